@@ -1,0 +1,1 @@
+//! The protocol edge: gRPC services and REST routes.

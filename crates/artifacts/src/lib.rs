@@ -1,0 +1,1 @@
+//! Content-addressed blobs on a local folder or S3.

@@ -1,0 +1,91 @@
+//! What a rule can refuse.
+
+use crate::{BuildId, RolloutState};
+
+/// A rule's refusal. Each variant is a decision that the caller can take; [`Error::code`] is its stable name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A value does not have the form that its field demands.
+    #[error("{field} {fault}")]
+    Invalid {
+        /// The field, by its name in the protocol.
+        field: &'static str,
+        /// What is wrong with it, to be read after the field's name.
+        fault: String,
+    },
+    /// The package has no rollout that serves.
+    #[error("{package} has no current rollout: promote a build first")]
+    NoCurrentBuild {
+        /// The package that was asked about.
+        package: String,
+    },
+    /// The build named is not being offered, so its rollout cannot be changed.
+    #[error("build {build} has no rollout that serves: promote it first")]
+    NotServing {
+        /// The build that was named.
+        build: BuildId,
+    },
+    /// The current rollout is the package's first: there is nothing to go back to.
+    #[error(
+        "build {build} is the first that {package} released, so there is no earlier build to roll back to; pause its rollout to stop offering it"
+    )]
+    NoPredecessor {
+        /// The package.
+        package: String,
+        /// The build that is current.
+        build: BuildId,
+    },
+    /// A forced downgrade would hand devices a build that another key signed, which Android refuses.
+    #[error(
+        "build {to} is not signed by the signer of build {from}, so no device can go back to it; re-issue the older code under a higher version code"
+    )]
+    SignerMismatch {
+        /// The build that devices have.
+        from: BuildId,
+        /// The build that they would be taken back to.
+        to: BuildId,
+    },
+    /// The rollout's state does not allow the change.
+    #[error("the rollout of build {build} is {from} and cannot become {to}")]
+    WrongState {
+        /// The build whose rollout it is.
+        build: BuildId,
+        /// The state that it is in.
+        from: RolloutState,
+        /// The state that was asked for.
+        to: RolloutState,
+    },
+    /// Too many rollouts would serve one package side by side.
+    #[error(
+        "{package} already has {limit} rollouts that serve side by side; promote without keep_previous to end them"
+    )]
+    TooManyServing {
+        /// The package.
+        package: String,
+        /// The bound, [`crate::MAX_SERVING`].
+        limit: usize,
+    },
+}
+
+impl Error {
+    /// A value's form is wrong.
+    pub fn invalid(field: &'static str, fault: impl Into<String>) -> Self {
+        Self::Invalid {
+            field,
+            fault: fault.into(),
+        }
+    }
+
+    /// The stable name that clients may act on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "invalid_argument",
+            Self::NoCurrentBuild { .. } => "no_current_build",
+            Self::NotServing { .. } => "not_serving",
+            Self::NoPredecessor { .. } => "no_predecessor",
+            Self::SignerMismatch { .. } => "signer_mismatch",
+            Self::WrongState { .. } => "wrong_state",
+            Self::TooManyServing { .. } => "too_many_serving",
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! # The rules of a fleet's updates
+//!
+//! This crate decides which device is offered which build, and what an operator's verbs do to a release. It is
+//! the part of Tidegate that must never be wrong, so it is kept where it can be read and tested whole: it has no
+//! I/O, no async, no clock, no randomness and no logging. The time, ids and everything known about a device
+//! come in as arguments, and a rule's answer depends on nothing else.
+//!
+//! It must never know how a build is stored, how a poll arrives, or who is allowed to ask. That is what lets other
+//! services embed it: a backend that knows the catalog can answer "would this device be offered that build, and
+//! why?" without talking to a server.
+//!
+//! ```
+//! use tidegate_domain::{Bucket, Percent, cohort};
+//!
+//! assert_eq!(cohort("abc123"), 22);
+//! assert!(!Bucket::of("abc123", None).is_within(Percent::new(22)?));
+//! assert!(Bucket::of("abc123", None).is_within(Percent::new(23)?));
+//! # Ok::<(), tidegate_domain::Error>(())
+//! ```
+//!
+//! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
+//! - [`Line`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
+//! - [`Report`]: what a device's report means for further offers.
+//! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
+
+mod build;
+mod catalog;
+mod cohort;
+mod decision;
+mod device;
+mod digest;
+mod error;
+mod ids;
+mod line;
+mod poll;
+mod report;
+mod role;
+mod rollout;
+mod stats;
+
+pub use build::{Build, BuildFacts, Origin, SignerRange, Signers};
+pub use catalog::{Catalog, PackageCatalog};
+pub use cohort::{Bucket, MAX_SALT_BYTES, cohort};
+pub use decision::{Decision, Explanation, Offer, PollRequest, Reason, Step, decide, explain};
+pub use device::{Device, DeviceAttributes, MAX_ATTRIBUTE_BYTES, MAX_FCM_TOKEN_BYTES, MAX_TAGS};
+pub use digest::{Sha256, SignerFingerprint};
+pub use error::Error;
+pub use ids::{
+    BuildId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent, RolloutId,
+    SdkLevel, VersionCode,
+};
+pub use line::{By, Change, KnownSigners, Line, MAX_SERVING, OfferFacts, Promotion};
+pub use poll::poll_after;
+pub use report::{
+    Consequence, MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REST_HOURS, RETRY_BUDGET,
+    Rejection, Report, ReportStatus,
+};
+pub use role::Role;
+pub use rollout::{Audience, MAX_AUDIENCE_ENTRIES, Release, Rollout, RolloutDraft, RolloutState, Terms};
+pub use stats::DeploymentStats;

@@ -1,0 +1,406 @@
+//! A package's line of releases, and every change that an operator can make to it, as pure transitions.
+//!
+//! Each verb looks at the line as it stands and returns a [`Change`]: which rollouts take a new shape, which one
+//! is new, and what the audit log is to say. Nothing is changed in place; storage applies the whole change in
+//! one transaction or none of it. A change that would alter nothing comes back empty, so that a retried request
+//! does no harm and leaves no second entry in the audit log.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::{
+    Build, BuildId, Error, PackageName, Percent, Release, Rollout, RolloutDraft, RolloutState,
+    SignerFingerprint, Terms, VersionCode, cohort::MAX_SALT_BYTES,
+};
+
+/// How many rollouts of one package may serve side by side. Each costs every poll of the package a look.
+pub const MAX_SERVING: usize = 8;
+
+/// The rollouts of one package that serve, and the one that the current one would be rolled back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The package.
+    pub package: PackageName,
+    /// The rollouts that serve, the current one first, then those kept beside it, newest first.
+    pub serving: Vec<Release>,
+    /// The release that the current rollout names as its predecessor.
+    pub predecessor: Option<Release>,
+}
+
+/// Who asks for a change, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct By<'a> {
+    /// The subject of the credential.
+    pub actor: &'a str,
+    /// The time of the change.
+    pub now: DateTime<Utc>,
+}
+
+/// What an operator says when releasing a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promotion {
+    /// To whom and how.
+    pub terms: Terms,
+    /// Leave the rollouts that serve now to the devices that the new one does not take.
+    pub keep_previous: bool,
+    /// Offer the build anew to devices that gave it up for good.
+    pub retry_failed: bool,
+}
+
+/// What a transition decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The audit log's word for it, such as `ota.promote`.
+    pub action: &'static str,
+    /// Existing rollouts in their new shape.
+    pub updates: Vec<Rollout>,
+    /// The rollout to add, if any. It becomes the current one.
+    pub insert: Option<RolloutDraft>,
+    /// How the package's offer stood before; `None` when nothing was offered.
+    pub before: Option<OfferFacts>,
+    /// How it stands afterwards.
+    pub after: OfferFacts,
+}
+
+impl Change {
+    /// Whether there is nothing to write, because all is already as asked.
+    pub fn is_empty(&self) -> bool {
+        self.updates.is_empty() && self.insert.is_none()
+    }
+}
+
+/// An offer in the audit log's few words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OfferFacts {
+    /// The build.
+    pub build_id: BuildId,
+    /// Its version code.
+    pub version_code: VersionCode,
+    /// Its version name.
+    pub version_name: String,
+    /// The rollout's state.
+    pub state: RolloutState,
+    /// To whom and how.
+    #[serde(flatten)]
+    pub terms: Terms,
+}
+
+impl OfferFacts {
+    fn of(draft: &RolloutDraft, build: &Build) -> Self {
+        Self {
+            build_id: build.id,
+            version_code: build.facts.version_code,
+            version_name: build.facts.version_name.clone(),
+            state: draft.state,
+            terms: draft.terms.clone(),
+        }
+    }
+}
+
+impl Line {
+    /// A package that releases nothing yet.
+    pub fn empty(package: PackageName) -> Self {
+        Self {
+            package,
+            serving: Vec::new(),
+            predecessor: None,
+        }
+    }
+
+    /// The current release.
+    pub fn current(&self) -> Option<&Release> {
+        self.serving
+            .first()
+            .filter(|release| release.rollout.draft.is_current)
+    }
+
+    /// Releases a build to a share of the fleet. `attempts` is how often the build was released before.
+    ///
+    /// Without `keep_previous` every rollout that serves now ends, so that a device outside the new share is
+    /// offered nothing. Promoting what is already current under the same terms changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a share of 0, an over-long salt or audience; [`Error::TooManyServing`].
+    pub fn promote(
+        &self,
+        build: &Build,
+        promotion: &Promotion,
+        attempts: u32,
+        by: By<'_>,
+    ) -> Result<Change, Error> {
+        check_terms(&promotion.terms)?;
+        let current = self.current();
+        let before = current.map(|release| OfferFacts::of(&release.rollout.draft, &release.build));
+        let draft = RolloutDraft {
+            package: self.package.clone(),
+            build: build.id,
+            state: RolloutState::Active,
+            is_current: true,
+            terms: promotion.terms.clone(),
+            attempt: if promotion.retry_failed {
+                attempts + 1
+            } else {
+                attempts.max(1)
+            },
+            previous: current.and_then(|release| predecessor_for(build.id, release)),
+            rolled_back_from: None,
+            created_by: by.actor.to_owned(),
+            created_at: by.now,
+        };
+        let after = OfferFacts::of(&draft, build);
+        let unchanged = current.is_some_and(|release| {
+            let now = &release.rollout.draft;
+            let same_offer = now.build == build.id && now.terms == draft.terms && now.state == draft.state;
+            let nothing_to_end = promotion.keep_previous || self.serving.len() == 1;
+            same_offer && nothing_to_end && !promotion.retry_failed
+        });
+        if unchanged {
+            return Ok(Change {
+                action: "ota.promote",
+                updates: vec![],
+                insert: None,
+                before,
+                after,
+            });
+        }
+        let updates = self.make_way(build.id, promotion.keep_previous)?;
+        Ok(Change {
+            action: "ota.promote",
+            updates,
+            insert: Some(draft),
+            before,
+            after,
+        })
+    }
+
+    /// The rollouts that serve now, in the shape in which they make way for a new current one. A kept rollout
+    /// of the very same build would never be asked, so it ends all the same.
+    fn make_way(&self, build: BuildId, keep: bool) -> Result<Vec<Rollout>, Error> {
+        let stays = |release: &Release| keep && release.rollout.draft.build != build;
+        if self.serving.iter().filter(|release| stays(release)).count() >= MAX_SERVING {
+            return Err(Error::TooManyServing {
+                package: self.package.to_string(),
+                limit: MAX_SERVING,
+            });
+        }
+        Ok(self
+            .serving
+            .iter()
+            .filter(|release| !stays(release) || release.rollout.draft.is_current)
+            .map(|release| {
+                let mut rollout = release.rollout.clone();
+                rollout.draft.is_current = false;
+                if !stays(release) {
+                    rollout.draft.state = RolloutState::Superseded;
+                }
+                rollout
+            })
+            .collect())
+    }
+
+    /// Changes the share that a serving build is offered to. Lowering it takes nothing back: it only ends new
+    /// offers.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for 0 (pause it instead); [`Error::NotServing`].
+    pub fn adjust(&self, build: BuildId, percent: Percent) -> Result<Change, Error> {
+        check_percent(percent)?;
+        self.change_one(build, "ota.rollout.adjust", |draft| {
+            draft.terms.percent = percent;
+            Ok(())
+        })
+    }
+
+    /// Holds a serving build: its polls answer `paused` until it is resumed.
+    ///
+    /// # Errors
+    /// [`Error::NotServing`], [`Error::WrongState`].
+    pub fn pause(&self, build: BuildId) -> Result<Change, Error> {
+        self.change_one(build, "ota.rollout.pause", |draft| {
+            enter(draft, RolloutState::Paused)
+        })
+    }
+
+    /// Offers a held build again, whether an operator or a health gate held it.
+    ///
+    /// # Errors
+    /// [`Error::NotServing`], [`Error::WrongState`].
+    pub fn resume(&self, build: BuildId) -> Result<Change, Error> {
+        self.change_one(build, "ota.rollout.resume", |draft| {
+            enter(draft, RolloutState::Active)
+        })
+    }
+
+    /// Holds a build because a health gate found it bad.
+    ///
+    /// # Errors
+    /// [`Error::NotServing`], [`Error::WrongState`].
+    pub fn halt(&self, build: BuildId) -> Result<Change, Error> {
+        self.change_one(build, "ota.rollout.halt", |draft| {
+            enter(draft, RolloutState::Halted)
+        })
+    }
+
+    /// Declares a rollout to everybody done. It goes on serving latecomers.
+    ///
+    /// # Errors
+    /// [`Error::NotServing`], [`Error::WrongState`]; [`Error::Invalid`] below 100 %.
+    pub fn complete(&self, build: BuildId) -> Result<Change, Error> {
+        self.change_one(build, "ota.rollout.complete", |draft| {
+            if draft.terms.percent != Percent::EVERYBODY {
+                return Err(Error::invalid(
+                    "rollout_percent",
+                    "must be 100 before a rollout is complete",
+                ));
+            }
+            enter(draft, RolloutState::Completed)
+        })
+    }
+
+    /// Takes the current build back: it is offered to nobody any more, and its predecessor is offered again under
+    /// the terms that it had.
+    ///
+    /// Devices that already updated are left alone unless `force_downgrade`, which demands that both builds show
+    /// every device the same signer: Android refuses anything else.
+    ///
+    /// # Errors
+    /// [`Error::NoCurrentBuild`], [`Error::NoPredecessor`], [`Error::SignerMismatch`].
+    pub fn roll_back(&self, force_downgrade: bool, by: By<'_>) -> Result<Change, Error> {
+        let current = self.current().ok_or_else(|| Error::NoCurrentBuild {
+            package: self.package.to_string(),
+        })?;
+        let target = self.predecessor.as_ref().ok_or_else(|| Error::NoPredecessor {
+            package: self.package.to_string(),
+            build: current.build.id,
+        })?;
+        if force_downgrade && current.build.facts.signers != target.build.facts.signers {
+            return Err(Error::SignerMismatch {
+                from: current.build.id,
+                to: target.build.id,
+            });
+        }
+        let old = &target.rollout.draft;
+        let draft = RolloutDraft {
+            state: RolloutState::Active,
+            is_current: true,
+            terms: Terms {
+                force_downgrade,
+                ..old.terms.clone()
+            },
+            rolled_back_from: Some(current.build.id),
+            created_by: by.actor.to_owned(),
+            created_at: by.now,
+            ..old.clone()
+        };
+        let mut updates = vec![in_state(&current.rollout, RolloutState::RolledBack)];
+        let kept = self
+            .serving
+            .iter()
+            .skip(1)
+            .filter(|release| release.build.id == target.build.id);
+        updates.extend(kept.map(|release| in_state(&release.rollout, RolloutState::Superseded)));
+        Ok(Change {
+            action: "ota.rollback",
+            updates,
+            before: Some(OfferFacts::of(&current.rollout.draft, &current.build)),
+            after: OfferFacts::of(&draft, &target.build),
+            insert: Some(draft),
+        })
+    }
+
+    fn change_one(
+        &self,
+        build: BuildId,
+        action: &'static str,
+        edit: impl FnOnce(&mut RolloutDraft) -> Result<(), Error>,
+    ) -> Result<Change, Error> {
+        let release = self
+            .serving
+            .iter()
+            .find(|release| release.build.id == build)
+            .ok_or(Error::NotServing { build })?;
+        let mut rollout = release.rollout.clone();
+        edit(&mut rollout.draft)?;
+        let before = Some(OfferFacts::of(&release.rollout.draft, &release.build));
+        let after = OfferFacts::of(&rollout.draft, &release.build);
+        let updates = if rollout == release.rollout {
+            vec![]
+        } else {
+            vec![rollout]
+        };
+        Ok(Change {
+            action,
+            updates,
+            insert: None,
+            before,
+            after,
+        })
+    }
+}
+
+/// The rollout that a promotion of `build` over `current` would go back to: the current one, unless that offers
+/// the same build or was found bad by a health gate; then whatever that one would have gone back to.
+fn predecessor_for(build: BuildId, current: &Release) -> Option<crate::RolloutId> {
+    let draft = &current.rollout.draft;
+    if draft.build == build || draft.state == RolloutState::Halted {
+        draft.previous
+    } else {
+        Some(current.rollout.id)
+    }
+}
+
+fn in_state(rollout: &Rollout, state: RolloutState) -> Rollout {
+    let mut rollout = rollout.clone();
+    rollout.draft.state = state;
+    rollout.draft.is_current = false;
+    rollout
+}
+
+fn enter(draft: &mut RolloutDraft, state: RolloutState) -> Result<(), Error> {
+    let from = draft.state;
+    if from != state && !from.may_become(state) {
+        return Err(Error::WrongState {
+            build: draft.build,
+            from,
+            to: state,
+        });
+    }
+    draft.state = state;
+    Ok(())
+}
+
+fn check_terms(terms: &Terms) -> Result<(), Error> {
+    check_percent(terms.percent)?;
+    terms.audience.check()?;
+    match &terms.salt {
+        Some(salt) if salt.is_empty() || salt.len() > MAX_SALT_BYTES => {
+            Err(Error::invalid("salt", "must be 1 to 64 bytes, or left out"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_percent(percent: Percent) -> Result<(), Error> {
+    if percent == Percent::NOBODY {
+        return Err(Error::invalid(
+            "rollout_percent",
+            "must be from 1 to 100, not 0; to stop offering a build, pause its rollout",
+        ));
+    }
+    Ok(())
+}
+
+/// The signer of every version of a package that the server holds, for judging what a device runs.
+pub type KnownSigners = Vec<(VersionCode, crate::Signers)>;
+
+/// The signer that a device of this level sees on the version it runs, if the server holds that version.
+pub(crate) fn signer_of(
+    known: &KnownSigners,
+    version: VersionCode,
+    sdk: Option<crate::SdkLevel>,
+) -> Option<SignerFingerprint> {
+    let at = known
+        .binary_search_by_key(&version, |(version, _)| *version)
+        .ok()?;
+    Some(known[at].1.seen_by(sdk))
+}

@@ -1,0 +1,208 @@
+//! A rollout: the offer of one build to a share of the fleet, and the states that it may pass through.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{Bucket, Build, BuildId, Error, PackageName, Percent, RolloutId};
+
+/// The longest list of regions or models in an [`Audience`].
+pub const MAX_AUDIENCE_ENTRIES: usize = 100;
+
+/// The offer of one build to a share of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Its number.
+    pub id: RolloutId,
+    /// What it consists of.
+    #[serde(flatten)]
+    pub draft: RolloutDraft,
+}
+
+/// A rollout before storage has given it a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutDraft {
+    /// The package that it releases.
+    pub package: PackageName,
+    /// The build that it offers.
+    pub build: BuildId,
+    /// Where it stands.
+    pub state: RolloutState,
+    /// Whether it is the package's current one. At most one is; others that still serve were kept beside it.
+    pub is_current: bool,
+    /// To whom and how.
+    pub terms: Terms,
+    /// How often this build was released anew: devices that gave it up for good try again when it rises.
+    pub attempt: u32,
+    /// The rollout to go back to when this one is rolled back.
+    pub previous: Option<RolloutId>,
+    /// The build that was rolled back to make this rollout.
+    pub rolled_back_from: Option<BuildId>,
+    /// The subject of the credential that made it.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// To whom a build is offered, and under which conditions a device may take it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The share of the audience.
+    pub percent: Percent,
+    /// Hashed into the cohort when present, so that this rollout meets other canaries first.
+    pub salt: Option<String>,
+    /// The devices that the share is taken of.
+    pub audience: Audience,
+    /// Download over Wi-Fi only.
+    pub wifi_only: bool,
+    /// Shorten the waiting on the device. Overrides no safety rule.
+    pub must_install: bool,
+    /// Offer the build also to devices that run a higher version, of the same signer.
+    pub force_downgrade: bool,
+}
+
+impl Terms {
+    /// A plain rollout to a share of everybody.
+    pub fn to(percent: Percent) -> Self {
+        Self {
+            percent,
+            salt: None,
+            audience: Audience::default(),
+            wifi_only: false,
+            must_install: false,
+            force_downgrade: false,
+        }
+    }
+
+    /// The device's bucket under these terms.
+    pub fn bucket(&self, device_id: &str) -> Bucket {
+        Bucket::of(device_id, self.salt.as_deref())
+    }
+}
+
+/// The devices that a rollout addresses. An empty list addresses all; a device that does not state an
+/// attribute is not in an audience that demands it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audience {
+    /// Regions as devices state them, compared exactly.
+    pub regions: Vec<String>,
+    /// Models as devices state them, compared exactly.
+    pub models: Vec<String>,
+}
+
+impl Audience {
+    /// Checks the lists' lengths.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with field `audience`.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.regions.len().max(self.models.len()) > MAX_AUDIENCE_ENTRIES {
+            return Err(Error::invalid(
+                "audience",
+                "may list at most 100 regions and 100 models",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a device with these attributes is addressed.
+    pub fn includes(&self, region: Option<&str>, model: Option<&str>) -> bool {
+        let listed = |list: &[String], value: Option<&str>| {
+            list.is_empty() || value.is_some_and(|value| list.iter().any(|entry| entry == value))
+        };
+        listed(&self.regions, region) && listed(&self.models, model)
+    }
+}
+
+/// Where a rollout stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutState {
+    /// Decided, not begun.
+    Scheduled,
+    /// Offered.
+    Active,
+    /// Held by an operator: nobody is offered it until it is resumed.
+    Paused,
+    /// Declared done: everybody is offered it, and latecomers still are.
+    Completed,
+    /// Held by a health gate.
+    Halted,
+    /// Replaced by a later promotion.
+    Superseded,
+    /// Taken back.
+    RolledBack,
+}
+
+impl RolloutState {
+    /// All states, in the order of a rollout's life.
+    pub const ALL: [Self; 7] = [
+        Self::Scheduled,
+        Self::Active,
+        Self::Paused,
+        Self::Completed,
+        Self::Halted,
+        Self::Superseded,
+        Self::RolledBack,
+    ];
+
+    /// The state's name in the protocol, in SQL and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Halted => "halted",
+            Self::Superseded => "superseded",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+
+    /// Whether polls still consult a rollout in this state.
+    pub fn serves(self) -> bool {
+        !matches!(self, Self::Superseded | Self::RolledBack)
+    }
+
+    /// The state machine: whether a rollout in this state may go to that one.
+    pub fn may_become(self, next: Self) -> bool {
+        use RolloutState::{Active, Completed, Halted, Paused, RolledBack, Scheduled, Superseded};
+        match next {
+            Scheduled => false,
+            Active => matches!(self, Scheduled | Paused | Halted),
+            Paused => matches!(self, Active | Completed),
+            Completed => matches!(self, Active | Paused),
+            Halted => matches!(self, Active | Completed),
+            Superseded | RolledBack => self.serves(),
+        }
+    }
+}
+
+impl fmt::Display for RolloutState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for RolloutState {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| Error::invalid("state", format!("is not a rollout's state: {text}")))
+    }
+}
+
+/// A rollout together with the build that it offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// Its build.
+    pub build: Arc<Build>,
+}

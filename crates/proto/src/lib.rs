@@ -1,0 +1,1 @@
+//! Tidegate's protocol buffer messages and gRPC stubs.

@@ -1,0 +1,1 @@
+//! Tidegate's use cases: check in, upload, promote, roll back, report.

@@ -1,0 +1,1 @@
+//! Command HMACs, signed download URLs, device and admin tokens.

@@ -1,0 +1,1 @@
+//! Tidegate's tables on SQLite and PostgreSQL.
