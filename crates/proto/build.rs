@@ -1,0 +1,82 @@
+//! Compiles `proto/` without a system protoc, and gives every message serde and OpenAPI derives, so that the REST
+//! surface needs no second set of structs.
+
+use std::path::Path;
+
+use prost_types::{DescriptorProto, FileDescriptorSet};
+
+const FILES: [&str; 6] = [
+    "tidegate/v1/agent.proto",
+    "tidegate/v1/audit.proto",
+    "tidegate/v1/auth.proto",
+    "tidegate/v1/builds.proto",
+    "tidegate/v1/devices.proto",
+    "tidegate/v1/rollouts.proto",
+];
+
+/// Messages that carry a file's bytes and exist in gRPC alone: REST uploads are multipart.
+const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut compiler = protox::Compiler::new([&root])?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(FILES)?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    // protox's own encoding keeps what prost-types would drop.
+    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+
+    let descriptors = compiler.file_descriptor_set();
+    let mut config = tonic_prost_build::configure()
+        .build_client(true)
+        .build_server(true)
+        .btree_map(".")
+        .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
+        .client_mod_attribute(".", "#[cfg(feature = \"client\")]")
+        .server_mod_attribute(".", "#[cfg(feature = \"server\")]");
+    for message in messages(&descriptors) {
+        config = derive(config, message);
+    }
+    config.compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn messages(descriptors: &FileDescriptorSet) -> Vec<&DescriptorProto> {
+    descriptors
+        .file
+        .iter()
+        .filter(|file| file.package() == "tidegate.v1")
+        .flat_map(|file| &file.message_type)
+        .filter(|message| !GRPC_ONLY.contains(&message.name()))
+        .collect()
+}
+
+fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> tonic_prost_build::Builder {
+    let path = format!(".tidegate.v1.{}", message.name());
+    config = config
+        .message_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)]")
+        .message_attribute(
+            &path,
+            "#[cfg_attr(feature = \"openapi\", derive(utoipa::ToSchema))]",
+        )
+        .message_attribute(&path, "#[serde(default)]");
+    // A request with a field that nobody reads is a mistake of the caller's; an answer with one is a newer server.
+    if message.name().ends_with("Request") {
+        config = config.message_attribute(&path, "#[serde(deny_unknown_fields)]");
+    }
+    for field in &message.field {
+        let path = format!("{path}.{}", field.name());
+        if message.name() == "AuditEntry" && ["before", "after"].contains(&field.name()) {
+            config = config
+                .field_attribute(&path, "#[serde(with = \"crate::embedded_json\")]")
+                .field_attribute(
+                    &path,
+                    "#[cfg_attr(feature = \"openapi\", schema(value_type = Object))]",
+                );
+        }
+    }
+    config
+}
