@@ -1,0 +1,115 @@
+//! Download URLs that hold for one build, one device and a while.
+//!
+//! A device fetches a file with a plain HTTP client, perhaps another process than the agent, which carries no
+//! token; so the URL itself is the permission. The tag covers a version byte, the build and the end as eight
+//! bytes each, big-endian, and then the device's id: every field has its place, so no two permissions sign alike.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tidegate_domain::{BuildId, MAX_DEVICE_ID_BYTES};
+
+use crate::KeyRing;
+use crate::mac::{tag_from_text, to_text};
+
+const VERSION: u8 = 1;
+
+/// The query of a download URL. It displays as `device_id=…&expires=…&signature=…`, percent-encoded.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownloadQuery {
+    /// The device that may download.
+    pub device_id: String,
+    /// The first second, since 1970, at which it may no more.
+    pub expires: i64,
+    /// The tag, base64url.
+    pub signature: String,
+}
+
+/// Why a download is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DownloadError {
+    /// The URL is for another build, device or time than was signed, or was not signed by us.
+    #[error("the download URL was altered or is not ours")]
+    Tampered,
+    /// The URL was ours, and its time has passed: poll again for a new one.
+    #[error("the download URL has expired; poll again for a new one")]
+    Expired,
+    /// The query cannot be one that we wrote.
+    #[error("the download URL is malformed")]
+    Malformed,
+}
+
+impl KeyRing {
+    /// Permits a device to download a build until a time, which is cut to whole seconds.
+    pub fn sign_download(&self, build: BuildId, device: &str, expires: DateTime<Utc>) -> DownloadQuery {
+        let expires = expires.timestamp();
+        let (head, device) = (head(build, expires), device.to_owned());
+        let tag = self.primary.download_url.tag(&[&head, device.as_bytes()]);
+        DownloadQuery {
+            device_id: device,
+            expires,
+            signature: to_text(&tag),
+        }
+    }
+
+    /// Checks a permission to download this build now.
+    ///
+    /// The signature is judged before the time, so that [`DownloadError::Expired`] is only ever said of a URL that
+    /// was ours.
+    ///
+    /// # Errors
+    /// [`DownloadError`].
+    pub fn verify_download(
+        &self,
+        build: BuildId,
+        query: &DownloadQuery,
+        now: DateTime<Utc>,
+    ) -> Result<(), DownloadError> {
+        if query.device_id.is_empty() || query.device_id.len() > MAX_DEVICE_ID_BYTES {
+            return Err(DownloadError::Malformed);
+        }
+        let tag = tag_from_text(&query.signature).ok_or(DownloadError::Malformed)?;
+        let head = head(build, query.expires);
+        let parts = [&head[..], query.device_id.as_bytes()];
+        if !self.any(|keys| keys.download_url.verify(&parts, &tag)) {
+            return Err(DownloadError::Tampered);
+        }
+        if now.timestamp() >= query.expires {
+            return Err(DownloadError::Expired);
+        }
+        Ok(())
+    }
+}
+
+fn head(build: BuildId, expires: i64) -> [u8; 17] {
+    let mut head = [VERSION; 17];
+    head[1..9].copy_from_slice(&build.0.to_be_bytes());
+    head[9..].copy_from_slice(&expires.to_be_bytes());
+    head
+}
+
+impl fmt::Display for DownloadQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("device_id=")?;
+        for byte in self.device_id.bytes() {
+            // RFC 3986, section 2.3: what needs no encoding anywhere.
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                write!(f, "{}", char::from(byte))?;
+            } else {
+                write!(f, "%{byte:02X}")?;
+            }
+        }
+        write!(f, "&expires={}&signature={}", self.expires, self.signature)
+    }
+}
+
+/// Says all but the signature, which is the permission.
+impl fmt::Debug for DownloadQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DownloadQuery")
+            .field("device_id", &self.device_id)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}

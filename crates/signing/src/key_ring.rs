@@ -1,0 +1,104 @@
+//! The keys in use: one set of sub-keys for each master key that is accepted now.
+
+use std::fmt;
+
+use ring::{hkdf, hmac};
+use tidegate_domain::DeviceId;
+use zeroize::Zeroizing;
+
+use crate::mac::Mac;
+use crate::{CommandKey, CommandKeys, MasterKey};
+
+/// Binds the derivation to this product and to this way of deriving.
+const SALT: &[u8] = b"tidegate key ring 1";
+
+/// The keys of a server: derived from a primary master key, and from a second one while a rotation lasts.
+///
+/// The primary signs; both are accepted. To rotate without turning anybody away: first give every server the new
+/// key as the second one, then swap the two, and drop the old one when the longest-lived token has expired or
+/// been renewed. Agents learn both command keys when they enrol, so they too take commands from either side of
+/// the swap.
+pub struct KeyRing {
+    pub(crate) primary: Keys,
+    pub(crate) rotation: Option<Keys>,
+    shared_commands: Option<CommandKeys>,
+}
+
+/// The sub-keys of one master key.
+pub(crate) struct Keys {
+    pub(crate) device_token: Mac,
+    pub(crate) download_url: Mac,
+    pub(crate) admin_jwt: Mac,
+    command: hkdf::Prk,
+}
+
+impl Keys {
+    fn derive(master: &MasterKey) -> Self {
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(master.bytes());
+        Self {
+            device_token: expand(&root, &[b"device-token"], hmac::HMAC_SHA256).into(),
+            download_url: expand(&root, &[b"download-url"], hmac::HMAC_SHA256).into(),
+            admin_jwt: expand(&root, &[b"admin-jwt"], hmac::HMAC_SHA256).into(),
+            command: expand(&root, &[b"command"], hkdf::HKDF_SHA256).into(),
+        }
+    }
+
+    fn command_key(&self, device: &DeviceId) -> CommandKey {
+        let info: [&[u8]; 2] = [b"command", device.as_str().as_bytes()];
+        let mut bytes = Zeroizing::new([0; 32]);
+        expand(&self.command, &info, hkdf::HKDF_SHA256)
+            .fill(&mut *bytes)
+            .expect("HKDF-SHA256 fills 32 bytes");
+        CommandKey::from_bytes(&bytes)
+    }
+}
+
+/// HKDF's second step. It fails only for more than 255 hashes of output; we take one.
+fn expand<'a, L: hkdf::KeyType>(prk: &'a hkdf::Prk, info: &'a [&'a [u8]], length: L) -> hkdf::Okm<'a, L> {
+    prk.expand(info, length)
+        .expect("one hash of output is within HKDF's limit")
+}
+
+impl KeyRing {
+    /// Derives the keys. `rotation` is the previous key or the next one.
+    pub fn new(primary: &MasterKey, rotation: Option<&MasterKey>) -> Self {
+        Self {
+            primary: Keys::derive(primary),
+            rotation: rotation.map(Keys::derive),
+            shared_commands: None,
+        }
+    }
+
+    /// Signs the commands for all devices with one key, for fleets whose agents were built with it. Whoever takes
+    /// that key from one device can command all others; keys derived for each device do not have this fault.
+    #[must_use]
+    pub fn with_shared_command_keys(mut self, keys: CommandKeys) -> Self {
+        self.shared_commands = Some(keys);
+        self
+    }
+
+    /// The keys with which commands to this device are signed; also what the device is given when it enrols.
+    pub fn command_keys(&self, device: &DeviceId) -> CommandKeys {
+        if let Some(shared) = &self.shared_commands {
+            return shared.clone();
+        }
+        CommandKeys {
+            primary: self.primary.command_key(device),
+            rotation: self.rotation.as_ref().map(|keys| keys.command_key(device)),
+        }
+    }
+
+    /// Whether one of the key sets passes the check.
+    pub(crate) fn any(&self, check: impl Fn(&Keys) -> bool) -> bool {
+        check(&self.primary) || self.rotation.as_ref().is_some_and(check)
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing")
+            .field("rotating", &self.rotation.is_some())
+            .field("shared_commands", &self.shared_commands.is_some())
+            .finish_non_exhaustive()
+    }
+}
