@@ -19,6 +19,8 @@ pub(crate) const BOOLEAN: u32 = 1;
 pub(crate) const INTEGER: u32 = 2;
 pub(crate) const BIT_STRING: u32 = 3;
 pub(crate) const OCTET_STRING: u32 = 4;
+#[cfg(test)]
+pub(crate) const NULL: u32 = 5;
 pub(crate) const OID: u32 = 6;
 pub(crate) const SEQUENCE: u32 = 16;
 pub(crate) const SET: u32 = 17;
