@@ -1,1 +1,70 @@
-//! Tidegate's tables on SQLite and PostgreSQL.
+//! # The tables
+//!
+//! Everything that must survive a restart, on SQLite (a file, nothing to configure) or PostgreSQL (any number of
+//! servers beside each other), chosen by the URL when the program starts.
+//!
+//! This crate must never know why something is written: which release a promotion ends, what a failed
+//! installation means and who may do what is decided in `tidegate-domain` and above. It runs those pure rules
+//! *inside* its transactions ([`Store::change_line`], [`Store::record_reports`]), because a rule that looked at
+//! the data before the transaction began has looked at something else.
+//!
+//! Nobody else knows the tables: rows and diesel's types never leave, and its errors become [`Error`] at the end
+//! of every query.
+//!
+//! **How one body of queries serves two engines.** `queries/` is compiled twice, as a child of `sqlite.rs` and of
+//! `postgres.rs`, each of which brings its connection type and the few statements that only it has. So every
+//! query is written once, is checked against both engines by the compiler, and runs without dynamic dispatch.
+//! diesel's own `MultiConnection` was left aside because it has no upserts and no `RETURNING`. Columns use only
+//! types that both engines share: times are microseconds in a `BIGINT`, JSON is text.
+//!
+//! **How writers queue.** SQLite has one writer, so one connection writes, and all that want to write wait for it
+//! in the order they came; readers have a pool of their own and see the last committed state. On PostgreSQL both
+//! are the same pool. Multi-row writes lock devices in the order of their ids, then statistics in the order of
+//! builds, then epochs, then the audit chain, so that no two transactions wait for each other; a deadlock or
+//! serialisation failure that happens all the same is tried again a few times.
+//!
+//! **Committed means durable.** SQLite runs in WAL mode with `synchronous=FULL`. A method that returned `Ok` has
+//! committed.
+#![allow(clippy::duplicate_mod, reason = "`queries` is compiled once for each engine, see above")]
+
+mod activity;
+mod audit;
+mod builds;
+mod catalog;
+mod chain;
+mod devices;
+mod enrollment;
+mod error;
+mod ledger;
+mod migrations;
+mod packages;
+mod page;
+mod pool;
+mod postgres;
+mod reports;
+mod rollouts;
+mod rows;
+mod schema;
+mod settings;
+mod sqlite;
+mod stats;
+mod store;
+mod tally;
+mod time;
+mod users;
+
+pub use activity::{Activity, ActivityOutcome, Checks, Seen};
+pub use audit::{Actor, AuditEntry, AuditFilter, AuditNote, Broken};
+pub use builds::BuildFilter;
+pub use catalog::Epochs;
+pub use devices::{DeviceBuild, DeviceFilter, MAX_DEVICE_BUILDS};
+pub use enrollment::{Enrolled, Enrollment, NewEnrollToken};
+pub use error::{Error, TokenFault};
+pub use packages::Package;
+pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
+pub use reports::{MAX_REPORTS_PER_BUILD, Refusal, ReportOutcome};
+pub use rollouts::{Attempts, LineChange, RolloutFilter};
+pub use settings::{MAX_POOL_SIZE, Settings};
+pub use stats::{HourOfStats, MAX_STAT_HOURS};
+pub use store::Store;
+pub use users::User;

@@ -1,0 +1,133 @@
+//! The audit log: who changed what, in a chain that shows any later edit.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::store::run;
+use crate::{Error, Page, Paged, Store};
+
+/// Who asks for a change, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The subject of the credential.
+    pub subject: String,
+    /// The role that it acted in.
+    pub role: String,
+    /// The request that it came with.
+    pub request_id: Option<String>,
+    /// The time of the change.
+    pub now: DateTime<Utc>,
+}
+
+impl Actor {
+    /// What the log is to say of a change by this actor; states before and after can be added.
+    pub fn note(&self, action: &'static str, target: impl Into<String>) -> AuditNote {
+        AuditNote {
+            actor: self.subject.clone(),
+            role: self.role.clone(),
+            action,
+            target: target.into(),
+            before: None,
+            after: None,
+            request_id: self.request_id.clone(),
+            at: self.now,
+        }
+    }
+}
+
+/// An entry as the caller words it. It is written in the transaction of the change that it tells of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditNote {
+    /// The subject of the credential.
+    pub actor: String,
+    /// The role that it acted in.
+    pub role: String,
+    /// What was done, such as `ota.promote`.
+    pub action: &'static str,
+    /// To what, such as `package/com.example.app`.
+    pub target: String,
+    /// How it stood before.
+    pub before: Option<Value>,
+    /// How it stands afterwards.
+    pub after: Option<Value>,
+    /// The request that asked for it.
+    pub request_id: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// An entry as it stands in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditEntry {
+    /// Its place in the chain: 1, 2, 3, …
+    pub seq: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The subject of the credential.
+    pub actor: String,
+    /// The role that it acted in.
+    pub role: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// How it stood before.
+    pub before: Option<Value>,
+    /// How it stands afterwards.
+    pub after: Option<Value>,
+    /// The request that asked for it.
+    pub request_id: Option<String>,
+    /// SHA-256 over the entry before it and all of the above.
+    pub hash: [u8; 32],
+}
+
+/// Which entries; everything left out matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// By this subject.
+    pub actor: Option<String>,
+    /// Of this action.
+    pub action: Option<String>,
+    /// On this target.
+    pub target: Option<String>,
+    /// At this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this time.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// Where the chain is broken: this entry is not the one that was written, or does not follow the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The first entry that does not fit.
+    pub seq: i64,
+}
+
+impl Store {
+    /// The entries that match, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a page token that no page gave.
+    pub async fn audit(&self, filter: AuditFilter, page: Page) -> Result<Paged<AuditEntry>, Error> {
+        run!(self, read, audit::list(&filter, &page))
+    }
+
+    /// Walks the whole chain, in bounded memory, and returns how many entries it has, or where it is broken.
+    ///
+    /// It finds an entry that was edited, removed or slipped in. Entries cut off at the end leave a shorter
+    /// chain that is whole in itself: to notice that, keep the last entry's `hash` somewhere else and look for it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn verify_audit(&self) -> Result<Result<u64, Broken>, Error> {
+        run!(self, snapshot, audit::verify())
+    }
+
+    /// Writes an entry that tells of no change in the tables, such as a log-in or a campaign.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn note(&self, note: AuditNote) -> Result<(), Error> {
+        run!(self, write, audit::append(&note))
+    }
+}

@@ -1,0 +1,69 @@
+//! Builds: what was uploaded.
+
+use tidegate_domain::{Build, BuildFacts, BuildId, Origin, PackageName, Sha256, Signers};
+
+use crate::store::run;
+use crate::{AuditNote, Error, Page, Paged, Store};
+
+/// Which builds; everything left out matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildFilter {
+    /// Of this package.
+    pub package: Option<PackageName>,
+}
+
+impl Store {
+    /// Adds a build, with its statistics at zero and its audit entry, in one transaction. The first build of a
+    /// package pins the package to its signer. When the note's `after` is an object (or left out), the new
+    /// build's number is added to it as `build_id`. The catalog's epoch rises.
+    ///
+    /// # Errors
+    /// [`Error::VersionExists`]; [`Error::SignerConflict`] when the package is pinned to other signers.
+    pub async fn insert_build(
+        &self,
+        facts: BuildFacts,
+        origin: Origin,
+        audit: AuditNote,
+    ) -> Result<Build, Error> {
+        run!(self, write, builds::insert(&facts, &origin, None, &audit))
+    }
+
+    /// Adds a build whose signers were rotated: the caller has judged, by its lineage, that they may follow
+    /// `pinned`. The pin moves to them. Otherwise as [`Store::insert_build`].
+    ///
+    /// # Errors
+    /// [`Error::VersionExists`]; [`Error::SignerConflict`] when the package is, by now, not pinned to `pinned`.
+    pub async fn insert_rotated_build(
+        &self,
+        facts: BuildFacts,
+        origin: Origin,
+        pinned: Signers,
+        audit: AuditNote,
+    ) -> Result<Build, Error> {
+        run!(self, write, builds::insert(&facts, &origin, Some(&pinned), &audit))
+    }
+
+    /// One build.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn build(&self, id: BuildId) -> Result<Build, Error> {
+        run!(self, snapshot, builds::get(id))
+    }
+
+    /// The builds that match, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a page token that no page gave.
+    pub async fn builds(&self, filter: BuildFilter, page: Page) -> Result<Paged<Build>, Error> {
+        run!(self, snapshot, builds::list(&filter, &page))
+    }
+
+    /// Whether some build is this file.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn blob_in_use(&self, sha256: Sha256) -> Result<bool, Error> {
+        run!(self, read, builds::has_blob(sha256))
+    }
+}

@@ -1,0 +1,38 @@
+//! What every server keeps in memory, and the numbers that say when it is stale.
+
+use tidegate_domain::Catalog;
+
+use crate::store::run;
+use crate::{Error, Store};
+
+/// Numbers that rise when something changes that servers keep in memory. A server that reads a higher one than it
+/// had loads that thing again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epochs {
+    /// Builds and rollouts: [`Store::load_catalog`]. When it rises, load the rejections too: they are only
+    /// those of builds that serve.
+    pub catalog: i64,
+    /// Revoked devices: [`Store::revoked_generations`].
+    pub tokens: i64,
+    /// Builds that devices gave up: [`Store::rejections`].
+    pub rejections: i64,
+}
+
+impl Store {
+    /// All packages that release something, with their builds' signers, and the epochs as they were at that
+    /// moment.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn load_catalog(&self) -> Result<(Catalog, Epochs), Error> {
+        run!(self, snapshot, catalog::load())
+    }
+
+    /// The epochs, in one cheap query.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn epochs(&self) -> Result<Epochs, Error> {
+        run!(self, read, epochs::all())
+    }
+}

@@ -1,0 +1,108 @@
+//! Devices: what they are, what they run, and what became of each build on them.
+
+use chrono::{DateTime, Utc};
+use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Rejection, ReportStatus, VersionCode};
+
+use crate::store::run;
+use crate::{AuditNote, Error, Page, Paged, Store};
+
+/// The most builds that a device's history shows.
+pub const MAX_DEVICE_BUILDS: i64 = 500;
+
+/// Which devices; everything left out matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFilter {
+    /// Whose id begins with this, or whose alias does, in whatever case.
+    pub search: Option<String>,
+    /// That run this package.
+    pub package: Option<PackageName>,
+}
+
+/// What became of one build on one device. The times are those of the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceBuild {
+    /// The build.
+    pub build: BuildId,
+    /// Its package.
+    pub package: PackageName,
+    /// Its version.
+    pub version_code: VersionCode,
+    /// When the device was offered it.
+    pub offered_at: Option<DateTime<Utc>>,
+    /// When it had the whole file.
+    pub downloaded_at: Option<DateTime<Utc>>,
+    /// When it found the file not to be what the manifest said.
+    pub verify_failed_at: Option<DateTime<Utc>>,
+    /// When Android refused it.
+    pub install_failed_at: Option<DateTime<Utc>>,
+    /// When Android installed it.
+    pub installed_at: Option<DateTime<Utc>>,
+    /// What the device reported last.
+    pub last_status: Option<ReportStatus>,
+    /// Why, in a word.
+    pub last_reason: Option<String>,
+    /// When it reported that.
+    pub last_at: Option<DateTime<Utc>>,
+    /// That it gave the build up.
+    pub rejection: Option<Rejection>,
+}
+
+impl Store {
+    /// The devices that match, by id.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a page token that no page gave.
+    pub async fn devices(&self, filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
+        run!(self, snapshot, devices::list(&filter, &page))
+    }
+
+    /// One device, with what it runs.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn device(&self, id: &DeviceId) -> Result<Device, Error> {
+        let id = id.clone();
+        run!(self, snapshot, devices::get(&id))
+    }
+
+    /// Remembers how a device is woken; `None` forgets it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn set_fcm_token(
+        &self,
+        id: &DeviceId,
+        token: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let id = id.clone();
+        run!(self, write, devices::set_fcm_token(&id, token.as_deref(), now))
+    }
+
+    /// Refuses the device tokens that were issued so far, forgets how the device is woken, and returns the
+    /// generation that is accepted from now on. The tokens' epoch rises.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn revoke(&self, id: &DeviceId, audit: AuditNote) -> Result<u32, Error> {
+        let id = id.clone();
+        run!(self, write, devices::revoke(&id, &audit))
+    }
+
+    /// The devices that were ever revoked, with the generation that is accepted: from all others it is 1.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn revoked_generations(&self) -> Result<Vec<(DeviceId, u32)>, Error> {
+        run!(self, read, devices::revoked())
+    }
+
+    /// What became of each build on a device, newest build first, at most [`MAX_DEVICE_BUILDS`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn device_builds(&self, id: &DeviceId) -> Result<Vec<DeviceBuild>, Error> {
+        let id = id.clone();
+        run!(self, snapshot, devices::builds(&id))
+    }
+}

@@ -1,0 +1,159 @@
+//! What storage can answer instead of a result.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use tidegate_domain::{self as domain, BuildId, PackageName, Signers, VersionCode};
+
+/// Storage's refusal. Each variant is a decision that the caller can take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A setting is wrong; the start is to be given up.
+    #[error("{0}")]
+    Settings(String),
+    /// There is no such thing.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was asked for, such as `build 7`.
+        what: String,
+    },
+    /// There already is one of that name.
+    #[error("{what} exists already")]
+    Duplicate {
+        /// What was to be added, such as `user ann`.
+        what: String,
+    },
+    /// The version was uploaded before, as this build.
+    #[error("{package} {version_code} exists already, as build {existing}")]
+    VersionExists {
+        /// The package.
+        package: PackageName,
+        /// The version.
+        version_code: VersionCode,
+        /// The build that has it.
+        existing: BuildId,
+    },
+    /// The build does not carry the signer that its package is pinned to.
+    #[error("{package} is pinned to another signer: {} instead of {}", spell(got), spell(pinned))]
+    SignerConflict {
+        /// The package.
+        package: PackageName,
+        /// The signer that it is pinned to.
+        pinned: Signers,
+        /// The signer of the build.
+        got: Signers,
+    },
+    /// An enrolment token is not, or no longer, good for enrolling.
+    #[error("the enrolment token {0}")]
+    Token(TokenFault),
+    /// A rule of the domain refuses; nothing was written. Page tokens, page sizes and time ranges of the wrong
+    /// form are [`domain::Error::Invalid`] in here.
+    #[error(transparent)]
+    Rule(#[from] domain::Error),
+    /// All connections stayed in use, or another writer kept its lock, for too long: try again later.
+    #[error("the database is busy: {0}")]
+    Busy(String),
+    /// The database does not answer, or cannot write.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The database holds, or was asked to hold, what this program never writes.
+    #[error("the database holds something unexpected: {0}")]
+    Corrupt(String),
+}
+
+/// Why an enrolment token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// Nobody issued it.
+    #[error("is unknown")]
+    Unknown,
+    /// Its time is over.
+    #[error("has expired")]
+    Expired,
+    /// Other devices used it as often as it may be.
+    #[error("is used up")]
+    UsedUp,
+}
+
+fn spell(signers: &Signers) -> String {
+    let prints: Vec<String> = signers
+        .ranges()
+        .iter()
+        .map(|r| r.fingerprint.to_string())
+        .collect();
+    prints.join(", ")
+}
+
+impl Error {
+    pub(crate) fn not_found(what: impl Into<String>) -> Self {
+        Self::NotFound { what: what.into() }
+    }
+
+    pub(crate) fn corrupt(what: &str, fault: impl std::fmt::Display) -> Self {
+        Self::Corrupt(format!("{what}: {fault}"))
+    }
+}
+
+/// How a query ends when it does not succeed: with an answer for the caller, or with a fault of the engine that
+/// is still to be judged (tried again, or turned into an answer). It keeps diesel out of [`Error`].
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Refused(Error),
+    Engine(DieselError),
+}
+
+impl Fault {
+    /// Whether the very same transaction may succeed when it is run again. diesel hands out no SQLSTATE, hence
+    /// the look at the message for PostgreSQL's 40P01.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Engine(DieselError::DatabaseError(kind, info))
+                if matches!(kind, DatabaseErrorKind::SerializationFailure)
+                    || info.message().contains("deadlock detected")
+        )
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<DieselError> for Fault {
+    fn from(error: DieselError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Refused(error) => error,
+            Fault::Engine(error) => judge(&error),
+        }
+    }
+}
+
+fn judge(error: &DieselError) -> Error {
+    use DatabaseErrorKind::{
+        CheckViolation, ExclusionViolation, ForeignKeyViolation, NotNullViolation, RestrictViolation,
+        SerializationFailure, UniqueViolation,
+    };
+    match error {
+        DieselError::DatabaseError(kind, info) => {
+            let message = info.message().to_owned();
+            let contention = ["database is locked", "deadlock detected", "lock timeout", "statement timeout"];
+            match kind {
+                SerializationFailure => Error::Busy(message),
+                UniqueViolation | ForeignKeyViolation | NotNullViolation | CheckViolation
+                | ExclusionViolation | RestrictViolation => Error::Corrupt(message),
+                _ if contention.iter().any(|words| message.contains(words)) => Error::Busy(message),
+                _ => Error::Unavailable(message),
+            }
+        }
+        DieselError::DeserializationError(_) | DieselError::SerializationError(_) | DieselError::NotFound => {
+            Error::Corrupt(error.to_string())
+        }
+        other => Error::Unavailable(other.to_string()),
+    }
+}

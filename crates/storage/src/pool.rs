@@ -1,0 +1,128 @@
+//! Connections, handed out in the order they are asked for, to jobs that run beside the async runtime.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool as R2d2, R2D2Connection};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::Error;
+use crate::error::Fault;
+
+/// How often a transaction runs again that another one got in the way of.
+const MAX_RETRIES: u32 = 5;
+/// The pause before the first of these; each next one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// What differs between the engines about transactions.
+pub(crate) trait Transact: R2D2Connection + 'static {
+    /// A transaction that may read before it writes.
+    fn write<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault>;
+    /// A transaction in which all queries see the same state.
+    fn snapshot<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault>;
+}
+
+/// An engine's two ways in.
+pub(crate) struct Engine<C: Transact> {
+    pub(crate) readers: Pool<C>,
+    pub(crate) writers: Pool<C>,
+}
+
+impl<C: Transact> Engine<C> {
+    /// Runs a job of a single query.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut C) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.readers.run(job).await
+    }
+
+    /// Runs a job of several queries that must see the same state.
+    pub(crate) async fn snapshot<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut C) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.readers.run(move |conn| conn.snapshot(job)).await
+    }
+
+    /// Runs a job in a transaction of its own; again when another transaction got in the way.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        job: impl Fn(&mut C) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writers
+            .run(move |conn| {
+                let mut pause = FIRST_PAUSE;
+                for _ in 0..MAX_RETRIES {
+                    match conn.write(&job) {
+                        Err(fault) if fault.may_pass() => std::thread::sleep(pause),
+                        done => return done,
+                    }
+                    pause *= 2;
+                }
+                conn.write(&job)
+            })
+            .await
+    }
+}
+
+/// A bounded number of connections.
+///
+/// The permits are what bounds it: waiting for one costs a task and not a thread, so that a flood of requests
+/// never fills the runtime's blocking threads.
+#[derive(Clone)]
+pub(crate) struct Pool<C: R2D2Connection + 'static> {
+    connections: R2d2<ConnectionManager<C>>,
+    permits: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl<C: R2D2Connection + 'static> Pool<C> {
+    /// A pool that connects when it is first asked.
+    pub(crate) fn new(
+        url: &str,
+        size: u32,
+        patience: Duration,
+        setup: impl CustomizeConnection<C, diesel::r2d2::Error>,
+    ) -> Self {
+        let connections = R2d2::builder()
+            .max_size(size)
+            .min_idle(Some(0))
+            .connection_timeout(patience)
+            .connection_customizer(Box::new(setup))
+            .build_unchecked(ConnectionManager::new(url));
+        Self {
+            connections,
+            permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))),
+            patience,
+        }
+    }
+
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut C) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        let waited = tokio::time::timeout(self.patience, self.permits.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = waited else {
+            return Err(Error::Busy(format!(
+                "all connections stayed in use for {:?}",
+                self.patience
+            )));
+        };
+        let connections = self.connections.clone();
+        let done = spawn_blocking(move || {
+            // The permit goes back when the job ends, even if the caller lost interest meanwhile.
+            let _permit = permit;
+            let mut connection = connections
+                .get()
+                .map_err(|error| Error::Unavailable(error.to_string()))?;
+            job(&mut connection).map_err(Error::from)
+        });
+        match done.await {
+            Ok(result) => result,
+            Err(fault) if fault.is_panic() => std::panic::resume_unwind(fault.into_panic()),
+            Err(_) => Err(Error::Unavailable("the program is shutting down".into())),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What only PostgreSQL has or needs.
+
+use std::time::Duration;
+
+use diesel::PgConnection;
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::r2d2::{CustomizeConnection, Error as PoolError};
+
+use crate::error::Fault;
+use crate::pool::{Engine, Pool, Transact};
+use crate::{Settings, migrations};
+
+#[path = "queries/mod.rs"]
+pub(crate) mod queries;
+
+pub(crate) type Conn = PgConnection;
+pub(crate) type Db = diesel::pg::Pg;
+
+/// Advisory locks share one space of numbers in a database: these are "tide" in ASCII and a counter.
+const MIGRATION_LOCK: i64 = 0x7469_6465_0000_0001;
+const AUDIT_LOCK: i64 = 0x7469_6465_0000_0002;
+
+/// No statement of ours takes as long, so one that does is stuck.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
+
+pub(crate) fn engine(url: &str, settings: &Settings) -> Engine<Conn> {
+    let setup = Setup {
+        patience: settings.busy_timeout,
+    };
+    let pool = Pool::new(url, settings.pool_size, settings.busy_timeout, setup);
+    Engine {
+        readers: pool.clone(),
+        writers: pool,
+    }
+}
+
+#[derive(Debug)]
+struct Setup {
+    patience: Duration,
+}
+
+impl CustomizeConnection<Conn, PoolError> for Setup {
+    fn on_acquire(&self, conn: &mut Conn) -> Result<(), PoolError> {
+        conn.batch_execute(&format!(
+            "SET lock_timeout = {}; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {};",
+            self.patience.as_millis(),
+            STATEMENT_LIMIT.as_millis(),
+            STATEMENT_LIMIT.as_millis(),
+        ))
+        .map_err(PoolError::QueryError)
+    }
+}
+
+impl Transact for Conn {
+    /// Read committed: every statement after a lock sees what the lock's last holder wrote.
+    fn write<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.build_transaction().read_committed().run(job)
+    }
+
+    fn snapshot<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.build_transaction().repeatable_read().read_only().run(job)
+    }
+}
+
+pub(crate) fn migrate(conn: &mut Conn) -> Result<Vec<String>, Fault> {
+    alone(conn, |conn| migrations::up(conn, migrations::POSTGRES))
+}
+
+pub(crate) fn revert(conn: &mut Conn) -> Result<Vec<String>, Fault> {
+    alone(conn, |conn| migrations::down(conn, migrations::POSTGRES))
+}
+
+/// The lock belongs to the transaction, so that it goes when the process does.
+fn alone<T>(conn: &mut Conn, job: impl FnOnce(&mut Conn) -> Result<T, Fault>) -> Result<T, Fault> {
+    conn.write(|conn| {
+        advisory(conn, MIGRATION_LOCK)?;
+        job(conn)
+    })
+}
+
+fn advisory(conn: &mut Conn, key: i64) -> Result<(), Fault> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+        .bind::<diesel::sql_types::BigInt, _>(key)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The rows of a JSON array of objects, bound as `$1`, as the table `v` with these columns.
+fn rows(columns: &[(&str, &str)]) -> String {
+    let columns: Vec<String> = columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
+    format!("json_to_recordset($1::json) AS v ({})", columns.join(", "))
+}
+
+/// Rows that this transaction keeps for itself until it ends. `NO KEY` lets others still refer to them.
+mod lock {
+    use super::{AUDIT_LOCK, Conn, Fault, advisory};
+    use crate::schema::{devices, packages};
+    use diesel::prelude::*;
+
+    pub(super) fn package(conn: &mut Conn, name: &str) -> Result<Option<i64>, Fault> {
+        Ok(packages::table
+            .filter(packages::name.eq(name))
+            .select(packages::id)
+            .for_no_key_update()
+            .first(conn)
+            .optional()?)
+    }
+
+    /// In the order of their names, as everybody else does, so that no two transactions wait for each other.
+    pub(super) fn devices(conn: &mut Conn, names: &[&str]) -> Result<Vec<(i64, String)>, Fault> {
+        Ok(devices::table
+            .filter(devices::name.eq_any(names))
+            .order(devices::name)
+            .select((devices::id, devices::name))
+            .for_no_key_update()
+            .load(conn)?)
+    }
+
+    pub(super) fn audit_chain(conn: &mut Conn) -> Result<(), Fault> {
+        advisory(conn, AUDIT_LOCK)
+    }
+}

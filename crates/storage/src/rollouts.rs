@@ -1,0 +1,74 @@
+//! Rollouts: the changes to a package's line, and its history.
+
+use std::collections::HashMap;
+
+use tidegate_domain::{self as domain, BuildId, Change, Line, PackageName, Rollout};
+
+use crate::store::run;
+use crate::{Actor, Error, Page, Paged, Store};
+
+/// Which rollouts; everything left out matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolloutFilter {
+    /// Of this package.
+    pub package: Option<PackageName>,
+    /// Of this build.
+    pub build: Option<BuildId>,
+}
+
+/// How often each build of a package was released.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempts(pub(crate) HashMap<BuildId, u32>);
+
+impl Attempts {
+    /// The highest attempt among the build's rollouts; 0 when there is none.
+    pub fn of(&self, build: BuildId) -> u32 {
+        self.0.get(&build).copied().unwrap_or(0)
+    }
+}
+
+/// What [`Store::change_line`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineChange {
+    /// What the rule decided. When it is empty, nothing was written.
+    pub change: Change,
+    /// The rollout that was added, with its number.
+    pub inserted: Option<Rollout>,
+    /// The line that the rule looked at.
+    pub before: Line,
+}
+
+impl Store {
+    /// Changes a package's line of releases by a pure rule, in one transaction that holds the package for
+    /// itself: loads the line, asks the rule, writes all that it decided together with one audit entry
+    /// (the change's action, target `package/<name>`, its facts before and after), and raises the catalog's epoch.
+    /// An empty change writes nothing. The rule is asked again when the database wants the transaction run again.
+    ///
+    /// A package that nobody knows has an empty line.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] when the rule refuses; nothing was written then.
+    pub async fn change_line<F>(&self, package: PackageName, actor: Actor, rule: F) -> Result<LineChange, Error>
+    where
+        F: Fn(&Line, &Attempts) -> Result<Change, domain::Error> + Send + 'static,
+    {
+        run!(self, write, rollouts::change_line(&package, &actor, &rule))
+    }
+
+    /// The line of a package as it stands.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn line(&self, package: &PackageName) -> Result<Line, Error> {
+        let package = package.clone();
+        run!(self, snapshot, rollouts::line(&package))
+    }
+
+    /// The rollouts that match, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a page token that no page gave.
+    pub async fn rollouts(&self, filter: RolloutFilter, page: Page) -> Result<Paged<Rollout>, Error> {
+        run!(self, read, rollouts::list(&filter, &page))
+    }
+}

@@ -1,0 +1,220 @@
+//! The tables as diesel sees them, on both engines. What the columns mean stands in the migrations.
+
+diesel::table! {
+    packages (id) {
+        id -> BigInt,
+        name -> Text,
+        signers_json -> Nullable<Text>,
+        allow_debuggable -> Bool,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    builds (id) {
+        id -> BigInt,
+        package_id -> BigInt,
+        version_code -> BigInt,
+        version_name -> Text,
+        sha256 -> Binary,
+        size -> BigInt,
+        schemes_json -> Text,
+        min_sdk -> BigInt,
+        target_sdk -> BigInt,
+        abis_json -> Text,
+        debuggable -> Bool,
+        notes -> Text,
+        build_type -> Text,
+        ci_run_id -> Text,
+        git_sha -> Text,
+        uploaded_by -> Text,
+        uploaded_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    build_signers (build_id, from_sdk) {
+        build_id -> BigInt,
+        from_sdk -> BigInt,
+        to_sdk -> BigInt,
+        fingerprint -> Binary,
+    }
+}
+
+diesel::table! {
+    rollouts (id) {
+        id -> BigInt,
+        package_id -> BigInt,
+        build_id -> BigInt,
+        state -> Text,
+        is_current -> Bool,
+        serving -> Bool,
+        percent -> Integer,
+        salt -> Nullable<Text>,
+        audience_json -> Text,
+        wifi_only -> Bool,
+        must_install -> Bool,
+        force_downgrade -> Bool,
+        attempt -> BigInt,
+        previous_id -> Nullable<BigInt>,
+        rolled_back_from -> Nullable<BigInt>,
+        created_by -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    deployment_stats (build_id) {
+        build_id -> BigInt,
+        total_checks -> BigInt,
+        total_eligible -> BigInt,
+        total_downloads -> BigInt,
+        installs_success -> BigInt,
+        installs_failed -> BigInt,
+        verify_failed -> BigInt,
+    }
+}
+
+diesel::table! {
+    deployment_stat_hours (build_id, hour_at) {
+        build_id -> BigInt,
+        hour_at -> BigInt,
+        total_checks -> BigInt,
+        total_eligible -> BigInt,
+        total_downloads -> BigInt,
+        installs_success -> BigInt,
+        installs_failed -> BigInt,
+        verify_failed -> BigInt,
+    }
+}
+
+diesel::table! {
+    devices (id) {
+        id -> BigInt,
+        name -> Text,
+        alias -> Nullable<Text>,
+        alias_key -> Nullable<Text>,
+        model -> Nullable<Text>,
+        manufacturer -> Nullable<Text>,
+        sdk -> Nullable<BigInt>,
+        android_version -> Nullable<Text>,
+        region -> Nullable<Text>,
+        tags_json -> Text,
+        fcm_token -> Nullable<Text>,
+        fcm_token_at -> Nullable<BigInt>,
+        token_generation -> BigInt,
+        enrolled_at -> BigInt,
+        last_seen_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    device_packages (device_id, package_id) {
+        device_id -> BigInt,
+        package_id -> BigInt,
+        version_code -> BigInt,
+        seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    device_builds (device_id, build_id) {
+        device_id -> BigInt,
+        build_id -> BigInt,
+        offered_at -> Nullable<BigInt>,
+        downloaded_at -> Nullable<BigInt>,
+        verify_failed_at -> Nullable<BigInt>,
+        install_failed_at -> Nullable<BigInt>,
+        installed_at -> Nullable<BigInt>,
+        failure_attempt -> BigInt,
+        failures -> BigInt,
+        reports -> BigInt,
+        last_status -> Nullable<Text>,
+        last_reason -> Nullable<Text>,
+        last_at -> Nullable<BigInt>,
+        rejected_attempt -> Nullable<BigInt>,
+        rejected_until_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    reports (id) {
+        id -> BigInt,
+        device_id -> BigInt,
+        build_id -> BigInt,
+        status -> Text,
+        attempt -> BigInt,
+        request_id -> Text,
+        reason -> Nullable<Text>,
+        android_status -> Nullable<Integer>,
+        message -> Nullable<Text>,
+        reported_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    enroll_tokens (id) {
+        id -> BigInt,
+        hash -> Binary,
+        uses -> BigInt,
+        used -> BigInt,
+        expires_at -> BigInt,
+        created_by -> Text,
+        note -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    enroll_token_uses (token_id, device_id) {
+        token_id -> BigInt,
+        device_id -> BigInt,
+        used_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> BigInt,
+        name -> Text,
+        role -> Text,
+        password_hash -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_log (seq) {
+        seq -> BigInt,
+        prev_hash -> Binary,
+        hash -> Binary,
+        at -> BigInt,
+        actor -> Text,
+        role -> Text,
+        action -> Text,
+        target -> Text,
+        before_json -> Nullable<Text>,
+        after_json -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    epochs (name) {
+        name -> Text,
+        value -> BigInt,
+    }
+}
+
+diesel::joinable!(builds -> packages (package_id));
+diesel::joinable!(build_signers -> builds (build_id));
+diesel::joinable!(rollouts -> packages (package_id));
+diesel::joinable!(rollouts -> builds (build_id));
+diesel::joinable!(device_packages -> packages (package_id));
+diesel::joinable!(device_packages -> devices (device_id));
+diesel::joinable!(device_builds -> devices (device_id));
+diesel::joinable!(device_builds -> builds (build_id));
+diesel::joinable!(reports -> devices (device_id));
+diesel::allow_tables_to_appear_in_same_query!(
+    packages, builds, build_signers, rollouts, deployment_stats, devices, device_packages, device_builds, reports,
+);

@@ -1,0 +1,163 @@
+//! Where the database is and how patient to be with it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Error;
+
+/// The most connections that a store may be told to keep.
+pub const MAX_POOL_SIZE: u32 = 128;
+
+/// Where the database is and how patient to be with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `sqlite:///absolute/path`, `sqlite://relative/path`, a bare path, or `postgres://user:password@host/name`.
+    pub url: String,
+    /// Connections to keep at most, 1 to [`MAX_POOL_SIZE`]. SQLite keeps one more, its only writer.
+    pub pool_size: u32,
+    /// How long to wait for a connection, for another process's lock and for PostgreSQL to answer.
+    pub busy_timeout: Duration,
+}
+
+impl Settings {
+    /// A database with the usual patience: 8 connections, 10 seconds.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            pool_size: 8,
+            busy_timeout: Duration::from_secs(10),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<Place, Error> {
+        if !(1..=MAX_POOL_SIZE).contains(&self.pool_size) {
+            return Err(Error::Settings(format!(
+                "the database's pool_size must be from 1 to {MAX_POOL_SIZE}, not {}",
+                self.pool_size
+            )));
+        }
+        Place::parse(&self.url)
+    }
+}
+
+/// The URL may hold a password.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("url", &without_password(&self.url))
+            .field("pool_size", &self.pool_size)
+            .field("busy_timeout", &self.busy_timeout)
+            .finish()
+    }
+}
+
+/// What a URL points to.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+impl Place {
+    fn parse(url: &str) -> Result<Self, Error> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            check_tls(url)?;
+            return Ok(Self::Postgres(with_patience(url)));
+        }
+        let path = url.strip_prefix("sqlite://").unwrap_or(url);
+        if path.is_empty() || path.contains(":memory:") {
+            return Err(Error::Settings(
+                "database_url must name a file: each connection to a SQLite database in memory sees another one"
+                    .into(),
+            ));
+        }
+        // `file:` would be taken by SQLite itself, with parameters that undo what is set below.
+        if path.contains("://") || path.starts_with("file:") || path.starts_with("sqlite:") {
+            return Err(Error::Settings(format!(
+                "database_url {} is of an unknown kind: it must be sqlite:///PATH, a path, or postgres://…",
+                without_password(url)
+            )));
+        }
+        Ok(Self::Sqlite(PathBuf::from(path)))
+    }
+}
+
+/// libpq is built without TLS. With `sslmode=prefer`, its default, it would go on in plain text; whoever demands
+/// TLS must not get that silently.
+fn check_tls(url: &str) -> Result<(), Error> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let mode = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .rfind(|(key, _)| *key == "sslmode")
+        .map_or("", |(_, mode)| mode);
+    match mode {
+        "" | "disable" | "allow" | "prefer" => Ok(()),
+        _ => Err(Error::Settings(format!(
+            "database_url demands sslmode={mode}, but this program is built without TLS for PostgreSQL: \
+             reach the server over a private network or a local proxy that speaks TLS, and leave sslmode out"
+        ))),
+    }
+}
+
+/// libpq waits for ever by default.
+fn with_patience(url: &str) -> String {
+    let mut url = url.to_owned();
+    for (key, value) in [("connect_timeout", "5"), ("application_name", "tidegate")] {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        if !query.split('&').any(|pair| pair.split('=').next() == Some(key)) {
+            let joint = if url.contains('?') { '&' } else { '?' };
+            url.push_str(&format!("{joint}{key}={value}"));
+        }
+    }
+    url
+}
+
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let path = path.split('?').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(url: &str) -> String {
+        match Settings::new(url).check() {
+            Err(Error::Settings(fault)) => fault,
+            other => panic!("{url}: {:?}", other.map(|_| ())),
+        }
+    }
+
+    #[test]
+    fn a_url_chooses_the_engine() {
+        let sqlite = |url: &str, path: &str| {
+            assert!(Settings::new(url).check() == Ok(Place::Sqlite(path.into())), "{url}");
+        };
+        sqlite("sqlite:///var/lib/tidegate/db", "/var/lib/tidegate/db");
+        sqlite("sqlite://data/db", "data/db");
+        sqlite("data/tidegate.db", "data/tidegate.db");
+        let Ok(Place::Postgres(url)) = Settings::new("postgres://u:p@h/d?connect_timeout=1").check() else {
+            panic!("not PostgreSQL");
+        };
+        assert_eq!(url, "postgres://u:p@h/d?connect_timeout=1&application_name=tidegate");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_and_no_password_is_repeated() {
+        assert!(fault("mysql://root:secret@host/db").contains("mysql://host/db"));
+        assert!(fault("sqlite://:memory:").contains("must name a file"));
+        assert!(fault("").contains("must name a file"));
+        assert!(fault("postgres://u:p@h/d?sslmode=verify-full").contains("sslmode=verify-full"));
+        let mut settings = Settings::new("postgres://ann:secret@host:5432/db?x=y");
+        assert!(!format!("{settings:?}").contains("secret"));
+        settings.pool_size = 0;
+        assert!(settings.check().is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! What only SQLite has or needs.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use diesel::SqliteConnection;
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::r2d2::{CustomizeConnection, Error as PoolError};
+
+use crate::error::Fault;
+use crate::pool::{Engine, Pool, Transact};
+use crate::{Error, Settings, migrations};
+
+#[path = "queries/mod.rs"]
+pub(crate) mod queries;
+
+pub(crate) type Conn = SqliteConnection;
+pub(crate) type Db = diesel::sqlite::Sqlite;
+
+/// Opens a file, which is created if it is not there; its folder must be.
+pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Error::Unavailable(format!(
+            "the folder {} of the database does not exist",
+            folder.display()
+        )));
+    }
+    let Some(file) = path.to_str() else {
+        return Err(Error::Settings(format!(
+            "the database's path {} is not UTF-8",
+            path.display()
+        )));
+    };
+    let patience = settings.busy_timeout;
+    let setup = |query_only| Setup { patience, query_only };
+    Ok(Engine {
+        readers: Pool::new(file, settings.pool_size, patience, setup(true)),
+        writers: Pool::new(file, 1, patience, setup(false)),
+    })
+}
+
+#[derive(Debug)]
+struct Setup {
+    patience: Duration,
+    query_only: bool,
+}
+
+impl CustomizeConnection<Conn, PoolError> for Setup {
+    fn on_acquire(&self, conn: &mut Conn) -> Result<(), PoolError> {
+        conn.batch_execute(&format!(
+            "PRAGMA busy_timeout = {}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA recursive_triggers = ON; PRAGMA trusted_schema = OFF;",
+            self.patience.as_millis()
+        ))
+        .map_err(PoolError::QueryError)?;
+        if self.query_only {
+            return conn.batch_execute("PRAGMA query_only = ON").map_err(PoolError::QueryError);
+        }
+        into_wal(conn, self.patience).map_err(PoolError::QueryError)
+    }
+}
+
+/// SQLite does not wait for its busy timeout when two processes switch a new file to WAL at the same moment.
+fn into_wal(conn: &mut Conn, patience: Duration) -> QueryResult<()> {
+    let begun = Instant::now();
+    loop {
+        match conn.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(_) if begun.elapsed() < patience => sleep(Duration::from_millis(20)),
+            done => return done,
+        }
+    }
+}
+
+impl Transact for Conn {
+    /// Immediate: a transaction that began by reading could not be upgraded while another one writes.
+    fn write<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.immediate_transaction(job)
+    }
+
+    /// In WAL mode a transaction sees the state at its first read.
+    fn snapshot<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.transaction(job)
+    }
+}
+
+/// The write lock is the migrations' lock.
+pub(crate) fn migrate(conn: &mut Conn) -> Result<Vec<String>, Fault> {
+    conn.exclusive_transaction(|conn| migrations::up(conn, migrations::SQLITE))
+}
+
+pub(crate) fn revert(conn: &mut Conn) -> Result<Vec<String>, Fault> {
+    conn.exclusive_transaction(|conn| migrations::down(conn, migrations::SQLITE))
+}
+
+/// The rows of a JSON array of objects, bound as `$1`, as the table `v` with these columns. One bind for a whole
+/// batch: no limit on parameters, and the same statement for every size.
+fn rows(columns: &[(&str, &str)]) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|(name, _)| format!("value ->> '{name}' AS {name}"))
+        .collect();
+    format!("(SELECT {} FROM json_each($1)) AS v", columns.join(", "))
+}
+
+/// SQLite's writer is alone: nothing is to be locked in a row.
+mod lock {
+    use super::{Conn, Fault};
+    use crate::schema::{devices, packages};
+    use diesel::prelude::*;
+
+    pub(super) fn package(conn: &mut Conn, name: &str) -> Result<Option<i64>, Fault> {
+        Ok(packages::table
+            .filter(packages::name.eq(name))
+            .select(packages::id)
+            .first(conn)
+            .optional()?)
+    }
+
+    pub(super) fn devices(conn: &mut Conn, names: &[&str]) -> Result<Vec<(i64, String)>, Fault> {
+        Ok(devices::table
+            .filter(devices::name.eq_any(names))
+            .select((devices::id, devices::name))
+            .load(conn)?)
+    }
+
+    pub(super) fn audit_chain(_: &mut Conn) -> Result<(), Fault> {
+        Ok(())
+    }
+}

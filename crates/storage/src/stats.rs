@@ -1,0 +1,43 @@
+//! Deployment statistics.
+
+use chrono::{DateTime, Utc};
+use tidegate_domain::{BuildId, DeploymentStats};
+
+use crate::store::run;
+use crate::{Error, Store};
+
+/// The most hours that one answer holds: 62 days.
+pub const MAX_STAT_HOURS: i64 = 62 * 24;
+
+/// One hour of a build's statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourOfStats {
+    /// When it began.
+    pub hour: DateTime<Utc>,
+    /// What rose in it, by how much.
+    pub stats: DeploymentStats,
+}
+
+impl Store {
+    /// A build's statistics.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such build.
+    pub async fn stats(&self, build: BuildId) -> Result<DeploymentStats, Error> {
+        run!(self, read, stats::get(build))
+    }
+
+    /// What rose in each hour that began in `from..to`, oldest first; hours in which nothing happened are left out.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such build; [`Error::Rule`] when the range is longer than
+    /// [`MAX_STAT_HOURS`].
+    pub async fn stats_by_hour(
+        &self,
+        build: BuildId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<HourOfStats>, Error> {
+        run!(self, snapshot, stats::by_hour(build, from, to))
+    }
+}

@@ -1,0 +1,123 @@
+//! The store: one handle to the database, whichever engine it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::pool::Engine;
+use crate::settings::{Place, without_password};
+use crate::{Error, Settings, migrations, postgres, sqlite};
+
+/// A handle to the database; clones share its connections.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<AnyEngine>,
+    place: Arc<str>,
+}
+
+pub(crate) enum AnyEngine {
+    Sqlite(Engine<sqlite::Conn>),
+    Postgres(Engine<postgres::Conn>),
+}
+
+impl Store {
+    /// Connects and brings the tables up to date. Any number of processes may do so at once: one migrates, the
+    /// others wait for it.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] for a URL or size that cannot work; [`Error::Unavailable`] when the database does not
+    /// answer; [`Error::Busy`] when another process keeps it locked.
+    pub async fn open(settings: &Settings) -> Result<Self, Error> {
+        let store = Self::connect(settings)?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// A handle that has not connected yet, for asking what [`Store::migrate`] would do.
+    ///
+    /// # Errors
+    /// [`Error::Settings`].
+    pub fn connect(settings: &Settings) -> Result<Self, Error> {
+        let place = settings.check()?;
+        let engine = match &place {
+            Place::Sqlite(path) => AnyEngine::Sqlite(sqlite::engine(path, settings)?),
+            Place::Postgres(url) => AnyEngine::Postgres(postgres::engine(url, settings)),
+        };
+        Ok(Self {
+            engine: Arc::new(engine),
+            place: without_password(&settings.url).into(),
+        })
+    }
+
+    /// Runs the migrations that are missing, under a lock, and returns their names.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`]; [`Error::Corrupt`] when one of them fails.
+    pub async fn migrate(&self) -> Result<Vec<String>, Error> {
+        match &*self.engine {
+            AnyEngine::Sqlite(engine) => engine.writers.run(sqlite::migrate).await,
+            AnyEngine::Postgres(engine) => engine.writers.run(postgres::migrate).await,
+        }
+    }
+
+    /// The names of the migrations that are missing.
+    ///
+    /// # Errors
+    /// As [`Store::migrate`].
+    pub async fn pending(&self) -> Result<Vec<String>, Error> {
+        match &*self.engine {
+            AnyEngine::Sqlite(engine) => engine.writers.run(|c| migrations::pending(c, migrations::SQLITE)).await,
+            AnyEngine::Postgres(engine) => {
+                engine.writers.run(|c| migrations::pending(c, migrations::POSTGRES)).await
+            }
+        }
+    }
+
+    /// Takes all migrations back, which drops every table and all that is in them.
+    ///
+    /// # Errors
+    /// As [`Store::migrate`].
+    pub async fn revert(&self) -> Result<Vec<String>, Error> {
+        match &*self.engine {
+            AnyEngine::Sqlite(engine) => engine.writers.run(sqlite::revert).await,
+            AnyEngine::Postgres(engine) => engine.writers.run(postgres::revert).await,
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.epochs().await.map(drop)
+    }
+
+    pub(crate) fn engine(&self) -> &AnyEngine {
+        &self.engine
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.place)
+    }
+}
+
+/// Runs `queries::…(connection, arguments)` on the store's engine: `read` for a single query, `snapshot` for
+/// several that must see the same state, `write` for a transaction.
+macro_rules! run {
+    ($store:expr, $way:ident, $module:ident::$query:ident($($argument:expr),* $(,)?)) => {
+        match $store.engine() {
+            $crate::store::AnyEngine::Sqlite(engine) => {
+                engine
+                    .$way(move |connection| $crate::sqlite::queries::$module::$query(connection, $($argument),*))
+                    .await
+            }
+            $crate::store::AnyEngine::Postgres(engine) => {
+                engine
+                    .$way(move |connection| $crate::postgres::queries::$module::$query(connection, $($argument),*))
+                    .await
+            }
+        }
+    };
+}
+pub(crate) use run;

@@ -1,0 +1,15 @@
+DROP TABLE epochs;
+DROP TABLE audit_log;
+DROP TABLE users;
+DROP TABLE enroll_token_uses;
+DROP TABLE enroll_tokens;
+DROP TABLE reports;
+DROP TABLE device_builds;
+DROP TABLE device_packages;
+DROP TABLE devices;
+DROP TABLE deployment_stat_hours;
+DROP TABLE deployment_stats;
+DROP TABLE rollouts;
+DROP TABLE build_signers;
+DROP TABLE builds;
+DROP TABLE packages;
