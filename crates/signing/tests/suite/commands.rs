@@ -1,0 +1,401 @@
+//! A command travels through somebody else's push service; the agent takes it only from us, once, and in time.
+
+use chrono::{TimeDelta, Utc};
+use proptest::prelude::*;
+use serde::Deserialize;
+use tidegate_signing::{
+    Command, CommandError, CommandKey, CommandKeys, CommandVerifier, Error, ExposeSecret, KeyRing,
+    MAX_SEEN_COMMANDS, MasterKey, sign_command,
+};
+
+use crate::{KNOWN_TIME, at, bit_flips, device, fresh_ring, known_ring};
+
+#[derive(Deserialize)]
+struct Vectors {
+    commands: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    key: String,
+    #[serde(flatten)]
+    command: Command,
+}
+
+fn vectors() -> Vec<Vector> {
+    let text = include_str!("../vectors/command-hmac.json");
+    serde_json::from_str::<Vectors>(text).unwrap().commands
+}
+
+/// A key from the shared vectors, an agent that holds it, and a command for that agent.
+fn key() -> CommandKey {
+    CommandKey::from_text("test-secret").unwrap()
+}
+
+fn agent() -> CommandVerifier {
+    CommandVerifier::new(device("abc123"), CommandKeys::one(key()))
+}
+
+fn update(request_id: &str, sent: i64) -> Command {
+    sign_command(&key(), "update", request_id, &device("abc123"), at(sent)).unwrap()
+}
+
+#[test]
+fn commands_sign_as_agents_in_the_field_expect() {
+    for Vector { key, command } in vectors() {
+        let key = CommandKey::from_text(&key).unwrap();
+        let now = command.ts.parse().unwrap();
+        let device = device(&command.device_id);
+        let signed = sign_command(&key, &command.action, &command.request_id, &device, now).unwrap();
+        assert_eq!(signed, command);
+        assert_eq!(signed.hmac, command.hmac);
+        let mut agent = CommandVerifier::new(device, CommandKeys::one(key));
+        assert_eq!(agent.verify(&command, now), Ok(()));
+    }
+}
+
+#[test]
+fn a_command_travels_as_five_texts() {
+    let json = serde_json::to_value(update("req-1", KNOWN_TIME)).unwrap();
+    let fields = json.as_object().unwrap();
+    assert!(fields.values().all(serde_json::Value::is_string));
+    assert_eq!(
+        fields.keys().collect::<Vec<_>>(),
+        ["action", "device_id", "hmac", "request_id", "ts"]
+    );
+    assert_eq!(fields["ts"], "2025-11-24T16:00:00Z");
+}
+
+#[test]
+fn a_changed_field_is_forged() {
+    let change: [fn(&mut Command); 4] = [
+        |c| c.action = "wipe".to_owned(),
+        |c| c.request_id = "req-2".to_owned(),
+        |c| c.ts = "2025-11-24T16:00:01Z".to_owned(),
+        |c| c.ts = "2025-11-24T16:00:00+00:00".to_owned(),
+    ];
+    for change in change {
+        let mut command = update("req-1", KNOWN_TIME);
+        change(&mut command);
+        assert_eq!(
+            agent().verify(&command, at(KNOWN_TIME)),
+            Err(CommandError::Forged)
+        );
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_signature_is_forged() {
+    let good = update("req-1", KNOWN_TIME);
+    for hmac in bit_flips(&good.hmac) {
+        let command = Command { hmac, ..good.clone() };
+        assert_eq!(
+            agent().verify(&command, at(KNOWN_TIME)),
+            Err(CommandError::Forged)
+        );
+    }
+}
+
+#[test]
+fn a_truncated_an_empty_or_an_upper_case_signature_is_forged() {
+    let good = update("req-1", KNOWN_TIME);
+    for hmac in [
+        String::new(),
+        good.hmac[..32].to_owned(),
+        good.hmac[..63].to_owned(),
+        good.hmac.to_uppercase(),
+    ] {
+        let command = Command { hmac, ..good.clone() };
+        assert_eq!(
+            agent().verify(&command, at(KNOWN_TIME)),
+            Err(CommandError::Forged)
+        );
+    }
+}
+
+#[test]
+fn another_key_is_forged() {
+    let other = CommandKey::from_text("test-secret-2").unwrap();
+    let command = sign_command(&other, "update", "req-1", &device("abc123"), at(KNOWN_TIME)).unwrap();
+    assert_eq!(
+        agent().verify(&command, at(KNOWN_TIME)),
+        Err(CommandError::Forged)
+    );
+}
+
+#[test]
+fn another_devices_command_is_foreign_even_under_a_shared_key() {
+    let command = sign_command(&key(), "update", "req-1", &device("abc124"), at(KNOWN_TIME)).unwrap();
+    assert_eq!(
+        agent().verify(&command, at(KNOWN_TIME)),
+        Err(CommandError::Foreign)
+    );
+}
+
+#[test]
+fn an_id_that_only_looks_alike_is_foreign() {
+    let composed = device("Gerät");
+    let decomposed = device("Gera\u{308}t");
+    let command = sign_command(&key(), "update", "req-1", &decomposed, at(KNOWN_TIME)).unwrap();
+    let mut agent = CommandVerifier::new(composed.clone(), CommandKeys::one(key()));
+    assert_eq!(agent.verify(&command, at(KNOWN_TIME)), Err(CommandError::Foreign));
+    let relabelled = Command {
+        device_id: composed.to_string(),
+        ..command
+    };
+    assert_eq!(
+        agent.verify(&relabelled, at(KNOWN_TIME)),
+        Err(CommandError::Forged)
+    );
+}
+
+#[test]
+fn a_separator_inside_a_field_is_not_signed() {
+    for (action, request_id) in [
+        ("update|x", "req-1"),
+        ("update", "a|b"),
+        ("", "req-1"),
+        ("update", ""),
+    ] {
+        let refused = sign_command(&key(), action, request_id, &device("abc123"), at(0));
+        assert!(
+            matches!(refused, Err(Error::Invalid { .. })),
+            "{action:?} {request_id:?}"
+        );
+    }
+}
+
+#[test]
+fn a_separator_spliced_into_a_field_is_not_taken() {
+    // Both commands cover the text `a|abc123|update|…`; only one of them is the command that was signed.
+    let good = update("a", KNOWN_TIME);
+    let spliced = Command {
+        request_id: "a|abc123".to_owned(),
+        device_id: "update".to_owned(),
+        action: good.ts.clone(),
+        ts: String::new(),
+        ..good.clone()
+    };
+    assert_eq!(
+        agent().verify(&spliced, at(KNOWN_TIME)),
+        Err(CommandError::Malformed)
+    );
+    let shifted = Command {
+        action: format!("update|{}", good.ts),
+        ..good
+    };
+    assert_eq!(
+        agent().verify(&shifted, at(KNOWN_TIME)),
+        Err(CommandError::Malformed)
+    );
+}
+
+#[test]
+fn a_field_that_is_no_time_or_too_long_is_malformed() {
+    let good = update("req-1", KNOWN_TIME);
+    let change: [fn(&mut Command); 6] = [
+        |c| c.ts = "yesterday".to_owned(),
+        |c| c.ts = "1764000000".to_owned(),
+        |c| c.ts = format!("2025-11-24T16:00:00.{}Z", "0".repeat(1000)),
+        |c| c.request_id = "a".repeat(65),
+        |c| c.action = "a".repeat(33),
+        |c| c.request_id = "a\nb".to_owned(),
+    ];
+    for change in change {
+        let mut command = good.clone();
+        change(&mut command);
+        assert_eq!(
+            agent().verify(&command, at(KNOWN_TIME)),
+            Err(CommandError::Malformed)
+        );
+    }
+}
+
+#[test]
+fn a_command_is_taken_up_to_five_minutes_late_and_no_later() {
+    let command = update("req-1", KNOWN_TIME);
+    assert_eq!(agent().verify(&command, at(KNOWN_TIME + 300)), Ok(()));
+    assert_eq!(
+        agent().verify(&command, at(KNOWN_TIME + 301)),
+        Err(CommandError::Stale)
+    );
+}
+
+#[test]
+fn a_command_from_a_clock_in_the_future_is_taken_within_the_window_only() {
+    let command = update("req-1", KNOWN_TIME);
+    assert_eq!(agent().verify(&command, at(KNOWN_TIME - 300)), Ok(()));
+    assert_eq!(
+        agent().verify(&command, at(KNOWN_TIME - 301)),
+        Err(CommandError::Stale)
+    );
+}
+
+#[test]
+fn the_window_is_a_setting() {
+    let mut agent = agent().with_window(TimeDelta::seconds(10));
+    assert_eq!(
+        agent.verify(&update("a", KNOWN_TIME), at(KNOWN_TIME + 11)),
+        Err(CommandError::Stale)
+    );
+    assert_eq!(
+        agent.verify(&update("b", KNOWN_TIME), at(KNOWN_TIME + 10)),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_command_is_taken_once_whenever_it_comes_again() {
+    let mut agent = agent();
+    let command = update("req-1", KNOWN_TIME);
+    assert_eq!(agent.verify(&command, at(KNOWN_TIME - 300)), Ok(()));
+    for later in [-300, 0, 299, 300] {
+        let verdict = agent.verify(&command, at(KNOWN_TIME + later));
+        assert_eq!(verdict, Err(CommandError::Replayed), "after {later} s");
+    }
+    assert_eq!(
+        agent.verify(&command, at(KNOWN_TIME + 301)),
+        Err(CommandError::Stale)
+    );
+}
+
+#[test]
+fn a_request_id_that_is_signed_again_is_a_replay() {
+    let mut agent = agent();
+    assert_eq!(agent.verify(&update("req-1", KNOWN_TIME), at(KNOWN_TIME)), Ok(()));
+    let again = update("req-1", KNOWN_TIME + 60);
+    assert_eq!(
+        agent.verify(&again, at(KNOWN_TIME + 60)),
+        Err(CommandError::Replayed)
+    );
+}
+
+#[test]
+fn a_refused_command_does_not_use_up_its_id() {
+    let mut agent = agent();
+    let good = update("req-1", KNOWN_TIME);
+    let forged = Command {
+        hmac: "0".repeat(64),
+        ..good.clone()
+    };
+    assert_eq!(agent.verify(&forged, at(KNOWN_TIME)), Err(CommandError::Forged));
+    assert_eq!(agent.verify(&good, at(KNOWN_TIME)), Ok(()));
+}
+
+#[test]
+fn a_clock_that_is_set_back_brings_no_forgotten_command_back() {
+    let mut agent = agent();
+    let old = update("old", KNOWN_TIME);
+    assert_eq!(agent.verify(&old, at(KNOWN_TIME)), Ok(()));
+    let year_later = KNOWN_TIME + 31_536_000;
+    assert_eq!(agent.verify(&update("leap", year_later), at(year_later)), Ok(()));
+    assert_eq!(agent.verify(&old, at(KNOWN_TIME)), Err(CommandError::Stale));
+    let fresh = update("fresh", KNOWN_TIME + 1);
+    assert_eq!(
+        agent.verify(&fresh, at(KNOWN_TIME + 1)),
+        Ok(()),
+        "a newer command still is"
+    );
+}
+
+#[test]
+fn the_memory_is_bounded_refuses_more_and_frees_itself() {
+    let mut agent = agent();
+    for n in 0..MAX_SEEN_COMMANDS {
+        assert_eq!(
+            agent.verify(&update(&format!("req-{n}"), KNOWN_TIME), at(KNOWN_TIME)),
+            Ok(())
+        );
+    }
+    let more = update("more", KNOWN_TIME);
+    assert_eq!(agent.verify(&more, at(KNOWN_TIME)), Err(CommandError::TooMany));
+    let first = update("req-0", KNOWN_TIME);
+    assert_eq!(
+        agent.verify(&first, at(KNOWN_TIME)),
+        Err(CommandError::Replayed),
+        "nothing was forgotten"
+    );
+    let later = KNOWN_TIME + 301;
+    assert_eq!(agent.verify(&update("later", later), at(later)), Ok(()));
+}
+
+#[test]
+fn each_device_has_its_own_key() {
+    let ring = known_ring();
+    let keys = ring.command_keys(&device("Gerät-ü"));
+    let text = keys.primary.text().expose_secret();
+    assert_eq!(
+        text,
+        "ba7a0b3fbcfb369fee1ac6d9547fd03d14b2e62f99693f86ffecabbdbef7f59f"
+    );
+    assert!(keys.rotation.is_none());
+    let other = ring.command_keys(&device("Gerät-u"));
+    assert_ne!(other.primary.text().expose_secret(), text);
+}
+
+#[test]
+fn an_agent_that_enrolled_during_a_rotation_takes_both_sides_commands() {
+    let [old, new] = [(); 2].map(|()| MasterKey::generate().unwrap());
+    let phone = device("abc123");
+    let announced = KeyRing::new(&old, Some(&new));
+    let mut agent = CommandVerifier::new(phone.clone(), announced.command_keys(&phone));
+    let now = at(KNOWN_TIME);
+    let mut send = |ring: &KeyRing, id: &str| {
+        let keys = ring.command_keys(&phone);
+        agent.verify(
+            &sign_command(&keys.primary, "update", id, &phone, now).unwrap(),
+            now,
+        )
+    };
+    assert_eq!(send(&announced, "before"), Ok(()));
+    assert_eq!(send(&KeyRing::new(&new, Some(&old)), "swapped"), Ok(()));
+    assert_eq!(send(&fresh_ring(), "stranger"), Err(CommandError::Forged));
+}
+
+#[test]
+fn a_fleet_with_a_shared_key_uses_it_for_every_device() {
+    let ring = fresh_ring().with_shared_command_keys(CommandKeys::one(key()));
+    for id in ["abc123", "dev-001"] {
+        let keys = ring.command_keys(&device(id));
+        assert_eq!(keys.primary.text().expose_secret(), "test-secret");
+    }
+}
+
+#[test]
+fn a_command_key_that_is_too_short_or_too_long_is_refused_without_being_repeated() {
+    for text in ["", "hunter2", &"h".repeat(257)] {
+        let fault = CommandKey::from_text(text).unwrap_err().to_string();
+        assert_eq!(fault, "command_key must have 8 to 256 bytes");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_command_is_taken_by_its_agent_and_by_no_other(
+        id in "[^|\\p{C}\\s]{1,32}",
+        other in "[^|\\p{C}\\s]{1,32}",
+        action in "[a-z_]{1,32}",
+        request_id in "[^|\\p{C}]{1,16}",
+        sent in 0..4_000_000_000_i64,
+    ) {
+        let ring = known_ring();
+        let phone = device(&id);
+        let keys = ring.command_keys(&phone);
+        let command = sign_command(&keys.primary, &action, &request_id, &phone, at(sent)).unwrap();
+        let mut agent = CommandVerifier::new(phone, keys);
+        prop_assert_eq!(agent.verify(&command, at(sent)), Ok(()));
+        if other != id {
+            let mut stranger = CommandVerifier::new(device(&other), ring.command_keys(&device(&other)));
+            prop_assert_eq!(stranger.verify(&command, at(sent)), Err(CommandError::Foreign));
+            let relabelled = Command { device_id: other, ..command };
+            prop_assert_eq!(stranger.verify(&relabelled, at(sent)), Err(CommandError::Forged));
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_check_panic(fields in prop::array::uniform4("\\PC{0,40}")) {
+        let [request_id, ts, action, hmac] = fields;
+        let command = Command { action, request_id, device_id: "abc123".to_owned(), ts, hmac };
+        prop_assert!(agent().verify(&command, Utc::now()).is_err());
+    }
+}
