@@ -197,6 +197,17 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// A bit string that holds whole bytes, as keys and signatures are written.
+    pub(crate) fn bytes(&self, what: &str) -> Result<&'a [u8], Fault> {
+        self.expect(BIT_STRING, what)?;
+        match self.contents {
+            [0, bytes @ ..] => Ok(bytes),
+            _ => Err(malformed(format!(
+                "{what} is a bit string that does not hold whole bytes"
+            ))),
+        }
+    }
+
     /// The element written anew with definite, minimal lengths.
     pub(crate) fn to_der(self) -> Result<Vec<u8>, Fault> {
         self.to_der_at(0)

@@ -15,7 +15,7 @@ const BMP_STRING: u32 = 30;
 
 /// A distinguished name. Two names are equal when platforms hold them to be: the encoding of a printable
 /// or UTF-8 value, its case and its runs of spaces don't count.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Name {
     /// The relative names in the order of the encoding, each with its attributes sorted.
     canonical: Vec<Vec<(String, Value)>>,
@@ -66,6 +66,15 @@ impl Name {
         })
     }
 }
+
+impl PartialEq for Name {
+    /// How a name is shown is no part of it.
+    fn eq(&self, other: &Self) -> bool {
+        self.canonical == other.canonical
+    }
+}
+
+impl Eq for Name {}
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -65,8 +65,8 @@ fn number(text: &str, digits: usize) -> Result<(i64, &str), Fault> {
     Ok((head.parse().map_err(|_| bad(text))?, rest))
 }
 
-/// Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the leap day is
-/// the last day of its year.
+/// Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the leap
+/// day is the last day of its year.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let (shifted_year, shifted_month) = if month > 2 {
         (year, month - 3)

@@ -57,7 +57,7 @@ impl PublicKey {
         let parameters = algorithm.next()?;
         let bits = fields
             .universal(BIT_STRING, "public key bits")?
-            .bits("public key bits")?;
+            .bytes("public key bits")?;
         match oid.as_str() {
             RSA => Self::rsa(bits),
             DSA => dsa::Key::parse(parameters, bits).map(Self::Dsa),
@@ -135,7 +135,7 @@ pub(crate) fn canonical(spki: Element<'_>) -> Result<Vec<u8>, Fault> {
     let algorithm = fields.universal(SEQUENCE, "public key algorithm")?;
     let bits = fields
         .universal(BIT_STRING, "public key bits")?
-        .bits("public key bits")?;
+        .bytes("public key bits")?;
     if algorithm
         .children()
         .required("public key algorithm")?

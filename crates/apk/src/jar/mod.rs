@@ -10,6 +10,8 @@
 //! Android 7, `JarVerifier`; the AOSP page on application signing.
 
 mod algorithms;
+mod claimed;
+mod archive;
 mod digests;
 mod entries;
 mod manifest;
@@ -23,6 +25,7 @@ use std::collections::HashSet;
 use self::entries::Covered;
 use self::manifest::Manifest;
 use self::signer::Signer;
+pub(crate) use self::claimed::claimed_signers;
 pub use self::warning::JarWarning;
 use crate::cert::Certificate;
 use crate::crypto::{Algorithm, Digest};
