@@ -1,12 +1,23 @@
 //! Reads and verifies Android application packages.
 
 mod ber;
+mod block;
+#[cfg(feature = "build")]
+pub mod build;
+mod bytes;
 pub mod cert;
 pub mod crypto;
 mod error;
+mod inspect;
+pub mod jar;
+mod manifest;
+mod scheme;
 mod sdk;
 mod source;
+mod zip;
 
 pub use error::{Error, Refusal, Rule};
+pub use inspect::{Inspection, inspect};
+pub use scheme::{Scheme, Schemes, SignerCertificate};
 pub use sdk::SdkRange;
 pub use source::Source;

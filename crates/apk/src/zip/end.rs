@@ -1,0 +1,125 @@
+//! The end-of-central-directory record: the one place every reader starts from.
+
+use std::ops::Range;
+
+use super::MAX_DIRECTORY_BYTES;
+use crate::bytes::{u16_at, u32_at};
+use crate::source::read_vec;
+use crate::{Error, Rule, Source};
+
+const SIGNATURE: [u8; 4] = *b"PK\x05\x06";
+const ZIP64_LOCATOR_SIGNATURE: [u8; 4] = *b"PK\x06\x07";
+/// The record without its comment.
+const RECORD_BYTES: usize = 22;
+const ZIP64_LOCATOR_BYTES: usize = 20;
+const MAX_COMMENT_BYTES: usize = u16::MAX as usize;
+/// Offset in the record of the comment's length.
+const COMMENT_LENGTH: usize = 20;
+
+const PLACE: &str = "end of central directory";
+
+/// What the end record says.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// Where the record starts.
+    pub(crate) offset: u64,
+    /// Where the central directory lies.
+    pub(crate) directory: Range<u64>,
+    /// How many entries it has.
+    pub(crate) entries: u16,
+}
+
+/// Finds the only record that can be meant, and checks what it points at.
+pub(crate) fn find(source: &dyn Source) -> Result<End, Error> {
+    let len = source.len();
+    let window = RECORD_BYTES + MAX_COMMENT_BYTES + ZIP64_LOCATOR_BYTES;
+    let tail_len = usize::try_from(len).map_or(window, |len| len.min(window));
+    let tail_start = len - tail_len as u64;
+    let tail = read_vec(source, tail_start, tail_len)?;
+    let at = locate(&tail)?;
+    if at >= ZIP64_LOCATOR_BYTES && tail[at - ZIP64_LOCATOR_BYTES..].starts_with(&ZIP64_LOCATOR_SIGNATURE) {
+        return Err(Error::archive(
+            Rule::Zip64,
+            PLACE,
+            "a ZIP64 locator precedes it; APKs cannot be ZIP64",
+        ));
+    }
+    parse(&tail[at..at + RECORD_BYTES], tail_start + at as u64)
+}
+
+/// The record's position in the file's tail.
+///
+/// A record is one whose comment reaches exactly to the end of the file. If there is another, or if a
+/// record's signature is found in the comment, readers that search differently would open another archive.
+fn locate(tail: &[u8]) -> Result<usize, Error> {
+    let Some(last) = tail.len().checked_sub(RECORD_BYTES) else {
+        return Err(Error::archive(
+            Rule::NotAZip,
+            PLACE,
+            format!("only {} bytes", tail.len()),
+        ));
+    };
+    let signatures = (0..=last).filter(|&at| tail[at..].starts_with(&SIGNATURE));
+    let (mut whole, mut last_seen) = (Vec::new(), None);
+    for at in signatures {
+        last_seen = Some(at);
+        if at + RECORD_BYTES + usize::from(u16_at(tail, at + COMMENT_LENGTH)) == tail.len() {
+            whole.push(at);
+        }
+    }
+    match (whole.as_slice(), last_seen) {
+        ([], None) => Err(Error::archive(
+            Rule::NotAZip,
+            PLACE,
+            "not found: not a ZIP archive, or cut off",
+        )),
+        ([], Some(_)) => Err(Error::archive(
+            Rule::Truncated,
+            PLACE,
+            "its comment ends before or after the file does",
+        )),
+        ([one], Some(seen)) if *one == seen => Ok(*one),
+        ([_], _) => Err(Error::archive(
+            Rule::AmbiguousDirectory,
+            PLACE,
+            "its comment contains another such record",
+        )),
+        _ => Err(Error::archive(
+            Rule::AmbiguousDirectory,
+            PLACE,
+            "two records both end the file",
+        )),
+    }
+}
+
+fn parse(record: &[u8], offset: u64) -> Result<End, Error> {
+    let (disk, directory_disk) = (u16_at(record, 4), u16_at(record, 6));
+    let (here, entries) = (u16_at(record, 8), u16_at(record, 10));
+    let (size, start) = (u32_at(record, 12), u32_at(record, 16));
+    if size == u32::MAX || start == u32::MAX {
+        return Err(Error::archive(
+            Rule::Zip64,
+            PLACE,
+            "a field of 4 GiB defers to ZIP64",
+        ));
+    }
+    if disk != 0 || directory_disk != 0 || here != entries {
+        let detail =
+            format!("disk {disk}, directory on disk {directory_disk}, {here} of {entries} entries here");
+        return Err(Error::archive(Rule::MultiDisk, PLACE, detail));
+    }
+    let directory = u64::from(start)..u64::from(start) + u64::from(size);
+    if directory.end > offset {
+        let detail = format!("directory at {start} of {size} bytes reaches past its end record at {offset}");
+        return Err(Error::archive(Rule::Truncated, PLACE, detail));
+    }
+    if u64::from(size) > MAX_DIRECTORY_BYTES {
+        let detail = format!("directory of {size} bytes, more than {MAX_DIRECTORY_BYTES}");
+        return Err(Error::archive(Rule::DirectoryTooLarge, PLACE, detail));
+    }
+    Ok(End {
+        offset,
+        directory,
+        entries,
+    })
+}
