@@ -72,7 +72,11 @@ pub struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(rule: Rule, place: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { rule, place: place.into(), detail: detail.into() }
+        Self {
+            rule,
+            place: place.into(),
+            detail: detail.into(),
+        }
     }
 }
 

@@ -10,8 +10,8 @@
 //! Android 7, `JarVerifier`; the AOSP page on application signing.
 
 mod algorithms;
-mod claimed;
 mod archive;
+mod claimed;
 mod digests;
 mod entries;
 mod manifest;
@@ -22,10 +22,10 @@ mod warning;
 
 use std::collections::HashSet;
 
+pub(crate) use self::claimed::claimed_signers;
 use self::entries::Covered;
 use self::manifest::Manifest;
 use self::signer::Signer;
-pub(crate) use self::claimed::claimed_signers;
 pub use self::warning::JarWarning;
 use crate::cert::Certificate;
 use crate::crypto::{Algorithm, Digest};
