@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use tidegate_apk::inspect;
+use tidegate_apk::{Error, Scheme, SdkRange, Verification, inspect, verify};
 
 /// The folder with `expected.tsv` and `apks/`, or a note on standard error that it is not there.
 fn suite() -> Option<PathBuf> {
@@ -56,4 +56,74 @@ fn every_file_that_apksigner_accepts_can_be_inspected_and_names_its_signers() {
         seen += 1;
     }
     assert!(seen > 0, "no row was compared");
+}
+
+/// What apksigner prints as the signers: those of v3.1 and v3 when there is v3.1, otherwise those of the
+/// newest scheme, and of several v3 signers the last.
+fn printed_signers(verification: &Verification) -> Vec<String> {
+    let of = |scheme: Scheme| -> Vec<String> {
+        let signers = verification
+            .signers
+            .iter()
+            .filter(|signer| signer.scheme == scheme);
+        signers.map(|signer| signer.fingerprint()).collect()
+    };
+    let schemes = verification.schemes;
+    match (schemes.v31, schemes.v3, schemes.v2) {
+        (true, ..) => [of(Scheme::V31), of(Scheme::V3)].concat(),
+        (_, true, _) => of(Scheme::V3).into_iter().next_back().into_iter().collect(),
+        (_, _, true) => of(Scheme::V2),
+        _ => of(Scheme::V1),
+    }
+}
+
+/// The verdict as a row of `expected.tsv`, from the verdict to the signers.
+fn as_row(result: &Result<Verification, Error>) -> String {
+    match result {
+        Err(_) => "rejected\t\t\t\t\t".to_owned(),
+        Ok(verification) => {
+            let schemes = verification.schemes;
+            let signers = printed_signers(verification).join(",");
+            format!(
+                "verified\t{}\t{}\t{}\t{}\t{signers}",
+                schemes.v1, schemes.v2, schemes.v3, schemes.v31
+            )
+        }
+    }
+}
+
+#[test]
+fn verdict_schemes_and_signers_are_apksigners_on_every_row() {
+    let Some(folder) = suite() else { return };
+    let (mut compared, mut differing) = (0, Vec::new());
+    for row in rows(&folder) {
+        let file = File::open(folder.join("apks").join(&row["file"])).unwrap();
+        let range = match row["min_sdk"].as_str() {
+            "manifest" => inspect(&file).map(|seen| SdkRange::from(seen.min_sdk)),
+            level => Ok(SdkRange::from(level.parse().unwrap())),
+        };
+        let result = range.and_then(|range| verify(&file, range));
+        let expected =
+            ["verdict", "v1", "v2", "v3", "v31", "signer_sha256"].map(|column| row[column].as_str());
+        if as_row(&result) != expected.join("\t") {
+            differing.push(format!(
+                "{} at {}: {:?}, expected {expected:?}",
+                row["file"], row["min_sdk"], result
+            ));
+        }
+        if let Err(error) = &result {
+            println!(
+                "{} at {}: {error}\n    apksigner: {}",
+                row["file"], row["min_sdk"], row["first_error"]
+            );
+        }
+        compared += 1;
+    }
+    assert!(
+        differing.is_empty(),
+        "{} of {compared} rows differ:\n{}",
+        differing.len(),
+        differing.join("\n")
+    );
+    assert!(compared > 0, "no row was compared");
 }

@@ -39,6 +39,15 @@ pub(crate) enum ContentDigest {
 }
 
 impl ContentDigest {
+    /// Which of two a device prefers: the higher one.
+    pub(crate) fn strength(self) -> u8 {
+        match self {
+            Self::Sha256 => 0,
+            Self::VeritySha256 => 1,
+            Self::Sha512 => 2,
+        }
+    }
+
     /// Its name, as the signing tools print it.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -7,13 +7,21 @@
 //!
 //! Source: source.android.com, "APK Signature Scheme v2", section "APK Signing Block".
 
+mod algorithm;
 mod contents;
+mod lineage;
 mod record;
+mod signer;
+mod v3;
 
 use std::ops::Range;
 
 pub(crate) use contents::{ContentDigest, Contents};
-pub(crate) use record::{SignedData, SignerRecord, place, signers};
+pub use lineage::Capabilities;
+pub(crate) use lineage::Link;
+pub(crate) use record::{SignedData, place, signers};
+pub(crate) use signer::{VerifiedSigner, verify};
+pub(crate) use v3::{V3Block, V3Signer};
 
 use crate::bytes::u32_at;
 use crate::source::read_vec;

@@ -33,7 +33,7 @@ use crate::{Error, Rule, SdkRange};
 
 /// Where signatures live; entries below it are not covered by them.
 const META_INF: &str = "META-INF/";
-const MANIFEST: &str = "META-INF/MANIFEST.MF";
+pub(crate) const MANIFEST: &str = "META-INF/MANIFEST.MF";
 /// The extensions of signature blocks, which are compared as they are, case and all.
 const BLOCK_EXTENSIONS: [&str; 3] = [".RSA", ".DSA", ".EC"];
 /// Signers of one APK, as the platform bounds them for every scheme.
