@@ -1,0 +1,306 @@
+//! The shape of the workspace, checked: who may depend on whom, which library stays in which room, and what
+//! every crate has to have. `docs/architecture.md` says why.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// From each crate to those of ours that it may use. What is not here is not allowed.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("apk", &[]),
+    ("artifacts", &[]),
+    ("fcm", &[]),
+    ("proto", &[]),
+    ("signing", &["domain"]),
+    ("delta", &["domain"]),
+    ("storage", &["domain"]),
+    (
+        "service",
+        &["domain", "apk", "signing", "delta", "storage", "artifacts", "fcm"],
+    ),
+    ("api", &["service", "proto", "domain", "signing"]),
+    ("dashboard", &["service", "domain"]),
+    (
+        "gateway",
+        &[
+            "api",
+            "dashboard",
+            "service",
+            "domain",
+            "apk",
+            "signing",
+            "storage",
+            "artifacts",
+            "fcm",
+            "simulator",
+        ],
+    ),
+    ("agent", &["domain", "apk", "signing", "delta"]),
+    ("simulator", &["agent"]),
+    ("ctl", &["proto"]),
+];
+
+/// May use every crate, and only tests may use it.
+const TESTKIT: &str = "testkit";
+
+/// Their tests must build in seconds, and they are libraries for others: no test kit, which drags in a server.
+const WITHOUT_TESTKIT: &[&str] = &["domain", "apk", "signing"];
+
+/// Dev-dependencies between our crates that are no arrow: from, to, and why it is right all the same.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[(
+    "apk",
+    "apk",
+    "how a package switches on a feature of its own, `build`, for its tests",
+)];
+
+/// Libraries that stay in their room, and who has a key to it.
+const ROOMS: &[(&[&str], &[&str])] = &[
+    (
+        &["diesel", "diesel_migrations", "r2d2", "libsqlite3-sys", "pq-sys"],
+        &["storage"],
+    ),
+    (&["object_store"], &["artifacts"]),
+    (
+        &[
+            "prost",
+            "prost-types",
+            "tonic",
+            "tonic-prost",
+            "tonic-health",
+            "tonic-reflection",
+            "tonic-types",
+        ],
+        &["proto", "api", "gateway", "ctl", "testkit"],
+    ),
+    (
+        &["axum", "axum-server", "tower-http", "utoipa-axum"],
+        &["api", "gateway", "dashboard", "testkit"],
+    ),
+];
+
+/// The pure crates: nothing that waits, listens, logs or tells the time on its own.
+const PURE: &[&str] = &["domain", "apk", "signing"];
+const IMPURE: &[&str] = &["tokio", "futures", "tracing", "reqwest", "hyper", "async-trait"];
+
+/// The clock is an argument below the service; these must not read it.
+const CLOCKLESS: &[&str] = &["domain", "apk", "signing", "storage", "artifacts"];
+const CLOCKS: &[&str] = &["Utc::now(", "Local::now(", "SystemTime::now("];
+
+/// `from` names `to` in its manifest; `dev`: only for its tests.
+#[derive(Debug, Clone, PartialEq)]
+struct Dependency {
+    from: String,
+    to: String,
+    dev: bool,
+}
+
+impl Dependency {
+    fn new(from: &str, to: &str, dev: bool) -> Dependency {
+        Dependency {
+            from: from.into(),
+            to: to.into(),
+            dev,
+        }
+    }
+}
+
+#[test]
+fn crates_depend_on_each_other_as_the_house_allows_and_not_otherwise() {
+    let ours: Vec<_> = dependencies().iter().filter_map(ours).collect();
+    assert!(
+        ours.contains(&Dependency::new("service", "domain", false)),
+        "{ours:?}"
+    );
+    let offences: Vec<String> = ours.iter().filter_map(offence).collect();
+    assert!(offences.is_empty(), "{offences:#?}");
+    for (from, to, reason) in EXCEPTIONS {
+        assert!(
+            ours.contains(&Dependency::new(from, to, true)),
+            "the exception {from} → {to} is not used"
+        );
+        assert!(!reason.is_empty(), "the exception {from} → {to} has no reason");
+    }
+}
+
+/// The checker itself: it must see what is wrong, or a green test says nothing.
+#[test]
+fn a_wrong_arrow_is_seen() {
+    for (from, to, dev) in [
+        ("domain", "apk", false),
+        ("domain", "storage", true),
+        ("storage", "service", false),
+        ("apk", "domain", false),
+        ("service", "proto", false),
+        ("api", "storage", false),
+        ("service", "testkit", false),
+        ("domain", "testkit", true),
+        ("newcomer", "domain", false),
+    ] {
+        assert!(
+            offence(&Dependency::new(from, to, dev)).is_some(),
+            "{from} → {to}"
+        );
+    }
+    for (from, to, dev) in [
+        ("service", "apk", false),
+        ("api", "domain", true),
+        ("storage", "testkit", true),
+        ("testkit", "gateway", false),
+    ] {
+        assert_eq!(offence(&Dependency::new(from, to, dev)), None);
+    }
+}
+
+#[test]
+fn a_library_stays_in_its_room() {
+    for Dependency { from, to, dev } in dependencies() {
+        for (libraries, keys) in ROOMS {
+            let stays = !libraries.contains(&to.as_str()) || keys.contains(&from.as_str());
+            assert!(stays, "{from} uses {to}, which stays in {keys:?}");
+        }
+        let pure = dev || !PURE.contains(&from.as_str()) || !IMPURE.contains(&to.as_str());
+        assert!(pure, "{from} is pure and uses {to}");
+    }
+}
+
+#[test]
+fn nothing_below_the_service_reads_the_clock() {
+    for name in CLOCKLESS {
+        for file in rust_files(&root().join("crates").join(name).join("src")) {
+            // Tests, at the end of a file or in one of their own, may.
+            if file
+                .components()
+                .any(|part| part.as_os_str().to_string_lossy().starts_with("tests"))
+            {
+                continue;
+            }
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+            for clock in CLOCKS {
+                assert!(!code.contains(clock), "{} calls {clock}…)", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_everywhere() {
+    let root_manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(root_manifest.contains("unsafe_code = \"forbid\""));
+    for folder in crate_folders() {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let inherits = manifest
+            .split("[lints]")
+            .nth(1)
+            .is_some_and(|lints| lints.trim_start().starts_with("workspace = true"));
+        assert!(
+            inherits,
+            "{}: [lints] workspace = true is missing",
+            folder.display()
+        );
+    }
+}
+
+#[test]
+fn every_crate_is_named_for_its_folder_and_says_what_it_is_for() {
+    for folder in crate_folders() {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert!(
+            manifest.contains(&format!("name = \"tidegate-{name}\"")),
+            "{name}"
+        );
+        let library = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+        assert!(
+            library.starts_with("//! "),
+            "{name}: lib.rs does not begin with its doc"
+        );
+    }
+}
+
+/// `None`: the other one is not ours.
+fn ours(dependency: &Dependency) -> Option<Dependency> {
+    let to = dependency.to.strip_prefix("tidegate-")?;
+    Some(Dependency::new(&dependency.from, to, dependency.dev))
+}
+
+/// What is wrong with a dependency between two crates of ours.
+fn offence(Dependency { from, to, dev }: &Dependency) -> Option<String> {
+    let allowed = if to == TESTKIT {
+        *dev && !WITHOUT_TESTKIT.contains(&from.as_str())
+    } else {
+        let arrow = ARROWS
+            .iter()
+            .any(|(f, targets)| f == from && targets.contains(&to.as_str()));
+        let excepted = *dev && EXCEPTIONS.iter().any(|(f, t, _)| f == from && t == to);
+        from == TESTKIT || arrow || excepted
+    };
+    let kind = if *dev { " (in its tests)" } else { "" };
+    (!allowed).then(|| format!("{from} → {to}{kind} is no arrow of the house"))
+}
+
+/// Every dependency that a manifest of ours names, as cargo understands it.
+fn dependencies() -> Vec<Dependency> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut found = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let from = package["name"].as_str().unwrap().trim_start_matches("tidegate-");
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let dev = dependency["kind"].as_str() == Some("dev");
+            found.push(Dependency::new(from, dependency["name"].as_str().unwrap(), dev));
+        }
+    }
+    let crates: BTreeSet<_> = found.iter().map(|dependency| dependency.from.clone()).collect();
+    assert!(crates.len() >= 10, "cargo metadata shows only {crates:?}");
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn crate_folders() -> Vec<PathBuf> {
+    let folders: Vec<PathBuf> = fs::read_dir(root().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|folder| folder.join("Cargo.toml").is_file())
+        .collect();
+    assert!(folders.len() >= 10, "{folders:?}");
+    folders
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
