@@ -40,7 +40,11 @@ impl Store {
         pinned: Signers,
         audit: AuditNote,
     ) -> Result<Build, Error> {
-        run!(self, write, builds::insert(&facts, &origin, Some(&pinned), &audit))
+        run!(
+            self,
+            write,
+            builds::insert(&facts, &origin, Some(&pinned), &audit)
+        )
     }
 
     /// One build.

@@ -32,7 +32,11 @@ pub enum Error {
         existing: BuildId,
     },
     /// The build does not carry the signer that its package is pinned to.
-    #[error("{package} is pinned to another signer: {} instead of {}", spell(got), spell(pinned))]
+    #[error(
+        "{package} is pinned to another signer: {} instead of {}",
+        spell(got),
+        spell(pinned)
+    )]
     SignerConflict {
         /// The package.
         package: PackageName,
@@ -142,7 +146,12 @@ fn judge(error: &DieselError) -> Error {
     match error {
         DieselError::DatabaseError(kind, info) => {
             let message = info.message().to_owned();
-            let contention = ["database is locked", "deadlock detected", "lock timeout", "statement timeout"];
+            let contention = [
+                "database is locked",
+                "deadlock detected",
+                "lock timeout",
+                "statement timeout",
+            ];
             match kind {
                 SerializationFailure => Error::Busy(message),
                 UniqueViolation | ForeignKeyViolation | NotNullViolation | CheckViolation

@@ -25,7 +25,10 @@
 //!
 //! **Committed means durable.** SQLite runs in WAL mode with `synchronous=FULL`. A method that returned `Ok` has
 //! committed.
-#![allow(clippy::duplicate_mod, reason = "`queries` is compiled once for each engine, see above")]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "`queries` is compiled once for each engine, see above"
+)]
 
 mod activity;
 mod audit;

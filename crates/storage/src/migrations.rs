@@ -14,7 +14,10 @@ where
     D: diesel::backend::Backend,
 {
     let missing = conn.pending_migrations(all).map_err(failed)?;
-    Ok(missing.iter().map(|migration| migration.name().to_string()).collect())
+    Ok(missing
+        .iter()
+        .map(|migration| migration.name().to_string())
+        .collect())
 }
 
 /// The caller holds the lock.
@@ -37,7 +40,6 @@ where
     Ok(done.iter().map(ToString::to_string).collect())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Fault {
     Fault::Refused(Error::corrupt("a migration failed", error))
 }

@@ -38,7 +38,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].
-    pub async fn pin_signer(&self, name: &PackageName, signers: Signers, audit: AuditNote) -> Result<(), Error> {
+    pub async fn pin_signer(
+        &self,
+        name: &PackageName,
+        signers: Signers,
+        audit: AuditNote,
+    ) -> Result<(), Error> {
         let name = name.clone();
         run!(self, write, packages::pin(&name, &signers, &audit))
     }

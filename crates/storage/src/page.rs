@@ -65,7 +65,9 @@ impl Page {
             .and_then(|text| K::read(&text));
         match key {
             Some(key) => Ok(Some(key)),
-            None => Err(domain::Error::invalid("page_token", "must be one that a page before it gave").into()),
+            None => {
+                Err(domain::Error::invalid("page_token", "must be one that a page before it gave").into())
+            }
         }
     }
 
@@ -138,7 +140,7 @@ fn to_hex(text: &str) -> String {
 }
 
 fn from_hex(token: &str) -> Option<String> {
-    if token.len() % 2 != 0 || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !token.len().is_multiple_of(2) || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let bytes: Option<Vec<u8>> = (0..token.len())
@@ -169,7 +171,10 @@ mod tests {
             let page = Page::new(None, Some(token.into())).unwrap();
             assert!(matches!(
                 page.after::<i64>(),
-                Err(Error::Rule(domain::Error::Invalid { field: "page_token", .. }))
+                Err(Error::Rule(domain::Error::Invalid {
+                    field: "page_token",
+                    ..
+                }))
             ));
         }
         assert!(Page::new(Some(0), None).is_err());

@@ -71,11 +71,21 @@ impl<C: Transact> Engine<C> {
 ///
 /// The permits are what bounds it: waiting for one costs a task and not a thread, so that a flood of requests
 /// never fills the runtime's blocking threads.
-#[derive(Clone)]
 pub(crate) struct Pool<C: R2D2Connection + 'static> {
     connections: R2d2<ConnectionManager<C>>,
     permits: Arc<Semaphore>,
     patience: Duration,
+}
+
+/// By hand, because a derived one would demand that connections can be cloned.
+impl<C: R2D2Connection + 'static> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Self {
+            connections: self.connections.clone(),
+            permits: self.permits.clone(),
+            patience: self.patience,
+        }
+    }
 }
 
 impl<C: R2D2Connection + 'static> Pool<C> {

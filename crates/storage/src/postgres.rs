@@ -88,7 +88,10 @@ fn advisory(conn: &mut Conn, key: i64) -> Result<(), Fault> {
 
 /// The rows of a JSON array of objects, bound as `$1`, as the table `v` with these columns.
 fn rows(columns: &[(&str, &str)]) -> String {
-    let columns: Vec<String> = columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|(name, kind)| format!("{name} {kind}"))
+        .collect();
     format!("json_to_recordset($1::json) AS v ({})", columns.join(", "))
 }
 

@@ -53,7 +53,10 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::record_reports`].
-    pub async fn record_downloads(&self, batch: Vec<(DeviceId, BuildId, DateTime<Utc>)>) -> Result<u64, Error> {
+    pub async fn record_downloads(
+        &self,
+        batch: Vec<(DeviceId, BuildId, DateTime<Utc>)>,
+    ) -> Result<u64, Error> {
         run!(self, write, reports::record_downloads(&batch))
     }
 

@@ -48,7 +48,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Rule`] when the rule refuses; nothing was written then.
-    pub async fn change_line<F>(&self, package: PackageName, actor: Actor, rule: F) -> Result<LineChange, Error>
+    pub async fn change_line<F>(
+        &self,
+        package: PackageName,
+        actor: Actor,
+        rule: F,
+    ) -> Result<LineChange, Error>
     where
         F: Fn(&Line, &Attempts) -> Result<Change, domain::Error> + Send + 'static,
     {

@@ -216,5 +216,13 @@ diesel::joinable!(device_builds -> devices (device_id));
 diesel::joinable!(device_builds -> builds (build_id));
 diesel::joinable!(reports -> devices (device_id));
 diesel::allow_tables_to_appear_in_same_query!(
-    packages, builds, build_signers, rollouts, deployment_stats, devices, device_packages, device_builds, reports,
+    packages,
+    builds,
+    build_signers,
+    rollouts,
+    deployment_stats,
+    devices,
+    device_packages,
+    device_builds,
+    reports,
 );

@@ -138,7 +138,10 @@ mod tests {
     #[test]
     fn a_url_chooses_the_engine() {
         let sqlite = |url: &str, path: &str| {
-            assert!(Settings::new(url).check() == Ok(Place::Sqlite(path.into())), "{url}");
+            assert!(
+                Settings::new(url).check() == Ok(Place::Sqlite(path.into())),
+                "{url}"
+            );
         };
         sqlite("sqlite:///var/lib/tidegate/db", "/var/lib/tidegate/db");
         sqlite("sqlite://data/db", "data/db");
@@ -146,7 +149,10 @@ mod tests {
         let Ok(Place::Postgres(url)) = Settings::new("postgres://u:p@h/d?connect_timeout=1").check() else {
             panic!("not PostgreSQL");
         };
-        assert_eq!(url, "postgres://u:p@h/d?connect_timeout=1&application_name=tidegate");
+        assert_eq!(
+            url,
+            "postgres://u:p@h/d?connect_timeout=1&application_name=tidegate"
+        );
     }
 
     #[test]

@@ -57,7 +57,9 @@ impl CustomizeConnection<Conn, PoolError> for Setup {
         ))
         .map_err(PoolError::QueryError)?;
         if self.query_only {
-            return conn.batch_execute("PRAGMA query_only = ON").map_err(PoolError::QueryError);
+            return conn
+                .batch_execute("PRAGMA query_only = ON")
+                .map_err(PoolError::QueryError);
         }
         into_wal(conn, self.patience).map_err(PoolError::QueryError)
     }

@@ -65,9 +65,17 @@ impl Store {
     /// As [`Store::migrate`].
     pub async fn pending(&self) -> Result<Vec<String>, Error> {
         match &*self.engine {
-            AnyEngine::Sqlite(engine) => engine.writers.run(|c| migrations::pending(c, migrations::SQLITE)).await,
+            AnyEngine::Sqlite(engine) => {
+                engine
+                    .writers
+                    .run(|c| migrations::pending(c, migrations::SQLITE))
+                    .await
+            }
             AnyEngine::Postgres(engine) => {
-                engine.writers.run(|c| migrations::pending(c, migrations::POSTGRES)).await
+                engine
+                    .writers
+                    .run(|c| migrations::pending(c, migrations::POSTGRES))
+                    .await
             }
         }
     }

@@ -1,0 +1,198 @@
+//! What became of a build on a device, and how a report changes it. Pure: the queries load and store it.
+
+use diesel::prelude::*;
+use serde::Serialize;
+use tidegate_domain::{BuildId, Consequence, Rejection, Report, ReportStatus};
+
+use crate::reports::MAX_REPORTS_PER_BUILD;
+use crate::rows::{clean_if, small};
+use crate::schema::device_builds;
+use crate::tally::Tally;
+use crate::time::{micros, moment_if};
+use crate::{Error, Refusal};
+
+/// A row of `device_builds`.
+#[derive(Clone, Default, Queryable, QueryableByName, Selectable, Serialize)]
+#[diesel(table_name = device_builds)]
+pub(crate) struct Account {
+    pub(crate) device_id: i64,
+    pub(crate) build_id: i64,
+    pub(crate) offered_at: Option<i64>,
+    pub(crate) downloaded_at: Option<i64>,
+    pub(crate) verify_failed_at: Option<i64>,
+    pub(crate) install_failed_at: Option<i64>,
+    pub(crate) installed_at: Option<i64>,
+    pub(crate) failure_attempt: i64,
+    pub(crate) failures: i64,
+    pub(crate) reports: i64,
+    pub(crate) last_status: Option<String>,
+    pub(crate) last_reason: Option<String>,
+    pub(crate) last_at: Option<i64>,
+    pub(crate) rejected_attempt: Option<i64>,
+    pub(crate) rejected_until_at: Option<i64>,
+}
+
+/// The columns of `device_builds` with PostgreSQL's names of their types.
+pub(crate) const COLUMNS: [(&str, &str); 15] = [
+    ("device_id", "bigint"),
+    ("build_id", "bigint"),
+    ("offered_at", "bigint"),
+    ("downloaded_at", "bigint"),
+    ("verify_failed_at", "bigint"),
+    ("install_failed_at", "bigint"),
+    ("installed_at", "bigint"),
+    ("failure_attempt", "bigint"),
+    ("failures", "bigint"),
+    ("reports", "bigint"),
+    ("last_status", "text"),
+    ("last_reason", "text"),
+    ("last_at", "bigint"),
+    ("rejected_attempt", "bigint"),
+    ("rejected_until_at", "bigint"),
+];
+
+impl Account {
+    pub(crate) fn new(device_id: i64, build_id: i64) -> Self {
+        Self {
+            device_id,
+            build_id,
+            ..Self::default()
+        }
+    }
+
+    /// Notes that the device was offered the build, if that is news.
+    pub(crate) fn offer(&mut self, at: i64, tally: &mut Tally) {
+        if first(&mut self.offered_at, at) {
+            tally.at(self.build_id, at).total_eligible += 1;
+        }
+    }
+
+    /// Notes that the device has the whole file, and returns whether that is news.
+    pub(crate) fn download(&mut self, at: i64, tally: &mut Tally) -> bool {
+        self.offer(at, tally);
+        let news = first(&mut self.downloaded_at, at);
+        if news {
+            tally.at(self.build_id, at).total_downloads += 1;
+        }
+        news
+    }
+
+    /// Takes a report that was not taken before.
+    pub(crate) fn take(
+        &mut self,
+        report: &Report,
+        at: chrono::DateTime<chrono::Utc>,
+        tally: &mut Tally,
+    ) -> Result<Consequence, Refusal> {
+        if self.reports >= MAX_REPORTS_PER_BUILD {
+            return Err(Refusal::TooMany);
+        }
+        self.reports += 1;
+        let now = micros(at);
+        self.offer(now, tally);
+        let build = self.build_id;
+        match report.status {
+            ReportStatus::Downloaded => {
+                self.download(now, tally);
+            }
+            ReportStatus::VerifyFailed if first(&mut self.verify_failed_at, now) => {
+                tally.at(build, now).verify_failed += 1;
+            }
+            ReportStatus::InstallFailed if first(&mut self.install_failed_at, now) => {
+                tally.at(build, now).installs_failed += 1;
+            }
+            ReportStatus::InstallSuccess if first(&mut self.installed_at, now) => {
+                tally.at(build, now).installs_success += 1;
+            }
+            _ => {}
+        }
+        // Reports that waited in a device's queue may come after younger ones.
+        if self.last_at.is_none_or(|last| last <= now) {
+            self.last_status = Some(report.status.as_str().into());
+            self.last_reason = clean_if(report.reason.as_deref());
+            self.last_at = Some(now);
+        }
+        let consequence = report.consequence(self.earlier_failures(report.attempt), at);
+        self.bear(consequence, report.attempt);
+        Ok(consequence)
+    }
+
+    /// Failures of this attempt so far. Those of an attempt before the last are not kept.
+    fn earlier_failures(&self, attempt: u32) -> u32 {
+        if i64::from(attempt) == self.failure_attempt {
+            u32::try_from(self.failures).unwrap_or(u32::MAX)
+        } else {
+            0
+        }
+    }
+
+    fn bear(&mut self, consequence: Consequence, attempt: u32) {
+        match consequence {
+            Consequence::None => {}
+            Consequence::Failed => self.count_failure(attempt),
+            Consequence::Rejected(rejection) => {
+                self.count_failure(attempt);
+                self.reject(&rejection);
+            }
+            Consequence::Forgiven => {
+                self.failures = 0;
+                self.rejected_attempt = None;
+                self.rejected_until_at = None;
+            }
+        }
+    }
+
+    fn count_failure(&mut self, attempt: u32) {
+        let attempt = i64::from(attempt);
+        if attempt > self.failure_attempt {
+            self.failure_attempt = attempt;
+            self.failures = 0;
+        }
+        if attempt == self.failure_attempt {
+            self.failures += 1;
+        }
+    }
+
+    /// The stronger one stays: that of the higher attempt, of equal ones that which lasts longer.
+    fn reject(&mut self, rejection: &Rejection) {
+        let attempt = i64::from(rejection.attempt);
+        let until = rejection.until.map(micros);
+        let weight = |until: Option<i64>| until.unwrap_or(i64::MAX);
+        let stronger = match self.rejected_attempt {
+            None => true,
+            Some(held) if held == attempt => weight(until) > weight(self.rejected_until_at),
+            Some(held) => attempt > held,
+        };
+        if stronger {
+            self.rejected_attempt = Some(attempt);
+            self.rejected_until_at = until;
+        }
+    }
+
+    /// What keeps the build from the device.
+    pub(crate) fn rejection(&self) -> Result<Option<Rejection>, Error> {
+        rejection(self.build_id, self.rejected_attempt, self.rejected_until_at)
+    }
+}
+
+/// A rejection as it stands in its two columns.
+pub(crate) fn rejection(
+    build: i64,
+    attempt: Option<i64>,
+    until: Option<i64>,
+) -> Result<Option<Rejection>, Error> {
+    let Some(attempt) = attempt else {
+        return Ok(None);
+    };
+    Ok(Some(Rejection {
+        build: BuildId(build),
+        attempt: small("device_builds.rejected_attempt", attempt)?,
+        until: moment_if(until)?,
+    }))
+}
+
+fn first(slot: &mut Option<i64>, at: i64) -> bool {
+    let news = slot.is_none();
+    slot.get_or_insert(at);
+    news
+}

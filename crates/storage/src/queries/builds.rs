@@ -1,0 +1,185 @@
+//! Builds' statements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use serde_json::{Value, json};
+use tidegate_domain::{Build, BuildFacts, BuildId, Origin, Sha256, Signers};
+
+use super::epochs::Epoch;
+use super::{Conn, Db, audit, epochs, packages};
+use crate::error::Fault;
+use crate::rows::{BuildRow, NewBuild, SignerRow};
+use crate::schema::{build_signers, builds, deployment_stats, packages as package_table};
+use crate::{AuditNote, BuildFilter, Error, Page, Paged};
+
+pub(crate) fn insert(
+    conn: &mut Conn,
+    facts: &BuildFacts,
+    origin: &Origin,
+    rotated_from: Option<&Signers>,
+    note: &AuditNote,
+) -> Result<Build, Fault> {
+    let package = packages::ensure(conn, &facts.package, origin.uploaded_at)?;
+    refuse_known_version(conn, package, facts)?;
+    check_pin(conn, package, facts, rotated_from)?;
+    let id: i64 = diesel::insert_into(builds::table)
+        .values(NewBuild::of(package, facts, origin)?)
+        .returning(builds::id)
+        .get_result(conn)?;
+    let signers: Vec<SignerRow> = facts
+        .signers
+        .ranges()
+        .iter()
+        .map(|range| SignerRow::of(id, range))
+        .collect();
+    for signer in &signers {
+        diesel::insert_into(build_signers::table)
+            .values(signer)
+            .execute(conn)?;
+    }
+    diesel::insert_into(deployment_stats::table)
+        .values(deployment_stats::build_id.eq(id))
+        .execute(conn)?;
+    epochs::raise(conn, Epoch::Catalog)?;
+    audit::append(conn, &with_build_id(note, id))?;
+    get(conn, BuildId(id))
+}
+
+fn refuse_known_version(conn: &mut Conn, package: i64, facts: &BuildFacts) -> Result<(), Fault> {
+    let existing: Option<i64> = builds::table
+        .filter(builds::package_id.eq(package))
+        .filter(builds::version_code.eq(facts.version_code.get()))
+        .select(builds::id)
+        .first(conn)
+        .optional()?;
+    match existing {
+        None => Ok(()),
+        Some(existing) => Err(Error::VersionExists {
+            package: facts.package.clone(),
+            version_code: facts.version_code,
+            existing: BuildId(existing),
+        }
+        .into()),
+    }
+}
+
+fn check_pin(
+    conn: &mut Conn,
+    package: i64,
+    facts: &BuildFacts,
+    rotated_from: Option<&Signers>,
+) -> Result<(), Fault> {
+    match packages::pinned(conn, package)? {
+        Some(pinned) if pinned == facts.signers => Ok(()),
+        Some(pinned) if rotated_from != Some(&pinned) => Err(Error::SignerConflict {
+            package: facts.package.clone(),
+            pinned,
+            got: facts.signers.clone(),
+        }
+        .into()),
+        _ => packages::set_pin(conn, package, Some(&facts.signers)),
+    }
+}
+
+fn with_build_id(note: &AuditNote, id: i64) -> AuditNote {
+    let mut note = note.clone();
+    if let Value::Object(after) = note.after.get_or_insert_with(|| json!({})) {
+        after.insert("build_id".into(), id.into());
+    }
+    note
+}
+
+pub(crate) fn get(conn: &mut Conn, id: BuildId) -> Result<Build, Fault> {
+    let row: Option<(String, BuildRow)> = builds::table
+        .inner_join(package_table::table)
+        .filter(builds::id.eq(id.0))
+        .select((package_table::name, BuildRow::as_select()))
+        .first(conn)
+        .optional()?;
+    let row = row.ok_or_else(|| unknown(id))?;
+    let mut found = with_signers(conn, vec![row])?;
+    Ok(found.pop().ok_or_else(|| unknown(id))?)
+}
+
+pub(crate) fn list(conn: &mut Conn, filter: &BuildFilter, page: &Page) -> Result<Paged<Build>, Fault> {
+    let mut query = builds::table
+        .inner_join(package_table::table)
+        .select((package_table::name, BuildRow::as_select()))
+        .order(builds::id.desc())
+        .limit(page.limit())
+        .into_boxed::<Db>();
+    if let Some(after) = page.after::<i64>()? {
+        query = query.filter(builds::id.lt(after));
+    }
+    if let Some(package) = &filter.package {
+        query = query.filter(package_table::name.eq(package.as_str()));
+    }
+    let paged = page.paged(query.load::<(String, BuildRow)>(conn)?, |(_, row)| row.id);
+    Ok(Paged {
+        items: with_signers(conn, paged.items)?,
+        next_page_token: paged.next_page_token,
+    })
+}
+
+/// The builds of these numbers, at most a few dozen.
+pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Arc<Build>>, Fault> {
+    let rows: Vec<(String, BuildRow)> = builds::table
+        .inner_join(package_table::table)
+        .filter(builds::id.eq_any(ids))
+        .select((package_table::name, BuildRow::as_select()))
+        .load(conn)?;
+    let builds = with_signers(conn, rows)?;
+    Ok(builds
+        .into_iter()
+        .map(|build| (build.id.0, Arc::new(build)))
+        .collect())
+}
+
+fn with_signers(conn: &mut Conn, rows: Vec<(String, BuildRow)>) -> Result<Vec<Build>, Fault> {
+    let mut signers: HashMap<i64, Vec<SignerRow>> = HashMap::new();
+    let ids: Vec<i64> = rows.iter().map(|(_, row)| row.id).collect();
+    for ids in ids.chunks(super::BATCH) {
+        let found: Vec<SignerRow> = build_signers::table
+            .filter(build_signers::build_id.eq_any(ids))
+            .select(SignerRow::as_select())
+            .load(conn)?;
+        for signer in found {
+            signers.entry(signer.build_id).or_default().push(signer);
+        }
+    }
+    let builds: Result<Vec<Build>, Error> = rows
+        .into_iter()
+        .map(|(package, row)| {
+            let signers = signers.remove(&row.id).unwrap_or_default();
+            row.into_build(&package, signers)
+        })
+        .collect();
+    Ok(builds?)
+}
+
+pub(crate) fn has_blob(conn: &mut Conn, sha256: Sha256) -> Result<bool, Fault> {
+    let found = builds::table.filter(builds::sha256.eq(sha256.0.to_vec()));
+    Ok(diesel::select(diesel::dsl::exists(found)).get_result(conn)?)
+}
+
+/// Package and version of each build that exists.
+pub(crate) fn versions(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, (i64, i64)>, Fault> {
+    let mut found = HashMap::new();
+    for ids in ids.chunks(super::BATCH) {
+        let rows: Vec<(i64, i64, i64)> = builds::table
+            .filter(builds::id.eq_any(ids))
+            .select((builds::id, builds::package_id, builds::version_code))
+            .load(conn)?;
+        found.extend(
+            rows.into_iter()
+                .map(|(id, package, version)| (id, (package, version))),
+        );
+    }
+    Ok(found)
+}
+
+pub(crate) fn unknown(id: BuildId) -> Error {
+    Error::not_found(format!("build {id}"))
+}

@@ -1,0 +1,33 @@
+//! The queries, written once and compiled for each engine: `Conn`, `Db`, `rows` and `lock` are those of the
+//! engine whose child this module is. Each noun's file holds every statement on its tables.
+
+use super::{Conn, Db, lock, rows};
+
+pub(crate) mod activity;
+pub(crate) mod audit;
+pub(crate) mod builds;
+pub(crate) mod catalog;
+pub(crate) mod devices;
+pub(crate) mod enrollment;
+pub(crate) mod epochs;
+pub(crate) mod packages;
+pub(crate) mod reports;
+pub(crate) mod rollouts;
+pub(crate) mod stats;
+pub(crate) mod users;
+
+/// How many rows one statement takes.
+const BATCH: usize = 1000;
+
+/// Runs a statement whose `$1` is these rows, see `rows`.
+fn execute_on<T: serde::Serialize>(
+    conn: &mut Conn,
+    sql: &str,
+    rows: &[T],
+) -> Result<usize, crate::error::Fault> {
+    use diesel::prelude::*;
+    let json = crate::rows::to_json(&rows)?;
+    Ok(diesel::sql_query(sql)
+        .bind::<diesel::sql_types::Text, _>(json)
+        .execute(conn)?)
+}

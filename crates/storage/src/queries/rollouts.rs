@@ -1,0 +1,177 @@
+//! Rollouts' statements.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use tidegate_domain::{
+    self as domain, BuildId, Change, Line, PackageName, Release, Rollout, RolloutDraft, RolloutId,
+};
+
+use super::epochs::Epoch;
+use super::{Conn, Db, audit, builds, epochs, lock};
+use crate::error::Fault;
+use crate::rows::{NewRollout, RolloutRow, RolloutShape, small};
+use crate::schema::{packages, rollouts};
+use crate::{Actor, Attempts, AuditNote, Error, LineChange, Page, Paged, RolloutFilter};
+
+pub(crate) fn change_line<F>(
+    conn: &mut Conn,
+    package: &PackageName,
+    actor: &Actor,
+    rule: &F,
+) -> Result<LineChange, Fault>
+where
+    F: Fn(&Line, &Attempts) -> Result<Change, domain::Error>,
+{
+    let id = lock::package(conn, package.as_str())?;
+    let (before, attempts) = match id {
+        Some(id) => (load_line(conn, id, package)?, attempts(conn, id)?),
+        None => (Line::empty(package.clone()), Attempts::default()),
+    };
+    let change = rule(&before, &attempts).map_err(Error::Rule)?;
+    let mut inserted = None;
+    if !change.is_empty() {
+        let id = id.ok_or_else(|| Error::not_found(format!("package {package}")))?;
+        inserted = apply(conn, id, &change)?;
+        epochs::raise(conn, Epoch::Catalog)?;
+        audit::append(conn, &note(package, actor, &change)?)?;
+    }
+    Ok(LineChange {
+        change,
+        inserted,
+        before,
+    })
+}
+
+/// Updates before the insert: the old current rollout makes room for the new one.
+fn apply(conn: &mut Conn, package: i64, change: &Change) -> Result<Option<Rollout>, Fault> {
+    for rollout in &change.updates {
+        let own = rollouts::table
+            .filter(rollouts::id.eq(rollout.id.0))
+            .filter(rollouts::package_id.eq(package));
+        let changed = diesel::update(own)
+            .set(RolloutShape::of(&rollout.draft)?)
+            .execute(conn)?;
+        if changed != 1 {
+            return Err(Error::not_found(format!("rollout {} of the package", rollout.id)).into());
+        }
+    }
+    change
+        .insert
+        .as_ref()
+        .map(|draft| insert(conn, package, draft))
+        .transpose()
+}
+
+fn insert(conn: &mut Conn, package: i64, draft: &RolloutDraft) -> Result<Rollout, Fault> {
+    if !builds::versions(conn, &[draft.build.0])?.contains_key(&draft.build.0) {
+        return Err(builds::unknown(draft.build).into());
+    }
+    let row: RolloutRow = diesel::insert_into(rollouts::table)
+        .values(NewRollout::of(package, draft)?)
+        .returning(RolloutRow::as_returning())
+        .get_result(conn)?;
+    Ok(row.into_rollout(draft.package.as_str())?)
+}
+
+fn note(package: &PackageName, actor: &Actor, change: &Change) -> Result<AuditNote, Error> {
+    let json = |facts: &domain::OfferFacts| {
+        serde_json::to_value(facts).map_err(|fault| Error::corrupt("a change does not become JSON", fault))
+    };
+    let mut note = actor.note(change.action, format!("package/{package}"));
+    note.before = change.before.as_ref().map(json).transpose()?;
+    note.after = Some(json(&change.after)?);
+    Ok(note)
+}
+
+fn attempts(conn: &mut Conn, package: i64) -> Result<Attempts, Fault> {
+    let highest: Vec<(i64, Option<i64>)> = rollouts::table
+        .filter(rollouts::package_id.eq(package))
+        .group_by(rollouts::build_id)
+        .select((rollouts::build_id, diesel::dsl::max(rollouts::attempt)))
+        .load(conn)?;
+    let mut attempts = HashMap::new();
+    for (build, attempt) in highest {
+        attempts.insert(BuildId(build), small("rollouts.attempt", attempt.unwrap_or(0))?);
+    }
+    Ok(Attempts(attempts))
+}
+
+pub(crate) fn line(conn: &mut Conn, package: &PackageName) -> Result<Line, Fault> {
+    let id: Option<i64> = packages::table
+        .filter(packages::name.eq(package.as_str()))
+        .select(packages::id)
+        .first(conn)
+        .optional()?;
+    match id {
+        Some(id) => load_line(conn, id, package),
+        None => Ok(Line::empty(package.clone())),
+    }
+}
+
+fn load_line(conn: &mut Conn, id: i64, package: &PackageName) -> Result<Line, Fault> {
+    let serving: Vec<RolloutRow> = rollouts::table
+        .filter(rollouts::package_id.eq(id))
+        .filter(rollouts::serving)
+        .order((rollouts::is_current.desc(), rollouts::id.desc()))
+        .select(RolloutRow::as_select())
+        .load(conn)?;
+    let serving = into_rollouts(serving, package)?;
+    let before = serving
+        .first()
+        .filter(|rollout| rollout.draft.is_current)
+        .and_then(|rollout| rollout.draft.previous);
+    let predecessor: Option<RolloutRow> = match before {
+        None => None,
+        Some(RolloutId(id)) => rollouts::table
+            .find(id)
+            .select(RolloutRow::as_select())
+            .first(conn)
+            .optional()?,
+    };
+    let predecessor = into_rollouts(predecessor.into_iter().collect(), package)?;
+    let ids: Vec<i64> = serving
+        .iter()
+        .chain(&predecessor)
+        .map(|rollout| rollout.draft.build.0)
+        .collect();
+    let found = builds::by_ids(conn, &ids)?;
+    let release = |rollout: Rollout| match found.get(&rollout.draft.build.0) {
+        Some(build) => Ok(Release {
+            rollout,
+            build: build.clone(),
+        }),
+        None => Err(Error::corrupt("rollouts.build_id", rollout.draft.build)),
+    };
+    Ok(Line {
+        package: package.clone(),
+        serving: serving.into_iter().map(release).collect::<Result<_, _>>()?,
+        predecessor: predecessor.into_iter().map(release).next().transpose()?,
+    })
+}
+
+fn into_rollouts(rows: Vec<RolloutRow>, package: &PackageName) -> Result<Vec<Rollout>, Error> {
+    rows.into_iter()
+        .map(|row| row.into_rollout(package.as_str()))
+        .collect()
+}
+
+pub(crate) fn list(conn: &mut Conn, filter: &RolloutFilter, page: &Page) -> Result<Paged<Rollout>, Fault> {
+    let mut query = rollouts::table
+        .inner_join(packages::table)
+        .select((packages::name, RolloutRow::as_select()))
+        .order(rollouts::id.desc())
+        .limit(page.limit())
+        .into_boxed::<Db>();
+    if let Some(after) = page.after::<i64>()? {
+        query = query.filter(rollouts::id.lt(after));
+    }
+    if let Some(package) = &filter.package {
+        query = query.filter(packages::name.eq(package.as_str()));
+    }
+    if let Some(build) = filter.build {
+        query = query.filter(rollouts::build_id.eq(build.0));
+    }
+    let paged = page.paged(query.load::<(String, RolloutRow)>(conn)?, |(_, row)| row.id);
+    Ok(paged.try_map(|(package, row)| row.into_rollout(&package))?)
+}

@@ -1,0 +1,388 @@
+//! Rows as they stand in the tables, and the way from them to the domain's values and back.
+//!
+//! What a row holds was checked before it was written. When it cannot be read all the same, somebody else wrote
+//! it, and that is [`Error::Corrupt`], never the caller's fault.
+
+use diesel::prelude::*;
+use serde::de::DeserializeOwned;
+use tidegate_domain::{
+    Build, BuildFacts, BuildId, Device, DeviceAttributes, DeviceId, Origin, PackageName, Percent, Rollout,
+    RolloutDraft, RolloutId, Sha256, SignerFingerprint, SignerRange, Signers, Terms, VersionCode,
+};
+
+use crate::Error;
+use crate::schema::{build_signers, builds, devices, rollouts};
+use crate::time::{micros, moment, moment_if};
+
+/// PostgreSQL cannot hold U+0000 in a text, and a device may send one.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+pub(crate) fn clean_if(text: Option<&str>) -> Option<String> {
+    text.map(clean)
+}
+
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|fault| Error::corrupt("a value does not become JSON", fault))
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(column: &str, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|fault| Error::corrupt(column, fault))
+}
+
+pub(crate) fn parsed<T>(column: &str, value: Result<T, tidegate_domain::Error>) -> Result<T, Error> {
+    value.map_err(|fault| Error::corrupt(column, fault))
+}
+
+pub(crate) fn package_name(text: &str) -> Result<PackageName, Error> {
+    parsed("packages.name", PackageName::parse(text))
+}
+
+pub(crate) fn device_id(text: &str) -> Result<DeviceId, Error> {
+    parsed("devices.name", DeviceId::parse(text))
+}
+
+pub(crate) fn version(code: i64) -> Result<VersionCode, Error> {
+    parsed("version_code", VersionCode::new(code))
+}
+
+/// A number that the domain keeps in 32 bits.
+pub(crate) fn small(column: &str, number: i64) -> Result<u32, Error> {
+    u32::try_from(number).map_err(|fault| Error::corrupt(column, fault))
+}
+
+fn digest(column: &str, bytes: Vec<u8>) -> Result<[u8; 32], Error> {
+    bytes
+        .try_into()
+        .map_err(|_| Error::corrupt(column, "is not 32 bytes long"))
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = builds)]
+pub(crate) struct BuildRow {
+    pub(crate) id: i64,
+    version_code: i64,
+    version_name: String,
+    sha256: Vec<u8>,
+    size: i64,
+    schemes_json: String,
+    min_sdk: i64,
+    target_sdk: i64,
+    abis_json: String,
+    debuggable: bool,
+    notes: String,
+    build_type: String,
+    ci_run_id: String,
+    git_sha: String,
+    uploaded_by: String,
+    uploaded_at: i64,
+}
+
+impl BuildRow {
+    pub(crate) fn into_build(self, package: &str, signers: Vec<SignerRow>) -> Result<Build, Error> {
+        let signers: Result<Vec<_>, Error> = signers.into_iter().map(SignerRow::into_range).collect();
+        let facts = BuildFacts {
+            package: package_name(package)?,
+            version_code: version(self.version_code)?,
+            version_name: self.version_name,
+            sha256: Sha256(digest("builds.sha256", self.sha256)?),
+            size: u64::try_from(self.size).map_err(|fault| Error::corrupt("builds.size", fault))?,
+            signers: parsed("build_signers", Signers::new(signers?))?,
+            schemes: from_json("builds.schemes_json", &self.schemes_json)?,
+            min_sdk: small("builds.min_sdk", self.min_sdk)?,
+            target_sdk: small("builds.target_sdk", self.target_sdk)?,
+            abis: from_json("builds.abis_json", &self.abis_json)?,
+            debuggable: self.debuggable,
+        };
+        let origin = Origin {
+            notes: self.notes,
+            build_type: self.build_type,
+            ci_run_id: self.ci_run_id,
+            git_sha: self.git_sha,
+            uploaded_by: self.uploaded_by,
+            uploaded_at: moment(self.uploaded_at)?,
+        };
+        Ok(Build {
+            id: BuildId(self.id),
+            facts,
+            origin,
+        })
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = builds)]
+pub(crate) struct NewBuild {
+    package_id: i64,
+    version_code: i64,
+    version_name: String,
+    sha256: Vec<u8>,
+    size: i64,
+    schemes_json: String,
+    min_sdk: i64,
+    target_sdk: i64,
+    abis_json: String,
+    debuggable: bool,
+    notes: String,
+    build_type: String,
+    ci_run_id: String,
+    git_sha: String,
+    uploaded_by: String,
+    uploaded_at: i64,
+}
+
+impl NewBuild {
+    pub(crate) fn of(package_id: i64, facts: &BuildFacts, origin: &Origin) -> Result<Self, Error> {
+        let size = i64::try_from(facts.size)
+            .map_err(|_| tidegate_domain::Error::invalid("size", "is beyond all measure"))?;
+        Ok(Self {
+            package_id,
+            version_code: facts.version_code.get(),
+            version_name: clean(&facts.version_name),
+            sha256: facts.sha256.0.to_vec(),
+            size,
+            schemes_json: to_json(&facts.schemes)?,
+            min_sdk: facts.min_sdk.into(),
+            target_sdk: facts.target_sdk.into(),
+            abis_json: to_json(&facts.abis)?,
+            debuggable: facts.debuggable,
+            notes: clean(&origin.notes),
+            build_type: clean(&origin.build_type),
+            ci_run_id: clean(&origin.ci_run_id),
+            git_sha: clean(&origin.git_sha),
+            uploaded_by: clean(&origin.uploaded_by),
+            uploaded_at: micros(origin.uploaded_at),
+        })
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = build_signers)]
+pub(crate) struct SignerRow {
+    pub(crate) build_id: i64,
+    from_sdk: i64,
+    to_sdk: i64,
+    fingerprint: Vec<u8>,
+}
+
+impl SignerRow {
+    pub(crate) fn of(build_id: i64, range: &SignerRange) -> Self {
+        Self {
+            build_id,
+            from_sdk: range.from_sdk.into(),
+            to_sdk: range.to_sdk.into(),
+            fingerprint: range.fingerprint.0.to_vec(),
+        }
+    }
+
+    pub(crate) fn into_range(self) -> Result<SignerRange, Error> {
+        Ok(SignerRange {
+            fingerprint: SignerFingerprint(digest("build_signers.fingerprint", self.fingerprint)?),
+            from_sdk: small("build_signers.from_sdk", self.from_sdk)?,
+            to_sdk: small("build_signers.to_sdk", self.to_sdk)?,
+        })
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = rollouts)]
+pub(crate) struct RolloutRow {
+    pub(crate) id: i64,
+    pub(crate) build_id: i64,
+    state: String,
+    is_current: bool,
+    percent: i32,
+    salt: Option<String>,
+    audience_json: String,
+    wifi_only: bool,
+    must_install: bool,
+    force_downgrade: bool,
+    attempt: i64,
+    previous_id: Option<i64>,
+    rolled_back_from: Option<i64>,
+    created_by: String,
+    created_at: i64,
+}
+
+impl RolloutRow {
+    pub(crate) fn into_rollout(self, package: &str) -> Result<Rollout, Error> {
+        let terms = Terms {
+            percent: parsed("rollouts.percent", Percent::new(self.percent.into()))?,
+            salt: self.salt,
+            audience: from_json("rollouts.audience_json", &self.audience_json)?,
+            wifi_only: self.wifi_only,
+            must_install: self.must_install,
+            force_downgrade: self.force_downgrade,
+        };
+        let draft = RolloutDraft {
+            package: package_name(package)?,
+            build: BuildId(self.build_id),
+            state: parsed("rollouts.state", self.state.parse())?,
+            is_current: self.is_current,
+            terms,
+            attempt: small("rollouts.attempt", self.attempt)?,
+            previous: self.previous_id.map(RolloutId),
+            rolled_back_from: self.rolled_back_from.map(BuildId),
+            created_by: self.created_by,
+            created_at: moment(self.created_at)?,
+        };
+        Ok(Rollout {
+            id: RolloutId(self.id),
+            draft,
+        })
+    }
+}
+
+/// What a transition may change of a rollout.
+#[derive(AsChangeset)]
+#[diesel(table_name = rollouts, treat_none_as_null = true)]
+pub(crate) struct RolloutShape {
+    state: String,
+    is_current: bool,
+    serving: bool,
+    percent: i32,
+    salt: Option<String>,
+    audience_json: String,
+    wifi_only: bool,
+    must_install: bool,
+    force_downgrade: bool,
+    attempt: i64,
+}
+
+impl RolloutShape {
+    pub(crate) fn of(draft: &RolloutDraft) -> Result<Self, Error> {
+        let terms = &draft.terms;
+        Ok(Self {
+            state: draft.state.as_str().into(),
+            is_current: draft.is_current,
+            serving: draft.state.serves(),
+            percent: terms.percent.get().into(),
+            salt: clean_if(terms.salt.as_deref()),
+            audience_json: to_json(&terms.audience)?,
+            wifi_only: terms.wifi_only,
+            must_install: terms.must_install,
+            force_downgrade: terms.force_downgrade,
+            attempt: draft.attempt.into(),
+        })
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = rollouts)]
+pub(crate) struct NewRollout {
+    package_id: i64,
+    build_id: i64,
+    state: String,
+    is_current: bool,
+    serving: bool,
+    percent: i32,
+    salt: Option<String>,
+    audience_json: String,
+    wifi_only: bool,
+    must_install: bool,
+    force_downgrade: bool,
+    attempt: i64,
+    previous_id: Option<i64>,
+    rolled_back_from: Option<i64>,
+    created_by: String,
+    created_at: i64,
+}
+
+impl NewRollout {
+    pub(crate) fn of(package_id: i64, draft: &RolloutDraft) -> Result<Self, Error> {
+        let shape = RolloutShape::of(draft)?;
+        Ok(Self {
+            package_id,
+            build_id: draft.build.0,
+            state: shape.state,
+            is_current: shape.is_current,
+            serving: shape.serving,
+            percent: shape.percent,
+            salt: shape.salt,
+            audience_json: shape.audience_json,
+            wifi_only: shape.wifi_only,
+            must_install: shape.must_install,
+            force_downgrade: shape.force_downgrade,
+            attempt: shape.attempt,
+            previous_id: draft.previous.map(|id| id.0),
+            rolled_back_from: draft.rolled_back_from.map(|id| id.0),
+            created_by: clean(&draft.created_by),
+            created_at: micros(draft.created_at),
+        })
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = devices)]
+pub(crate) struct DeviceRow {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    alias: Option<String>,
+    model: Option<String>,
+    manufacturer: Option<String>,
+    sdk: Option<i64>,
+    android_version: Option<String>,
+    region: Option<String>,
+    tags_json: String,
+    fcm_token: Option<String>,
+    token_generation: i64,
+    enrolled_at: i64,
+    last_seen_at: Option<i64>,
+}
+
+impl DeviceRow {
+    pub(crate) fn into_device(self, installed: Vec<(PackageName, VersionCode)>) -> Result<Device, Error> {
+        let attributes = DeviceAttributes {
+            alias: self.alias,
+            model: self.model,
+            manufacturer: self.manufacturer,
+            sdk: self.sdk.map(|sdk| small("devices.sdk", sdk)).transpose()?,
+            android_version: self.android_version,
+            region: self.region,
+            tags: from_json("devices.tags_json", &self.tags_json)?,
+        };
+        Ok(Device {
+            id: device_id(&self.name)?,
+            attributes,
+            has_fcm_token: self.fcm_token.is_some(),
+            token_generation: small("devices.token_generation", self.token_generation)?,
+            installed,
+            enrolled_at: moment(self.enrolled_at)?,
+            last_seen_at: moment_if(self.last_seen_at)?,
+        })
+    }
+}
+
+/// What a device says of itself when it enrols.
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = devices, treat_none_as_null = true)]
+pub(crate) struct DeviceShape {
+    alias: Option<String>,
+    alias_key: Option<String>,
+    model: Option<String>,
+    manufacturer: Option<String>,
+    sdk: Option<i64>,
+    android_version: Option<String>,
+    region: Option<String>,
+    tags_json: String,
+    enrolled_at: i64,
+}
+
+impl DeviceShape {
+    pub(crate) fn of(attributes: &DeviceAttributes, enrolled_at: i64) -> Result<Self, Error> {
+        let tags: Vec<String> = attributes.tags.iter().map(|tag| clean(tag)).collect();
+        let alias = clean_if(attributes.alias.as_deref());
+        Ok(Self {
+            alias_key: alias.as_deref().map(str::to_lowercase),
+            alias,
+            model: clean_if(attributes.model.as_deref()),
+            manufacturer: clean_if(attributes.manufacturer.as_deref()),
+            sdk: attributes.sdk.map(i64::from),
+            android_version: clean_if(attributes.android_version.as_deref()),
+            region: clean_if(attributes.region.as_deref()),
+            tags_json: to_json(&tags)?,
+            enrolled_at,
+        })
+    }
+}
