@@ -248,12 +248,13 @@ impl Ask<'_> {
     /// Cheap rules first; the cohort, which costs a hash, last.
     fn verdict<T: Trace>(&self, trace: &mut T) -> Verdict {
         let held = self.state(trace);
-        if let Some(reason) = held {
-            if self.is_last {
-                return Verdict::Ends(reason);
-            }
-        } else if !self.version(trace) {
-            return Verdict::Ends(Reason::AlreadyCurrent);
+        if let Some(reason) = held.filter(|_| self.is_last) {
+            return Verdict::Ends(reason);
+        }
+        // Also asked of a held rollout: a device that has its build must not be handed on to a kept one that
+        // would take it back.
+        if !self.version(trace) {
+            return Verdict::Ends(held.unwrap_or(Reason::AlreadyCurrent));
         }
         match self.first_refusal(trace) {
             Some(reason) => Verdict::PassesOn(held.unwrap_or(reason)),

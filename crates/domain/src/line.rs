@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Build, BuildId, Error, PackageName, Percent, Release, Rollout, RolloutDraft, RolloutState,
+    Build, BuildId, Error, PackageName, Percent, Release, Rollout, RolloutDraft, RolloutId, RolloutState,
     SignerFingerprint, Terms, VersionCode, cohort::MAX_SALT_BYTES,
 };
 
@@ -138,11 +138,11 @@ impl Line {
             is_current: true,
             terms: promotion.terms.clone(),
             attempt: if promotion.retry_failed {
-                attempts + 1
+                attempts.saturating_add(1)
             } else {
                 attempts.max(1)
             },
-            previous: current.and_then(|release| predecessor_for(build.id, release)),
+            previous: self.predecessor_for(build.id),
             rolled_back_from: None,
             created_by: by.actor.to_owned(),
             created_at: by.now,
@@ -171,6 +171,20 @@ impl Line {
             before,
             after,
         })
+    }
+
+    /// The rollout that a promotion of `build` would go back to: the current one, unless that offers the same build
+    /// or was found bad by a health gate; then whatever that one would have gone back to. It never offers `build`
+    /// itself, or rolling back would offer anew what is being taken back.
+    fn predecessor_for(&self, build: BuildId) -> Option<RolloutId> {
+        let current = &self.current()?.rollout;
+        if current.draft.build != build && current.draft.state != RolloutState::Halted {
+            return Some(current.id);
+        }
+        match &self.predecessor {
+            Some(earlier) if earlier.build.id == build => earlier.rollout.draft.previous,
+            _ => current.draft.previous,
+        }
     }
 
     /// The rollouts that serve now, in the shape in which they make way for a new current one. A kept rollout
@@ -202,10 +216,16 @@ impl Line {
     /// offers.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for 0 (pause it instead); [`Error::NotServing`].
+    /// [`Error::Invalid`] for 0 (pause it instead), and below 100 for a completed rollout; [`Error::NotServing`].
     pub fn adjust(&self, build: BuildId, percent: Percent) -> Result<Change, Error> {
         check_percent(percent)?;
         self.change_one(build, "ota.rollout.adjust", |draft| {
+            if draft.state == RolloutState::Completed && percent != Percent::EVERYBODY {
+                return Err(Error::invalid(
+                    "rollout_percent",
+                    "must stay 100 for a completed rollout; pause it before lowering its share",
+                ));
+            }
             draft.terms.percent = percent;
             Ok(())
         })
@@ -258,7 +278,8 @@ impl Line {
     }
 
     /// Takes the current build back: it is offered to nobody any more, and its predecessor is offered again under
-    /// the terms that it had.
+    /// the terms that it had. One that still serves beside it and is held stays held: nobody who holds a build as
+    /// bad wants another's rollback to release it.
     ///
     /// Devices that already updated are left alone unless `force_downgrade`, which demands that both builds show
     /// every device the same signer: Android refuses anything else.
@@ -280,8 +301,12 @@ impl Line {
             });
         }
         let old = &target.rollout.draft;
+        let state = match old.state {
+            held @ (RolloutState::Paused | RolloutState::Halted) => held,
+            _ => RolloutState::Active,
+        };
         let draft = RolloutDraft {
-            state: RolloutState::Active,
+            state,
             is_current: true,
             terms: Terms {
                 force_downgrade,
@@ -335,17 +360,6 @@ impl Line {
             before,
             after,
         })
-    }
-}
-
-/// The rollout that a promotion of `build` over `current` would go back to: the current one, unless that offers
-/// the same build or was found bad by a health gate; then whatever that one would have gone back to.
-fn predecessor_for(build: BuildId, current: &Release) -> Option<crate::RolloutId> {
-    let draft = &current.rollout.draft;
-    if draft.build == build || draft.state == RolloutState::Halted {
-        draft.previous
-    } else {
-        Some(current.rollout.id)
     }
 }
 

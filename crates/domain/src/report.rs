@@ -127,7 +127,7 @@ impl Report {
             ReportStatus::Downloaded | ReportStatus::Deferred => return Consequence::None,
             ReportStatus::InstallFailed if is_terminal(self.android_status) => None,
             ReportStatus::InstallFailed | ReportStatus::VerifyFailed => {
-                if earlier_failures + 1 < RETRY_BUDGET {
+                if earlier_failures.saturating_add(1) < RETRY_BUDGET {
                     return Consequence::Failed;
                 }
                 Some(now + TimeDelta::hours(REST_HOURS))

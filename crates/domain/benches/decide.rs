@@ -1,0 +1,139 @@
+//! What a poll's decision costs. Targets on one core: a cohort below 100 ns, a decision below 250 ns.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use criterion::{Criterion, criterion_group, criterion_main};
+use tidegate_domain::{
+    Bucket, Build, BuildFacts, BuildId, Catalog, Decision, Origin, PackageCatalog, PackageName, Percent,
+    PollRequest, Release, Rollout, RolloutDraft, RolloutId, RolloutState, Sha256, SignerFingerprint, Signers,
+    Terms, VersionCode, cohort, decide, explain,
+};
+
+const PACKAGES: usize = 50;
+const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+fn build(package: &PackageName, id: i64) -> Build {
+    Build {
+        id: BuildId(id),
+        facts: BuildFacts {
+            package: package.clone(),
+            version_code: version(id),
+            version_name: String::new(),
+            sha256: Sha256([1; 32]),
+            size: 1,
+            signers: Signers::one(SignerFingerprint([1; 32])),
+            schemes: vec![],
+            min_sdk: 21,
+            target_sdk: 35,
+            abis: vec!["arm64-v8a".to_owned(), "armeabi-v7a".to_owned()],
+            debuggable: false,
+        },
+        origin: Origin {
+            notes: String::new(),
+            build_type: String::new(),
+            ci_run_id: String::new(),
+            git_sha: String::new(),
+            uploaded_by: String::new(),
+            uploaded_at: NOW,
+        },
+    }
+}
+
+fn release(package: &PackageName, id: i64, share: i64) -> Release {
+    let draft = RolloutDraft {
+        package: package.clone(),
+        build: BuildId(id),
+        state: RolloutState::Active,
+        is_current: false,
+        terms: Terms::to(Percent::new(share).expect("a share")),
+        attempt: 1,
+        previous: None,
+        rolled_back_from: None,
+        created_by: String::new(),
+        created_at: NOW,
+    };
+    Release {
+        rollout: Rollout {
+            id: RolloutId(id),
+            draft,
+        },
+        build: Arc::new(build(package, id)),
+    }
+}
+
+/// Fifty packages, each with a current rollout and as many kept ones, to these shares.
+fn catalog(shares: &[i64]) -> Catalog {
+    let package = |n: usize| {
+        let name = PackageName::parse(&format!("com.example.app{n}")).expect("a name");
+        let serving = (0_i64..)
+            .zip(shares)
+            .map(|(at, share)| release(&name, 9 - at, *share))
+            .collect();
+        let known_signers = vec![(version(9), Signers::one(SignerFingerprint([1; 32])))];
+        let package = PackageCatalog {
+            serving,
+            known_signers,
+        };
+        (name, package)
+    };
+    Catalog::new((0..PACKAGES).map(package).collect::<HashMap<_, _>>())
+}
+
+fn version(code: i64) -> VersionCode {
+    VersionCode::new(code).expect("a version code")
+}
+
+/// A device that states all that it can.
+fn poll(device_id: &str) -> PollRequest<'_> {
+    PollRequest {
+        device_id,
+        package: "com.example.app7",
+        installed: version(1),
+        sdk: Some(34),
+        region: Some("DE"),
+        model: Some("Pixel 8"),
+        abis: Some("arm64-v8a,armeabi-v7a,armeabi"),
+        rejections: &[],
+    }
+}
+
+fn cohorts(c: &mut Criterion) {
+    c.bench_function("cohort", |b| b.iter(|| cohort(black_box("f2a74de452e6b438"))));
+    c.bench_function("bucket, salted", |b| {
+        b.iter(|| Bucket::of(black_box("f2a74de452e6b438"), black_box(Some("spring-release"))));
+    });
+}
+
+fn decisions(c: &mut Criterion) {
+    // Cohorts 6 and 89: taken by a tenth, and not.
+    let (inside, outside) = (poll("0c5c7fd0a6a3a450"), poll("dev-001"));
+    let tenth = catalog(&[10]);
+    assert!(matches!(decide(&tenth, &inside, NOW), Decision::Offer(_)));
+    assert!(matches!(decide(&tenth, &outside, NOW), Decision::NoUpdate(_)));
+    c.bench_function("decide, 10 %: an offer", |b| {
+        b.iter(|| decide(&tenth, black_box(&inside), NOW));
+    });
+    c.bench_function("decide, 10 %: outside of the share", |b| {
+        b.iter(|| decide(&tenth, black_box(&outside), NOW));
+    });
+    let current = PollRequest {
+        installed: version(9),
+        ..inside
+    };
+    c.bench_function("decide, 10 %: already current", |b| {
+        b.iter(|| decide(&tenth, black_box(&current), NOW));
+    });
+    let chain = catalog(&[10, 20, 30, 100]);
+    c.bench_function("decide, three kept: the last one takes it", |b| {
+        b.iter(|| decide(&chain, black_box(&outside), NOW));
+    });
+    c.bench_function("explain, three kept", |b| {
+        b.iter(|| explain(&chain, black_box(&outside), NOW));
+    });
+}
+
+criterion_group!(benches, cohorts, decisions);
+criterion_main!(benches);

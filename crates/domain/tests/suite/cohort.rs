@@ -1,0 +1,167 @@
+//! Which devices a share of the fleet takes. Agents compute the same numbers, so these are fixed for ever.
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use tidegate_domain::{Bucket, Percent, cohort};
+
+use crate::fleet::percent;
+
+const FLEET: u32 = 100_000;
+
+#[derive(Deserialize)]
+struct Vectors {
+    unsalted: Vec<Vector>,
+    salted: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    device_id: String,
+    salt: Option<String>,
+    cohort: Option<u8>,
+    bucket: u16,
+}
+
+fn vectors() -> Vectors {
+    serde_json::from_str(include_str!("../vectors/cohort.json")).unwrap()
+}
+
+/// Ids as four kinds of fleets have them.
+fn fleet() -> impl Iterator<Item = String> {
+    (0..FLEET).map(|n| match n % 4 {
+        0 => format!("device-{n}"),
+        1 => format!("{:016x}", u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        2 => format!("86753091{n:07}"),
+        _ => format!("6c1f6f0e-3a52-4a9f-9f0c-{n:012}"),
+    })
+}
+
+fn buckets(salt: Option<&str>) -> Vec<Bucket> {
+    fleet().map(|id| Bucket::of(&id, salt)).collect()
+}
+
+/// The share that falls within a limit, in percent.
+fn share_within(buckets: &[Bucket], limit: Percent) -> f64 {
+    let within = buckets.iter().filter(|bucket| bucket.is_within(limit)).count();
+    f64::from(u32::try_from(within).unwrap()) / f64::from(FLEET) * 100.0
+}
+
+#[test]
+fn unsalted_devices_fall_where_agents_expect_them() {
+    let vectors = vectors().unsalted;
+    assert!(vectors.len() > 30);
+    for vector in vectors {
+        assert_eq!(
+            Some(cohort(&vector.device_id)),
+            vector.cohort,
+            "{}",
+            vector.device_id
+        );
+        assert_eq!(
+            Bucket::of(&vector.device_id, None).get(),
+            vector.bucket,
+            "{}",
+            vector.device_id
+        );
+    }
+}
+
+#[test]
+fn salted_devices_fall_where_the_vectors_say() {
+    let vectors = vectors().salted;
+    assert!(!vectors.is_empty());
+    for vector in vectors {
+        let bucket = Bucket::of(&vector.device_id, vector.salt.as_deref());
+        assert_eq!(
+            bucket.get(),
+            vector.bucket,
+            "{:?} {}",
+            vector.salt,
+            vector.device_id
+        );
+        assert!(vector.cohort.is_none_or(|cohort| cohort == bucket.cohort()));
+    }
+}
+
+#[test]
+fn a_share_of_the_fleet_is_that_share_within_two_points() {
+    for salt in [None, Some("spring-release")] {
+        let buckets = buckets(salt);
+        for limit in [1, 5, 10, 25, 50] {
+            let share = share_within(&buckets, percent(limit));
+            let error = (share - f64::from(percent(limit).get())).abs();
+            assert!(error < 2.0, "{limit} % took {share} % under {salt:?}");
+        }
+    }
+}
+
+#[test]
+fn nobody_is_nobody_and_everybody_is_everybody() {
+    for salt in [None, Some("s")] {
+        let buckets = buckets(salt);
+        assert!(buckets.iter().all(|bucket| !bucket.is_within(Percent::NOBODY)));
+        assert!(buckets.iter().all(|bucket| bucket.is_within(Percent::EVERYBODY)));
+    }
+}
+
+#[test]
+fn the_canaries_of_two_rollouts_meet_no_more_often_than_chance_has_it() {
+    let is_canary = |bucket: &Bucket| bucket.is_within(percent(10));
+    let salts = [None, Some("a"), Some("b"), Some("ab")].map(|salt| (salt, buckets(salt)));
+    for (at, (one, ours)) in salts.iter().enumerate() {
+        for (two, theirs) in &salts[at + 1..] {
+            let pairs = ours.iter().zip(theirs);
+            let both = pairs.filter(|(a, b)| is_canary(a) && is_canary(b)).count();
+            // A tenth of a tenth of 100,000 is 1,000; five standard deviations are some 160.
+            assert!(
+                (840..1_160).contains(&both),
+                "{one:?} and {two:?} share {both} canaries"
+            );
+        }
+    }
+}
+
+#[test]
+fn salt_and_id_cannot_be_shifted_into_one_another() {
+    let pairs = [
+        (Some("ab"), "c"),
+        (Some("a"), "bc"),
+        (Some(""), "abc"),
+        (None, "abc"),
+    ];
+    let buckets: Vec<_> = pairs.iter().map(|(salt, id)| Bucket::of(id, *salt)).collect();
+    for (at, bucket) in buckets.iter().enumerate() {
+        assert!(
+            !buckets[at + 1..].contains(bucket),
+            "{:?} reads like a later pair",
+            pairs[at]
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn raising_the_share_only_adds_devices(
+        id in "\\PC{1,40}",
+        salt in prop::option::of("[a-z]{1,12}"),
+        low in 0..=100_i64,
+        high in 0..=100_i64,
+    ) {
+        let (low, high) = (percent(low.min(high)), percent(low.max(high)));
+        let bucket = Bucket::of(&id, salt.as_deref());
+        prop_assert!(!bucket.is_within(low) || bucket.is_within(high));
+    }
+
+    #[test]
+    fn the_bucket_refines_the_cohort(id in "\\PC{1,40}", salt in prop::option::of("[a-z]{1,12}")) {
+        let bucket = Bucket::of(&id, salt.as_deref());
+        prop_assert!(bucket.get() < 10_000);
+        prop_assert_eq!(u16::from(bucket.cohort()), bucket.get() / 100);
+        for share in 0..=100 {
+            prop_assert_eq!(bucket.is_within(percent(share)), i64::from(bucket.cohort()) < share);
+        }
+        if salt.is_none() {
+            prop_assert_eq!(bucket.cohort(), cohort(&id));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Builders: one package, its builds and rollouts, and devices that ask.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tidegate_domain::{
+    Build, BuildFacts, BuildId, Catalog, Origin, PackageCatalog, PackageName, Percent, PollRequest, Release,
+    Rollout, RolloutDraft, RolloutId, RolloutState, Sha256, SignerFingerprint, Signers, Terms, VersionCode,
+};
+
+pub(crate) const PACKAGE: &str = "com.example.app";
+
+/// Who signs, unless a test says otherwise.
+pub(crate) const SIGNER: SignerFingerprint = SignerFingerprint([0xaa; 32]);
+
+/// Devices by their unsalted cohort: bucket 688, 2263 and 8990.
+pub(crate) const IN_7_PERCENT: &str = "0c5c7fd0a6a3a450";
+pub(crate) const IN_23_PERCENT: &str = "abc123";
+pub(crate) const IN_90_PERCENT: &str = "dev-001";
+
+pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+pub(crate) fn version(code: i64) -> VersionCode {
+    VersionCode::new(code).unwrap()
+}
+
+pub(crate) fn percent(share: i64) -> Percent {
+    Percent::new(share).unwrap()
+}
+
+/// A build without native code, for every device, of version code `10 × id`.
+pub(crate) fn build(id: i64) -> Build {
+    Build {
+        id: BuildId(id),
+        facts: BuildFacts {
+            package: PackageName::parse(PACKAGE).unwrap(),
+            version_code: version(10 * id),
+            version_name: format!("{id}.0"),
+            sha256: Sha256([1; 32]),
+            size: 1_000_000,
+            signers: Signers::one(SIGNER),
+            schemes: vec!["v2".to_owned(), "v3".to_owned()],
+            min_sdk: 21,
+            target_sdk: 35,
+            abis: vec![],
+            debuggable: false,
+        },
+        origin: Origin {
+            notes: "Fixes".to_owned(),
+            build_type: "release".to_owned(),
+            ci_run_id: "1".to_owned(),
+            git_sha: "0000000".to_owned(),
+            uploaded_by: "ci".to_owned(),
+            uploaded_at: at(0),
+        },
+    }
+}
+
+/// An active rollout of a build to everybody; its id is the build's.
+pub(crate) fn release(build: Build) -> Release {
+    Release {
+        rollout: Rollout {
+            id: RolloutId(build.id.0),
+            draft: RolloutDraft {
+                package: build.facts.package.clone(),
+                build: build.id,
+                state: RolloutState::Active,
+                is_current: true,
+                terms: Terms::to(Percent::EVERYBODY),
+                attempt: 1,
+                previous: None,
+                rolled_back_from: None,
+                created_by: "ada".to_owned(),
+                created_at: at(0),
+            },
+        },
+        build: Arc::new(build),
+    }
+}
+
+/// The same with another draft.
+pub(crate) fn with(mut release: Release, edit: impl FnOnce(&mut RolloutDraft)) -> Release {
+    edit(&mut release.rollout.draft);
+    release
+}
+
+/// The same with other facts in its build.
+pub(crate) fn of(mut release: Release, edit: impl FnOnce(&mut BuildFacts)) -> Release {
+    edit(&mut Arc::make_mut(&mut release.build).facts);
+    release
+}
+
+/// A catalog of one package. The first release is the current one; the server also holds the `stored` builds.
+pub(crate) fn catalog_with(serving: Vec<Release>, stored: &[Build]) -> Catalog {
+    let serving: Vec<Release> = serving
+        .into_iter()
+        .enumerate()
+        .map(|(at, release)| with(release, |draft| draft.is_current = at == 0))
+        .collect();
+    let mut known_signers: Vec<_> = serving
+        .iter()
+        .map(|release| &*release.build)
+        .chain(stored)
+        .map(|build| (build.facts.version_code, build.facts.signers.clone()))
+        .collect();
+    known_signers.sort_by_key(|(version, _)| *version);
+    known_signers.dedup();
+    let package = PackageCatalog {
+        serving,
+        known_signers,
+    };
+    Catalog::new(HashMap::from([(PackageName::parse(PACKAGE).unwrap(), package)]))
+}
+
+pub(crate) fn catalog(serving: Vec<Release>) -> Catalog {
+    catalog_with(serving, &[])
+}
+
+/// A device that states nothing but its id and the version it runs.
+pub(crate) fn poll(device_id: &str, installed: i64) -> PollRequest<'_> {
+    PollRequest {
+        device_id,
+        package: PACKAGE,
+        installed: version(installed),
+        sdk: None,
+        region: None,
+        model: None,
+        abis: None,
+        rejections: &[],
+    }
+}

@@ -1,0 +1,140 @@
+//! Whatever an operator and the health gates do, and in whatever order, the line stays in order.
+//!
+//! `Store` checks the invariants after every change; what is checked here is what each verb promises besides.
+
+use proptest::prelude::*;
+use tidegate_domain::{BuildId, Change, Error, Promotion, RolloutState, Terms};
+
+use crate::fleet::percent;
+use crate::store::{Store, to};
+
+const BUILDS: i64 = 10;
+
+#[derive(Clone, Debug)]
+enum Verb {
+    Promote {
+        build: i64,
+        share: i64,
+        keep_previous: bool,
+        retry_failed: bool,
+    },
+    Adjust(i64, i64),
+    Pause(i64),
+    Resume(i64),
+    Halt(i64),
+    Complete(i64),
+    RollBack(bool),
+}
+
+fn verbs() -> impl Strategy<Value = Verb> {
+    let build = || 1..=BUILDS;
+    // Shares of 0 are refused, and shares of 100 lead to completion: both should come up often.
+    let share = || prop_oneof![0..=100_i64, Just(100)];
+    let promote = (build(), share(), any::<bool>(), any::<bool>()).prop_map(
+        |(build, share, keep_previous, retry_failed)| Verb::Promote {
+            build,
+            share,
+            keep_previous,
+            retry_failed,
+        },
+    );
+    prop_oneof![
+        6 => promote,
+        2 => (build(), share()).prop_map(|(build, share)| Verb::Adjust(build, share)),
+        1 => build().prop_map(Verb::Pause),
+        1 => build().prop_map(Verb::Resume),
+        1 => build().prop_map(Verb::Halt),
+        1 => build().prop_map(Verb::Complete),
+        2 => any::<bool>().prop_map(Verb::RollBack),
+    ]
+}
+
+fn run(store: &mut Store, verb: &Verb) -> Result<Change, Error> {
+    match *verb {
+        Verb::Promote {
+            build,
+            share,
+            keep_previous,
+            retry_failed,
+        } => {
+            let promotion = Promotion {
+                terms: Terms::to(percent(share)),
+                keep_previous,
+                retry_failed,
+            };
+            store.promote(build, &promotion)
+        }
+        Verb::Adjust(build, share) => store.run(|line| line.adjust(BuildId(build), percent(share))),
+        Verb::Pause(build) => store.run(|line| line.pause(BuildId(build))),
+        Verb::Resume(build) => store.run(|line| line.resume(BuildId(build))),
+        Verb::Halt(build) => store.run(|line| line.halt(BuildId(build))),
+        Verb::Complete(build) => store.run(|line| line.complete(BuildId(build))),
+        Verb::RollBack(force) => store.roll_back(force),
+    }
+}
+
+/// Whether a retried request must do no harm. A second rollback goes further back, and a second `retry_failed`
+/// asks the devices once more.
+fn is_repeatable(verb: &Verb) -> bool {
+    !matches!(
+        verb,
+        Verb::RollBack(_)
+            | Verb::Promote {
+                retry_failed: true,
+                ..
+            }
+    )
+}
+
+fn check_promise(store: &Store, verb: &Verb, change: &Change) {
+    let current = store.current();
+    match *verb {
+        Verb::Promote { build, .. } => {
+            assert_eq!(current.draft.build, BuildId(build));
+            assert_eq!(current.draft.state, RolloutState::Active);
+            assert_eq!(change.after.build_id, BuildId(build));
+        }
+        Verb::RollBack(force) => {
+            let bad = change.before.as_ref().unwrap().build_id;
+            assert!(store.serving().iter().all(|(build, _)| BuildId(*build) != bad));
+            assert_eq!(current.draft.rolled_back_from, Some(bad));
+            assert_eq!(current.draft.terms.force_downgrade, force);
+        }
+        _ => {}
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_verbs_brings_a_line_into_disorder(sequence in prop::collection::vec(verbs(), 1..60)) {
+        let mut store = Store::with_builds(BUILDS);
+        for verb in &sequence {
+            let before = store.line();
+            match run(&mut store, verb) {
+                Ok(change) => {
+                    prop_assert_eq!(change.is_empty(), store.line() == before);
+                    check_promise(&store, verb, &change);
+                    if is_repeatable(verb) {
+                        prop_assert!(run(&mut store, verb).unwrap().is_empty(), "{:?} twice", verb);
+                    }
+                }
+                Err(refusal) => prop_assert!(!refusal.to_string().is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn rolling_back_again_and_again_comes_to_an_end(builds in prop::collection::vec(1..=BUILDS, 1..30)) {
+        let mut store = Store::with_builds(BUILDS);
+        for build in &builds {
+            store.promote(*build, &to(100)).unwrap();
+        }
+        let mut steps = 0;
+        while store.roll_back(false).is_ok() {
+            steps += 1;
+            prop_assert!(steps < builds.len());
+        }
+        let refused = store.roll_back(false).unwrap_err();
+        prop_assert_eq!(refused.code(), "no_predecessor");
+    }
+}

@@ -1,0 +1,17 @@
+//! The rules, told as a fleet and its operator meet them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod agreement;
+mod cohort;
+mod decision;
+mod fleet;
+mod ids;
+mod kept;
+mod line;
+mod report;
+mod rollback;
+mod states;
+mod store;
+mod values;
+mod verbs;

@@ -1,0 +1,202 @@
+//! A model of storage: applies changes as a database would, and checks on the way what must always hold.
+
+use std::sync::Arc;
+
+use tidegate_domain::{
+    Build, BuildId, By, Change, Error, Line, MAX_SERVING, PackageName, Percent, Promotion, Release, Rollout,
+    RolloutId, RolloutState, Terms,
+};
+
+use crate::fleet::{PACKAGE, at, build, percent};
+
+pub(crate) const BY_ADA: By<'static> = By {
+    actor: "ada",
+    now: chrono::DateTime::<chrono::Utc>::UNIX_EPOCH,
+};
+
+/// One package's builds, with ids from 1, and all rollouts that it ever had, with ids from 1.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pub(crate) builds: Vec<Arc<Build>>,
+    pub(crate) rollouts: Vec<Rollout>,
+}
+
+impl Store {
+    pub(crate) fn with_builds(count: i64) -> Self {
+        Self {
+            builds: (1..=count).map(|id| Arc::new(build(id))).collect(),
+            rollouts: vec![],
+        }
+    }
+
+    pub(crate) fn build(&self, id: i64) -> &Arc<Build> {
+        self.builds.iter().find(|build| build.id.0 == id).unwrap()
+    }
+
+    fn release(&self, rollout: &Rollout) -> Release {
+        Release {
+            rollout: rollout.clone(),
+            build: Arc::clone(self.build(rollout.draft.build.0)),
+        }
+    }
+
+    fn rollout(&self, id: RolloutId) -> &Rollout {
+        self.rollouts.iter().find(|rollout| rollout.id == id).unwrap()
+    }
+
+    /// The line as storage loads it.
+    pub(crate) fn line(&self) -> Line {
+        let mut serving: Vec<_> = self
+            .rollouts
+            .iter()
+            .filter(|rollout| rollout.draft.state.serves())
+            .collect();
+        serving.sort_by_key(|rollout| (!rollout.draft.is_current, -rollout.id.0));
+        let previous = serving
+            .first()
+            .filter(|rollout| rollout.draft.is_current)
+            .and_then(|rollout| rollout.draft.previous);
+        Line {
+            package: PackageName::parse(PACKAGE).unwrap(),
+            serving: serving.into_iter().map(|rollout| self.release(rollout)).collect(),
+            predecessor: previous.map(|id| self.release(self.rollout(id))),
+        }
+    }
+
+    /// The current rollout, which must be there.
+    pub(crate) fn current(&self) -> Rollout {
+        self.line().current().unwrap().rollout.clone()
+    }
+
+    /// The serving builds with their states, the current one first.
+    pub(crate) fn serving(&self) -> Vec<(i64, RolloutState)> {
+        let serving = self.line().serving;
+        serving
+            .iter()
+            .map(|release| (release.build.id.0, release.rollout.draft.state))
+            .collect()
+    }
+
+    /// Applies a change as one transaction would.
+    pub(crate) fn apply(&mut self, change: &Change) {
+        for update in &change.updates {
+            let place = self
+                .rollouts
+                .iter_mut()
+                .find(|rollout| rollout.id == update.id)
+                .unwrap();
+            let (from, to) = (place.draft.state, update.draft.state);
+            assert!(from == to || from.may_become(to), "{from} became {to}");
+            assert_ne!(place, update, "an update that changes nothing");
+            *place = update.clone();
+        }
+        if let Some(draft) = &change.insert {
+            let id = RolloutId(i64::try_from(self.rollouts.len()).unwrap() + 1);
+            self.rollouts.push(Rollout {
+                id,
+                draft: draft.clone(),
+            });
+        }
+        self.check();
+    }
+
+    /// Runs a verb on the line and applies what it decides.
+    pub(crate) fn run(&mut self, verb: impl FnOnce(&Line) -> Result<Change, Error>) -> Result<Change, Error> {
+        let change = verb(&self.line())?;
+        self.apply(&change);
+        Ok(change)
+    }
+
+    pub(crate) fn promote(&mut self, id: i64, promotion: &Promotion) -> Result<Change, Error> {
+        let build = Arc::clone(self.build(id));
+        let attempts = self.attempts(id);
+        self.run(|line| line.promote(&build, promotion, attempts, BY_ADA))
+    }
+
+    /// Promotes to a share of everybody, which is to succeed.
+    pub(crate) fn release_to(&mut self, id: i64, share: i64) -> Change {
+        self.promote(id, &to(share)).unwrap()
+    }
+
+    /// The same, keeping what serves.
+    pub(crate) fn release_beside(&mut self, id: i64, share: i64) -> Change {
+        self.promote(id, &keeping(share)).unwrap()
+    }
+
+    pub(crate) fn roll_back(&mut self, force_downgrade: bool) -> Result<Change, Error> {
+        self.run(|line| line.roll_back(force_downgrade, BY_ADA))
+    }
+
+    fn attempts(&self, build: i64) -> u32 {
+        let of_build = self
+            .rollouts
+            .iter()
+            .filter(|rollout| rollout.draft.build == BuildId(build));
+        of_build.map(|rollout| rollout.draft.attempt).max().unwrap_or(0)
+    }
+
+    /// What holds of a package at every moment.
+    fn check(&self) {
+        let line = self.line();
+        let current = self
+            .rollouts
+            .iter()
+            .filter(|rollout| rollout.draft.is_current)
+            .count();
+        assert_eq!(
+            current,
+            usize::from(!self.rollouts.is_empty()),
+            "once released, one rollout is current"
+        );
+        assert!(
+            line.serving
+                .first()
+                .is_none_or(|first| first.rollout.draft.is_current)
+        );
+        assert!(
+            line.serving
+                .iter()
+                .all(|release| release.rollout.draft.state.serves())
+        );
+        assert!(line.serving.len() <= MAX_SERVING);
+        let mut builds: Vec<_> = line.serving.iter().map(|release| release.build.id).collect();
+        builds.sort();
+        assert!(
+            builds.windows(2).all(|pair| pair[0] != pair[1]),
+            "a build serves twice"
+        );
+        for rollout in &self.rollouts {
+            assert_ne!(rollout.draft.terms.percent, Percent::NOBODY);
+            assert!(rollout.draft.attempt > 0);
+            let previous = rollout.draft.previous.map(|id| self.rollout(id));
+            assert!(previous.is_none_or(|p| p.draft.build != rollout.draft.build && p.id < rollout.id));
+            let complete = rollout.draft.state == RolloutState::Completed;
+            assert!(!complete || rollout.draft.terms.percent == Percent::EVERYBODY);
+        }
+    }
+}
+
+/// A plain promotion.
+pub(crate) fn to(share: i64) -> Promotion {
+    Promotion {
+        terms: Terms::to(percent(share)),
+        keep_previous: false,
+        retry_failed: false,
+    }
+}
+
+/// A promotion that keeps what serves.
+pub(crate) fn keeping(share: i64) -> Promotion {
+    Promotion {
+        keep_previous: true,
+        ..to(share)
+    }
+}
+
+#[test]
+fn a_package_that_released_nothing_has_an_empty_line() {
+    let line = Store::with_builds(1).line();
+    assert_eq!(line, Line::empty(PackageName::parse(PACKAGE).unwrap()));
+    assert!(line.current().is_none());
+    assert_eq!(BY_ADA.now, at(0));
+}

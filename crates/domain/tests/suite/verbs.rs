@@ -1,0 +1,362 @@
+//! Promote, adjust, pause, resume, halt, complete: what each does to the line, and what it refuses.
+
+use tidegate_domain::{Audience, BuildId, Error, Line, MAX_SERVING, Percent, Promotion, RolloutState, Terms};
+
+use crate::fleet::percent;
+use crate::store::{BY_ADA, Store, keeping, to};
+use RolloutState::{Active, Completed, Halted, Paused};
+
+fn invalid_field(result: Result<tidegate_domain::Change, Error>) -> &'static str {
+    match result {
+        Err(Error::Invalid { field, .. }) => field,
+        other => panic!("expected an invalid field, got {other:?}"),
+    }
+}
+
+#[test]
+fn the_first_promotion_releases_a_build() {
+    let mut store = Store::with_builds(1);
+    let change = store.release_to(1, 10);
+    assert_eq!(change.action, "ota.promote");
+    assert_eq!(change.before, None);
+    assert_eq!((change.after.build_id, change.after.state), (BuildId(1), Active));
+    assert_eq!(change.after.version_name, "1.0");
+    let current = store.current();
+    assert_eq!(current.draft.terms, Terms::to(percent(10)));
+    assert_eq!(
+        (current.draft.created_by.as_str(), current.draft.created_at),
+        ("ada", BY_ADA.now)
+    );
+    assert_eq!((current.draft.attempt, current.draft.previous), (1, None));
+}
+
+#[test]
+fn a_second_promotion_ends_the_first() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    let change = store.release_to(2, 10);
+    assert_eq!(store.serving(), [(2, Active)]);
+    assert_eq!(store.rollouts[0].draft.state, RolloutState::Superseded);
+    assert_eq!(change.before.unwrap().build_id, BuildId(1));
+    assert_eq!(store.current().draft.previous, Some(store.rollouts[0].id));
+}
+
+#[test]
+fn keep_previous_leaves_the_first_serving_beside_the_second() {
+    let mut store = Store::with_builds(3);
+    store.release_to(1, 100);
+    store.release_beside(2, 50);
+    store.release_beside(3, 10);
+    assert_eq!(store.serving(), [(3, Active), (2, Active), (1, Active)]);
+    store.release_to(3, 20);
+    assert_eq!(store.serving(), [(3, Active)], "without it all of them end");
+}
+
+#[test]
+fn promoting_again_what_is_current_under_the_same_terms_changes_nothing() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_to(2, 10);
+    let again = store.release_to(2, 10);
+    assert!(again.is_empty());
+    assert_eq!(again.before, Some(again.after));
+    assert!(store.release_beside(2, 10).is_empty());
+    assert_eq!(store.rollouts.len(), 2);
+}
+
+#[test]
+fn promoting_again_under_other_terms_is_a_new_rollout_that_goes_back_to_the_same_one() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_to(2, 10);
+    let wifi = Promotion {
+        terms: Terms {
+            wifi_only: true,
+            ..Terms::to(percent(10))
+        },
+        ..to(10)
+    };
+    store.promote(2, &wifi).unwrap();
+    assert_eq!(store.serving(), [(2, Active)]);
+    assert_eq!(store.current().draft.previous, Some(store.rollouts[0].id));
+    assert!(store.current().draft.terms.wifi_only);
+}
+
+#[test]
+fn promoting_a_held_build_again_releases_it() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_to(2, 10);
+    store.run(|line| line.pause(BuildId(2))).unwrap();
+    assert!(!store.release_to(2, 10).is_empty());
+    assert_eq!(store.serving(), [(2, Active)]);
+}
+
+#[test]
+fn a_promotion_without_keep_previous_ends_what_was_kept_even_of_the_same_terms() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_beside(2, 10);
+    assert!(!store.release_to(2, 10).is_empty());
+    assert_eq!(store.serving(), [(2, Active)]);
+}
+
+#[test]
+fn promoting_a_kept_build_ends_its_kept_rollout() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_beside(2, 10);
+    store.release_beside(1, 50);
+    assert_eq!(store.serving(), [(1, Active), (2, Active)]);
+    assert_eq!(store.current().draft.terms.percent, percent(50));
+}
+
+#[test]
+fn retry_failed_raises_the_attempt_and_nothing_else_does() {
+    let mut store = Store::with_builds(2);
+    let retry = Promotion {
+        retry_failed: true,
+        ..to(10)
+    };
+    let attempt_after = |store: &mut Store, id, promotion: &Promotion| {
+        store.promote(id, promotion).unwrap();
+        store.current().draft.attempt
+    };
+    assert_eq!(attempt_after(&mut store, 1, &to(10)), 1);
+    assert_eq!(attempt_after(&mut store, 1, &retry), 2);
+    assert_eq!(attempt_after(&mut store, 1, &retry), 3);
+    assert_eq!(attempt_after(&mut store, 1, &to(20)), 3);
+    assert_eq!(
+        attempt_after(&mut store, 2, &to(20)),
+        1,
+        "each build counts for itself"
+    );
+    assert_eq!(
+        attempt_after(&mut store, 1, &to(20)),
+        3,
+        "and its count is not lost"
+    );
+}
+
+#[test]
+fn a_build_that_a_gate_found_bad_is_not_gone_back_to() {
+    let mut store = Store::with_builds(3);
+    store.release_to(1, 100);
+    store.release_to(2, 10);
+    store.run(|line| line.halt(BuildId(2))).unwrap();
+    store.release_to(3, 10);
+    assert_eq!(store.current().draft.previous, Some(store.rollouts[0].id));
+    store.roll_back(false).unwrap();
+    assert_eq!(store.serving(), [(1, Active)]);
+}
+
+#[test]
+fn a_promotion_over_a_bad_build_never_names_itself_as_what_to_go_back_to() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_to(2, 100);
+    store.release_to(1, 100);
+    store.run(|line| line.halt(BuildId(1))).unwrap();
+    store.release_to(2, 100);
+    let current = store.current();
+    let goes_back_to = current
+        .draft
+        .previous
+        .map(|id| store.rollouts[usize::try_from(id.0).unwrap() - 1].draft.build);
+    assert_eq!(
+        goes_back_to,
+        Some(BuildId(1)),
+        "to the build before it, not to build 2 itself"
+    );
+}
+
+#[test]
+fn no_more_rollouts_serve_side_by_side_than_the_limit() {
+    let limit = i64::try_from(MAX_SERVING).unwrap();
+    let mut store = Store::with_builds(limit + 1);
+    for id in 1..=limit {
+        store.release_beside(id, 10);
+    }
+    let before = store.clone().line();
+    let refused = store.promote(limit + 1, &keeping(10)).unwrap_err();
+    assert!(matches!(&refused, Error::TooManyServing { limit, .. } if *limit == MAX_SERVING));
+    assert!(refused.to_string().contains("keep_previous"), "{refused}");
+    assert_eq!(store.line(), before);
+    store.release_beside(1, 20);
+    assert_eq!(
+        store.serving().len(),
+        MAX_SERVING,
+        "one of those that serve may be promoted anew"
+    );
+    store.release_to(limit + 1, 10);
+    assert_eq!(store.serving().len(), 1);
+}
+
+#[test]
+fn terms_out_of_bounds_are_refused_by_their_name() {
+    let mut store = Store::with_builds(1);
+    let mut refused = |edit: fn(&mut Terms)| {
+        let mut promotion = to(10);
+        edit(&mut promotion.terms);
+        invalid_field(store.promote(1, &promotion))
+    };
+    assert_eq!(
+        refused(|terms| terms.percent = Percent::NOBODY),
+        "rollout_percent"
+    );
+    assert_eq!(refused(|terms| terms.salt = Some(String::new())), "salt");
+    assert_eq!(refused(|terms| terms.salt = Some("s".repeat(65))), "salt");
+    assert_eq!(
+        refused(|terms| terms.audience.regions = vec!["DE".to_owned(); 101]),
+        "audience"
+    );
+    assert_eq!(
+        refused(|terms| terms.audience.models = vec!["P".to_owned(); 101]),
+        "audience"
+    );
+    assert!(store.rollouts.is_empty());
+    let mut longest = to(1);
+    longest.terms.salt = Some("s".repeat(64));
+    longest.terms.audience = Audience {
+        regions: vec!["DE".to_owned(); 100],
+        models: vec![],
+    };
+    assert!(store.promote(1, &longest).is_ok());
+}
+
+#[test]
+fn adjusting_changes_the_share_alone() {
+    let mut store = Store::with_builds(1);
+    store.release_to(1, 10);
+    let before = store.current();
+    let change = store.run(|line| line.adjust(BuildId(1), percent(50))).unwrap();
+    assert_eq!(change.action, "ota.rollout.adjust");
+    assert_eq!(change.before.unwrap().terms.percent, percent(10));
+    assert_eq!(change.after.terms.percent, percent(50));
+    let mut expected = before;
+    expected.draft.terms.percent = percent(50);
+    assert_eq!(store.current(), expected);
+    let lowered = store.run(|line| line.adjust(BuildId(1), percent(1))).unwrap();
+    assert_eq!(lowered.after.terms.percent, percent(1));
+    let again = store.run(|line| line.adjust(BuildId(1), percent(1))).unwrap();
+    assert!(again.is_empty());
+}
+
+#[test]
+fn adjusting_to_nobody_is_refused_with_a_hint_to_pause() {
+    let mut store = Store::with_builds(1);
+    store.release_to(1, 10);
+    let refused = store
+        .run(|line| line.adjust(BuildId(1), Percent::NOBODY))
+        .unwrap_err();
+    assert!(refused.to_string().contains("pause"), "{refused}");
+}
+
+#[test]
+fn a_completed_rollout_is_lowered_only_after_a_pause() {
+    let mut store = Store::with_builds(1);
+    store.release_to(1, 100);
+    store.run(|line| line.complete(BuildId(1))).unwrap();
+    assert_eq!(
+        invalid_field(store.run(|line| line.adjust(BuildId(1), percent(50)))),
+        "rollout_percent"
+    );
+    assert!(
+        store
+            .run(|line| line.adjust(BuildId(1), percent(100)))
+            .unwrap()
+            .is_empty()
+    );
+    store.run(|line| line.pause(BuildId(1))).unwrap();
+    store.run(|line| line.adjust(BuildId(1), percent(50))).unwrap();
+    store.run(|line| line.resume(BuildId(1))).unwrap();
+    assert_eq!(store.serving(), [(1, Active)]);
+}
+
+#[test]
+fn a_kept_rollout_is_changed_by_its_builds_name() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_beside(2, 10);
+    store.run(|line| line.pause(BuildId(1))).unwrap();
+    store.run(|line| line.adjust(BuildId(1), percent(30))).unwrap();
+    assert_eq!(store.serving(), [(2, Active), (1, Paused)]);
+}
+
+/// A verb on one build.
+type Verb = fn(&Line, BuildId) -> Result<tidegate_domain::Change, Error>;
+
+const VERBS: [(&str, Verb, RolloutState); 4] = [
+    ("ota.rollout.pause", Line::pause, Paused),
+    ("ota.rollout.resume", Line::resume, Active),
+    ("ota.rollout.halt", Line::halt, Halted),
+    ("ota.rollout.complete", Line::complete, Completed),
+];
+
+/// A released build in a state.
+fn released_in(state: RolloutState) -> Store {
+    let mut store = Store::with_builds(1);
+    store.release_to(1, 100);
+    store.rollouts[0].draft.state = state;
+    store
+}
+
+#[test]
+fn each_verb_follows_the_state_machine_and_repeats_harmlessly() {
+    for (action, verb, to) in VERBS {
+        for from in RolloutState::ALL.into_iter().filter(|state| state.serves()) {
+            let mut store = released_in(from);
+            let result = store.run(|line| verb(line, BuildId(1)));
+            if from != to && !from.may_become(to) {
+                let build = BuildId(1);
+                assert_eq!(result, Err(Error::WrongState { build, from, to }), "{action}");
+                continue;
+            }
+            let change = result.unwrap();
+            assert_eq!((change.action, change.after.state), (action, to));
+            assert_eq!(change.before.as_ref().map(|before| before.state), Some(from));
+            assert_eq!(change.is_empty(), from == to);
+            assert_eq!(store.current().draft.state, to);
+            assert!(
+                store.run(|line| verb(line, BuildId(1))).unwrap().is_empty(),
+                "{action} twice"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_build_that_does_not_serve_cannot_be_changed() {
+    let mut store = Store::with_builds(2);
+    let not_serving = Err(Error::NotServing { build: BuildId(1) });
+    for (_, verb, _) in VERBS {
+        assert_eq!(
+            store.run(|line| verb(line, BuildId(1))),
+            not_serving,
+            "nothing was released"
+        );
+    }
+    store.release_to(1, 100);
+    store.release_to(2, 100);
+    for (_, verb, _) in VERBS {
+        assert_eq!(
+            store.run(|line| verb(line, BuildId(1))),
+            not_serving,
+            "it was superseded"
+        );
+    }
+    assert_eq!(store.run(|line| line.adjust(BuildId(1), percent(5))), not_serving);
+}
+
+#[test]
+fn only_a_rollout_to_everybody_is_complete() {
+    let mut store = Store::with_builds(1);
+    store.release_to(1, 99);
+    assert_eq!(
+        invalid_field(store.run(|line| line.complete(BuildId(1)))),
+        "rollout_percent"
+    );
+    store.run(|line| line.adjust(BuildId(1), percent(100))).unwrap();
+    store.run(|line| line.complete(BuildId(1))).unwrap();
+    assert_eq!(store.serving(), [(1, Completed)]);
+}
