@@ -67,6 +67,19 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
     if message.name().ends_with("Request") {
         config = config.message_attribute(&path, "#[serde(deny_unknown_fields)]");
     }
+    // What may stand in a query string; the path and the body carry the others.
+    let name = message.name();
+    if name == "CheckUpdateRequest" || (name.starts_with("List") && name.ends_with("Request")) {
+        config = config
+            .message_attribute(
+                &path,
+                "#[cfg_attr(feature = \"openapi\", derive(utoipa::IntoParams))]",
+            )
+            .message_attribute(
+                &path,
+                "#[cfg_attr(feature = \"openapi\", into_params(parameter_in = Query))]",
+            );
+    }
     for field in &message.field {
         let path = format!("{path}.{}", field.name());
         if message.name() == "AuditEntry" && ["before", "after"].contains(&field.name()) {

@@ -1,1 +1,152 @@
-//! The protocol edge: gRPC services and REST routes.
+//! # The protocol edge
+//!
+//! Two skins over one set of use cases: REST for agents and curl, gRPC for tools and generated clients. A verb is
+//! written once, from its request message to its answer; gRPC and REST differ only in where the message comes
+//! from and how an error looks. The messages are the protocol's own, so there is no third copy of any struct.
+//!
+//! This crate must never know a rule or a table. It checks who calls, reads what they send strictly and within
+//! bounds, calls one use case, and tells the outcome. What it alone knows are statuses, headers and routes.
+//!
+//! [`agent_router`] and [`admin_router`] can share a port or stand on two, which is how an operator keeps the
+//! admin surface off the network that devices are on.
+
+mod credentials;
+mod grpc;
+mod messages;
+mod openapi;
+mod problem;
+mod request_id;
+mod rest;
+mod verbs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tidegate_domain::BuildId;
+use tidegate_service::{
+    Access, AuditLog, Builds, Devices, Downloads, People, Polls, Readiness, Reports, Rollouts, Uploads,
+};
+use tonic::Status;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use problem::Problem;
+
+/// How long a request may take that carries no file.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The use cases that the edge calls.
+pub struct Api {
+    /// Checks credentials.
+    pub access: Arc<Access>,
+    /// Answers polls.
+    pub polls: Polls,
+    /// Takes reports in.
+    pub reports: Reports,
+    /// Manages devices.
+    pub devices: Devices,
+    /// Looks at builds.
+    pub builds: Builds,
+    /// Takes builds in.
+    pub uploads: Uploads,
+    /// Hands builds out.
+    pub downloads: Downloads,
+    /// Releases builds.
+    pub rollouts: Rollouts,
+    /// Lets people in.
+    pub people: People,
+    /// Looks at the audit log.
+    pub audit: AuditLog,
+    /// Tells whether the server can work.
+    pub readiness: Readiness,
+}
+
+/// Everything on one port: agents, operators and gRPC.
+pub fn router(api: &Arc<Api>) -> Router {
+    finish(agent_rest().merge(admin_rest()), api, Some(grpc::router(api)))
+}
+
+/// What devices call, and health.
+pub fn agent_router(api: &Arc<Api>) -> Router {
+    finish(agent_rest(), api, None)
+}
+
+/// What operators and their tools call, in REST and gRPC, and health.
+pub fn admin_router(api: &Arc<Api>) -> Router {
+    finish(
+        admin_rest().merge(rest::download::routes()),
+        api,
+        Some(grpc::router(api)),
+    )
+}
+
+fn agent_rest() -> OpenApiRouter<Arc<Api>> {
+    in_time(rest::agent::routes()).merge(rest::download::routes())
+}
+
+fn admin_rest() -> OpenApiRouter<Arc<Api>> {
+    in_time(
+        rest::builds::routes()
+            .merge(rest::devices::routes())
+            .merge(rest::audit::routes())
+            .merge(rest::auth::routes()),
+    )
+    .merge(rest::upload::routes())
+}
+
+/// Bounds the time of requests that carry no file; files take as long as their network does.
+fn in_time(routes: OpenApiRouter<Arc<Api>>) -> OpenApiRouter<Arc<Api>> {
+    routes.layer(TimeoutLayer::with_status_code(
+        StatusCode::SERVICE_UNAVAILABLE,
+        REQUEST_TIMEOUT,
+    ))
+}
+
+fn finish(routes: OpenApiRouter<Arc<Api>>, api: &Arc<Api>, grpc: Option<Router>) -> Router {
+    let (router, paths) = routes.merge(rest::health::routes()).split_for_parts();
+    let mut document = openapi::Document::openapi();
+    document.merge(paths);
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let router = router
+        .route(
+            "/openapi.json",
+            get(move || std::future::ready(Json(document.clone()))),
+        )
+        .with_state(Arc::clone(api));
+    let router = match grpc {
+        Some(grpc) => router.merge(grpc),
+        None => router,
+    };
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(nothing_here)
+        .layer(axum::middleware::from_fn(request_id::name))
+}
+
+/// A path that nobody serves, told in the caller's own protocol.
+async fn nothing_here(request: Request) -> Response {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        let message = format!("no service has the method {}", request.uri().path());
+        return Status::unimplemented(message)
+            .into_http::<axum::body::Body>()
+            .into_response();
+    }
+    let detail = format!("nothing is served at {}; see /openapi.json", request.uri().path());
+    problem::problem(StatusCode::NOT_FOUND, "no_such_path", detail, None)
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    let detail = format!(
+        "{} is not served at {}; see /openapi.json",
+        request.method(),
+        request.uri().path()
+    );
+    problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, None)
+}

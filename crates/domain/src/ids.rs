@@ -68,6 +68,15 @@ impl PackageName {
     /// # Errors
     /// [`Error::Invalid`] with field `package_name`.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// Checks a package name without keeping it, as the poll does.
+    ///
+    /// # Errors
+    /// As [`PackageName::parse`].
+    pub fn check(text: &str) -> Result<(), Error> {
         let segment = |s: &str| {
             s.starts_with(|c: char| c.is_ascii_alphabetic())
                 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -75,13 +84,13 @@ impl PackageName {
         if text.len() > MAX_PACKAGE_NAME_BYTES {
             return Err(Error::invalid("package_name", "is longer than 223 bytes"));
         }
-        if text.split('.').count() < 2 || !text.split('.').all(segment) {
+        if !text.contains('.') || !text.split('.').all(segment) {
             return Err(Error::invalid(
                 "package_name",
                 "must be two or more segments joined by dots, each a letter followed by letters, digits or underscores",
             ));
         }
-        Ok(Self(text.into()))
+        Ok(())
     }
 
     /// The name as text.

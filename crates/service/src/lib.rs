@@ -1,1 +1,61 @@
-//! Tidegate's use cases: check in, upload, promote, roll back, report.
+//! # The use cases
+//!
+//! Everything that Tidegate does for a device or an operator, as functions over typed values: check in, report,
+//! enrol, upload, promote, adjust, pause, resume, roll back, explain. This crate brings the rules of
+//! `tidegate-domain` together with the database, the artifact store, the keys and the clock.
+//!
+//! It must never know a protocol. No status code, header, message or route appears here; an [`Error`] says what
+//! kind of refusal it is, and the protocol edge decides how that looks in gRPC and in REST. That is why both
+//! surfaces can't differ.
+//!
+//! There is no "application" struct. Each use case's struct ([`Polls`], [`Uploads`], [`Rollouts`], …) holds only
+//! what it needs, and only the binary that wires them sees all.
+//!
+//! What polls read ([`Live`]) and what they leave behind ([`ActivityBuffer`]) is kept in memory; everything that
+//! is answered as done has been committed.
+
+mod access;
+mod activity;
+mod actor;
+mod apk_facts;
+mod audit;
+pub mod background;
+mod builds;
+mod clock;
+mod devices;
+mod download;
+mod error;
+mod from_below;
+mod live;
+mod people;
+mod polls;
+mod readiness;
+mod reports;
+mod rollouts;
+mod settings;
+mod upload;
+
+pub use access::Access;
+pub use activity::{ActivityBuffer, MAX_BUFFERED_POLLS};
+pub use actor::Actor;
+pub use audit::AuditLog;
+pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
+pub use clock::{Clock, SystemClock};
+pub use devices::{
+    DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, Devices, EnrollToken, Enrolled, MAX_ENROLL_TTL_DAYS,
+    MAX_ENROLL_USES, NewDevice,
+};
+pub use download::{Download, Downloads, FileStream};
+pub use error::{Error, Kind};
+pub use live::Live;
+pub use people::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, People};
+pub use polls::{CheckIn, Polls};
+pub use readiness::Readiness;
+pub use reports::{MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportWriter, Reports};
+pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
+pub use settings::Settings;
+pub use tidegate_storage::{
+    AuditEntry, AuditFilter, Broken, DeviceBuild, DeviceFilter, HourOfStats, MAX_PAGE_SIZE, Page, Paged,
+    RolloutFilter,
+};
+pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};

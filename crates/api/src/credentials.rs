@@ -1,0 +1,67 @@
+//! Credentials: who calls, read from `Authorization: Bearer …` alike in REST and gRPC.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use tidegate_domain::DeviceId;
+use tidegate_service::{Access, Actor, Error, Kind};
+
+use crate::Api;
+use crate::problem::Refusal;
+use crate::request_id::RequestId;
+
+/// A person or machine with an admin token.
+pub(crate) struct Caller(pub Actor);
+
+/// A device with its token.
+pub(crate) struct CallingDevice(pub DeviceId);
+
+impl FromRequestParts<Arc<Api>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        Ok(Self(actor(&api.access, bearer(&parts.headers)?, request_id)?))
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for CallingDevice {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+        Ok(Self(api.access.device(bearer(&parts.headers)?)?))
+    }
+}
+
+/// Checks an admin token.
+pub(crate) fn actor(access: &Access, token: &str, request_id: Option<String>) -> Result<Actor, Error> {
+    access.actor(token, request_id)
+}
+
+/// The token that a request carries.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+    optional_bearer(headers)?.ok_or_else(|| {
+        Error::new(
+            Kind::Unauthenticated,
+            "no_token",
+            "send the token as \"Authorization: Bearer …\"",
+        )
+    })
+}
+
+/// The token that a request carries, if it carries one.
+pub(crate) fn optional_bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let token = value.to_str().ok().and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    token.filter(|token| !token.is_empty()).map(Some).ok_or_else(|| {
+        let message = "the Authorization header must be \"Bearer …\"";
+        Error::new(Kind::Unauthenticated, "no_token", message)
+    })
+}

@@ -1,0 +1,168 @@
+//! From the domain's types to the protocol's messages, one function for each.
+
+use chrono::{DateTime, Utc};
+use tidegate_domain::{Audience, Build, Device, Rollout, SdkLevel, SignerRange, Step};
+use tidegate_proto::{Timestamp, v1};
+use tidegate_service::{BuildStats, BuildView};
+
+pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
+    Some(time.into())
+}
+
+pub(crate) fn build(view: BuildView) -> v1::Build {
+    let BuildView { build, rollout } = view;
+    let Build { id, facts, origin } = build;
+    let rollout = rollout.map(|rollout| (rollout.id, rollout.draft));
+    let draft = rollout.as_ref().map(|(_, draft)| draft);
+    v1::Build {
+        build_id: id.0,
+        package_name: facts.package.to_string(),
+        version_code: facts.version_code.get(),
+        version_name: facts.version_name,
+        sha256: facts.sha256.to_string(),
+        file_size: i64::try_from(facts.size).unwrap_or(i64::MAX),
+        signer_fingerprint: facts.signers.seen_by(None).to_string(),
+        signers: facts.signers.ranges().iter().map(signer_range).collect(),
+        schemes: facts.schemes,
+        min_sdk: facts.min_sdk.into(),
+        target_sdk: facts.target_sdk.into(),
+        abis: facts.abis,
+        debuggable: facts.debuggable,
+        release_notes: origin.notes,
+        build_type: origin.build_type,
+        ci_run_id: origin.ci_run_id,
+        git_sha: origin.git_sha,
+        uploaded_by: origin.uploaded_by,
+        uploaded_at: time(origin.uploaded_at),
+        is_current: draft.is_some_and(|draft| draft.is_current),
+        rollout_id: rollout.as_ref().map(|(id, _)| id.0),
+        rollout_state: draft.map(|draft| draft.state.to_string()),
+        staged_rollout_percent: draft.map(|draft| draft.terms.percent.into()),
+        promoted_at: draft.and_then(|draft| time(draft.created_at)),
+        promoted_by: draft.map(|draft| draft.created_by.clone()),
+        rollback_from_build_id: draft.and_then(|draft| draft.rolled_back_from).map(|id| id.0),
+    }
+}
+
+fn signer_range(range: &SignerRange) -> v1::SignerRange {
+    v1::SignerRange {
+        signer_fingerprint: range.fingerprint.to_string(),
+        from_sdk: range.from_sdk.into(),
+        to_sdk: (range.to_sdk != SdkLevel::MAX).then(|| range.to_sdk.into()),
+    }
+}
+
+pub(crate) fn build_ref(build: &Build) -> v1::BuildRef {
+    v1::BuildRef {
+        build_id: build.id.0,
+        version_code: build.facts.version_code.get(),
+        version_name: build.facts.version_name.clone(),
+    }
+}
+
+pub(crate) fn stats(stats: BuildStats) -> v1::DeploymentStats {
+    let BuildStats { build, stats, hours } = stats;
+    v1::DeploymentStats {
+        build_id: build.id.0,
+        package_name: build.facts.package.to_string(),
+        version_code: build.facts.version_code.get(),
+        version_name: build.facts.version_name,
+        total_checks: stats.total_checks,
+        total_eligible: stats.total_eligible,
+        total_downloads: stats.total_downloads,
+        installs_success: stats.installs_success,
+        installs_failed: stats.installs_failed,
+        verify_failed: stats.verify_failed,
+        adoption_rate: stats.adoption_rate(),
+        hours: hours
+            .into_iter()
+            .map(|hour| v1::HourlyStats {
+                hour: time(hour.hour),
+                checks: hour.stats.total_checks,
+                eligible: hour.stats.total_eligible,
+                downloads: hour.stats.total_downloads,
+                installs_success: hour.stats.installs_success,
+                installs_failed: hour.stats.installs_failed,
+                verify_failed: hour.stats.verify_failed,
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
+    let draft = rollout.draft;
+    v1::Rollout {
+        rollout_id: rollout.id.0,
+        package_name: draft.package.to_string(),
+        build_id: draft.build.0,
+        state: draft.state.to_string(),
+        is_current: draft.is_current,
+        rollout_percent: draft.terms.percent.into(),
+        salt: draft.terms.salt,
+        audience: audience(draft.terms.audience),
+        wifi_only: draft.terms.wifi_only,
+        must_install: draft.terms.must_install,
+        force_downgrade: draft.terms.force_downgrade,
+        attempt: draft.attempt.into(),
+        previous_rollout_id: draft.previous.map(|id| id.0),
+        rollback_from_build_id: draft.rolled_back_from.map(|id| id.0),
+        created_by: draft.created_by,
+        created_at: time(draft.created_at),
+    }
+}
+
+/// An audience of everybody is left out.
+fn audience(audience: Audience) -> Option<v1::Audience> {
+    (audience != Audience::default()).then_some(v1::Audience {
+        regions: audience.regions,
+        models: audience.models,
+    })
+}
+
+pub(crate) fn device(device: Device, builds: Vec<v1::DeviceBuild>) -> v1::Device {
+    let Device {
+        id,
+        attributes,
+        has_fcm_token,
+        token_generation: _,
+        installed,
+        enrolled_at,
+        last_seen_at,
+    } = device;
+    v1::Device {
+        device_id: id.to_string(),
+        alias: attributes.alias,
+        model: attributes.model,
+        manufacturer: attributes.manufacturer,
+        sdk: attributes.sdk.map(i64::from),
+        android_version: attributes.android_version,
+        region: attributes.region,
+        tags: attributes.tags,
+        has_fcm_token,
+        installed: installed
+            .into_iter()
+            .map(|(package, version)| v1::InstalledPackage {
+                package_name: package.to_string(),
+                version_code: version.get(),
+            })
+            .collect(),
+        enrolled_at: time(enrolled_at),
+        last_seen_at: last_seen_at.and_then(time),
+        builds,
+    }
+}
+
+pub(crate) fn rule_answer(step: Step) -> v1::RuleAnswer {
+    v1::RuleAnswer {
+        rule: step.rule.to_owned(),
+        rollout_id: step.rollout.map(|id| id.0),
+        build_id: step.build.map(|id| id.0),
+        inputs: step
+            .inputs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        passed: step.passed,
+        answer: step.answer,
+    }
+}

@@ -1,0 +1,295 @@
+//! The agents' routes: poll, report, enrol, FCM token.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use tidegate_domain::{DeviceAttributes, DeviceId, Offer, PackageName, PollRequest, VersionCode};
+use tidegate_proto::v1;
+use tidegate_service::{CheckIn, Error, NewDevice, NewReport};
+use tidegate_signing::ExposeSecret;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::input::Json;
+use crate::credentials::{CallingDevice, bearer};
+use crate::problem::{Problem, Refusal};
+use crate::verbs::devices::current_version;
+use crate::{Api, BuildId};
+
+/// Why a 304 offers nothing, such as `not_in_cohort`.
+pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
+
+/// Seconds until the device's next poll.
+pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(check_update))
+        .routes(routes!(report))
+        .routes(routes!(enroll))
+        .routes(routes!(set_fcm_token))
+}
+
+/// Asks whether there is an update.
+///
+/// The device token must be that of `device_id`. Parameters that are not named here are ignored.
+#[utoipa::path(
+    get, path = "/v1/agent/update", tag = "agent", params(v1::CheckUpdateRequest),
+    responses(
+        (status = 200, description = "An update to install", body = v1::UpdateManifest,
+         headers(("tidegate-poll-after" = i64, description = "Seconds until the next poll"))),
+        (status = 304, description = "Nothing for this device",
+         headers(("tidegate-reason" = String, description = "Why, such as not_in_cohort"),
+                 ("tidegate-poll-after" = i64, description = "Seconds until the next poll"))),
+        (status = 400, description = "A parameter is missing or malformed", body = Problem),
+        (status = 401, description = "No valid device token", body = Problem),
+        (status = 403, description = "Another device's id", body = Problem),
+    ),
+    security(("device_token" = []))
+)]
+async fn check_update(
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let query = PollQuery::parse(uri.query().unwrap_or_default())?;
+    let device_id = query.device_id.as_deref().ok_or_else(|| missing("device_id"))?;
+    api.access.device_claiming(bearer(&headers)?, device_id)?;
+    let package = query.package.as_deref().ok_or_else(|| missing("package_name"))?;
+    let poll = PollRequest {
+        device_id,
+        package,
+        installed: query.installed.ok_or_else(|| missing("current_version_code"))?,
+        sdk: query.sdk,
+        region: query.region.as_deref(),
+        model: query.model.as_deref(),
+        abis: query.abi.as_deref(),
+        rejections: &[],
+    };
+    Ok(api.polls.check_in(poll, |answer, poll_after| match answer {
+        CheckIn::Update { offer, download_url } => {
+            tracing::info!(
+                event = "ota.manifest.200",
+                device_id,
+                build_id = offer.build.id.0,
+                version_code = offer.build.facts.version_code.get(),
+            );
+            offered(&offer, download_url, poll_after)
+        }
+        CheckIn::NoUpdate(reason) => {
+            tracing::debug!(event = "ota.manifest.304", device_id, reason = reason.as_str());
+            let headers = [
+                (REASON, HeaderValue::from_static(reason.as_str())),
+                (POLL_AFTER, seconds(poll_after)),
+            ];
+            (StatusCode::NOT_MODIFIED, headers).into_response()
+        }
+    }))
+}
+
+fn offered(offer: &Offer<'_>, download_url: String, poll_after: Duration) -> Response {
+    let (draft, facts) = (&offer.rollout.draft, &offer.build.facts);
+    let manifest = v1::UpdateManifest {
+        build_id: offer.build.id.0,
+        version_code: facts.version_code.get(),
+        version_name: facts.version_name.clone(),
+        package_name: facts.package.to_string(),
+        download_url,
+        sha256: facts.sha256.to_string(),
+        signer_fingerprint: offer.signer.to_string(),
+        file_size: i64::try_from(facts.size).unwrap_or(i64::MAX),
+        wifi_only: draft.terms.wifi_only,
+        must_install: draft.terms.must_install,
+        staged_rollout_percent: draft.terms.percent.into(),
+        release_notes: offer.build.origin.notes.clone(),
+        force_downgrade: draft.terms.force_downgrade,
+        rollout_id: offer.rollout.id.0,
+        attempt: draft.attempt.into(),
+        min_sdk: facts.min_sdk.into(),
+        poll_after_s: i64::try_from(poll_after.as_secs()).unwrap_or(i64::MAX),
+    };
+    let headers = [
+        (POLL_AFTER, seconds(poll_after)),
+        // The URL in it is this device's alone.
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, JsonAnswer(manifest)).into_response()
+}
+
+fn seconds(time: Duration) -> HeaderValue {
+    HeaderValue::from(time.as_secs())
+}
+
+fn missing(field: &'static str) -> Error {
+    Error::invalid(field, "is missing")
+}
+
+/// The poll's query, read in one pass that copies only what was escaped. The last of a repeated parameter counts.
+#[derive(Default)]
+struct PollQuery<'a> {
+    device_id: Option<Cow<'a, str>>,
+    package: Option<Cow<'a, str>>,
+    installed: Option<VersionCode>,
+    sdk: Option<u32>,
+    model: Option<Cow<'a, str>>,
+    region: Option<Cow<'a, str>>,
+    abi: Option<Cow<'a, str>>,
+}
+
+impl<'a> PollQuery<'a> {
+    fn parse(query: &'a str) -> Result<Self, Error> {
+        let mut poll = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "device_id" => poll.device_id = Some(value),
+                "package_name" => {
+                    PackageName::check(&value)?;
+                    poll.package = Some(value);
+                }
+                "current_version_code" => {
+                    let code = value
+                        .parse()
+                        .map_err(|_| Error::invalid("current_version_code", "must be a whole number"))?;
+                    poll.installed = Some(current_version(code)?);
+                }
+                "sdk" => poll.sdk = Some(sdk(&value)?),
+                "model" => poll.model = Some(value),
+                "region" => poll.region = Some(value),
+                "abi" => poll.abi = Some(value),
+                _ => {}
+            }
+        }
+        Ok(poll)
+    }
+}
+
+fn sdk(text: &str) -> Result<u32, Error> {
+    text.parse()
+        .map_err(|_| Error::invalid("sdk", "must be an API level such as 34"))
+}
+
+/// Tells what became of an offer. Answered when it is on disk; the same report again is answered alike and
+/// counted once.
+#[utoipa::path(
+    post, path = "/v1/agent/report", tag = "agent", request_body = v1::ReportRequest,
+    responses(
+        (status = 200, description = "Recorded", body = v1::ReportResponse),
+        (status = 400, description = "A field is missing or malformed", body = Problem),
+        (status = 401, description = "No valid device token", body = Problem),
+        (status = 404, description = "No such build", body = Problem),
+        (status = 429, description = "Too many reports on one build", body = Problem),
+        (status = 503, description = "Try again later", body = Problem),
+    ),
+    security(("device_token" = []))
+)]
+async fn report(
+    State(api): State<Arc<Api>>,
+    CallingDevice(device): CallingDevice,
+    Json(request): Json<v1::ReportRequest>,
+) -> Result<JsonAnswer<v1::ReportResponse>, Refusal> {
+    let status = request.status.parse().map_err(Error::from)?;
+    let report = NewReport {
+        build: BuildId(request.build_id),
+        status,
+        reason: request.reason,
+        android_status: narrow("android_status", request.android_status)?,
+        message: request.message,
+        attempt: narrow("attempt", request.attempt)?,
+        request_id: request.request_id,
+    };
+    api.reports.submit(device, report).await?;
+    Ok(JsonAnswer(v1::ReportResponse {
+        success: true,
+        build_id: request.build_id,
+        status: request.status,
+    }))
+}
+
+fn narrow<T: TryFrom<i64>>(field: &'static str, number: Option<i64>) -> Result<Option<T>, Error> {
+    number
+        .map(|number| T::try_from(number).map_err(|_| Error::invalid(field, "is out of range")))
+        .transpose()
+}
+
+/// Takes a device in, for an enrolment token. May be repeated after a lost answer.
+#[utoipa::path(
+    post, path = "/v1/agent/enroll", tag = "agent", request_body = v1::EnrollRequest,
+    responses(
+        (status = 201, description = "Enrolled", body = v1::EnrollResponse),
+        (status = 400, description = "A field is missing or malformed", body = Problem),
+        (status = 401, description = "The enrolment token is unknown, expired or used up", body = Problem),
+    )
+)]
+async fn enroll(
+    State(api): State<Arc<Api>>,
+    Json(request): Json<v1::EnrollRequest>,
+) -> Result<(StatusCode, JsonAnswer<v1::EnrollResponse>), Refusal> {
+    let id = DeviceId::parse(&request.device_id).map_err(Error::from)?;
+    let installed = installed(&request)?;
+    let enrolled = api
+        .devices
+        .enroll(NewDevice {
+            enrollment_token: request.enrollment_token,
+            id,
+            attributes: DeviceAttributes {
+                alias: request.alias,
+                model: request.model,
+                manufacturer: request.manufacturer,
+                sdk: narrow("sdk", request.sdk)?,
+                android_version: request.android_version,
+                region: request.region,
+                tags: request.tags,
+            },
+            fcm_token: request.fcm_token,
+            installed,
+        })
+        .await?;
+    let key = |key: &tidegate_signing::CommandKey| key.text().expose_secret().to_owned();
+    let answer = v1::EnrollResponse {
+        device_id: request.device_id,
+        device_token: enrolled.device_token.expose_secret().to_owned(),
+        command_keys: Some(v1::CommandKeys {
+            primary: key(&enrolled.command_keys.primary),
+            rotation: enrolled.command_keys.rotation.as_ref().map(key),
+        }),
+        poll_after_s: i64::try_from(enrolled.poll_after.as_secs()).unwrap_or(i64::MAX),
+    };
+    Ok((StatusCode::CREATED, JsonAnswer(answer)))
+}
+
+fn installed(request: &v1::EnrollRequest) -> Result<Option<(PackageName, VersionCode)>, Error> {
+    match (&request.package_name, request.current_version_code) {
+        (None, None) => Ok(None),
+        (Some(package), code) => Ok(Some((
+            PackageName::parse(package)?,
+            current_version(code.unwrap_or_default())?,
+        ))),
+        (None, Some(_)) => Err(Error::invalid(
+            "package_name",
+            "is missing beside current_version_code",
+        )),
+    }
+}
+
+/// Tells where the device can be nudged.
+#[utoipa::path(
+    put, path = "/v1/agent/fcm-token", tag = "agent", request_body = v1::FcmTokenRequest,
+    responses(
+        (status = 200, description = "Remembered", body = v1::FcmTokenResponse),
+        (status = 401, description = "No valid device token", body = Problem),
+    ),
+    security(("device_token" = []))
+)]
+async fn set_fcm_token(
+    State(api): State<Arc<Api>>,
+    CallingDevice(device): CallingDevice,
+    Json(request): Json<v1::FcmTokenRequest>,
+) -> Result<JsonAnswer<v1::FcmTokenResponse>, Refusal> {
+    api.devices.set_fcm_token(&device, request.fcm_token).await?;
+    Ok(JsonAnswer(v1::FcmTokenResponse { success: true }))
+}

@@ -1,0 +1,47 @@
+//! The audit log.
+
+use std::sync::Arc;
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use tidegate_proto::v1;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::input::Fields;
+use crate::credentials::Caller;
+use crate::problem::{Problem, Refusal};
+use crate::{Api, verbs};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(verify))
+}
+
+/// Audit entries, newest first.
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "audit", params(v1::ListAuditRequest),
+    responses((status = 200, body = v1::ListAuditResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn list(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    Fields(request): Fields<v1::ListAuditRequest>,
+) -> Result<JsonAnswer<v1::ListAuditResponse>, Refusal> {
+    Ok(JsonAnswer(verbs::audit::list(&api, &actor, request).await?))
+}
+
+/// Recomputes the audit log's hash chain.
+#[utoipa::path(
+    get, path = "/v1/audit/verify", tag = "audit",
+    responses((status = 200, body = v1::VerifyAuditResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn verify(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+) -> Result<JsonAnswer<v1::VerifyAuditResponse>, Refusal> {
+    Ok(JsonAnswer(
+        verbs::audit::verify(&api, &actor, v1::VerifyAuditRequest {}).await?,
+    ))
+}

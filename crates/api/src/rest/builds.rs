@@ -1,0 +1,182 @@
+//! Builds and what is done with them.
+
+use std::sync::Arc;
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use tidegate_proto::v1;
+use tidegate_service::Error;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::input::{BuildNumber, Fields, Json};
+use crate::credentials::Caller;
+use crate::problem::{Problem, Refusal};
+use crate::{Api, verbs};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(stats))
+        .routes(routes!(promote))
+        .routes(routes!(adjust))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(roll_back))
+        .routes(routes!(rollouts))
+}
+
+type Answer<T> = Result<JsonAnswer<T>, Refusal>;
+
+/// The build in a body must be the one in the path, or left out.
+fn same_build(in_path: i64, in_body: &mut i64) -> Result<(), Error> {
+    if *in_body != 0 && *in_body != in_path {
+        return Err(Error::invalid("build_id", "is another than the one in the path"));
+    }
+    *in_body = in_path;
+    Ok(())
+}
+
+/// Builds, newest first.
+#[utoipa::path(
+    get, path = "/v1/apk", tag = "builds", params(v1::ListBuildsRequest),
+    responses((status = 200, body = v1::ListBuildsResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn list(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    Fields(request): Fields<v1::ListBuildsRequest>,
+) -> Answer<v1::ListBuildsResponse> {
+    Ok(JsonAnswer(verbs::builds::list(&api, &actor, request).await?))
+}
+
+/// One build.
+#[utoipa::path(
+    get, path = "/v1/apk/{id}", tag = "builds", params(("id" = i64, Path)),
+    responses((status = 200, body = v1::Build), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn get(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    BuildNumber(build_id): BuildNumber,
+) -> Answer<v1::Build> {
+    Ok(JsonAnswer(
+        verbs::builds::get(&api, &actor, v1::GetBuildRequest { build_id }).await?,
+    ))
+}
+
+/// What became of a build on the fleet.
+#[utoipa::path(
+    get, path = "/v1/apk/{id}/deployment-stats", tag = "builds",
+    params(("id" = i64, Path), ("hours" = Option<i64>, Query, description = "How many of the last hours to tell one by one")),
+    responses((status = 200, body = v1::DeploymentStats), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn stats(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    Fields(mut request): Fields<v1::GetDeploymentStatsRequest>,
+) -> Answer<v1::DeploymentStats> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(verbs::builds::stats(&api, &actor, request).await?))
+}
+
+/// Makes a build current, for a share of the fleet.
+#[utoipa::path(
+    post, path = "/v1/apk/{id}/promote", tag = "rollouts", params(("id" = i64, Path)),
+    request_body = v1::PromoteRequest,
+    responses((status = 200, body = v1::PromoteResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn promote(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    Json(mut request): Json<v1::PromoteRequest>,
+) -> Answer<v1::PromoteResponse> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(verbs::rollouts::promote(&api, &actor, request).await?))
+}
+
+/// Changes the share of the fleet that a build is offered to.
+#[utoipa::path(
+    post, path = "/v1/apk/{id}/rollout", tag = "rollouts", params(("id" = i64, Path)),
+    request_body = v1::AdjustRolloutRequest,
+    responses((status = 200, body = v1::AdjustRolloutResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn adjust(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    Json(mut request): Json<v1::AdjustRolloutRequest>,
+) -> Answer<v1::AdjustRolloutResponse> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(verbs::rollouts::adjust(&api, &actor, request).await?))
+}
+
+/// Holds a build's rollout.
+#[utoipa::path(
+    post, path = "/v1/apk/{id}/pause", tag = "rollouts", params(("id" = i64, Path)),
+    responses((status = 200, body = v1::RolloutStateResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn pause(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    Json(mut request): Json<v1::PauseRolloutRequest>,
+) -> Answer<v1::RolloutStateResponse> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(verbs::rollouts::pause(&api, &actor, request).await?))
+}
+
+/// Goes on with a held rollout.
+#[utoipa::path(
+    post, path = "/v1/apk/{id}/resume", tag = "rollouts", params(("id" = i64, Path)),
+    responses((status = 200, body = v1::RolloutStateResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn resume(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    Json(mut request): Json<v1::ResumeRolloutRequest>,
+) -> Answer<v1::RolloutStateResponse> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(verbs::rollouts::resume(&api, &actor, request).await?))
+}
+
+/// Takes a package's current build back.
+#[utoipa::path(
+    post, path = "/v1/apk/rollback", tag = "rollouts", request_body = v1::RollBackRequest,
+    responses((status = 200, body = v1::RollBackResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn roll_back(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    Json(request): Json<v1::RollBackRequest>,
+) -> Answer<v1::RollBackResponse> {
+    Ok(JsonAnswer(
+        verbs::rollouts::roll_back(&api, &actor, request).await?,
+    ))
+}
+
+/// Rollouts, newest first.
+#[utoipa::path(
+    get, path = "/v1/rollouts", tag = "rollouts", params(v1::ListRolloutsRequest),
+    responses((status = 200, body = v1::ListRolloutsResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn rollouts(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    Fields(request): Fields<v1::ListRolloutsRequest>,
+) -> Answer<v1::ListRolloutsResponse> {
+    Ok(JsonAnswer(verbs::rollouts::list(&api, &actor, request).await?))
+}

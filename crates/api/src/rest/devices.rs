@@ -1,0 +1,118 @@
+//! Devices, as operators see them.
+
+use std::sync::Arc;
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use axum::http::StatusCode;
+use tidegate_proto::v1;
+use tidegate_service::Error;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::input::{DevicePath, Fields, Json};
+use crate::credentials::Caller;
+use crate::problem::{Problem, Refusal};
+use crate::{Api, verbs};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(explain))
+        .routes(routes!(revoke))
+        .routes(routes!(create_enrollment_token))
+}
+
+type Answer<T> = Result<JsonAnswer<T>, Refusal>;
+
+/// Devices by ascending id.
+#[utoipa::path(
+    get, path = "/v1/devices", tag = "devices", params(v1::ListDevicesRequest),
+    responses((status = 200, body = v1::ListDevicesResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn list(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    Fields(request): Fields<v1::ListDevicesRequest>,
+) -> Answer<v1::ListDevicesResponse> {
+    Ok(JsonAnswer(verbs::devices::list(&api, &actor, request).await?))
+}
+
+/// One device, and what it did with each build.
+#[utoipa::path(
+    get, path = "/v1/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
+    responses((status = 200, body = v1::Device), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn get(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    DevicePath(device_id): DevicePath,
+) -> Answer<v1::Device> {
+    Ok(JsonAnswer(
+        verbs::devices::get(&api, &actor, v1::GetDeviceRequest { device_id }).await?,
+    ))
+}
+
+/// Why the device is, or is not, offered an update: every rule that is asked.
+#[utoipa::path(
+    get, path = "/v1/devices/{device_id}/explain", tag = "devices",
+    params(
+        ("device_id" = String, Path),
+        ("package_name" = String, Query),
+        ("current_version_code" = Option<i64>, Query, description = "The version to assume; the last known by default"),
+    ),
+    responses((status = 200, body = v1::ExplainDeviceResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn explain(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    DevicePath(device_id): DevicePath,
+    Fields(mut request): Fields<v1::ExplainDeviceRequest>,
+) -> Answer<v1::ExplainDeviceResponse> {
+    same_device(device_id, &mut request.device_id)?;
+    Ok(JsonAnswer(verbs::devices::explain(&api, &actor, request).await?))
+}
+
+/// Refuses the device's token from now on.
+#[utoipa::path(
+    post, path = "/v1/devices/{device_id}/revoke", tag = "devices", params(("device_id" = String, Path)),
+    responses((status = 200, body = v1::RevokeDeviceResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn revoke(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    DevicePath(device_id): DevicePath,
+    Json(mut request): Json<v1::RevokeDeviceRequest>,
+) -> Answer<v1::RevokeDeviceResponse> {
+    same_device(device_id, &mut request.device_id)?;
+    Ok(JsonAnswer(verbs::devices::revoke(&api, &actor, request).await?))
+}
+
+/// Makes a token with which devices enrol.
+#[utoipa::path(
+    post, path = "/v1/enrollment-tokens", tag = "devices", request_body = v1::CreateEnrollmentTokenRequest,
+    responses((status = 201, body = v1::CreateEnrollmentTokenResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn create_enrollment_token(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    Json(request): Json<v1::CreateEnrollmentTokenRequest>,
+) -> Result<(StatusCode, JsonAnswer<v1::CreateEnrollmentTokenResponse>), Refusal> {
+    let token = verbs::devices::create_enrollment_token(&api, &actor, request).await?;
+    Ok((StatusCode::CREATED, JsonAnswer(token)))
+}
+
+/// The device in a request must be the one in the path, or left out.
+fn same_device(in_path: String, in_request: &mut String) -> Result<(), Error> {
+    if !in_request.is_empty() && *in_request != in_path {
+        return Err(Error::invalid("device_id", "is another than the one in the path"));
+    }
+    *in_request = in_path;
+    Ok(())
+}

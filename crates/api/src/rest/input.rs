@@ -1,0 +1,155 @@
+//! Reading what REST callers send: bounded, strict, and with the name of the field that is wrong.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use tidegate_service::{Error, Kind};
+
+use crate::Api;
+use crate::problem::Refusal;
+
+/// The largest JSON body, in bytes.
+pub(crate) const MAX_JSON_BYTES: usize = 64 * 1024;
+
+/// A JSON body. An empty one is read as `{}`.
+pub(crate) struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, Refusal> {
+        let bytes = axum::body::to_bytes(request.into_body(), MAX_JSON_BYTES)
+            .await
+            .map_err(|_| {
+                let message = format!("the body is larger than {MAX_JSON_BYTES} bytes or was cut off");
+                Error::new(Kind::TooLarge, "too_large", message)
+            })?;
+        Ok(Self(from_json(&bytes)?))
+    }
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
+    let text: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|fault| {
+        let path = fault.path().to_string();
+        misread(Some(path).filter(|path| path != "."), &fault.inner().to_string())
+    })?;
+    json.end().map_err(|fault| misread(None, &fault.to_string()))?;
+    Ok(value)
+}
+
+/// A query string.
+pub(crate) struct Fields<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Fields<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Refusal> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let fault = text
+                    .strip_prefix("Failed to deserialize query string: ")
+                    .unwrap_or(&text);
+                let (field, fault) = match fault.split_once(": ") {
+                    Some((field, fault)) if !field.contains(' ') => (Some(field.to_owned()), fault),
+                    _ => (None, fault),
+                };
+                Err(misread(field, fault).into())
+            }
+        }
+    }
+}
+
+/// The number of a build in a path.
+pub(crate) struct BuildNumber(pub i64);
+
+impl FromRequestParts<Arc<Api>> for BuildNumber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+        let text = Path::<String>::from_request_parts(parts, api)
+            .await
+            .map_err(|_| Error::invalid("build_id", "must be a number"))?;
+        let number = text
+            .parse()
+            .map_err(|_| Error::invalid("build_id", "must be a number"))?;
+        Ok(Self(number))
+    }
+}
+
+/// The id of a device in a path.
+pub(crate) struct DevicePath(pub String);
+
+impl FromRequestParts<Arc<Api>> for DevicePath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+        let path = Path::<String>::from_request_parts(parts, api).await;
+        let Path(id) = path.map_err(|_| Error::invalid("device_id", "must be UTF-8"))?;
+        Ok(Self(id))
+    }
+}
+
+/// A field that could not be read. serde names an unknown field in backticks and nowhere else.
+fn misread(path: Option<String>, fault: &str) -> Error {
+    let unknown = fault
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split('`').next());
+    match (unknown, path) {
+        (Some(field), _) => Error::invalid(field, format!("is not a field of this request ({fault})")),
+        (None, Some(field)) => Error::invalid(field, format!("cannot be read: {fault}")),
+        (None, None) => Error::new(
+            Kind::Invalid,
+            "invalid_argument",
+            format!("the request cannot be read: {fault}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_proto::v1::PromoteRequest;
+
+    use super::*;
+
+    fn fault(json: &str) -> (Option<String>, String) {
+        let error = from_json::<PromoteRequest>(&Bytes::copy_from_slice(json.as_bytes())).unwrap_err();
+        (error.field, error.message)
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        assert_eq!(
+            fault(r#"{"rollout_percent":"ten"}"#).0.as_deref(),
+            Some("rollout_percent")
+        );
+        assert_eq!(
+            fault(r#"{"rolout_percent":10}"#).0.as_deref(),
+            Some("rolout_percent")
+        );
+        assert_eq!(
+            fault(r#"{"audience":{"region":[]}}"#).0.as_deref(),
+            Some("audience.region")
+        );
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_whole() {
+        for bad in ["{", "[]", "{} {}", "null", "\u{0}"] {
+            assert!(
+                from_json::<PromoteRequest>(&Bytes::copy_from_slice(bad.as_bytes())).is_err(),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            from_json::<PromoteRequest>(&Bytes::new()),
+            Ok(PromoteRequest::default())
+        );
+    }
+}

@@ -1,0 +1,19 @@
+//! The REST skin.
+
+pub(crate) mod agent;
+pub(crate) mod audit;
+pub(crate) mod auth;
+pub(crate) mod builds;
+pub(crate) mod devices;
+pub(crate) mod download;
+pub(crate) mod health;
+mod input;
+mod range;
+pub(crate) mod upload;
+
+use axum::http::HeaderValue;
+
+/// A header value of our own making, which is always plain ASCII.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}

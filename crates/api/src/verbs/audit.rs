@@ -1,0 +1,68 @@
+//! The audit log.
+
+use tidegate_domain::{Role, Sha256};
+use tidegate_proto::{Timestamp, v1};
+use tidegate_service::{Actor, AuditEntry, AuditFilter, Error};
+
+use super::{non_empty, page};
+use crate::Api;
+use crate::messages::time;
+
+pub(crate) async fn list(
+    api: &Api,
+    actor: &Actor,
+    request: v1::ListAuditRequest,
+) -> Result<v1::ListAuditResponse, Error> {
+    actor.require(Role::Viewer)?;
+    let filter = AuditFilter {
+        actor: non_empty(request.actor),
+        action: non_empty(request.action),
+        target: non_empty(request.target),
+        from: request.from.and_then(Timestamp::to_utc),
+        to: request.to.and_then(Timestamp::to_utc),
+    };
+    let entries = api
+        .audit
+        .list(filter, page(request.page_size, request.page_token)?)
+        .await?;
+    Ok(v1::ListAuditResponse {
+        items: entries.items.into_iter().map(entry).collect(),
+        next_page_token: entries.next_page_token.unwrap_or_default(),
+    })
+}
+
+fn entry(entry: AuditEntry) -> v1::AuditEntry {
+    let json = |value: Option<serde_json::Value>| value.map(|value| value.to_string()).unwrap_or_default();
+    v1::AuditEntry {
+        seq: entry.seq,
+        at: time(entry.at),
+        actor: entry.actor,
+        role: entry.role,
+        action: entry.action,
+        target: entry.target,
+        before: json(entry.before),
+        after: json(entry.after),
+        request_id: entry.request_id.unwrap_or_default(),
+        hash: Sha256(entry.hash).to_string(),
+    }
+}
+
+pub(crate) async fn verify(
+    api: &Api,
+    actor: &Actor,
+    _: v1::VerifyAuditRequest,
+) -> Result<v1::VerifyAuditResponse, Error> {
+    actor.require(Role::Viewer)?;
+    Ok(match api.audit.verify().await? {
+        Ok(entries) => v1::VerifyAuditResponse {
+            intact: true,
+            entries: i64::try_from(entries).unwrap_or(i64::MAX),
+            broken_at_seq: None,
+        },
+        Err(broken) => v1::VerifyAuditResponse {
+            intact: false,
+            entries: broken.seq - 1,
+            broken_at_seq: Some(broken.seq),
+        },
+    })
+}

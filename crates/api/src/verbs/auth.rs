@@ -1,0 +1,17 @@
+//! Logging in.
+
+use tidegate_proto::v1;
+use tidegate_service::Error;
+use tidegate_signing::ExposeSecret;
+
+use crate::Api;
+use crate::messages::time;
+
+pub(crate) async fn login(api: &Api, request: v1::LoginRequest) -> Result<v1::LoginResponse, Error> {
+    let login = api.people.log_in(&request.name, request.password.into()).await?;
+    Ok(v1::LoginResponse {
+        token: login.token.expose_secret().to_owned(),
+        role: login.role.to_string(),
+        expires_at: time(login.expires_at),
+    })
+}

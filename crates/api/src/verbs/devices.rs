@@ -1,0 +1,134 @@
+//! Devices.
+
+use chrono::TimeDelta;
+use tidegate_domain::{DeviceId, PackageName, Role, VersionCode};
+use tidegate_proto::v1;
+use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceBuild, DeviceFilter, Error};
+use tidegate_signing::ExposeSecret;
+
+use super::{non_empty, optional_package, page};
+use crate::messages::time;
+use crate::{Api, messages};
+
+pub(crate) async fn list(
+    api: &Api,
+    actor: &Actor,
+    request: v1::ListDevicesRequest,
+) -> Result<v1::ListDevicesResponse, Error> {
+    actor.require(Role::Viewer)?;
+    let filter = DeviceFilter {
+        search: non_empty(request.search),
+        package: optional_package(&request.package_name)?,
+    };
+    let devices = api
+        .devices
+        .list(filter, page(request.page_size, request.page_token)?)
+        .await?;
+    Ok(v1::ListDevicesResponse {
+        items: devices
+            .items
+            .into_iter()
+            .map(|device| messages::device(device, vec![]))
+            .collect(),
+        next_page_token: devices.next_page_token.unwrap_or_default(),
+    })
+}
+
+pub(crate) async fn get(
+    api: &Api,
+    actor: &Actor,
+    request: v1::GetDeviceRequest,
+) -> Result<v1::Device, Error> {
+    actor.require(Role::Viewer)?;
+    let (device, builds) = api.devices.get(&DeviceId::parse(&request.device_id)?).await?;
+    Ok(messages::device(
+        device,
+        builds.into_iter().map(device_build).collect(),
+    ))
+}
+
+fn device_build(build: DeviceBuild) -> v1::DeviceBuild {
+    v1::DeviceBuild {
+        build_id: build.build.0,
+        package_name: build.package.to_string(),
+        version_code: build.version_code.get(),
+        offered_at: build.offered_at.and_then(time),
+        downloaded_at: build.downloaded_at.and_then(time),
+        installed_at: build.installed_at.and_then(time),
+        install_failed_at: build.install_failed_at.and_then(time),
+        verify_failed_at: build.verify_failed_at.and_then(time),
+        last_status: build.last_status.map(|status| status.to_string()),
+        last_reason: build.last_reason,
+        last_reported_at: build.last_at.and_then(time),
+        rejected: build.rejection.is_some(),
+        rejected_until: build
+            .rejection
+            .and_then(|rejection| rejection.until)
+            .and_then(time),
+    }
+}
+
+pub(crate) async fn explain(
+    api: &Api,
+    actor: &Actor,
+    request: v1::ExplainDeviceRequest,
+) -> Result<v1::ExplainDeviceResponse, Error> {
+    actor.require(Role::Viewer)?;
+    let device = DeviceId::parse(&request.device_id)?;
+    let package = PackageName::parse(&request.package_name)?;
+    let installed = request.current_version_code.map(current_version).transpose()?;
+    let explanation = api.devices.explain(&device, &package, installed).await?;
+    Ok(v1::ExplainDeviceResponse {
+        device_id: request.device_id,
+        package_name: request.package_name,
+        current_version_code: explanation.installed.get(),
+        update_offered: explanation.outcome.is_ok(),
+        build_id: explanation.outcome.ok().map(|id| id.0),
+        reason: explanation.outcome.err().map(|reason| reason.to_string()),
+        rules: explanation.steps.into_iter().map(messages::rule_answer).collect(),
+    })
+}
+
+/// A version code under the name that the protocol gives it here.
+pub(crate) fn current_version(code: i64) -> Result<VersionCode, Error> {
+    VersionCode::new(code).map_err(|_| Error::invalid("current_version_code", "must not be negative"))
+}
+
+pub(crate) async fn revoke(
+    api: &Api,
+    actor: &Actor,
+    request: v1::RevokeDeviceRequest,
+) -> Result<v1::RevokeDeviceResponse, Error> {
+    api.devices
+        .revoke(actor, &DeviceId::parse(&request.device_id)?)
+        .await?;
+    Ok(v1::RevokeDeviceResponse {
+        success: true,
+        device_id: request.device_id,
+    })
+}
+
+pub(crate) async fn create_enrollment_token(
+    api: &Api,
+    actor: &Actor,
+    request: v1::CreateEnrollmentTokenRequest,
+) -> Result<v1::CreateEnrollmentTokenResponse, Error> {
+    let uses = match request.uses {
+        0 => 1,
+        uses => u32::try_from(uses).map_err(|_| Error::invalid("uses", "must be a positive number"))?,
+    };
+    let ttl = match request.ttl_s {
+        0 => Some(TimeDelta::days(DEFAULT_ENROLL_TTL_DAYS)),
+        seconds => TimeDelta::try_seconds(seconds),
+    };
+    let ttl = ttl.ok_or_else(|| Error::invalid("ttl_s", "is too long"))?;
+    let token = api
+        .devices
+        .create_enroll_token(actor, uses, ttl, request.note)
+        .await?;
+    Ok(v1::CreateEnrollmentTokenResponse {
+        enrollment_token: token.token.expose_secret().to_owned(),
+        uses: token.uses.into(),
+        expires_at: time(token.expires_at),
+    })
+}

@@ -1,0 +1,124 @@
+//! Rollouts.
+
+use tidegate_domain::{Audience, BuildId, Percent, Promotion, Role, RolloutState, Terms};
+use tidegate_proto::v1;
+use tidegate_service::{Actor, Error, RolloutFilter};
+
+use super::{optional_package, page};
+use crate::{Api, messages};
+
+pub(crate) async fn promote(
+    api: &Api,
+    actor: &Actor,
+    request: v1::PromoteRequest,
+) -> Result<v1::PromoteResponse, Error> {
+    let percent = Percent::new(request.rollout_percent)?;
+    let audience = request.audience.unwrap_or_default();
+    let promotion = Promotion {
+        terms: Terms {
+            salt: request.salt,
+            audience: Audience {
+                regions: audience.regions,
+                models: audience.models,
+            },
+            wifi_only: request.wifi_only,
+            must_install: request.must_install,
+            ..Terms::to(percent)
+        },
+        keep_previous: request.keep_previous,
+        retry_failed: request.retry_failed,
+    };
+    let promoted = api
+        .rollouts
+        .promote(actor, BuildId(request.build_id), promotion)
+        .await?;
+    Ok(v1::PromoteResponse {
+        success: true,
+        build_id: promoted.build.id.0,
+        version_code: promoted.build.facts.version_code.get(),
+        staged_rollout_percent: percent.into(),
+        previous_build_id: promoted.previous.map(|id| id.0),
+    })
+}
+
+pub(crate) async fn adjust(
+    api: &Api,
+    actor: &Actor,
+    request: v1::AdjustRolloutRequest,
+) -> Result<v1::AdjustRolloutResponse, Error> {
+    let percent = Percent::new(request.rollout_percent)?;
+    let adjusted = api
+        .rollouts
+        .adjust(actor, BuildId(request.build_id), percent)
+        .await?;
+    Ok(v1::AdjustRolloutResponse {
+        success: true,
+        build_id: request.build_id,
+        old_percent: adjusted.old.into(),
+        new_percent: adjusted.new.into(),
+    })
+}
+
+pub(crate) async fn pause(
+    api: &Api,
+    actor: &Actor,
+    request: v1::PauseRolloutRequest,
+) -> Result<v1::RolloutStateResponse, Error> {
+    let state = api.rollouts.pause(actor, BuildId(request.build_id)).await?;
+    Ok(stands(request.build_id, state))
+}
+
+pub(crate) async fn resume(
+    api: &Api,
+    actor: &Actor,
+    request: v1::ResumeRolloutRequest,
+) -> Result<v1::RolloutStateResponse, Error> {
+    let state = api.rollouts.resume(actor, BuildId(request.build_id)).await?;
+    Ok(stands(request.build_id, state))
+}
+
+fn stands(build_id: i64, state: RolloutState) -> v1::RolloutStateResponse {
+    v1::RolloutStateResponse {
+        success: true,
+        build_id,
+        state: state.to_string(),
+    }
+}
+
+pub(crate) async fn roll_back(
+    api: &Api,
+    actor: &Actor,
+    request: v1::RollBackRequest,
+) -> Result<v1::RollBackResponse, Error> {
+    let package = optional_package(&request.package_name)?;
+    let rolled_back = api
+        .rollouts
+        .roll_back(actor, package, request.force_downgrade)
+        .await?;
+    Ok(v1::RollBackResponse {
+        success: true,
+        rolled_back_to: Some(messages::build_ref(&rolled_back.to)),
+        rolled_back_from: Some(messages::build_ref(&rolled_back.from)),
+        force_downgrade: request.force_downgrade,
+    })
+}
+
+pub(crate) async fn list(
+    api: &Api,
+    actor: &Actor,
+    request: v1::ListRolloutsRequest,
+) -> Result<v1::ListRolloutsResponse, Error> {
+    actor.require(Role::Viewer)?;
+    let filter = RolloutFilter {
+        package: optional_package(&request.package_name)?,
+        build: (request.build_id != 0).then_some(BuildId(request.build_id)),
+    };
+    let rollouts = api
+        .rollouts
+        .list(filter, page(request.page_size, request.page_token)?)
+        .await?;
+    Ok(v1::ListRolloutsResponse {
+        items: rollouts.items.into_iter().map(messages::rollout).collect(),
+        next_page_token: rollouts.next_page_token.unwrap_or_default(),
+    })
+}

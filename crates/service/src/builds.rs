@@ -1,0 +1,102 @@
+//! Looking at builds: what they are, who is offered them, what became of them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Rollout};
+use tidegate_storage::{BuildFilter, HourOfStats, Page, Paged, Store};
+
+use crate::{Clock, Error, Live};
+
+/// How many hours [`Builds::stats`] tells one by one at most: thirty days.
+pub const MAX_STATS_HOURS: i64 = 720;
+
+/// Looks at builds.
+pub struct Builds {
+    store: Store,
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A build and the rollout that offers it, while one does.
+pub struct BuildView {
+    /// The build.
+    pub build: Build,
+    /// The rollout that serves it.
+    pub rollout: Option<Rollout>,
+}
+
+/// What became of a build.
+pub struct BuildStats {
+    /// The build.
+    pub build: Build,
+    /// The counts.
+    pub stats: DeploymentStats,
+    /// The last hours, oldest first.
+    pub hours: Vec<HourOfStats>,
+}
+
+impl Builds {
+    /// Over this database and these snapshots.
+    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, live, clock }
+    }
+
+    /// One build.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn get(&self, id: BuildId) -> Result<BuildView, Error> {
+        Ok(self.view(self.store.build(id).await?))
+    }
+
+    /// Builds, newest first.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a bad page token, [`crate::Kind::Unavailable`].
+    pub async fn list(&self, package: Option<PackageName>, page: Page) -> Result<Paged<BuildView>, Error> {
+        let builds = self.store.builds(BuildFilter { package }, page).await?;
+        Ok(builds.map(|build| self.view(build)))
+    }
+
+    /// A build's counts, and its last `hours` one by one.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for too many hours, [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn stats(&self, id: BuildId, hours: i64) -> Result<BuildStats, Error> {
+        if !(0..=MAX_STATS_HOURS).contains(&hours) {
+            return Err(Error::invalid(
+                "hours",
+                format!("must be from 0 to {MAX_STATS_HOURS}"),
+            ));
+        }
+        let build = self.store.build(id).await?;
+        let stats = self.store.stats(id).await?;
+        let hours = if hours == 0 {
+            vec![]
+        } else {
+            self.hours(id, hours).await?
+        };
+        Ok(BuildStats { build, stats, hours })
+    }
+
+    async fn hours(&self, id: BuildId, hours: i64) -> Result<Vec<HourOfStats>, Error> {
+        let now: DateTime<Utc> = self.clock.now();
+        Ok(self
+            .store
+            .stats_by_hour(id, now - TimeDelta::hours(hours), now)
+            .await?)
+    }
+
+    fn view(&self, build: Build) -> BuildView {
+        let catalog = self.live.catalog();
+        let serving = catalog
+            .package(build.facts.package.as_str())
+            .map(|package| &package.serving);
+        let release = serving.and_then(|serving| serving.iter().find(|release| release.build.id == build.id));
+        BuildView {
+            rollout: release.map(|release| release.rollout.clone()),
+            build,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Devices: enrolling them, looking at them, explaining what they are offered, shutting them out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::{
+    Decision, Device, DeviceAttributes, DeviceId, Error as RuleError, MAX_FCM_TOKEN_BYTES, PackageName,
+    PollRequest, Reason, Role, Step, VersionCode, explain, poll_after,
+};
+use tidegate_signing::{CommandKeys, KeyRing, SecretString, enroll_token_hash, new_enroll_token};
+use tidegate_storage::{
+    AuditNote, DeviceBuild, DeviceFilter, Enrollment, NewEnrollToken, Page, Paged, Store,
+};
+
+use crate::{Actor, Clock, Error, Kind, Live, Settings};
+
+/// How many devices one enrolment token may enrol at most.
+pub const MAX_ENROLL_USES: u32 = 1_000_000;
+
+/// How long an enrolment token may hold at most, in days.
+pub const MAX_ENROLL_TTL_DAYS: i64 = 366;
+
+/// How long an enrolment token holds unless told otherwise, in days.
+pub const DEFAULT_ENROLL_TTL_DAYS: i64 = 7;
+
+/// Manages devices.
+pub struct Devices {
+    store: Store,
+    live: Arc<Live>,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    settings: Arc<Settings>,
+}
+
+/// What a device brings to enrol.
+pub struct NewDevice {
+    /// The enrolment token that it was given.
+    pub enrollment_token: String,
+    /// Its id.
+    pub id: DeviceId,
+    /// What it says of itself.
+    pub attributes: DeviceAttributes,
+    /// Its FCM registration token.
+    pub fcm_token: Option<String>,
+    /// A package that it runs, and the version.
+    pub installed: Option<(PackageName, VersionCode)>,
+}
+
+/// What an enrolled device is given.
+pub struct Enrolled {
+    /// Its credential.
+    pub device_token: SecretString,
+    /// The keys that it checks commands with.
+    pub command_keys: CommandKeys,
+    /// The time until its first poll.
+    pub poll_after: Duration,
+}
+
+/// A token with which devices enrol.
+pub struct EnrollToken {
+    /// The token: shown once.
+    pub token: SecretString,
+    /// How many devices it enrols.
+    pub uses: u32,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Why a device is, or is not, offered an update.
+pub struct DeviceExplanation {
+    /// The version that was assumed.
+    pub installed: VersionCode,
+    /// The build that its next poll is answered with, or why with none.
+    pub outcome: Result<tidegate_domain::BuildId, Reason>,
+    /// Every rule that was asked.
+    pub steps: Vec<Step>,
+}
+
+impl Devices {
+    /// Over this database and these snapshots.
+    pub fn new(
+        store: Store,
+        live: Arc<Live>,
+        keys: Arc<KeyRing>,
+        clock: Arc<dyn Clock>,
+        settings: Arc<Settings>,
+    ) -> Self {
+        Self {
+            store,
+            live,
+            keys,
+            clock,
+            settings,
+        }
+    }
+
+    /// Takes a device in. The same device may come again with the same token, after a lost answer or a factory
+    /// reset, and is given the same credential.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`], [`Kind::Unauthenticated`] for a token that is unknown, expired or used up.
+    pub async fn enroll(&self, new: NewDevice) -> Result<Enrolled, Error> {
+        new.attributes.check()?;
+        check_fcm_token(new.fcm_token.as_deref())?;
+        let unknown = || {
+            let message = "the enrollment_token is not one that this server issued";
+            Error::new(Kind::Unauthenticated, "enrollment_refused", message)
+        };
+        let token_hash = enroll_token_hash(&new.enrollment_token).ok_or_else(unknown)?;
+        let enrollment = Enrollment {
+            token_hash,
+            device: new.id.clone(),
+            attributes: new.attributes,
+            fcm_token: new.fcm_token,
+            package: new.installed,
+            now: self.clock.now(),
+        };
+        let enrolled = self.store.enroll(enrollment).await?;
+        tracing::info!(event = "ota.enroll", device_id = %new.id, is_new = enrolled.is_new);
+        Ok(Enrolled {
+            device_token: self.keys.device_token(&new.id, enrolled.token_generation),
+            command_keys: self.keys.command_keys(&new.id),
+            poll_after: poll_after(new.id.as_str(), self.settings.poll_interval),
+        })
+    }
+
+    /// Remembers where to nudge a device, or forgets it when the token is empty.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`], [`Kind::NotFound`].
+    pub async fn set_fcm_token(&self, id: &DeviceId, token: String) -> Result<(), Error> {
+        check_fcm_token(Some(&token))?;
+        let token = Some(token).filter(|token| !token.is_empty());
+        Ok(self.store.set_fcm_token(id, token, self.clock.now()).await?)
+    }
+
+    /// Devices by ascending id.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a bad page token, [`Kind::Unavailable`].
+    pub async fn list(&self, filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
+        Ok(self.store.devices(filter, page).await?)
+    }
+
+    /// One device, and what it did with each build.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn get(&self, id: &DeviceId) -> Result<(Device, Vec<DeviceBuild>), Error> {
+        let device = self.store.device(id).await?;
+        let builds = self.store.device_builds(id).await?;
+        Ok((device, builds))
+    }
+
+    /// Runs the very decision that the device's next poll gets, and tells each rule that it asks. What the device
+    /// says only while polling (its instruction sets) is taken as not stated.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn explain(
+        &self,
+        id: &DeviceId,
+        package: &PackageName,
+        installed: Option<VersionCode>,
+    ) -> Result<DeviceExplanation, Error> {
+        let device = self.store.device(id).await?;
+        let known = device
+            .installed
+            .iter()
+            .find(|(name, _)| name == package)
+            .map(|(_, version)| *version);
+        let installed = match installed.or(known) {
+            Some(version) => version,
+            None => VersionCode::new(0)?,
+        };
+        let catalog = self.live.catalog();
+        let rejections = self.live.rejections();
+        let attributes = &device.attributes;
+        let request = PollRequest {
+            device_id: id.as_str(),
+            package: package.as_str(),
+            installed,
+            sdk: attributes.sdk,
+            region: attributes.region.as_deref(),
+            model: attributes.model.as_deref(),
+            abis: None,
+            rejections: rejections.get(id).map_or(&[][..], Vec::as_slice),
+        };
+        let explanation = explain(&catalog, &request, self.clock.now());
+        let outcome = match explanation.decision {
+            Decision::Offer(offer) => Ok(offer.build.id),
+            Decision::NoUpdate(reason) => Err(reason),
+        };
+        Ok(DeviceExplanation {
+            installed,
+            outcome,
+            steps: explanation.steps,
+        })
+    }
+
+    /// Refuses the device's token from now on.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn revoke(&self, actor: &Actor, id: &DeviceId) -> Result<(), Error> {
+        actor.require(Role::Admin)?;
+        let note = actor
+            .on_record(self.clock.now())
+            .note("device.revoke", format!("device/{id}"));
+        self.store.revoke(id, note).await?;
+        self.live.catch_up().await?;
+        tracing::info!(event = "ota.device.revoke", actor = actor.subject, device_id = %id);
+        Ok(())
+    }
+
+    /// Makes a token with which devices enrol. Only its hash is kept.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::Invalid`], [`Kind::Unavailable`].
+    pub async fn create_enroll_token(
+        &self,
+        actor: &Actor,
+        uses: u32,
+        ttl: TimeDelta,
+        note: String,
+    ) -> Result<EnrollToken, Error> {
+        actor.require(Role::Admin)?;
+        if !(1..=MAX_ENROLL_USES).contains(&uses) {
+            return Err(Error::invalid(
+                "uses",
+                format!("must be from 1 to {MAX_ENROLL_USES}"),
+            ));
+        }
+        if ttl < TimeDelta::seconds(1) || ttl > TimeDelta::days(MAX_ENROLL_TTL_DAYS) {
+            return Err(Error::invalid("ttl_s", "must be from one second to 366 days"));
+        }
+        if note.len() > tidegate_domain::MAX_ATTRIBUTE_BYTES {
+            return Err(Error::invalid("note", "is longer than 256 bytes"));
+        }
+        let (token, hash) = new_enroll_token().map_err(|fault| Error::internal("drawing a token", &fault))?;
+        let expires_at = self.clock.now() + ttl;
+        let audit = AuditNote {
+            after: Some(serde_json::json!({ "uses": uses, "expires_at": expires_at, "note": note })),
+            ..actor
+                .on_record(self.clock.now())
+                .note("enrollment_token.create", "enrollment_token")
+        };
+        self.store
+            .create_enroll_token(
+                NewEnrollToken {
+                    hash,
+                    uses,
+                    expires_at,
+                    created_by: actor.subject.clone(),
+                    note,
+                },
+                audit,
+            )
+            .await?;
+        Ok(EnrollToken {
+            token,
+            uses,
+            expires_at,
+        })
+    }
+}
+
+fn check_fcm_token(token: Option<&str>) -> Result<(), Error> {
+    match token {
+        Some(token) if token.len() > MAX_FCM_TOKEN_BYTES => {
+            Err(RuleError::invalid("fcm_token", "is longer than 4096 bytes").into())
+        }
+        _ => Ok(()),
+    }
+}

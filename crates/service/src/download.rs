@@ -1,0 +1,182 @@
+//! Handing a build's file to the device that a signed URL was made for.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::stream::BoxStream;
+use tidegate_artifacts as artifacts;
+use tidegate_domain::{Build, BuildId, DeviceId, Role};
+use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
+use tidegate_storage::Store;
+
+use crate::{Access, Actor, Clock, Error, Kind, Live, Reports};
+
+/// Hands files out.
+pub struct Downloads {
+    store: Store,
+    artifacts: artifacts::Store,
+    live: Arc<Live>,
+    keys: Arc<KeyRing>,
+    access: Arc<Access>,
+    reports: Reports,
+    clock: Arc<dyn Clock>,
+}
+
+/// A file that may be fetched.
+pub struct Download {
+    /// The build whose file it is.
+    pub build: Arc<Build>,
+    device: Option<DeviceId>,
+}
+
+/// A file's bytes, as they go out.
+pub type FileStream = BoxStream<'static, Result<Bytes, Error>>;
+
+impl Downloads {
+    /// Over these stores.
+    pub fn new(
+        store: Store,
+        artifacts: artifacts::Store,
+        live: Arc<Live>,
+        keys: Arc<KeyRing>,
+        access: Arc<Access>,
+        reports: Reports,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            artifacts,
+            live,
+            keys,
+            access,
+            reports,
+            clock,
+        }
+    }
+
+    /// Checks a signed URL. A device token, where one is sent along, must be the same device's.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] for a URL that was altered, has expired or is another device's; [`Kind::NotFound`].
+    pub async fn authorize(
+        &self,
+        id: BuildId,
+        query: &DownloadQuery,
+        device_token: Option<&str>,
+    ) -> Result<Download, Error> {
+        self.keys
+            .verify_download(id, query, self.clock.now())
+            .map_err(|fault| {
+                let code = match fault {
+                    DownloadError::Expired => "url_expired",
+                    DownloadError::Tampered | DownloadError::Malformed => "url_refused",
+                };
+                Error::new(Kind::Forbidden, code, fault.to_string())
+            })?;
+        if let Some(token) = device_token {
+            self.access.device_claiming(token, &query.device_id)?;
+        }
+        let device = DeviceId::parse(&query.device_id)?;
+        Ok(Download {
+            build: self.build(id).await?,
+            device: Some(device),
+        })
+    }
+
+    /// Lets a person fetch a build's file.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`].
+    pub async fn authorize_person(&self, actor: &Actor, id: BuildId) -> Result<Download, Error> {
+        actor.require(Role::Viewer)?;
+        Ok(Download {
+            build: self.build(id).await?,
+            device: None,
+        })
+    }
+
+    /// The builds that devices fetch are in the catalog; the database is asked for others only.
+    async fn build(&self, id: BuildId) -> Result<Arc<Build>, Error> {
+        let offered = {
+            let catalog = self.live.catalog();
+            let mut serving = catalog.packages().flat_map(|(_, package)| &package.serving);
+            serving
+                .find(|release| release.build.id == id)
+                .map(|release| Arc::clone(&release.build))
+        };
+        match offered {
+            Some(build) => Ok(build),
+            None => Ok(Arc::new(self.store.build(id).await?)),
+        }
+    }
+
+    /// The bytes of a part of the file. When the file's last byte has gone out, the download is counted.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when the artifact store does not answer.
+    pub async fn open(&self, download: &Download, range: Range<u64>) -> Result<FileStream, Error> {
+        let facts = &download.build.facts;
+        let reaches_the_end = range.end == facts.size;
+        let bytes = self.artifacts.read(&facts.sha256.0, range).await?;
+        let count = download
+            .device
+            .clone()
+            .filter(|_| reaches_the_end)
+            .map(|device| Count {
+                reports: self.reports.clone(),
+                device,
+                build: Arc::clone(&download.build),
+            });
+        Ok(Box::pin(Counted { bytes, count }))
+    }
+}
+
+/// What is to be done when the last byte is out.
+struct Count {
+    reports: Reports,
+    device: DeviceId,
+    build: Arc<Build>,
+}
+
+/// A stream that counts a download when it is read to its end. The end is asked for only once every byte before
+/// it was taken by the connection.
+struct Counted {
+    bytes: artifacts::Chunks,
+    count: Option<Count>,
+}
+
+impl Stream for Counted {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = futures::ready!(Pin::new(&mut self.bytes).poll_next(context));
+        match item {
+            Some(Ok(bytes)) => Poll::Ready(Some(Ok(bytes))),
+            Some(Err(error)) => {
+                self.count = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                if let Some(Count {
+                    reports,
+                    device,
+                    build,
+                }) = self.count.take()
+                {
+                    tracing::info!(
+                        event = "ota.download.complete",
+                        device_id = %device,
+                        build_id = build.id.0,
+                        version_code = build.facts.version_code.get(),
+                    );
+                    reports.downloaded(device, build.id);
+                }
+                Poll::Ready(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The one error of all use cases.
+
+use tidegate_domain as domain;
+
+/// A use case's refusal: what kind it is, its stable code, and a sentence for the person who caused it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What the caller can do about it.
+    pub kind: Kind,
+    /// A stable name that clients may act on, such as `no_predecessor`.
+    pub code: &'static str,
+    /// What was wrong, with which input, and what to do.
+    pub message: String,
+    /// The field at fault, by its name in the protocol.
+    pub field: Option<String>,
+}
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Mend the request.
+    Invalid,
+    /// Present a valid credential.
+    Unauthenticated,
+    /// Ask somebody who may.
+    Forbidden,
+    /// Look for something else: this does not exist.
+    NotFound,
+    /// Look at the state of things and decide anew.
+    Conflict,
+    /// Send less.
+    TooLarge,
+    /// Bring another file: this one is refused for what it is.
+    Refused,
+    /// Slow down.
+    Exhausted,
+    /// Try again later.
+    Unavailable,
+    /// Tell the operator: this is the server's fault.
+    Internal,
+}
+
+impl Error {
+    /// An error without a field.
+    pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code,
+            message: message.into(),
+            field: None,
+        }
+    }
+
+    /// A field that does not have its form; the message names the field.
+    pub fn invalid(field: impl Into<String>, fault: impl std::fmt::Display) -> Self {
+        let field = field.into();
+        let message = format!("{field} {fault}");
+        Self {
+            kind: Kind::Invalid,
+            code: "invalid_argument",
+            message,
+            field: Some(field),
+        }
+    }
+
+    /// Something that does not exist.
+    pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, code, message)
+    }
+
+    /// A fault of the server's own; the details go to the log and not to the caller.
+    pub(crate) fn internal(context: &str, fault: &dyn std::fmt::Display) -> Self {
+        tracing::error!(context, fault = %fault, "internal error");
+        Self::new(
+            Kind::Internal,
+            "internal",
+            "the server failed; the request id names the failure in its log",
+        )
+    }
+}
+
+impl From<domain::Error> for Error {
+    fn from(error: domain::Error) -> Self {
+        let kind = match &error {
+            domain::Error::Invalid { .. } => Kind::Invalid,
+            _ => Kind::Conflict,
+        };
+        let field = match &error {
+            domain::Error::Invalid { field, .. } => Some((*field).to_owned()),
+            _ => None,
+        };
+        Self {
+            kind,
+            code: error.code(),
+            message: error.to_string(),
+            field,
+        }
+    }
+}

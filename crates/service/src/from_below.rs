@@ -1,0 +1,53 @@
+//! Errors of the layers below, told as refusals that a caller can act on.
+
+use tidegate_artifacts as artifacts;
+use tidegate_storage::{self as storage, TokenFault};
+
+use crate::{Error, Kind};
+
+impl From<storage::Error> for Error {
+    fn from(error: storage::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            storage::Error::Rule(rule) => rule.into(),
+            storage::Error::NotFound { .. } => Self::not_found("not_found", message),
+            storage::Error::Duplicate { .. } => Self::new(Kind::Conflict, "exists_already", message),
+            storage::Error::VersionExists { .. } => Self::new(Kind::Conflict, "version_exists", message),
+            storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
+            storage::Error::Token(fault) => {
+                let code = match fault {
+                    TokenFault::Unknown => "enrollment_refused",
+                    TokenFault::Expired => "enrollment_token_expired",
+                    TokenFault::UsedUp => "enrollment_token_used_up",
+                };
+                Self::new(Kind::Unauthenticated, code, message)
+            }
+            storage::Error::Busy(_) | storage::Error::Unavailable(_) => {
+                tracing::warn!(fault = message, "the database did not answer");
+                Self::new(
+                    Kind::Unavailable,
+                    "unavailable",
+                    "the database does not answer; try again in a moment",
+                )
+            }
+            storage::Error::Settings(_) | storage::Error::Corrupt(_) => Self::internal("storage", &message),
+        }
+    }
+}
+
+impl From<artifacts::Error> for Error {
+    fn from(error: artifacts::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            artifacts::Error::TooLarge { .. } => Self::new(Kind::TooLarge, "too_large", message),
+            artifacts::Error::Unavailable { .. } => {
+                tracing::warn!(fault = message, "the artifact store did not answer");
+                let message = "the artifact store does not answer; try again in a moment";
+                Self::new(Kind::Unavailable, "unavailable", message)
+            }
+            artifacts::Error::Missing { .. }
+            | artifacts::Error::OutOfRange { .. }
+            | artifacts::Error::Setting(_) => Self::internal("artifacts", &message),
+        }
+    }
+}

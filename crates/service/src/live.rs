@@ -1,0 +1,124 @@
+//! What every replica keeps in memory, so that a poll asks no database: the catalog, the revoked tokens and the
+//! builds that devices gave up.
+//!
+//! Each is an immutable snapshot behind an atomic pointer. A change made here is seen at once, one made by
+//! another replica when [`Live::catch_up`] next finds that the database has moved on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+use tidegate_domain::{Catalog, DeviceId, Rejection};
+use tidegate_storage::{Epochs, Store};
+use tokio::sync::Mutex;
+
+use crate::reports::RejectionChange;
+use crate::{Clock, Error};
+
+/// The snapshots.
+pub struct Live {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    catalog: ArcSwap<Catalog>,
+    revoked: ArcSwap<HashMap<DeviceId, u32>>,
+    rejections: ArcSwap<HashMap<DeviceId, Vec<Rejection>>>,
+    /// What the snapshots were read at. Held while reading, so that an older read never replaces a newer one.
+    read_at: Mutex<ReadAt>,
+}
+
+struct ReadAt {
+    epochs: Option<Epochs>,
+    caught_up_at: DateTime<Utc>,
+}
+
+impl Live {
+    /// Reads everything for the first time.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`] when the database does not answer.
+    pub async fn load(store: Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let live = Self {
+            store,
+            catalog: ArcSwap::default(),
+            revoked: ArcSwap::default(),
+            rejections: ArcSwap::default(),
+            read_at: Mutex::new(ReadAt {
+                epochs: None,
+                caught_up_at: clock.now(),
+            }),
+            clock,
+        };
+        live.catch_up().await?;
+        Ok(live)
+    }
+
+    /// Rereads whatever has changed since the last time. Cheap when nothing has.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`] when the database does not answer; the snapshots stay as they are.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        let mut read_at = self.read_at.lock().await;
+        // Taken before the reading: a change in between is then read again rather than missed.
+        let epochs = self.store.epochs().await?;
+        let last = read_at.epochs;
+        if last.is_none_or(|last| last.catalog != epochs.catalog) {
+            let (catalog, _) = self.store.load_catalog().await?;
+            self.catalog.store(Arc::new(catalog));
+        }
+        if last.is_none_or(|last| last.tokens != epochs.tokens) {
+            let revoked = self.store.revoked_generations().await?;
+            self.revoked.store(Arc::new(revoked.into_iter().collect()));
+        }
+        if last.is_none_or(|last| last.rejections != epochs.rejections || last.catalog != epochs.catalog) {
+            self.rejections
+                .store(Arc::new(by_device(self.store.rejections().await?)));
+        }
+        *read_at = ReadAt {
+            epochs: Some(epochs),
+            caught_up_at: self.clock.now(),
+        };
+        Ok(())
+    }
+
+    /// The catalog as it stands.
+    pub fn catalog(&self) -> arc_swap::Guard<Arc<Catalog>> {
+        self.catalog.load()
+    }
+
+    /// The token generation that a device must present: 1 unless its token was revoked.
+    pub(crate) fn token_generation(&self, device: &str) -> u32 {
+        self.revoked.load().get(device).copied().unwrap_or(1)
+    }
+
+    /// The builds that devices gave up.
+    pub(crate) fn rejections(&self) -> arc_swap::Guard<Arc<HashMap<DeviceId, Vec<Rejection>>>> {
+        self.rejections.load()
+    }
+
+    /// Takes over what a group of reports just wrote, so that the devices' next polls already know.
+    pub(crate) fn apply<'a>(&self, changes: impl Iterator<Item = RejectionChange<'a>>) {
+        let mut changes = changes.peekable();
+        if changes.peek().is_none() {
+            return;
+        }
+        let mut map = HashMap::clone(&self.rejections.load());
+        for (device, build, rejection) in changes {
+            let known = map.entry(device.clone()).or_default();
+            known.retain(|known| known.build != build);
+            known.extend(rejection);
+            if known.is_empty() {
+                map.remove(device);
+            }
+        }
+        self.rejections.store(Arc::new(map));
+    }
+}
+
+fn by_device(rejections: Vec<(DeviceId, Rejection)>) -> HashMap<DeviceId, Vec<Rejection>> {
+    let mut map: HashMap<DeviceId, Vec<Rejection>> = HashMap::new();
+    for (device, rejection) in rejections {
+        map.entry(device).or_default().push(rejection);
+    }
+    map
+}

@@ -1,0 +1,136 @@
+//! People: adding them, and giving them a token for their password.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::Role;
+use tidegate_signing::{KeyRing, SecretString, hash_password, verify_password};
+use tidegate_storage::{AuditNote, Store};
+use tokio::sync::Semaphore;
+
+use crate::{Actor, Clock, Error, Kind};
+
+/// How long a login holds, in hours.
+pub const LOGIN_HOURS: i64 = 12;
+
+/// How many passwords are checked at once. Each costs tens of megabytes and of milliseconds by design, so this is
+/// also what keeps a flood of guesses from starving the server.
+pub const MAX_CONCURRENT_LOGINS: usize = 2;
+
+/// Manages people.
+pub struct People {
+    store: Store,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    checking: Semaphore,
+}
+
+/// A successful login.
+pub struct Login {
+    /// The admin token.
+    pub token: SecretString,
+    /// What its bearer may do.
+    pub role: Role,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl People {
+    /// Over this database.
+    pub fn new(store: Store, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            keys,
+            clock,
+            checking: Semaphore::new(MAX_CONCURRENT_LOGINS),
+        }
+    }
+
+    /// Adds a person.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::Invalid`] for a weak password or a bad name, [`Kind::Conflict`] when the name is taken.
+    pub async fn add(
+        &self,
+        actor: &Actor,
+        name: &str,
+        role: Role,
+        password: SecretString,
+    ) -> Result<(), Error> {
+        actor.require(Role::Admin)?;
+        check_name(name)?;
+        let password_hash = off_the_runtime(move || hash_password(&password))
+            .await?
+            .map_err(|fault| Error::invalid("password", fault))?;
+        let note = AuditNote {
+            after: Some(serde_json::json!({ "role": role })),
+            ..actor
+                .on_record(self.clock.now())
+                .note("user.add", format!("user/{name}"))
+        };
+        Ok(self.store.add_user(name, role, password_hash, note).await?)
+    }
+
+    /// Gives a token for a name and a password. An unknown name takes as long as a wrong password.
+    ///
+    /// # Errors
+    /// [`Kind::Unauthenticated`], [`Kind::Exhausted`] while other logins are being checked.
+    pub async fn log_in(&self, name: &str, password: SecretString) -> Result<Login, Error> {
+        let _place = self.checking.try_acquire().map_err(|_| {
+            Error::new(
+                Kind::Exhausted,
+                "too_many_logins",
+                "too many logins at once; try again in a second",
+            )
+        })?;
+        let user = match self.store.user(name).await {
+            Ok(user) => Some(user),
+            Err(tidegate_storage::Error::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let matches = off_the_runtime(move || verify_password(&password, hash.as_deref())).await?;
+        let Some(user) = user.filter(|_| matches) else {
+            tracing::warn!(event = "ota.login.refused", "a login was refused");
+            let message = "the name or the password is wrong";
+            return Err(Error::new(Kind::Unauthenticated, "login_refused", message));
+        };
+        let (now, ttl) = (self.clock.now(), TimeDelta::hours(LOGIN_HOURS));
+        let token = self.issue(&user.name, user.role, ttl)?;
+        Ok(Login {
+            token,
+            role: user.role,
+            expires_at: now + ttl,
+        })
+    }
+
+    /// Issues an admin token.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a bad subject or time to live.
+    pub fn issue(&self, subject: &str, role: Role, ttl: TimeDelta) -> Result<SecretString, Error> {
+        self.keys
+            .admin_token(subject, role, ttl, self.clock.now())
+            .map_err(|fault| {
+                let message = fault.to_string();
+                Error::new(Kind::Invalid, "invalid_argument", message)
+            })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let allowed = |c: char| c.is_alphanumeric() || "._@-".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+        return Err(Error::invalid(
+            "name",
+            "must be 1 to 64 bytes of letters, digits and . _ @ -",
+        ));
+    }
+    Ok(())
+}
+
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|fault| Error::internal("checking a password", &fault))
+}

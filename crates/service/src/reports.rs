@@ -1,0 +1,268 @@
+//! Reports: what devices did, written in groups and answered when written.
+//!
+//! A commit that reaches the disk costs milliseconds, whether it carries one report or five hundred. Reports
+//! therefore queue for a single writer, which takes all that have come in while it was busy, commits them
+//! together and only then answers each. An answered report is on disk.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tidegate_domain::{BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
+use tidegate_storage::{Refusal, ReportOutcome, Store};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Clock, Error, Kind, Live};
+
+/// How many reports may wait for the writer. Beyond it devices are told to come back later.
+pub const MAX_QUEUED_REPORTS: usize = 10_000;
+
+/// How many reports one commit carries at most.
+pub const MAX_REPORTS_PER_COMMIT: usize = 500;
+
+/// Takes reports in.
+#[derive(Clone)]
+pub struct Reports {
+    queue: mpsc::Sender<Entry>,
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A report as the device sends it; the attempt may be left to the server.
+pub struct NewReport {
+    /// The build.
+    pub build: BuildId,
+    /// What happened.
+    pub status: ReportStatus,
+    /// Why, in a word.
+    pub reason: Option<String>,
+    /// `PackageInstaller`'s status code.
+    pub android_status: Option<i32>,
+    /// `PackageInstaller`'s message.
+    pub message: Option<String>,
+    /// The manifest's attempt; `None` for the one that the build's rollout is at.
+    pub attempt: Option<u32>,
+    /// Names the device's try.
+    pub request_id: Option<String>,
+}
+
+enum Entry {
+    Report {
+        device: DeviceId,
+        report: Report,
+        at: DateTime<Utc>,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Downloaded {
+        device: DeviceId,
+        build: BuildId,
+        at: DateTime<Utc>,
+    },
+}
+
+impl Reports {
+    /// The queue, and the writer that empties it, to be run as a task. The writer ends when every [`Reports`] is
+    /// gone and all that they took in is written.
+    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>) -> (Self, ReportWriter) {
+        let (queue, incoming) = mpsc::channel(MAX_QUEUED_REPORTS);
+        let writer = ReportWriter {
+            incoming,
+            store,
+            live: Arc::clone(&live),
+        };
+        (Self { queue, live, clock }, writer)
+    }
+
+    /// Records what a device says. Returns once it is on disk; the same report again returns alike and counts for
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`], [`Kind::NotFound`] for an unknown build, [`Kind::Exhausted`] when a device reports one
+    /// build without end, [`Kind::Unavailable`].
+    pub async fn submit(&self, device: DeviceId, new: NewReport) -> Result<(), Error> {
+        let report = Report {
+            attempt: new.attempt.unwrap_or_else(|| self.attempt_of(new.build)),
+            build: new.build,
+            status: new.status,
+            reason: new.reason,
+            android_status: new.android_status,
+            message: new.message,
+            request_id: new.request_id,
+        };
+        report.check()?;
+        let (reply, answer) = oneshot::channel();
+        let entry = Entry::Report {
+            device,
+            report,
+            at: self.clock.now(),
+            reply,
+        };
+        self.queue.try_send(entry).map_err(|_| busy())?;
+        answer.await.map_err(|_| busy())?
+    }
+
+    /// Records that the last byte of a build went out to a device. Lost, it is made good by the device's own
+    /// report, so nobody waits for it.
+    pub(crate) fn downloaded(&self, device: DeviceId, build: BuildId) {
+        let entry = Entry::Downloaded {
+            device,
+            build,
+            at: self.clock.now(),
+        };
+        if self.queue.try_send(entry).is_err() {
+            tracing::warn!(
+                build = build.0,
+                "a finished download could not be recorded: the queue is full"
+            );
+        }
+    }
+
+    fn attempt_of(&self, build: BuildId) -> u32 {
+        let catalog = self.live.catalog();
+        let serving = catalog.packages().flat_map(|(_, package)| &package.serving);
+        serving
+            .filter(|release| release.build.id == build)
+            .map(|r| r.rollout.draft.attempt)
+            .max()
+            .unwrap_or(1)
+    }
+}
+
+fn busy() -> Error {
+    Error::new(
+        Kind::Unavailable,
+        "busy",
+        "more reports wait than the server takes; send it again in a minute",
+    )
+}
+
+/// Writes reports in groups.
+pub struct ReportWriter {
+    incoming: mpsc::Receiver<Entry>,
+    store: Store,
+    live: Arc<Live>,
+}
+
+/// What a group is split into.
+#[derive(Default)]
+struct Group {
+    reports: Vec<(DeviceId, Report, DateTime<Utc>)>,
+    replies: Vec<oneshot::Sender<Result<(), Error>>>,
+    downloads: Vec<(DeviceId, BuildId, DateTime<Utc>)>,
+}
+
+impl ReportWriter {
+    /// Writes until nobody can report any more.
+    pub async fn run(mut self) {
+        let mut entries = Vec::with_capacity(MAX_REPORTS_PER_COMMIT);
+        while self
+            .incoming
+            .recv_many(&mut entries, MAX_REPORTS_PER_COMMIT)
+            .await
+            > 0
+        {
+            self.write(Group::of(entries.drain(..))).await;
+        }
+    }
+
+    async fn write(&self, group: Group) {
+        if !group.downloads.is_empty()
+            && let Err(error) = self.store.record_downloads(group.downloads).await
+        {
+            tracing::warn!(%error, "finished downloads could not be recorded");
+        }
+        if group.reports.is_empty() {
+            return;
+        }
+        match self.store.record_reports(group.reports.clone()).await {
+            Ok(outcomes) => self.answer(&group.reports, group.replies, outcomes),
+            Err(error) => {
+                let error = Error::from(error);
+                for reply in group.replies {
+                    // A device that went away meanwhile sends its report again.
+                    let _ = reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        reports: &[(DeviceId, Report, DateTime<Utc>)],
+        replies: Vec<oneshot::Sender<Result<(), Error>>>,
+        outcomes: Vec<ReportOutcome>,
+    ) {
+        self.live.apply(
+            reports
+                .iter()
+                .zip(&outcomes)
+                .filter_map(|((device, report, _), outcome)| match outcome.consequence {
+                    Consequence::Rejected(rejection) => Some((device, report.build, Some(rejection))),
+                    Consequence::Forgiven => Some((device, report.build, None)),
+                    Consequence::None | Consequence::Failed => None,
+                }),
+        );
+        for (((device, report, _), outcome), reply) in reports.iter().zip(outcomes).zip(replies) {
+            if outcome.fresh {
+                log(device, report);
+            }
+            let answer = outcome
+                .refused
+                .map_or(Ok(()), |refused| Err(refusal(refused, report)));
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl Group {
+    fn of(entries: impl Iterator<Item = Entry>) -> Self {
+        let mut group = Self::default();
+        for entry in entries {
+            match entry {
+                Entry::Report {
+                    device,
+                    report,
+                    at,
+                    reply,
+                } => {
+                    group.reports.push((device, report, at));
+                    group.replies.push(reply);
+                }
+                Entry::Downloaded { device, build, at } => group.downloads.push((device, build, at)),
+            }
+        }
+        group
+    }
+}
+
+fn refusal(refusal: Refusal, report: &Report) -> Error {
+    match refusal {
+        Refusal::UnknownDevice => Error::new(
+            Kind::Unauthenticated,
+            "unknown_device",
+            "the device is not enrolled here; enrol again",
+        ),
+        Refusal::TooMany => Error::new(
+            Kind::Exhausted,
+            "too_many_reports",
+            format!("the device has reported build {} too often", report.build),
+        ),
+        Refusal::UnknownBuild => {
+            Error::not_found("unknown_build", format!("there is no build {}", report.build))
+        }
+    }
+}
+
+fn log(device: &DeviceId, report: &Report) {
+    tracing::info!(
+        event = "ota.report",
+        device_id = %device,
+        build_id = report.build.0,
+        status = report.status.as_str(),
+        reason = report.reason.as_deref(),
+        android_status = report.android_status,
+        attempt = report.attempt,
+    );
+}
+
+/// What [`Live::apply`] takes: a device, a build, and the rejection to remember or `None` to forget.
+pub(crate) type RejectionChange<'a> = (&'a DeviceId, BuildId, Option<Rejection>);

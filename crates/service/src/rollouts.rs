@@ -1,0 +1,254 @@
+//! Releasing builds: promote, adjust, pause, resume, roll back.
+//!
+//! Every verb runs the pure rule of [`Line`] inside one transaction that also writes the audit entry, then has
+//! the catalog rebuilt, so that the very next poll is answered by the new state.
+
+use std::sync::Arc;
+
+use tidegate_domain::{
+    Build, BuildId, By, Change, Line, PackageName, Percent, Promotion, Role, Rollout, RolloutState,
+};
+use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, Store};
+
+use crate::{Actor, Clock, Error, Kind, Live};
+
+/// Releases builds.
+pub struct Rollouts {
+    store: Store,
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a promotion did.
+pub struct Promoted {
+    /// The build that is current now.
+    pub build: Build,
+    /// The build that was current before.
+    pub previous: Option<BuildId>,
+}
+
+/// What an adjustment did.
+pub struct Adjusted {
+    /// The share before.
+    pub old: Percent,
+    /// The share now.
+    pub new: Percent,
+}
+
+/// What a roll-back did.
+pub struct RolledBack {
+    /// The build that was taken back.
+    pub from: Arc<Build>,
+    /// The build that is current now.
+    pub to: Arc<Build>,
+}
+
+impl Rollouts {
+    /// Over this database, refreshing these snapshots.
+    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, live, clock }
+    }
+
+    /// Makes a build its package's current one.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Line::promote`] refuses.
+    pub async fn promote(&self, actor: &Actor, id: BuildId, promotion: Promotion) -> Result<Promoted, Error> {
+        actor.require(Role::Operator)?;
+        let build = self.store.build(id).await?;
+        let rule = {
+            let (build, by) = (build.clone(), self.by(actor));
+            move |line: &Line, attempts: &Attempts| {
+                line.promote(&build, &promotion, attempts.of(id), by.as_by())
+            }
+        };
+        let (line, change) = self.change(actor, build.facts.package.clone(), rule).await?;
+        tracing::info!(
+            event = "ota.promote",
+            actor = actor.subject,
+            package_name = %build.facts.package,
+            build_id = id.0,
+            version_code = build.facts.version_code.get(),
+            rollout_percent = change.after.terms.percent.get(),
+            wifi_only = change.after.terms.wifi_only,
+            must_install = change.after.terms.must_install,
+            changed = !change.is_empty(),
+        );
+        // A repeated promotion is answered like the first: with the build that it replaced.
+        let previous = if change.is_empty() {
+            line.predecessor.as_ref()
+        } else {
+            line.current()
+        };
+        Ok(Promoted {
+            previous: previous.map(|release| release.build.id),
+            build,
+        })
+    }
+
+    /// Changes the share that a serving build is offered to.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Line::adjust`] refuses.
+    pub async fn adjust(&self, actor: &Actor, id: BuildId, percent: Percent) -> Result<Adjusted, Error> {
+        let change = self
+            .change_build(actor, id, move |line| line.adjust(id, percent))
+            .await?;
+        let old = change
+            .before
+            .as_ref()
+            .map_or(percent, |before| before.terms.percent);
+        tracing::info!(
+            event = "ota.rollout.adjust",
+            actor = actor.subject,
+            build_id = id.0,
+            old_percent = old.get(),
+            new_percent = percent.get(),
+        );
+        Ok(Adjusted { old, new: percent })
+    }
+
+    /// Holds a serving build.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Line::pause`] refuses.
+    pub async fn pause(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
+        let change = self.change_build(actor, id, move |line| line.pause(id)).await?;
+        tracing::info!(
+            event = "ota.rollout.pause",
+            actor = actor.subject,
+            build_id = id.0
+        );
+        Ok(change.after.state)
+    }
+
+    /// Goes on with a held build.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Line::resume`] refuses.
+    pub async fn resume(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
+        let change = self.change_build(actor, id, move |line| line.resume(id)).await?;
+        tracing::info!(
+            event = "ota.rollout.resume",
+            actor = actor.subject,
+            build_id = id.0
+        );
+        Ok(change.after.state)
+    }
+
+    /// Takes a package's current build back. The package may be left out while only one releases anything.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], and what [`Line::roll_back`] refuses.
+    pub async fn roll_back(
+        &self,
+        actor: &Actor,
+        package: Option<PackageName>,
+        force_downgrade: bool,
+    ) -> Result<RolledBack, Error> {
+        actor.require(Role::Operator)?;
+        let package = match package {
+            Some(package) => package,
+            None => self.only_package()?,
+        };
+        let by = self.by(actor);
+        let rule = move |line: &Line, _: &Attempts| line.roll_back(force_downgrade, by.as_by());
+        let (line, _) = self.change(actor, package.clone(), rule).await?;
+        let (Some(from), Some(to)) = (line.current(), &line.predecessor) else {
+            return Err(Error::internal(
+                "rolling back",
+                &"a line without a current and a previous release",
+            ));
+        };
+        tracing::info!(
+            event = "ota.rollback",
+            actor = actor.subject,
+            package_name = %package,
+            from_build_id = from.build.id.0,
+            to_build_id = to.build.id.0,
+            force_downgrade,
+        );
+        Ok(RolledBack {
+            from: Arc::clone(&from.build),
+            to: Arc::clone(&to.build),
+        })
+    }
+
+    /// Rollouts, newest first.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a bad page token, [`Kind::Unavailable`].
+    pub async fn list(&self, filter: RolloutFilter, page: Page) -> Result<Paged<Rollout>, Error> {
+        Ok(self.store.rollouts(filter, page).await?)
+    }
+
+    fn by(&self, actor: &Actor) -> OwnedBy {
+        OwnedBy {
+            actor: actor.subject.clone(),
+            now: self.clock.now(),
+        }
+    }
+
+    async fn change_build(
+        &self,
+        actor: &Actor,
+        id: BuildId,
+        rule: impl Fn(&Line) -> Result<Change, tidegate_domain::Error> + Send + 'static,
+    ) -> Result<Change, Error> {
+        actor.require(Role::Operator)?;
+        let build = self.store.build(id).await?;
+        let rule = move |line: &Line, _: &Attempts| rule(line);
+        Ok(self.change(actor, build.facts.package, rule).await?.1)
+    }
+
+    /// Applies a rule to a package's line: the line as it was, and what changed.
+    async fn change(
+        &self,
+        actor: &Actor,
+        package: PackageName,
+        rule: impl Fn(&Line, &Attempts) -> Result<Change, tidegate_domain::Error> + Send + 'static,
+    ) -> Result<(Line, Change), Error> {
+        let changed = self
+            .store
+            .change_line(package, actor.on_record(self.clock.now()), rule)
+            .await?;
+        if !changed.change.is_empty() {
+            self.live.catch_up().await?;
+        }
+        Ok((changed.before, changed.change))
+    }
+
+    fn only_package(&self) -> Result<PackageName, Error> {
+        let catalog = self.live.catalog();
+        let mut serving = catalog
+            .packages()
+            .filter(|(_, package)| !package.serving.is_empty());
+        match (serving.next(), serving.next()) {
+            (Some((name, _)), None) => Ok(name.clone()),
+            (None, _) => Err(Error::new(
+                Kind::Conflict,
+                "no_current_build",
+                "no package releases anything, so there is nothing to roll back",
+            )),
+            _ => Err(Error::invalid(
+                "package_name",
+                "must be named, because several packages release builds",
+            )),
+        }
+    }
+}
+
+/// [`By`] for a closure that outlives the call.
+struct OwnedBy {
+    actor: String,
+    now: chrono::DateTime<chrono::Utc>,
+}
+
+impl OwnedBy {
+    fn as_by(&self) -> By<'_> {
+        By {
+            actor: &self.actor,
+            now: self.now,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The settings that use cases obey.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+/// The settings that use cases obey, checked before they get here.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The address that devices reach the server at, without a slash at the end. Never taken from a request.
+    pub public_url: String,
+    /// The mean time between two polls of a device.
+    pub poll_interval: Duration,
+    /// How long a download URL holds.
+    pub download_url_ttl: TimeDelta,
+    /// The largest APK that is taken in, in bytes.
+    pub max_upload_bytes: u64,
+    /// How many uploads may be under way at once.
+    pub max_concurrent_uploads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            poll_interval: Duration::from_secs(6 * 3600),
+            download_url_ttl: TimeDelta::hours(1),
+            max_upload_bytes: 512 * 1024 * 1024,
+            max_concurrent_uploads: 4,
+        }
+    }
+}
