@@ -13,7 +13,7 @@ use crate::{Error, Kind};
 /// Reads and judges a file that was uploaded whole.
 pub(crate) fn read(path: &Path, sha256: Sha256, size: u64) -> Result<BuildFacts, Error> {
     let file = File::open(path).map_err(|fault| Error::internal("opening an upload", &fault))?;
-    let inspection = apk::inspect(&file).map_err(refused)?;
+    let inspection = apk::inspect(&file).map_err(|error| refused(&error))?;
     if inspection.test_only {
         let message =
             "the APK is marked testOnly, and devices refuse to install such builds; build a release variant";
@@ -40,8 +40,8 @@ pub(crate) fn read(path: &Path, sha256: Sha256, size: u64) -> Result<BuildFacts,
 }
 
 /// An APK's own fault, told with the rule and the place; a disk's fault is the server's.
-fn refused(error: apk::Error) -> Error {
-    match &error {
+fn refused(error: &apk::Error) -> Error {
+    match error {
         apk::Error::Read(fault) => Error::internal("reading an upload", fault),
         apk::Error::Archive(_) => Error::new(Kind::Refused, "not_an_apk", error.to_string()),
         apk::Error::Manifest(_) => Error::new(Kind::Refused, "manifest_refused", error.to_string()),

@@ -8,28 +8,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
 use tidegate_domain::{Catalog, DeviceId, Rejection};
 use tidegate_storage::{Epochs, Store};
 use tokio::sync::Mutex;
 
 use crate::reports::RejectionChange;
-use crate::{Clock, Error};
+use crate::Error;
 
 /// The snapshots.
 pub struct Live {
     store: Store,
-    clock: Arc<dyn Clock>,
     catalog: ArcSwap<Catalog>,
     revoked: ArcSwap<HashMap<DeviceId, u32>>,
     rejections: ArcSwap<HashMap<DeviceId, Vec<Rejection>>>,
     /// What the snapshots were read at. Held while reading, so that an older read never replaces a newer one.
-    read_at: Mutex<ReadAt>,
-}
-
-struct ReadAt {
-    epochs: Option<Epochs>,
-    caught_up_at: DateTime<Utc>,
+    read_at: Mutex<Option<Epochs>>,
 }
 
 impl Live {
@@ -37,17 +30,13 @@ impl Live {
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`] when the database does not answer.
-    pub async fn load(store: Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub async fn load(store: Store) -> Result<Self, Error> {
         let live = Self {
             store,
             catalog: ArcSwap::default(),
             revoked: ArcSwap::default(),
             rejections: ArcSwap::default(),
-            read_at: Mutex::new(ReadAt {
-                epochs: None,
-                caught_up_at: clock.now(),
-            }),
-            clock,
+            read_at: Mutex::default(),
         };
         live.catch_up().await?;
         Ok(live)
@@ -61,7 +50,7 @@ impl Live {
         let mut read_at = self.read_at.lock().await;
         // Taken before the reading: a change in between is then read again rather than missed.
         let epochs = self.store.epochs().await?;
-        let last = read_at.epochs;
+        let last = *read_at;
         if last.is_none_or(|last| last.catalog != epochs.catalog) {
             let (catalog, _) = self.store.load_catalog().await?;
             self.catalog.store(Arc::new(catalog));
@@ -74,10 +63,7 @@ impl Live {
             self.rejections
                 .store(Arc::new(by_device(self.store.rejections().await?)));
         }
-        *read_at = ReadAt {
-            epochs: Some(epochs),
-            caught_up_at: self.clock.now(),
-        };
+        *read_at = Some(epochs);
         Ok(())
     }
 

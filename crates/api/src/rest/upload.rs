@@ -78,7 +78,7 @@ async fn upload(
         has_file: false,
         parts: 0,
     };
-    while let Some(field) = form.next_field().await.map_err(cut_off)? {
+    while let Some(field) = form.next_field().await.map_err(|fault| cut_off(&fault))? {
         reading.part(field).await?;
     }
     if !reading.has_file {
@@ -107,7 +107,7 @@ impl Reading {
             "file" if self.has_file => return Err(Error::invalid("file", "may come only once")),
             "file" => {
                 self.has_file = true;
-                while let Some(bytes) = field.chunk().await.map_err(cut_off)? {
+                while let Some(bytes) = field.chunk().await.map_err(|fault| cut_off(&fault))? {
                     self.upload.write(bytes).await?;
                 }
             }
@@ -123,7 +123,7 @@ impl Reading {
 
 async fn text(name: &'static str, mut field: Field<'_>) -> Result<String, Error> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(cut_off)? {
+    while let Some(chunk) = field.chunk().await.map_err(|fault| cut_off(&fault))? {
         if bytes.len() + chunk.len() > MAX_NOTES_BYTES {
             return Err(Error::invalid(
                 name,
@@ -135,7 +135,7 @@ async fn text(name: &'static str, mut field: Field<'_>) -> Result<String, Error>
     String::from_utf8(bytes).map_err(|_| Error::invalid(name, "must be UTF-8"))
 }
 
-fn cut_off(fault: MultipartError) -> Error {
+fn cut_off(fault: &MultipartError) -> Error {
     let message = format!("the form cannot be read, or was cut off: {}", fault.body_text());
     Error::new(Kind::Invalid, "invalid_argument", message)
 }
