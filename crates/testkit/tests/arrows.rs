@@ -66,6 +66,8 @@ const ROOMS: &[(&[&str], &[&str])] = &[
         &["storage"],
     ),
     (&["object_store"], &["artifacts"]),
+    // An error is a decision for the caller: each crate has its own enum.
+    (&["anyhow", "eyre"], &[]),
     (
         &[
             "prost",
