@@ -1,0 +1,124 @@
+//! Letting devices in.
+
+use tidegate_domain::DeviceAttributes;
+use tidegate_storage::{Enrolled, Error, TokenFault};
+
+use crate::on_both_engines;
+use crate::place::Place;
+use crate::samples::{APP, TOKEN, actor, at, device, enrollment, issue_token, package, upload, version};
+
+on_both_engines!(
+    a_device_enrols_with_all_it_says,
+    a_token_is_used_up_by_devices_and_not_by_retries,
+    a_token_that_is_not_good_lets_nobody_in,
+    a_device_that_enrols_again_is_updated,
+    devices_at_once_cannot_overuse_a_token,
+);
+
+async fn a_device_enrols_with_all_it_says(place: &Place) {
+    let store = place.store().await;
+    issue_token(&store, TOKEN, 1).await;
+    upload(&store, APP, 1).await;
+    let mut given = enrollment("scanner-7");
+    given.attributes = DeviceAttributes {
+        alias: Some("Dock 7".into()),
+        model: Some("TC52".into()),
+        manufacturer: Some("Zebra".into()),
+        sdk: Some(30),
+        android_version: Some("11".into()),
+        region: Some("eu".into()),
+        tags: vec!["dock".into(), "night".into()],
+    };
+    given.fcm_token = Some("fcm-secret".into());
+    given.package = Some((package(APP), version(1)));
+    assert!(!format!("{given:?}").contains("fcm-secret"));
+    let enrolled = store.enroll(given.clone()).await.unwrap();
+    assert_eq!(
+        enrolled,
+        Enrolled {
+            token_generation: 1,
+            is_new: true
+        }
+    );
+    let known = store.device(&device("scanner-7")).await.unwrap();
+    assert_eq!(known.attributes, given.attributes);
+    assert!(known.has_fcm_token);
+    assert_eq!(known.installed, [(package(APP), version(1))]);
+    assert_eq!((known.enrolled_at, known.last_seen_at), (at(0), None));
+}
+
+async fn a_token_is_used_up_by_devices_and_not_by_retries(place: &Place) {
+    let store = place.store().await;
+    issue_token(&store, TOKEN, 2).await;
+    for name in ["a", "a", "b", "a", "b"] {
+        store.enroll(enrollment(name)).await.expect("these two may");
+    }
+    assert_eq!(
+        store.enroll(enrollment("c")).await,
+        Err(Error::Token(TokenFault::UsedUp))
+    );
+    assert!(matches!(
+        store.device(&device("c")).await,
+        Err(Error::NotFound { .. })
+    ));
+}
+
+async fn a_token_that_is_not_good_lets_nobody_in(place: &Place) {
+    let store = place.store().await;
+    let unknown = store.enroll(enrollment("a")).await;
+    assert_eq!(unknown, Err(Error::Token(TokenFault::Unknown)));
+    issue_token(&store, TOKEN, 5).await;
+    let mut late = enrollment("a");
+    late.now = at(86_400);
+    assert_eq!(store.enroll(late).await, Err(Error::Token(TokenFault::Expired)));
+    assert!(matches!(
+        store.device(&device("a")).await,
+        Err(Error::NotFound { .. })
+    ));
+}
+
+async fn a_device_that_enrols_again_is_updated(place: &Place) {
+    let store = place.store().await;
+    issue_token(&store, TOKEN, 1).await;
+    let mut given = enrollment("a");
+    given.attributes.alias = Some("old".into());
+    given.attributes.region = Some("eu".into());
+    given.fcm_token = Some("t".into());
+    store.enroll(given.clone()).await.unwrap();
+    let note = actor("ann").note("device.revoke", "device/a");
+    store.revoke(&device("a"), note).await.unwrap();
+
+    given.attributes.alias = Some("new".into());
+    given.attributes.region = None;
+    given.fcm_token = None;
+    let again = store.enroll(given.clone()).await.unwrap();
+    assert_eq!(
+        again,
+        Enrolled {
+            token_generation: 2,
+            is_new: false
+        }
+    );
+    let known = store.device(&device("a")).await.unwrap();
+    assert_eq!(known.attributes, given.attributes);
+    assert!(!known.has_fcm_token, "the revocation forgot it");
+}
+
+async fn devices_at_once_cannot_overuse_a_token(place: &Place) {
+    let store = place.store().await;
+    issue_token(&store, TOKEN, 3).await;
+    let tries: Vec<_> = (0..10)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.enroll(enrollment(&format!("d{n}"))).await })
+        })
+        .collect();
+    let mut in_ = 0;
+    for done in tries {
+        match done.await.unwrap() {
+            Ok(_) => in_ += 1,
+            Err(fault) => assert_eq!(fault, Error::Token(TokenFault::UsedUp)),
+        }
+    }
+    assert_eq!(in_, 3);
+}

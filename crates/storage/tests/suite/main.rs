@@ -1,0 +1,39 @@
+//! What storage promises, told once and run on both engines.
+
+mod activity;
+mod audit;
+mod builds;
+mod catalog;
+mod devices;
+mod enrollment;
+mod opening;
+mod packages;
+mod place;
+mod reports;
+mod rollouts;
+mod samples;
+mod schema;
+mod users;
+
+/// Runs each story on an empty SQLite file and on an empty PostgreSQL database.
+macro_rules! on_both_engines {
+    ($($story:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $story() {
+                    super::$story(&$crate::place::Place::sqlite()).await;
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $story() {
+                    super::$story(&$crate::place::Place::postgres(stringify!($story))).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both_engines;

@@ -1,0 +1,97 @@
+//! Opening a database: for the first time, all at once, or not at all.
+
+use tidegate_storage::{Error, Settings, Store};
+
+use crate::on_both_engines;
+use crate::place::Place;
+use crate::samples::{APP, upload};
+
+on_both_engines!(
+    servers_that_start_at_once_all_come_up,
+    migrations_go_up_and_down_and_up_again,
+);
+
+async fn servers_that_start_at_once_all_come_up(place: &Place) {
+    let starts: Vec<_> = (0..6)
+        .map(|_| {
+            let settings = place.settings();
+            tokio::spawn(async move { Store::open(&settings).await })
+        })
+        .collect();
+    for start in starts {
+        let store = start.await.unwrap().expect("every one of them starts");
+        store.ready().await.expect("and answers");
+    }
+}
+
+async fn migrations_go_up_and_down_and_up_again(place: &Place) {
+    let store = Store::connect(&place.settings()).unwrap();
+    let missing = store.pending().await.unwrap();
+    assert!(!missing.is_empty());
+    assert!(store.ready().await.is_err(), "without tables nothing is ready");
+
+    assert_eq!(store.migrate().await.unwrap().len(), missing.len());
+    assert_eq!(store.pending().await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        store.migrate().await.unwrap(),
+        Vec::<String>::new(),
+        "a second run does nothing"
+    );
+    upload(&store, APP, 1).await;
+
+    assert_eq!(store.revert().await.unwrap().len(), missing.len());
+    let left = place.texts(tables(place));
+    assert_eq!(left, ["__diesel_schema_migrations"]);
+
+    store.migrate().await.unwrap();
+    assert_eq!(upload(&store, APP, 1).await.id.0, 1, "the tables are new");
+}
+
+fn tables(place: &Place) -> &'static str {
+    if place.is_sqlite() {
+        "SELECT name AS value FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    } else {
+        "SELECT tablename::text AS value FROM pg_tables WHERE schemaname = 'public'"
+    }
+}
+
+#[tokio::test]
+async fn a_postgresql_that_is_down_is_named_but_its_password_is_not() {
+    let mut settings = Settings::new("postgres://ann:secret@127.0.0.1:1/fleet");
+    settings.busy_timeout = std::time::Duration::from_millis(500);
+    let fault = Store::open(&settings)
+        .await
+        .expect_err("nobody listens on port 1");
+    let Error::Unavailable(words) = &fault else {
+        panic!("{fault:?}");
+    };
+    assert!(words.contains("127.0.0.1"), "{words}");
+    assert!(!words.contains("secret"), "{words}");
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_work_stops_the_start() {
+    for url in [
+        "mysql://host/db",
+        "sqlite://:memory:",
+        "postgres://h/d?sslmode=require",
+    ] {
+        let opened = Store::open(&Settings::new(url)).await;
+        assert!(matches!(opened, Err(Error::Settings(_))), "{url}: {opened:?}");
+    }
+    let opened = Store::open(&Settings::new("/no/such/folder/tidegate.db")).await;
+    assert!(matches!(opened, Err(Error::Unavailable(words)) if words.contains("/no/such/folder")));
+}
+
+#[tokio::test]
+async fn sqlite_keeps_what_it_acknowledged() {
+    let place = Place::sqlite();
+    let store = place.store().await;
+    let build = upload(&store, APP, 1).await;
+    drop(store);
+    assert_eq!(
+        place.texts("SELECT journal_mode AS value FROM pragma_journal_mode"),
+        ["wal"]
+    );
+    assert_eq!(place.store().await.build(build.id).await, Ok(build));
+}

@@ -1,0 +1,96 @@
+//! An empty database of one's own, and a way into it that goes around the store.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use tempfile::TempDir;
+use tidegate_storage::{Settings, Store};
+use tidegate_testkit::postgres::{self, Database};
+
+pub(crate) enum Place {
+    Sqlite(TempDir),
+    Postgres(Database),
+}
+
+#[derive(QueryableByName)]
+struct TextRow {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+#[derive(QueryableByName)]
+struct NumberRow {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+impl Place {
+    pub(crate) fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().expect("no temporary folder"))
+    }
+
+    pub(crate) fn postgres(hint: &str) -> Self {
+        Self::Postgres(postgres::database(hint))
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings::new(match self {
+            Self::Sqlite(folder) => format!("sqlite://{}", self.file(folder)),
+            Self::Postgres(database) => database.url(),
+        });
+        settings.pool_size = 4;
+        settings
+    }
+
+    pub(crate) async fn store(&self) -> Store {
+        Store::open(&self.settings()).await.expect("the store opens")
+    }
+
+    fn file(&self, folder: &TempDir) -> String {
+        let file = folder.path().join("tidegate.db");
+        file.to_str().expect("a UTF-8 path").to_owned()
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
+    /// Runs a statement, and returns the database's own words when it refuses.
+    pub(crate) fn execute(&self, sql: &str) -> Result<usize, String> {
+        let done = match self {
+            Self::Sqlite(folder) => diesel::sql_query(sql).execute(&mut sqlite(&self.file(folder))),
+            Self::Postgres(database) => diesel::sql_query(sql).execute(&mut pg(&database.url())),
+        };
+        done.map_err(|fault| fault.to_string())
+    }
+
+    /// The column `value` of a query's rows.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        let rows: QueryResult<Vec<TextRow>> = match self {
+            Self::Sqlite(folder) => diesel::sql_query(sql).load(&mut sqlite(&self.file(folder))),
+            Self::Postgres(database) => diesel::sql_query(sql).load(&mut pg(&database.url())),
+        };
+        let rows = rows.unwrap_or_else(|fault| panic!("{sql}: {fault}"));
+        rows.into_iter().map(|row| row.value).collect()
+    }
+
+    /// The column `value` of a query's only row.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        let row: QueryResult<NumberRow> = match self {
+            Self::Sqlite(folder) => diesel::sql_query(sql).get_result(&mut sqlite(&self.file(folder))),
+            Self::Postgres(database) => diesel::sql_query(sql).get_result(&mut pg(&database.url())),
+        };
+        row.unwrap_or_else(|fault| panic!("{sql}: {fault}")).value
+    }
+}
+
+fn sqlite(file: &str) -> SqliteConnection {
+    let mut conn = SqliteConnection::establish(file).expect("the file opens");
+    diesel::sql_query("PRAGMA busy_timeout = 10000")
+        .execute(&mut conn)
+        .expect("a pragma");
+    conn
+}
+
+fn pg(url: &str) -> PgConnection {
+    PgConnection::establish(url).expect("the database opens")
+}

@@ -1,0 +1,348 @@
+//! What devices report, and what it counts for.
+
+use chrono::TimeDelta;
+use tidegate_domain::{BuildId, Consequence, DeploymentStats, REST_HOURS, Rejection, Report, ReportStatus};
+use tidegate_storage::{MAX_REPORTS_PER_BUILD, Refusal};
+
+use crate::on_both_engines;
+use crate::place::Place;
+use crate::samples::{APP, at, device, enroll_many, package, promote, promotion, report, upload, version};
+
+on_both_engines!(
+    an_update_from_download_to_success,
+    the_same_report_counts_once,
+    the_same_report_at_once_counts_once,
+    failures_that_may_pass_lead_to_a_rest,
+    a_failure_that_cannot_pass_rejects_for_good,
+    a_later_attempt_begins_anew,
+    reports_are_bounded,
+    strangers_are_refused_in_their_place,
+    the_servers_own_count_of_downloads,
+    rejections_are_those_of_builds_that_serve,
+    hostile_texts_do_no_harm,
+);
+
+fn failure(build: BuildId, status: i32, try_: &str) -> Report {
+    Report {
+        android_status: Some(status),
+        request_id: Some(try_.into()),
+        ..report(build, ReportStatus::InstallFailed)
+    }
+}
+
+async fn an_update_from_download_to_success(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 2).await;
+    let (one, other) = (&devices[0], &devices[1]);
+    let deferred = Report {
+        reason: Some("battery_low".into()),
+        ..report(build.id, ReportStatus::Deferred)
+    };
+    let outcomes = store
+        .record_reports(vec![
+            (one.clone(), report(build.id, ReportStatus::Downloaded), at(1)),
+            (one.clone(), deferred, at(2)),
+            (other.clone(), report(build.id, ReportStatus::VerifyFailed), at(3)),
+            (one.clone(), failure(build.id, 6, "t1"), at(4)),
+            (one.clone(), report(build.id, ReportStatus::InstallSuccess), at(5)),
+        ])
+        .await
+        .unwrap();
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.fresh && outcome.refused.is_none())
+    );
+    let consequences: Vec<_> = outcomes.iter().map(|outcome| outcome.consequence).collect();
+    assert_eq!(
+        consequences,
+        [
+            Consequence::None,
+            Consequence::None,
+            Consequence::Failed,
+            Consequence::Failed,
+            Consequence::Forgiven
+        ]
+    );
+    let counted = DeploymentStats {
+        total_checks: 0,
+        total_eligible: 2,
+        total_downloads: 1,
+        installs_success: 1,
+        installs_failed: 1,
+        verify_failed: 1,
+    };
+    assert_eq!(store.stats(build.id).await, Ok(counted));
+    let hours = store.stats_by_hour(build.id, at(0), at(3_600)).await.unwrap();
+    assert_eq!(hours[0].stats, counted);
+
+    assert_eq!(
+        store.device(one).await.unwrap().installed,
+        [(package(APP), version(2))]
+    );
+    let history = store.device_builds(one).await.unwrap();
+    assert_eq!(history[0].downloaded_at, Some(at(1)));
+    assert_eq!(history[0].install_failed_at, Some(at(4)));
+    assert_eq!(history[0].installed_at, Some(at(5)));
+    assert_eq!(history[0].last_status, Some(ReportStatus::InstallSuccess));
+    let history = store.device_builds(other).await.unwrap();
+    assert_eq!(history[0].verify_failed_at, Some(at(3)));
+    assert!(store.device_builds(&device("nobody")).await.is_err());
+}
+
+async fn the_same_report_counts_once(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 1).await;
+    let one = (
+        devices[0].clone(),
+        report(build.id, ReportStatus::InstallFailed),
+        at(1),
+    );
+    let mut fresh = Vec::new();
+    for batch in [vec![one.clone(), one.clone()], vec![one.clone()], vec![one]] {
+        let outcomes = store.record_reports(batch).await.unwrap();
+        fresh.extend(outcomes.iter().map(|outcome| outcome.fresh));
+    }
+    assert_eq!(fresh, [true, false, false, false]);
+    assert_eq!(store.stats(build.id).await.unwrap().installs_failed, 1);
+    assert_eq!(place.number("SELECT count(*) AS value FROM reports"), 1);
+}
+
+async fn the_same_report_at_once_counts_once(place: &Place) {
+    let stores = [place.store().await, place.store().await];
+    let build = upload(&stores[0], APP, 2).await;
+    let devices = enroll_many(&stores[0], 1).await;
+    let tries: Vec<_> = (0..8)
+        .map(|n| {
+            let store = stores[n % 2].clone();
+            let batch = vec![(
+                devices[0].clone(),
+                report(build.id, ReportStatus::InstallSuccess),
+                at(1),
+            )];
+            tokio::spawn(async move { store.record_reports(batch).await })
+        })
+        .collect();
+    let mut fresh = 0;
+    for done in tries {
+        fresh += u32::from(done.await.unwrap().unwrap()[0].fresh);
+    }
+    assert_eq!(fresh, 1);
+    assert_eq!(stores[0].stats(build.id).await.unwrap().installs_success, 1);
+}
+
+async fn failures_that_may_pass_lead_to_a_rest(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    promote(&store, &build, promotion(100)).await;
+    let devices = enroll_many(&store, 1).await;
+    let send = async |try_: &str, second| {
+        let batch = vec![(devices[0].clone(), failure(build.id, 6, try_), at(second))];
+        store.record_reports(batch).await.unwrap()[0]
+    };
+    assert_eq!(send("t1", 1).await.consequence, Consequence::Failed);
+    assert_eq!(send("t2", 2).await.consequence, Consequence::Failed);
+    assert!(!send("t2", 2).await.fresh, "a repeat is no further failure");
+    assert_eq!(store.epochs().await.unwrap().rejections, 0);
+    let rest = Rejection {
+        build: build.id,
+        attempt: 1,
+        until: Some(at(3) + TimeDelta::hours(REST_HOURS)),
+    };
+    assert_eq!(send("t3", 3).await.consequence, Consequence::Rejected(rest));
+    assert_eq!(store.rejections().await, Ok(vec![(devices[0].clone(), rest)]));
+    assert_eq!(store.epochs().await.unwrap().rejections, 1);
+    assert_eq!(
+        send("t3", 3).await.consequence,
+        Consequence::Rejected(rest),
+        "a repeat hears the same"
+    );
+
+    let success = vec![(
+        devices[0].clone(),
+        report(build.id, ReportStatus::InstallSuccess),
+        at(9),
+    )];
+    store.record_reports(success).await.unwrap();
+    assert_eq!(store.rejections().await, Ok(vec![]));
+    assert_eq!(store.epochs().await.unwrap().rejections, 2);
+    assert_eq!(
+        send("t4", 10).await.consequence,
+        Consequence::Failed,
+        "earlier failures are forgotten"
+    );
+}
+
+async fn a_failure_that_cannot_pass_rejects_for_good(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    promote(&store, &build, promotion(100)).await;
+    let devices = enroll_many(&store, 1).await;
+    let good = Rejection {
+        build: build.id,
+        attempt: 1,
+        until: None,
+    };
+    let mut batch = vec![(devices[0].clone(), failure(build.id, 7, "t0"), at(1))];
+    // What may pass later does not weaken it.
+    batch.extend((1..=3).map(|n| (devices[0].clone(), failure(build.id, 6, &format!("t{n}")), at(n))));
+    let outcomes = store.record_reports(batch).await.unwrap();
+    assert_eq!(outcomes[0].consequence, Consequence::Rejected(good));
+    assert_eq!(store.rejections().await, Ok(vec![(devices[0].clone(), good)]));
+    let history = store.device_builds(&devices[0]).await.unwrap();
+    assert_eq!(history[0].rejection, Some(good));
+}
+
+async fn a_later_attempt_begins_anew(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    promote(&store, &build, promotion(100)).await;
+    let devices = enroll_many(&store, 1).await;
+    let send = async |attempt, try_: &str| {
+        let report = Report {
+            attempt,
+            ..failure(build.id, 6, try_)
+        };
+        let batch = vec![(devices[0].clone(), report, at(1))];
+        store.record_reports(batch).await.unwrap()[0].consequence
+    };
+    for try_ in ["a", "b"] {
+        assert_eq!(send(1, try_).await, Consequence::Failed);
+    }
+    for try_ in ["c", "d"] {
+        assert_eq!(send(2, try_).await, Consequence::Failed, "of the second attempt");
+    }
+    assert!(matches!(
+        send(2, "e").await,
+        Consequence::Rejected(Rejection { attempt: 2, .. })
+    ));
+    assert_eq!(
+        send(1, "late").await,
+        Consequence::Failed,
+        "an old attempt's straggler"
+    );
+    assert_eq!(store.rejections().await.unwrap()[0].1.attempt, 2);
+}
+
+async fn reports_are_bounded(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 1).await;
+    let bound = usize::try_from(MAX_REPORTS_PER_BUILD).unwrap();
+    let flood: Vec<_> = (0..bound + 3)
+        .map(|n| (devices[0].clone(), failure(build.id, 6, &format!("t{n}")), at(1)))
+        .collect();
+    let outcomes = store.record_reports(flood.clone()).await.unwrap();
+    assert!(outcomes[..bound].iter().all(|outcome| outcome.fresh));
+    assert!(
+        outcomes[bound..]
+            .iter()
+            .all(|outcome| outcome.refused == Some(Refusal::TooMany))
+    );
+    let again = store.record_reports(flood).await.unwrap();
+    assert_eq!(again[0].refused, None, "a repeat is still answered");
+    assert_eq!(again[bound].refused, Some(Refusal::TooMany));
+    assert_eq!(
+        place.number("SELECT count(*) AS value FROM reports"),
+        MAX_REPORTS_PER_BUILD
+    );
+}
+
+async fn strangers_are_refused_in_their_place(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 1).await;
+    let outcomes = store
+        .record_reports(vec![
+            (
+                device("nobody"),
+                report(build.id, ReportStatus::Downloaded),
+                at(1),
+            ),
+            (
+                devices[0].clone(),
+                report(BuildId(99), ReportStatus::Downloaded),
+                at(1),
+            ),
+            (
+                devices[0].clone(),
+                report(build.id, ReportStatus::Downloaded),
+                at(1),
+            ),
+        ])
+        .await
+        .unwrap();
+    let refused: Vec<_> = outcomes.iter().map(|outcome| outcome.refused).collect();
+    assert_eq!(
+        refused,
+        [Some(Refusal::UnknownDevice), Some(Refusal::UnknownBuild), None]
+    );
+    assert_eq!(store.stats(build.id).await.unwrap().total_downloads, 1);
+    assert_eq!(store.record_reports(vec![]).await, Ok(vec![]));
+}
+
+async fn the_servers_own_count_of_downloads(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 2).await;
+    let sent = vec![
+        (devices[0].clone(), build.id, at(1)),
+        (devices[0].clone(), build.id, at(2)),
+        (device("nobody"), build.id, at(2)),
+        (devices[1].clone(), BuildId(99), at(2)),
+    ];
+    assert_eq!(store.record_downloads(sent.clone()).await, Ok(1));
+    assert_eq!(store.record_downloads(sent).await, Ok(0));
+    let own_word = vec![(
+        devices[0].clone(),
+        report(build.id, ReportStatus::Downloaded),
+        at(3),
+    )];
+    assert!(store.record_reports(own_word).await.unwrap()[0].fresh);
+    let stats = store.stats(build.id).await.unwrap();
+    assert_eq!(
+        (stats.total_downloads, stats.total_eligible),
+        (1, 1),
+        "however it is known"
+    );
+}
+
+async fn rejections_are_those_of_builds_that_serve(place: &Place) {
+    let store = place.store().await;
+    let old = upload(&store, APP, 1).await;
+    let new = upload(&store, APP, 2).await;
+    promote(&store, &old, promotion(100)).await;
+    let devices = enroll_many(&store, 1).await;
+    let batch = [&old, &new].map(|build| (devices[0].clone(), failure(build.id, 5, "t"), at(1)));
+    store.record_reports(batch.to_vec()).await.unwrap();
+    let serving = async || -> Vec<BuildId> {
+        let rejections = store.rejections().await.unwrap();
+        rejections.iter().map(|(_, rejection)| rejection.build).collect()
+    };
+    assert_eq!(serving().await, [old.id]);
+    promote(&store, &new, promotion(100)).await;
+    assert_eq!(serving().await, [new.id]);
+}
+
+async fn hostile_texts_do_no_harm(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 1).await;
+    let hostile = "'; DROP TABLE reports; -- \0 \u{1F4A5} \" \\ $1 \u{202e}";
+    let report = Report {
+        reason: Some(hostile.into()),
+        message: Some(hostile.into()),
+        request_id: Some(hostile.into()),
+        ..report(build.id, ReportStatus::Deferred)
+    };
+    let batch = vec![(devices[0].clone(), report, at(1))];
+    assert!(store.record_reports(batch.clone()).await.unwrap()[0].fresh);
+    assert!(!store.record_reports(batch).await.unwrap()[0].fresh);
+    let history = store.device_builds(&devices[0]).await.unwrap();
+    assert_eq!(
+        history[0].last_reason.as_deref(),
+        Some(hostile.replace('\0', "\u{fffd}").as_str())
+    );
+}

@@ -1,0 +1,170 @@
+//! Test data, with all that a story does not care about filled in.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::{
+    Build, BuildFacts, BuildId, By, DeviceAttributes, DeviceId, Origin, PackageName, Percent, Promotion,
+    Report, ReportStatus, Sha256, SignerFingerprint, Signers, Terms, VersionCode,
+};
+use tidegate_storage::{Actor, Enrollment, LineChange, NewEnrollToken, Page, Paged, Store};
+
+pub(crate) const APP: &str = "com.example.app";
+pub(crate) const TOKEN: [u8; 32] = [7; 32];
+
+/// A whole second after a fixed time at the beginning of an hour.
+pub(crate) fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::seconds(second)
+}
+
+pub(crate) fn package(name: &str) -> PackageName {
+    PackageName::parse(name).unwrap()
+}
+
+pub(crate) fn device(name: &str) -> DeviceId {
+    DeviceId::parse(name).unwrap()
+}
+
+pub(crate) fn version(code: i64) -> VersionCode {
+    VersionCode::new(code).unwrap()
+}
+
+pub(crate) fn signers(byte: u8) -> Signers {
+    Signers::one(SignerFingerprint([byte; 32]))
+}
+
+pub(crate) fn actor(subject: &str) -> Actor {
+    Actor {
+        subject: subject.into(),
+        role: "operator".into(),
+        request_id: Some("request-1".into()),
+        now: at(0),
+    }
+}
+
+pub(crate) fn facts(name: &str, code: i64) -> BuildFacts {
+    let mut sha256 = [0; 32];
+    sha256[..8].copy_from_slice(&code.to_be_bytes());
+    BuildFacts {
+        package: package(name),
+        version_code: version(code),
+        version_name: format!("{code}.0"),
+        sha256: Sha256(sha256),
+        size: 5_000_000_000,
+        signers: signers(1),
+        schemes: vec!["v2".into(), "v3".into()],
+        min_sdk: 24,
+        target_sdk: 35,
+        abis: vec!["arm64-v8a".into()],
+        debuggable: false,
+    }
+}
+
+pub(crate) fn origin() -> Origin {
+    Origin {
+        notes: "Fixes the thing.".into(),
+        build_type: "release".into(),
+        ci_run_id: "1234".into(),
+        git_sha: "abcdef".into(),
+        uploaded_by: "ci".into(),
+        uploaded_at: at(0),
+    }
+}
+
+pub(crate) async fn upload(store: &Store, name: &str, code: i64) -> Build {
+    let note = actor("ci").note("ota.upload", format!("package/{name}"));
+    store
+        .insert_build(facts(name, code), origin(), note)
+        .await
+        .expect("the upload is taken")
+}
+
+pub(crate) fn promotion(percent: i64) -> Promotion {
+    Promotion {
+        terms: Terms::to(Percent::new(percent).unwrap()),
+        keep_previous: false,
+        retry_failed: false,
+    }
+}
+
+pub(crate) async fn promote(store: &Store, build: &Build, promotion: Promotion) -> LineChange {
+    let build = build.clone();
+    store
+        .change_line(
+            build.facts.package.clone(),
+            actor("ann"),
+            move |line, attempts| {
+                let by = By {
+                    actor: "ann",
+                    now: at(0),
+                };
+                line.promote(&build, &promotion, attempts.of(build.id), by)
+            },
+        )
+        .await
+        .expect("the promotion is taken")
+}
+
+/// A token that any device may use.
+pub(crate) async fn issue_token(store: &Store, hash: [u8; 32], uses: u32) {
+    let token = NewEnrollToken {
+        hash,
+        uses,
+        expires_at: at(86_400),
+        created_by: "ann".into(),
+        note: "the warehouse".into(),
+    };
+    let note = actor("ann").note("device.enroll_token", "enroll-token");
+    store
+        .create_enroll_token(token, note)
+        .await
+        .expect("the token is issued");
+}
+
+pub(crate) fn enrollment(name: &str) -> Enrollment {
+    Enrollment {
+        token_hash: TOKEN,
+        device: device(name),
+        attributes: DeviceAttributes::default(),
+        fcm_token: None,
+        package: None,
+        now: at(0),
+    }
+}
+
+/// Devices `d-0000`, `d-0001`, …
+pub(crate) async fn enroll_many(store: &Store, count: usize) -> Vec<DeviceId> {
+    issue_token(store, TOKEN, u32::MAX).await;
+    let names: Vec<String> = (0..count).map(|n| format!("d-{n:04}")).collect();
+    for name in &names {
+        store.enroll(enrollment(name)).await.expect("the device enrols");
+    }
+    names.iter().map(|name| device(name)).collect()
+}
+
+pub(crate) fn report(build: BuildId, status: ReportStatus) -> Report {
+    Report {
+        build,
+        status,
+        reason: None,
+        android_status: None,
+        message: None,
+        attempt: 1,
+        request_id: None,
+    }
+}
+
+/// Collects a whole list, page by page.
+pub(crate) async fn all<T, F>(size: u32, mut ask: impl FnMut(Page) -> F) -> Vec<T>
+where
+    F: Future<Output = Result<Paged<T>, tidegate_storage::Error>>,
+{
+    let mut items = Vec::new();
+    let mut token = None;
+    loop {
+        let page = ask(Page::new(Some(size), token).unwrap()).await.expect("a page");
+        items.extend(page.items);
+        token = page.next_page_token;
+        if token.is_none() {
+            return items;
+        }
+    }
+}
