@@ -7,14 +7,15 @@
 //! on to the next rollout that was kept beside the current one; rules that say "nothing for you now" end the
 //! search. When no rollout takes the device, the reason given is the current rollout's.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Build, BuildId, Catalog, PackageCatalog, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel,
-    SignerFingerprint, VersionCode, line::signer_of,
+    Bucket, Build, BuildId, Catalog, PackageCatalog, Rejection, Release, Rollout, RolloutId, RolloutState,
+    SdkLevel, SignerFingerprint, VersionCode, line::signer_of,
 };
 
 /// What a device says when it polls. Attributes that it leaves out are not judged, except by an audience that
@@ -210,14 +211,14 @@ fn evaluate<'c, T: Trace>(
         return Decision::NoUpdate(Reason::NoCurrentBuild);
     };
     let mut first_reason = None;
-    for (at, release) in package.serving.iter().enumerate() {
-        let is_last = at + 1 == package.serving.len();
+    let unsalted = OnceCell::new();
+    for release in &package.serving {
         let ask = Ask {
             release,
             package,
             request,
             now,
-            is_last,
+            unsalted: &unsalted,
         };
         match ask.verdict(trace) {
             Verdict::Takes => {
@@ -241,18 +242,16 @@ struct Ask<'a> {
     package: &'a PackageCatalog,
     request: &'a PollRequest<'a>,
     now: DateTime<Utc>,
-    is_last: bool,
+    /// The device's bucket without a salt: the same for all rollouts that have none, so it is hashed once.
+    unsalted: &'a OnceCell<Bucket>,
 }
 
 impl Ask<'_> {
     /// Cheap rules first; the cohort, which costs a hash, last.
     fn verdict<T: Trace>(&self, trace: &mut T) -> Verdict {
         let held = self.state(trace);
-        if let Some(reason) = held.filter(|_| self.is_last) {
-            return Verdict::Ends(reason);
-        }
-        // Also asked of a held rollout: a device that has its build must not be handed on to a kept one that
-        // would take it back.
+        // The other rules are asked of a held rollout too, for it holds its own devices only: one that it would
+        // not take goes on to a kept rollout, but one that has its build must not, or it might be taken back.
         if !self.version(trace) {
             return Verdict::Ends(held.unwrap_or(Reason::AlreadyCurrent));
         }
@@ -433,7 +432,12 @@ impl Ask<'_> {
 
     fn cohort<T: Trace>(&self, trace: &mut T) -> bool {
         let terms = &self.release.rollout.draft.terms;
-        let bucket = terms.bucket(self.request.device_id);
+        let hash = || terms.bucket(self.request.device_id);
+        let bucket = if terms.salt.is_none() {
+            *self.unsalted.get_or_init(hash)
+        } else {
+            hash()
+        };
         let passed = bucket.is_within(terms.percent);
         self.note(trace, "cohort", passed, || {
             let inputs = vec![

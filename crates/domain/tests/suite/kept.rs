@@ -117,6 +117,11 @@ fn holding_a_kept_rollout_leaves_the_current_one_alone() {
     let catalog = catalog(serving);
     assert_eq!(answer(&catalog, &poll(IN_7_PERCENT, 10)), Ok(3));
     assert_eq!(answer(&catalog, &poll(IN_23_PERCENT, 10)), Err(Reason::Paused));
+    assert_eq!(
+        answer(&catalog, &poll(IN_90_PERCENT, 10)),
+        Err(Reason::NotInCohort),
+        "a device outside of both is told the current one's reason"
+    );
 }
 
 #[test]
@@ -203,4 +208,24 @@ fn when_none_takes_a_device_the_current_rollouts_reason_is_told() {
         ..poll(IN_90_PERCENT, 0)
     };
     assert_eq!(answer(&catalog, &request), Err(Reason::IncompatibleSdk));
+}
+
+#[test]
+fn salted_and_unsalted_rollouts_beside_one_another_are_each_judged_by_their_own_buckets() {
+    let salted = |id, share, salt: Option<&str>| {
+        with(release(build(id)), |draft| {
+            draft.terms.percent = percent(share);
+            draft.terms.salt = salt.map(str::to_owned);
+        })
+    };
+    let serving = vec![
+        salted(5, 22, None),
+        salted(4, 27, Some("release-42")),
+        salted(3, 23, None),
+    ];
+    // `abc123` has bucket 2263, and 2798 under the salt `release-42`.
+    assert_eq!(answer(&catalog(serving.clone()), &poll(IN_23_PERCENT, 0)), Ok(3));
+    let wider = with(serving[1].clone(), |draft| draft.terms.percent = percent(28));
+    let wider = vec![serving[0].clone(), wider, serving[2].clone()];
+    assert_eq!(answer(&catalog(wider), &poll(IN_23_PERCENT, 0)), Ok(4));
 }
