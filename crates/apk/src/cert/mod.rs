@@ -23,7 +23,7 @@ const KEY_USAGE: &str = "2.5.29.15";
 
 /// The extensions that platforms understand; any other one marked critical makes the certificate unfit for
 /// a v1 signature.
-const KNOWN_EXTENSIONS: [&str; 21] = [
+const KNOWN_EXTENSIONS: [&str; 24] = [
     "2.5.29.14",
     "2.5.29.15",
     "2.5.29.16",
@@ -45,6 +45,9 @@ const KNOWN_EXTENSIONS: [&str; 21] = [
     "2.5.29.46",
     "2.5.29.54",
     "1.3.6.1.5.5.7.1.1",
+    "1.3.6.1.5.5.7.1.11",
+    "1.3.6.1.5.5.7.48.1.5",
+    "2.16.840.1.113730.1.1",
 ];
 
 /// A certificate and what a verifier or an operator asks of it.

@@ -20,7 +20,7 @@ pub enum Digest {
 impl Digest {
     /// The digest's length in bytes.
     #[must_use]
-    pub fn len(self) -> usize {
+    pub fn bytes(self) -> usize {
         match self {
             Self::Md5 => 16,
             Self::Sha1 => 20,

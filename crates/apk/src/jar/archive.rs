@@ -18,7 +18,9 @@ impl Entries for Archive<'_> {
             .ok_or_else(|| Error::archive(Rule::MissingEntry, name, "there is no entry of this name"))?;
         let mut hashers: Vec<Hasher> = digests.iter().map(|digest| Hasher::new(*digest)).collect();
         self.unpack(entry, |bytes| {
-            hashers.iter_mut().for_each(|hasher| hasher.update(bytes))
+            for hasher in &mut hashers {
+                hasher.update(bytes);
+            }
         })?;
         Ok(hashers.into_iter().map(Hasher::finish).collect())
     }

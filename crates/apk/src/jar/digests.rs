@@ -13,13 +13,13 @@ const STRONGEST_FIRST_SINCE: u32 = 18;
 /// Names tried of a `Digest-Algorithms` list; real ones have two or three.
 const MAX_LISTED: usize = 16;
 
-/// Java's decoder takes base64 with its padding or without, and ignores left-over bits.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+/// Java's decoder takes base64 with its padding or without any, and ignores left-over bits.
+const PADDED: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const BARE: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
+    LENIENT.with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
 
 /// A digest that has to match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,8 @@ fn by_name(name: &str) -> Option<(Digest, u32)> {
 }
 
 fn decode(digest: Digest, text: &str, place: &str) -> Result<Expected, Error> {
-    match BASE64.decode(text) {
+    let alphabet = if text.ends_with('=') { &PADDED } else { &BARE };
+    match alphabet.decode(text) {
         Ok(value) => Ok(Expected { digest, value }),
         Err(error) => {
             let detail = format!("its {digest} digest is not base64: {error}");
@@ -102,5 +103,5 @@ fn decode(digest: Digest, text: &str, place: &str) -> Result<Expected, Error> {
 
 /// Digests as manifests write them.
 pub(super) fn encode(value: &[u8]) -> String {
-    BASE64.encode(value)
+    PADDED.encode(value)
 }

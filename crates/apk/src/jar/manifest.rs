@@ -116,13 +116,16 @@ fn into_text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     }
 }
 
-fn first_attribute(section: &[u8]) -> Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+fn first_attribute(section: &[u8]) -> Option<Attribute<'_>> {
     LogicalLines { rest: section }.next().map(split_attribute)
 }
 
+/// Name and value.
+type Attribute<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// Name and value are separated by a colon and exactly one space: obfuscators rely on every other space
 /// being part of the name or the value.
-fn split_attribute(line: Cow<'_, [u8]>) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
+fn split_attribute(line: Cow<'_, [u8]>) -> Attribute<'_> {
     let at = line.windows(2).position(|pair| pair == b": ");
     match (line, at) {
         (line, None) => (line, Cow::Borrowed(&[])),

@@ -58,7 +58,10 @@ impl<'a> SignedData<'a> {
 
         let mut fields = data.children();
         fields.universal(INTEGER, "version")?;
-        fields.universal(SET, "digest algorithms")?;
+        let mut digests = fields.universal(SET, "digest algorithms")?.children();
+        while let Some(digest) = digests.next()? {
+            algorithm(digest)?;
+        }
         let encapsulated = fields.universal(SEQUENCE, "encapsulated content")?;
         let content_type = encapsulated
             .children()
@@ -141,12 +144,9 @@ fn signer(element: Element<'_>) -> Result<SignerInfo<'_>, Fault> {
     } else {
         return Err(malformed("a signer that names its certificate in no known way"));
     };
-    let algorithm_of = |element: Element<'_>| -> Result<String, Fault> {
-        element.children().required("algorithm")?.oid("algorithm")
-    };
-    let digest = algorithm_of(fields.universal(SEQUENCE, "digest algorithm")?)?;
+    let digest = algorithm(fields.required("digest algorithm")?)?;
     let signed_attributes = fields.optional_context(0)?;
-    let algorithm = algorithm_of(fields.universal(SEQUENCE, "signature algorithm")?)?;
+    let algorithm = algorithm(fields.required("signature algorithm")?)?;
     let signature = fields.universal(OCTET_STRING, "signature")?.contents;
     Ok(SignerInfo {
         certificate,
@@ -155,6 +155,12 @@ fn signer(element: Element<'_>) -> Result<SignerInfo<'_>, Fault> {
         algorithm,
         signature,
     })
+}
+
+/// The object identifier of an algorithm; its parameters are ignored.
+fn algorithm(element: Element<'_>) -> Result<String, Fault> {
+    element.expect(SEQUENCE, "algorithm")?;
+    element.children().required("algorithm")?.oid("algorithm")
 }
 
 /// The signed attributes of a signer, each with its values.

@@ -284,7 +284,7 @@ fn verify_info(
         );
     }
     let outcome = match info.signed_attributes {
-        Some(attributes) => verify_attributes(data, attributes, digest.compute(file), range)
+        Some(attributes) => verify_attributes(data, attributes, &digest.compute(file), range)
             .and_then(|()| verify_message(certificate, algorithm, &retagged(attributes), info.signature)),
         None => verify_message(certificate, algorithm, file, info.signature),
     };
@@ -311,7 +311,7 @@ fn verify_message(
 fn verify_attributes(
     data: &SignedData<'_>,
     attributes: Element<'_>,
-    file_digest: Vec<u8>,
+    file_digest: &[u8],
     range: SdkRange,
 ) -> Result<(), Fault> {
     if range.min < SIGNED_ATTRIBUTES_SINCE {

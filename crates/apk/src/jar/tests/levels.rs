@@ -80,8 +80,8 @@ fn looked_at(section: &str, min: u32, max: u32) -> Vec<(Digest, Vec<u8>)> {
 fn new_devices_look_at_the_strongest_digest_and_old_ones_at_the_listed_one() {
     let both = "Name: x\nSHA1-Digest: AAAA\nSHA-256-Digest: AQEB\nSHA-512-Digest: AgIC\n";
     let (sha1, sha512) = ((Digest::Sha1, vec![0; 3]), (Digest::Sha512, vec![2; 3]));
-    assert_eq!(looked_at(both, 18, 30), [sha512.clone()]);
-    assert_eq!(looked_at(both, 9, 17), [sha1.clone()]);
+    assert_eq!(looked_at(both, 18, 30), std::slice::from_ref(&sha512));
+    assert_eq!(looked_at(both, 9, 17), std::slice::from_ref(&sha1));
     assert_eq!(looked_at(both, 9, 30), [sha1.clone(), sha512]);
     assert_eq!(looked_at("Name: x\nSHA1-Digest: AAAA\n", 9, 30), [sha1]);
 }
@@ -104,4 +104,6 @@ fn a_digest_that_old_devices_cannot_find_is_no_digest() {
 fn a_digest_may_lack_its_padding() {
     let (padded, bare) = ("Name: x\nSHA1-Digest: AQ==\n", "Name: x\nSHA1-Digest: AQ\n");
     assert_eq!(looked_at(padded, 18, 30), looked_at(bare, 18, 30));
+    let half = expected(b"Name: x\nSHA1-Digest: AQ=\n", "-Digest", SdkRange::from(18), "x");
+    assert_eq!(half.unwrap_err().rule(), Some(Rule::JarMalformed));
 }
