@@ -226,6 +226,29 @@ fn every_crate_is_named_for_its_folder_and_says_what_it_is_for() {
     }
 }
 
+/// Rows of the shape `| what must stay true | `test` | `file` |`.
+#[test]
+fn every_invariant_of_the_architecture_is_checked_by_a_test_that_exists() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut invariants = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let [_, invariant, test, file, _] = cells[..] else {
+            continue;
+        };
+        if !file.starts_with("crates/") || !file.ends_with(".rs") {
+            continue;
+        }
+        let text = fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert!(
+            text.contains(&format!("fn {test}(")),
+            "{invariant} There is no {test} in {file}"
+        );
+        invariants += 1;
+    }
+    assert!(invariants > 20, "the table of invariants was not found");
+}
+
 /// `None`: the other one is not ours.
 fn ours(dependency: &Dependency) -> Option<Dependency> {
     let to = dependency.to.strip_prefix("tidegate-")?;
