@@ -5,12 +5,13 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "tidegate/v1/agent.proto",
     "tidegate/v1/audit.proto",
     "tidegate/v1/auth.proto",
     "tidegate/v1/builds.proto",
     "tidegate/v1/devices.proto",
+    "tidegate/v1/packages.proto",
     "tidegate/v1/rollouts.proto",
 ];
 

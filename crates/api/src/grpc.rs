@@ -12,6 +12,7 @@ use tidegate_proto::v1::audit_service_server::{AuditService, AuditServiceServer}
 use tidegate_proto::v1::auth_service_server::{AuthService, AuthServiceServer};
 use tidegate_proto::v1::build_service_server::{BuildService, BuildServiceServer};
 use tidegate_proto::v1::device_service_server::{DeviceService, DeviceServiceServer};
+use tidegate_proto::v1::package_service_server::{PackageService, PackageServiceServer};
 use tidegate_proto::v1::rollout_service_server::{RolloutService, RolloutServiceServer};
 use tidegate_proto::v1::upload_build_request::Part;
 use tidegate_service::{Actor, Error, UploadNotes};
@@ -36,6 +37,7 @@ pub(crate) fn router(api: &Arc<Api>) -> axum::Router {
         .add_service(AuthServiceServer::new(grpc.clone()))
         .add_service(BuildServiceServer::new(grpc.clone()))
         .add_service(DeviceServiceServer::new(grpc.clone()))
+        .add_service(PackageServiceServer::new(grpc.clone()))
         .add_service(RolloutServiceServer::new(grpc));
     // Clients in the field speak either version of the reflection protocol.
     let reflection = || {
@@ -272,6 +274,37 @@ impl DeviceService for Grpc {
         request: Request<v1::CreateEnrollmentTokenRequest>,
     ) -> Result<Response<v1::CreateEnrollmentTokenResponse>, Status> {
         call!(self, request, verbs::devices::create_enrollment_token)
+    }
+}
+
+#[tonic::async_trait]
+impl PackageService for Grpc {
+    async fn list_packages(
+        &self,
+        request: Request<v1::ListPackagesRequest>,
+    ) -> Result<Response<v1::ListPackagesResponse>, Status> {
+        call!(self, request, verbs::packages::list)
+    }
+
+    async fn pin_signer(
+        &self,
+        request: Request<v1::PinSignerRequest>,
+    ) -> Result<Response<v1::Package>, Status> {
+        call!(self, request, verbs::packages::pin)
+    }
+
+    async fn unpin_signer(
+        &self,
+        request: Request<v1::UnpinSignerRequest>,
+    ) -> Result<Response<v1::Package>, Status> {
+        call!(self, request, verbs::packages::unpin)
+    }
+
+    async fn allow_debuggable(
+        &self,
+        request: Request<v1::AllowDebuggableRequest>,
+    ) -> Result<Response<v1::Package>, Status> {
+        call!(self, request, verbs::packages::allow_debuggable)
     }
 }
 

@@ -29,7 +29,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tidegate_domain::BuildId;
 use tidegate_service::{
-    Access, AuditLog, Builds, Devices, Downloads, People, Polls, Readiness, Reports, Rollouts, Uploads,
+    Access, AuditLog, Builds, Devices, Downloads, Packages, People, Polls, Readiness, Reports, Rollouts,
+    Uploads,
 };
 use tonic::Status;
 use tower_http::timeout::TimeoutLayer;
@@ -59,6 +60,8 @@ pub struct Api {
     pub downloads: Downloads,
     /// Releases builds.
     pub rollouts: Rollouts,
+    /// Manages packages.
+    pub packages: Packages,
     /// Lets people in.
     pub people: People,
     /// Looks at the audit log.
@@ -94,6 +97,7 @@ fn admin_rest() -> OpenApiRouter<Arc<Api>> {
     in_time(
         rest::builds::routes()
             .merge(rest::devices::routes())
+            .merge(rest::packages::routes())
             .merge(rest::audit::routes())
             .merge(rest::auth::routes()),
     )

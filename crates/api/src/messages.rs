@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Audience, Build, Device, Rollout, SdkLevel, SignerRange, Step};
 use tidegate_proto::{Timestamp, v1};
-use tidegate_service::{BuildStats, BuildView};
+use tidegate_service::{BuildStats, BuildView, Package};
 
 pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
     Some(time.into())
@@ -41,6 +41,19 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         promoted_at: draft.and_then(|draft| time(draft.created_at)),
         promoted_by: draft.map(|draft| draft.created_by.clone()),
         rollback_from_build_id: draft.and_then(|draft| draft.rolled_back_from).map(|id| id.0),
+    }
+}
+
+pub(crate) fn package(package: &Package) -> v1::Package {
+    v1::Package {
+        package_name: package.name.to_string(),
+        signers: package
+            .pin
+            .iter()
+            .flat_map(|pin| pin.ranges())
+            .map(signer_range)
+            .collect(),
+        allow_debuggable: package.allow_debuggable,
     }
 }
 

@@ -16,6 +16,7 @@ use utoipa::{Modify, OpenApi};
         (name = "agent", description = "What agents on devices call"),
         (name = "builds", description = "Signed APKs"),
         (name = "rollouts", description = "Offers to a share of the fleet"),
+        (name = "packages", description = "Whose signature builds must carry"),
         (name = "devices", description = "The fleet"),
         (name = "audit", description = "Who changed what"),
         (name = "auth", description = "People"),

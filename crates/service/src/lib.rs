@@ -27,6 +27,7 @@ mod download;
 mod error;
 mod from_below;
 mod live;
+mod packages;
 mod people;
 mod polls;
 mod readiness;
@@ -48,6 +49,7 @@ pub use devices::{
 pub use download::{Download, Downloads, FileStream};
 pub use error::{Error, Kind};
 pub use live::Live;
+pub use packages::Packages;
 pub use people::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, People};
 pub use polls::{CheckIn, Polls};
 pub use readiness::Readiness;
@@ -55,7 +57,7 @@ pub use reports::{MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportW
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use settings::Settings;
 pub use tidegate_storage::{
-    AuditEntry, AuditFilter, Broken, DeviceBuild, DeviceFilter, HourOfStats, MAX_PAGE_SIZE, Page, Paged,
-    RolloutFilter,
+    AuditEntry, AuditFilter, Broken, DeviceBuild, DeviceFilter, HourOfStats, MAX_PAGE_SIZE, Package, Page,
+    Paged, RolloutFilter,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};

@@ -12,8 +12,8 @@ use tidegate_domain::{Catalog, DeviceId, Rejection};
 use tidegate_storage::{Epochs, Store};
 use tokio::sync::Mutex;
 
-use crate::reports::RejectionChange;
 use crate::Error;
+use crate::reports::RejectionChange;
 
 /// The snapshots.
 pub struct Live {

@@ -10,7 +10,7 @@ use tidegate_service::Error;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::input::{DevicePath, Fields, Json};
+use super::input::{Fields, Json, TextPath};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::{Api, verbs};
@@ -49,7 +49,7 @@ async fn list(
 async fn get(
     State(api): State<Arc<Api>>,
     Caller(actor): Caller,
-    DevicePath(device_id): DevicePath,
+    TextPath(device_id): TextPath,
 ) -> Answer<v1::Device> {
     Ok(JsonAnswer(
         verbs::devices::get(&api, &actor, v1::GetDeviceRequest { device_id }).await?,
@@ -70,7 +70,7 @@ async fn get(
 async fn explain(
     State(api): State<Arc<Api>>,
     Caller(actor): Caller,
-    DevicePath(device_id): DevicePath,
+    TextPath(device_id): TextPath,
     Fields(mut request): Fields<v1::ExplainDeviceRequest>,
 ) -> Answer<v1::ExplainDeviceResponse> {
     same_device(device_id, &mut request.device_id)?;
@@ -86,7 +86,7 @@ async fn explain(
 async fn revoke(
     State(api): State<Arc<Api>>,
     Caller(actor): Caller,
-    DevicePath(device_id): DevicePath,
+    TextPath(device_id): TextPath,
     Json(mut request): Json<v1::RevokeDeviceRequest>,
 ) -> Answer<v1::RevokeDeviceResponse> {
     same_device(device_id, &mut request.device_id)?;

@@ -83,15 +83,15 @@ impl FromRequestParts<Arc<Api>> for BuildNumber {
     }
 }
 
-/// The id of a device in a path.
-pub(crate) struct DevicePath(pub String);
+/// A name in a path: a device's id, a package.
+pub(crate) struct TextPath(pub String);
 
-impl FromRequestParts<Arc<Api>> for DevicePath {
+impl FromRequestParts<Arc<Api>> for TextPath {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         let path = Path::<String>::from_request_parts(parts, api).await;
-        let Path(id) = path.map_err(|_| Error::invalid("device_id", "must be UTF-8"))?;
+        let Path(id) = path.map_err(|_| Error::invalid("path", "must be UTF-8"))?;
         Ok(Self(id))
     }
 }

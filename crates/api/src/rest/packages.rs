@@ -1,0 +1,103 @@
+//! Packages and their pinned signers.
+
+use std::sync::Arc;
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use tidegate_proto::v1;
+use tidegate_service::Error;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::input::{Fields, Json, TextPath};
+use crate::credentials::Caller;
+use crate::problem::{Problem, Refusal};
+use crate::{Api, verbs};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(pin))
+        .routes(routes!(unpin))
+        .routes(routes!(allow_debuggable))
+}
+
+type Answer<T> = Result<JsonAnswer<T>, Refusal>;
+
+/// The package in a body must be the one in the path, or left out.
+fn same_package(in_path: String, in_body: &mut String) -> Result<(), Error> {
+    if !in_body.is_empty() && *in_body != in_path {
+        return Err(Error::invalid(
+            "package_name",
+            "is another than the one in the path",
+        ));
+    }
+    *in_body = in_path;
+    Ok(())
+}
+
+/// Packages by name.
+#[utoipa::path(
+    get, path = "/v1/packages", tag = "packages", params(v1::ListPackagesRequest),
+    responses((status = 200, body = v1::ListPackagesResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn list(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    Fields(request): Fields<v1::ListPackagesRequest>,
+) -> Answer<v1::ListPackagesResponse> {
+    Ok(JsonAnswer(verbs::packages::list(&api, &actor, request).await?))
+}
+
+/// Pins a package to one signer.
+#[utoipa::path(
+    post, path = "/v1/packages/{package_name}/pin", tag = "packages", params(("package_name" = String, Path)),
+    request_body = v1::PinSignerRequest,
+    responses((status = 200, body = v1::Package), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn pin(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    TextPath(name): TextPath,
+    Json(mut request): Json<v1::PinSignerRequest>,
+) -> Answer<v1::Package> {
+    same_package(name, &mut request.package_name)?;
+    Ok(JsonAnswer(verbs::packages::pin(&api, &actor, request).await?))
+}
+
+/// Takes a package's pin away.
+#[utoipa::path(
+    post, path = "/v1/packages/{package_name}/unpin", tag = "packages", params(("package_name" = String, Path)),
+    responses((status = 200, body = v1::Package), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn unpin(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    TextPath(name): TextPath,
+    Json(mut request): Json<v1::UnpinSignerRequest>,
+) -> Answer<v1::Package> {
+    same_package(name, &mut request.package_name)?;
+    Ok(JsonAnswer(verbs::packages::unpin(&api, &actor, request).await?))
+}
+
+/// Takes debuggable builds of a package in, or no longer.
+#[utoipa::path(
+    post, path = "/v1/packages/{package_name}/allow-debuggable", tag = "packages",
+    params(("package_name" = String, Path)), request_body = v1::AllowDebuggableRequest,
+    responses((status = 200, body = v1::Package), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn allow_debuggable(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    TextPath(name): TextPath,
+    Json(mut request): Json<v1::AllowDebuggableRequest>,
+) -> Answer<v1::Package> {
+    same_package(name, &mut request.package_name)?;
+    Ok(JsonAnswer(
+        verbs::packages::allow_debuggable(&api, &actor, request).await?,
+    ))
+}

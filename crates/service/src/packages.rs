@@ -1,0 +1,81 @@
+//! Packages: whose signature their builds must carry.
+
+use std::sync::Arc;
+
+use tidegate_domain::{PackageName, Role, SignerFingerprint, Signers};
+use tidegate_storage::{Package, Page, Paged, Store};
+
+use crate::{Actor, Clock, Error};
+
+/// Manages packages. A package is pinned to its first build's signer by itself; these verbs are for the rest.
+pub struct Packages {
+    store: Store,
+    clock: Arc<dyn Clock>,
+}
+
+impl Packages {
+    /// Over this database.
+    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    /// Packages by name.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for a bad page token, [`crate::Kind::Unavailable`].
+    pub async fn list(&self, page: Page) -> Result<Paged<Package>, Error> {
+        Ok(self.store.packages(page).await?)
+    }
+
+    /// Pins a package to one signer for devices of every level.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::Unavailable`].
+    pub async fn pin(
+        &self,
+        actor: &Actor,
+        name: &PackageName,
+        signer: SignerFingerprint,
+    ) -> Result<Package, Error> {
+        actor.require(Role::Admin)?;
+        let note = self.note(actor, "signer.pin", name);
+        self.store.pin_signer(name, Signers::one(signer), note).await?;
+        tracing::info!(event = "ota.signer.pin", actor = actor.subject, package_name = %name, signer = %signer);
+        Ok(self.store.package(name).await?)
+    }
+
+    /// Takes a package's pin away.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn unpin(&self, actor: &Actor, name: &PackageName) -> Result<Package, Error> {
+        actor.require(Role::Admin)?;
+        self.store
+            .unpin_signer(name, self.note(actor, "signer.unpin", name))
+            .await?;
+        tracing::warn!(event = "ota.signer.unpin", actor = actor.subject, package_name = %name);
+        Ok(self.store.package(name).await?)
+    }
+
+    /// Takes debuggable builds in, or no longer.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::Unavailable`].
+    pub async fn allow_debuggable(
+        &self,
+        actor: &Actor,
+        name: &PackageName,
+        allow: bool,
+    ) -> Result<Package, Error> {
+        actor.require(Role::Admin)?;
+        let note = self.note(actor, "package.allow_debuggable", name);
+        self.store.set_allow_debuggable(name, allow, note).await?;
+        Ok(self.store.package(name).await?)
+    }
+
+    fn note(&self, actor: &Actor, action: &'static str, name: &PackageName) -> tidegate_storage::AuditNote {
+        actor
+            .on_record(self.clock.now())
+            .note(action, format!("package/{name}"))
+    }
+}
