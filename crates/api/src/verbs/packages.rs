@@ -49,6 +49,6 @@ pub(crate) async fn allow_debuggable(
 ) -> Result<v1::Package, Error> {
     let name = PackageName::parse(&request.package_name)?;
     Ok(messages::package(
-        api.packages.allow_debuggable(actor, &name, request.allow).await?,
+        &api.packages.allow_debuggable(actor, &name, request.allow).await?,
     ))
 }
