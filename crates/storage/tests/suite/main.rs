@@ -1,4 +1,8 @@
 //! What storage promises, told once and run on both engines.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a story that goes wrong is to stop where it does"
+)]
 
 mod activity;
 mod audit;
