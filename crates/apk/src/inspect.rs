@@ -69,6 +69,14 @@ pub fn inspect(source: &dyn Source) -> Result<Inspection, Error> {
     })
 }
 
+/// The unpacked bytes of the archive's entry `name`, refused when it declares more than `limit` bytes.
+///
+/// # Errors
+/// [`Error::Archive`], with [`Rule::MissingEntry`] when there is no such entry, or [`Error::Read`].
+pub fn read_entry(source: &dyn Source, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
+    Archive::open(source)?.read(name, limit)
+}
+
 /// `lib/<abi>/*.so`.
 fn abis(archive: &Archive<'_>) -> Vec<String> {
     let names = archive.entries().iter().map(|entry| entry.name.as_str());

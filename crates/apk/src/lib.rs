@@ -1,4 +1,34 @@
 //! Reads and verifies Android application packages.
+//!
+//! Three questions, each one call over any random-access [`Source`], whatever its size:
+//!
+//! - [`inspect`]: what does this file say it is? Package, version, levels, ABIs, and who claims to have
+//!   signed it. The archive is checked, the signatures are not.
+//! - [`verify`]: would every device of an [`SdkRange`] install it, and whom would each see as the signer?
+//!   Signature schemes v1, v2, v3 and v3.1, with proof of rotation.
+//! - [`build`] (feature `build`): a small APK, signed, for demos and tests.
+//!
+//! An update server hands files to devices that trust it, so the file is the adversary here. All lengths
+//! are checked before they are used, all memory is bounded by constants that don't depend on the file, and
+//! where two readers could understand a file differently it is refused. An [`Error`] names the rule that
+//! was broken and the entry or signer that broke it, because somebody has to explain it to a developer.
+//!
+//! What this crate must never know: where files come from, which packages or signers are welcome (that is
+//! the caller's policy, over the fingerprints found here), the time (devices ignore a certificate's dates),
+//! and async. It is shaped after what a device does, not after the formats: [`verify`] follows the
+//! platform's order of schemes and its fallbacks, because the gaps between schemes are where attacks live.
+//! The measure of its verdicts is `apksigner`, the Android project's own verifier.
+//!
+//! ```no_run
+//! use tidegate_apk::{SdkRange, inspect, verify};
+//! let file = std::fs::File::open("app.apk")?;
+//! let app = inspect(&file).map_err(std::io::Error::other)?;
+//! match verify(&file, SdkRange::from(app.min_sdk.max(24))) {
+//!     Ok(verdict) => println!("{} {}: {}", app.package, app.version_code, verdict.schemes),
+//!     Err(refused) => println!("{refused}"),
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod ber;
 mod block;
@@ -20,7 +50,7 @@ mod zip;
 
 pub use block::Capabilities;
 pub use error::{Error, Refusal, Rule};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, inspect, read_entry};
 pub use scheme::{Scheme, Schemes, SignerCertificate};
 pub use sdk::SdkRange;
 pub use source::Source;

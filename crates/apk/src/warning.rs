@@ -35,6 +35,8 @@ pub struct Warning {
 pub enum WarningKind {
     /// Signed with the published AOSP test key: the signature proves nothing.
     PublicTestKey,
+    /// Devices of some levels of the range find no signature that they know, and will refuse the file.
+    UncoveredLevels,
     /// Signed with the key of a debug build, which lies unprotected on a developer's machine.
     DebugCertificate,
     /// A key that is too short by today's standards.

@@ -33,6 +33,30 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// What the platform's tools grant unless told otherwise: everything but taking the app back.
+    pub const DEFAULT: Self = Self {
+        installed_data: true,
+        shared_uid: true,
+        permission: true,
+        rollback: false,
+        auth: true,
+    };
+
+    /// The flags as a lineage stores them.
+    #[cfg(feature = "build")]
+    pub(crate) fn flags(self) -> u32 {
+        let bits = [
+            self.installed_data,
+            self.shared_uid,
+            self.permission,
+            self.rollback,
+            self.auth,
+        ];
+        bits.into_iter()
+            .rev()
+            .fold(0, |flags, bit| flags << 1 | u32::from(bit))
+    }
+
     pub(crate) fn from_flags(flags: u32) -> Self {
         let set = |bit: u32| flags & bit != 0;
         Self {

@@ -20,8 +20,10 @@ pub(crate) use contents::{ContentDigest, Contents};
 pub use lineage::Capabilities;
 pub(crate) use lineage::Link;
 pub(crate) use record::{SignedData, place, signers};
+#[cfg(feature = "build")]
+pub(crate) use signer::STRIPPING_PROTECTION;
 pub(crate) use signer::{VerifiedSigner, verify};
-pub(crate) use v3::{V3Block, V3Signer};
+pub(crate) use v3::{PROOF_OF_ROTATION, ROTATION_MIN_SDK, TARGETS_DEV_RELEASE, V3Block};
 
 use crate::bytes::u32_at;
 use crate::source::read_vec;
@@ -141,13 +143,19 @@ impl<'a> SigningBlock<'a> {
     /// The value of the pair of this id.
     ///
     /// # Errors
-    /// [`Rule::MalformedBlock`] when there are two (a device takes the first, another reader may not),
+    /// [`Rule::MalformedBlock`] when there are two (a device takes the first, another reader may not) or
+    /// when the pairs after it cannot be read,
     /// [`Rule::BlockTooLarge`] above the bound, or [`Error::Read`].
     pub(crate) fn value(&self, id: u32) -> Result<Option<Vec<u8>>, Error> {
         let mut found = self.pairs.iter().filter(|pair| pair.id == id);
         let Some(pair) = found.next() else { return Ok(None) };
         if found.next().is_some() {
             let detail = format!("two values for {}", name(id));
+            return Err(Error::signature(Rule::MalformedBlock, PLACE, detail));
+        }
+        if let Some(fault) = &self.fault {
+            // A device would not look further than the pair it wants; another reader might.
+            let detail = format!("{} is there, but the block is malformed: {fault}", name(id));
             return Err(Error::signature(Rule::MalformedBlock, PLACE, detail));
         }
         let len = pair.value.end - pair.value.start;
@@ -157,11 +165,6 @@ impl<'a> SigningBlock<'a> {
         }
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         Ok(Some(read_vec(self.source, pair.value.start, len)?))
-    }
-
-    /// Where the block ends: the start of the central directory.
-    pub(crate) fn len_to(&self, directory: u64) -> u64 {
-        directory - self.offset
     }
 }
 

@@ -223,7 +223,7 @@ impl Check<'_> {
 }
 
 /// The v2 attribute that announces a newer scheme, and the scheme's number.
-const STRIPPING_PROTECTION: u32 = 0xbeef_f00d;
+pub(crate) const STRIPPING_PROTECTION: u32 = 0xbeef_f00d;
 
 impl VerifiedSigner {
     /// The `u32` at the start of an attribute's value.

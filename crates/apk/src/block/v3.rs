@@ -13,9 +13,9 @@ use super::signer::VerifiedSigner;
 use crate::scheme::FIRST_V31;
 use crate::{Error, Rule, SdkRange};
 
-const PROOF_OF_ROTATION: u32 = 0x3ba0_6f8c;
-const ROTATION_MIN_SDK: u32 = 0x559f_8b02;
-const TARGETS_DEV_RELEASE: u32 = 0xc2a6_b3ba;
+pub(crate) const PROOF_OF_ROTATION: u32 = 0x3ba0_6f8c;
+pub(crate) const ROTATION_MIN_SDK: u32 = 0x559f_8b02;
+pub(crate) const TARGETS_DEV_RELEASE: u32 = 0xc2a6_b3ba;
 /// The attributes that have a meaning in these schemes.
 pub(super) const ATTRIBUTES: [u32; 3] = [PROOF_OF_ROTATION, ROTATION_MIN_SDK, TARGETS_DEV_RELEASE];
 

@@ -3,38 +3,117 @@
 use super::Error;
 use super::archive::Halves;
 use super::key::SigningKey;
-use crate::block::{ContentDigest, Contents, V2, V3};
+use super::signing::Signing;
+use crate::block::{
+    ContentDigest, Contents, PROOF_OF_ROTATION, ROTATION_MIN_SDK, STRIPPING_PROTECTION, V2, V3, V31,
+};
+use crate::scheme::FIRST_V3;
 use crate::{Scheme, SdkRange};
 
 /// The id of the pair that fills the block up.
 const PADDING: u32 = 0x4272_6577;
 /// Block and entries end at multiples of this, so that a device may map them.
 const PAGE_BYTES: usize = 4096;
-/// The v2 attribute that names the newer scheme beside it.
-const STRIPPING_PROTECTION: u32 = 0xbeef_f00d;
 
-/// A block with the asked schemes, signed by `key` for all levels.
-pub(super) fn sign(halves: &Halves, key: &SigningKey, schemes: &[Scheme]) -> Result<Vec<u8>, Error> {
-    let digest = content_digest(halves)?;
+/// A signing block as planned; empty when no scheme of it is planned.
+pub(super) fn sign(halves: &Halves, plan: &Signing<'_>) -> Result<Vec<u8>, Error> {
+    let writer = Writer {
+        plan,
+        digest: content_digest(halves)?,
+    };
     let mut pairs = Vec::new();
-    if schemes.contains(&Scheme::V2) {
-        let attributes = if schemes.contains(&Scheme::V3) {
-            prefixed(&[STRIPPING_PROTECTION.to_le_bytes(), 3_u32.to_le_bytes()].concat())
+    if plan.uses(Scheme::V2) {
+        pairs.push((V2, writer.v2()?));
+    }
+    if plan.uses(Scheme::V3) {
+        pairs.push((V3, writer.v3()?));
+    }
+    if let Some(v31) = writer.v31()? {
+        pairs.push((V31, v31));
+    }
+    Ok(if pairs.is_empty() {
+        Vec::new()
+    } else {
+        assemble(&pairs)
+    })
+}
+
+struct Writer<'a> {
+    plan: &'a Signing<'a>,
+    digest: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn v2(&self) -> Result<Vec<u8>, Error> {
+        let attributes = if self.plan.uses(Scheme::V3) {
+            number(STRIPPING_PROTECTION, 3)
         } else {
             Vec::new()
         };
-        let data = signed_data(key, &digest, None, &attributes);
-        pairs.push((V2, prefixed(&signer(key, &data, None)?)));
+        let signers: Result<Vec<_>, _> = self
+            .plan
+            .signers
+            .iter()
+            .map(|key| self.signer(key, None, &attributes))
+            .collect();
+        Ok(prefixed(&signers?.concat()))
     }
-    if schemes.contains(&Scheme::V3) {
-        let range = Some(SdkRange {
-            min: 28,
-            max: SdkRange::OPEN,
-        });
-        let data = signed_data(key, &digest, range, &[]);
-        pairs.push((V3, prefixed(&signer(key, &data, range)?)));
+
+    fn v3(&self) -> Result<Vec<u8>, Error> {
+        let original = self.plan.original()?;
+        let (key, max, attributes) = match self.plan.rotation {
+            None => (original, SdkRange::OPEN, Vec::new()),
+            Some(rotation) => match rotation.from {
+                None => (
+                    rotation.key,
+                    SdkRange::OPEN,
+                    attribute(PROOF_OF_ROTATION, &rotation.lineage.encode()),
+                ),
+                Some(from) => (original, from - 1, number(ROTATION_MIN_SDK, from)),
+            },
+        };
+        let signer = self.signer(key, Some(SdkRange { min: FIRST_V3, max }), &attributes)?;
+        Ok(prefixed(&signer))
     }
-    Ok(assemble(&pairs))
+
+    fn v31(&self) -> Result<Option<Vec<u8>>, Error> {
+        let Some(rotation) = self.plan.rotation else {
+            return Ok(None);
+        };
+        let Some(from) = rotation.from else {
+            return Ok(None);
+        };
+        let attributes = attribute(PROOF_OF_ROTATION, &rotation.lineage.encode());
+        let signer = self.signer(rotation.key, Some(SdkRange::from(from)), &attributes)?;
+        Ok(Some(prefixed(&signer)))
+    }
+
+    /// One signer, with its length.
+    fn signer(&self, key: &SigningKey, range: Option<SdkRange>, attributes: &[u8]) -> Result<Vec<u8>, Error> {
+        let id = key.algorithm_id().to_le_bytes();
+        let certificate = self.plan.certificate.as_deref().unwrap_or(key.certificate_der());
+        let public_key = self
+            .plan
+            .public_key
+            .as_deref()
+            .unwrap_or(&key.certificate().spki_der);
+        let digest = prefixed(&[&id[..], &prefixed(&self.digest)].concat());
+        let signed = [
+            prefixed(&digest),
+            prefixed(&prefixed(certificate)),
+            levels(range),
+            prefixed(attributes),
+        ]
+        .concat();
+        let signature = prefixed(&[&id[..], &prefixed(&key.sign(&signed)?)].concat());
+        let parts = [
+            prefixed(&signed),
+            levels(range),
+            prefixed(&signature),
+            prefixed(public_key),
+        ];
+        Ok(prefixed(&parts.concat()))
+    }
 }
 
 /// The chunked SHA-256 digest of the archive's three sections.
@@ -48,42 +127,23 @@ fn content_digest(halves: &Halves) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::Write(error.to_string()))
 }
 
-fn signed_data(key: &SigningKey, digest: &[u8], range: Option<SdkRange>, attributes: &[u8]) -> Vec<u8> {
-    let digests = prefixed(&[&key.algorithm_id().to_le_bytes(), prefixed(digest).as_slice()].concat());
-    let certificates = prefixed(key.certificate_der());
-    let parts = [
-        prefixed(&digests),
-        prefixed(&certificates),
-        levels(range),
-        prefixed(attributes),
-    ];
-    parts.concat()
-}
-
-/// One signer, with its length.
-fn signer(key: &SigningKey, signed_data: &[u8], range: Option<SdkRange>) -> Result<Vec<u8>, Error> {
-    let signature = [
-        &key.algorithm_id().to_le_bytes(),
-        prefixed(&key.sign(signed_data)?).as_slice(),
-    ]
-    .concat();
-    let parts = [
-        prefixed(signed_data),
-        levels(range),
-        prefixed(&prefixed(&signature)),
-        prefixed(&key.certificate().spki_der),
-    ];
-    Ok(prefixed(&parts.concat()))
-}
-
 fn levels(range: Option<SdkRange>) -> Vec<u8> {
     range.map_or(Vec::new(), |range| {
         [range.min.to_le_bytes(), range.max.to_le_bytes()].concat()
     })
 }
 
+/// An attribute, with its length.
+fn attribute(id: u32, value: &[u8]) -> Vec<u8> {
+    prefixed(&[&id.to_le_bytes(), value].concat())
+}
+
+fn number(id: u32, value: u32) -> Vec<u8> {
+    attribute(id, &value.to_le_bytes())
+}
+
 /// Lengths, pairs, a pair that fills the block up to whole pages, the magic word.
-pub(super) fn assemble(pairs: &[(u32, Vec<u8>)]) -> Vec<u8> {
+fn assemble(pairs: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
     let mut put = |id: u32, value: &[u8]| {
         body.extend_from_slice(&(value.len() as u64 + 4).to_le_bytes());

@@ -16,15 +16,20 @@
 
 mod archive;
 mod block;
+mod jar;
 mod key;
+mod lineage;
 mod manifest;
 mod resource;
+mod signing;
 
 pub use key::SigningKey;
+pub use lineage::Lineage;
 pub use manifest::ManifestForm;
+pub use signing::Signing;
 
 use crate::Scheme;
-use archive::{File, Halves};
+use archive::File;
 use manifest::Manifest;
 
 /// Why an APK could not be made.
@@ -162,7 +167,7 @@ impl ApkBuilder {
     /// The APK without any signature.
     #[must_use]
     pub fn unsigned(self) -> Vec<u8> {
-        self.halves().join(&[])
+        archive::write(&self.contents()).join(&[])
     }
 
     /// The APK signed with schemes v2 and v3, good from SDK 24 on.
@@ -178,12 +183,24 @@ impl ApkBuilder {
     /// # Errors
     /// [`Error::Key`] when signing fails.
     pub fn sign_with(self, key: &SigningKey, schemes: &[Scheme]) -> Result<Vec<u8>, Error> {
-        let halves = self.halves();
-        let block = block::sign(&halves, key, schemes)?;
+        self.sign_as(&Signing::new(key).schemes(schemes))
+    }
+
+    /// The APK signed as planned.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when signing fails.
+    pub fn sign_as(self, plan: &Signing<'_>) -> Result<Vec<u8>, Error> {
+        let mut files = self.contents();
+        if plan.uses(Scheme::V1) {
+            files.extend(jar::sign(&files, plan)?);
+        }
+        let halves = archive::write(&files);
+        let block = block::sign(&halves, plan)?;
         Ok(halves.join(&block))
     }
 
-    fn halves(self) -> Halves {
+    fn contents(self) -> Vec<File> {
         let (manifest, resources) = self.manifest.write();
         let file = |name: &str, bytes, compressed| File {
             name: name.to_owned(),
@@ -198,7 +215,7 @@ impl ApkBuilder {
         // Devices from SDK 30 on want the table as it is.
         files.extend(resources.map(|bytes| file("resources.arsc", bytes, false)));
         files.extend(self.files);
-        archive::write(&files)
+        files
     }
 }
 

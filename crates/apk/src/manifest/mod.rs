@@ -58,6 +58,7 @@ pub(crate) struct Manifest {
 /// Attributes as they were found, before references are resolved.
 #[derive(Default)]
 struct Raw {
+    root_seen: bool,
     package: Option<Value>,
     version_code: Option<Value>,
     version_code_major: Option<Value>,
@@ -101,7 +102,8 @@ impl Manifest {
 impl Raw {
     fn take(&mut self, element: &Element<'_>) -> Result<(), Error> {
         match (element.depth, element.name.as_str()) {
-            (0, "manifest") => {
+            (0, "manifest") if !self.root_seen => {
+                self.root_seen = true;
                 self.package = element.by_name("package")?;
                 self.version_code = element.by_id(VERSION_CODE, "versionCode")?;
                 self.version_code_major = element.by_id(VERSION_CODE_MAJOR, "versionCodeMajor")?;

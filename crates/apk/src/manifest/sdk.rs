@@ -3,32 +3,28 @@
 use super::value::Value;
 use crate::{Error, Rule};
 
-/// The first letter of each release's codename and the level that came before it, in letter order.
+/// The first letter of each release's codename and the level before it, in letter order. From O on, the
+/// platform's tools add one for each letter.
 ///
-/// An app built for a preview of release X runs on no level below X's predecessor. Source: the codename
-/// rule of AOSP's `ApkUtils`.
-const CODENAMES: [(char, u32); 20] = [
-    ('C', 2),
-    ('D', 3),
-    ('E', 4),
-    ('F', 7),
-    ('G', 8),
-    ('H', 10),
-    ('I', 13),
-    ('J', 15),
-    ('K', 18),
-    ('L', 20),
-    ('M', 22),
-    ('N', 23),
-    ('O', 25),
-    ('P', 27),
-    ('Q', 28),
-    ('R', 29),
-    ('S', 30),
-    ('T', 32),
-    ('U', 33),
-    ('V', 34),
+/// The answer is pessimistic, as theirs is: a lower minimum only makes a verification stricter. Source: the
+/// codename rule of AOSP's `ApkUtils`.
+const CODENAMES: [(u8, u32); 13] = [
+    (b'C', 2),
+    (b'D', 3),
+    (b'E', 4),
+    (b'F', 7),
+    (b'G', 8),
+    (b'H', 10),
+    (b'I', 13),
+    (b'J', 15),
+    (b'K', 18),
+    (b'L', 20),
+    (b'M', 22),
+    (b'N', 23),
+    (b'O', 25),
 ];
+/// Names whose letter was used before.
+const RECENT: [(&str, u32); 2] = [("Baklava", 34), ("CinnamonBun", 35)];
 
 /// The level that `value` stands for.
 pub(super) fn level(value: &Value, attribute: &str) -> Result<u32, Error> {
@@ -46,7 +42,10 @@ pub(super) fn level(value: &Value, attribute: &str) -> Result<u32, Error> {
 }
 
 fn codename_level(codename: &str) -> Option<u32> {
-    let letter = codename.chars().next().filter(char::is_ascii_uppercase)?;
+    if let Some((_, level)) = RECENT.iter().find(|(name, _)| *name == codename) {
+        return Some(*level);
+    }
+    let letter = codename.bytes().next().filter(u8::is_ascii_uppercase)?;
     let known = CODENAMES.iter().rev().find(|(known, _)| *known <= letter);
-    Some(known.map_or(1, |(_, level)| *level))
+    Some(known.map_or(1, |(known, level)| level + u32::from(letter - known)))
 }

@@ -110,7 +110,10 @@ pub fn verify(source: &dyn Source, range: SdkRange) -> Result<Verification, Erro
     };
     identity::check(&verdict, jar.as_ref())?;
     check_target(&manifest, range, &verdict)?;
-    Ok(conclude(range, &verdict, jar.as_ref(), block.as_ref()))
+    let mut verification = conclude(range, &verdict, jar.as_ref(), block.as_ref());
+    verification.warnings.extend(uncovered(&verification));
+    verification.warnings.sort_by_key(|warning| warning.kind);
+    Ok(verification)
 }
 
 fn check_sandbox(manifest: &Manifest, range: SdkRange, found: &[u32]) -> Result<(), Error> {
@@ -167,9 +170,11 @@ fn verify_jar(
         return Err(Error::signature(Rule::Unsigned, jar::MANIFEST, detail));
     }
     let detail = format!(
-        "SDK levels {} to {} need a v1 signature, and there is none",
-        range.min,
-        (FIRST_V2 - 1).min(range.max)
+        "devices of SDK level {} need a v1 signature, and there is none",
+        SdkRange {
+            min: range.min,
+            max: (FIRST_V2 - 1).min(range.max)
+        }
     );
     Err(Error::signature(Rule::JarManifest, jar::MANIFEST, detail))
 }
@@ -228,6 +233,7 @@ fn warnings(verdict: &BlockVerdict, jar: Option<&JarVerdict>, schemes: Schemes) 
             ));
         }
     }
+    warnings.extend(rotation_warnings(verdict));
     if schemes.v32_present {
         let detail = "a scheme v3.2 block is present; it was not judged";
         warnings.push(Warning::new(
@@ -236,7 +242,49 @@ fn warnings(verdict: &BlockVerdict, jar: Option<&JarVerdict>, schemes: Schemes) 
             detail,
         ));
     }
-    warnings.sort_by_key(|warning| warning.kind);
+    warnings
+}
+
+/// `apksigner` accepts a file that is signed with v3 alone for a range that starts below v3, and so does
+/// this verdict; but the devices that know no more than v2 won't.
+fn uncovered(verification: &Verification) -> Option<Warning> {
+    let range = verification.range;
+    let bare = |sdk: u32| verification.signers_at(sdk).next().is_none();
+    let first = (range.min..=range.max.min(FIRST_V3 - 1)).find(|sdk| bare(*sdk))?;
+    let last = (first..=range.max.min(FIRST_V3 - 1))
+        .take_while(|sdk| bare(*sdk))
+        .last()?;
+    let levels = SdkRange {
+        min: first,
+        max: last,
+    };
+    let detail =
+        format!("devices of SDK level {levels} find no signature that they know, and refuse the file");
+    Some(Warning::new(
+        WarningKind::UncoveredLevels,
+        "APK signing block",
+        detail,
+    ))
+}
+
+/// What devices pay no attention to, or could not notice if it were cut off, in a rotation.
+fn rotation_warnings(verdict: &BlockVerdict) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (_, signer) in verdict.all_signers().filter(|(id, _)| *id == block::V3) {
+        let has = |wanted: u32| signer.attributes.iter().any(|(id, _)| *id == wanted);
+        if verdict.v31.is_some() && !has(block::ROTATION_MIN_SDK) {
+            let detail = "does not announce the rotation in v3.1: it can be cut off unnoticed";
+            warnings.push(Warning::new(
+                WarningKind::NoStrippingProtection,
+                signer.place.clone(),
+                detail,
+            ));
+        }
+        if has(block::TARGETS_DEV_RELEASE) {
+            let detail = "asks for a preview release, which devices ignore in v3";
+            warnings.push(Warning::new(WarningKind::Ignored, signer.place.clone(), detail));
+        }
+    }
     warnings
 }
 

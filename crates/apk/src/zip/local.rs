@@ -75,9 +75,7 @@ fn check(source: &dyn Source, entry: &Entry, directory: u64, buffer: &mut Vec<u8
     if described_later != entry.flags & FLAG_DATA_DESCRIPTOR {
         return Err(differs("data descriptor"));
     }
-    if (u16_at(header, 8) == 0) != entry.is_stored() {
-        return Err(differs("compression method"));
-    }
+    // The method is not compared: Android takes the directory's and ignores this one.
     if described_later == 0 {
         if u32_at(header, 14) != entry.crc32 {
             return Err(differs("CRC-32"));
