@@ -3,19 +3,15 @@
 use std::collections::HashSet;
 
 use tidegate_domain::{
-    Audience, Catalog, Decision, PollRequest, Reason, Rejection, RolloutState, SignerFingerprint,
-    SignerRange, Signers, decide, explain,
+    Audience, Catalog, Decision, PollRequest, Reason, Rejection, RolloutState, decide, explain,
 };
 
 use crate::fleet::{
-    IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, SIGNER, at, build, catalog, catalog_with, of, percent, poll,
-    release, with,
+    IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, SIGNER, at, build, catalog, of, percent, poll, release, with,
 };
 
-const OTHER_SIGNER: SignerFingerprint = SignerFingerprint([0xbb; 32]);
-
 /// The build offered, or why none is; asked both ways, which must agree.
-fn answer(catalog: &Catalog, request: &PollRequest<'_>) -> Result<i64, Reason> {
+pub(crate) fn answer(catalog: &Catalog, request: &PollRequest<'_>) -> Result<i64, Reason> {
     let decision = decide(catalog, request, at(0));
     assert_eq!(explain(catalog, request, at(0)).decision, decision);
     match decision {
@@ -24,7 +20,7 @@ fn answer(catalog: &Catalog, request: &PollRequest<'_>) -> Result<i64, Reason> {
     }
 }
 
-fn gave_up(build: i64, attempt: u32) -> Rejection {
+pub(crate) fn gave_up(build: i64, attempt: u32) -> Rejection {
     Rejection {
         build: tidegate_domain::BuildId(build),
         attempt,
@@ -356,150 +352,10 @@ fn a_device_that_rests_is_offered_the_build_when_the_rest_is_over() {
 }
 
 #[test]
-fn a_newer_device_goes_back_only_by_force_and_to_the_same_known_signer() {
-    let older = |force| with(release(build(2)), |draft| draft.terms.force_downgrade = force);
-    let newer = build(3);
-    let mut foreign = build(4);
-    foreign.facts.signers = Signers::one(OTHER_SIGNER);
-    let stored = [newer, foreign];
-    let [plain, forced] = [false, true].map(|force| catalog_with(vec![older(force)], &stored));
-    for (installed, expected) in [
-        (10, Ok(2)),
-        (20, Err(Reason::AlreadyCurrent)),
-        (30, Ok(2)),
-        (40, Err(Reason::AlreadyCurrent)),
-        (99, Err(Reason::AlreadyCurrent)),
-    ] {
-        assert_eq!(
-            answer(&forced, &poll(IN_23_PERCENT, installed)),
-            expected,
-            "forced, on {installed}"
-        );
-        let unforced = if installed < 20 {
-            Ok(2)
-        } else {
-            Err(Reason::AlreadyCurrent)
-        };
-        assert_eq!(
-            answer(&plain, &poll(IN_23_PERCENT, installed)),
-            unforced,
-            "not forced, on {installed}"
-        );
-    }
-}
-
-/// A build whose v3.1 block shows a new certificate from API level 33 on.
-fn rotated() -> Signers {
-    let range = |fingerprint, from_sdk, to_sdk| SignerRange {
-        fingerprint,
-        from_sdk,
-        to_sdk,
-    };
-    Signers::new(vec![range(SIGNER, 24, 32), range(OTHER_SIGNER, 33, u32::MAX)]).unwrap()
-}
-
-#[test]
-fn the_signer_is_the_one_that_this_device_sees() {
-    let rotated_build = of(release(build(2)), |facts| facts.signers = rotated());
-    let catalog = catalog(vec![rotated_build]);
-    for (sdk, signer) in [(None, SIGNER), (Some(30), SIGNER), (Some(33), OTHER_SIGNER)] {
-        let request = PollRequest {
-            sdk,
-            ..poll(IN_23_PERCENT, 0)
-        };
-        let Decision::Offer(offer) = decide(&catalog, &request, at(0)) else {
-            panic!("nothing was offered to {sdk:?}");
-        };
-        assert_eq!(offer.signer, signer, "API level {sdk:?}");
-    }
-}
-
-#[test]
-fn a_rotated_key_keeps_only_those_devices_from_going_back_that_see_it() {
-    let older = with(release(build(2)), |draft| draft.terms.force_downgrade = true);
-    let mut newer = build(3);
-    newer.facts.signers = rotated();
-    let catalog = catalog_with(vec![older], &[newer]);
-    for (sdk, expected) in [(30, Ok(2)), (33, Err(Reason::AlreadyCurrent))] {
-        let request = PollRequest {
-            sdk: Some(sdk),
-            ..poll(IN_23_PERCENT, 30)
-        };
-        assert_eq!(answer(&catalog, &request), expected, "API level {sdk}");
-    }
-}
-
-#[test]
 fn a_completed_rollout_still_serves_latecomers_and_an_ended_one_nobody() {
     let in_state = |state| catalog(vec![with(release(build(2)), |draft| draft.state = state)]);
     let ask = |state| answer(&in_state(state), &poll(IN_23_PERCENT, 0));
     assert_eq!(ask(RolloutState::Completed), Ok(2));
     assert_eq!(ask(RolloutState::Superseded), Err(Reason::NoCurrentBuild));
     assert_eq!(ask(RolloutState::RolledBack), Err(Reason::NoCurrentBuild));
-}
-
-#[test]
-fn an_explanation_says_what_each_rule_saw() {
-    let catalog = catalog(vec![with(release(build(2)), |draft| {
-        draft.terms.percent = percent(10);
-        draft.terms.salt = None;
-    })]);
-    let explanation = explain(&catalog, &poll(IN_23_PERCENT, 10), at(0));
-    let last = explanation.steps.last().unwrap();
-    assert_eq!((last.rule, last.passed), ("cohort", false));
-    assert_eq!(last.answer, "bucket 2263 is not below 1000");
-    assert_eq!((last.rollout.unwrap().0, last.build.unwrap().0), (2, 2));
-    let inputs: Vec<_> = last
-        .inputs
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    assert_eq!(
-        inputs,
-        [
-            ("bucket", "2263"),
-            ("cohort", "22"),
-            ("rollout_percent", "10"),
-            ("salt", "")
-        ]
-    );
-    let json = serde_json::to_value(&explanation.steps).unwrap();
-    assert_eq!(json[0]["rule"], "current_rollout");
-    assert_eq!(json[0]["rollout"], serde_json::Value::Null);
-}
-
-#[test]
-fn an_explanation_tells_one_refusal_from_another() {
-    let rests = [Rejection {
-        until: Some(at(3_600)),
-        ..gave_up(2, 1)
-    }];
-    let forever = [gave_up(2, 1)];
-    let catalog_of = |force| {
-        catalog(vec![with(release(build(2)), |draft| {
-            draft.terms.force_downgrade = force;
-        })])
-    };
-    let words = |catalog: &Catalog, request: &PollRequest<'_>| {
-        explain(catalog, request, at(0))
-            .steps
-            .last()
-            .unwrap()
-            .answer
-            .clone()
-    };
-    let [plain, forced] = [false, true].map(catalog_of);
-    let resting = PollRequest {
-        rejections: &rests,
-        ..poll(IN_23_PERCENT, 0)
-    };
-    assert!(words(&plain, &resting).contains("rests until 1970-01-01T01:00:00Z"));
-    let done = PollRequest {
-        rejections: &forever,
-        ..resting
-    };
-    assert!(words(&plain, &done).contains("retry_failed"));
-    assert!(words(&plain, &poll(IN_23_PERCENT, 20)).contains("already runs"));
-    assert!(words(&plain, &poll(IN_23_PERCENT, 30)).contains("downgrades are not forced"));
-    assert!(words(&forced, &poll(IN_23_PERCENT, 30)).contains("not known to have the same signer"));
 }

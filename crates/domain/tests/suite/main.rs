@@ -5,6 +5,8 @@
 mod agreement;
 mod cohort;
 mod decision;
+mod downgrade;
+mod explanation;
 mod fleet;
 mod ids;
 mod kept;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod admin_tokens;
+mod command_replay;
 mod commands;
 mod device_tokens;
 mod downloads;
