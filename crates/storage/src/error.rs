@@ -106,7 +106,8 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Whether the very same transaction may succeed when it is run again. diesel hands out no SQLSTATE, hence
-    /// the look at the message for PostgreSQL's 40P01.
+    /// the look at the message for PostgreSQL's 40P01; from a server that speaks another language it is an
+    /// error like others.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self,

@@ -19,8 +19,8 @@
 //!
 //! **How writers queue.** SQLite has one writer, so one connection writes, and all that want to write wait for it
 //! in the order they came; readers have a pool of their own and see the last committed state. On PostgreSQL both
-//! are the same pool. Multi-row writes lock devices in the order of their ids, then statistics in the order of
-//! builds, then epochs, then the audit chain, so that no two transactions wait for each other; a deadlock or
+//! are the same pool. Multi-row writes lock devices in the order of their names, then statistics in the order
+//! of builds, then epochs, then the audit chain, so that no two transactions wait for each other; a deadlock or
 //! serialisation failure that happens all the same is tried again a few times.
 //!
 //! **Committed means durable.** SQLite runs in WAL mode with `synchronous=FULL`. A method that returned `Ok` has

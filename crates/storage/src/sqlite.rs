@@ -1,5 +1,7 @@
 //! What only SQLite has or needs.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -34,12 +36,29 @@ pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, E
             path.display()
         )));
     };
+    create_private(path)?;
     let patience = settings.busy_timeout;
     let setup = |query_only| Setup { patience, query_only };
     Ok(Engine {
         readers: Pool::new(file, settings.pool_size, patience, setup(true)),
         writers: Pool::new(file, 1, patience, setup(false)),
     })
+}
+
+/// The file holds password hashes and wake-up tokens: it is its owner's alone, and SQLite gives the files beside
+/// it the same mode. One that is there already keeps what it has.
+fn create_private(path: &Path) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(fault) if fault.kind() != ErrorKind::AlreadyExists => Err(Error::Unavailable(format!(
+            "the database {} cannot be created: {fault}",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 #[derive(Debug)]

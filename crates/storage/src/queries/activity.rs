@@ -21,7 +21,8 @@ pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcom
     let new_offers = offer(conn, &batch.seen, &devices, &mut tally)?;
     for checks in &batch.checks {
         let count = i64::try_from(checks.count).unwrap_or(i64::MAX);
-        tally.at(checks.build.0, micros(checks.at)).total_checks += count;
+        let sum = &mut tally.at(checks.build.0, micros(checks.at)).total_checks;
+        *sum = sum.saturating_add(count);
     }
     stats::add(conn, &tally)?;
     Ok(ActivityOutcome {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::{BuildId, Device, DeviceId, PackageName, VersionCode};
@@ -88,12 +89,15 @@ pub(crate) fn list(conn: &mut Conn, filter: &DeviceFilter, page: &Page) -> Resul
         query = query.filter(by_id.nullable().or(by_alias));
     }
     if let Some(package) = &filter.package {
-        let running = device_packages::table
-            .inner_join(packages::table)
+        let wanted = packages::table
             .filter(packages::name.eq(package.as_str()))
-            .filter(device_packages::version_code.gt(0))
-            .select(device_packages::device_id);
-        query = query.filter(devices::id.eq_any(running));
+            .select(packages::id);
+        // Asked of each device in turn: a page is full long before the whole fleet has been sorted.
+        let running = device_packages::table
+            .filter(device_packages::device_id.eq(devices::id))
+            .filter(device_packages::package_id.eq_any(wanted))
+            .filter(device_packages::version_code.gt(0));
+        query = query.filter(exists(running));
     }
     let paged = page.paged(query.load::<DeviceRow>(conn)?, |row| row.name.clone());
     Ok(Paged {

@@ -118,7 +118,6 @@ impl Book {
     /// The account, to be changed, and the tally that the change is counted in.
     fn account(&mut self, device: i64, build: BuildId) -> (&mut Account, &mut Tally) {
         let key = (device, build.0);
-        self.touched.insert(key);
         let account = self
             .accounts
             .entry(key)
@@ -174,6 +173,7 @@ pub(crate) fn record(
             Err(refusal) => outcomes.push(refused(refusal)),
             Ok(consequence) => {
                 rejections_changed |= account.rejection()? != before;
+                book.touched.insert((row.device_id, row.build_id));
                 known.insert(row.key());
                 fresh.push(row);
                 outcomes.push(ReportOutcome {
@@ -300,7 +300,10 @@ pub(crate) fn record_downloads(
     for (device, build, at) in batch {
         if let Ok(device) = book.find(device, *build) {
             let (account, tally) = book.account(device, *build);
-            first += u64::from(account.download(micros(*at), tally));
+            if account.download(micros(*at), tally) {
+                book.touched.insert((device, build.0));
+                first += 1;
+            }
         }
     }
     book.close(conn)?;

@@ -1,15 +1,52 @@
 //! Opening a database: for the first time, all at once, or not at all.
 
+use std::time::Duration;
+
 use tidegate_storage::{Error, Settings, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, upload};
+use crate::samples::{APP, actor, facts, origin, package, upload};
 
 on_both_engines!(
+    a_writer_that_waits_too_long_says_so,
     servers_that_start_at_once_all_come_up,
     migrations_go_up_and_down_and_up_again,
 );
+
+async fn a_writer_that_waits_too_long_says_so(place: &Place) {
+    let mut settings = place.settings();
+    settings.busy_timeout = Duration::from_millis(200);
+    let store = Store::open(&settings).await.unwrap();
+    upload(&store, APP, 1).await;
+    let held = place.hold("UPDATE packages SET allow_debuggable = allow_debuggable");
+    let note = actor("ci").note("ota.upload", "package/com.example.app");
+    let waited = store.insert_build(facts(APP, 2), origin(), note).await;
+    assert!(matches!(waited, Err(Error::Busy(_))), "{waited:?}");
+    assert!(
+        store.package(&package(APP)).await.is_ok(),
+        "readers wait for no writer"
+    );
+    drop(held);
+    upload(&store, APP, 2).await;
+}
+
+#[tokio::test]
+async fn a_postgresql_that_goes_away_is_missed_and_found_again() {
+    let cluster = tidegate_testkit::postgres::Cluster::start();
+    let place = Place::Postgres(cluster.database("going"));
+    let mut settings = place.settings();
+    settings.busy_timeout = Duration::from_millis(500);
+    let store = Store::open(&settings).await.unwrap();
+    upload(&store, APP, 1).await;
+    let dropped = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    place.execute(dropped).unwrap();
+    store.ready().await.expect("a lost connection is replaced");
+    drop(cluster);
+    let gone = store.ready().await;
+    assert!(matches!(gone, Err(Error::Unavailable(_))), "{gone:?}");
+}
 
 async fn servers_that_start_at_once_all_come_up(place: &Place) {
     let starts: Vec<_> = (0..6)
@@ -58,7 +95,7 @@ fn tables(place: &Place) -> &'static str {
 #[tokio::test]
 async fn a_postgresql_that_is_down_is_named_but_its_password_is_not() {
     let mut settings = Settings::new("postgres://ann:secret@127.0.0.1:1/fleet");
-    settings.busy_timeout = std::time::Duration::from_millis(500);
+    settings.busy_timeout = Duration::from_millis(500);
     let fault = Store::open(&settings)
         .await
         .expect_err("nobody listens on port 1");
@@ -81,6 +118,24 @@ async fn a_url_that_cannot_work_stops_the_start() {
     }
     let opened = Store::open(&Settings::new("/no/such/folder/tidegate.db")).await;
     assert!(matches!(opened, Err(Error::Unavailable(words)) if words.contains("/no/such/folder")));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_sqlite_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::sqlite();
+    let store = place.store().await;
+    upload(&store, APP, 1).await;
+    let Place::Sqlite(folder) = &place else {
+        unreachable!("it was just made");
+    };
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+    assert!(files.len() > 1, "the log is beside it");
+    for file in files {
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", file.path().display());
+    }
 }
 
 #[tokio::test]

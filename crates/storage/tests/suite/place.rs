@@ -1,5 +1,6 @@
 //! An empty database of one's own, and a way into it that goes around the store.
 
+use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use tempfile::TempDir;
@@ -61,6 +62,23 @@ impl Place {
             Self::Postgres(database) => diesel::sql_query(sql).execute(&mut pg(&database.url())),
         };
         done.map_err(|fault| fault.to_string())
+    }
+
+    /// Begins a transaction with a statement and leaves it open until the answer is dropped.
+    pub(crate) fn hold(&self, sql: &str) -> Box<dyn std::any::Any> {
+        let sql = format!("BEGIN; {sql}");
+        match self {
+            Self::Sqlite(folder) => {
+                let mut conn = sqlite(&self.file(folder));
+                conn.batch_execute(&sql).unwrap();
+                Box::new(conn)
+            }
+            Self::Postgres(database) => {
+                let mut conn = pg(&database.url());
+                conn.batch_execute(&sql).unwrap();
+                Box::new(conn)
+            }
+        }
     }
 
     /// The column `value` of a query's rows.
