@@ -4,7 +4,7 @@ use tidegate_apk::build::{ApkBuilder, ManifestForm, SigningKey};
 use tidegate_apk::{Rule, Scheme, inspect};
 
 fn key() -> SigningKey {
-    SigningKey::generate("Example release").unwrap()
+    SigningKey::generate("Example release").expect("a key")
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_file_of_hundreds_of_megabytes_is_not_read() {
             self.0.read_exact_at(buf, offset)
         }
     }
-    let apk = ApkBuilder::new("a.b", 1).padding(20 << 20).sign(&key()).unwrap();
+    let apk = ApkBuilder::new("a.b", 1).padding(4 << 20).sign(&key()).unwrap();
     let counting = Counting(apk, 0.into());
     inspect(&counting).unwrap();
     assert!(counting.1.into_inner() < 200 << 10);

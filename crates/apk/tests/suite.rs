@@ -12,20 +12,23 @@ fn suite() -> Option<PathBuf> {
     if folder.join("expected.tsv").is_file() {
         return Some(folder);
     }
-    eprintln!(
-        "SKIPPED: {} is not there, nothing was compared with apksigner",
-        folder.display()
-    );
+    #[allow(clippy::print_stderr, reason = "whoever runs the tests must see it")]
+    {
+        eprintln!(
+            "SKIPPED: {} is not there, nothing was compared with apksigner",
+            folder.display()
+        );
+    }
     None
 }
 
 /// Rows of `expected.tsv`, by column name.
 fn rows(folder: &std::path::Path) -> Vec<BTreeMap<String, String>> {
-    let text = fs::read_to_string(folder.join("expected.tsv")).unwrap();
+    let text = fs::read_to_string(folder.join("expected.tsv")).expect("expected.tsv can be read");
     let mut lines = text
         .lines()
         .map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>());
-    let header = lines.next().unwrap();
+    let header = lines.next().expect("a line of column names");
     lines
         .map(|line| header.iter().cloned().zip(line).collect())
         .collect()

@@ -128,7 +128,7 @@ fn padding(at: usize, name: &str) -> Vec<u8> {
     } else {
         ALIGNMENT
     };
-    if at % alignment == 0 {
+    if at.is_multiple_of(alignment) {
         return Vec::new();
     }
     let end = (at + ALIGNMENT_EXTRA_BYTES).next_multiple_of(alignment);

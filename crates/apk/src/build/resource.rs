@@ -185,9 +185,9 @@ impl Strings {
         for text in &self.texts {
             put32(&mut offsets, &[to32(data.len())]);
             if self.utf8 {
-                self.put_utf8(text, &mut data)
+                self.put_utf8(text, &mut data);
             } else {
-                self.put_utf16(text, &mut data)
+                self.put_utf16(text, &mut data);
             }
         }
         data.resize(data.len().next_multiple_of(4), 0);

@@ -243,6 +243,3 @@ fn is_package_name(name: &str) -> bool {
             .split('.')
             .all(|part| part.bytes().next().is_some_and(|first| !first.is_ascii_digit()))
 }
-
-#[cfg(test)]
-mod tests;

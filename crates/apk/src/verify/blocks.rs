@@ -77,10 +77,10 @@ pub(super) fn verify_block(
 ) -> Result<BlockVerdict, Error> {
     let mut verdict = BlockVerdict::default();
     let mut integrity = Integrity::new(archive, block)?;
-    if range.max >= FIRST_V31 {
-        if let Some(signers) = signers(block, V31, range, &mut integrity)? {
-            verdict.v31 = Some(V3Block::check(V31, signers, from_level(range, FIRST_V31), None)?);
-        }
+    if range.max >= FIRST_V31
+        && let Some(signers) = signers(block, V31, range, &mut integrity)?
+    {
+        verdict.v31 = Some(V3Block::check(V31, signers, from_level(range, FIRST_V31), None)?);
     }
     if range.max >= FIRST_V3 {
         let rotation = verdict.v31.as_ref().and_then(V3Block::first_level);
@@ -100,11 +100,12 @@ pub(super) fn verify_block(
             None => {}
         }
     }
-    if range.max >= FIRST_V2 && needs_v2(range, &verdict.found()) {
-        if let Some(signers) = signers(block, V2, from_level(range, FIRST_V2), &mut integrity)? {
-            check_announced(&signers, range, &verdict.found())?;
-            verdict.v2 = Some(signers);
-        }
+    if range.max >= FIRST_V2
+        && needs_v2(range, &verdict.found())
+        && let Some(signers) = signers(block, V2, from_level(range, FIRST_V2), &mut integrity)?
+    {
+        check_announced(&signers, range, &verdict.found())?;
+        verdict.v2 = Some(signers);
     }
     Ok(verdict)
 }
@@ -155,7 +156,8 @@ impl<'a> Integrity<'a> {
         let (source, directory, end) = (archive.source(), archive.directory(), archive.end_offset());
         let len = usize::try_from(source.len() - end).unwrap_or(usize::MAX);
         let record = read_vec(source, end, len)?;
-        let pages = block.offset % PAGE_BYTES == 0 && (directory.start - block.offset) % PAGE_BYTES == 0;
+        let pages = block.offset.is_multiple_of(PAGE_BYTES)
+            && (directory.start - block.offset).is_multiple_of(PAGE_BYTES);
         Ok(Self {
             contents: Contents::new(source, block.offset, directory, record),
             pages,

@@ -113,6 +113,3 @@ impl<'a> Archive<'a> {
         unpack::unpack(self.source, entry, take)
     }
 }
-
-#[cfg(test)]
-mod tests;
