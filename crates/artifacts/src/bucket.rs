@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{ClientOptions, MultipartUpload, ObjectStoreExt as _, RetryConfig};
+use object_store::{ClientOptions, MultipartUpload, ObjectStoreExt as _, RetryConfig, UploadPart};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::AsyncReadExt as _;
 use url::{Host, Url};
@@ -154,57 +154,71 @@ pub(crate) async fn upload(store: &AmazonS3, key: &Path, file: &File, size: u64)
         .put_multipart(key)
         .await
         .map_err(Error::while_doing(&doing))?;
-    let mut upload = Unfinished(Some(upload));
-    let sent = upload
+    let mut unfinished = Unfinished {
+        upload: Some(upload),
+        in_flight: FuturesUnordered::new(),
+    };
+    let sent = unfinished
         .send(file)
         .await
         .map_err(|source| Error::Unavailable { doing, source });
     if sent.is_err() {
-        upload.abort().await;
+        unfinished.take_back().await;
     }
     sent
 }
 
 /// A multipart upload that is aborted unless it was completed, even when the caller goes away.
-struct Unfinished(Option<Box<dyn MultipartUpload>>);
+struct Unfinished {
+    upload: Option<Box<dyn MultipartUpload>>,
+    in_flight: FuturesUnordered<UploadPart>,
+}
 
 impl Unfinished {
     async fn send(&mut self, file: &File) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Some(upload) = &mut self.0 else { return Ok(()) };
+        let Some(upload) = &mut self.upload else {
+            return Ok(());
+        };
         let mut file = tokio::fs::File::open(file).await?;
-        let mut in_flight = FuturesUnordered::new();
         loop {
             let mut part = Vec::new();
             (&mut file).take(PART_BYTES).read_to_end(&mut part).await?;
             if part.is_empty() {
                 break;
             }
-            if in_flight.len() == PARTS_IN_FLIGHT {
-                in_flight.next().await.transpose()?;
+            if self.in_flight.len() == PARTS_IN_FLIGHT {
+                self.in_flight.next().await.transpose()?;
             }
-            in_flight.push(upload.put_part(part.into()));
+            self.in_flight.push(upload.put_part(part.into()));
         }
-        while let Some(sent) = in_flight.next().await {
+        while let Some(sent) = self.in_flight.next().await {
             sent?;
         }
         upload.complete().await?;
-        self.0 = None;
+        self.upload = None;
         Ok(())
     }
 
-    async fn abort(&mut self) {
-        if let Some(mut upload) = self.0.take() {
-            // The first error is the one worth reporting; the bucket's lifecycle rule is the last resort.
-            drop(upload.abort().await);
+    async fn take_back(&mut self) {
+        if let Some(upload) = self.upload.take() {
+            abort(upload, std::mem::take(&mut self.in_flight)).await;
         }
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        let Some(mut upload) = self.0.take() else { return };
+        let Some(upload) = self.upload.take() else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { upload.abort().await });
+            runtime.spawn(abort(upload, std::mem::take(&mut self.in_flight)));
         }
     }
+}
+
+/// Waits for the parts on their way first: one that arrives after the abort would stay. Their retries and
+/// timeouts bound the wait.
+async fn abort(mut upload: Box<dyn MultipartUpload>, mut in_flight: FuturesUnordered<UploadPart>) {
+    while in_flight.next().await.is_some() {}
+    // The first error is the one worth reporting; the bucket's lifecycle rule is the last resort.
+    drop(upload.abort().await);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
@@ -26,10 +26,11 @@ use crate::house::{BUCKET, House, noise, options};
 pub(crate) struct Trouble {
     /// The second part of an upload is refused.
     refuse: AtomicBool,
-    /// The second part of an upload never gets an answer.
+    /// The second part of an upload has to wait for `release`.
     hang: AtomicBool,
     /// Told when one hangs.
     hanging: Notify,
+    release: Notify,
 }
 
 /// A real S3 server that can be brought into trouble.
@@ -65,7 +66,7 @@ macro_rules! pass_on {
                 }
                 if request.input.part_number == 2 && self.trouble.hang.load(Ordering::SeqCst) {
                     self.trouble.hanging.notify_one();
-                    std::future::pending::<()>().await;
+                    self.trouble.release.notified().await;
                 }
                 self.files.upload_part(request).await
             }
@@ -108,8 +109,11 @@ async fn a_caller_that_goes_away_in_mid_upload_leaves_nothing() {
         committed = house.store.commit(staged) => panic!("it can't have ended: {committed:?}"),
         () = house.trouble.hanging.notified() => {}
     }
-    // The abort goes on behind our back.
+    house.trouble.release.notify_one();
+    // The part that was on its way, and then the abort, go on behind our back.
+    let begun = Instant::now();
     while !house.files().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", house.files());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
