@@ -44,7 +44,9 @@ fn main() -> Result<()> {
     group.bench_function("SHA-256 of the file", |b| {
         b.iter(|| hash_file(&path).expect("it can be read"));
     });
-    group.bench_function("verify", |b| b.iter(|| verify_file(&path).expect("it verifies")););
+    group.bench_function("verify", |b| {
+        b.iter(|| verify_file(&path).expect("it verifies"));
+    });
     group.finish();
     criterion.final_summary();
     compare(&path)
