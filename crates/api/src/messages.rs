@@ -24,6 +24,8 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         signer_fingerprint: facts.signers.seen_by(None).to_string(),
         signers: facts.signers.ranges().iter().map(signer_range).collect(),
         schemes: facts.schemes,
+        lineage: facts.lineage.iter().map(ToString::to_string).collect(),
+        warnings: facts.warnings,
         min_sdk: facts.min_sdk.into(),
         target_sdk: facts.target_sdk.into(),
         abis: facts.abis,

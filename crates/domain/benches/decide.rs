@@ -30,6 +30,8 @@ fn build(package: &PackageName, id: i64) -> Build {
             target_sdk: 35,
             abis: vec!["arm64-v8a".to_owned(), "armeabi-v7a".to_owned()],
             debuggable: false,
+            lineage: vec![],
+            warnings: vec![],
         },
         origin: Origin {
             notes: String::new(),

@@ -33,6 +33,10 @@ pub struct BuildFacts {
     pub signers: Signers,
     /// Signature schemes present, ascending, such as `v2`, `v3`.
     pub schemes: Vec<String>,
+    /// How the signing key was rotated, oldest certificate first; empty when it never was.
+    pub lineage: Vec<SignerFingerprint>,
+    /// What its signature leaves to be desired, in words, the gravest first.
+    pub warnings: Vec<String>,
     /// The lowest API level that can install it.
     pub min_sdk: SdkLevel,
     /// The API level that it was built for.

@@ -1,17 +1,25 @@
-//! From an uploaded file to the facts of a build: what the file says of itself, and whether that will do.
+//! From an uploaded file to the facts of a build: what the file says of itself, whether devices would install it,
+//! and whom they would see as its signer.
 
 use std::fs::File;
 use std::path::Path;
 
 use tidegate_apk as apk;
-use tidegate_domain::{
-    BuildFacts, PackageName, Sha256, SignerFingerprint, SignerRange, Signers, VersionCode,
-};
+use tidegate_apk::{SdkRange, Verification};
+use tidegate_domain::{BuildFacts, PackageName, SdkLevel, Sha256, SignerFingerprint, Signers, VersionCode};
 
+use crate::signer_policy::from_turns;
 use crate::{Error, Kind};
 
-/// Reads and judges a file that was uploaded whole.
-pub(crate) fn read(path: &Path, sha256: Sha256, size: u64) -> Result<BuildFacts, Error> {
+/// A file that the devices of a fleet accept.
+pub(crate) struct Judged {
+    pub facts: BuildFacts,
+    pub verification: Verification,
+}
+
+/// Reads and verifies a file that was uploaded whole, for devices from `floor` on or from the file's own minimum,
+/// whichever is higher.
+pub(crate) fn judge(path: &Path, sha256: Sha256, size: u64, floor: SdkLevel) -> Result<Judged, Error> {
     let file = File::open(path).map_err(|fault| Error::internal("opening an upload", &fault))?;
     let inspection = apk::inspect(&file).map_err(|error| refused(&error))?;
     if inspection.test_only {
@@ -19,24 +27,33 @@ pub(crate) fn read(path: &Path, sha256: Sha256, size: u64) -> Result<BuildFacts,
             "the APK is marked testOnly, and devices refuse to install such builds; build a release variant";
         return Err(Error::new(Kind::Refused, "test_only", message));
     }
+    let range = SdkRange::from(inspection.min_sdk.max(floor));
+    let verification = apk::verify(&file, range).map_err(|error| refused(&error))?;
     let refused = |error: tidegate_domain::Error| Error::new(Kind::Refused, "apk_refused", error.to_string());
-    Ok(BuildFacts {
+    let facts = BuildFacts {
         package: PackageName::parse(&inspection.package).map_err(refused)?,
         version_code: VersionCode::new(inspection.version_code).map_err(refused)?,
-        version_name: inspection.version_name.clone(),
+        version_name: inspection.version_name,
         sha256,
         size,
-        signers: signers(&inspection)?,
-        schemes: inspection
+        signers: signers(&verification)?,
+        schemes: verification
             .schemes
             .iter()
             .map(|scheme| scheme.to_string())
             .collect(),
+        lineage: verification
+            .lineage
+            .iter()
+            .map(|link| SignerFingerprint(link.sha256))
+            .collect(),
+        warnings: verification.warnings.iter().map(ToString::to_string).collect(),
         min_sdk: inspection.min_sdk,
         target_sdk: inspection.target_sdk,
         abis: inspection.abis,
         debuggable: inspection.debuggable,
-    })
+    };
+    Ok(Judged { facts, verification })
 }
 
 /// An APK's own fault, told with the rule and the place; a disk's fault is the server's.
@@ -50,32 +67,23 @@ fn refused(error: &apk::Error) -> Error {
 }
 
 /// Who devices will see as the signer, by API level.
-fn signers(inspection: &apk::Inspection) -> Result<Signers, Error> {
-    let mut ranges: Vec<SignerRange> = inspection
+fn signers(verification: &Verification) -> Result<Signers, Error> {
+    let mut seen: Vec<(SdkLevel, SignerFingerprint)> = verification
         .signers
         .iter()
-        .filter(|signer| signer.sdk.max >= inspection.min_sdk)
-        .map(|signer| SignerRange {
-            fingerprint: SignerFingerprint(signer.sha256),
-            from_sdk: signer.sdk.min,
-            to_sdk: signer.sdk.max,
-        })
+        .map(|signer| (signer.sdk.min, SignerFingerprint(signer.sha256)))
         .collect();
-    if ranges.is_empty() {
-        let message = "the APK is not signed; sign it with apksigner before uploading it";
-        return Err(Error::new(Kind::Refused, "unsigned", message));
-    }
-    ranges.sort_by_key(|range| range.from_sdk);
-    // The same certificate under v2 and v3 is one signer, not two.
-    ranges.dedup_by(|next, kept| {
-        let same = next.fingerprint == kept.fingerprint;
-        if same {
-            kept.to_sdk = kept.to_sdk.max(next.to_sdk);
-        }
-        same
-    });
-    Signers::new(ranges).map_err(|_| {
+    seen.sort_unstable_by_key(|(from, _)| *from);
+    let several = || {
         let message = "the APK is signed by several signers side by side; a fleet's builds have one signer";
         Error::new(Kind::Refused, "several_signers", message)
-    })
+    };
+    if seen
+        .windows(2)
+        .any(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1)
+    {
+        return Err(several());
+    }
+    seen.dedup_by_key(|(_, fingerprint)| *fingerprint);
+    from_turns(&seen).ok_or_else(several)
 }

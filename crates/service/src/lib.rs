@@ -34,6 +34,7 @@ mod readiness;
 mod reports;
 mod rollouts;
 mod settings;
+mod signer_policy;
 mod upload;
 
 pub use access::Access;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::Utc;
 use tidegate_artifacts as artifacts;
-use tidegate_domain::{Build, BuildFacts, Origin, Role, Sha256};
+use tidegate_domain::{Build, BuildFacts, Origin, Role, Sha256, Signers};
 use tidegate_storage::{AuditNote, Store};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-use crate::{Actor, Clock, Error, Kind, Settings, apk_facts};
+use crate::apk_facts::{self, Judged};
+use crate::{Actor, Clock, Error, Kind, Settings, signer_policy};
 
 /// The longest release notes, in bytes.
 pub const MAX_NOTES_BYTES: usize = 64 * 1024;
@@ -19,14 +19,8 @@ pub const MAX_ORIGIN_BYTES: usize = 256;
 
 /// Takes builds in.
 pub struct Uploads {
-    store: Store,
-    artifacts: artifacts::Store,
-    clock: Arc<dyn Clock>,
-    settings: Arc<Settings>,
+    intake: Arc<Intake>,
     places: Arc<Semaphore>,
-    /// Held while a file is kept and its row written, so that one upload's cleaning up can't take the file of
-    /// another upload of the same bytes.
-    keeping: Mutex<()>,
 }
 
 /// What the uploader says of a build.
@@ -68,13 +62,16 @@ impl Uploads {
         settings: Arc<Settings>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(settings.max_concurrent_uploads));
-        Self {
+        let intake = Intake {
             store,
             artifacts,
             clock,
             settings,
-            places,
             keeping: Mutex::new(()),
+        };
+        Self {
+            intake: Arc::new(intake),
+            places,
         }
     }
 
@@ -84,14 +81,15 @@ impl Uploads {
     /// [`Kind::Forbidden`] below the role operator, [`Kind::Exhausted`] when too many are under way.
     pub async fn begin(&self, actor: &Actor) -> Result<Upload, Error> {
         actor.require(Role::Operator)?;
+        let settings = &self.intake.settings;
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             let message = format!(
                 "{} uploads are under way, which is as many as the server takes; try again in a minute",
-                self.settings.max_concurrent_uploads
+                settings.max_concurrent_uploads
             );
             Error::new(Kind::Exhausted, "too_many_uploads", message)
         })?;
-        let staging = self.artifacts.stage(self.settings.max_upload_bytes).await?;
+        let staging = self.intake.artifacts.stage(settings.max_upload_bytes).await?;
         Ok(Upload {
             actor: actor.clone(),
             staging,
@@ -99,20 +97,49 @@ impl Uploads {
         })
     }
 
-    /// Ends an upload: reads the file, judges it, keeps it and registers the build.
+    /// Ends an upload: reads the file, judges it, keeps it and registers the build. Once begun, this goes through
+    /// to its end even if the caller goes away, so that no file is kept without its build.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for over-long notes; [`Kind::Refused`] for a file that is not an APK to be trusted;
     /// [`Kind::Conflict`] for a version that exists or a signer that is not the package's.
     pub async fn finish(&self, upload: Upload, notes: UploadNotes) -> Result<Build, Error> {
         notes.check()?;
+        let intake = Arc::clone(&self.intake);
+        tokio::spawn(async move { intake.finish(upload, notes).await })
+            .await
+            .map_err(|fault| Error::internal("finishing an upload", &fault))?
+    }
+}
+
+struct Intake {
+    store: Store,
+    artifacts: artifacts::Store,
+    clock: Arc<dyn Clock>,
+    settings: Arc<Settings>,
+    /// Held while a file is kept and its row written, so that one upload's cleaning up can't take the file of
+    /// another upload of the same bytes.
+    keeping: Mutex<()>,
+}
+
+/// How a build goes on from its package's pin.
+enum Follows {
+    /// It carries the pinned signers, or is the first.
+    Pin,
+    /// It carries others that may follow them.
+    Rotation { pinned: Signers, then: Signers },
+}
+
+impl Intake {
+    async fn finish(&self, upload: Upload, notes: UploadNotes) -> Result<Build, Error> {
         let Upload {
             actor,
             staging,
             place,
         } = upload;
         let staged = staging.finish().await?;
-        let facts = read_facts(&staged).await?;
+        let judged = self.judge(&staged).await?;
+        let follows = self.follow(&judged).await?;
         let origin = Origin {
             notes: notes.notes,
             build_type: notes.build_type,
@@ -121,7 +148,7 @@ impl Uploads {
             uploaded_by: actor.subject.clone(),
             uploaded_at: self.clock.now(),
         };
-        let build = self.keep(staged, facts, origin, &actor).await?;
+        let build = self.keep(staged, judged.facts, origin, follows, &actor).await?;
         drop(place);
         tracing::info!(
             event = "ota.upload",
@@ -132,7 +159,45 @@ impl Uploads {
             sha256 = %build.facts.sha256,
             file_size = build.facts.size,
         );
+        for warning in &build.facts.warnings {
+            tracing::warn!(event = "ota.upload.warning", build_id = build.id.0, warning);
+        }
         Ok(build)
+    }
+
+    /// Reading an APK is disk and CPU work, so it leaves the runtime's threads alone.
+    async fn judge(&self, staged: &artifacts::Staged) -> Result<Judged, Error> {
+        let (path, sha256, size) = (staged.path().to_owned(), Sha256(*staged.sha256()), staged.size());
+        let floor = self.settings.fleet_min_sdk;
+        tokio::task::spawn_blocking(move || apk_facts::judge(&path, sha256, size, floor))
+            .await
+            .map_err(|fault| Error::internal("reading an upload", &fault))?
+    }
+
+    /// Whether the build may follow what its package had before.
+    async fn follow(&self, judged: &Judged) -> Result<Follows, Error> {
+        let facts = &judged.facts;
+        let package = match self.store.package(&facts.package).await {
+            Ok(package) => Some(package),
+            Err(tidegate_storage::Error::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if facts.debuggable && !package.as_ref().is_some_and(|package| package.allow_debuggable) {
+            let message = format!(
+                "the APK is debuggable, so anybody with the device at hand can read the app's data; upload a release \
+                 variant, or allow debuggable builds of {}",
+                facts.package
+            );
+            return Err(Error::new(Kind::Refused, "debuggable", message));
+        }
+        match package.and_then(|package| package.pin) {
+            Some(pinned) if pinned != facts.signers => {
+                let then = signer_policy::follow(&pinned, &facts.signers, &judged.verification)
+                    .map_err(|conflict| conflict.refusal(&facts.package))?;
+                Ok(Follows::Rotation { pinned, then })
+            }
+            _ => Ok(Follows::Pin),
+        }
     }
 
     async fn keep(
@@ -140,23 +205,22 @@ impl Uploads {
         staged: artifacts::Staged,
         facts: BuildFacts,
         origin: Origin,
+        follows: Follows,
         actor: &Actor,
     ) -> Result<Build, Error> {
         let _keeping = self.keeping.lock().await;
         let sha256 = facts.sha256;
         self.artifacts.commit(staged).await?;
-        let note = AuditNote {
-            after: Some(serde_json::json!({
-                "version_code": facts.version_code,
-                "version_name": facts.version_name,
-                "sha256": facts.sha256,
-                "file_size": facts.size,
-            })),
-            ..actor
-                .on_record(self.clock.now())
-                .note("ota.upload", format!("package/{}", facts.package))
+        let note = note(&facts, actor.on_record(self.clock.now()));
+        let inserted = match follows {
+            Follows::Pin => self.store.insert_build(facts, origin, note).await,
+            Follows::Rotation { pinned, then } => {
+                self.store
+                    .insert_rotated_build(facts, origin, pinned, then, note)
+                    .await
+            }
         };
-        match self.store.insert_build(facts, origin, note).await {
+        match inserted {
             Ok(build) => Ok(build),
             Err(error) => {
                 self.discard(&sha256).await;
@@ -177,17 +241,20 @@ impl Uploads {
             Err(error) => tracing::warn!(%sha256, %error, "a refused upload's file was left in place"),
         }
     }
+}
 
-    /// Removes what uploads that never ended left behind.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`] when the disk fails.
-    pub async fn sweep(&self) -> Result<usize, Error> {
-        let a_day_ago = self.clock.now() - chrono::TimeDelta::days(1);
-        self.artifacts
-            .sweep_staging(chrono::DateTime::<Utc>::into(a_day_ago))
-            .await
-            .map_err(Error::from)
+/// The build's number is added by storage, which draws it.
+fn note(facts: &BuildFacts, actor: tidegate_storage::Actor) -> AuditNote {
+    let after = serde_json::json!({
+        "version_code": facts.version_code,
+        "version_name": facts.version_name,
+        "sha256": facts.sha256,
+        "file_size": facts.size,
+        "signers": facts.signers,
+    });
+    AuditNote {
+        after: Some(after),
+        ..actor.note("ota.upload", format!("package/{}", facts.package))
     }
 }
 
@@ -206,12 +273,4 @@ impl UploadNotes {
         }
         Ok(())
     }
-}
-
-/// Reading an APK is disk and CPU work, so it leaves the runtime's threads alone.
-async fn read_facts(staged: &artifacts::Staged) -> Result<BuildFacts, Error> {
-    let (path, sha256, size) = (staged.path().to_owned(), Sha256(*staged.sha256()), staged.size());
-    tokio::task::spawn_blocking(move || apk_facts::read(&path, sha256, size))
-        .await
-        .map_err(|fault| Error::internal("reading an upload", &fault))?
 }

@@ -121,6 +121,8 @@ async fn upload(store: &Store) -> BuildId {
         target_sdk: 35,
         abis: vec![],
         debuggable: false,
+        lineage: vec![],
+        warnings: vec![],
     };
     let origin = Origin {
         notes: String::new(),

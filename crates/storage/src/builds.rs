@@ -28,8 +28,8 @@ impl Store {
         run!(self, write, builds::insert(&facts, &origin, None, &audit))
     }
 
-    /// Adds a build whose signers were rotated: the caller has judged, by its lineage, that they may follow
-    /// `pinned`. The pin moves to them. Otherwise as [`Store::insert_build`].
+    /// Adds a build whose signers are not, to the letter, those of the pin: the caller has judged that they may
+    /// follow `pinned`. The pin moves to `then`. Otherwise as [`Store::insert_build`].
     ///
     /// # Errors
     /// [`Error::VersionExists`]; [`Error::SignerConflict`] when the package is, by now, not pinned to `pinned`.
@@ -38,12 +38,13 @@ impl Store {
         facts: BuildFacts,
         origin: Origin,
         pinned: Signers,
+        then: Signers,
         audit: AuditNote,
     ) -> Result<Build, Error> {
         run!(
             self,
             write,
-            builds::insert(&facts, &origin, Some(&pinned), &audit)
+            builds::insert(&facts, &origin, Some((&pinned, &then)), &audit)
         )
     }
 

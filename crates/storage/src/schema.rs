@@ -19,6 +19,8 @@ diesel::table! {
         sha256 -> Binary,
         size -> BigInt,
         schemes_json -> Text,
+        lineage_json -> Text,
+        warnings_json -> Text,
         min_sdk -> BigInt,
         target_sdk -> BigInt,
         abis_json -> Text,

@@ -21,6 +21,8 @@ CREATE TABLE builds (
   sha256 BYTEA NOT NULL CHECK (length(sha256) = 32),
   size BIGINT NOT NULL CHECK (size >= 0),
   schemes_json TEXT NOT NULL,
+  lineage_json TEXT NOT NULL,
+  warnings_json TEXT NOT NULL,
   min_sdk BIGINT NOT NULL,
   target_sdk BIGINT NOT NULL,
   abis_json TEXT NOT NULL,

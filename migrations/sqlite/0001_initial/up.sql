@@ -22,6 +22,8 @@ CREATE TABLE builds (
   sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
   size INTEGER NOT NULL CHECK (size >= 0),
   schemes_json TEXT NOT NULL,
+  lineage_json TEXT NOT NULL,
+  warnings_json TEXT NOT NULL,
   min_sdk INTEGER NOT NULL,
   target_sdk INTEGER NOT NULL,
   abis_json TEXT NOT NULL,

@@ -47,6 +47,8 @@ pub(crate) fn build(id: i64) -> Build {
             target_sdk: 35,
             abis: vec![],
             debuggable: false,
+            lineage: vec![],
+            warnings: vec![],
         },
         origin: Origin {
             notes: "Fixes".to_owned(),

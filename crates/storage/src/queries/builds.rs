@@ -18,12 +18,12 @@ pub(crate) fn insert(
     conn: &mut Conn,
     facts: &BuildFacts,
     origin: &Origin,
-    rotated_from: Option<&Signers>,
+    rotation: Option<(&Signers, &Signers)>,
     note: &AuditNote,
 ) -> Result<Build, Fault> {
     let package = packages::ensure(conn, &facts.package, origin.uploaded_at)?;
     refuse_known_version(conn, package, facts)?;
-    check_pin(conn, package, facts, rotated_from)?;
+    check_pin(conn, package, facts, rotation)?;
     let id: i64 = diesel::insert_into(builds::table)
         .values(NewBuild::of(package, facts, origin)?)
         .returning(builds::id)
@@ -69,17 +69,20 @@ fn check_pin(
     conn: &mut Conn,
     package: i64,
     facts: &BuildFacts,
-    rotated_from: Option<&Signers>,
+    rotation: Option<(&Signers, &Signers)>,
 ) -> Result<(), Fault> {
     match packages::pinned(conn, package)? {
         Some(pinned) if pinned == facts.signers => Ok(()),
-        Some(pinned) if rotated_from != Some(&pinned) => Err(Error::SignerConflict {
-            package: facts.package.clone(),
-            pinned,
-            got: facts.signers.clone(),
-        }
-        .into()),
-        _ => packages::set_pin(conn, package, Some(&facts.signers)),
+        Some(pinned) => match rotation {
+            Some((from, then)) if *from == pinned => packages::set_pin(conn, package, Some(then)),
+            _ => Err(Error::SignerConflict {
+                package: facts.package.clone(),
+                pinned,
+                got: facts.signers.clone(),
+            }
+            .into()),
+        },
+        None => packages::set_pin(conn, package, Some(&facts.signers)),
     }
 }
 

@@ -90,11 +90,11 @@ async fn a_proven_rotation_moves_the_pin(place: &Place) {
     };
     let note = || actor("ci").note("ota.upload", "package/com.example.app");
     let stale = store
-        .insert_rotated_build(rotated(2), origin(), signers(9), note())
+        .insert_rotated_build(rotated(2), origin(), signers(9), rotated(2).signers, note())
         .await;
     assert!(matches!(stale, Err(Error::SignerConflict { .. })));
     store
-        .insert_rotated_build(rotated(2), origin(), signers(1), note())
+        .insert_rotated_build(rotated(2), origin(), signers(1), rotated(2).signers, note())
         .await
         .unwrap();
     assert_eq!(store.package(&package(APP)).await.unwrap().pin, Some(signers(2)));

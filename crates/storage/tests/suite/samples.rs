@@ -55,6 +55,8 @@ pub(crate) fn facts(name: &str, code: i64) -> BuildFacts {
         target_sdk: 35,
         abis: vec!["arm64-v8a".into()],
         debuggable: false,
+        lineage: vec![],
+        warnings: vec![],
     }
 }
 
