@@ -85,13 +85,15 @@ ours_verdict() {
 }
 
 theirs_manifest() {
-    local out
+    local out min target
+    # Where a file names no version code or level, aapt prints nothing, and devices have defaults.
     out=$(aapt dump badging "$1" 2>/dev/null)
-    # A file that names no version code has 0, as on a device; aapt prints nothing.
+    min=$(sed -nE "s/^sdkVersion:'(.*)'$/\1/p" <<<"$out")
+    target=$(sed -nE "s/^targetSdkVersion:'(.*)'$/\1/p" <<<"$out")
     sed -nE "s/^package: name='([^']*)' versionCode='([^']*)' versionName='([^']*)'.*/package \1\nversion_code \2\nversion_name \3/p" \
         <<<"$out" | sed 's/^version_code $/version_code 0/'
-    echo "min_sdk $(sed -nE "s/^sdkVersion:'(.*)'$/\1/p" <<<"$out")"
-    echo "target_sdk $(sed -nE "s/^targetSdkVersion:'(.*)'$/\1/p" <<<"$out")"
+    echo "min_sdk ${min:-1}"
+    echo "target_sdk ${target:-${min:-1}}"
     echo "abis $(sed -nE "s/^(alt-)?native-code: //p" <<<"$out" | tr -d "'" | tr -s ' ' '\n' | sort -u | paste -sd, | sed 's/^,//')"
     echo "debuggable $(grep -q '^application-debuggable$' <<<"$out" && echo true || echo false)"
     echo "test_only $(grep -q "^testOnly='-1'$" <<<"$out" && echo true || echo false)"
