@@ -1,8 +1,13 @@
 //! What the fuzz targets share: wrapping fuzzed parts into files that are sound everywhere else, so that a
 //! mutation reaches the parser it is meant for.
 //!
-//! Run a target with `cargo +nightly fuzz run zip seeds/zip` from the folder above this one's `src`; the
-//! seeds were written by `cargo +nightly run --example seeds`, those of `jar` with OpenSSL.
+//! Run a target from `crates/apk`; what it finds goes to the first folder:
+//!
+//! ```text
+//! mkdir -p fuzz/corpus/zip && cargo +nightly fuzz run zip fuzz/corpus/zip fuzz/seeds/zip
+//! ```
+//!
+//! The seeds were written by `cargo +nightly run --example seeds`, those of `jar` with OpenSSL.
 
 use std::sync::OnceLock;
 
