@@ -26,6 +26,8 @@ pub async fn run(
     let mut catch_up = tokio::time::interval(CATCH_UP_EVERY);
     flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     catch_up.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
+    tokio::pin!(stopped);
     loop {
         tokio::select! {
             _ = flush.tick() => write(&activity, &store).await,
@@ -34,7 +36,7 @@ pub async fn run(
                     tracing::warn!(%error, "the database could not be asked for changes");
                 }
             }
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = &mut stopped => break,
         }
     }
     write(&activity, &store).await;

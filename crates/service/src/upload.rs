@@ -211,7 +211,7 @@ impl Intake {
         let _keeping = self.keeping.lock().await;
         let sha256 = facts.sha256;
         self.artifacts.commit(staged).await?;
-        let note = note(&facts, actor.on_record(self.clock.now()));
+        let note = note(&facts, &actor.on_record(self.clock.now()));
         let inserted = match follows {
             Follows::Pin => self.store.insert_build(facts, origin, note).await,
             Follows::Rotation { pinned, then } => {
@@ -244,7 +244,7 @@ impl Intake {
 }
 
 /// The build's number is added by storage, which draws it.
-fn note(facts: &BuildFacts, actor: tidegate_storage::Actor) -> AuditNote {
+fn note(facts: &BuildFacts, actor: &tidegate_storage::Actor) -> AuditNote {
     let after = serde_json::json!({
         "version_code": facts.version_code,
         "version_name": facts.version_name,
