@@ -18,7 +18,7 @@
 //! HMAC. The operators' tokens are JWTs, since people's tools read those, with one algorithm and one header.
 //!
 //! Tokens and keys are [`SecretString`]s or opaque types: none prints itself, and the bytes this crate holds are
-//! wiped when dropped. The expanded keys inside `ring` are not wiped; they live as long as the process does.
+//! wiped when dropped. The derivation keys inside `ring` are not wiped; they live as long as the process does.
 //!
 //! ```
 //! use tidegate_domain::DeviceId;

@@ -4,8 +4,10 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 /// Bytes of a tag. Tags are never truncated.
 pub(crate) const TAG_BYTES: usize = 32;
@@ -13,25 +15,23 @@ pub(crate) const TAG_BYTES: usize = 32;
 /// Characters of a tag in base64url.
 pub(crate) const TAG_CHARS: usize = 43;
 
-/// A key for HMAC-SHA256.
+/// A key for HMAC-SHA256, its first block hashed already: a tag over a short text costs three more.
 #[derive(Clone)]
-pub(crate) struct Mac(hmac::Key);
+pub(crate) struct Mac(Hmac<Sha256>);
 
 impl Mac {
     pub(crate) fn new(key: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+        Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
     }
 
     /// The tag over the parts as if they were one text. The caller sees to it that no two lists of parts read
     /// alike.
     pub(crate) fn tag(&self, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
-        let mut context = hmac::Context::with_key(&self.0);
+        let mut mac = self.0.clone();
         for part in parts {
-            context.update(part);
+            mac.update(part);
         }
-        let mut tag = [0; TAG_BYTES];
-        tag.copy_from_slice(context.sign().as_ref());
-        tag
+        mac.finalize().into_bytes().into()
     }
 
     /// Whether the tag is the one over these parts, in a time that does not depend on where they differ.
@@ -40,9 +40,12 @@ impl Mac {
     }
 }
 
-impl From<ring::hkdf::Okm<'_, hmac::Algorithm>> for Mac {
-    fn from(okm: ring::hkdf::Okm<'_, hmac::Algorithm>) -> Self {
-        Self(okm.into())
+impl From<ring::hkdf::Okm<'_, ring::hmac::Algorithm>> for Mac {
+    fn from(okm: ring::hkdf::Okm<'_, ring::hmac::Algorithm>) -> Self {
+        let mut key = Zeroizing::new([0; TAG_BYTES]);
+        okm.fill(&mut key[..])
+            .expect("HMAC-SHA256's keys are as long as its tags");
+        Self::new(&key[..])
     }
 }
 
