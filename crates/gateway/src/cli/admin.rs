@@ -1,0 +1,118 @@
+//! `tidegate admin`: what an operator does at the server's own console, where no token can be asked for yet.
+
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use tidegate_domain::{Role, SdkLevel};
+use tidegate_service::{
+    Actor, Clock, Devices, Error as Refusal, Kind, Live, MAX_PAGE_SIZE, Package, Packages, Page, People,
+    SystemClock,
+};
+use tidegate_signing::{ExposeSecret, MAX_PASSWORD_BYTES, SecretString};
+
+use super::args::Signer;
+use crate::wiring::{Stores, settings};
+use crate::{Config, Error, keys};
+
+/// Makes a token for the admin surface. No database is asked: the key is all that it takes.
+pub(super) async fn token(
+    config: &Config,
+    subject: String,
+    role: Role,
+    ttl: Duration,
+) -> Result<String, Error> {
+    keys::create_folder(&config.data_dir)?;
+    let ring = keys::key_ring(config)?;
+    let token = ring
+        .admin_token(&subject, role, delta(ttl), Utc::now())
+        .map_err(|fault| Refusal::new(Kind::Invalid, "invalid_argument", fault.to_string()))?;
+    Ok(token.expose_secret().to_owned())
+}
+
+/// Makes a token that devices enrol with.
+pub(super) async fn enroll_token(
+    config: &Config,
+    uses: u32,
+    ttl: Duration,
+    note: String,
+) -> Result<String, Error> {
+    let stores = Stores::open(config).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let live = Live::load(stores.store.clone()).await?;
+    let settings = Arc::new(settings(config, ""));
+    let devices = Devices::new(stores.store, Arc::new(live), stores.keys, clock, settings);
+    let made = devices
+        .create_enroll_token(&Actor::console(), uses, delta(ttl), note)
+        .await?;
+    Ok(made.token.expose_secret().to_owned())
+}
+
+/// Adds somebody who may log in.
+pub(super) async fn add_user(config: &Config, name: String, role: Role) -> Result<String, Error> {
+    let password = read_password(&name)?;
+    let stores = Stores::open(config).await?;
+    let people = People::new(stores.store, stores.keys, Arc::new(SystemClock));
+    people.add(&Actor::console(), &name, role, password).await?;
+    Ok(format!("added {name} as {role}"))
+}
+
+/// Shows, sets or removes the signer that a package's builds must carry.
+pub(super) async fn signer(config: &Config, what: Signer) -> Result<String, Error> {
+    let store = Stores::open(config).await?.store;
+    let packages = Packages::new(store, Arc::new(SystemClock));
+    let console = Actor::console();
+    match what {
+        Signer::List => list_signers(&packages).await,
+        Signer::Pin { package, sha256 } => Ok(told(&packages.pin(&console, &package, sha256).await?)),
+        Signer::Unpin { package } => Ok(told(&packages.unpin(&console, &package).await?)),
+    }
+}
+
+async fn list_signers(packages: &Packages) -> Result<String, Error> {
+    let (mut lines, mut token) = (Vec::new(), None);
+    loop {
+        let page = Page::new(Some(MAX_PAGE_SIZE), token).map_err(Refusal::from)?;
+        let found = packages.list(page).await?;
+        lines.extend(found.items.iter().map(told));
+        token = found.next_page_token;
+        if token.is_none() {
+            return Ok(lines.join("\n"));
+        }
+    }
+}
+
+/// A package and its pin, as a line.
+fn told(package: &Package) -> String {
+    let Some(pin) = &package.pin else {
+        return format!("{} is not pinned: its next build decides", package.name);
+    };
+    let signers = pin.ranges().iter().map(|range| match range.to_sdk {
+        SdkLevel::MAX => format!("{} from API level {}", range.fingerprint, range.from_sdk),
+        last => format!("{} at API levels {} to {last}", range.fingerprint, range.from_sdk),
+    });
+    format!("{} {}", package.name, signers.collect::<Vec<_>>().join(", "))
+}
+
+/// The first line of standard input, or what a person types without its being shown.
+fn read_password(name: &str) -> Result<SecretString, Error> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        let typed = rpassword::prompt_password(format!("Password for {name}: "))?;
+        return Ok(SecretString::from(typed));
+    }
+    let mut line = String::new();
+    // One byte more than is allowed, and a line end, so that too long a password is refused and not cut.
+    stdin
+        .lock()
+        .take(MAX_PASSWORD_BYTES as u64 + 3)
+        .read_line(&mut line)?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    Ok(SecretString::from(password))
+}
+
+/// A time too long for the type is too long for any rule, which then says so.
+fn delta(time: Duration) -> TimeDelta {
+    TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX)
+}

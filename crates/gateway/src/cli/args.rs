@@ -1,0 +1,200 @@
+//! The words of the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tidegate_domain::{PackageName, Role, SignerFingerprint};
+
+/// How many virtual devices the demo takes at most: each is a task with connections of its own.
+const MAX_DEMO_DEVICES: i64 = 5_000;
+
+/// The update server of an Android fleet.
+///
+/// It takes signed APK builds in, releases each one to a growing share of the fleet, answers every device's poll,
+/// counts what happened, and takes a bad build back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  tidegate demo                                    a server, builds and a fleet to try things on
+  tidegate serve                                   SQLite and a folder, nothing to configure
+  tidegate serve --config /etc/tidegate.toml       settings from a file
+  TIDEGATE_DATABASE_URL=postgres://… tidegate serve    or from the environment, which wins
+  tidegate admin token --subject ann --role admin  a credential for curl
+  tidegate apk verify app-release.apk              would a device accept this file?
+
+Every setting is described in docs/operations.md; `tidegate config` prints those in force."
+)]
+pub struct Cli {
+    /// Read settings from this TOML file; TIDEGATE_* variables win over it.
+    #[arg(long, global = true, value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve devices and operators until SIGTERM or Ctrl-C.
+    ///
+    /// Requests under way are finished, and counters written, before the process ends.
+    #[command(after_help = "Examples:
+  tidegate serve
+  tidegate serve --config /etc/tidegate.toml
+  TIDEGATE_LISTEN=0.0.0.0:8080 TIDEGATE_PUBLIC_URL=https://updates.example.com tidegate serve")]
+    Serve,
+    /// Try everything at once: a server with three sample builds and a fleet of virtual devices.
+    ///
+    /// Nothing needs to be configured. The devices enrol, poll, download, verify and report over HTTP, with six
+    /// hours shortened to six seconds. Runs until Ctrl-C and goes on where it was when started again.
+    Demo(Demo),
+    /// Print the settings in force, in the form of a configuration file, without secrets.
+    Config,
+    /// Bring the database's tables up to date, as `serve` does when it starts, and print what was run.
+    Migrate {
+        /// Only print what would be run.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Work on a server's data from its own console: tokens and people.
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Look into APK files, without a server.
+    #[command(subcommand)]
+    Apk(Apk),
+}
+
+/// What the demo may be told.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Keep everything in this folder; a folder of an earlier demo is used again.
+    #[arg(long, value_name = "DIR", default_value = "tidegate-demo")]
+    pub dir: PathBuf,
+    /// Listen here.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// How many virtual devices there are.
+    #[arg(long, value_name = "N", default_value_t = 200,
+          value_parser = clap::value_parser!(u32).range(1..=MAX_DEMO_DEVICES))]
+    pub devices: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Admin {
+    /// Print a token for the admin surface. It cannot be revoked, so keep its life short.
+    #[command(after_help = "Example:
+  TOKEN=$(tidegate admin token --subject ann --role operator)
+  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/v1/apk")]
+    Token {
+        /// Whose token it is; the name stands in the audit log.
+        #[arg(long, value_name = "NAME")]
+        subject: String,
+        /// viewer reads, operator releases, admin manages people, keys and devices.
+        #[arg(long)]
+        role: Role,
+        /// How long it holds.
+        #[arg(long, default_value = "12h", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+    },
+    /// Print a token that devices enrol with. It is shown once; only its hash is kept.
+    #[command(after_help = "Example:
+  tidegate admin enroll-token --uses 500 --ttl 30d --note \"line 2, spring\"")]
+    EnrollToken {
+        /// How many devices may enrol with it.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        uses: u32,
+        /// How long it holds.
+        #[arg(long, default_value = "7d", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+        /// What it is for, for people.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// The signer that a package's builds must carry. Its first build sets it by itself.
+    #[command(subcommand)]
+    Signer(Signer),
+    /// People who may log in with a password.
+    #[command(subcommand)]
+    User(AdminUser),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Signer {
+    /// Print every package and its signer.
+    List,
+    /// Let a package's builds carry this signer and no other.
+    #[command(after_help = "Example:
+  tidegate admin signer pin com.example.app 1a:2b:…    as `tidegate apk verify` prints it, with or without colons")]
+    Pin {
+        /// The package.
+        package: PackageName,
+        /// SHA-256 of the signer's certificate, in hex.
+        #[arg(value_parser = SignerFingerprint::parse)]
+        sha256: SignerFingerprint,
+    },
+    /// Let a package's next build decide anew. Do this when a signing key was lost.
+    Unpin {
+        /// The package.
+        package: PackageName,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminUser {
+    /// Add somebody. The password is read from standard input, never from the command line.
+    #[command(after_help = "Examples:
+  tidegate admin user add ann --role admin          asks for the password
+  pass show tidegate/ann | tidegate admin user add ann --role admin")]
+    Add {
+        /// Their name.
+        name: String,
+        /// viewer reads, operator releases, admin manages people, keys and devices.
+        #[arg(long)]
+        role: Role,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Apk {
+    /// Verify a file's signatures as Android does, and print who signed it.
+    #[command(
+        after_help = "Exit codes: 0 verified, 1 refused, 2 wrong usage or unreadable file.
+
+Examples:
+  tidegate apk verify app-release.apk
+  tidegate apk verify --min-sdk 24 --json app-release.apk | jq -r '.signers[].sha256'"
+    )]
+    Verify {
+        /// The APK.
+        file: PathBuf,
+        /// The lowest API level of the devices that are to accept it; the file's own minimum when left out.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        min_sdk: Option<u32>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what a file says about itself. Its signatures are read and not verified.
+    #[command(after_help = "Exit codes: 0 printed, 1 not an APK, 2 wrong usage or unreadable file.")]
+    Info {
+        /// The APK.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,92 @@
+//! The command line: what can be asked for, and the exit code of the answer.
+//!
+//! Results go to standard output and notes to standard error, so that results can be piped on. Exit codes: 0 done,
+//! 1 refused or failed, 2 wrong usage or wrong settings.
+
+mod admin;
+mod apk;
+mod args;
+mod database;
+mod serve;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tokio::runtime::Runtime;
+
+use args::{Admin, AdminUser, Apk, Command};
+pub use args::{Cli, Demo};
+
+use crate::config::LogFormat;
+use crate::{Config, Error, demo, telemetry};
+
+/// The exit code of wrong usage and wrong settings, the same that clap uses.
+const WRONG_USAGE: u8 = 2;
+
+/// Does what was asked for.
+///
+/// # Errors
+/// [`Error`], to be handed to [`report`].
+pub fn run(cli: Cli) -> Result<ExitCode, Error> {
+    let config = || Config::load(cli.config.as_deref(), variables());
+    match cli.command {
+        Command::Serve => serve::serve(&config()?),
+        Command::Demo(options) => {
+            // Its key is made afresh and needs no backup.
+            telemetry::start_with("warn,tidegate_gateway::keys=error", LogFormat::Text)?;
+            runtime()?.block_on(demo::run(options))
+        }
+        Command::Config => print(&config()?),
+        Command::Migrate { dry_run } => console(&config()?, |config| database::migrate(config, dry_run)),
+        Command::Admin(Admin::Token { subject, role, ttl }) => {
+            console(&config()?, |config| admin::token(config, subject, role, ttl))
+        }
+        Command::Admin(Admin::EnrollToken { uses, ttl, note }) => {
+            console(&config()?, |config| admin::enroll_token(config, uses, ttl, note))
+        }
+        Command::Admin(Admin::Signer(what)) => console(&config()?, |config| admin::signer(config, what)),
+        Command::Admin(Admin::User(AdminUser::Add { name, role })) => {
+            console(&config()?, |config| admin::add_user(config, name, role))
+        }
+        Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
+        Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),
+    }
+}
+
+/// Tells what went wrong, and with which exit code.
+pub fn report(error: &Error) -> ExitCode {
+    let _ = writeln!(io::stderr(), "tidegate: {error}");
+    match error {
+        Error::Settings(_) | Error::Unusable { .. } => ExitCode::from(WRONG_USAGE),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Runs a command that works on the database beside a server, with warnings for people.
+fn console<'a, F>(config: &'a Config, command: impl FnOnce(&'a Config) -> F) -> Result<ExitCode, Error>
+where
+    F: Future<Output = Result<String, Error>>,
+{
+    telemetry::start_with("warn", LogFormat::Text)?;
+    let result = runtime()?.block_on(command(config))?;
+    print(&result)
+}
+
+/// A result is a text without a line end of its own.
+fn print(result: &dyn std::fmt::Display) -> Result<ExitCode, Error> {
+    let text = result.to_string();
+    writeln!(io::stdout(), "{}", text.trim_end_matches('\n'))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// The environment as far as it is text; a variable of ours that is not would not be a setting's value anyway.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        Some((name, value.to_string_lossy().into_owned()))
+    })
+}

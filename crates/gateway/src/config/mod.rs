@@ -1,0 +1,262 @@
+//! The settings: defaults, then a TOML file, then `TIDEGATE_*` variables, the later over the earlier.
+//!
+//! A setting that is unknown or has a value it cannot have stops the start, with all faults in one message and
+//! before anything is opened. A server that starts in spite of a mistyped name does something else than its
+//! operator believes.
+
+mod fault;
+mod forms;
+mod layers;
+mod show;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use tidegate_artifacts::S3Options;
+use tidegate_signing::{CommandKey, CommandKeys, MasterKey, SecretString};
+use tidegate_storage as storage;
+use tracing_subscriber::EnvFilter;
+
+pub use fault::{Fault, Faults};
+pub use table::{SETTINGS, Setting};
+
+use layers::{Layers, parsed};
+
+const SECOND: Duration = Duration::from_secs(1);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The largest upload that can be allowed: no APK that Android reads reaches 4 GiB.
+const MAX_UPLOAD_BYTES: u64 = u32::MAX as u64;
+
+/// The most uploads at once that can be allowed; each holds a file and a place in memory.
+const MAX_UPLOADS: usize = 64;
+
+/// The settings of a server, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where devices are served, and people unless `admin_listen` is set.
+    pub listen: SocketAddr,
+    /// An address of its own for the admin surface.
+    pub admin_listen: Option<SocketAddr>,
+    /// Where devices reach this server, without a slash at the end; `None` for the address it listens on.
+    pub public_url: Option<String>,
+    /// The folder for everything that is kept on this machine.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database: storage::Settings,
+    /// A folder or `s3://bucket/prefix`.
+    pub artifact_store: String,
+    /// How to reach the bucket.
+    pub s3: S3Options,
+    /// The master key; `None` for the one in the data folder.
+    pub master_key: Option<MasterKey>,
+    /// The previous or the next master key.
+    pub rotation_key: Option<MasterKey>,
+    /// Command keys for all devices, instead of derived ones.
+    pub command_keys: Option<CommandKeys>,
+    /// The mean time between two polls of a device.
+    pub poll_interval: Duration,
+    /// How long a download URL holds.
+    pub download_url_ttl: Duration,
+    /// The largest APK that is taken in.
+    pub max_upload_bytes: u64,
+    /// How many uploads may be under way at once.
+    pub max_concurrent_uploads: usize,
+    /// The lowest Android API level in the fleet.
+    pub fleet_min_sdk: u32,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What is logged, as [`EnvFilter`] reads it.
+    pub log: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl LogFormat {
+    /// The format's name in the settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Json, Self::Text]
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or(())
+    }
+}
+
+impl Config {
+    /// The defaults, with everything in this folder.
+    pub fn in_folder(data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: None,
+            public_url: None,
+            database: storage::Settings::new(format!("sqlite://{}", data_dir.join("tidegate.db").display())),
+            artifact_store: data_dir.join("artifacts").display().to_string(),
+            s3: S3Options::default(),
+            master_key: None,
+            rotation_key: None,
+            command_keys: None,
+            poll_interval: Duration::from_secs(6 * 3600),
+            download_url_ttl: Duration::from_secs(3600),
+            max_upload_bytes: 512 << 20,
+            max_concurrent_uploads: 4,
+            fleet_min_sdk: 24,
+            log_format: LogFormat::Json,
+            log: "info".to_owned(),
+            data_dir,
+        }
+    }
+
+    /// Reads the settings from the file, if one is named, and from the environment that is handed over.
+    ///
+    /// # Errors
+    /// All faults that were found, each with the setting's name, what it got and what is allowed.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Faults> {
+        let mut given = Layers::read(file, environment).map_err(|fault| Faults(vec![fault]))?;
+        let folder = given.take("data_dir", forms::not_empty);
+        let mut config = Self::in_folder(folder.unwrap_or_else(|| "./tidegate-data".to_owned()));
+        config.take_addresses(&mut given);
+        config.take_stores(&mut given);
+        config.take_keys(&mut given);
+        config.take_limits(&mut given);
+        config.take_log(&mut given);
+        let faults = given.finish();
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(Faults(faults))
+        }
+    }
+
+    fn take_addresses(&mut self, given: &mut Layers) {
+        set(&mut self.listen, given.take("listen", forms::address));
+        self.admin_listen = given.take("admin_listen", forms::address);
+        self.public_url = given.take("public_url", forms::base_url);
+        if self.public_url.is_none() && self.listen.ip().is_unspecified() {
+            let why = "must be set when listen is every address of the machine, because devices can't be sent there";
+            given.fault("public_url", why);
+        }
+        if self.admin_listen == Some(self.listen) && self.listen.port() != 0 {
+            given.fault(
+                "admin_listen",
+                "must differ from listen; leave it out to serve everything on one port",
+            );
+        }
+    }
+
+    fn take_stores(&mut self, given: &mut Layers) {
+        set(
+            &mut self.database.url,
+            given.take_secret("database_url", forms::not_empty),
+        );
+        let connections = forms::number(1..=storage::MAX_POOL_SIZE);
+        set(
+            &mut self.database.pool_size,
+            given.take("database_pool_size", connections),
+        );
+        set(
+            &mut self.artifact_store,
+            given.take("artifact_store", forms::not_empty),
+        );
+        self.s3 = S3Options {
+            endpoint: given.take("s3_endpoint", forms::base_url),
+            region: given.take("s3_region", forms::not_empty),
+            access_key: given.take("s3_access_key_id", forms::not_empty),
+            secret_key: given.take_secret("s3_secret_access_key", |text: &str| {
+                forms::not_empty(text).map(SecretString::from)
+            }),
+        };
+        match (&self.s3.access_key, &self.s3.secret_key) {
+            (Some(_), None) => given.fault("s3_secret_access_key", "must be set beside s3_access_key_id"),
+            (None, Some(_)) => given.fault("s3_access_key_id", "must be set beside s3_secret_access_key"),
+            _ => {}
+        }
+    }
+
+    fn take_keys(&mut self, given: &mut Layers) {
+        let master = |text: &str| MasterKey::from_text(text).map_err(|fault| tail(&fault, "master_key"));
+        let command = |text: &str| CommandKey::from_text(text).map_err(|fault| tail(&fault, "command_key"));
+        self.master_key = given.take_secret("master_key", master);
+        self.rotation_key = given.take_secret("rotation_key", master);
+        let primary = given.take_secret("command_shared_key", command);
+        let rotation = given.take_secret("command_shared_rotation_key", command);
+        if primary.is_none() && rotation.is_some() {
+            given.fault(
+                "command_shared_key",
+                "must be set beside command_shared_rotation_key",
+            );
+        }
+        self.command_keys = primary.map(|primary| CommandKeys { primary, rotation });
+    }
+
+    fn take_limits(&mut self, given: &mut Layers) {
+        set(
+            &mut self.poll_interval,
+            given.take("poll_interval", forms::duration(SECOND..=WEEK)),
+        );
+        let ttl = forms::duration(10 * SECOND..=WEEK);
+        set(&mut self.download_url_ttl, given.take("download_url_ttl", ttl));
+        let size = forms::bytes(1024..=MAX_UPLOAD_BYTES);
+        set(&mut self.max_upload_bytes, given.take("max_upload_bytes", size));
+        let uploads = forms::number(1..=MAX_UPLOADS);
+        set(
+            &mut self.max_concurrent_uploads,
+            given.take("max_concurrent_uploads", uploads),
+        );
+        set(
+            &mut self.fleet_min_sdk,
+            given.take("fleet_min_sdk", forms::number(1..=99)),
+        );
+    }
+
+    fn take_log(&mut self, given: &mut Layers) {
+        set(
+            &mut self.log_format,
+            given.take("log_format", parsed("must be json or text")),
+        );
+        let filter = |text: &str| {
+            EnvFilter::try_new(text)
+                .map(|_| text.to_owned())
+                .map_err(|_| "must be a level, or rules such as info,tidegate_service=debug".to_owned())
+        };
+        set(&mut self.log, given.take("log", filter));
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// A message of the signing crate without the name that it begins with: ours comes before it.
+fn tail(fault: &tidegate_signing::Error, name: &str) -> String {
+    let text = fault.to_string();
+    text.strip_prefix(name)
+        .map_or(text.clone(), |rest| rest.trim_start().to_owned())
+}

@@ -1,0 +1,83 @@
+//! The settings as they are in force, without the secrets.
+
+use std::fmt;
+
+use humantime::format_duration;
+use tidegate_storage::Settings as Database;
+
+use super::Config;
+
+/// What is printed in a secret's place.
+const HIDDEN: &str = "(hidden)";
+
+/// The settings in force, in the form of a configuration file. Secrets are hidden, what is not set is left out.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |set: bool| set.then(|| HIDDEN.to_owned());
+        let texts = [
+            ("listen", Some(self.listen.to_string())),
+            (
+                "admin_listen",
+                self.admin_listen.map(|address| address.to_string()),
+            ),
+            (
+                "public_url",
+                self.public_url
+                    .clone()
+                    .or_else(|| Some(format!("http://{}", self.listen))),
+            ),
+            ("data_dir", Some(self.data_dir.display().to_string())),
+            ("database_url", Some(without_password(&self.database))),
+            ("artifact_store", Some(self.artifact_store.clone())),
+            ("s3_endpoint", self.s3.endpoint.clone()),
+            ("s3_region", self.s3.region.clone()),
+            ("s3_access_key_id", self.s3.access_key.clone()),
+            ("s3_secret_access_key", hidden(self.s3.secret_key.is_some())),
+            ("master_key", hidden(self.master_key.is_some())),
+            ("rotation_key", hidden(self.rotation_key.is_some())),
+            ("command_shared_key", hidden(self.command_keys.is_some())),
+            (
+                "command_shared_rotation_key",
+                hidden(
+                    self.command_keys
+                        .as_ref()
+                        .is_some_and(|keys| keys.rotation.is_some()),
+                ),
+            ),
+            (
+                "poll_interval",
+                Some(format_duration(self.poll_interval).to_string()),
+            ),
+            (
+                "download_url_ttl",
+                Some(format_duration(self.download_url_ttl).to_string()),
+            ),
+            ("log_format", Some(self.log_format.as_str().to_owned())),
+            ("log", Some(self.log.clone())),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                writeln!(f, "{name} = {text:?}")?;
+            }
+        }
+        writeln!(f, "database_pool_size = {}", self.database.pool_size)?;
+        writeln!(f, "max_upload_bytes = {}", self.max_upload_bytes)?;
+        writeln!(f, "max_concurrent_uploads = {}", self.max_concurrent_uploads)?;
+        writeln!(f, "fleet_min_sdk = {}", self.fleet_min_sdk)
+    }
+}
+
+/// `scheme://user:password@host/…` without what is before the `@` and after a `?`, where passwords stand.
+fn without_password(database: &Database) -> String {
+    let Some((scheme, rest)) = database.url.split_once("://") else {
+        return database.url.clone();
+    };
+    if scheme == "sqlite" {
+        return database.url.clone();
+    }
+    let rest = rest.split('?').next().unwrap_or_default();
+    match rest.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}://{HIDDEN}@{place}"),
+        None => format!("{scheme}://{rest}"),
+    }
+}

@@ -1,0 +1,109 @@
+//! The settings by name, for messages, for `tidegate config` and for the reference in `docs/operations.md`.
+
+/// One setting.
+pub struct Setting {
+    /// Its name in the file; in the environment `TIDEGATE_` and the name in capitals.
+    pub name: &'static str,
+    /// What it is when it is not given, for people.
+    pub default: &'static str,
+    /// What it does, in a sentence.
+    pub meaning: &'static str,
+}
+
+const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting {
+        name,
+        default,
+        meaning,
+    }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "listen",
+        "127.0.0.1:8080",
+        "where devices, and people unless admin_listen is set, are served",
+    ),
+    setting(
+        "admin_listen",
+        "",
+        "an address of its own for the admin surface, REST and gRPC",
+    ),
+    setting(
+        "public_url",
+        "http://<listen>",
+        "where devices reach this server; download URLs begin with it",
+    ),
+    setting(
+        "data_dir",
+        "./tidegate-data",
+        "the folder for everything that is kept on this machine",
+    ),
+    setting(
+        "database_url",
+        "sqlite://<data_dir>/tidegate.db",
+        "sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME",
+    ),
+    setting(
+        "database_pool_size",
+        "8",
+        "how many connections to the database are kept at most",
+    ),
+    setting(
+        "artifact_store",
+        "<data_dir>/artifacts",
+        "where APK files are kept: a folder or s3://BUCKET/PREFIX",
+    ),
+    setting("s3_endpoint", "", "the S3 server, when it is not Amazon's"),
+    setting("s3_region", "us-east-1", "the bucket's region"),
+    setting(
+        "s3_access_key_id",
+        "",
+        "the access key; without it, AWS's usual places are searched",
+    ),
+    setting("s3_secret_access_key", "", "the access key's secret"),
+    setting(
+        "master_key",
+        "a file in data_dir",
+        "the secret that every key is derived from, 32 to 64 bytes in hex or base64",
+    ),
+    setting(
+        "rotation_key",
+        "",
+        "the previous or the next master key, accepted beside the first",
+    ),
+    setting(
+        "command_shared_key",
+        "",
+        "one command key for all devices, for agents that were built with it",
+    ),
+    setting(
+        "command_shared_rotation_key",
+        "",
+        "a second shared command key, accepted beside the first",
+    ),
+    setting(
+        "poll_interval",
+        "6h",
+        "the mean time between two polls of a device",
+    ),
+    setting("download_url_ttl", "1h", "how long a download URL holds"),
+    setting("max_upload_bytes", "512MiB", "the largest APK that is taken in"),
+    setting(
+        "max_concurrent_uploads",
+        "4",
+        "how many uploads may be under way at once",
+    ),
+    setting(
+        "fleet_min_sdk",
+        "24",
+        "the lowest Android API level in the fleet; signatures are judged for it and above",
+    ),
+    setting("log_format", "json", "json or text"),
+    setting(
+        "log",
+        "info",
+        "what is logged: a level, or rules such as info,tidegate_service=debug",
+    ),
+];

@@ -1,0 +1,179 @@
+//! The keys of this server: from the settings, or from a file that is made at the first start.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tidegate_signing::{ExposeSecret, KeyRing, MasterKey};
+
+use crate::{Config, Error};
+
+/// The key file's name in the data folder.
+pub const KEY_FILE: &str = "master.key";
+
+/// A key file of more bytes than this is none.
+const MAX_KEY_FILE_BYTES: u64 = 1024;
+
+/// Makes the key ring. The data folder must exist.
+///
+/// # Errors
+/// [`Error::File`] when the key file cannot be read or made, [`Error::Unusable`] when it holds no key.
+pub(crate) fn key_ring(config: &Config) -> Result<KeyRing, Error> {
+    let master = match &config.master_key {
+        Some(key) => key.clone(),
+        None => from_folder(&config.data_dir)?,
+    };
+    let ring = KeyRing::new(&master, config.rotation_key.as_ref());
+    Ok(match &config.command_keys {
+        Some(shared) => ring.with_shared_command_keys(shared.clone()),
+        None => ring,
+    })
+}
+
+/// Creates the data folder, for nobody else to look into.
+///
+/// # Errors
+/// [`Error::File`].
+pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(Error::file(path))
+}
+
+fn from_folder(folder: &Path) -> Result<MasterKey, Error> {
+    let path = folder.join(KEY_FILE);
+    match read(&path) {
+        Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => make(&path),
+        other => other,
+    }
+}
+
+fn read(path: &Path) -> Result<MasterKey, Error> {
+    let file = File::open(path).map_err(Error::file(path))?;
+    warn_if_others_can_read(&file, path);
+    let mut text = String::new();
+    io::Read::read_to_string(&mut io::Read::take(file, MAX_KEY_FILE_BYTES), &mut text)
+        .map_err(Error::file(path))?;
+    MasterKey::from_text(&text).map_err(|fault| Error::Unusable {
+        setting: "master_key",
+        fault: format!(
+            "the file {} is damaged: {fault}; restore it from a backup",
+            path.display()
+        ),
+    })
+}
+
+/// Writes beside and links into place, which fails if the name is taken: of two processes that start at once one
+/// makes the key and both use it, and a crash leaves a whole key or none.
+fn make(path: &Path) -> Result<MasterKey, Error> {
+    let key = MasterKey::generate().map_err(|fault| Error::unusable("master_key")(&fault))?;
+    let beside = beside(path);
+    let made =
+        write_secret(&beside, key.to_text().expose_secret()).and_then(|()| fs::hard_link(&beside, path));
+    // Whether it was linked or not, the other name has served.
+    let _ = fs::remove_file(&beside);
+    match made {
+        Ok(()) => {
+            sync_folder(path)?;
+            tracing::warn!(
+                event = "ota.key.generated",
+                path = %path.display(),
+                "made a master key, because master_key is not set; keep a copy: every token depends on it"
+            );
+            Ok(key)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(path),
+        Err(error) => Err(Error::file(path)(error)),
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension(format!(
+        "key.{}.{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ))
+}
+
+/// Writes a file that only its owner may read, down to the disk.
+pub(crate) fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
+
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Error::file(folder))
+}
+
+#[cfg(unix)]
+fn warn_if_others_can_read(file: &File, path: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    let others = file.metadata().map_or(0, |metadata| metadata.mode() & 0o077);
+    if others != 0 {
+        tracing::warn!(path = %path.display(), "others on this machine may read the master key; chmod 600 it");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_others_can_read(_: &File, _: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_only_its_owner_may_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = from_folder(folder.path()).unwrap();
+        let second = from_folder(folder.path()).unwrap();
+        assert_eq!(first.to_text().expose_secret(), second.to_text().expose_secret());
+        let files: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        assert_eq!(files, [KEY_FILE]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let mode = fs::metadata(folder.path().join(KEY_FILE)).unwrap().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn processes_that_start_at_once_use_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts: Vec<String> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| from_folder(folder.path()).unwrap()))
+                .collect();
+            let keys = starts.into_iter().map(|start| start.join().unwrap());
+            keys.map(|key| key.to_text().expose_secret().to_owned()).collect()
+        });
+        assert!(texts.iter().all(|text| *text == texts[0]));
+    }
+
+    #[test]
+    fn a_damaged_key_file_stops_the_start_and_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(KEY_FILE);
+        fs::write(&path, "not a key at all").unwrap();
+        let message = from_folder(folder.path()).unwrap_err().to_string();
+        assert!(
+            message.contains("master.key is damaged") && !message.contains("not a key at all"),
+            "{message}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not a key at all");
+    }
+}

@@ -1,0 +1,138 @@
+//! The running server: from settings to open ports, and back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tidegate_api::Api;
+use tidegate_service::{Clock, SystemClock};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::wiring::{self, Chores, Stores};
+use crate::{Config, Error, port};
+
+/// Starts servers.
+pub struct Server;
+
+/// A server that answers. Dropped, it stops without waiting for what is under way.
+pub struct RunningServer {
+    addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
+    public_url: String,
+    api: Arc<Api>,
+    stop: watch::Sender<bool>,
+    ports: Vec<JoinHandle<()>>,
+    chores: Chores,
+}
+
+impl Server {
+    /// Opens the stores, then the ports. When this returns, requests are answered.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] with the setting at fault, [`Error::Port`], [`Error::File`].
+    pub async fn start(config: &Config) -> Result<RunningServer, Error> {
+        Self::start_at(config, Arc::new(SystemClock)).await
+    }
+
+    /// As [`Server::start`], with a clock of your own.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_at(config: &Config, clock: Arc<dyn Clock>) -> Result<RunningServer, Error> {
+        let stores = Stores::open(config).await?;
+        let (listener, addr) = bind("listen", config.listen).await?;
+        let admin = match config.admin_listen {
+            Some(address) => Some(bind("admin_listen", address).await?),
+            None => None,
+        };
+        let public_url = config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{addr}"));
+        let (api, chores) = wiring::wire(stores, wiring::settings(config, &public_url), clock).await?;
+
+        let (stop, stopped) = watch::channel(false);
+        let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
+        let ports = match admin {
+            None => vec![tokio::spawn(port::serve(
+                listener,
+                tidegate_api::router(&api),
+                stopped,
+            ))],
+            Some((admin, _)) => vec![
+                tokio::spawn(port::serve(
+                    listener,
+                    tidegate_api::agent_router(&api),
+                    stopped.clone(),
+                )),
+                tokio::spawn(port::serve(admin, tidegate_api::admin_router(&api), stopped)),
+            ],
+        };
+        tracing::info!(
+            event = "ota.server.start",
+            version = env!("CARGO_PKG_VERSION"),
+            listen = %addr,
+            admin_listen = admin_addr.map(tracing::field::display),
+            public_url,
+            "serving"
+        );
+        Ok(RunningServer {
+            addr,
+            admin_addr,
+            public_url,
+            api,
+            stop,
+            ports,
+            chores,
+        })
+    }
+}
+
+impl RunningServer {
+    /// Where devices are served.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where people are served: the port of their own, or the devices'.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr.unwrap_or(self.addr)
+    }
+
+    /// What download URLs begin with.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// The use cases behind the ports. Whoever keeps this beyond [`RunningServer::shutdown`] delays it.
+    pub fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
+    /// Takes no more connections, finishes the requests under way within [`crate::DRAIN_LIMIT`], and writes all
+    /// that is buffered.
+    pub async fn shutdown(self) {
+        tracing::info!(event = "ota.server.stop", "finishing what is under way");
+        let _ = self.stop.send(true);
+        for port in self.ports {
+            if let Err(error) = port.await {
+                tracing::error!(%error, "a port's task failed");
+            }
+        }
+        drop(self.api);
+        self.chores.finish().await;
+        tracing::info!(event = "ota.server.stopped", "stopped");
+    }
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let fault = |source| Error::Port {
+        setting,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let addr = listener.local_addr().map_err(fault)?;
+    Ok((listener, addr))
+}

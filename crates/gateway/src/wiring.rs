@@ -1,0 +1,185 @@
+//! Puts the parts together: stores, keys, snapshots, use cases, and the chores that go on beside them.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use chrono::TimeDelta;
+use tidegate_api::Api;
+use tidegate_artifacts as artifacts;
+use tidegate_service::{
+    Access, ActivityBuffer, AuditLog, Builds, Clock, Devices, Downloads, Live, Packages, People, Polls,
+    Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads, background,
+};
+use tidegate_signing::KeyRing;
+use tidegate_storage::Store;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::{Config, Error, keys};
+
+/// An upload that was not written to for this long was left by a process that is gone.
+pub const STALE_UPLOAD: Duration = Duration::from_secs(3600);
+
+/// How long the last reports and counters may take to be written when the server stops.
+pub const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is opened before a port is bound: all that can be wrong with the settings shows here.
+pub(crate) struct Stores {
+    pub(crate) store: Store,
+    pub(crate) artifacts: artifacts::Store,
+    pub(crate) keys: Arc<KeyRing>,
+}
+
+impl Stores {
+    /// Opens the database, bringing its tables up to date, and the artifact store.
+    pub(crate) async fn open(config: &Config) -> Result<Self, Error> {
+        keys::create_folder(&config.data_dir)?;
+        let keys = Arc::new(keys::key_ring(config)?);
+        let staging = config.data_dir.join("staging");
+        let artifacts = artifacts::Store::open(&config.artifact_store, &staging, &config.s3)
+            .map_err(|fault| Error::unusable("artifact_store")(&fault))?;
+        Ok(Self {
+            store: open_database(config).await?,
+            artifacts,
+            keys,
+        })
+    }
+}
+
+/// Opens the database alone. The data folder must exist when the database is in it.
+pub(crate) async fn open_database(config: &Config) -> Result<Store, Error> {
+    Store::open(&config.database)
+        .await
+        .map_err(|fault| Error::unusable("database_url")(&fault))
+}
+
+/// The settings that use cases obey.
+pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
+    Settings {
+        public_url: public_url.to_owned(),
+        poll_interval: config.poll_interval,
+        download_url_ttl: TimeDelta::from_std(config.download_url_ttl).unwrap_or(TimeDelta::MAX),
+        fleet_min_sdk: config.fleet_min_sdk,
+        max_upload_bytes: config.max_upload_bytes,
+        max_concurrent_uploads: config.max_concurrent_uploads,
+    }
+}
+
+/// Makes the use cases and starts the chores.
+pub(crate) async fn wire(
+    stores: Stores,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Api>, Chores), Error> {
+    let Stores {
+        store,
+        artifacts,
+        keys,
+    } = stores;
+    let settings = Arc::new(settings);
+    let live = Arc::new(Live::load(store.clone()).await?);
+    let activity = Arc::new(ActivityBuffer::new(
+        tokio::runtime::Handle::current().metrics().num_workers(),
+    ));
+    let (reports, writer) = Reports::new(store.clone(), Arc::clone(&live), Arc::clone(&clock));
+    let access = Arc::new(Access::new(
+        Arc::clone(&keys),
+        Arc::clone(&live),
+        Arc::clone(&clock),
+    ));
+    let chores = Chores::start(writer, &live, &activity, &store, &artifacts);
+    let api = Api {
+        polls: Polls::new(
+            Arc::clone(&live),
+            activity,
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+            Arc::clone(&settings),
+        ),
+        devices: Devices::new(
+            store.clone(),
+            Arc::clone(&live),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+            Arc::clone(&settings),
+        ),
+        downloads: Downloads::new(
+            store.clone(),
+            artifacts.clone(),
+            Arc::clone(&live),
+            Arc::clone(&keys),
+            Arc::clone(&access),
+            reports.clone(),
+            Arc::clone(&clock),
+        ),
+        uploads: Uploads::new(store.clone(), artifacts.clone(), Arc::clone(&clock), settings),
+        people: People::new(store.clone(), keys, Arc::clone(&clock)),
+        packages: Packages::new(store.clone(), Arc::clone(&clock)),
+        rollouts: Rollouts::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)),
+        builds: Builds::new(store.clone(), live, clock),
+        audit: AuditLog::new(store.clone()),
+        readiness: Readiness::new(store, artifacts),
+        access,
+        reports,
+    };
+    Ok((Arc::new(api), chores))
+}
+
+/// What goes on beside the requests.
+pub(crate) struct Chores {
+    stop: watch::Sender<bool>,
+    background: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
+}
+
+impl Chores {
+    fn start(
+        writer: ReportWriter,
+        live: &Arc<Live>,
+        activity: &Arc<ActivityBuffer>,
+        store: &Store,
+        artifacts: &artifacts::Store,
+    ) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let background = background::run(Arc::clone(live), Arc::clone(activity), store.clone(), stopped);
+        Self {
+            stop,
+            background: tokio::spawn(background),
+            writer: tokio::spawn(writer.run()),
+            sweeper: tokio::spawn(sweep(artifacts.clone())),
+        }
+    }
+
+    /// Writes what is left. Whoever can report must be gone: the writer ends when the last of them does.
+    pub(crate) async fn finish(self) {
+        self.sweeper.abort();
+        let _ = self.stop.send(true);
+        let rest = async {
+            for (name, chore) in [("reports", self.writer), ("poll counters", self.background)] {
+                if let Err(error) = chore.await {
+                    tracing::error!(%error, "the writer of {name} failed");
+                }
+            }
+        };
+        if tokio::time::timeout(FLUSH_LIMIT, rest).await.is_err() {
+            tracing::error!("the last reports and poll counters could not be written in time");
+        }
+    }
+}
+
+/// Removes what killed processes left of uploads, at the start and every now and then.
+async fn sweep(artifacts: artifacts::Store) {
+    let mut now_and_then = tokio::time::interval(STALE_UPLOAD);
+    loop {
+        now_and_then.tick().await;
+        let Some(before) = SystemTime::now().checked_sub(STALE_UPLOAD) else {
+            return;
+        };
+        match artifacts.sweep_staging(before).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed what was left of uploads that were broken off"),
+            Err(error) => tracing::warn!(%error, "what was left of uploads could not be removed"),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The program as an operator meets it: its exit codes, what it prints where, how it starts and how it ends.
+#![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
+
+mod admin;
+mod apk;
+mod demo;
+mod program;
+mod serve;
+mod settings;

@@ -1,0 +1,109 @@
+//! How a server starts and ends.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::program::{client, exited, out, run, serve};
+
+/// Waits until nobody listens any more.
+fn until_refused(addr: SocketAddr) {
+    while TcpStream::connect(addr).is_ok() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test]
+async fn it_answers_and_ends_when_it_is_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    for signal in ["TERM", "INT"] {
+        let (server, addr) = serve(folder.path());
+        for path in ["healthz", "readyz", "openapi.json"] {
+            let answer = client()
+                .get(format!("http://{addr}/{path}"))
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+        }
+        server.signal(signal);
+        server.line("ota.server.stopped");
+        assert_eq!(server.wait().code(), Some(0));
+        until_refused(addr);
+    }
+}
+
+#[test]
+fn a_request_under_way_is_finished_before_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(folder.path());
+    let body = r#"{"name":"nobody","password":"does not matter"}"#;
+    let (first, rest) = body.split_at(10);
+    let mut slow = TcpStream::connect(addr).unwrap();
+    let length = body.len();
+    write!(
+        slow,
+        "POST /v1/auth/login HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n{first}"
+    )
+    .unwrap();
+    // Asked on another connection, so that the server has certainly read what came before.
+    let mut other = TcpStream::connect(addr).unwrap();
+    write!(
+        other,
+        "GET /healthz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    other.read_to_string(&mut String::new()).unwrap();
+
+    server.signal("TERM");
+    until_refused(addr);
+    write!(slow, "{rest}").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("login_refused"), "{answer}");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[tokio::test]
+async fn http_2_without_tls_is_spoken_on_the_same_port() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, addr) = serve(folder.path());
+    client();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    let answer = client.get(format!("http://{addr}/healthz")).send().await.unwrap();
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(folder.path());
+    let enrollment = run(folder.path(), &["admin", "enroll-token"]);
+    exited(&enrollment, 0);
+    let body = json!({ "enrollment_token": out(&enrollment).trim(), "device_id": "phone-1" });
+    let request = client()
+        .post(format!("http://{addr}/v1/agent/enroll"))
+        .json(&body);
+    assert_eq!(request.send().await.unwrap().status(), 201);
+    server.signal("KILL");
+    assert_eq!(server.wait().code(), None);
+
+    let (_again, addr) = serve(folder.path());
+    let token = out(&run(
+        folder.path(),
+        &["admin", "token", "--subject", "ann", "--role", "viewer"],
+    ));
+    let request = client()
+        .get(format!("http://{addr}/v1/devices/phone-1"))
+        .bearer_auth(token.trim());
+    let device: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(device["device_id"], "phone-1");
+}
