@@ -120,7 +120,7 @@ impl Downloads {
     /// [`Kind::Unavailable`] when the artifact store does not answer.
     pub async fn open(&self, download: &Download, range: Range<u64>) -> Result<FileStream, Error> {
         let facts = &download.build.facts;
-        let reaches_the_end = range.end == facts.size;
+        let (left, reaches_the_end) = (range.end.saturating_sub(range.start), range.end == facts.size);
         let bytes = self.artifacts.read(&facts.sha256.0, range).await?;
         let count = download
             .device
@@ -131,7 +131,7 @@ impl Downloads {
                 device,
                 build: Arc::clone(&download.build),
             });
-        Ok(Box::pin(Counted { bytes, count }))
+        Ok(Box::pin(Counted { bytes, left, count }))
     }
 }
 
@@ -142,10 +142,24 @@ struct Count {
     build: Arc<Build>,
 }
 
-/// A stream that counts a download when it is read to its end. The end is asked for only once every byte before
-/// it was taken by the connection.
+impl Count {
+    fn now(self) {
+        tracing::info!(
+            event = "ota.download.complete",
+            device_id = %self.device,
+            build_id = self.build.id.0,
+            version_code = self.build.facts.version_code.get(),
+        );
+        self.reports.downloaded(self.device, self.build.id);
+    }
+}
+
+/// A stream that counts a download once the connection has taken all of its bytes and lets go of it. It can't wait
+/// to be asked for its end: a connection that was told the length never asks.
 struct Counted {
     bytes: artifacts::Chunks,
+    /// Bytes that were not taken yet.
+    left: u64,
     count: Option<Count>,
 }
 
@@ -154,29 +168,23 @@ impl Stream for Counted {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = futures::ready!(Pin::new(&mut self.bytes).poll_next(context));
-        match item {
-            Some(Ok(bytes)) => Poll::Ready(Some(Ok(bytes))),
-            Some(Err(error)) => {
+        Poll::Ready(item.map(|item| match item {
+            Ok(bytes) => {
+                self.left = self.left.saturating_sub(bytes.len() as u64);
+                Ok(bytes)
+            }
+            Err(error) => {
                 self.count = None;
-                Poll::Ready(Some(Err(error.into())))
+                Err(error.into())
             }
-            None => {
-                if let Some(Count {
-                    reports,
-                    device,
-                    build,
-                }) = self.count.take()
-                {
-                    tracing::info!(
-                        event = "ota.download.complete",
-                        device_id = %device,
-                        build_id = build.id.0,
-                        version_code = build.facts.version_code.get(),
-                    );
-                    reports.downloaded(device, build.id);
-                }
-                Poll::Ready(None)
-            }
+        }))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(count) = self.count.take().filter(|_| self.left == 0) {
+            count.now();
         }
     }
 }
