@@ -62,6 +62,10 @@ fn refused(error: &apk::Error) -> Error {
         apk::Error::Read(fault) => Error::internal("reading an upload", fault),
         apk::Error::Archive(_) => Error::new(Kind::Refused, "not_an_apk", error.to_string()),
         apk::Error::Manifest(_) => Error::new(Kind::Refused, "manifest_refused", error.to_string()),
+        apk::Error::Signature(refusal) if refusal.rule == apk::Rule::Unsigned => {
+            let message = "the APK is not signed; sign it with apksigner before uploading it";
+            Error::new(Kind::Refused, "unsigned", message)
+        }
         apk::Error::Signature(_) => Error::new(Kind::Refused, "signature_refused", error.to_string()),
     }
 }
