@@ -18,6 +18,9 @@ const FILES: [&str; 7] = [
 /// Messages that carry a file's bytes and exist in gRPC alone: REST uploads are multipart.
 const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
 
+/// Messages within requests that are as strict as these. An audience with a mistyped name would address everybody.
+const WITHIN_REQUESTS: [&str; 1] = ["Audience"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
@@ -65,7 +68,7 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
         )
         .message_attribute(&path, "#[serde(default)]");
     // A request with a field that nobody reads is a mistake of the caller's; an answer with one is a newer server.
-    if message.name().ends_with("Request") {
+    if message.name().ends_with("Request") || WITHIN_REQUESTS.contains(&message.name()) {
         config = config.message_attribute(&path, "#[serde(deny_unknown_fields)]");
     }
     // What may stand in a query string; the path and the body carry the others.
