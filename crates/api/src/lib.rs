@@ -12,6 +12,7 @@
 
 mod credentials;
 mod grpc;
+mod linger;
 mod messages;
 mod openapi;
 mod problem;
@@ -130,6 +131,7 @@ fn finish(routes: OpenApiRouter<Arc<Api>>, api: &Arc<Api>, grpc: Option<Router>)
     router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(nothing_here)
+        .layer(axum::middleware::from_fn(linger::read_on))
         .layer(axum::middleware::from_fn(request_id::name))
 }
 
