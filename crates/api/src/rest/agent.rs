@@ -39,7 +39,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
 ///
 /// The device token must be that of `device_id`. Parameters that are not named here are ignored.
 #[utoipa::path(
-    get, path = "/v1/agent/update", tag = "agent", params(v1::CheckUpdateRequest),
+    get, path = "/v1/agent/update",
+    operation_id = "CheckUpdate", tag = "agent", params(v1::CheckUpdateRequest),
     responses(
         (status = 200, description = "An update to install", body = v1::UpdateManifest,
          headers(("tidegate-poll-after" = i64, description = "Seconds until the next poll"))),
@@ -176,7 +177,8 @@ fn sdk(text: &str) -> Result<u32, Error> {
 /// Tells what became of an offer. Answered when it is on disk; the same report again is answered alike and
 /// counted once.
 #[utoipa::path(
-    post, path = "/v1/agent/report", tag = "agent", request_body = v1::ReportRequest,
+    post, path = "/v1/agent/report",
+    operation_id = "Report", tag = "agent", request_body = v1::ReportRequest,
     responses(
         (status = 200, description = "Recorded", body = v1::ReportResponse),
         (status = 400, description = "A field is missing or malformed", body = Problem),
@@ -218,7 +220,8 @@ fn narrow<T: TryFrom<i64>>(field: &'static str, number: Option<i64>) -> Result<O
 
 /// Takes a device in, for an enrolment token. May be repeated after a lost answer.
 #[utoipa::path(
-    post, path = "/v1/agent/enroll", tag = "agent", request_body = v1::EnrollRequest,
+    post, path = "/v1/agent/enroll",
+    operation_id = "Enroll", tag = "agent", request_body = v1::EnrollRequest,
     responses(
         (status = 201, description = "Enrolled", body = v1::EnrollResponse),
         (status = 400, description = "A field is missing or malformed", body = Problem),
@@ -278,7 +281,8 @@ fn installed(request: &v1::EnrollRequest) -> Result<Option<(PackageName, Version
 
 /// Tells where the device can be nudged.
 #[utoipa::path(
-    put, path = "/v1/agent/fcm-token", tag = "agent", request_body = v1::FcmTokenRequest,
+    put, path = "/v1/agent/fcm-token",
+    operation_id = "SetFcmToken", tag = "agent", request_body = v1::FcmTokenRequest,
     responses(
         (status = 200, description = "Remembered", body = v1::FcmTokenResponse),
         (status = 401, description = "No valid device token", body = Problem),

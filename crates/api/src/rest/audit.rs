@@ -19,7 +19,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// Audit entries, newest first.
 #[utoipa::path(
-    get, path = "/v1/audit", tag = "audit", params(v1::ListAuditRequest),
+    get, path = "/v1/audit",
+    operation_id = "ListAudit", tag = "audit", params(v1::ListAuditRequest),
     responses((status = 200, body = v1::ListAuditResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -33,7 +34,8 @@ async fn list(
 
 /// Recomputes the audit log's hash chain.
 #[utoipa::path(
-    get, path = "/v1/audit/verify", tag = "audit",
+    get, path = "/v1/audit/verify",
+    operation_id = "VerifyAudit", tag = "audit",
     responses((status = 200, body = v1::VerifyAuditResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]

@@ -18,7 +18,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// Gives an admin token for a name and a password.
 #[utoipa::path(
-    post, path = "/v1/auth/login", tag = "auth", request_body = v1::LoginRequest,
+    post, path = "/v1/auth/login",
+    operation_id = "Login", tag = "auth", request_body = v1::LoginRequest,
     responses(
         (status = 200, body = v1::LoginResponse),
         (status = 401, description = "Wrong name or password", body = Problem),

@@ -40,7 +40,8 @@ fn same_build(in_path: i64, in_body: &mut i64) -> Result<(), Error> {
 
 /// Builds, newest first.
 #[utoipa::path(
-    get, path = "/v1/apk", tag = "builds", params(v1::ListBuildsRequest),
+    get, path = "/v1/apk",
+    operation_id = "ListBuilds", tag = "builds", params(v1::ListBuildsRequest),
     responses((status = 200, body = v1::ListBuildsResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -54,7 +55,8 @@ async fn list(
 
 /// One build.
 #[utoipa::path(
-    get, path = "/v1/apk/{id}", tag = "builds", params(("id" = i64, Path)),
+    get, path = "/v1/apk/{id}",
+    operation_id = "GetBuild", tag = "builds", params(("id" = i64, Path)),
     responses((status = 200, body = v1::Build), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -70,7 +72,8 @@ async fn get(
 
 /// What became of a build on the fleet.
 #[utoipa::path(
-    get, path = "/v1/apk/{id}/deployment-stats", tag = "builds",
+    get, path = "/v1/apk/{id}/deployment-stats",
+    operation_id = "GetDeploymentStats", tag = "builds",
     params(("id" = i64, Path), ("hours" = Option<i64>, Query, description = "How many of the last hours to tell one by one")),
     responses((status = 200, body = v1::DeploymentStats), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
@@ -87,7 +90,8 @@ async fn stats(
 
 /// Makes a build current, for a share of the fleet.
 #[utoipa::path(
-    post, path = "/v1/apk/{id}/promote", tag = "rollouts", params(("id" = i64, Path)),
+    post, path = "/v1/apk/{id}/promote",
+    operation_id = "Promote", tag = "rollouts", params(("id" = i64, Path)),
     request_body = v1::PromoteRequest,
     responses((status = 200, body = v1::PromoteResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
@@ -104,7 +108,8 @@ async fn promote(
 
 /// Changes the share of the fleet that a build is offered to.
 #[utoipa::path(
-    post, path = "/v1/apk/{id}/rollout", tag = "rollouts", params(("id" = i64, Path)),
+    post, path = "/v1/apk/{id}/rollout",
+    operation_id = "AdjustRollout", tag = "rollouts", params(("id" = i64, Path)),
     request_body = v1::AdjustRolloutRequest,
     responses((status = 200, body = v1::AdjustRolloutResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
@@ -121,7 +126,8 @@ async fn adjust(
 
 /// Holds a build's rollout.
 #[utoipa::path(
-    post, path = "/v1/apk/{id}/pause", tag = "rollouts", params(("id" = i64, Path)),
+    post, path = "/v1/apk/{id}/pause",
+    operation_id = "PauseRollout", tag = "rollouts", params(("id" = i64, Path)),
     responses((status = 200, body = v1::RolloutStateResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -137,7 +143,8 @@ async fn pause(
 
 /// Goes on with a held rollout.
 #[utoipa::path(
-    post, path = "/v1/apk/{id}/resume", tag = "rollouts", params(("id" = i64, Path)),
+    post, path = "/v1/apk/{id}/resume",
+    operation_id = "ResumeRollout", tag = "rollouts", params(("id" = i64, Path)),
     responses((status = 200, body = v1::RolloutStateResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -153,7 +160,8 @@ async fn resume(
 
 /// Takes a package's current build back.
 #[utoipa::path(
-    post, path = "/v1/apk/rollback", tag = "rollouts", request_body = v1::RollBackRequest,
+    post, path = "/v1/apk/rollback",
+    operation_id = "RollBack", tag = "rollouts", request_body = v1::RollBackRequest,
     responses((status = 200, body = v1::RollBackResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -169,7 +177,8 @@ async fn roll_back(
 
 /// Rollouts, newest first.
 #[utoipa::path(
-    get, path = "/v1/rollouts", tag = "rollouts", params(v1::ListRolloutsRequest),
+    get, path = "/v1/rollouts",
+    operation_id = "ListRollouts", tag = "rollouts", params(v1::ListRolloutsRequest),
     responses((status = 200, body = v1::ListRolloutsResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]

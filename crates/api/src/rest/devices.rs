@@ -28,7 +28,8 @@ type Answer<T> = Result<JsonAnswer<T>, Refusal>;
 
 /// Devices by ascending id.
 #[utoipa::path(
-    get, path = "/v1/devices", tag = "devices", params(v1::ListDevicesRequest),
+    get, path = "/v1/devices",
+    operation_id = "ListDevices", tag = "devices", params(v1::ListDevicesRequest),
     responses((status = 200, body = v1::ListDevicesResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -42,7 +43,8 @@ async fn list(
 
 /// One device, and what it did with each build.
 #[utoipa::path(
-    get, path = "/v1/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
+    get, path = "/v1/devices/{device_id}",
+    operation_id = "GetDevice", tag = "devices", params(("device_id" = String, Path)),
     responses((status = 200, body = v1::Device), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -58,7 +60,8 @@ async fn get(
 
 /// Why the device is, or is not, offered an update: every rule that is asked.
 #[utoipa::path(
-    get, path = "/v1/devices/{device_id}/explain", tag = "devices",
+    get, path = "/v1/devices/{device_id}/explain",
+    operation_id = "ExplainDevice", tag = "devices",
     params(
         ("device_id" = String, Path),
         ("package_name" = String, Query),
@@ -79,7 +82,8 @@ async fn explain(
 
 /// Refuses the device's token from now on.
 #[utoipa::path(
-    post, path = "/v1/devices/{device_id}/revoke", tag = "devices", params(("device_id" = String, Path)),
+    post, path = "/v1/devices/{device_id}/revoke",
+    operation_id = "RevokeDevice", tag = "devices", params(("device_id" = String, Path)),
     responses((status = 200, body = v1::RevokeDeviceResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -95,7 +99,8 @@ async fn revoke(
 
 /// Makes a token with which devices enrol.
 #[utoipa::path(
-    post, path = "/v1/enrollment-tokens", tag = "devices", request_body = v1::CreateEnrollmentTokenRequest,
+    post, path = "/v1/enrollment-tokens",
+    operation_id = "CreateEnrollmentToken", tag = "devices", request_body = v1::CreateEnrollmentTokenRequest,
     responses((status = 201, body = v1::CreateEnrollmentTokenResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]

@@ -28,7 +28,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
 ///
 /// Devices come with the signed query of a manifest's `download_url`; people come with an admin token instead.
 #[utoipa::path(
-    get, path = "/v1/apk/{id}/download", tag = "agent",
+    get, path = "/v1/apk/{id}/download",
+    operation_id = "DownloadBuild", tag = "agent",
     params(
         ("id" = i64, Path, description = "The build's number"),
         ("device_id" = Option<String>, Query, description = "The device that the URL was made for"),

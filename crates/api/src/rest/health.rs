@@ -16,14 +16,19 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Answers while the process lives.
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = String)))]
+#[utoipa::path(
+    get, path = "/healthz",
+    operation_id = "Healthz", tag = "health",
+    responses((status = 200, body = String))
+)]
 async fn healthz() -> &'static str {
     "alive\n"
 }
 
 /// Answers 200 while the database and the artifact store do.
 #[utoipa::path(
-    get, path = "/readyz", tag = "health",
+    get, path = "/readyz",
+    operation_id = "Readyz", tag = "health",
     responses((status = 200, body = String), (status = 503, body = Problem))
 )]
 async fn readyz(State(api): State<Arc<Api>>) -> Result<&'static str, Refusal> {

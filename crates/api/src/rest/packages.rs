@@ -38,7 +38,8 @@ fn same_package(in_path: String, in_body: &mut String) -> Result<(), Error> {
 
 /// Packages by name.
 #[utoipa::path(
-    get, path = "/v1/packages", tag = "packages", params(v1::ListPackagesRequest),
+    get, path = "/v1/packages",
+    operation_id = "ListPackages", tag = "packages", params(v1::ListPackagesRequest),
     responses((status = 200, body = v1::ListPackagesResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -52,7 +53,8 @@ async fn list(
 
 /// Pins a package to one signer.
 #[utoipa::path(
-    post, path = "/v1/packages/{package_name}/pin", tag = "packages", params(("package_name" = String, Path)),
+    post, path = "/v1/packages/{package_name}/pin",
+    operation_id = "PinSigner", tag = "packages", params(("package_name" = String, Path)),
     request_body = v1::PinSignerRequest,
     responses((status = 200, body = v1::Package), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
@@ -69,7 +71,8 @@ async fn pin(
 
 /// Takes a package's pin away.
 #[utoipa::path(
-    post, path = "/v1/packages/{package_name}/unpin", tag = "packages", params(("package_name" = String, Path)),
+    post, path = "/v1/packages/{package_name}/unpin",
+    operation_id = "UnpinSigner", tag = "packages", params(("package_name" = String, Path)),
     responses((status = 200, body = v1::Package), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -85,7 +88,8 @@ async fn unpin(
 
 /// Takes debuggable builds of a package in, or no longer.
 #[utoipa::path(
-    post, path = "/v1/packages/{package_name}/allow-debuggable", tag = "packages",
+    post, path = "/v1/packages/{package_name}/allow-debuggable",
+    operation_id = "AllowDebuggable", tag = "packages",
     params(("package_name" = String, Path)), request_body = v1::AllowDebuggableRequest,
     responses((status = 200, body = v1::Package), (status = "4XX", body = Problem)),
     security(("admin_token" = []))

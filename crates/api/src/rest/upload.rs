@@ -45,7 +45,8 @@ struct UploadForm {
 
 /// Takes a signed APK in. Nothing is kept of a file that is refused.
 #[utoipa::path(
-    post, path = "/v1/apk/upload", tag = "builds",
+    post, path = "/v1/apk/upload",
+    operation_id = "UploadBuild", tag = "builds",
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
         (status = 201, description = "Taken in", body = v1::Build),
