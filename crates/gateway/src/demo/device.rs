@@ -87,7 +87,7 @@ impl Device {
     pub(super) fn new(number: u32, network: Arc<Network>) -> Self {
         Self {
             number,
-            id: format!("tide-{number:04}"),
+            id: format!("phone-{number:04}"),
             sdk: 26 + number % 10,
             network,
             token: String::new(),

@@ -33,7 +33,7 @@ Log in, in another terminal, and look around:
   T=$(curl -s {base}/v1/auth/login -d '{{"name":"{LOGIN}","password":"{password}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
   curl -s -H "Authorization: Bearer $T" {base}/v1/apk
   curl -s -H "Authorization: Bearer $T" {base}/v1/apk/2/deployment-stats
-  curl -s -H "Authorization: Bearer $T" '{base}/v1/devices/tide-0042/explain?package_name={PACKAGE}'
+  curl -s -H "Authorization: Bearer $T" '{base}/v1/devices/phone-0042/explain?package_name={PACKAGE}'
 
 Builds 1 and 2 are released for you. Build 3 is yours: give it to some, to more, and take it back:
 
@@ -67,7 +67,8 @@ impl LiveLine {
         if io::stdout().is_terminal() {
             self.shown = true;
             let mut out = io::stdout();
-            let _ = write!(out, "\r\x1b[K{line}").and_then(|()| out.flush());
+            // Cut off at the right edge of a narrow terminal: a line that wraps cannot be overwritten.
+            let _ = write!(out, "\r\x1b[K\x1b[?7l{line}\x1b[?7h").and_then(|()| out.flush());
             return;
         }
         let due = self
@@ -95,8 +96,7 @@ fn summary(stats: &Value, builds: &[Seen], fleet: u32) -> String {
     let current = builds.iter().find(|build| build.is_current);
     let percent = current.map_or(0, |build| build.percent);
     format!(
-        "{} at {percent} % of {fleet} devices: offered to {}, fetched by {}, installed on {}, failed on {}, \
-         damaged on {}; {} polls",
+        "{} at {percent} % of {fleet}: offered {}, fetched {}, installed {}, failed {}, damaged {}, polls {}",
         stats["version_name"].as_str().unwrap_or_default(),
         count("total_eligible"),
         count("total_downloads"),

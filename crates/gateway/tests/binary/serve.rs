@@ -67,6 +67,26 @@ fn a_request_under_way_is_finished_before_it_ends() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+#[test]
+fn asked_a_second_time_it_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(folder.path());
+    // A request that is never finished keeps the server waiting.
+    let mut slow = TcpStream::connect(addr).unwrap();
+    write!(
+        slow,
+        "POST /v1/auth/login HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n"
+    )
+    .unwrap();
+    // The answer to the expectation comes when the request's handler reads on.
+    slow.read_exact(&mut [0; 12]).unwrap();
+    server.signal("TERM");
+    until_refused(addr);
+    server.signal("TERM");
+    server.line("asked again");
+    assert_eq!(server.wait().code(), Some(1));
+}
+
 #[tokio::test]
 async fn http_2_without_tls_is_spoken_on_the_same_port() {
     let folder = tempfile::tempdir().unwrap();
