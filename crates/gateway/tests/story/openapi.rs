@@ -1,0 +1,197 @@
+//! The API description agrees with what is served.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::Value;
+use tidegate_testkit::answer::Answer;
+use tidegate_testkit::server::{Engine, TestServer};
+
+use crate::credentials::VERBS;
+
+on_both_engines!(
+    the_document_is_whole,
+    every_documented_path_answers,
+    every_verb_is_documented_with_its_credential,
+);
+
+async fn document(server: &TestServer) -> Value {
+    Answer::to(server.http().get(server.url("/openapi.json")))
+        .await
+        .ok()
+}
+
+/// One documented operation.
+struct Operation<'a> {
+    method: String,
+    path: &'a str,
+    is: &'a Value,
+}
+
+impl Operation<'_> {
+    fn tag(&self) -> &str {
+        self.is["tags"][0].as_str().unwrap_or_default()
+    }
+
+    fn wants(&self, credential: &str) -> bool {
+        let schemes = self.is["security"].as_array();
+        schemes.is_some_and(|schemes| schemes.iter().any(|scheme| scheme.get(credential).is_some()))
+    }
+
+    /// The path with something in place of each parameter.
+    fn filled(&self) -> String {
+        let id = if self.path.starts_with("/v1/apk") {
+            "1"
+        } else {
+            "pixel-1"
+        };
+        let parts = self
+            .path
+            .split('/')
+            .map(|part| if part.starts_with('{') { id } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    }
+}
+
+fn operations(document: &Value) -> Vec<Operation<'_>> {
+    let paths = document["paths"].as_object().unwrap();
+    let mut all = vec![];
+    for (path, methods) in paths {
+        for (method, is) in methods.as_object().unwrap() {
+            all.push(Operation {
+                method: method.to_uppercase(),
+                path,
+                is,
+            });
+        }
+    }
+    all
+}
+
+async fn the_document_is_whole(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let document = document(&server).await;
+    assert!(
+        document["openapi"].as_str().unwrap().starts_with("3.1."),
+        "{}",
+        document["openapi"]
+    );
+    assert_eq!(document["info"]["title"], "Tidegate");
+    let mut ids = BTreeSet::new();
+    for operation in operations(&document) {
+        let (method, path, is) = (&operation.method, operation.path, operation.is);
+        assert!(
+            ids.insert(is["operationId"].to_string()),
+            "{method} {path}: its operationId is taken"
+        );
+        let said = is["summary"]
+            .as_str()
+            .or(is["description"].as_str())
+            .unwrap_or_default();
+        assert!(!said.is_empty(), "{method} {path} says nothing");
+        let responses = is["responses"].as_object().unwrap();
+        assert!(
+            responses.keys().any(|status| status.starts_with('2')),
+            "{method} {path}"
+        );
+        for parameter in path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        {
+            let declared = is["parameters"].as_array().unwrap().iter();
+            let mut named =
+                declared.filter(|declared| declared["name"] == parameter && declared["in"] == "path");
+            assert!(named.next().is_some(), "{method} {path}: {parameter}");
+        }
+    }
+    let mut references = vec![];
+    collect_references(&document, &mut references);
+    assert!(references.len() > 20);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+fn collect_references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match (name.as_str(), value) {
+                    ("$ref", Value::String(reference)) => found.push(reference),
+                    _ => collect_references(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_references(item, found)),
+        _ => {}
+    }
+}
+
+async fn every_documented_path_answers(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let document = document(&server).await;
+    for operation in operations(&document) {
+        let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
+        let answer = Answer::to(server.http().request(method, server.url(&operation.filled()))).await;
+        let (method, path, status) = (&operation.method, operation.path, answer.status);
+        let documented = operation.is["responses"].as_object().unwrap();
+        let class = format!("{}XX", status / 100);
+        assert!(
+            documented.contains_key(&status.to_string()) || documented.contains_key(&class),
+            "{method} {path} answers {status}, which it does not say"
+        );
+        if operation.wants("admin_token") || operation.wants("device_token") {
+            // A poll looks for who asks before it looks at the token.
+            if path != "/v1/agent/update" {
+                answer.refused(401, "no_token");
+            }
+        } else {
+            let open = ["auth", "health", "agent"];
+            assert!(
+                open.contains(&operation.tag()),
+                "{method} {path} asks for no credential"
+            );
+        }
+        assert!(
+            status != 404 && status != 405,
+            "{method} {path} is documented and not served"
+        );
+    }
+}
+
+async fn every_verb_is_documented_with_its_credential(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let document = document(&server).await;
+    let operations = operations(&document);
+    for (method, path, _, _) in VERBS {
+        let path = path.split('?').next().unwrap();
+        let named = operations
+            .iter()
+            .find(|operation| operation.method == *method && same(operation.path, path));
+        let operation = named.unwrap_or_else(|| panic!("{method} {path} is not documented"));
+        assert!(operation.wants("admin_token"), "{method} {path}");
+    }
+    let admin = operations
+        .iter()
+        .filter(|operation| operation.wants("admin_token"))
+        .count();
+    assert_eq!(admin, VERBS.len(), "a verb is missing in this test's table");
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(
+        (
+            &schemes["admin_token"]["scheme"],
+            &schemes["device_token"]["scheme"]
+        ),
+        (&"bearer".into(), &"bearer".into())
+    );
+}
+
+/// Whether a path is this template's, and not merely shaped like it.
+fn same(template: &str, path: &str) -> bool {
+    let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+    let fits = |(part, given): (&&str, &&str)| {
+        part == given || (part.starts_with('{') && !["upload", "rollback"].contains(given))
+    };
+    template.len() == path.len() && template.iter().zip(&path).all(fits)
+}
