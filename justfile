@@ -17,11 +17,11 @@ postgres:
     # Only its binaries are wanted: each test process starts a throwaway cluster of its own, on another port
     # than any server that runs here (crates/testkit/src/postgres.rs).
     set -euo pipefail
-    if [[ -n "${TIDEGATE_PG_BIN:-}" ]] || command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+    if [[ -n "${TESTKIT_PG_BIN:-}" ]] || command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
         exit 0
     fi
     if ! command -v apt-get >/dev/null; then
-        echo "PostgreSQL is missing: install it, or name the folder of its initdb in TIDEGATE_PG_BIN" >&2
+        echo "PostgreSQL is missing: install it, or name the folder of its initdb in TESTKIT_PG_BIN" >&2
         exit 1
     fi
     sudo=()

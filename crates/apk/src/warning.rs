@@ -39,6 +39,8 @@ pub enum WarningKind {
     UncoveredLevels,
     /// Signed with the key of a debug build, which lies unprotected on a developer's machine.
     DebugCertificate,
+    /// An entry whose name contains a NUL: the signing tools accept it, a device's own ZIP reader does not.
+    UnreadableName,
     /// A key that is too short by today's standards.
     WeakKey,
     /// A signature over an MD5 or SHA-1 digest.

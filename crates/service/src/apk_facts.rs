@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use tidegate_apk as apk;
-use tidegate_apk::{SdkRange, Verification};
+use tidegate_apk::{SdkRange, Verification, WarningKind};
 use tidegate_domain::{BuildFacts, PackageName, SdkLevel, Sha256, SignerFingerprint, Signers, VersionCode};
 
 use crate::signer_policy::from_turns;
@@ -29,6 +29,14 @@ pub(crate) fn judge(path: &Path, sha256: Sha256, size: u64, floor: SdkLevel) -> 
     }
     let range = SdkRange::from(inspection.min_sdk.max(floor));
     let verification = apk::verify(&file, range).map_err(|error| refused(&error))?;
+    if let Some(warning) = verification
+        .warnings
+        .iter()
+        .find(|warning| warning.kind == WarningKind::UnreadableName)
+    {
+        let message = format!("not a sound APK archive: {warning}");
+        return Err(Error::new(Kind::Refused, "not_an_apk", message));
+    }
     let refused = |error: tidegate_domain::Error| Error::new(Kind::Refused, "apk_refused", error.to_string());
     let facts = BuildFacts {
         package: PackageName::parse(&inspection.package).map_err(refused)?,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_domain::{PackageName, Role, SignerFingerprint, Signers};
-use tidegate_storage::{Package, Page, Paged, Store};
+use tidegate_storage::{AuditNote, Package, Page, Paged, Store};
 
 use crate::{Actor, Clock, Error};
 
@@ -38,7 +38,11 @@ impl Packages {
         signer: SignerFingerprint,
     ) -> Result<Package, Error> {
         actor.require(Role::Admin)?;
-        let note = self.note(actor, "signer.pin", name);
+        let after = serde_json::json!({ "signer_fingerprint": signer });
+        let note = AuditNote {
+            after: Some(after),
+            ..self.note(actor, "signer.pin", name)
+        };
         self.store.pin_signer(name, Signers::one(signer), note).await?;
         tracing::info!(event = "ota.signer.pin", actor = actor.subject, package_name = %name, signer = %signer);
         Ok(self.store.package(name).await?)
@@ -68,12 +72,16 @@ impl Packages {
         allow: bool,
     ) -> Result<Package, Error> {
         actor.require(Role::Admin)?;
-        let note = self.note(actor, "package.allow_debuggable", name);
+        let after = serde_json::json!({ "allow_debuggable": allow });
+        let note = AuditNote {
+            after: Some(after),
+            ..self.note(actor, "package.allow_debuggable", name)
+        };
         self.store.set_allow_debuggable(name, allow, note).await?;
         Ok(self.store.package(name).await?)
     }
 
-    fn note(&self, actor: &Actor, action: &'static str, name: &PackageName) -> tidegate_storage::AuditNote {
+    fn note(&self, actor: &Actor, action: &'static str, name: &PackageName) -> AuditNote {
         actor
             .on_record(self.clock.now())
             .note(action, format!("package/{name}"))

@@ -24,7 +24,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Names the folder that holds `initdb`, `postgres` and `psql`, where the usual places don't.
-pub const BIN_VARIABLE: &str = "TIDEGATE_PG_BIN";
+pub const BIN_VARIABLE: &str = "TESTKIT_PG_BIN";
 
 /// The owner of the cluster and of every database in it.
 const SUPERUSER: &str = "tidegate";

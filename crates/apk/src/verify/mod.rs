@@ -112,8 +112,22 @@ pub fn verify(source: &dyn Source, range: SdkRange) -> Result<Verification, Erro
     check_target(&manifest, range, &verdict)?;
     let mut verification = conclude(range, &verdict, jar.as_ref(), block.as_ref());
     verification.warnings.extend(uncovered(&verification));
+    verification.warnings.extend(unreadable_names(&archive));
     verification.warnings.sort_by_key(|warning| warning.kind);
     Ok(verification)
+}
+
+/// `libziparchive`, by which devices read an APK, refuses these; the signing tools don't.
+fn unreadable_names<'a>(archive: &'a Archive<'_>) -> impl Iterator<Item = Warning> + 'a {
+    let names = archive.entries().iter().map(|entry| &entry.name);
+    names.filter(|name| name.contains('\0')).map(|name| {
+        let detail = "the entry's name contains a NUL, and no device reads such an archive";
+        Warning::new(
+            WarningKind::UnreadableName,
+            name.escape_default().to_string(),
+            detail,
+        )
+    })
 }
 
 fn check_sandbox(manifest: &Manifest, range: SdkRange, found: &[u32]) -> Result<(), Error> {

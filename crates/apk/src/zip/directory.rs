@@ -85,12 +85,8 @@ fn name(raw: &[u8], number: u16) -> Result<String, Error> {
     let place = || format!("{PLACE}, record {number}");
     let name = std::str::from_utf8(raw)
         .map_err(|_| Error::archive(Rule::EntryName, place(), "the name is not UTF-8"))?;
-    if name.is_empty() || name.contains('\0') {
-        return Err(Error::archive(
-            Rule::EntryName,
-            place(),
-            "the name is empty or contains a NUL",
-        ));
+    if name.is_empty() {
+        return Err(Error::archive(Rule::EntryName, place(), "the name is empty"));
     }
     Ok(name.to_owned())
 }

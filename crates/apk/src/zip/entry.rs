@@ -3,7 +3,7 @@
 /// An entry as the central directory describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its name: UTF-8, not empty, without NUL.
+    /// Its name: UTF-8, not empty. A NUL in it passes, as it does with `apksigner`; devices refuse it, so the verdict warns.
     pub(crate) name: String,
     /// General purpose flags.
     pub(crate) flags: u16,
