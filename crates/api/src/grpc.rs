@@ -19,6 +19,7 @@ use tidegate_service::{Actor, Error, UploadNotes};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::patience::next_part;
 use crate::problem::status;
 use crate::request_id::RequestId;
 use crate::{Api, credentials, messages, verbs};
@@ -135,7 +136,7 @@ impl BuildService for Grpc {
         let mut messages = request.into_inner();
         let notes = metadata(&mut messages).await?;
         let mut upload = self.0.uploads.begin(&actor).await.map_err(status)?;
-        while let Some(message) = messages.message().await? {
+        while let Some(message) = next_part(messages.message()).await.map_err(status)?? {
             let Some(Part::Chunk(chunk)) = message.part else {
                 return Err(status(Error::invalid(
                     "metadata",
@@ -175,7 +176,8 @@ impl BuildService for Grpc {
 }
 
 async fn metadata(messages: &mut Streaming<v1::UploadBuildRequest>) -> Result<UploadNotes, Status> {
-    match messages.message().await?.and_then(|message| message.part) {
+    let first = next_part(messages.message()).await.map_err(status)??;
+    match first.and_then(|message| message.part) {
         Some(Part::Metadata(v1::UploadMetadata {
             notes,
             build_type,

@@ -15,13 +15,13 @@ mod grpc;
 mod linger;
 mod messages;
 mod openapi;
+mod patience;
 mod problem;
 mod request_id;
 mod rest;
 mod verbs;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
@@ -34,14 +34,11 @@ use tidegate_service::{
     Uploads,
 };
 use tonic::Status;
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use patience::{REQUEST_TIMEOUT, UPLOAD_SILENCE};
 pub use problem::Problem;
-
-/// How long a request may take that carries no file.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The use cases that the edge calls.
 pub struct Api {
@@ -73,18 +70,20 @@ pub struct Api {
 
 /// Everything on one port: agents, operators and gRPC.
 pub fn router(api: &Arc<Api>) -> Router {
-    finish(agent_rest().merge(admin_rest()), api, Some(grpc::router(api)))
+    let routes = agent_rest().merge(admin_rest());
+    finish(routes, rest::agent::poll_route(), api, Some(grpc::router(api)))
 }
 
 /// What devices call, and health.
 pub fn agent_router(api: &Arc<Api>) -> Router {
-    finish(agent_rest(), api, None)
+    finish(agent_rest(), rest::agent::poll_route(), api, None)
 }
 
 /// What operators and their tools call, in REST and gRPC, and health.
 pub fn admin_router(api: &Arc<Api>) -> Router {
     finish(
         admin_rest().merge(rest::download::routes()),
+        OpenApiRouter::new(),
         api,
         Some(grpc::router(api)),
     )
@@ -105,18 +104,22 @@ fn admin_rest() -> OpenApiRouter<Arc<Api>> {
     .merge(rest::upload::routes())
 }
 
-/// Bounds the time of requests that carry no file; files take as long as their network does.
 fn in_time(routes: OpenApiRouter<Arc<Api>>) -> OpenApiRouter<Arc<Api>> {
-    routes.layer(TimeoutLayer::with_status_code(
-        StatusCode::SERVICE_UNAVAILABLE,
-        REQUEST_TIMEOUT,
-    ))
+    routes.layer(axum::middleware::from_fn(patience::in_time))
 }
 
-fn finish(routes: OpenApiRouter<Arc<Api>>, api: &Arc<Api>, grpc: Option<Router>) -> Router {
+/// Puts layers, fallbacks and the document around the routes; the poll stays outside of the layers.
+fn finish(
+    routes: OpenApiRouter<Arc<Api>>,
+    poll: OpenApiRouter<Arc<Api>>,
+    api: &Arc<Api>,
+    grpc: Option<Router>,
+) -> Router {
     let (router, paths) = routes.merge(rest::health::routes()).split_for_parts();
+    let (poll, poll_paths) = poll.split_for_parts();
     let mut document = openapi::Document::openapi();
     document.merge(paths);
+    document.merge(poll_paths);
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let router = router
         .route(
@@ -133,6 +136,10 @@ fn finish(routes: OpenApiRouter<Arc<Api>>, api: &Arc<Api>, grpc: Option<Router>)
         .fallback(nothing_here)
         .layer(axum::middleware::from_fn(linger::read_on))
         .layer(axum::middleware::from_fn(request_id::name))
+        .merge(
+            poll.method_not_allowed_fallback(method_not_allowed)
+                .with_state(Arc::clone(api)),
+        )
 }
 
 /// A path that nobody serves, told in the caller's own protocol.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json as JsonAnswer;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use tidegate_domain::{DeviceAttributes, DeviceId, Offer, PackageName, PollRequest, VersionCode};
@@ -19,7 +19,7 @@ use super::input::Json;
 use crate::credentials::{CallingDevice, bearer};
 use crate::problem::{Problem, Refusal};
 use crate::verbs::devices::current_version;
-use crate::{Api, BuildId};
+use crate::{Api, BuildId, request_id};
 
 /// Why a 304 offers nothing, such as `not_in_cohort`.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
@@ -27,9 +27,14 @@ pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason")
 /// Seconds until the device's next poll.
 pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
 
+/// The poll, apart from the other routes: it is answered from memory, so it needs no time limit, and it is asked
+/// so often that it names its requests itself rather than through a layer and a log span.
+pub(crate) fn poll_route() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(check_update))
+}
+
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
-        .routes(routes!(check_update))
         .routes(routes!(report))
         .routes(routes!(enroll))
         .routes(routes!(set_fcm_token))
@@ -53,14 +58,18 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     ),
     security(("device_token" = []))
 )]
-async fn check_update(
-    State(api): State<Arc<Api>>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let id = request_id::of(request.headers());
+    let mut response =
+        poll(&api, request.uri(), request.headers()).unwrap_or_else(|error| Refusal(error).into_response());
+    request_id::tell(&mut response, &id);
+    response
+}
+
+fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
     let query = PollQuery::parse(uri.query().unwrap_or_default())?;
     let device_id = query.device_id.as_deref().ok_or_else(|| missing("device_id"))?;
-    api.access.device_claiming(bearer(&headers)?, device_id)?;
+    api.access.device_claiming(bearer(headers)?, device_id)?;
     let package = query.package.as_deref().ok_or_else(|| missing("package_name"))?;
     let poll = PollRequest {
         device_id,
@@ -74,7 +83,7 @@ async fn check_update(
     };
     Ok(api.polls.check_in(poll, |answer, poll_after| match answer {
         CheckIn::Update { offer, download_url } => {
-            tracing::info!(
+            tracing::debug!(
                 event = "ota.manifest.200",
                 device_id,
                 build_id = offer.build.id.0,

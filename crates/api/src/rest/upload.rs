@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::credentials::Caller;
+use crate::patience::next_part;
 use crate::problem::{Problem, Refusal};
 use crate::{Api, messages};
 
@@ -79,7 +80,10 @@ async fn upload(
         has_file: false,
         parts: 0,
     };
-    while let Some(field) = form.next_field().await.map_err(|fault| cut_off(&fault))? {
+    while let Some(field) = next_part(form.next_field())
+        .await?
+        .map_err(|fault| cut_off(&fault))?
+    {
         reading.part(field).await?;
     }
     if !reading.has_file {
@@ -108,7 +112,7 @@ impl Reading {
             "file" if self.has_file => return Err(Error::invalid("file", "may come only once")),
             "file" => {
                 self.has_file = true;
-                while let Some(bytes) = field.chunk().await.map_err(|fault| cut_off(&fault))? {
+                while let Some(bytes) = next_part(field.chunk()).await?.map_err(|fault| cut_off(&fault))? {
                     self.upload.write(bytes).await?;
                 }
             }
@@ -124,7 +128,7 @@ impl Reading {
 
 async fn text(name: &'static str, mut field: Field<'_>) -> Result<String, Error> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|fault| cut_off(&fault))? {
+    while let Some(chunk) = next_part(field.chunk()).await?.map_err(|fault| cut_off(&fault))? {
         if bytes.len() + chunk.len() > MAX_NOTES_BYTES {
             return Err(Error::invalid(
                 name,
