@@ -161,5 +161,8 @@ async fn method_not_allowed(request: Request) -> Response {
         request.method(),
         request.uri().path()
     );
-    problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, None)
+    let mut response = problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, None);
+    // The poll's route has no layer that would.
+    request_id::tell(&mut response, &request_id::of(request.headers()));
+    response
 }
