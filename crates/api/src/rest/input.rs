@@ -33,6 +33,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Json<T> {
 
 fn from_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+    // serde would read a message from a bare list of its values too, in an order that is not in the protocol.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(misread(None, "expected a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|fault| {
         let path = fault.path().to_string();
@@ -101,6 +105,11 @@ fn misread(path: Option<String>, fault: &str) -> Error {
     let unknown = fault
         .strip_prefix("unknown field `")
         .and_then(|rest| rest.split('`').next());
+    let unknown = unknown.map(|field| match &path {
+        Some(path) if path == field || path.ends_with(&format!(".{field}")) => path.clone(),
+        Some(path) => format!("{path}.{field}"),
+        None => field.to_owned(),
+    });
     match (unknown, path) {
         (Some(field), _) => Error::invalid(field, format!("is not a field of this request ({fault})")),
         (None, Some(field)) => Error::invalid(field, format!("cannot be read: {fault}")),
