@@ -174,7 +174,7 @@ impl TestServer {
     /// # Panics
     /// When it does not run.
     pub async fn stop(&mut self) {
-        // A client's idle connections would keep it waiting.
+        // What its connections led to will be gone.
         self.http = client();
         let mut running = self.running.take().expect("the server does not run");
         let (server, runtime) = (running.server.take(), running.runtime.take());

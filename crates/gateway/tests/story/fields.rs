@@ -100,7 +100,7 @@ async fn a_field_of_another_type_is_refused_by_its_name(engine: Engine) {
         ("salt", with("salt", json!(""))),
         ("salt", with("salt", json!("x".repeat(65)))),
         ("audience.regions", with("audience", json!({ "regions": "eu" }))),
-        ("country", with("audience", json!({ "country": ["eu"] }))),
+        ("audience.country", with("audience", json!({ "country": ["eu"] }))),
     ];
     for (field, terms) in bad {
         println!("{terms}");
@@ -113,7 +113,15 @@ async fn what_is_not_json_is_refused(engine: Engine) {
     let (_server, olga, build) = day(engine).await;
     let before = olga.everything().await;
     let path = format!("/v1/apk/{build}/promote");
-    for text in ["{", "rollout_percent=10", "[10]", "null", "{} {}", "\u{feff}{}"] {
+    for text in [
+        "{",
+        "rollout_percent=10",
+        "[]",
+        "[1, 10]",
+        "null",
+        "{} {}",
+        "\u{feff}{}",
+    ] {
         olga.post_text(&path, text).await.refused(400, "invalid_argument");
     }
     let deep = format!("{}1{}", r#"{"audience":"#.repeat(5000), "}".repeat(5000));

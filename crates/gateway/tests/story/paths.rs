@@ -52,13 +52,17 @@ pub(crate) async fn grpc(
     body: impl Into<reqwest::Body>,
     headers: &[(&str, &str)],
 ) -> Answer {
+    grpc_at(server.admin_url(path), body, headers).await
+}
+
+async fn grpc_at(url: String, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> Answer {
     let http2 = Client::builder()
         .no_proxy()
         .http2_prior_knowledge()
         .build()
         .unwrap();
     let mut request = http2
-        .post(server.admin_url(path))
+        .post(url)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(body);
@@ -138,6 +142,8 @@ async fn the_admin_surface_can_have_a_port_of_its_own(engine: Engine) {
             .await
             .refused(404, "no_such_path");
     }
+    let list = server.url("/tidegate.v1.BuildService/ListBuilds");
+    assert_eq!(grpc_at(list, vec![0; 5], &[]).await.header("grpc-status"), "12");
     let poll = format!("/v1/agent/update?device_id=pixel-1&current_version_code=1&package_name={PACKAGE}");
     let request = server
         .http()
