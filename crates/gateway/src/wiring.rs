@@ -128,7 +128,8 @@ pub(crate) async fn wire(
 /// What goes on beside the requests.
 pub(crate) struct Chores {
     stop: watch::Sender<bool>,
-    background: JoinHandle<()>,
+    flush: JoinHandle<()>,
+    follow: JoinHandle<()>,
     writer: JoinHandle<()>,
     sweeper: JoinHandle<()>,
 }
@@ -142,10 +143,12 @@ impl Chores {
         artifacts: &artifacts::Store,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let background = background::run(Arc::clone(live), Arc::clone(activity), store.clone(), stopped);
+        let flush = background::flush(Arc::clone(activity), store.clone(), stopped.clone());
+        let follow = background::follow(Arc::clone(live), stopped);
         Self {
             stop,
-            background: tokio::spawn(background),
+            flush: tokio::spawn(flush),
+            follow: tokio::spawn(follow),
             writer: tokio::spawn(writer.run()),
             sweeper: tokio::spawn(sweep(artifacts.clone())),
         }
@@ -154,9 +157,10 @@ impl Chores {
     /// Writes what is left. Whoever can report must be gone: the writer ends when the last of them does.
     pub(crate) async fn finish(self) {
         self.sweeper.abort();
+        self.follow.abort();
         let _ = self.stop.send(true);
         let rest = async {
-            for (name, chore) in [("reports", self.writer), ("poll counters", self.background)] {
+            for (name, chore) in [("reports", self.writer), ("poll counters", self.flush)] {
                 if let Err(error) = chore.await {
                     tracing::error!(%error, "the writer of {name} failed");
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidegate_storage::Store;
 use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::{ActivityBuffer, Live};
 
@@ -15,35 +16,60 @@ pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// keeps revocations and promotions below a second on every replica.
 pub const CATCH_UP_EVERY: Duration = Duration::from_millis(400);
 
-/// Does the chores until `stop` becomes true, then writes what is left.
-pub async fn run(
-    live: Arc<Live>,
-    activity: Arc<ActivityBuffer>,
-    store: Store,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut flush = tokio::time::interval(FLUSH_EVERY);
-    let mut catch_up = tokio::time::interval(CATCH_UP_EVERY);
-    flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    catch_up.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
-    tokio::pin!(stopped);
-    loop {
-        tokio::select! {
-            _ = flush.tick() => write(&activity, &store).await,
-            _ = catch_up.tick() => {
-                if let Err(error) = live.catch_up().await {
-                    tracing::warn!(%error, "the database could not be asked for changes");
-                }
-            }
-            () = &mut stopped => break,
-        }
+/// How often the last writing is tried before what is left is given up.
+const LAST_TRIES: u32 = 8;
+
+/// Writes buffered activity until `stop` becomes true, then what is left.
+pub async fn flush(activity: Arc<ActivityBuffer>, store: Store, stop: watch::Receiver<bool>) {
+    let mut rhythm = Rhythm::of(FLUSH_EVERY, stop);
+    while rhythm.goes_on().await {
+        write(&activity, &store).await;
     }
-    write(&activity, &store).await;
+    for _ in 0..LAST_TRIES {
+        if write(&activity, &store).await {
+            return;
+        }
+        tokio::time::sleep(FLUSH_EVERY).await;
+    }
 }
 
-async fn write(activity: &ActivityBuffer, store: &Store) {
-    if let Err(error) = activity.flush(store).await {
+/// Looks for other replicas' changes until `stop` becomes true. A task of its own, so that a slow write delays no
+/// revocation.
+pub async fn follow(live: Arc<Live>, stop: watch::Receiver<bool>) {
+    let mut rhythm = Rhythm::of(CATCH_UP_EVERY, stop);
+    while rhythm.goes_on().await {
+        if let Err(error) = live.catch_up().await {
+            tracing::warn!(%error, "the database could not be asked for changes");
+        }
+    }
+}
+
+struct Rhythm {
+    ticks: Interval,
+    stop: watch::Receiver<bool>,
+}
+
+impl Rhythm {
+    fn of(period: Duration, stop: watch::Receiver<bool>) -> Self {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, stop }
+    }
+
+    /// Waits for the next tick; false when it is time to stop.
+    async fn goes_on(&mut self) -> bool {
+        tokio::select! {
+            _ = self.ticks.tick() => true,
+            _ = self.stop.wait_for(|stop| *stop) => false,
+        }
+    }
+}
+
+/// Whether nothing is left to write.
+async fn write(activity: &ActivityBuffer, store: &Store) -> bool {
+    let written = activity.flush(store).await;
+    if let Err(error) = &written {
         tracing::warn!(%error, "poll counters could not be written and are kept for the next time");
     }
+    written.is_ok()
 }

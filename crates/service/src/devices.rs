@@ -117,6 +117,9 @@ impl Devices {
             now: self.clock.now(),
         };
         let enrolled = self.store.enroll(enrollment).await?;
+        if !enrolled.is_new {
+            self.live.follow_own_change().await;
+        }
         tracing::info!(event = "ota.enroll", device_id = %new.id, is_new = enrolled.is_new);
         Ok(Enrolled {
             device_token: self.keys.device_token(&new.id, enrolled.token_generation),
@@ -209,7 +212,7 @@ impl Devices {
             .on_record(self.clock.now())
             .note("device.revoke", format!("device/{id}"));
         self.store.revoke(id, note).await?;
-        self.live.catch_up().await?;
+        self.live.follow_own_change().await;
         tracing::info!(event = "ota.device.revoke", actor = actor.subject, device_id = %id);
         Ok(())
     }

@@ -61,15 +61,17 @@ impl Downloads {
     /// Checks a signed URL. A device token, where one is sent along, must be the same device's.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`] for a URL that was altered, has expired or is another device's; [`Kind::NotFound`].
+    /// [`Kind::Forbidden`] for a URL that was altered, has expired, is another device's or a
+    /// revoked device's; [`Kind::NotFound`].
     pub async fn authorize(
         &self,
         id: BuildId,
         query: &DownloadQuery,
         device_token: Option<&str>,
     ) -> Result<Download, Error> {
+        let generation = self.live.token_generation(&query.device_id);
         self.keys
-            .verify_download(id, query, self.clock.now())
+            .verify_download(id, query, generation, self.clock.now())
             .map_err(|fault| {
                 let code = match fault {
                     DownloadError::Expired => "url_expired",

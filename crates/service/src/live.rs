@@ -67,6 +67,14 @@ impl Live {
         Ok(())
     }
 
+    /// As [`Live::catch_up`], after a change that is committed already: should the database be away for a moment,
+    /// the change is noticed with the next look, and must not be told as a failure.
+    pub(crate) async fn follow_own_change(&self) {
+        if let Err(error) = self.catch_up().await {
+            tracing::warn!(%error, "a change is committed and will be served a moment later");
+        }
+    }
+
     /// The catalog as it stands.
     pub fn catalog(&self) -> arc_swap::Guard<Arc<Catalog>> {
         self.catalog.load()
@@ -84,20 +92,26 @@ impl Live {
 
     /// Takes over what a group of reports just wrote, so that the devices' next polls already know.
     pub(crate) fn apply<'a>(&self, changes: impl Iterator<Item = RejectionChange<'a>>) {
-        let mut changes = changes.peekable();
-        if changes.peek().is_none() {
+        let known = self.rejections.load();
+        // Most installations succeed on devices that never failed, and change nothing here.
+        let changes: Vec<_> = changes
+            .filter(|(device, _, rejection)| rejection.is_some() || known.contains_key(*device))
+            .collect();
+        if changes.is_empty() {
             return;
         }
-        let mut map = HashMap::clone(&self.rejections.load());
-        for (device, build, rejection) in changes {
-            let known = map.entry(device.clone()).or_default();
-            known.retain(|known| known.build != build);
-            known.extend(rejection);
-            if known.is_empty() {
-                map.remove(device);
+        self.rejections.rcu(|current| {
+            let mut map = HashMap::clone(current);
+            for (device, build, rejection) in &changes {
+                let known = map.entry((*device).clone()).or_default();
+                known.retain(|known| known.build != *build);
+                known.extend(*rejection);
+                if known.is_empty() {
+                    map.remove(*device);
+                }
             }
-        }
-        self.rejections.store(Arc::new(map));
+            map
+        });
     }
 }
 

@@ -22,7 +22,7 @@ pub struct People {
     store: Store,
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
-    checking: Semaphore,
+    checking: Arc<Semaphore>,
 }
 
 /// A successful login.
@@ -42,7 +42,7 @@ impl People {
             store,
             keys,
             clock,
-            checking: Semaphore::new(MAX_CONCURRENT_LOGINS),
+            checking: Arc::new(Semaphore::new(MAX_CONCURRENT_LOGINS)),
         }
     }
 
@@ -76,7 +76,7 @@ impl People {
     /// # Errors
     /// [`Kind::Unauthenticated`], [`Kind::Exhausted`] while other logins are being checked.
     pub async fn log_in(&self, name: &str, password: SecretString) -> Result<Login, Error> {
-        let _place = self.checking.try_acquire().map_err(|_| {
+        let place = Arc::clone(&self.checking).try_acquire_owned().map_err(|_| {
             Error::new(
                 Kind::Exhausted,
                 "too_many_logins",
@@ -89,7 +89,13 @@ impl People {
             Err(error) => return Err(error.into()),
         };
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let matches = off_the_runtime(move || verify_password(&password, hash.as_deref())).await?;
+        // The place goes with the work: a caller who hangs up frees it no sooner than the work ends.
+        let matches = off_the_runtime(move || {
+            let matches = verify_password(&password, hash.as_deref());
+            drop(place);
+            matches
+        })
+        .await?;
         let Some(user) = user.filter(|_| matches) else {
             tracing::warn!(event = "ota.login.refused", "a login was refused");
             let message = "the name or the password is wrong";

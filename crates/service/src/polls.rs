@@ -78,7 +78,10 @@ impl Polls {
             Decision::NoUpdate(reason) => CheckIn::NoUpdate(reason),
             Decision::Offer(offer) => {
                 let expires = now + self.settings.download_url_ttl;
-                let query = self.keys.sign_download(offer.build.id, poll.device_id, expires);
+                let generation = self.live.token_generation(poll.device_id);
+                let query = self
+                    .keys
+                    .sign_download(offer.build.id, poll.device_id, generation, expires);
                 let base = &self.settings.public_url;
                 let download_url = format!("{base}/v1/apk/{}/download?{query}", offer.build.id);
                 CheckIn::Update { offer, download_url }

@@ -213,7 +213,7 @@ impl Rollouts {
             .change_line(package, actor.on_record(self.clock.now()), rule)
             .await?;
         if !changed.change.is_empty() {
-            self.live.catch_up().await?;
+            self.live.follow_own_change().await;
         }
         Ok((changed.before, changed.change))
     }

@@ -210,7 +210,7 @@ impl Intake {
     ) -> Result<Build, Error> {
         let _keeping = self.keeping.lock().await;
         let sha256 = facts.sha256;
-        self.artifacts.commit(staged).await?;
+        let blob = self.artifacts.commit(staged).await?;
         let note = note(&facts, &actor.on_record(self.clock.now()));
         let inserted = match follows {
             Follows::Pin => self.store.insert_build(facts, origin, note).await,
@@ -223,7 +223,10 @@ impl Intake {
         match inserted {
             Ok(build) => Ok(build),
             Err(error) => {
-                self.discard(&sha256).await;
+                // A file that was there before is not this upload's to take away.
+                if !blob.existed {
+                    self.discard(&sha256).await;
+                }
                 Err(error.into())
             }
         }

@@ -39,13 +39,13 @@ fn downloads(c: &mut Criterion) {
     let end = now + TimeDelta::hours(1);
     c.bench_function("download: sign and print", |b| {
         b.iter(|| {
-            ring.sign_download(BuildId(42), black_box(device.as_str()), end)
+            ring.sign_download(BuildId(42), black_box(device.as_str()), 1, end)
                 .to_string()
         });
     });
-    let query = ring.sign_download(BuildId(42), device.as_str(), end);
+    let query = ring.sign_download(BuildId(42), device.as_str(), 1, end);
     c.bench_function("download: verify", |b| {
-        b.iter(|| ring.verify_download(BuildId(42), black_box(&query), now));
+        b.iter(|| ring.verify_download(BuildId(42), black_box(&query), 1, now));
     });
 }
 

@@ -29,7 +29,7 @@ pub struct DownloadQuery {
 /// Why a download is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DownloadError {
-    /// The URL is for another build, device or time than was signed, or was not signed by us.
+    /// The URL is for another build, device, generation or time than was signed, or was not signed by us.
     #[error("the download URL was altered or is not ours")]
     Tampered,
     /// The URL was ours, and its time has passed: poll again for a new one.
@@ -41,10 +41,17 @@ pub enum DownloadError {
 }
 
 impl KeyRing {
-    /// Permits a device to download a build until a time, which is cut to whole seconds.
-    pub fn sign_download(&self, build: BuildId, device: &str, expires: DateTime<Utc>) -> DownloadQuery {
+    /// Permits a device to download a build until a time, which is cut to whole seconds, or until its tokens of
+    /// this generation are revoked. The generation is signed and not shown.
+    pub fn sign_download(
+        &self,
+        build: BuildId,
+        device: &str,
+        generation: u32,
+        expires: DateTime<Utc>,
+    ) -> DownloadQuery {
         let expires = expires.timestamp();
-        let (head, device) = (head(build, expires), device.to_owned());
+        let (head, device) = (head(build, generation, expires), device.to_owned());
         let tag = self.primary.download_url.tag(&[&head, device.as_bytes()]);
         DownloadQuery {
             device_id: device,
@@ -53,7 +60,7 @@ impl KeyRing {
         }
     }
 
-    /// Checks a permission to download this build now.
+    /// Checks a permission to download this build now, for a device whose tokens of `generation` are accepted.
     ///
     /// The signature is judged before the time, so that [`DownloadError::Expired`] is only ever said of a URL that
     /// was ours.
@@ -64,13 +71,14 @@ impl KeyRing {
         &self,
         build: BuildId,
         query: &DownloadQuery,
+        generation: u32,
         now: DateTime<Utc>,
     ) -> Result<(), DownloadError> {
         if query.device_id.is_empty() || query.device_id.len() > MAX_DEVICE_ID_BYTES {
             return Err(DownloadError::Malformed);
         }
         let tag = tag_from_text(&query.signature).ok_or(DownloadError::Malformed)?;
-        let head = head(build, query.expires);
+        let head = head(build, generation, query.expires);
         let parts = [&head[..], query.device_id.as_bytes()];
         if !self.any(|keys| keys.download_url.verify(&parts, &tag)) {
             return Err(DownloadError::Tampered);
@@ -82,10 +90,11 @@ impl KeyRing {
     }
 }
 
-fn head(build: BuildId, expires: i64) -> [u8; 17] {
-    let mut head = [VERSION; 17];
+fn head(build: BuildId, generation: u32, expires: i64) -> [u8; 21] {
+    let mut head = [VERSION; 21];
     head[1..9].copy_from_slice(&build.0.to_be_bytes());
-    head[9..].copy_from_slice(&expires.to_be_bytes());
+    head[9..13].copy_from_slice(&generation.to_be_bytes());
+    head[13..].copy_from_slice(&expires.to_be_bytes());
     head
 }
 

@@ -114,7 +114,11 @@ impl Account {
         }
         let consequence = report.consequence(self.earlier_failures(report.attempt), at);
         self.bear(consequence, report.attempt);
-        Ok(consequence)
+        // A weaker rejection than the one that is held must not replace it in anybody's memory either.
+        match (consequence, self.rejection()) {
+            (Consequence::Rejected(_), Ok(Some(held))) => Ok(Consequence::Rejected(held)),
+            _ => Ok(consequence),
+        }
     }
 
     /// Failures of this attempt so far. Those of an attempt before the last are not kept.

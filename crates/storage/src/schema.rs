@@ -172,6 +172,7 @@ diesel::table! {
         token_id -> BigInt,
         device_id -> BigInt,
         used_at -> BigInt,
+        generation -> BigInt,
     }
 }
 

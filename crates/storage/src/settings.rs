@@ -73,11 +73,18 @@ impl Place {
             ));
         }
         // `file:` would be taken by SQLite itself, with parameters that undo what is set below.
-        if path.contains("://") || path.starts_with("file:") || path.starts_with("sqlite:") {
-            return Err(Error::Settings(format!(
-                "database_url {} is of an unknown kind: it must be sqlite:///PATH, a path, or postgres://…",
-                without_password(url)
-            )));
+        // `host=… password=…` and `postgres:…@…` are other spellings of PostgreSQL's, which must not become files.
+        let is_path = !path.contains("://") && !path.contains(['=', '@']);
+        if !is_path
+            || ["file:", "sqlite:", "postgres:", "postgresql:"]
+                .iter()
+                .any(|kind| path.starts_with(kind))
+        {
+            return Err(Error::Settings(
+                "database_url is of an unknown kind: it must be sqlite:///PATH, a path without '=' and '@', or \
+                 postgres://USER:PASSWORD@HOST/NAME"
+                    .into(),
+            ));
         }
         Ok(Self::Sqlite(PathBuf::from(path)))
     }

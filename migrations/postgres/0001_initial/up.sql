@@ -189,6 +189,8 @@ CREATE TABLE enroll_token_uses (
   token_id BIGINT NOT NULL REFERENCES enroll_tokens (id),
   device_id BIGINT NOT NULL REFERENCES devices (id),
   used_at BIGINT NOT NULL,
+  -- The generation of device tokens that the device was given: one revoked since is not given again.
+  generation BIGINT NOT NULL,
   PRIMARY KEY (token_id, device_id)
 );
 CREATE INDEX enroll_token_uses_device ON enroll_token_uses (device_id);

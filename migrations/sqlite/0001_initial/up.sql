@@ -190,6 +190,8 @@ CREATE TABLE enroll_token_uses (
   token_id INTEGER NOT NULL REFERENCES enroll_tokens (id),
   device_id INTEGER NOT NULL REFERENCES devices (id),
   used_at INTEGER NOT NULL,
+  -- The generation of device tokens that the device was given: one revoked since is not given again.
+  generation INTEGER NOT NULL,
   PRIMARY KEY (token_id, device_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX enroll_token_uses_device ON enroll_token_uses (device_id);

@@ -57,7 +57,13 @@ async fn download(
 ) -> Result<Response, Refusal> {
     let download = authorize(&api, BuildId(id), uri.query().unwrap_or_default(), &headers).await?;
     let facts = &download.build.facts;
-    let (status, bytes) = match part(&headers, facts) {
+    // RFC 9110, section 14.2: a Range means something to a GET alone.
+    let part = if method == Method::GET {
+        part(&headers, facts)
+    } else {
+        Part::Whole
+    };
+    let (status, bytes) = match part {
         Part::Whole => (StatusCode::OK, 0..facts.size),
         Part::Bytes(bytes) => (StatusCode::PARTIAL_CONTENT, bytes),
         Part::Beyond => return Ok(beyond(facts)),

@@ -1,5 +1,6 @@
 //! The audit log.
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::{Role, Sha256};
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{Actor, AuditEntry, AuditFilter, Error};
@@ -18,8 +19,8 @@ pub(crate) async fn list(
         actor: non_empty(request.actor),
         action: non_empty(request.action),
         target: non_empty(request.target),
-        from: request.from.and_then(Timestamp::to_utc),
-        to: request.to.and_then(Timestamp::to_utc),
+        from: moment("from", request.from)?,
+        to: moment("to", request.to)?,
     };
     let entries = api
         .audit
@@ -29,6 +30,14 @@ pub(crate) async fn list(
         items: entries.items.into_iter().map(entry).collect(),
         next_page_token: entries.next_page_token.unwrap_or_default(),
     })
+}
+
+fn moment(field: &'static str, time: Option<Timestamp>) -> Result<Option<DateTime<Utc>>, Error> {
+    time.map(|time| {
+        time.to_utc()
+            .ok_or_else(|| Error::invalid(field, "is out of range"))
+    })
+    .transpose()
 }
 
 fn entry(entry: AuditEntry) -> v1::AuditEntry {

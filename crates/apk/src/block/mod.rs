@@ -23,7 +23,9 @@ pub(crate) use record::{SignedData, place, signers};
 #[cfg(feature = "build")]
 pub(crate) use signer::STRIPPING_PROTECTION;
 pub(crate) use signer::{VerifiedSigner, verify};
-pub(crate) use v3::{PROOF_OF_ROTATION, ROTATION_MIN_SDK, TARGETS_DEV_RELEASE, V3Block};
+#[cfg(feature = "build")]
+pub(crate) use v3::PROOF_OF_ROTATION;
+pub(crate) use v3::{ROTATION_MIN_SDK, TARGETS_DEV_RELEASE, V3Block};
 
 use crate::bytes::u32_at;
 use crate::source::read_vec;

@@ -132,7 +132,12 @@ fn read_file(path: &Path) -> Result<Layer, Fault> {
         return Err(fault(format!("is larger than {MAX_FILE_BYTES} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    let values = Toml::from_str(&text).map_err(|error| fault(format!("is not TOML: {error}")))?;
+    let values = Toml::from_str(&text).map_err(|error| {
+        // The parser quotes the line at fault, which may hold a secret.
+        let words = error.to_string();
+        let place = words.lines().next().unwrap_or_default();
+        fault(format!("is not TOML: {place}"))
+    })?;
     Ok(Layer { origin, values })
 }
 

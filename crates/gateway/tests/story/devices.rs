@@ -206,7 +206,13 @@ async fn a_revoked_device_is_refused_until_it_enrols_again(engine: Engine) {
     let admin = server.person("ada", Role::Admin);
     let build = admin.uploaded(&apks::build(PACKAGE, 2)).await;
     admin.promote(build, 100).await.ok();
-    let (device, bystander) = (server.device("pixel-1").await, server.device("pixel-2").await);
+    let token = server.operator(Role::Admin).enroll_token(1).await;
+    let (device, bystander) = (
+        server.enroll(&token, "pixel-1").await,
+        server.device("pixel-2").await,
+    );
+    let manifest = device.poll(1).await.manifest.expect("an offer");
+    device.download(&manifest, None).await;
     assert_eq!(
         admin.revoke("pixel-1").await.ok(),
         json!({ "success": true, "device_id": "pixel-1" })
@@ -218,6 +224,10 @@ async fn a_revoked_device_is_refused_until_it_enrols_again(engine: Engine) {
         .await
         .refused(401, "token_revoked");
     device.set_fcm_token("x").await.refused(401, "token_revoked");
+    device.download(&manifest, None).await.refused(403, "url_refused");
+    enroll(&server, &token, "pixel-1")
+        .await
+        .refused(401, "enrollment_token_used_up");
     assert_eq!(bystander.poll(1).await.build(), Some(build), "one by one");
 
     let again = server.device("pixel-1").await;

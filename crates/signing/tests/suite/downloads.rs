@@ -9,27 +9,35 @@ use crate::{KNOWN_TIME, at, bit_flips, fresh_ring, known_ring};
 const BUILD: BuildId = BuildId(42);
 
 fn known_query() -> DownloadQuery {
-    known_ring().sign_download(BUILD, "Gerät-ü", at(KNOWN_TIME))
+    known_ring().sign_download(BUILD, "Gerät-ü", 1, at(KNOWN_TIME))
 }
 
 /// The verdict a second before the end, so that only what was altered can be at fault.
 fn verdict(build: BuildId, query: &DownloadQuery) -> Result<(), DownloadError> {
-    known_ring().verify_download(build, query, at(KNOWN_TIME - 1))
+    known_ring().verify_download(build, query, 1, at(KNOWN_TIME - 1))
 }
 
 #[test]
 fn the_query_is_the_documented_one() {
     assert_eq!(
         known_query().to_string(),
-        "device_id=Ger%C3%A4t-%C3%BC&expires=1764000000&signature=rTXPhKWl0nG-LG4XwfDJDvKssg0A6FXP15B5CsjCij8"
+        "device_id=Ger%C3%A4t-%C3%BC&expires=1764000000&signature=x18CMZ0xmoe3g1aOfQVx6UTrLpM1TsUn08jnyT85xm8"
     );
     assert_eq!(verdict(BUILD, &known_query()), Ok(()));
 }
 
 #[test]
+fn it_ends_with_the_tokens_of_its_generation() {
+    let query = known_query();
+    let judged = |generation| known_ring().verify_download(BUILD, &query, generation, at(KNOWN_TIME - 1));
+    assert_eq!(judged(1), Ok(()));
+    assert_eq!(judged(2), Err(DownloadError::Tampered));
+}
+
+#[test]
 fn it_holds_until_the_second_named_and_not_in_it() {
     let ring = known_ring();
-    let judged = |now| ring.verify_download(BUILD, &known_query(), at(now));
+    let judged = |now| ring.verify_download(BUILD, &known_query(), 1, at(now));
     assert_eq!(judged(0), Ok(()));
     assert_eq!(judged(KNOWN_TIME - 1), Ok(()));
     assert_eq!(judged(KNOWN_TIME), Err(DownloadError::Expired));
@@ -64,7 +72,7 @@ fn a_later_end_is_tampering_and_so_it_is_after_the_end() {
         ..known_query()
     };
     assert_eq!(verdict(BUILD, &query), Err(DownloadError::Tampered));
-    let late = known_ring().verify_download(BUILD, &query, at(KNOWN_TIME + 5));
+    let late = known_ring().verify_download(BUILD, &query, 1, at(KNOWN_TIME + 5));
     assert_eq!(
         late,
         Err(DownloadError::Tampered),
@@ -102,14 +110,14 @@ fn a_truncated_or_padded_signature_is_malformed() {
 
 #[test]
 fn a_signature_of_another_master_key_is_tampering() {
-    let foreign = fresh_ring().sign_download(BUILD, "Gerät-ü", at(KNOWN_TIME));
+    let foreign = fresh_ring().sign_download(BUILD, "Gerät-ü", 1, at(KNOWN_TIME));
     assert_eq!(verdict(BUILD, &foreign), Err(DownloadError::Tampered));
 }
 
 #[test]
 fn fields_cannot_be_spliced_into_one_another() {
     let ring = known_ring();
-    let query = ring.sign_download(BuildId(1), "2|3", at(KNOWN_TIME));
+    let query = ring.sign_download(BuildId(1), "2|3", 1, at(KNOWN_TIME));
     for (build, device_id) in [(12, "3"), (1, "2"), (1, "2|3|4"), (1, "|2|3")] {
         let spliced = DownloadQuery {
             device_id: device_id.to_owned(),
@@ -133,8 +141,8 @@ fn a_device_id_of_no_possible_length_is_malformed() {
 #[test]
 fn a_url_from_before_a_rotation_still_downloads() {
     let [old, new] = [(); 2].map(|()| MasterKey::generate().unwrap());
-    let query = KeyRing::new(&old, None).sign_download(BUILD, "abc123", at(100));
-    let verdict = |ring: KeyRing| ring.verify_download(BUILD, &query, at(50));
+    let query = KeyRing::new(&old, None).sign_download(BUILD, "abc123", 1, at(100));
+    let verdict = |ring: KeyRing| ring.verify_download(BUILD, &query, 1, at(50));
     assert_eq!(verdict(KeyRing::new(&new, Some(&old))), Ok(()));
     assert_eq!(verdict(KeyRing::new(&new, None)), Err(DownloadError::Tampered));
 }
@@ -158,7 +166,7 @@ proptest! {
     #[test]
     fn every_permission_holds_and_survives_a_url(build: i64, id in "\\PC{1,32}", end in 1..4_000_000_000_i64) {
         let ring = known_ring();
-        let text = ring.sign_download(BuildId(build), &id, at(end)).to_string();
+        let text = ring.sign_download(BuildId(build), &id, 1, at(end)).to_string();
         prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%=&".contains(&b)));
         let fields: Vec<_> = text.split('&').map(|pair| pair.split_once('=').unwrap()).collect();
         let query = DownloadQuery {
@@ -167,6 +175,6 @@ proptest! {
             signature: fields[2].1.to_owned(),
         };
         prop_assert_eq!(&query.device_id, &id);
-        prop_assert_eq!(ring.verify_download(BuildId(build), &query, at(end - 1)), Ok(()));
+        prop_assert_eq!(ring.verify_download(BuildId(build), &query, 1, at(end - 1)), Ok(()));
     }
 }

@@ -60,7 +60,7 @@ fn tokens_are_silent() {
     for token in [ring.device_token(&phone, 1), enroll, admin] {
         assert_silent(&token, &[token.expose_secret()]);
     }
-    let query = ring.sign_download(BuildId(1), "abc123", at(100));
+    let query = ring.sign_download(BuildId(1), "abc123", 1, at(100));
     assert_silent(&query, &[&query.signature]);
 }
 

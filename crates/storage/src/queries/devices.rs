@@ -191,6 +191,16 @@ pub(crate) fn revoke(conn: &mut Conn, id: &DeviceId, note: &AuditNote) -> Result
     Ok(small("devices.token_generation", generation)?)
 }
 
+/// Refuses the tokens that a device was given so far, and returns the generation that is accepted from now on.
+pub(crate) fn raise_generation(conn: &mut Conn, device: i64) -> Result<u32, Fault> {
+    let generation: i64 = diesel::update(devices::table.find(device))
+        .set(devices::token_generation.eq(devices::token_generation + 1))
+        .returning(devices::token_generation)
+        .get_result(conn)?;
+    epochs::raise(conn, Epoch::Tokens)?;
+    Ok(small("devices.token_generation", generation)?)
+}
+
 pub(crate) fn revoked(conn: &mut Conn) -> Result<Vec<(DeviceId, u32)>, Fault> {
     let rows: Vec<(String, i64)> = devices::table
         .filter(devices::token_generation.gt(1))

@@ -40,8 +40,12 @@ pub(crate) fn create_token(conn: &mut Conn, token: &NewEnrollToken, note: &Audit
 pub(crate) fn enroll(conn: &mut Conn, enrollment: &Enrollment) -> Result<Enrolled, Fault> {
     let now = micros(enrollment.now);
     let token = open_token(conn, enrollment)?;
-    let (device, enrolled) = upsert_device(conn, enrollment, now)?;
-    use_token(conn, token, device, now)?;
+    let (device, mut enrolled) = upsert_device(conn, enrollment, now)?;
+    if use_token(conn, token, device, &enrolled, now)? && !enrolled.is_new {
+        // Another token than before enrols the same id: whoever held the device's credential so far loses it.
+        enrolled.token_generation = devices::raise_generation(conn, device)?;
+    }
+    note_generation(conn, token, device, &enrolled)?;
     if let Some((package, version)) = &enrollment.package {
         let known = devices::package_ids(conn, &[package.as_str()])?;
         if let Some(package) = known.get(package.as_str()) {
@@ -94,19 +98,32 @@ fn upsert_device(conn: &mut Conn, enrollment: &Enrollment, now: i64) -> Result<(
     Ok((id, enrolled))
 }
 
+/// Whether it is this device's first use of the token. A repeated one is free, unless the device was revoked in the
+/// meantime: a spent token must not bring it back.
+///
 /// Counts only what is below the bound, in one statement, so that two devices cannot both be the last one.
-fn use_token(conn: &mut Conn, token: i64, device: i64, now: i64) -> Result<(), Fault> {
+fn use_token(conn: &mut Conn, token: i64, device: i64, enrolled: &Enrolled, now: i64) -> Result<bool, Fault> {
+    let generation = i64::from(enrolled.token_generation);
     let first = diesel::insert_into(uses::table)
         .values((
             uses::token_id.eq(token),
             uses::device_id.eq(device),
             uses::used_at.eq(now),
+            uses::generation.eq(generation),
         ))
         .on_conflict((uses::token_id, uses::device_id))
         .do_nothing()
         .execute(conn)?;
     if first == 0 {
-        return Ok(());
+        let given: i64 = uses::table
+            .find((token, device))
+            .select(uses::generation)
+            .first(conn)?;
+        return if given < generation {
+            Err(Error::Token(TokenFault::UsedUp).into())
+        } else {
+            Ok(false)
+        };
     }
     let free = tokens::table
         .filter(tokens::id.eq(token))
@@ -117,5 +134,12 @@ fn use_token(conn: &mut Conn, token: i64, device: i64, now: i64) -> Result<(), F
     if counted == 0 {
         return Err(Error::Token(TokenFault::UsedUp).into());
     }
+    Ok(true)
+}
+
+fn note_generation(conn: &mut Conn, token: i64, device: i64, enrolled: &Enrolled) -> Result<(), Fault> {
+    diesel::update(uses::table.find((token, device)))
+        .set(uses::generation.eq(i64::from(enrolled.token_generation)))
+        .execute(conn)?;
     Ok(())
 }

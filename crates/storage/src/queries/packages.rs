@@ -92,8 +92,9 @@ pub(crate) fn pin(
     note: &AuditNote,
 ) -> Result<(), Fault> {
     let id = ensure(conn, name, note.at)?;
+    let note = with_pin_before(conn, id, note)?;
     set_pin(conn, id, Some(signers))?;
-    audit::append(conn, note)
+    audit::append(conn, &note)
 }
 
 pub(crate) fn unpin(conn: &mut Conn, name: &PackageName, note: &AuditNote) -> Result<(), Fault> {
@@ -101,8 +102,17 @@ pub(crate) fn unpin(conn: &mut Conn, name: &PackageName, note: &AuditNote) -> Re
     if pinned(conn, id)?.is_none() {
         return Err(Error::not_found(format!("signer that {name} is pinned to")).into());
     }
+    let note = with_pin_before(conn, id, note)?;
     set_pin(conn, id, None)?;
-    audit::append(conn, note)
+    audit::append(conn, &note)
+}
+
+fn with_pin_before(conn: &mut Conn, id: i64, note: &AuditNote) -> Result<AuditNote, Fault> {
+    let before = pinned(conn, id)?.map(|pin| serde_json::json!({ "signers": pin }));
+    Ok(AuditNote {
+        before,
+        ..note.clone()
+    })
 }
 
 pub(crate) fn allow_debuggable(

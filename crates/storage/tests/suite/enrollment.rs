@@ -12,6 +12,7 @@ on_both_engines!(
     a_token_is_used_up_by_devices_and_not_by_retries,
     a_token_that_is_not_good_lets_nobody_in,
     a_device_that_enrols_again_is_updated,
+    another_token_takes_the_credential_from_whoever_had_it,
     devices_at_once_cannot_overuse_a_token,
 );
 
@@ -87,6 +88,14 @@ async fn a_device_that_enrols_again_is_updated(place: &Place) {
     store.enroll(given.clone()).await.unwrap();
     let note = actor("ann").note("device.revoke", "device/a");
     store.revoke(&device("a"), note).await.unwrap();
+    let spent = store.enroll(given.clone()).await;
+    assert_eq!(
+        spent,
+        Err(Error::Token(TokenFault::UsedUp)),
+        "a spent token brings nobody back"
+    );
+    issue_token(&store, [8; 32], 1).await;
+    given.token_hash = [8; 32];
 
     given.attributes.alias = Some("new".into());
     given.attributes.region = None;
@@ -95,13 +104,36 @@ async fn a_device_that_enrols_again_is_updated(place: &Place) {
     assert_eq!(
         again,
         Enrolled {
-            token_generation: 2,
+            token_generation: 3,
             is_new: false
         }
+    );
+    assert_eq!(
+        store.enroll(given.clone()).await,
+        Ok(again),
+        "a lost answer is repeated"
     );
     let known = store.device(&device("a")).await.unwrap();
     assert_eq!(known.attributes, given.attributes);
     assert!(!known.has_fcm_token, "the revocation forgot it");
+}
+
+async fn another_token_takes_the_credential_from_whoever_had_it(place: &Place) {
+    let store = place.store().await;
+    issue_token(&store, TOKEN, 1).await;
+    issue_token(&store, [8; 32], 1).await;
+    assert_eq!(store.enroll(enrollment("a")).await.unwrap().token_generation, 1);
+    let before = store.epochs().await.unwrap();
+    let mut stranger = enrollment("a");
+    stranger.token_hash = [8; 32];
+    assert_eq!(store.enroll(stranger).await.unwrap().token_generation, 2);
+    assert_eq!(store.revoked_generations().await, Ok(vec![(device("a"), 2)]));
+    assert!(store.epochs().await.unwrap().tokens > before.tokens);
+    // What the first token gave has ended, so it gives nothing again.
+    assert_eq!(
+        store.enroll(enrollment("a")).await,
+        Err(Error::Token(TokenFault::UsedUp))
+    );
 }
 
 async fn devices_at_once_cannot_overuse_a_token(place: &Place) {

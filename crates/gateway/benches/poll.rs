@@ -1,0 +1,191 @@
+//! A poll over loopback against a bare axum handler, in turn, in one run: what the product costs on top of the
+//! least that any server over HTTP costs.
+//!
+//! Both are asked by the same client over the same number of connections that are kept open. The server logs at
+//! its usual level, into nothing. Quote the ratios: the absolute figures include the client, which shares the
+//! machine.
+#![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use tidegate_domain::{Role, cohort};
+use tidegate_testkit::apks;
+use tidegate_testkit::server::{Engine, TestServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const PACKAGE: &str = "com.example.poll";
+const CONNECTIONS: usize = 32;
+const ROUNDS: usize = 7;
+const ROUND: Duration = Duration::from_millis(1500);
+/// As long as a manifest is.
+const BODY_BYTES: usize = 760;
+
+fn main() {
+    // `cargo bench` and `cargo test --benches` hand over flags of their own; only the former asks for a run.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    tracing_subscriber::fmt().json().with_writer(std::io::sink).init();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(run());
+}
+
+async fn run() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let operator = server.operator(Role::Admin);
+    let build = operator.uploaded(&apks::build(PACKAGE, 2)).await;
+    operator.promote(build, 10).await.ok();
+    let address: SocketAddr = server
+        .url("")
+        .trim_start_matches("http://")
+        .parse()
+        .expect("an address");
+
+    let (inside, outside) = (device_in(true), device_in(false));
+    let poll = |device: &str, token: &str| {
+        format!(
+            "GET /v1/agent/update?device_id={device}&current_version_code=1&package_name={PACKAGE}&sdk=34 HTTP/1.1\r\n\
+             Host: tidegate\r\nAuthorization: Bearer {token}\r\n\r\n"
+        )
+    };
+    let outside_token = server.device(&outside).await.token;
+    let inside_token = server.device(&inside).await.token;
+    compare(
+        "304",
+        &poll(&outside, &outside_token),
+        address,
+        bare(Answer::Nothing).await,
+    )
+    .await;
+    compare(
+        "200",
+        &poll(&inside, &inside_token),
+        address,
+        bare(Answer::Body).await,
+    )
+    .await;
+}
+
+/// What the bare handler answers.
+#[derive(Clone, Copy)]
+enum Answer {
+    Nothing,
+    Body,
+}
+
+/// A server that is sent the very same requests and looks at nothing in them.
+async fn bare(answer: Answer) -> SocketAddr {
+    let body = "x".repeat(BODY_BYTES);
+    let nothing = get(|| std::future::ready(StatusCode::NOT_MODIFIED));
+    let whole = get(move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], body.clone())));
+    let handler = match answer {
+        Answer::Nothing => nothing,
+        Answer::Body => whole,
+    };
+    let router = Router::new().route("/v1/agent/update", handler);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let listener = listener.tap_io(|stream| stream.set_nodelay(true).expect("no delay"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// A device that a rollout to 10 % takes, or one that it does not.
+fn device_in(share: bool) -> String {
+    (0..)
+        .map(|n| format!("bench-{n}"))
+        .find(|id| (cohort(id) < 10) == share)
+        .expect("one of many")
+}
+
+async fn compare(name: &str, request: &str, ours: SocketAddr, theirs: SocketAddr) {
+    let mut ratios = Vec::new();
+    let (mut best_ours, mut best_theirs) = (0.0_f64, 0.0_f64);
+    for _ in 0..ROUNDS {
+        let our_rate = rate(ours, request).await;
+        let their_rate = rate(theirs, request).await;
+        best_ours = best_ours.max(our_rate);
+        best_theirs = best_theirs.max(their_rate);
+        ratios.push(our_rate / their_rate);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "poll {name}: {best_ours:.0}/s, bare axum {best_theirs:.0}/s, ratio median {:.2} (min {:.2}, max {:.2})",
+        ratios[ratios.len() / 2],
+        ratios[0],
+        ratios[ratios.len() - 1],
+    );
+}
+
+/// Answers a second over all connections.
+async fn rate(address: SocketAddr, request: &str) -> f64 {
+    let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let began = Instant::now();
+    let clients: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            tokio::spawn(ask(
+                address,
+                request.to_owned(),
+                Arc::clone(&stop),
+                Arc::clone(&answers),
+            ))
+        })
+        .collect();
+    tokio::time::sleep(ROUND).await;
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.expect("a client that ends");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
+    let answers = answers.load(Ordering::Relaxed) as f64;
+    answers / began.elapsed().as_secs_f64()
+}
+
+async fn ask(address: SocketAddr, request: String, stop: Arc<AtomicBool>, answers: Arc<AtomicU64>) {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("no delay");
+    let mut buffer = vec![0; 16 * 1024];
+    while !stop.load(Ordering::Relaxed) {
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("a request sent");
+        let mut filled = 0;
+        while !is_whole(&buffer[..filled]) {
+            let read = stream.read(&mut buffer[filled..]).await.expect("an answer");
+            assert!(
+                read > 0,
+                "the server hung up: {}",
+                String::from_utf8_lossy(&buffer[..filled])
+            );
+            filled += read;
+        }
+        assert!(
+            buffer.starts_with(b"HTTP/1.1 304") || buffer.starts_with(b"HTTP/1.1 200"),
+            "an answer to a poll"
+        );
+        answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    if answer.starts_with(b"HTTP/1.1 304") {
+        return true;
+    }
+    let head = std::str::from_utf8(&answer[..end]).expect("a head in ASCII");
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    answer.len() >= end + 4 + length.expect("an answer of known length")
+}
