@@ -91,11 +91,19 @@ async fn bare(answer: Answer) -> SocketAddr {
         Answer::Body => whole,
     };
     let router = Router::new().route("/v1/agent/update", handler);
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let listener = listener.tap_io(|stream| stream.set_nodelay(true).expect("no delay"));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+    // On threads of its own, as the server under test is: otherwise it would answer without a change of thread.
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async move {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+            tell.send(listener.local_addr().expect("an address"))
+                .expect("somebody listens");
+            let listener = listener.tap_io(|stream| stream.set_nodelay(true).expect("no delay"));
+            axum::serve(listener, router).await
+        })
+    });
+    told.await.expect("an address")
 }
 
 /// A device that a rollout to 10 % takes, or one that it does not.

@@ -164,7 +164,15 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_and_no_password_is_repeated() {
-        assert!(fault("mysql://root:secret@host/db").contains("mysql://host/db"));
+        for other in [
+            "mysql://root:secret@host/db",
+            "host=h password=secret",
+            "postgres:ann:secret@host/db",
+            "file:db?mode=secret",
+        ] {
+            assert!(fault(other).contains("unknown kind"), "{other}");
+            assert!(!fault(other).contains("secret"), "{other}");
+        }
         assert!(fault("sqlite://:memory:").contains("must name a file"));
         assert!(fault("").contains("must name a file"));
         assert!(fault("postgres://u:p@h/d?sslmode=verify-full").contains("sslmode=verify-full"));
