@@ -25,6 +25,12 @@ pub enum Error {
         /// The build that was named.
         build: BuildId,
     },
+    /// The build named is not its package's current one, so there is nothing to take back.
+    #[error("build {build} is not the current one, so it is not to be rolled back (any more)")]
+    NotCurrent {
+        /// The build that was named.
+        build: BuildId,
+    },
     /// The current rollout is the package's first: there is nothing to go back to.
     #[error(
         "build {build} is the first that {package} released, so there is no earlier build to roll back to; pause its rollout to stop offering it"
@@ -82,6 +88,7 @@ impl Error {
             Self::Invalid { .. } => "invalid_argument",
             Self::NoCurrentBuild { .. } => "no_current_build",
             Self::NotServing { .. } => "not_serving",
+            Self::NotCurrent { .. } => "not_current",
             Self::NoPredecessor { .. } => "no_predecessor",
             Self::SignerMismatch { .. } => "signer_mismatch",
             Self::WrongState { .. } => "wrong_state",

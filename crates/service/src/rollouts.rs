@@ -136,7 +136,8 @@ impl Rollouts {
         Ok(change.after.state)
     }
 
-    /// Takes a package's current build back. The package may be left out while only one releases anything.
+    /// Takes a package's current build back, if it is `bad` where that is named. The package may be left out beside it,
+    /// or while only one releases anything.
     ///
     /// # Errors
     /// [`Kind::Forbidden`], and what [`Line::roll_back`] refuses.
@@ -144,15 +145,23 @@ impl Rollouts {
         &self,
         actor: &Actor,
         package: Option<PackageName>,
+        bad: Option<BuildId>,
         force_downgrade: bool,
     ) -> Result<RolledBack, Error> {
         actor.require(Role::Operator)?;
-        let package = match package {
-            Some(package) => package,
-            None => self.only_package()?,
+        let package = match (package, bad) {
+            (Some(package), _) => package,
+            (None, Some(bad)) => self.store.build(bad).await?.facts.package,
+            (None, None) => self.only_package()?,
         };
         let by = self.by(actor);
-        let rule = move |line: &Line, _: &Attempts| line.roll_back(force_downgrade, by.as_by());
+        let rule = move |line: &Line, _: &Attempts| {
+            let current = line.current().map(|release| release.build.id);
+            match bad {
+                Some(build) if current != Some(build) => Err(tidegate_domain::Error::NotCurrent { build }),
+                _ => line.roll_back(force_downgrade, by.as_by()),
+            }
+        };
         let (line, _) = self.change(actor, package.clone(), rule).await?;
         let (Some(from), Some(to)) = (line.current(), &line.predecessor) else {
             return Err(Error::internal(

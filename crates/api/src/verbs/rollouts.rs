@@ -91,9 +91,10 @@ pub(crate) async fn roll_back(
     request: v1::RollBackRequest,
 ) -> Result<v1::RollBackResponse, Error> {
     let package = optional_package(&request.package_name)?;
+    let bad = request.build_id.map(BuildId);
     let rolled_back = api
         .rollouts
-        .roll_back(actor, package, request.force_downgrade)
+        .roll_back(actor, package, bad, request.force_downgrade)
         .await?;
     Ok(v1::RollBackResponse {
         success: true,

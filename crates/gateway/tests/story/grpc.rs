@@ -162,6 +162,7 @@ async fn both_protocols_answer_alike(engine: Engine) {
     let back = v1::RollBackRequest {
         package_name: PACKAGE.to_owned(),
         force_downgrade: false,
+        build_id: None,
     };
     let back = grpc.rollouts.roll_back(back).await.unwrap().into_inner();
     assert_eq!(back.rolled_back_to.unwrap().build_id, old);
@@ -235,6 +236,7 @@ async fn both_protocols_refuse_alike(engine: Engine) {
     let back = v1::RollBackRequest {
         package_name: PACKAGE.to_owned(),
         force_downgrade: false,
+        build_id: None,
     };
     let status = grpc.rollouts.roll_back(back).await.unwrap_err();
     alike(

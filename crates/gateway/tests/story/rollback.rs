@@ -13,6 +13,7 @@ on_both_engines!(
     a_package_that_released_nothing_has_nothing_to_take_back,
     the_package_must_be_named_when_there_are_several,
     a_second_rollback_goes_one_further,
+    a_rollback_that_names_the_bad_build_happens_once,
 );
 
 /// An operator, and the ids of this many builds, each promoted to everybody in turn.
@@ -126,4 +127,17 @@ async fn a_second_rollback_goes_one_further(engine: Engine) {
     olga.roll_back(PACKAGE, false)
         .await
         .refused(409, "no_predecessor");
+}
+
+async fn a_rollback_that_names_the_bad_build_happens_once(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let (olga, builds) = after_releases(&server, 3).await;
+    let body = json!({ "build_id": builds[2] });
+    let back = olga.post("/v1/apk/rollback", &body).await.ok();
+    assert_eq!(back["rolled_back_to"]["build_id"], builds[1]);
+    olga.post("/v1/apk/rollback", &body)
+        .await
+        .refused(409, "not_current");
+    assert_eq!(olga.build(builds[1]).await.ok()["is_current"], true);
+    assert_eq!(olga.audit("?action=ota.rollback").await.len(), 1);
 }
