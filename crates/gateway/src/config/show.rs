@@ -67,17 +67,24 @@ impl fmt::Display for Config {
     }
 }
 
-/// `scheme://user:password@host/…` without what is before the `@` and after a `?`, where passwords stand.
+/// `scheme://user:password@host/…` without what is before the last `@` and after a `?`, where passwords stand. What
+/// is no path and no such URL is refused when it is opened, and may be a password in another spelling.
 fn without_password(database: &Database) -> String {
     let Some((scheme, rest)) = database.url.split_once("://") else {
-        return database.url.clone();
+        let is_path = !database.url.contains(['=', '@']);
+        return if is_path {
+            database.url.clone()
+        } else {
+            HIDDEN.to_owned()
+        };
     };
     if scheme == "sqlite" {
         return database.url.clone();
     }
-    let rest = rest.split('?').next().unwrap_or_default();
-    match rest.rsplit_once('@') {
-        Some((_, place)) => format!("{scheme}://{HIDDEN}@{place}"),
-        None => format!("{scheme}://{rest}"),
-    }
+    let (user, place) = rest
+        .rsplit_once('@')
+        .map_or(("", rest), |(_, place)| (HIDDEN, place));
+    let place = place.split('?').next().unwrap_or_default();
+    let at = if user.is_empty() { "" } else { "@" };
+    format!("{scheme}://{user}{at}{place}")
 }
