@@ -1,6 +1,6 @@
 //! What a rule can refuse.
 
-use crate::{BuildId, RolloutState};
+use crate::{BuildId, CampaignId, CampaignState, RolloutState};
 
 /// A rule's refusal. Each variant is a decision that the caller can take; [`Error::code`] is its stable name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,16 @@ pub enum Error {
         /// The state that was asked for.
         to: RolloutState,
     },
+    /// The campaign's state does not allow the change.
+    #[error("campaign {campaign} is {from} and cannot become {to}")]
+    WrongCampaignState {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The state that it is in.
+        from: CampaignState,
+        /// The state that was asked for.
+        to: CampaignState,
+    },
     /// Too many rollouts would serve one package side by side.
     #[error(
         "{package} already has {limit} rollouts that serve side by side; promote without keep_previous to end them"
@@ -91,7 +101,7 @@ impl Error {
             Self::NotCurrent { .. } => "not_current",
             Self::NoPredecessor { .. } => "no_predecessor",
             Self::SignerMismatch { .. } => "signer_mismatch",
-            Self::WrongState { .. } => "wrong_state",
+            Self::WrongState { .. } | Self::WrongCampaignState { .. } => "wrong_state",
             Self::TooManyServing { .. } => "too_many_serving",
         }
     }

@@ -153,7 +153,9 @@ number_id! {
     /// A build's number, as in `/v1/apk/42`.
     BuildId,
     /// A rollout's number.
-    RolloutId
+    RolloutId,
+    /// A nudge campaign's number, as in `/v1/nudges/7`.
+    CampaignId
 }
 
 /// Android's long version code: `versionCodeMajor << 32 | versionCode`, never negative.

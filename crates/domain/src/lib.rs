@@ -20,6 +20,7 @@
 //!
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
 //! - [`Line`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
+//! - [`CampaignState`], [`DeliveryFailure`]: what may become of a nudge.
 //! - [`Report`]: what a device's report means for further offers.
 //! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
@@ -32,6 +33,7 @@ mod digest;
 mod error;
 mod ids;
 mod line;
+mod nudge;
 mod poll;
 mod report;
 mod role;
@@ -46,10 +48,15 @@ pub use device::{Device, DeviceAttributes, MAX_ATTRIBUTE_BYTES, MAX_FCM_TOKEN_BY
 pub use digest::{Sha256, SignerFingerprint};
 pub use error::Error;
 pub use ids::{
-    BuildId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent, RolloutId,
-    SdkLevel, VersionCode,
+    BuildId, CampaignId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent,
+    RolloutId, SdkLevel, VersionCode,
 };
 pub use line::{By, Change, KnownSigners, Line, MAX_SERVING, OfferFacts, Promotion};
+pub use nudge::{
+    ActionResult, CampaignState, DEFAULT_NUDGE_TTL, DeliveryFailure, DeliveryState, MAX_ACTION_BYTES,
+    MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES, NudgeAudience,
+    NudgeOrder, Priority,
+};
 pub use poll::poll_after;
 pub use report::{
     Consequence, MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REST_HOURS, RETRY_BUDGET,

@@ -14,6 +14,7 @@ impl From<storage::Error> for Error {
             storage::Error::Duplicate { .. } => Self::new(Kind::Conflict, "exists_already", message),
             storage::Error::VersionExists { .. } => Self::new(Kind::Conflict, "version_exists", message),
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
+            storage::Error::KeyReused { .. } => Self::new(Kind::Conflict, "idempotency_key_reused", message),
             storage::Error::Token(fault) => {
                 let code = match fault {
                     TokenFault::Unknown => "enrollment_refused",

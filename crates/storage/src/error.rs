@@ -1,7 +1,7 @@
 //! What storage can answer instead of a result.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use tidegate_domain::{self as domain, BuildId, PackageName, Signers, VersionCode};
+use tidegate_domain::{self as domain, BuildId, CampaignId, PackageName, Signers, VersionCode};
 
 /// Storage's refusal. Each variant is a decision that the caller can take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,12 @@ pub enum Error {
     /// An enrolment token is not, or no longer, good for enrolling.
     #[error("the enrolment token {0}")]
     Token(TokenFault),
+    /// The idempotency key was used before, for something else.
+    #[error("the idempotency key was used before, for campaign {campaign}, which was asked for otherwise")]
+    KeyReused {
+        /// The campaign that it made.
+        campaign: CampaignId,
+    },
     /// A rule of the domain refuses; nothing was written. Page tokens, page sizes and time ranges of the wrong
     /// form are [`domain::Error::Invalid`] in here.
     #[error(transparent)]

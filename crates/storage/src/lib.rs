@@ -20,7 +20,7 @@
 //! **How writers queue.** SQLite has one writer, so one connection writes, and all that want to write wait for it
 //! in the order they came; readers have a pool of their own and see the last committed state. On PostgreSQL both
 //! are the same pool. Multi-row writes lock devices in the order of their names, then statistics in the order
-//! of builds, then epochs, then the audit chain, so that no two transactions wait for each other; a deadlock or
+//! of builds, then deliveries, campaigns and their counts, then epochs, then the audit chain, so that no two transactions wait for each other; a deadlock or
 //! serialisation failure that happens all the same is tried again a few times.
 //!
 //! **Committed means durable.** SQLite runs in WAL mode with `synchronous=FULL`. A method that returned `Ok` has
@@ -33,8 +33,10 @@
 mod activity;
 mod audit;
 mod builds;
+mod campaigns;
 mod catalog;
 mod chain;
+mod deliveries;
 mod devices;
 mod enrollment;
 mod error;
@@ -59,7 +61,9 @@ mod users;
 pub use activity::{Activity, ActivityOutcome, Checks, Seen};
 pub use audit::{Actor, AuditEntry, AuditFilter, AuditNote, Broken};
 pub use builds::BuildFilter;
+pub use campaigns::{Campaign, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Progress};
 pub use catalog::Epochs;
+pub use deliveries::{Answered, Claim, Fate, MAX_CLAIM, Outcome, Recorded};
 pub use devices::{DeviceBuild, DeviceFilter, MAX_DEVICE_BUILDS};
 pub use enrollment::{Enrolled, Enrollment, NewEnrollToken};
 pub use error::{Error, TokenFault};

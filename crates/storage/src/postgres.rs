@@ -98,7 +98,7 @@ fn rows(columns: &[(&str, &str)]) -> String {
 /// Rows that this transaction keeps for itself until it ends. `NO KEY` lets others still refer to them.
 mod lock {
     use super::{AUDIT_LOCK, Conn, Fault, advisory};
-    use crate::schema::{devices, packages};
+    use crate::schema::{devices, nudge_campaigns, packages};
     use diesel::prelude::*;
 
     pub(super) fn package(conn: &mut Conn, name: &str) -> Result<Option<i64>, Fault> {
@@ -118,6 +118,32 @@ mod lock {
             .select((devices::id, devices::name))
             .for_no_key_update()
             .load(conn)?)
+    }
+
+    pub(super) fn campaign(conn: &mut Conn, id: i64) -> Result<Option<String>, Fault> {
+        Ok(nudge_campaigns::table
+            .find(id)
+            .select(nudge_campaigns::state)
+            .for_no_key_update()
+            .first(conn)
+            .optional()?)
+    }
+
+    /// The devices whose deliveries are to be sent. Those that another sender is claiming at this moment are left
+    /// to it rather than waited for.
+    pub(super) fn due(conn: &mut Conn, campaign: i64, now: i64, limit: u32) -> Result<Vec<i64>, Fault> {
+        #[derive(QueryableByName)]
+        struct Due {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            device_id: i64,
+        }
+        let sql = format!(
+            "SELECT device_id FROM nudge_deliveries
+             WHERE campaign_id = {campaign} AND state = 'queued' AND due_at <= {now}
+             ORDER BY due_at, device_id LIMIT {limit} FOR UPDATE SKIP LOCKED"
+        );
+        let due: Vec<Due> = diesel::sql_query(sql).load(conn)?;
+        Ok(due.into_iter().map(|due| due.device_id).collect())
     }
 
     pub(super) fn audit_chain(conn: &mut Conn) -> Result<(), Fault> {

@@ -6,13 +6,14 @@
 use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, Device, DeviceAttributes, DeviceId, Origin, PackageName, Percent, Rollout,
-    RolloutDraft, RolloutId, Sha256, SignerFingerprint, SignerRange, Signers, Terms, VersionCode,
+    Build, BuildFacts, BuildId, CampaignId, CampaignState, Device, DeviceAttributes, DeviceId, Origin,
+    PackageName, Percent, Rollout, RolloutDraft, RolloutId, Sha256, SignerFingerprint, SignerRange, Signers,
+    Terms, VersionCode,
 };
 
-use crate::Error;
-use crate::schema::{build_signers, builds, devices, rollouts};
+use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};
 use crate::time::{micros, moment, moment_if};
+use crate::{Campaign, Error, Progress};
 
 /// PostgreSQL cannot hold U+0000 in a text, and a device may send one.
 pub(crate) fn clean(text: &str) -> String {
@@ -391,6 +392,54 @@ impl DeviceShape {
             region: clean_if(attributes.region.as_deref()),
             tags_json: to_json(&tags)?,
             enrolled_at,
+        })
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = nudge_campaigns)]
+pub(crate) struct CampaignRow {
+    pub(crate) id: i64,
+    request_id: String,
+    audience: String,
+    named: bool,
+    priority: String,
+    ttl_s: i64,
+    state: String,
+    held: Option<String>,
+    created_by: String,
+    created_at: i64,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+}
+
+impl CampaignRow {
+    pub(crate) fn into_campaign(
+        self,
+        package: Option<&str>,
+        mut progress: Progress,
+    ) -> Result<Campaign, Error> {
+        let state = parsed("nudge_campaigns.state", self.state.parse())?;
+        if state == CampaignState::Canceled {
+            progress.canceled = std::mem::take(&mut progress.queued);
+        }
+        let ttl =
+            u64::try_from(self.ttl_s).map_err(|fault| Error::corrupt("nudge_campaigns.ttl_s", fault))?;
+        Ok(Campaign {
+            id: CampaignId(self.id),
+            request_id: self.request_id,
+            package: package.map(package_name).transpose()?,
+            audience: parsed("nudge_campaigns.audience", self.audience.parse())?,
+            named: self.named,
+            priority: parsed("nudge_campaigns.priority", self.priority.parse())?,
+            ttl: std::time::Duration::from_secs(ttl),
+            state,
+            held: self.held,
+            created_by: self.created_by,
+            created_at: moment(self.created_at)?,
+            started_at: moment_if(self.started_at)?,
+            ended_at: moment_if(self.ended_at)?,
+            progress,
         })
     }
 }

@@ -209,6 +209,65 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    nudge_campaigns (id) {
+        id -> BigInt,
+        request_id -> Text,
+        package_id -> Nullable<BigInt>,
+        audience -> Text,
+        named -> Bool,
+        priority -> Text,
+        ttl_s -> BigInt,
+        state -> Text,
+        held -> Nullable<Text>,
+        created_by -> Text,
+        idempotency_key -> Nullable<Text>,
+        order_hash -> Binary,
+        created_at -> BigInt,
+        started_at -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+        followed_until_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    nudge_deliveries (campaign_id, device_id) {
+        campaign_id -> BigInt,
+        device_id -> BigInt,
+        state -> Text,
+        reason -> Nullable<Text>,
+        attempts -> BigInt,
+        due_at -> BigInt,
+        claimed_at -> Nullable<BigInt>,
+        sent_at -> Nullable<BigInt>,
+        polled_at -> Nullable<BigInt>,
+        installed_at -> Nullable<BigInt>,
+        acknowledged_at -> Nullable<BigInt>,
+        action -> Nullable<Text>,
+        outcome -> Nullable<Text>,
+        message -> Nullable<Text>,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    nudge_strangers (campaign_id, name) {
+        campaign_id -> BigInt,
+        name -> Text,
+    }
+}
+
+diesel::table! {
+    nudge_counts (campaign_id, kind, reason) {
+        campaign_id -> BigInt,
+        kind -> Text,
+        reason -> Text,
+        count -> BigInt,
+    }
+}
+
+diesel::joinable!(nudge_campaigns -> packages (package_id));
+diesel::joinable!(nudge_deliveries -> devices (device_id));
 diesel::joinable!(builds -> packages (package_id));
 diesel::joinable!(build_signers -> builds (build_id));
 diesel::joinable!(rollouts -> packages (package_id));
@@ -228,4 +287,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     device_packages,
     device_builds,
     reports,
+    nudge_campaigns,
+    nudge_deliveries,
 );

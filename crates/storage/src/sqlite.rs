@@ -129,7 +129,7 @@ fn rows(columns: &[(&str, &str)]) -> String {
 /// SQLite's writer is alone: nothing is to be locked in a row.
 mod lock {
     use super::{Conn, Fault};
-    use crate::schema::{devices, packages};
+    use crate::schema::{devices, nudge_campaigns, packages};
     use diesel::prelude::*;
 
     pub(super) fn package(conn: &mut Conn, name: &str) -> Result<Option<i64>, Fault> {
@@ -145,6 +145,30 @@ mod lock {
             .filter(devices::name.eq_any(names))
             .select((devices::id, devices::name))
             .load(conn)?)
+    }
+
+    pub(super) fn campaign(conn: &mut Conn, id: i64) -> Result<Option<String>, Fault> {
+        Ok(nudge_campaigns::table
+            .find(id)
+            .select(nudge_campaigns::state)
+            .first(conn)
+            .optional()?)
+    }
+
+    /// The devices whose deliveries are to be sent.
+    pub(super) fn due(conn: &mut Conn, campaign: i64, now: i64, limit: u32) -> Result<Vec<i64>, Fault> {
+        #[derive(QueryableByName)]
+        struct Due {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            device_id: i64,
+        }
+        let sql = format!(
+            "SELECT device_id FROM nudge_deliveries
+             WHERE campaign_id = {campaign} AND state = 'queued' AND due_at <= {now}
+             ORDER BY due_at, device_id LIMIT {limit}"
+        );
+        let due: Vec<Due> = diesel::sql_query(sql).load(conn)?;
+        Ok(due.into_iter().map(|due| due.device_id).collect())
     }
 
     pub(super) fn audit_chain(_: &mut Conn) -> Result<(), Fault> {

@@ -11,6 +11,7 @@ mod fleet;
 mod ids;
 mod kept;
 mod line;
+mod nudge;
 mod report;
 mod rollback;
 mod states;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::devices::{self, Installed};
-use super::{BATCH, Conn, builds, execute_on, rows, stats};
+use super::{BATCH, Conn, builds, deliveries, execute_on, rows, stats};
 use crate::error::Fault;
 use crate::ledger::Account;
 use crate::tally::Tally;
@@ -15,7 +15,8 @@ use crate::{Activity, ActivityOutcome, Seen};
 pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcome, Fault> {
     let names: BTreeSet<&str> = batch.seen.iter().map(|seen| seen.device.as_str()).collect();
     let devices = devices::hold(conn, &names)?;
-    touch(conn, &batch.seen, &devices)?;
+    let latest = latest(&batch.seen, &devices);
+    touch(conn, &latest)?;
     install(conn, &batch.seen, &devices)?;
     let mut tally = Tally::default();
     let new_offers = offer(conn, &batch.seen, &devices, &mut tally)?;
@@ -25,19 +26,15 @@ pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcom
         *sum = sum.saturating_add(count);
     }
     stats::add(conn, &tally)?;
+    deliveries::polled(conn, &latest)?;
     Ok(ActivityOutcome {
         devices: devices.len() as u64,
         new_offers,
     })
 }
 
-/// When each device was last seen.
-fn touch(conn: &mut Conn, seen: &[Seen], devices: &HashMap<String, i64>) -> Result<(), Fault> {
-    #[derive(Serialize)]
-    struct Touch {
-        id: i64,
-        at: i64,
-    }
+/// Each device's last poll.
+fn latest(seen: &[Seen], devices: &HashMap<String, i64>) -> BTreeMap<i64, i64> {
     let mut latest: BTreeMap<i64, i64> = BTreeMap::new();
     for seen in seen {
         if let Some(id) = devices.get(seen.device.as_str()) {
@@ -45,7 +42,17 @@ fn touch(conn: &mut Conn, seen: &[Seen], devices: &HashMap<String, i64>) -> Resu
             *at = micros(seen.at).max(*at);
         }
     }
-    let touches: Vec<Touch> = latest.into_iter().map(|(id, at)| Touch { id, at }).collect();
+    latest
+}
+
+/// When each device was last seen.
+fn touch(conn: &mut Conn, latest: &BTreeMap<i64, i64>) -> Result<(), Fault> {
+    #[derive(Serialize)]
+    struct Touch {
+        id: i64,
+        at: i64,
+    }
+    let touches: Vec<Touch> = latest.iter().map(|(&id, &at)| Touch { id, at }).collect();
     let sql = format!(
         "UPDATE devices SET last_seen_at = v.at FROM {}
          WHERE devices.id = v.id AND (devices.last_seen_at IS NULL OR devices.last_seen_at < v.at)",

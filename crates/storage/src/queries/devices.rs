@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::{BuildId, Device, DeviceId, PackageName, VersionCode};
 
+use super::deliveries::Installation;
 use super::epochs::Epoch;
 use super::{BATCH, Conn, Db, audit, epochs, execute_on, lock, rows};
 use crate::error::Fault;
@@ -48,6 +49,16 @@ pub(crate) struct Installed {
     pub(crate) package_id: i64,
     pub(crate) version_code: i64,
     pub(crate) seen_at: i64,
+}
+
+impl Installed {
+    pub(crate) fn as_installation(&self) -> Installation {
+        Installation {
+            device_id: self.device_id,
+            package_id: self.package_id,
+            at: self.seen_at,
+        }
+    }
 }
 
 /// Most polls bring no news, and write nothing here.

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::{BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
 
+use super::deliveries::{self, Installation};
 use super::devices::{self, Installed};
 use super::epochs::Epoch;
 use super::{BATCH, Conn, builds, epochs, execute_on, rows, stats};
@@ -185,8 +186,11 @@ pub(crate) fn record(
         }
     }
     insert(conn, &fresh)?;
-    devices::set_installed(conn, &installations(&fresh, &book.builds))?;
+    let installed = installations(&fresh, &book.builds);
+    devices::set_installed(conn, &installed)?;
     book.close(conn)?;
+    let installed: Vec<Installation> = installed.iter().map(Installed::as_installation).collect();
+    deliveries::installed(conn, &installed)?;
     if rejections_changed {
         epochs::raise(conn, Epoch::Rejections)?;
     }

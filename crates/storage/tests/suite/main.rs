@@ -7,12 +7,15 @@
 mod activity;
 mod audit;
 mod builds;
+mod campaigns;
 mod catalog;
+mod deliveries;
 mod devices;
 mod enrollment;
 mod opening;
 mod packages;
 mod place;
+mod recipients;
 mod reports;
 mod rollouts;
 mod samples;

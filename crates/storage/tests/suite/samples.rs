@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, By, DeviceAttributes, DeviceId, Origin, PackageName, Percent, Promotion,
-    Report, ReportStatus, Sha256, SignerFingerprint, Signers, Terms, VersionCode,
+    Build, BuildFacts, BuildId, By, DeviceAttributes, DeviceId, NudgeOrder, Origin, PackageName, Percent,
+    Promotion, Report, ReportStatus, Sha256, SignerFingerprint, Signers, Terms, VersionCode,
 };
-use tidegate_storage::{Actor, Enrollment, LineChange, NewEnrollToken, Page, Paged, Store};
+use tidegate_storage::{
+    Actor, Campaign, Enrollment, LineChange, NewCampaign, NewEnrollToken, Page, Paged, Store,
+};
 
 pub(crate) const APP: &str = "com.example.app";
 pub(crate) const TOKEN: [u8; 32] = [7; 32];
@@ -169,4 +171,38 @@ where
             return items;
         }
     }
+}
+
+/// Devices `d-0000`, `d-0001`, … that can be woken, each at the token `token-<id>`.
+pub(crate) async fn wakeable(store: &Store, count: usize) -> Vec<DeviceId> {
+    let devices = enroll_many(store, count).await;
+    for device in &devices {
+        let token = Some(format!("token-{device}"));
+        store.set_fcm_token(device, token, at(0)).await.unwrap();
+    }
+    devices
+}
+
+pub(crate) fn named(devices: &[DeviceId]) -> NudgeOrder {
+    NudgeOrder {
+        devices: Some(devices.to_vec()),
+        ..NudgeOrder::everybody()
+    }
+    .checked()
+    .unwrap()
+}
+
+/// A campaign whose commands bear this name.
+pub(crate) async fn nudge(store: &Store, request_id: &str, order: NudgeOrder) -> Campaign {
+    let new = NewCampaign {
+        order,
+        request_id: request_id.into(),
+        idempotency_key: None,
+    };
+    let (campaign, fresh) = store
+        .create_campaign(new, actor("ann"))
+        .await
+        .expect("a campaign");
+    assert!(fresh);
+    campaign
 }

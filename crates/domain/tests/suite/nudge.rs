@@ -1,0 +1,104 @@
+//! Campaigns: their state machine, and what an order may ask for.
+
+use std::time::Duration;
+
+use tidegate_domain::CampaignState::{self, Canceled, Completed, Paused, Queued, Running};
+use tidegate_domain::{
+    CampaignId, DeviceId, Error, MAX_NAMED_DEVICES, NudgeAudience, NudgeOrder, PackageName,
+};
+
+/// Where each state leads.
+const TABLE: [(CampaignState, &[CampaignState]); 5] = [
+    (Queued, &[Running, Paused, Canceled, Completed]),
+    (Running, &[Paused, Canceled, Completed]),
+    (Paused, &[Running, Canceled, Completed]),
+    (Canceled, &[]),
+    (Completed, &[]),
+];
+
+#[test]
+fn a_campaign_goes_where_the_table_says_and_nowhere_else() {
+    assert_eq!(TABLE.map(|(from, _)| from), CampaignState::ALL);
+    for (from, leads_to) in TABLE {
+        for next in CampaignState::ALL {
+            assert_eq!(
+                from.may_become(next),
+                leads_to.contains(&next),
+                "{from} to {next}"
+            );
+        }
+        assert_eq!(from.is_live(), !leads_to.is_empty(), "{from}");
+    }
+}
+
+#[test]
+fn a_verb_that_is_repeated_changes_nothing_and_one_that_comes_too_late_is_refused() {
+    let id = CampaignId(7);
+    assert_eq!(Running.go(id, Paused), Ok(Some(Paused)));
+    for state in CampaignState::ALL {
+        assert_eq!(state.go(id, state), Ok(None), "{state}");
+    }
+    assert_eq!(
+        Queued.go(id, Running),
+        Ok(None),
+        "what has not begun is not resumed"
+    );
+    let late = Completed.go(id, Canceled).unwrap_err();
+    assert_eq!(late.code(), "wrong_state");
+    assert_eq!(
+        late.to_string(),
+        "campaign 7 is completed and cannot become canceled"
+    );
+}
+
+fn devices(count: usize) -> Vec<DeviceId> {
+    (0..count)
+        .map(|n| DeviceId::parse(&format!("d{n}")).unwrap())
+        .collect()
+}
+
+fn field(order: NudgeOrder) -> &'static str {
+    match order.checked() {
+        Err(Error::Invalid { field, .. }) => field,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_order_names_each_device_once_and_not_more_than_it_may() {
+    let everybody = NudgeOrder::everybody();
+    assert_eq!(everybody.clone().checked(), Ok(everybody.clone()));
+    let named = |devices| NudgeOrder {
+        devices: Some(devices),
+        ..NudgeOrder::everybody()
+    };
+    let mut twice = devices(3);
+    twice.reverse();
+    twice.extend(devices(2));
+    assert_eq!(named(twice).checked().unwrap().devices, Some(devices(3)));
+    assert!(named(devices(MAX_NAMED_DEVICES)).checked().is_ok());
+    assert_eq!(field(named(devices(MAX_NAMED_DEVICES + 1))), "device_ids");
+    assert_eq!(
+        field(named(vec![])),
+        "device_ids",
+        "an empty list must not mean everybody"
+    );
+}
+
+#[test]
+fn an_order_is_refused_by_the_name_of_its_field() {
+    for seconds in [0, 301, 86_400] {
+        let order = NudgeOrder {
+            ttl: Duration::from_secs(seconds),
+            ..NudgeOrder::everybody()
+        };
+        assert_eq!(field(order), "ttl_s", "{seconds}");
+    }
+    let mut behind = NudgeOrder {
+        audience: NudgeAudience::Behind,
+        ..NudgeOrder::everybody()
+    };
+    assert_eq!(field(behind.clone()), "package_name");
+    behind.package = Some(PackageName::parse("com.example.app").unwrap());
+    assert!(behind.checked().is_ok());
+}

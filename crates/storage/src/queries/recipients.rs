@@ -1,0 +1,252 @@
+//! Who a campaign is for: one delivery for each device that is meant.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use serde::Serialize;
+use tidegate_domain::{
+    Catalog, Decision, DeliveryFailure, DeviceId, NudgeAudience, NudgeOrder, PackageName, PollRequest,
+    Rejection, decide,
+};
+
+use super::{BATCH, Conn, catalog, execute_on, rows};
+use crate::error::Fault;
+use crate::ledger;
+use crate::rows::{small, version};
+use crate::schema::{device_builds, enroll_token_uses as uses};
+
+/// A campaign that is being written down.
+#[derive(Clone, Copy)]
+pub(crate) struct Draft<'a> {
+    pub(crate) campaign: i64,
+    pub(crate) package: Option<i64>,
+    pub(crate) order: &'a NudgeOrder,
+    pub(crate) now: DateTime<Utc>,
+    /// The same in microseconds.
+    pub(crate) at: i64,
+}
+
+/// Whether a device's credential was revoked and it did not enrol again since: `d` is the device.
+const REVOKED: &str = "d.token_generation > COALESCE(
+    (SELECT max(u.generation) FROM enroll_token_uses u WHERE u.device_id = d.id), 1)";
+
+/// The same, of a device that is in hand.
+pub(crate) fn is_revoked(conn: &mut Conn, device: i64, generation: i64) -> Result<bool, Fault> {
+    let last: Option<i64> = uses::table
+        .filter(uses::device_id.eq(device))
+        .select(diesel::dsl::max(uses::generation))
+        .first(conn)?;
+    Ok(generation > last.unwrap_or(1))
+}
+
+/// Writes the deliveries.
+pub(crate) fn write(conn: &mut Conn, draft: &Draft<'_>) -> Result<(), Fault> {
+    if let Some(named) = &draft.order.devices {
+        strangers(conn, draft, named)?;
+    }
+    match (draft.order.audience, &draft.order.devices, &draft.order.package) {
+        (NudgeAudience::All, None, _) => fleet(conn, draft),
+        (NudgeAudience::All, Some(named), _) => {
+            let named: Vec<Named<'_>> = named.iter().map(Named::of).collect();
+            for named in named.chunks(BATCH) {
+                let source = format!(
+                    "{} CROSS JOIN devices d WHERE d.name = v.name",
+                    rows(&Named::COLUMNS)
+                );
+                execute_on(conn, &insert(draft, &source), named)?;
+            }
+            Ok(())
+        }
+        (NudgeAudience::Behind, named, Some(package)) => behind(conn, draft, package, named.as_deref()),
+        (NudgeAudience::Behind, _, None) => {
+            let fault = "must be named for the audience behind";
+            Err(crate::Error::Rule(tidegate_domain::Error::invalid("package_name", fault)).into())
+        }
+    }
+}
+
+/// Every device of the fleet, in one statement.
+fn fleet(conn: &mut Conn, draft: &Draft<'_>) -> Result<(), Fault> {
+    diesel::sql_query(insert(draft, "devices d WHERE true")).execute(conn)?;
+    Ok(())
+}
+
+/// The statement that makes deliveries of the devices `d` of this source.
+fn insert(draft: &Draft<'_>, source: &str) -> String {
+    let (campaign, at) = (draft.campaign, draft.at);
+    let (revoked, no_token) = (DeliveryFailure::Revoked, DeliveryFailure::NoFcmToken);
+    format!(
+        "INSERT INTO nudge_deliveries (campaign_id, device_id, state, reason, attempts, due_at)
+         SELECT {campaign}, d.id,
+                CASE WHEN d.fcm_token IS NULL THEN 'failed' ELSE 'queued' END,
+                CASE WHEN d.fcm_token IS NOT NULL THEN NULL
+                     WHEN {REVOKED} THEN '{revoked}' ELSE '{no_token}' END,
+                0, {at}
+         FROM {source}"
+    )
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+}
+
+impl<'a> Named<'a> {
+    const COLUMNS: [(&'static str, &'static str); 1] = [("name", "text")];
+
+    fn of(id: &'a DeviceId) -> Self {
+        Self { name: id.as_str() }
+    }
+}
+
+/// The named devices that do not exist.
+fn strangers(conn: &mut Conn, draft: &Draft<'_>, named: &[DeviceId]) -> Result<(), Fault> {
+    let named: Vec<Named<'_>> = named.iter().map(Named::of).collect();
+    let sql = format!(
+        "INSERT INTO nudge_strangers (campaign_id, name) SELECT {}, v.name FROM {}
+         WHERE NOT EXISTS (SELECT 1 FROM devices WHERE devices.name = v.name)",
+        draft.campaign,
+        rows(&Named::COLUMNS)
+    );
+    for named in named.chunks(BATCH) {
+        execute_on(conn, &sql, named)?;
+    }
+    Ok(())
+}
+
+/// A device that asked about the package, with all that the decision looks at.
+#[derive(QueryableByName)]
+struct Candidate {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = diesel::sql_types::Nullable<BigInt>)]
+    sdk: Option<i64>,
+    #[diesel(sql_type = diesel::sql_types::Nullable<Text>)]
+    region: Option<String>,
+    #[diesel(sql_type = diesel::sql_types::Nullable<Text>)]
+    model: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    version_code: i64,
+}
+
+#[derive(Serialize)]
+struct Numbered {
+    id: i64,
+}
+
+/// The devices that the poll's own decision offers something: read, judged and written in bounded batches.
+fn behind(
+    conn: &mut Conn,
+    draft: &Draft<'_>,
+    package: &PackageName,
+    named: Option<&[DeviceId]>,
+) -> Result<(), Fault> {
+    let (catalog, _) = catalog::load(conn)?;
+    let sql = insert(
+        draft,
+        &format!(
+            "{} CROSS JOIN devices d WHERE d.id = v.id",
+            rows(&[("id", "bigint")])
+        ),
+    );
+    let write = |conn: &mut Conn, candidates: &[Candidate]| {
+        let chosen = judge(conn, &catalog, package, draft.now, candidates)?;
+        execute_on(conn, &sql, &chosen)?;
+        Ok::<_, Fault>(())
+    };
+    let package_id = draft.package.unwrap_or_default();
+    match named {
+        Some(named) => {
+            for named in named.chunks(BATCH) {
+                let candidates = by_name(conn, package_id, named)?;
+                write(conn, &candidates)?;
+            }
+        }
+        None => {
+            let mut after = 0;
+            loop {
+                let candidates = page(conn, package_id, after)?;
+                let Some(last) = candidates.last() else { break };
+                after = last.id;
+                write(conn, &candidates)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const CANDIDATE: &str = "SELECT d.id, d.name, d.sdk, d.region, d.model, p.version_code";
+
+fn page(conn: &mut Conn, package: i64, after: i64) -> Result<Vec<Candidate>, Fault> {
+    let sql = format!(
+        "{CANDIDATE} FROM devices d CROSS JOIN device_packages p
+         WHERE p.device_id = d.id AND p.package_id = {package} AND d.id > {after}
+         ORDER BY d.id LIMIT {BATCH}"
+    );
+    Ok(diesel::sql_query(sql).load(conn)?)
+}
+
+fn by_name(conn: &mut Conn, package: i64, named: &[DeviceId]) -> Result<Vec<Candidate>, Fault> {
+    let named: Vec<Named<'_>> = named.iter().map(Named::of).collect();
+    let sql = format!(
+        "{CANDIDATE} FROM {} CROSS JOIN devices d CROSS JOIN device_packages p
+         WHERE d.name = v.name AND p.device_id = d.id AND p.package_id = {package}",
+        rows(&Named::COLUMNS)
+    );
+    let query = diesel::sql_query(sql).bind::<Text, _>(crate::rows::to_json(&named)?);
+    Ok(query.load(conn)?)
+}
+
+/// Those that would be offered something if they polled now.
+fn judge(
+    conn: &mut Conn,
+    catalog: &Catalog,
+    package: &PackageName,
+    now: DateTime<Utc>,
+    candidates: &[Candidate],
+) -> Result<Vec<Numbered>, Fault> {
+    let rejections = rejections(conn, candidates)?;
+    let mut chosen = Vec::new();
+    for candidate in candidates {
+        let request = PollRequest {
+            device_id: &candidate.name,
+            package: package.as_str(),
+            installed: version(candidate.version_code)?,
+            sdk: candidate.sdk.map(|sdk| small("devices.sdk", sdk)).transpose()?,
+            region: candidate.region.as_deref(),
+            model: candidate.model.as_deref(),
+            abis: None,
+            rejections: rejections.get(&candidate.id).map_or(&[][..], Vec::as_slice),
+        };
+        if matches!(decide(catalog, &request, now), Decision::Offer(_)) {
+            chosen.push(Numbered { id: candidate.id });
+        }
+    }
+    Ok(chosen)
+}
+
+fn rejections(conn: &mut Conn, of: &[Candidate]) -> Result<HashMap<i64, Vec<Rejection>>, Fault> {
+    let ids: Vec<i64> = of.iter().map(|candidate| candidate.id).collect();
+    let rows: Vec<(i64, i64, Option<i64>, Option<i64>)> = device_builds::table
+        .filter(device_builds::device_id.eq_any(ids))
+        .filter(device_builds::rejected_attempt.is_not_null())
+        .select((
+            device_builds::device_id,
+            device_builds::build_id,
+            device_builds::rejected_attempt,
+            device_builds::rejected_until_at,
+        ))
+        .load(conn)?;
+    let mut found: HashMap<i64, Vec<Rejection>> = HashMap::new();
+    for (device, build, attempt, until) in rows {
+        found
+            .entry(device)
+            .or_default()
+            .extend(ledger::rejection(build, attempt, until)?);
+    }
+    Ok(found)
+}

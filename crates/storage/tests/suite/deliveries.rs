@@ -1,0 +1,376 @@
+//! Deliveries: claimed by lease, ended once, followed until the device has installed.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use tidegate_domain::{
+    ActionResult, CampaignId, CampaignState, DeliveryFailure, DeviceId, NudgeOrder, ReportStatus,
+};
+use tidegate_storage::{Activity, Answered, Claim, Error, FOLLOWED_FOR, Fate, Outcome, Seen, Store};
+
+use crate::on_both_engines;
+use crate::place::Place;
+use crate::samples::{APP, actor, at, named, nudge, package, report, upload, version, wakeable};
+
+on_both_engines!(
+    a_claim_is_a_lease,
+    what_a_killed_sender_held_comes_again_last,
+    two_senders_share_a_campaign_without_overlap,
+    an_end_counts_once_whoever_tells_it,
+    a_retry_is_its_claimants_alone,
+    a_dead_token_is_forgotten_unless_the_device_has_another,
+    a_device_that_lost_its_token_fails_when_it_is_claimed,
+    a_canceled_campaign_gives_nothing_out_and_still_hears_of_what_was_under_way,
+    progress_follows_polls_installations_and_answers,
+    what_came_before_the_command_does_not_count,
+    the_same_answer_counts_once,
+);
+
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+
+async fn claim(store: &Store, campaign: CampaignId, second: i64, limit: u32) -> Vec<Claim> {
+    let claimed = store.claim_deliveries(campaign, at(second), LEASE, limit).await;
+    claimed.expect("a claim is answered")
+}
+
+fn names(claims: &[Claim]) -> Vec<String> {
+    claims.iter().map(|claim| claim.device.to_string()).collect()
+}
+
+fn outcome(claim: &Claim, fate: Fate) -> Outcome {
+    Outcome {
+        device: claim.device.clone(),
+        attempt: claim.attempt,
+        fate,
+    }
+}
+
+fn sent(claims: &[Claim]) -> Vec<Outcome> {
+    claims.iter().map(|claim| outcome(claim, Fate::Sent)).collect()
+}
+
+fn failed(claim: &Claim, reason: DeliveryFailure, forget: Option<&str>) -> Outcome {
+    let forget = forget.map(ToOwned::to_owned);
+    outcome(claim, Fate::Failed { reason, forget })
+}
+
+async fn a_claim_is_a_lease(place: &Place) {
+    let store = place.store().await;
+    wakeable(&store, 3).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let first = claim(&store, id, 1, 2).await;
+    assert_eq!(names(&first), ["d-0000", "d-0001"]);
+    assert_eq!(
+        (first[0].fcm_token.as_str(), first[0].attempt),
+        ("token-d-0000", 1)
+    );
+    assert!(
+        !format!("{first:?}").contains("token-d-0000"),
+        "a claim does not print where devices are woken"
+    );
+    let campaign = store.campaign(id).await.unwrap();
+    assert_eq!(
+        (campaign.state, campaign.started_at),
+        (CampaignState::Running, Some(at(1)))
+    );
+    assert_eq!(names(&claim(&store, id, 2, 10).await), ["d-0002"]);
+    assert_eq!(claim(&store, id, 60, 10).await, [], "all are in somebody's hands");
+    let again = claim(&store, id, 61, 10).await;
+    assert_eq!(names(&again), ["d-0000", "d-0001"]);
+    assert_eq!((again[0].attempt, again[0].first_claimed_at), (2, at(1)));
+    for limit in [0, 1001] {
+        let refused = store.claim_deliveries(id, at(1), LEASE, limit).await;
+        assert!(matches!(refused, Err(Error::Rule(_))), "{limit}");
+    }
+    let unknown = store.claim_deliveries(CampaignId(9), at(1), LEASE, 1).await;
+    assert!(matches!(unknown, Err(Error::NotFound { .. })));
+}
+
+async fn what_a_killed_sender_held_comes_again_last(place: &Place) {
+    let store = place.store().await;
+    wakeable(&store, 6).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let lost = names(&claim(&store, id, 0, 2).await);
+    // Long after the lease ended those that nobody has tried yet are still the first.
+    let next = claim(&store, id, 1_000, 4).await;
+    assert!(next.iter().all(|claim| claim.attempt == 1), "{next:?}");
+    store.record_deliveries(id, sent(&next), at(1_001)).await.unwrap();
+    let last = claim(&store, id, 1_002, 10).await;
+    assert_eq!(names(&last), lost);
+    let done = store.record_deliveries(id, sent(&last), at(1_003)).await.unwrap();
+    assert_eq!((done.state, done.progress.sent), (CampaignState::Completed, 6));
+}
+
+async fn two_senders_share_a_campaign_without_overlap(place: &Place) {
+    let stores = [place.store().await, place.store().await];
+    wakeable(&stores[0], 200).await;
+    let id = nudge(&stores[0], "r-1", NudgeOrder::everybody()).await.id;
+    let senders: Vec<_> = (0..4_usize)
+        .map(|n| {
+            let store = stores[n % 2].clone();
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let claims = claim(&store, id, 1, 7).await;
+                    if claims.is_empty() && store.campaign(id).await.unwrap().progress.queued == 0 {
+                        return mine;
+                    }
+                    mine.extend(names(&claims));
+                    store.record_deliveries(id, sent(&claims), at(2)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for sender in senders {
+        all.extend(sender.await.unwrap());
+    }
+    assert_eq!(all.len(), 200, "none twice");
+    assert_eq!(
+        all.iter().collect::<BTreeSet<_>>().len(),
+        200,
+        "and none left out"
+    );
+    let campaign = stores[0].campaign(id).await.unwrap();
+    assert_eq!(
+        (campaign.state, campaign.progress.sent),
+        (CampaignState::Completed, 200)
+    );
+}
+
+async fn an_end_counts_once_whoever_tells_it(place: &Place) {
+    let store = place.store().await;
+    wakeable(&store, 2).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let slow = claim(&store, id, 0, 1).await;
+    let fast = claim(&store, id, 100, 2).await;
+    assert_eq!(fast.len(), 2, "the lease ran out");
+    let told = store.record_deliveries(id, sent(&slow), at(101)).await.unwrap();
+    assert_eq!((told.settled, told.progress.sent), (1, 1));
+    let outcomes = vec![
+        failed(&fast[0], DeliveryFailure::Unavailable, None),
+        failed(&fast[1], DeliveryFailure::Unavailable, None),
+    ];
+    let told = store.record_deliveries(id, outcomes, at(102)).await.unwrap();
+    assert_eq!((told.settled, told.state), (1, CampaignState::Completed));
+    assert_eq!(
+        (told.progress.sent, told.progress.failed, told.progress.queued),
+        (1, 1, 0)
+    );
+    let stranger = Outcome {
+        device: crate::samples::device("nobody"),
+        attempt: 1,
+        fate: Fate::Sent,
+    };
+    let told = store
+        .record_deliveries(id, vec![stranger], at(103))
+        .await
+        .unwrap();
+    assert_eq!(told.settled, 0);
+}
+
+async fn a_retry_is_its_claimants_alone(place: &Place) {
+    let store = place.store().await;
+    wakeable(&store, 1).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let slow = claim(&store, id, 0, 1).await;
+    let fast = claim(&store, id, 100, 1).await;
+    let later = |claim, second| vec![outcome(claim, Fate::Retry { at: at(second) })];
+    store
+        .record_deliveries(id, later(&slow[0], 101), at(101))
+        .await
+        .unwrap();
+    assert_eq!(
+        claim(&store, id, 110, 1).await,
+        [],
+        "the lease is another's by now"
+    );
+    store
+        .record_deliveries(id, later(&fast[0], 120), at(111))
+        .await
+        .unwrap();
+    assert_eq!(claim(&store, id, 119, 1).await, []);
+    assert_eq!(claim(&store, id, 120, 1).await[0].attempt, 3);
+}
+
+async fn a_dead_token_is_forgotten_unless_the_device_has_another(place: &Place) {
+    let store = place.store().await;
+    let devices = wakeable(&store, 2).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let claims = claim(&store, id, 1, 2).await;
+    store
+        .set_fcm_token(&devices[1], Some("a new one".into()), at(2))
+        .await
+        .unwrap();
+    let outcomes = claims
+        .iter()
+        .map(|claim| failed(claim, DeliveryFailure::Unregistered, Some(&claim.fcm_token)))
+        .collect();
+    let done = store.record_deliveries(id, outcomes, at(3)).await.unwrap();
+    assert_eq!(done.progress.failed_for(DeliveryFailure::Unregistered), 2);
+    assert!(!store.device(&devices[0]).await.unwrap().has_fcm_token);
+    assert!(store.device(&devices[1]).await.unwrap().has_fcm_token);
+}
+
+async fn a_device_that_lost_its_token_fails_when_it_is_claimed(place: &Place) {
+    let store = place.store().await;
+    let devices = wakeable(&store, 3).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    store.set_fcm_token(&devices[0], None, at(1)).await.unwrap();
+    let note = actor("root").note("device.revoke", "device/d-0001");
+    store.revoke(&devices[1], note).await.unwrap();
+    assert_eq!(names(&claim(&store, id, 2, 10).await), ["d-0002"]);
+    let progress = store.campaign(id).await.unwrap().progress;
+    assert_eq!(
+        progress.failed_by,
+        [(DeliveryFailure::NoFcmToken, 1), (DeliveryFailure::Revoked, 1)]
+    );
+}
+
+async fn a_canceled_campaign_gives_nothing_out_and_still_hears_of_what_was_under_way(place: &Place) {
+    let store = place.store().await;
+    wakeable(&store, 3).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let under_way = claim(&store, id, 1, 1).await;
+    let note = actor("ann").note("ota.nudge.cancel", "campaign/1");
+    store
+        .change_campaign(id, CampaignState::Canceled, note)
+        .await
+        .unwrap();
+    assert_eq!(claim(&store, id, 500, 10).await, []);
+    let told = store
+        .record_deliveries(id, sent(&under_way), at(3))
+        .await
+        .unwrap();
+    assert_eq!(told.state, CampaignState::Canceled);
+    assert_eq!((told.progress.sent, told.progress.canceled), (1, 2));
+}
+
+async fn poll(store: &Store, devices: &[DeviceId], second: i64) {
+    let seen = devices.iter().map(|device| Seen {
+        device: device.clone(),
+        at: at(second),
+        package: package(APP),
+        installed: version(1),
+        offered: None,
+    });
+    let batch = Activity {
+        seen: seen.collect(),
+        checks: vec![],
+    };
+    store.record_activity(batch).await.unwrap();
+}
+
+fn answer(request_id: &str, outcome: &str) -> ActionResult {
+    ActionResult {
+        request_id: request_id.into(),
+        action: "update".into(),
+        outcome: outcome.into(),
+        message: None,
+        finished_at: at(5),
+    }
+}
+
+/// Acknowledged, polled, installed.
+async fn traces(store: &Store, id: CampaignId) -> (u64, u64, u64) {
+    let progress = store.campaign(id).await.unwrap().progress;
+    (progress.acknowledged, progress.polled, progress.installed)
+}
+
+async fn progress_follows_polls_installations_and_answers(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let other = upload(&store, "com.example.other", 2).await;
+    let devices = wakeable(&store, 3).await;
+    let order = NudgeOrder {
+        package: Some(package(APP)),
+        ..named(&devices)
+    };
+    let id = nudge(&store, "r-1", order).await.id;
+    let claims = claim(&store, id, 10, 10).await;
+    // A device may be faster than the note that its command was sent.
+    poll(&store, &devices[..1], 11).await;
+    store.record_deliveries(id, sent(&claims), at(12)).await.unwrap();
+    poll(&store, &devices[..2], 13).await;
+    assert_eq!(traces(&store, id).await, (0, 2, 0));
+    let success = |build| report(build, ReportStatus::InstallSuccess);
+    let installed = vec![
+        (devices[0].clone(), success(build.id), at(20)),
+        (devices[1].clone(), success(other.id), at(20)),
+    ];
+    store.record_reports(installed).await.unwrap();
+    assert_eq!(
+        traces(&store, id).await,
+        (0, 2, 1),
+        "another package is not what it was about"
+    );
+    let answers = vec![
+        (devices[2].clone(), answer("r-1", "done"), at(21)),
+        (devices[2].clone(), answer("r-2", "done"), at(21)),
+    ];
+    let told = store.record_results(answers).await.unwrap();
+    assert_eq!(told, [Answered::Fresh, Answered::Unknown]);
+    assert_eq!(traces(&store, id).await, (1, 2, 1));
+}
+
+async fn what_came_before_the_command_does_not_count(place: &Place) {
+    let store = place.store().await;
+    let devices = wakeable(&store, 3).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    poll(&store, &devices, 1).await;
+    let claims = claim(&store, id, 10, 2).await;
+    poll(&store, &devices, 9).await;
+    assert_eq!(traces(&store, id).await, (0, 0, 0));
+    let outcomes = vec![
+        outcome(&claims[0], Fate::Sent),
+        failed(&claims[1], DeliveryFailure::Unavailable, None),
+    ];
+    store.record_deliveries(id, outcomes, at(11)).await.unwrap();
+    poll(&store, &devices, 12).await;
+    assert_eq!(
+        traces(&store, id).await,
+        (0, 1, 0),
+        "who was not woken came by itself"
+    );
+    poll(&store, &devices, 13).await;
+    assert_eq!(traces(&store, id).await, (0, 1, 0));
+    // Whoever comes a week later was not woken by it.
+    let late = claim(&store, id, 14, 1).await;
+    store.record_deliveries(id, sent(&late), at(15)).await.unwrap();
+    poll(&store, &devices, 15 + FOLLOWED_FOR.num_seconds() + 1).await;
+    assert_eq!(traces(&store, id).await, (0, 1, 0));
+}
+
+async fn the_same_answer_counts_once(place: &Place) {
+    let store = place.store().await;
+    let devices = wakeable(&store, 2).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let early = vec![(devices[0].clone(), answer("r-1", "done"), at(1))];
+    assert_eq!(
+        store.record_results(early).await.unwrap(),
+        [Answered::Unknown],
+        "nobody answers what was not sent"
+    );
+    claim(&store, id, 1, 2).await;
+    let batch = vec![
+        (devices[0].clone(), answer("r-1", "done"), at(2)),
+        (devices[0].clone(), answer("r-1", "failed"), at(2)),
+        (crate::samples::device("nobody"), answer("r-1", "done"), at(2)),
+        (devices[1].clone(), answer("r\0-1", "done"), at(2)),
+    ];
+    let told = store.record_results(batch.clone()).await.unwrap();
+    assert_eq!(
+        told,
+        [
+            Answered::Fresh,
+            Answered::Repeat,
+            Answered::Unknown,
+            Answered::Unknown
+        ]
+    );
+    assert_eq!(store.record_results(batch).await.unwrap()[0], Answered::Repeat);
+    assert_eq!(traces(&store, id).await.0, 1);
+    let kept = place.texts("SELECT outcome AS value FROM nudge_deliveries WHERE outcome IS NOT NULL");
+    assert_eq!(kept, ["done"], "the first answer stays");
+    assert_eq!(store.record_results(vec![]).await, Ok(vec![]));
+}

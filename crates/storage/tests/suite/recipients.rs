@@ -1,0 +1,132 @@
+//! Who a campaign is for.
+
+use tidegate_domain::{NudgeAudience, NudgeOrder, Rejection, ReportStatus, cohort};
+use tidegate_storage::{Activity, Seen, Store};
+
+use crate::on_both_engines;
+use crate::place::Place;
+use crate::samples::{
+    APP, actor, at, named, nudge, package, promote, promotion, report, upload, version, wakeable,
+};
+
+on_both_engines!(
+    behind_are_those_whom_a_poll_would_offer_something,
+    behind_among_named_devices,
+    a_hundred_thousand_devices_in_one_statement,
+);
+
+/// What each device said that it runs.
+async fn run(store: &Store, versions: &[(&tidegate_domain::DeviceId, i64)]) {
+    let seen = versions.iter().map(|(device, code)| Seen {
+        device: (*device).clone(),
+        at: at(0),
+        package: package(APP),
+        installed: version(*code),
+        offered: None,
+    });
+    let batch = Activity {
+        seen: seen.collect(),
+        checks: vec![],
+    };
+    store.record_activity(batch).await.unwrap();
+}
+
+fn behind() -> NudgeOrder {
+    NudgeOrder {
+        package: Some(package(APP)),
+        audience: NudgeAudience::Behind,
+        ..NudgeOrder::everybody()
+    }
+}
+
+fn chosen(place: &Place, campaign: tidegate_domain::CampaignId) -> Vec<String> {
+    place.texts(&format!(
+        "SELECT d.name AS value FROM nudge_deliveries n JOIN devices d ON d.id = n.device_id
+         WHERE n.campaign_id = {campaign} ORDER BY d.name"
+    ))
+}
+
+async fn behind_are_those_whom_a_poll_would_offer_something(place: &Place) {
+    let store = place.store().await;
+    upload(&store, APP, 1).await;
+    let build = upload(&store, APP, 2).await;
+    let devices = wakeable(&store, 60).await;
+    // The first is up to date, the second never asked about the package, the third gave the build up.
+    let mut versions: Vec<_> = devices.iter().map(|device| (device, 1)).collect();
+    versions[0].1 = 2;
+    versions.remove(1);
+    run(&store, &versions).await;
+    let failed = tidegate_domain::Report {
+        android_status: Some(4),
+        ..report(build.id, ReportStatus::InstallFailed)
+    };
+    store
+        .record_reports(vec![(devices[2].clone(), failed, at(1))])
+        .await
+        .unwrap();
+    let gave_up = Rejection {
+        build: build.id,
+        attempt: 1,
+        until: None,
+    };
+    assert_eq!(
+        store.device_builds(&devices[2]).await.unwrap()[0].rejection,
+        Some(gave_up)
+    );
+
+    let nobody = nudge(&store, "r-1", behind()).await;
+    assert_eq!(nobody.progress.total, 0, "nothing is released");
+
+    promote(&store, &build, promotion(50)).await;
+    let half = nudge(&store, "r-2", behind()).await;
+    let expected: Vec<String> = devices[3..]
+        .iter()
+        .map(ToString::to_string)
+        .filter(|name| cohort(name) < 50)
+        .collect();
+    assert_eq!(chosen(place, half.id), expected);
+    assert_eq!(half.progress.queued, expected.len() as u64);
+
+    promote(&store, &build, promotion(100)).await;
+    let all = nudge(&store, "r-3", behind()).await;
+    assert_eq!(all.progress.queued, 57);
+}
+
+async fn behind_among_named_devices(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = wakeable(&store, 4).await;
+    let versions: Vec<_> = devices.iter().zip([1, 2, 1, 1]).collect();
+    run(&store, &versions).await;
+    promote(&store, &build, promotion(100)).await;
+    let order = NudgeOrder {
+        devices: named(&devices[..3]).devices,
+        ..behind()
+    };
+    let campaign = nudge(&store, "r-1", order).await;
+    assert_eq!(chosen(place, campaign.id), ["d-0000", "d-0002"]);
+    assert!(campaign.named);
+    let note = actor("ann").note("ota.nudge.cancel", "campaign/1");
+    let canceled = tidegate_domain::CampaignState::Canceled;
+    store.change_campaign(campaign.id, canceled, note).await.unwrap();
+}
+
+async fn a_hundred_thousand_devices_in_one_statement(place: &Place) {
+    let store = place.store().await;
+    let source = if place.is_sqlite() {
+        "(WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100000) SELECT n FROM s)"
+    } else {
+        "generate_series(1, 100000) AS s (n)"
+    };
+    place
+        .execute(&format!(
+            "INSERT INTO devices (name, tags_json, enrolled_at, fcm_token)
+             SELECT 'bulk-' || n, '[]', 0, CASE n % 10 WHEN 0 THEN NULL ELSE 'token-' || n END FROM {source}"
+        ))
+        .unwrap();
+    let campaign = nudge(&store, "r-1", NudgeOrder::everybody()).await;
+    assert_eq!(
+        (campaign.progress.queued, campaign.progress.failed),
+        (90_000, 10_000)
+    );
+}
