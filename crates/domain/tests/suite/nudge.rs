@@ -67,7 +67,7 @@ fn field(order: NudgeOrder) -> &'static str {
 #[test]
 fn an_order_names_each_device_once_and_not_more_than_it_may() {
     let everybody = NudgeOrder::everybody();
-    assert_eq!(everybody.clone().checked(), Ok(everybody.clone()));
+    assert_eq!(everybody.clone().checked(), Ok(everybody));
     let named = |devices| NudgeOrder {
         devices: Some(devices),
         ..NudgeOrder::everybody()
