@@ -60,6 +60,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "how a package switches on a feature of its own, `build`, for its tests",
     ),
     (
+        "fcm",
+        "fcm",
+        "how a package switches on a feature of its own, `stand-in`, for its tests",
+    ),
+    (
         "gateway",
         "proto",
         "its tests call the finished binary with a gRPC client",

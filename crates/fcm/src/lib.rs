@@ -1,0 +1,43 @@
+//! # A client for Firebase Cloud Messaging
+//!
+//! Sends one data message to one device through FCM's HTTP v1 interface, and says what the sender has to do when it
+//! could not: forget the token, try again later, drop the message, or stop and tell somebody.
+//!
+//! **Decided by FCM's own code, never by the status alone.** A 404 with `UNREGISTERED` means that a device is gone;
+//! a bare 404 means that the project's name is wrong. Whoever takes the second for the first throws away the tokens
+//! of a whole fleet because of a typing error. So [`Error`] has a variant for each *decision*, read from
+//! `error.details[].errorCode`, and only [`Error::Unregistered`] ever says [`Decision::ForgetToken`].
+//!
+//! **Few connections, many streams.** There is no batch interface any more. Messages go as HTTP/2 requests over a
+//! handful of connections ([`Options::connections`]), as Google allows about a hundred streams on each.
+//!
+//! **One sign-in at a time.** The OAuth token is kept until five minutes before it ends. However many messages wait
+//! for a new one, a single request fetches it, and when it is refused all of them learn that from the same answer.
+//!
+//! What this crate must never know: devices, campaigns, commands, a database. It has no opinion on how often a
+//! message is tried; [`Backoff`] and [`Ceiling`] are arithmetic that is given the time and the randomness, for the
+//! caller to apply.
+//!
+//! With the feature `stand-in`, [`stand_in::StandIn`] is a server that is FCM and Google's OAuth in one, with a
+//! script of failures: the demo runs on it, and so do the tests.
+
+mod account;
+mod answer;
+mod backoff;
+mod ceiling;
+mod client;
+mod error;
+mod message;
+mod oauth;
+mod retry_after;
+#[cfg(feature = "stand-in")]
+pub mod stand_in;
+mod trusted_url;
+
+pub use account::{MAX_ACCOUNT_BYTES, ServiceAccount};
+pub use backoff::Backoff;
+pub use ceiling::Ceiling;
+pub use client::{Client, DEFAULT_ENDPOINT, MAX_CONNECTIONS, MIN_TIMEOUT, Options};
+pub use error::{Decision, Error};
+pub use message::{MAX_DATA_BYTES, MAX_TOKEN_BYTES, MAX_TTL, Message, Priority};
+pub use trusted_url::TrustedUrl;
