@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use tidegate_api::Api;
 use tidegate_artifacts as artifacts;
 use tidegate_service::{
-    Access, ActivityBuffer, AuditLog, Builds, Clock, Devices, Downloads, Live, Packages, People, Polls,
-    Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads, background,
+    Access, ActivityBuffer, AuditLog, Builds, Clock, Devices, Downloads, Fleet, Live, Packages, People,
+    Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -87,7 +87,8 @@ pub(crate) async fn wire(
         Arc::clone(&live),
         Arc::clone(&clock),
     ));
-    let chores = Chores::start(writer, &live, &activity, &store, &artifacts);
+    let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)));
+    let chores = Chores::start(writer, &live, &activity, &fleet, &store, &artifacts);
     let api = Api {
         polls: Polls::new(
             Arc::clone(&live),
@@ -130,6 +131,7 @@ pub(crate) struct Chores {
     stop: watch::Sender<bool>,
     flush: JoinHandle<()>,
     follow: JoinHandle<()>,
+    count: JoinHandle<()>,
     writer: JoinHandle<()>,
     sweeper: JoinHandle<()>,
 }
@@ -139,16 +141,19 @@ impl Chores {
         writer: ReportWriter,
         live: &Arc<Live>,
         activity: &Arc<ActivityBuffer>,
+        fleet: &Arc<Fleet>,
         store: &Store,
         artifacts: &artifacts::Store,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let flush = background::flush(Arc::clone(activity), store.clone(), stopped.clone());
-        let follow = background::follow(Arc::clone(live), stopped);
+        let follow = background::follow(Arc::clone(live), stopped.clone());
+        let count = background::count(Arc::clone(fleet), stopped);
         Self {
             stop,
             flush: tokio::spawn(flush),
             follow: tokio::spawn(follow),
+            count: tokio::spawn(count),
             writer: tokio::spawn(writer.run()),
             sweeper: tokio::spawn(sweep(artifacts.clone())),
         }
@@ -158,6 +163,7 @@ impl Chores {
     pub(crate) async fn finish(self) {
         self.sweeper.abort();
         self.follow.abort();
+        self.count.abort();
         let _ = self.stop.send(true);
         let rest = async {
             for (name, chore) in [("reports", self.writer), ("poll counters", self.flush)] {

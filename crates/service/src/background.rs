@@ -1,13 +1,14 @@
-//! The two chores of a running server: writing what polls left behind, and noticing what other replicas changed.
+//! The chores of a running server: writing what polls left behind, noticing what other replicas changed, and
+//! counting the fleet.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_storage::Store;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::{ActivityBuffer, Live};
+use crate::{ActivityBuffer, Fleet, Live};
 
 /// How often buffered activity is written.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -40,6 +41,27 @@ pub async fn follow(live: Arc<Live>, stop: watch::Receiver<bool>) {
     while rhythm.goes_on().await {
         if let Err(error) = live.catch_up().await {
             tracing::warn!(%error, "the database could not be asked for changes");
+        }
+    }
+}
+
+/// The least time between two counts of the fleet.
+pub const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// A count is followed by a pause so many times as long as it took, so that it uses at most a twentieth of a core.
+const COUNT_PAUSES: u32 = 19;
+
+/// Counts the fleet until `stop` becomes true.
+pub async fn count(fleet: Arc<Fleet>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let begun = Instant::now();
+        if let Err(error) = fleet.count().await {
+            tracing::warn!(%error, "the fleet could not be counted");
+        }
+        let pause = COUNT_EVERY.max(begun.elapsed() * COUNT_PAUSES);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Rollout};
-use tidegate_storage::{BuildFilter, HourOfStats, Page, Paged, Store};
+use tidegate_storage::{BuildFilter, HourOfStats, Page, Paged, ReasonCount, Store};
 
 use crate::{Clock, Error, Live};
 
@@ -78,6 +78,14 @@ impl Builds {
             self.hours(id, hours).await?
         };
         Ok(BuildStats { build, stats, hours })
+    }
+
+    /// Why devices failed with a build or put it off, most frequent first.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`].
+    pub async fn reasons(&self, id: BuildId) -> Result<Vec<ReasonCount>, Error> {
+        Ok(self.store.reasons(id).await?)
     }
 
     async fn hours(&self, id: BuildId, hours: i64) -> Result<Vec<HourOfStats>, Error> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    Decision, Device, DeviceAttributes, DeviceId, Error as RuleError, MAX_FCM_TOKEN_BYTES, PackageName,
-    PollRequest, Reason, Role, Step, VersionCode, explain, poll_after,
+    BuildId, Decision, Device, DeviceAttributes, DeviceId, Error as RuleError, MAX_FCM_TOKEN_BYTES,
+    PackageName, PollRequest, Reason, Role, Step, VersionCode, explain, poll_after,
 };
 use tidegate_signing::{CommandKeys, KeyRing, SecretString, enroll_token_hash, new_enroll_token};
 use tidegate_storage::{
@@ -23,6 +23,22 @@ pub const MAX_ENROLL_TTL_DAYS: i64 = 366;
 
 /// How long an enrolment token holds unless told otherwise, in days.
 pub const DEFAULT_ENROLL_TTL_DAYS: i64 = 7;
+
+/// A device that was not seen for this long is silent: four polls at the usual pace.
+pub const SILENT_AFTER: TimeDelta = TimeDelta::hours(24);
+
+/// How a device stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceState {
+    /// It runs a lower version than the current build's.
+    Behind,
+    /// It runs the current build.
+    Current,
+    /// It failed with the current build and has not succeeded since.
+    Failing,
+    /// It was not seen for [`SILENT_AFTER`].
+    Silent,
+}
 
 /// Manages devices.
 pub struct Devices {
@@ -138,12 +154,77 @@ impl Devices {
         Ok(self.store.set_fcm_token(id, token, self.clock.now()).await?)
     }
 
-    /// Devices by ascending id.
+    /// Devices, in the order of [`Store::devices`].
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a bad page token, [`Kind::Unavailable`].
     pub async fn list(&self, filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
         Ok(self.store.devices(filter, page).await?)
+    }
+
+    /// Devices that match a search, run a package, and stand in a state. Behind, current and failing are asked of
+    /// a package: when none is named, of the only one that releases something.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a bad page token, and when it is not clear which package a state is asked of;
+    /// [`Kind::Unavailable`].
+    pub async fn find(
+        &self,
+        search: Option<String>,
+        package: Option<PackageName>,
+        state: Option<DeviceState>,
+        page: Page,
+    ) -> Result<Paged<Device>, Error> {
+        let mut filter = DeviceFilter {
+            search,
+            package,
+            ..DeviceFilter::default()
+        };
+        match state {
+            None => {}
+            Some(DeviceState::Silent) => filter.silent_since = Some(self.clock.now() - SILENT_AFTER),
+            Some(state) => {
+                let Some((package, version, build)) = self.current(filter.package.as_ref())? else {
+                    return Ok(Paged {
+                        items: vec![],
+                        next_page_token: None,
+                    });
+                };
+                filter.package = Some(package);
+                match state {
+                    DeviceState::Failing => filter.failing = Some(build),
+                    DeviceState::Current => filter.versions = Some(version..=version),
+                    _ => filter.versions = Some(VersionCode::new(1)?..=VersionCode::new(version.get() - 1)?),
+                }
+            }
+        }
+        self.list(filter, page).await
+    }
+
+    /// The current build of this package, or of the only one there is.
+    fn current(
+        &self,
+        package: Option<&PackageName>,
+    ) -> Result<Option<(PackageName, VersionCode, BuildId)>, Error> {
+        let catalog = self.live.catalog();
+        let mut candidates = catalog
+            .packages()
+            .filter(|(name, _)| package.is_none_or(|package| *name == package))
+            .filter_map(|(name, package)| {
+                let current = package
+                    .serving
+                    .iter()
+                    .find(|release| release.rollout.draft.is_current)?;
+                Some((name.clone(), current.build.facts.version_code, current.build.id))
+            });
+        let first = candidates.next();
+        if candidates.next().is_some() {
+            return Err(Error::invalid(
+                "package_name",
+                "is needed: several packages release something",
+            ));
+        }
+        Ok(first.filter(|(_, version, _)| version.get() > 0))
     }
 
     /// One device, and what it did with each build.

@@ -25,6 +25,7 @@ mod clock;
 mod devices;
 mod download;
 mod error;
+mod fleet;
 mod from_below;
 mod live;
 mod packages;
@@ -44,11 +45,14 @@ pub use audit::AuditLog;
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use clock::{Clock, SystemClock};
 pub use devices::{
-    DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, Devices, EnrollToken, Enrolled, MAX_ENROLL_TTL_DAYS,
-    MAX_ENROLL_USES, NewDevice,
+    DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, DeviceState, Devices, EnrollToken, Enrolled,
+    MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, NewDevice, SILENT_AFTER,
 };
 pub use download::{Download, Downloads, FileStream};
 pub use error::{Error, Kind};
+pub use fleet::{
+    Coverage, Fleet, FleetOverview, Leaving, MAX_LEAVING, MAX_VERSIONS_SHOWN, VersionHistory, VersionPoint,
+};
 pub use live::Live;
 pub use packages::Packages;
 pub use people::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, People};
@@ -59,6 +63,6 @@ pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use settings::Settings;
 pub use tidegate_storage::{
     AuditEntry, AuditFilter, Broken, DeviceBuild, DeviceFilter, HourOfStats, MAX_PAGE_SIZE, Package, Page,
-    Paged, RolloutFilter,
+    Paged, ReasonCount, RolloutFilter,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};

@@ -1,5 +1,7 @@
 //! Devices: what they are, what they run, and what became of each build on them.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Rejection, ReportStatus, VersionCode};
 
@@ -9,6 +11,9 @@ use crate::{AuditNote, Error, Page, Paged, Store};
 /// The most builds that a device's history shows.
 pub const MAX_DEVICE_BUILDS: i64 = 500;
 
+/// The most devices that are looked at for one page, when no single index answers the whole filter.
+pub const MAX_CANDIDATES: usize = 4_000;
+
 /// Which devices; everything left out matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceFilter {
@@ -16,6 +21,12 @@ pub struct DeviceFilter {
     pub search: Option<String>,
     /// That run this package.
     pub package: Option<PackageName>,
+    /// That run the package in one of these versions.
+    pub versions: Option<RangeInclusive<VersionCode>>,
+    /// That failed with this build and have not succeeded with it since.
+    pub failing: Option<BuildId>,
+    /// That were not seen since then, or never.
+    pub silent_since: Option<DateTime<Utc>>,
 }
 
 /// What became of one build on one device. The times are those of the first time.
@@ -48,12 +59,18 @@ pub struct DeviceBuild {
 }
 
 impl Store {
-    /// The devices that match, by id.
+    /// The devices that match. The order is that of the index which finds them, so that any page of a million
+    /// devices costs the same: by id; with a search those whose id matches, then those whose alias does; with
+    /// failures by age; with a package by version and age; of silent ones those that never came first, then the
+    /// longest silent.
+    ///
+    /// A page may hold fewer devices than asked for and still have a next one: at most [`MAX_CANDIDATES`] are looked
+    /// at for it.
     ///
     /// # Errors
     /// [`Error::Rule`] for a page token that no page gave.
     pub async fn devices(&self, filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
-        run!(self, snapshot, devices::list(&filter, &page))
+        run!(self, snapshot, device_list::list(&filter, &page))
     }
 
     /// One device, with what it runs.

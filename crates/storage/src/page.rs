@@ -11,8 +11,8 @@ use crate::Error;
 pub const MAX_PAGE_SIZE: u32 = 500;
 /// A page's size unless the caller says another.
 pub const DEFAULT_PAGE_SIZE: u32 = 50;
-/// Twice the longest key, which is a device's id.
-const MAX_TOKEN_BYTES: usize = 2 * domain::MAX_DEVICE_ID_BYTES + 2;
+/// Twice the longest key, which is a device's alias in lower case and some numbers.
+const MAX_TOKEN_BYTES: usize = 2 * (2 * domain::MAX_ATTRIBUTE_BYTES + 64);
 
 /// Which page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,11 @@ impl Page {
                 Err(domain::Error::invalid("page_token", "must be one that a page before it gave").into())
             }
         }
+    }
+
+    /// The token of the page that begins after this key.
+    pub(crate) fn token_after(key: &impl Key) -> String {
+        to_hex(&key.write())
     }
 
     /// Cuts the rows to the page's size and says where the next one begins.
@@ -166,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_no_page_gave_is_refused() {
-        let long = "61".repeat(300);
+        let long = "61".repeat(600);
         for token in ["x", "zz", "é", "6", "ff", "6162", &long] {
             let page = Page::new(None, Some(token.into())).unwrap();
             assert!(matches!(

@@ -116,6 +116,7 @@ diesel::table! {
         package_id -> BigInt,
         version_code -> BigInt,
         seen_at -> BigInt,
+        cohort -> Nullable<Integer>,
     }
 }
 
@@ -136,6 +137,25 @@ diesel::table! {
         last_at -> Nullable<BigInt>,
         rejected_attempt -> Nullable<BigInt>,
         rejected_until_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    version_hours (package_id, hour_at, version_code) {
+        package_id -> BigInt,
+        hour_at -> BigInt,
+        version_code -> BigInt,
+        devices -> BigInt,
+    }
+}
+
+diesel::table! {
+    report_reasons (build_id, status, reason) {
+        build_id -> BigInt,
+        status -> Text,
+        reason -> Text,
+        reports -> BigInt,
+        last_at -> BigInt,
     }
 }
 
@@ -277,6 +297,7 @@ diesel::joinable!(device_packages -> devices (device_id));
 diesel::joinable!(device_builds -> devices (device_id));
 diesel::joinable!(device_builds -> builds (build_id));
 diesel::joinable!(reports -> devices (device_id));
+diesel::joinable!(version_hours -> packages (package_id));
 diesel::allow_tables_to_appear_in_same_query!(
     packages,
     builds,
@@ -289,4 +310,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     reports,
     nudge_campaigns,
     nudge_deliveries,
+    version_hours,
 );

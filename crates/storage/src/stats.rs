@@ -1,5 +1,7 @@
 //! Deployment statistics.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, DeploymentStats};
 
@@ -25,6 +27,14 @@ impl Store {
     /// [`Error::NotFound`] when there is no such build.
     pub async fn stats(&self, build: BuildId) -> Result<DeploymentStats, Error> {
         run!(self, read, stats::get(build))
+    }
+
+    /// The statistics of several builds at once; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn stats_of(&self, builds: Vec<BuildId>) -> Result<HashMap<BuildId, DeploymentStats>, Error> {
+        run!(self, read, stats::many(&builds))
     }
 
     /// What rose in each hour that began in `from..to`, oldest first; hours in which nothing happened are left out.

@@ -19,6 +19,7 @@ pub(crate) async fn list(
     let filter = DeviceFilter {
         search: non_empty(request.search),
         package: optional_package(&request.package_name)?,
+        ..DeviceFilter::default()
     };
     let devices = api
         .devices

@@ -80,6 +80,7 @@ fn install(conn: &mut Conn, seen: &[Seen], devices: &HashMap<String, i64>) -> Re
             package_id,
             version_code: seen.installed.get(),
             seen_at: micros(seen.at),
+            cohort: tidegate_domain::cohort(seen.device.as_str()),
         };
         let entry = latest.entry((device_id, package_id)).or_insert(installed);
         if entry.seen_at <= installed.seen_at {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use tidegate_domain::{Build, BuildFacts, BuildId, Origin, Sha256, Signers};
+use tidegate_domain::{Build, BuildFacts, BuildId, Origin, PackageName, Sha256, Signers, VersionCode};
 
 use super::epochs::Epoch;
 use super::{Conn, Db, audit, epochs, packages};
 use crate::error::Fault;
-use crate::rows::{BuildRow, NewBuild, SignerRow};
+use crate::rows::{BuildRow, NewBuild, SignerRow, version};
 use crate::schema::{build_signers, builds, deployment_stats, packages as package_table};
 use crate::{AuditNote, BuildFilter, Error, Page, Paged};
 
@@ -179,6 +179,28 @@ pub(crate) fn versions(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, (i64
             rows.into_iter()
                 .map(|(id, package, version)| (id, (package, version))),
         );
+    }
+    Ok(found)
+}
+
+/// The names of those of these versions that are builds.
+pub(crate) fn version_names(
+    conn: &mut Conn,
+    package: &PackageName,
+    versions: &[VersionCode],
+) -> Result<Vec<(VersionCode, String)>, Fault> {
+    let codes: Vec<i64> = versions.iter().map(|version| version.get()).collect();
+    let mut found = Vec::with_capacity(codes.len());
+    for codes in codes.chunks(super::BATCH) {
+        let rows: Vec<(i64, String)> = builds::table
+            .inner_join(package_table::table)
+            .filter(package_table::name.eq(package.as_str()))
+            .filter(builds::version_code.eq_any(codes))
+            .select((builds::version_code, builds::version_name))
+            .load(conn)?;
+        for (code, name) in rows {
+            found.push((version(code)?, name));
+        }
     }
     Ok(found)
 }

@@ -3,20 +3,19 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::exists;
 use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::{BuildId, Device, DeviceId, PackageName, VersionCode};
 
 use super::deliveries::Installation;
 use super::epochs::Epoch;
-use super::{BATCH, Conn, Db, audit, epochs, execute_on, lock, rows};
+use super::{BATCH, Conn, audit, epochs, execute_on, lock, rows};
 use crate::error::Fault;
 use crate::ledger::{self, Account};
 use crate::rows::{DeviceRow, clean, device_id, package_name, parsed, small, version};
 use crate::schema::{builds, device_builds, device_packages, devices, packages};
 use crate::time::{micros, moment_if};
-use crate::{AuditNote, DeviceBuild, DeviceFilter, Error, MAX_DEVICE_BUILDS, Page, Paged};
+use crate::{AuditNote, DeviceBuild, Error, MAX_DEVICE_BUILDS};
 
 /// The numbers of those that exist. Until the transaction ends, nobody else changes anything about them.
 pub(crate) fn hold(conn: &mut Conn, names: &BTreeSet<&str>) -> Result<HashMap<String, i64>, Fault> {
@@ -49,6 +48,7 @@ pub(crate) struct Installed {
     pub(crate) package_id: i64,
     pub(crate) version_code: i64,
     pub(crate) seen_at: i64,
+    pub(crate) cohort: u8,
 }
 
 impl Installed {
@@ -68,10 +68,11 @@ pub(crate) fn set_installed(conn: &mut Conn, installed: &[Installed]) -> Result<
         ("package_id", "bigint"),
         ("version_code", "bigint"),
         ("seen_at", "bigint"),
+        ("cohort", "integer"),
     ]);
     let sql = format!(
-        "INSERT INTO device_packages (device_id, package_id, version_code, seen_at)
-         SELECT device_id, package_id, version_code, seen_at FROM {source} WHERE true
+        "INSERT INTO device_packages (device_id, package_id, version_code, seen_at, cohort)
+         SELECT device_id, package_id, version_code, seen_at, cohort FROM {source} WHERE true
          ON CONFLICT (device_id, package_id) DO UPDATE
          SET version_code = excluded.version_code, seen_at = excluded.seen_at
          WHERE device_packages.version_code <> excluded.version_code
@@ -81,46 +82,6 @@ pub(crate) fn set_installed(conn: &mut Conn, installed: &[Installed]) -> Result<
         execute_on(conn, &sql, installed)?;
     }
     Ok(())
-}
-
-pub(crate) fn list(conn: &mut Conn, filter: &DeviceFilter, page: &Page) -> Result<Paged<Device>, Fault> {
-    let mut query = devices::table
-        .select(DeviceRow::as_select())
-        .order(devices::name)
-        .limit(page.limit())
-        .into_boxed::<Db>();
-    if let Some(after) = page.after::<String>()? {
-        query = query.filter(devices::name.gt(after));
-    }
-    if let Some(search) = &filter.search {
-        let (id, id_end) = prefix_range(clean(search));
-        let (alias, alias_end) = prefix_range(clean(search).to_lowercase());
-        let by_id = devices::name.ge(id).and(devices::name.lt(id_end));
-        let by_alias = devices::alias_key.ge(alias).and(devices::alias_key.lt(alias_end));
-        query = query.filter(by_id.nullable().or(by_alias));
-    }
-    if let Some(package) = &filter.package {
-        let wanted = packages::table
-            .filter(packages::name.eq(package.as_str()))
-            .select(packages::id);
-        // Asked of each device in turn: a page is full long before the whole fleet has been sorted.
-        let running = device_packages::table
-            .filter(device_packages::device_id.eq(devices::id))
-            .filter(device_packages::package_id.eq_any(wanted))
-            .filter(device_packages::version_code.gt(0));
-        query = query.filter(exists(running));
-    }
-    let paged = page.paged(query.load::<DeviceRow>(conn)?, |row| row.name.clone());
-    Ok(Paged {
-        items: with_installed(conn, paged.items)?,
-        next_page_token: paged.next_page_token,
-    })
-}
-
-/// All texts that begin with this one lie between these two, by their bytes. No text holds the last character.
-fn prefix_range(prefix: String) -> (String, String) {
-    let end = format!("{prefix}{}", char::MAX);
-    (prefix, end)
 }
 
 pub(crate) fn get(conn: &mut Conn, id: &DeviceId) -> Result<Device, Fault> {
@@ -133,7 +94,7 @@ pub(crate) fn get(conn: &mut Conn, id: &DeviceId) -> Result<Device, Fault> {
     Ok(found.pop().ok_or_else(|| unknown(id))?)
 }
 
-fn with_installed(conn: &mut Conn, rows: Vec<DeviceRow>) -> Result<Vec<Device>, Fault> {
+pub(crate) fn with_installed(conn: &mut Conn, rows: Vec<DeviceRow>) -> Result<Vec<Device>, Fault> {
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let installed: Vec<(i64, String, i64)> = device_packages::table
         .inner_join(packages::table)

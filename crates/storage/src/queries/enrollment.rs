@@ -54,6 +54,7 @@ pub(crate) fn enroll(conn: &mut Conn, enrollment: &Enrollment) -> Result<Enrolle
                 package_id: *package,
                 version_code: version.get(),
                 seen_at: now,
+                cohort: domain::cohort(enrollment.device.as_str()),
             };
             devices::set_installed(conn, &[installed])?;
         }

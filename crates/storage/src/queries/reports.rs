@@ -10,6 +10,7 @@ use tidegate_domain::{BuildId, Consequence, DeviceId, Rejection, Report, ReportS
 use super::deliveries::{self, Installation};
 use super::devices::{self, Installed};
 use super::epochs::Epoch;
+use super::reasons::{self, Reasons};
 use super::{BATCH, Conn, builds, epochs, execute_on, rows, stats};
 use crate::error::Fault;
 use crate::ledger::{self, Account};
@@ -186,11 +187,12 @@ pub(crate) fn record(
         }
     }
     insert(conn, &fresh)?;
-    let installed = installations(&fresh, &book.builds);
+    let installed = installations(&fresh, &book);
     devices::set_installed(conn, &installed)?;
     book.close(conn)?;
     let installed: Vec<Installation> = installed.iter().map(Installed::as_installation).collect();
     deliveries::installed(conn, &installed)?;
+    reasons::add(conn, &reasons_of(&fresh))?;
     if rejections_changed {
         epochs::raise(conn, Epoch::Rejections)?;
     }
@@ -271,11 +273,42 @@ fn insert(conn: &mut Conn, fresh: &[ReportRow]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Why devices failed or waited, summed up.
+fn reasons_of(fresh: &[ReportRow]) -> Reasons {
+    let mut reasons = Reasons::default();
+    for row in fresh {
+        let status = row.status.parse();
+        if matches!(
+            status,
+            Ok(ReportStatus::VerifyFailed | ReportStatus::InstallFailed | ReportStatus::Deferred)
+        ) {
+            let reason = row
+                .reason
+                .clone()
+                .or_else(|| row.android_status.map(|code| format!("android_status {code}")));
+            reasons.count(
+                row.build_id,
+                &row.status,
+                reason.unwrap_or_default(),
+                row.reported_at,
+            );
+        }
+    }
+    reasons
+}
+
 /// What the devices run after these reports; of several about one package the last counts.
-fn installations(fresh: &[ReportRow], builds: &HashMap<i64, (i64, i64)>) -> Vec<Installed> {
+fn installations(fresh: &[ReportRow], book: &Book) -> Vec<Installed> {
+    let names: HashMap<i64, &str> = book
+        .devices
+        .iter()
+        .map(|(name, id)| (*id, name.as_str()))
+        .collect();
     let mut latest: BTreeMap<(i64, i64), Installed> = BTreeMap::new();
     for row in fresh {
-        let Some(&(package_id, version_code)) = builds.get(&row.build_id) else {
+        let (Some(&(package_id, version_code)), Some(name)) =
+            (book.builds.get(&row.build_id), names.get(&row.device_id))
+        else {
             continue;
         };
         if row.status != ReportStatus::InstallSuccess.as_str() {
@@ -286,6 +319,7 @@ fn installations(fresh: &[ReportRow], builds: &HashMap<i64, (i64, i64)>) -> Vec<
             package_id,
             version_code,
             seen_at: row.reported_at,
+            cohort: tidegate_domain::cohort(name),
         };
         let entry = latest.entry((row.device_id, package_id)).or_insert(installed);
         if entry.seen_at <= installed.seen_at {

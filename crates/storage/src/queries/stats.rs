@@ -1,5 +1,7 @@
 //! Statistics' statements.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use tidegate_domain::{self as domain, BuildId, DeploymentStats};
@@ -91,6 +93,33 @@ pub(crate) fn get(conn: &mut Conn, build: BuildId) -> Result<DeploymentStats, Fa
         .first(conn)
         .optional()?;
     Ok(into_stats(counts.ok_or_else(|| builds::unknown(build))?))
+}
+
+/// The statistics of those builds that exist.
+pub(crate) fn many(conn: &mut Conn, ids: &[BuildId]) -> Result<HashMap<BuildId, DeploymentStats>, Fault> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let mut found = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(super::BATCH) {
+        let rows: Vec<(i64, Counts)> = stats::table
+            .filter(stats::build_id.eq_any(ids))
+            .select((
+                stats::build_id,
+                (
+                    stats::total_checks,
+                    stats::total_eligible,
+                    stats::total_downloads,
+                    stats::installs_success,
+                    stats::installs_failed,
+                    stats::verify_failed,
+                ),
+            ))
+            .load(conn)?;
+        found.extend(
+            rows.into_iter()
+                .map(|(id, counts)| (BuildId(id), into_stats(counts))),
+        );
+    }
+    Ok(found)
 }
 
 pub(crate) fn by_hour(

@@ -35,6 +35,7 @@ async fn devices_are_found_by_id_alias_and_package(place: &Place) {
         let filter = DeviceFilter {
             search: search.map(Into::into),
             package: runs.map(package),
+            ..DeviceFilter::default()
         };
         let found = store.devices(filter, Page::default()).await.unwrap();
         found.items.iter().map(|device| device.id.to_string()).collect()
@@ -45,7 +46,7 @@ async fn devices_are_found_by_id_alias_and_package(place: &Place) {
         "by bytes on both engines"
     );
     assert_eq!(find(Some("a"), None).await, ["aa1", "ab2"]);
-    assert_eq!(find(Some("KIOSK"), None).await, ["ab2", "b3"]);
+    assert_eq!(find(Some("KIOSK"), None).await, ["b3", "ab2"]);
     assert_eq!(find(Some("kiosk_"), None).await, ["ab2"], "no wildcards");
     assert_eq!(find(Some("är"), None).await, ["aa1"]);
     assert_eq!(find(None, Some(APP)).await, ["aa1", "b3", "ü5"]);

@@ -12,6 +12,7 @@ mod catalog;
 mod deliveries;
 mod devices;
 mod enrollment;
+mod fleet;
 mod opening;
 mod packages;
 mod place;

@@ -81,6 +81,22 @@ impl Place {
         }
     }
 
+    /// How SQLite means to answer a query.
+    pub(crate) fn plan(&self, sql: &str) -> String {
+        #[derive(QueryableByName)]
+        struct Step {
+            #[diesel(sql_type = Text)]
+            detail: String,
+        }
+        let Self::Sqlite(folder) = self else {
+            return String::new();
+        };
+        let query = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"));
+        let steps: Vec<Step> = query.load(&mut sqlite(&self.file(folder))).unwrap();
+        let steps: Vec<String> = steps.into_iter().map(|step| step.detail).collect();
+        steps.join("; ")
+    }
+
     /// The column `value` of a query's rows.
     pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
         let rows: QueryResult<Vec<TextRow>> = match self {

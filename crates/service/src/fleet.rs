@@ -1,0 +1,302 @@
+//! The fleet as a whole, for whoever looks at it: how many devices, on which version, and whom a share would take.
+//!
+//! Counting a million devices takes longer than a page may, so it happens beside the requests
+//! ([`crate::background::count`]) and everybody reads the last result.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::{BuildId, PackageName, VersionCode};
+use tidegate_storage::{Census, PackageCensus, Store, VersionHour};
+use tokio::sync::Mutex;
+
+use crate::{Clock, Error, Live, SILENT_AFTER};
+
+/// The most versions that [`Coverage::leaves`] names.
+pub const MAX_LEAVING: usize = 5;
+
+/// The most versions that [`VersionHistory`] keeps apart.
+pub const MAX_VERSIONS_SHOWN: usize = 8;
+
+/// How old the charts' last point may be.
+const RECORD_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// How many devices are placed in their cohorts at once, after an update from a version that did not do so.
+const PLACED_AT_ONCE: u32 = 2_000;
+
+/// How often that is done between two counts.
+const MAX_PLACINGS: u32 = 20;
+
+/// Counts the fleet.
+pub struct Fleet {
+    store: Store,
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
+    counted: ArcSwap<Counted>,
+    /// When the count was last noted for the charts. Held while counting.
+    recorded_at: Mutex<Option<DateTime<Utc>>>,
+}
+
+#[derive(Default)]
+struct Counted {
+    census: Census,
+    at: Option<DateTime<Utc>>,
+}
+
+/// The fleet in numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetOverview {
+    /// All devices.
+    pub devices: u64,
+    /// Those seen within [`SILENT_AFTER`].
+    pub seen_last_day: u64,
+    /// Installations of a package's current build.
+    pub current: u64,
+    /// Installations of a lower version than the current build's.
+    pub behind: u64,
+    /// Devices that failed with a current build and have not succeeded since.
+    pub failing: u64,
+    /// When this was counted; `None` in the first moments of a server.
+    pub measured_at: Option<DateTime<Utc>>,
+}
+
+/// Which versions ran when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionHistory {
+    /// The versions that are kept apart, ascending, with the names of those that are builds.
+    pub versions: Vec<(VersionCode, Option<String>)>,
+    /// Hour by hour, oldest first; hours in which nobody counted are left out.
+    pub points: Vec<VersionPoint>,
+}
+
+/// Which versions ran in an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionPoint {
+    /// When it began.
+    pub hour: DateTime<Utc>,
+    /// Devices, for each of [`VersionHistory::versions`].
+    pub devices: Vec<u64>,
+    /// Devices on any other version.
+    pub others: u64,
+}
+
+/// Whom a build would reach, by cohort. Cohorts are those of a rollout without a salt, and of everybody: a salt makes
+/// the numbers an estimate, an audience makes them too high.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Devices that run a lower version than the build's or none at all, by cohort 0 to 99: a share of `p` percent
+    /// takes the first `p` of them.
+    pub by_cohort: Vec<u64>,
+    /// The versions that they would leave, most devices first, at most [`MAX_LEAVING`].
+    pub leaves: Vec<Leaving>,
+    /// Devices that run exactly the build's version.
+    pub running: u64,
+    /// Devices that run a higher version: they take the build only when forced back.
+    pub ahead: u64,
+    /// When this was counted; `None` in the first moments of a server.
+    pub measured_at: Option<DateTime<Utc>>,
+}
+
+/// A version that devices would leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// The version; 0 for devices that do not run the package yet.
+    pub version: VersionCode,
+    /// Its name, when it is a build.
+    pub name: Option<String>,
+    /// How many devices, by cohort.
+    pub by_cohort: Vec<u64>,
+}
+
+impl Fleet {
+    /// Over this database and these snapshots. Nothing is counted yet.
+    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            live,
+            clock,
+            counted: ArcSwap::default(),
+            recorded_at: Mutex::default(),
+        }
+    }
+
+    /// Counts, and every now and then notes the result for the charts.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`] when the database does not answer; the last count stays.
+    pub async fn count(&self) -> Result<(), Error> {
+        let mut recorded_at = self.recorded_at.lock().await;
+        for _ in 0..MAX_PLACINGS {
+            if self.store.fill_cohorts(PLACED_AT_ONCE).await? == 0 {
+                break;
+            }
+        }
+        let now = self.clock.now();
+        let census = self.store.census(now - SILENT_AFTER).await?;
+        self.counted.store(Arc::new(Counted {
+            census: census.clone(),
+            at: Some(now),
+        }));
+        // The clock may be set back, and the charts are not to wait until it has caught up.
+        if recorded_at.is_none_or(|last| (now - last).abs() >= RECORD_EVERY) {
+            self.store.record_census(census, now).await?;
+            *recorded_at = Some(now);
+        }
+        Ok(())
+    }
+
+    /// The fleet as it was last counted.
+    pub fn overview(&self) -> FleetOverview {
+        let counted = self.counted.load();
+        let census = &counted.census;
+        let catalog = self.live.catalog();
+        let mut overview = FleetOverview {
+            devices: census.devices,
+            seen_last_day: census.seen,
+            current: 0,
+            behind: 0,
+            failing: 0,
+            measured_at: counted.at,
+        };
+        for (name, package) in catalog.packages() {
+            let Some(release) = package
+                .serving
+                .iter()
+                .find(|release| release.rollout.draft.is_current)
+            else {
+                continue;
+            };
+            let id = release.build.id;
+            overview.failing += census
+                .failing
+                .iter()
+                .find(|(build, _)| *build == id)
+                .map_or(0, |(_, devices)| *devices);
+            let current = release.build.facts.version_code;
+            for count in of(census, name).map_or(&[][..], |package| &package.versions) {
+                if count.version == current {
+                    overview.current += count.devices();
+                } else if count.version < current && count.version.get() > 0 {
+                    overview.behind += count.devices();
+                }
+            }
+        }
+        overview
+    }
+
+    /// Which versions of a package ran in the last hours.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for too many hours, [`crate::Kind::Unavailable`].
+    pub async fn versions(&self, package: &PackageName, hours: i64) -> Result<VersionHistory, Error> {
+        let now = self.clock.now();
+        let span = TimeDelta::try_hours(hours).unwrap_or(TimeDelta::MAX);
+        let from = now
+            .checked_sub_signed(span)
+            .ok_or_else(|| Error::invalid("hours", "reach back too far"))?;
+        let rows = self.store.version_hours(package, from, now).await?;
+        let shown = most_frequent(&rows);
+        let names = self.store.version_names(package, shown.clone()).await?;
+        let mut points: Vec<VersionPoint> = Vec::new();
+        for row in rows {
+            if points.last().is_none_or(|last| last.hour != row.hour) {
+                points.push(VersionPoint {
+                    hour: row.hour,
+                    devices: vec![0; shown.len()],
+                    others: 0,
+                });
+            }
+            let devices = u64::try_from(row.devices).unwrap_or(0);
+            let place = row.version.and_then(|version| shown.binary_search(&version).ok());
+            match (points.last_mut(), place) {
+                (Some(point), Some(place)) => point.devices[place] += devices,
+                (Some(point), None) => point.others += devices,
+                (None, _) => {}
+            }
+        }
+        let named = |version: VersionCode| (version, name_of(&names, version));
+        Ok(VersionHistory {
+            versions: shown.into_iter().map(named).collect(),
+            points,
+        })
+    }
+
+    /// Whom a build would reach.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn coverage(&self, id: BuildId) -> Result<Coverage, Error> {
+        let build = self.store.build(id).await?;
+        let target = build.facts.version_code;
+        let counted = self.counted.load_full();
+        let mut coverage = Coverage {
+            by_cohort: vec![0; 100],
+            leaves: vec![],
+            running: 0,
+            ahead: 0,
+            measured_at: counted.at,
+        };
+        let package = of(&counted.census, &build.facts.package);
+        for count in package.map_or(&[][..], |package| &package.versions) {
+            if count.version > target {
+                coverage.ahead += count.devices();
+                continue;
+            }
+            if count.version == target {
+                coverage.running += count.devices();
+                continue;
+            }
+            let by_cohort: Vec<u64> = count.cohorts.iter().copied().map(u64::from).collect();
+            for (sum, devices) in coverage.by_cohort.iter_mut().zip(&by_cohort) {
+                *sum += devices;
+            }
+            coverage.leaves.push(Leaving {
+                version: count.version,
+                name: None,
+                by_cohort,
+            });
+        }
+        coverage
+            .leaves
+            .sort_by_key(|leaving| std::cmp::Reverse(leaving.by_cohort.iter().sum::<u64>()));
+        coverage.leaves.truncate(MAX_LEAVING);
+        let versions = coverage.leaves.iter().map(|leaving| leaving.version).collect();
+        let names = self.store.version_names(&build.facts.package, versions).await?;
+        for leaving in &mut coverage.leaves {
+            leaving.name = name_of(&names, leaving.version);
+        }
+        Ok(coverage)
+    }
+}
+
+fn of<'a>(census: &'a Census, package: &PackageName) -> Option<&'a PackageCensus> {
+    census.packages.iter().find(|known| known.package == *package)
+}
+
+fn name_of(names: &[(VersionCode, String)], version: VersionCode) -> Option<String> {
+    names
+        .iter()
+        .find(|(known, _)| *known == version)
+        .map(|(_, name)| name.clone())
+}
+
+/// The versions that most devices ran at any one time, ascending.
+fn most_frequent(rows: &[VersionHour]) -> Vec<VersionCode> {
+    let mut peaks: std::collections::HashMap<VersionCode, i64> = std::collections::HashMap::new();
+    for row in rows {
+        if let Some(version) = row.version {
+            let peak = peaks.entry(version).or_default();
+            *peak = row.devices.max(*peak);
+        }
+    }
+    let mut peaks: Vec<(VersionCode, i64)> = peaks.into_iter().collect();
+    peaks.sort_by_key(|(version, peak)| (std::cmp::Reverse(*peak), *version));
+    let mut versions: Vec<VersionCode> = peaks
+        .into_iter()
+        .take(MAX_VERSIONS_SHOWN)
+        .map(|(version, _)| version)
+        .collect();
+    versions.sort_unstable();
+    versions
+}

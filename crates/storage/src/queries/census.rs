@@ -1,0 +1,245 @@
+//! Counting the fleet.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use serde::Serialize;
+use tidegate_domain::{self as domain, BuildId, PackageName};
+
+use super::{BATCH, Conn, execute_on, rows};
+use crate::error::Fault;
+use crate::rows::{package_name, version};
+use crate::schema::{device_builds, device_packages, devices, packages, rollouts, version_hours};
+use crate::time::{hour, micros, moment};
+use crate::{
+    Census, Error, MAX_CENSUS_ROWS, MAX_STAT_HOURS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus,
+    VersionHour,
+};
+
+/// Written out, because a partial index serves only a condition without a bound value.
+pub(crate) const HAS_FAILED: &str = "device_builds.failures > 0";
+
+pub(crate) fn take(conn: &mut Conn, seen_since: DateTime<Utc>) -> Result<Census, Fault> {
+    let all: i64 = devices::table.count().get_result(conn)?;
+    let seen: i64 = devices::table
+        .filter(devices::last_seen_at.ge(micros(seen_since)))
+        .count()
+        .get_result(conn)?;
+    Ok(Census {
+        devices: unsigned(all),
+        seen: unsigned(seen),
+        failing: failing(conn)?,
+        packages: by_package(conn)?,
+    })
+}
+
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+fn failing(conn: &mut Conn) -> Result<Vec<(BuildId, u64)>, Fault> {
+    let serving: Vec<i64> = rollouts::table
+        .filter(rollouts::serving)
+        .select(rollouts::build_id)
+        .distinct()
+        .load(conn)?;
+    let mut failing = Vec::with_capacity(serving.len());
+    for build in serving {
+        let count: i64 = device_builds::table
+            .filter(device_builds::build_id.eq(build))
+            .filter(diesel::dsl::sql::<Bool>(HAS_FAILED))
+            .count()
+            .get_result(conn)?;
+        failing.push((BuildId(build), unsigned(count)));
+    }
+    Ok(failing)
+}
+
+fn by_package(conn: &mut Conn) -> Result<Vec<PackageCensus>, Fault> {
+    let key = (
+        device_packages::package_id,
+        device_packages::version_code,
+        device_packages::cohort,
+    );
+    let groups: Vec<(i64, i64, Option<i32>, i64)> = device_packages::table
+        .group_by(key)
+        .select((
+            device_packages::package_id,
+            device_packages::version_code,
+            device_packages::cohort,
+            diesel::dsl::count_star(),
+        ))
+        .order(key)
+        .limit(MAX_CENSUS_ROWS)
+        .load(conn)?;
+    let names: Vec<(i64, String)> = packages::table
+        .select((packages::id, packages::name))
+        .load(conn)?;
+    let names: HashMap<i64, String> = names.into_iter().collect();
+    let mut found: BTreeMap<i64, Vec<VersionCensus>> = BTreeMap::new();
+    for (package, code, cohort, count) in groups {
+        let versions = found.entry(package).or_default();
+        let code = version(code)?;
+        if versions.last().is_none_or(|last| last.version != code) {
+            versions.push(VersionCensus::empty(code));
+        }
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let Some(last) = versions.last_mut() else {
+            continue;
+        };
+        let place = cohort.and_then(|cohort| usize::try_from(cohort).ok());
+        match place.and_then(|place| last.cohorts.get_mut(place)) {
+            Some(slot) => *slot = count,
+            None => last.unplaced = count,
+        }
+    }
+    let found = found.into_iter().filter_map(|(package, versions)| {
+        let name = names.get(&package)?;
+        Some(package_name(name).map(|package| PackageCensus { package, versions }))
+    });
+    let found: Result<Vec<PackageCensus>, Error> = found.collect();
+    Ok(found?)
+}
+
+#[derive(Serialize)]
+struct HourRow {
+    package_id: i64,
+    hour_at: i64,
+    version_code: i64,
+    devices: u64,
+}
+
+pub(crate) fn record(conn: &mut Conn, census: &Census, at: DateTime<Utc>) -> Result<(), Fault> {
+    let now = hour(micros(at));
+    let oldest = micros(at - TimeDelta::hours(MAX_STAT_HOURS));
+    diesel::delete(version_hours::table.filter(version_hours::hour_at.lt(oldest))).execute(conn)?;
+    // A version that nobody runs any more leaves no row of the hour's earlier census standing.
+    diesel::update(version_hours::table.filter(version_hours::hour_at.eq(now)))
+        .set(version_hours::devices.eq(0))
+        .execute(conn)?;
+    let names: Vec<&str> = census.packages.iter().map(|p| p.package.as_str()).collect();
+    let ids = super::devices::package_ids(conn, &names)?;
+    let mut hours = Vec::new();
+    for package in &census.packages {
+        if let Some(id) = ids.get(package.package.as_str()) {
+            hours.extend(kept(package).into_iter().map(|(version_code, devices)| HourRow {
+                package_id: *id,
+                hour_at: now,
+                version_code,
+                devices,
+            }));
+        }
+    }
+    let source = rows(&[
+        ("package_id", "bigint"),
+        ("hour_at", "bigint"),
+        ("version_code", "bigint"),
+        ("devices", "bigint"),
+    ]);
+    let sql = format!(
+        "INSERT INTO version_hours (package_id, hour_at, version_code, devices)
+         SELECT package_id, hour_at, version_code, devices FROM {source} WHERE true
+         ON CONFLICT (package_id, hour_at, version_code) DO UPDATE SET devices = excluded.devices"
+    );
+    for hours in hours.chunks(BATCH) {
+        execute_on(conn, &sql, hours)?;
+    }
+    Ok(())
+}
+
+/// The most frequent versions, and all others as version 0.
+fn kept(package: &PackageCensus) -> Vec<(i64, u64)> {
+    let mut counts: Vec<(i64, u64)> = package
+        .versions
+        .iter()
+        .filter(|count| count.version.get() > 0)
+        .map(|count| (count.version.get(), count.devices()))
+        .collect();
+    counts.sort_by_key(|(version, devices)| (std::cmp::Reverse(*devices), *version));
+    let rare: u64 = counts.iter().skip(MAX_VERSIONS_KEPT).map(|(_, n)| n).sum();
+    counts.truncate(MAX_VERSIONS_KEPT);
+    if rare > 0 {
+        counts.push((0, rare));
+    }
+    counts.sort_unstable();
+    counts
+}
+
+pub(crate) fn hours(
+    conn: &mut Conn,
+    package: &PackageName,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<VersionHour>, Fault> {
+    if (to - from).num_hours() > MAX_STAT_HOURS {
+        let fault = format!("must be at most {MAX_STAT_HOURS} hours after from");
+        return Err(Error::Rule(domain::Error::invalid("to", fault)).into());
+    }
+    let rows: Vec<(i64, i64, i64)> = version_hours::table
+        .inner_join(packages::table)
+        .filter(packages::name.eq(package.as_str()))
+        .filter(version_hours::hour_at.ge(micros(from)))
+        .filter(version_hours::hour_at.lt(micros(to)))
+        .filter(version_hours::devices.gt(0))
+        .order((version_hours::hour_at, version_hours::version_code))
+        .select((
+            version_hours::hour_at,
+            version_hours::version_code,
+            version_hours::devices,
+        ))
+        .load(conn)?;
+    let hours: Result<Vec<VersionHour>, Error> = rows
+        .into_iter()
+        .map(|(hour, code, devices)| {
+            Ok(VersionHour {
+                hour: moment(hour)?,
+                version: Some(version(code)?).filter(|version| version.get() > 0),
+                devices,
+            })
+        })
+        .collect();
+    Ok(hours?)
+}
+
+pub(crate) fn fill_cohorts(conn: &mut Conn, limit: u32) -> Result<u64, Fault> {
+    #[derive(Serialize)]
+    struct Placed {
+        device_id: i64,
+        package_id: i64,
+        cohort: u8,
+    }
+    let missing: Vec<(i64, i64, String)> = device_packages::table
+        .inner_join(devices::table)
+        .filter(device_packages::cohort.is_null())
+        .order((device_packages::device_id, device_packages::package_id))
+        .limit(limit.into())
+        .select((
+            device_packages::device_id,
+            device_packages::package_id,
+            devices::name,
+        ))
+        .load(conn)?;
+    let placed: Vec<Placed> = missing
+        .into_iter()
+        .map(|(device_id, package_id, name)| Placed {
+            device_id,
+            package_id,
+            cohort: domain::cohort(&name),
+        })
+        .collect();
+    let sql = format!(
+        "UPDATE device_packages SET cohort = v.cohort FROM {}
+         WHERE device_packages.device_id = v.device_id AND device_packages.package_id = v.package_id",
+        rows(&[
+            ("device_id", "bigint"),
+            ("package_id", "bigint"),
+            ("cohort", "integer")
+        ])
+    );
+    for placed in placed.chunks(BATCH) {
+        execute_on(conn, &sql, placed)?;
+    }
+    Ok(placed.len() as u64)
+}

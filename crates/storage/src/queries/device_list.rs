@@ -1,0 +1,392 @@
+//! Listing devices, a page at a time.
+//!
+//! A filter is walked along the index that narrows it most, its *legs*, each of which continues behind the last
+//! device that was looked at. What the index does not answer is asked of each candidate.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use tidegate_domain::{Device, PackageName, VersionCode};
+
+use super::census::HAS_FAILED;
+use super::{Conn, Db, devices as device_queries};
+use crate::error::Fault;
+use crate::page::Key;
+use crate::rows::{DeviceRow, clean};
+use crate::schema::{device_builds, device_packages, devices};
+use crate::time::micros;
+use crate::{DeviceFilter, MAX_CANDIDATES, Page, Paged};
+
+/// How many candidates are fetched at once when some of them will be left out.
+const CHUNK: usize = 500;
+
+/// One way along an index.
+enum Leg {
+    /// By id, those that begin with this.
+    Id(String),
+    /// By alias, those that begin with this in lower case, and whose id does not begin with that.
+    Alias(String, String),
+    /// By number, those that fail with this build.
+    Failing(i64),
+    /// By version and number, those that run the package.
+    Running(i64, RangeInclusive<i64>),
+    /// By number, those that never came.
+    NeverSeen,
+    /// Those that came last before then, the longest silent first.
+    SeenBefore(i64),
+}
+
+/// A device's place in the list: in which leg, and what that leg is sorted by.
+#[derive(Clone, Default)]
+struct Place {
+    leg: usize,
+    /// Whether it is the place before the leg's first device.
+    begins: bool,
+    number: i64,
+    id: i64,
+    text: String,
+}
+
+impl Place {
+    fn before(leg: usize) -> Self {
+        Self {
+            leg,
+            begins: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl Key for Place {
+    fn write(&self) -> String {
+        format!(
+            "{} {} {} {} {}",
+            self.leg,
+            u8::from(self.begins),
+            self.number,
+            self.id,
+            self.text
+        )
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(5, ' ');
+        Some(Self {
+            leg: parts.next()?.parse().ok()?,
+            begins: parts.next()? == "1",
+            number: parts.next()?.parse().ok()?,
+            id: parts.next()?.parse().ok()?,
+            text: parts.next().filter(|text| !text.contains('\0'))?.to_owned(),
+        })
+    }
+}
+
+pub(crate) fn list(conn: &mut Conn, filter: &DeviceFilter, page: &Page) -> Result<Paged<Device>, Fault> {
+    let legs = legs(conn, filter)?;
+    let size = usize::try_from(page.size()).unwrap_or(usize::MAX);
+    let exact = is_exact(filter);
+    let mut place = page.after::<Place>()?.unwrap_or(Place::before(0));
+    let mut items = Vec::new();
+    let mut looked_at = 0;
+    while let Some(leg) = legs.get(place.leg) {
+        if looked_at >= MAX_CANDIDATES {
+            return Ok(paged(items, Some(&place)));
+        }
+        let wanted = if exact { size + 1 - items.len() } else { CHUNK };
+        let candidates = candidates(conn, leg, &place, wanted)?;
+        looked_at += candidates.len();
+        let ends = candidates.len() < wanted;
+        let (places, rows): (Vec<Place>, Vec<DeviceRow>) = candidates.into_iter().unzip();
+        for (next, device) in places.into_iter().zip(judged(conn, filter, rows)?) {
+            if let Some(device) = device {
+                if items.len() == size {
+                    return Ok(paged(items, Some(&place)));
+                }
+                items.push(device);
+            }
+            place = next;
+        }
+        if ends {
+            place = Place::before(place.leg + 1);
+        }
+    }
+    Ok(paged(items, None))
+}
+
+fn paged(items: Vec<Device>, after: Option<&Place>) -> Paged<Device> {
+    Paged {
+        items,
+        next_page_token: after.map(Page::token_after),
+    }
+}
+
+/// Whether the legs alone answer the filter.
+fn is_exact(filter: &DeviceFilter) -> bool {
+    let runs = filter.package.is_some() || filter.versions.is_some();
+    let asked = [
+        filter.search.is_some(),
+        filter.failing.is_some(),
+        runs,
+        filter.silent_since.is_some(),
+    ];
+    asked.into_iter().filter(|asked| *asked).count() <= 1
+}
+
+/// The index that narrows most comes first: a search, then failures, then what runs, then silence.
+fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
+    if let Some(search) = &filter.search {
+        let search = clean(search);
+        return Ok(vec![
+            Leg::Id(search.clone()),
+            Leg::Alias(search.to_lowercase(), search),
+        ]);
+    }
+    if let Some(build) = filter.failing {
+        return Ok(vec![Leg::Failing(build.0)]);
+    }
+    if let Some(package) = &filter.package {
+        let ids = device_queries::package_ids(conn, &[package.as_str()])?;
+        let leg = ids
+            .get(package.as_str())
+            .map(|id| Leg::Running(*id, versions(filter)));
+        return Ok(leg.into_iter().collect());
+    }
+    Ok(match filter.silent_since {
+        Some(since) => vec![Leg::NeverSeen, Leg::SeenBefore(micros(since))],
+        None => vec![Leg::Id(String::new())],
+    })
+}
+
+/// Any version runs; 0 says that the package is not installed.
+fn versions(filter: &DeviceFilter) -> RangeInclusive<i64> {
+    match &filter.versions {
+        Some(range) => range.start().get()..=range.end().get(),
+        None => 1..=i64::MAX,
+    }
+}
+
+/// The devices behind a place, in the leg's order.
+fn candidates(
+    conn: &mut Conn,
+    leg: &Leg,
+    after: &Place,
+    limit: usize,
+) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    match leg {
+        Leg::Id(prefix) => by_id(conn, prefix, after, limit),
+        Leg::Alias(prefix, not_id) => by_alias(conn, prefix, not_id, after, limit),
+        Leg::Failing(build) => failing(conn, *build, after, limit),
+        Leg::Running(package, versions) => running(conn, *package, versions, after, limit),
+        Leg::NeverSeen => never_seen(conn, after, limit),
+        Leg::SeenBefore(since) => seen_before(conn, *since, after, limit),
+    }
+}
+
+/// All texts that begin with this one lie between these two, by their bytes. No text holds the last character.
+fn prefix_range(prefix: &str) -> (String, String) {
+    (prefix.to_owned(), format!("{prefix}{}", char::MAX))
+}
+
+fn place(after: &Place, row: &DeviceRow, number: i64, text: &str) -> Place {
+    Place {
+        leg: after.leg,
+        begins: false,
+        number,
+        id: row.id,
+        text: text.to_owned(),
+    }
+}
+
+fn by_id(conn: &mut Conn, prefix: &str, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let (from, to) = prefix_range(prefix);
+    let mut query = devices::table
+        .filter(devices::name.ge(from))
+        .filter(devices::name.lt(to))
+        .order(devices::name)
+        .limit(limit)
+        .select(DeviceRow::as_select())
+        .into_boxed::<Db>();
+    if !after.begins {
+        query = query.filter(devices::name.gt(&after.text));
+    }
+    let rows: Vec<DeviceRow> = query.load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (place(after, &row, 0, &row.name), row))
+        .collect())
+}
+
+fn by_alias(
+    conn: &mut Conn,
+    prefix: &str,
+    not_id: &str,
+    after: &Place,
+    limit: i64,
+) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let (from, to) = prefix_range(prefix);
+    let (id, id_end) = prefix_range(not_id);
+    let from = if after.begins { from } else { after.text.clone() };
+    let mut query = devices::table
+        .filter(devices::alias_key.ge(from))
+        .filter(devices::alias_key.lt(to))
+        .filter(devices::name.lt(id).or(devices::name.ge(id_end)))
+        .order((devices::alias_key, devices::id))
+        .limit(limit)
+        .select((devices::alias_key, DeviceRow::as_select()))
+        .into_boxed::<Db>();
+    if !after.begins {
+        let behind = devices::alias_key
+            .gt(&after.text)
+            .or(devices::id.gt(after.id).nullable());
+        query = query.filter(behind);
+    }
+    let rows: Vec<(Option<String>, DeviceRow)> = query.load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(alias, row)| (place(after, &row, 0, &alias.unwrap_or_default()), row))
+        .collect())
+}
+
+fn failing(conn: &mut Conn, build: i64, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let rows: Vec<DeviceRow> = device_builds::table
+        .inner_join(devices::table)
+        .filter(device_builds::build_id.eq(build))
+        .filter(diesel::dsl::sql::<Bool>(HAS_FAILED))
+        .filter(device_builds::device_id.gt(after.id))
+        .order(device_builds::device_id)
+        .limit(limit)
+        .select(DeviceRow::as_select())
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (place(after, &row, 0, ""), row))
+        .collect())
+}
+
+fn running(
+    conn: &mut Conn,
+    package: i64,
+    versions: &RangeInclusive<i64>,
+    after: &Place,
+    limit: i64,
+) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let from = if after.begins {
+        *versions.start()
+    } else {
+        after.number
+    };
+    let mut query = device_packages::table
+        .inner_join(devices::table)
+        .filter(device_packages::package_id.eq(package))
+        .filter(device_packages::version_code.ge(from))
+        .filter(device_packages::version_code.le(*versions.end()))
+        .order((device_packages::version_code, device_packages::device_id))
+        .limit(limit)
+        .select((device_packages::version_code, DeviceRow::as_select()))
+        .into_boxed::<Db>();
+    if !after.begins {
+        let behind = device_packages::version_code
+            .gt(after.number)
+            .or(device_packages::device_id.gt(after.id));
+        query = query.filter(behind);
+    }
+    let rows: Vec<(i64, DeviceRow)> = query.load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(version, row)| (place(after, &row, version, ""), row))
+        .collect())
+}
+
+fn never_seen(conn: &mut Conn, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let rows: Vec<DeviceRow> = devices::table
+        .filter(devices::last_seen_at.is_null())
+        .filter(devices::id.gt(after.id))
+        .order(devices::id)
+        .limit(limit)
+        .select(DeviceRow::as_select())
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (place(after, &row, 0, ""), row))
+        .collect())
+}
+
+fn seen_before(
+    conn: &mut Conn,
+    since: i64,
+    after: &Place,
+    limit: i64,
+) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let from = if after.begins { i64::MIN } else { after.number };
+    let mut query = devices::table
+        .filter(devices::last_seen_at.ge(from))
+        .filter(devices::last_seen_at.lt(since))
+        .order((devices::last_seen_at, devices::id))
+        .limit(limit)
+        .select((devices::last_seen_at, DeviceRow::as_select()))
+        .into_boxed::<Db>();
+    if !after.begins {
+        let behind = devices::last_seen_at
+            .gt(after.number)
+            .or(devices::id.gt(after.id).nullable());
+        query = query.filter(behind);
+    }
+    let rows: Vec<(Option<i64>, DeviceRow)> = query.load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(seen, row)| (place(after, &row, seen.unwrap_or_default(), ""), row))
+        .collect())
+}
+
+/// The devices in their order; `None` for those that the filter leaves out.
+fn judged(
+    conn: &mut Conn,
+    filter: &DeviceFilter,
+    rows: Vec<DeviceRow>,
+) -> Result<Vec<Option<Device>>, Fault> {
+    let numbers: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let devices = device_queries::with_installed(conn, rows)?;
+    if is_exact(filter) {
+        return Ok(devices.into_iter().map(Some).collect());
+    }
+    let failing = match filter.failing {
+        Some(build) => failing_of(conn, build.0, &numbers)?,
+        None => HashSet::new(),
+    };
+    let range = versions(filter);
+    let judged = numbers.into_iter().zip(devices).map(|(number, device)| {
+        let fails = filter.failing.is_none() || failing.contains(&number);
+        let runs = filter
+            .package
+            .as_ref()
+            .is_none_or(|package| runs(&device.installed, package, &range));
+        let silent = filter
+            .silent_since
+            .is_none_or(|since| device.last_seen_at.is_none_or(|seen| seen < since));
+        (fails && runs && silent).then_some(device)
+    });
+    Ok(judged.collect())
+}
+
+fn runs(
+    installed: &[(PackageName, VersionCode)],
+    package: &PackageName,
+    range: &RangeInclusive<i64>,
+) -> bool {
+    installed
+        .iter()
+        .any(|(name, version)| name == package && range.contains(&version.get()))
+}
+
+fn failing_of(conn: &mut Conn, build: i64, devices: &[i64]) -> Result<HashSet<i64>, Fault> {
+    let found: Vec<i64> = device_builds::table
+        .filter(device_builds::build_id.eq(build))
+        .filter(device_builds::device_id.eq_any(devices))
+        .filter(device_builds::failures.gt(0))
+        .select(device_builds::device_id)
+        .load(conn)?;
+    Ok(found.into_iter().collect())
+}

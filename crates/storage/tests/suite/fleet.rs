@@ -1,0 +1,374 @@
+//! Counting the fleet, and finding devices in it.
+
+use tidegate_domain::{Report, ReportStatus, cohort};
+use tidegate_storage::{
+    Activity, Census, DeviceFilter, Error, MAX_REASONS, MAX_VERSIONS_KEPT, Page, Seen, Store,
+};
+
+use crate::on_both_engines;
+use crate::place::Place;
+use crate::samples::{
+    APP, TOKEN, all, at, device, enroll_many, enrollment, issue_token, package, promote, promotion, report,
+    upload, version,
+};
+
+on_both_engines!(
+    a_census_counts_versions_by_cohort,
+    devices_of_an_older_server_are_placed,
+    failing_devices_are_counted_until_they_succeed,
+    an_hour_remembers_its_last_census,
+    rare_versions_are_remembered_together,
+    reasons_are_counted_and_bounded,
+    devices_are_found_by_what_they_run,
+    silent_and_failing_devices_are_found,
+    filters_combine_and_pages_go_on,
+    aliases_page_through_equals,
+    the_database_is_asked_by_index,
+);
+
+/// A device that was seen with a version.
+async fn seen(store: &Store, name: &str, runs: i64, second: i64) {
+    let poll = Seen {
+        device: device(name),
+        at: at(second),
+        package: package(APP),
+        installed: version(runs),
+        offered: None,
+    };
+    let batch = Activity {
+        seen: vec![poll],
+        checks: vec![],
+    };
+    store.record_activity(batch).await.unwrap();
+}
+
+fn counts(census: &Census) -> Vec<(i64, u64)> {
+    let versions = census.packages.iter().flat_map(|package| &package.versions);
+    versions.map(|v| (v.version.get(), v.devices())).collect()
+}
+
+async fn a_census_counts_versions_by_cohort(place: &Place) {
+    let store = place.store().await;
+    upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 40).await;
+    for (n, id) in devices.iter().enumerate() {
+        seen(&store, id.as_str(), [0, 1, 2, 2][n % 4], 10).await;
+    }
+    seen(&store, devices[0].as_str(), 2, 99).await;
+    let census = store.census(at(50)).await.unwrap();
+    assert_eq!((census.devices, census.seen), (40, 1));
+    assert_eq!(counts(&census), [(0, 9), (1, 10), (2, 21)]);
+    for known in &census.packages[0].versions {
+        assert_eq!(known.unplaced, 0);
+    }
+    let mut expected = [0_u32; 100];
+    for (n, id) in devices.iter().enumerate() {
+        if n % 4 == 1 {
+            expected[usize::from(cohort(id.as_str()))] += 1;
+        }
+    }
+    assert_eq!(*census.packages[0].versions[1].cohorts, expected);
+}
+
+async fn devices_of_an_older_server_are_placed(place: &Place) {
+    let store = place.store().await;
+    upload(&store, APP, 2).await;
+    for id in enroll_many(&store, 5).await {
+        seen(&store, id.as_str(), 1, 10).await;
+    }
+    let before = store.census(at(0)).await.unwrap();
+    place.execute("UPDATE device_packages SET cohort = NULL").unwrap();
+    let unplaced = store.census(at(0)).await.unwrap();
+    assert_eq!(counts(&unplaced), counts(&before), "they count meanwhile");
+    assert_eq!(unplaced.packages[0].versions[0].unplaced, 5);
+    assert_eq!(store.fill_cohorts(3).await, Ok(3));
+    assert_eq!(store.fill_cohorts(3).await, Ok(2));
+    assert_eq!(store.fill_cohorts(3).await, Ok(0));
+    assert_eq!(store.census(at(0)).await.unwrap(), before);
+}
+
+async fn failing_devices_are_counted_until_they_succeed(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    promote(&store, &build, promotion(100)).await;
+    let devices = enroll_many(&store, 3).await;
+    let tell = async |n: usize, status, second| {
+        let batch = vec![(devices[n].clone(), report(build.id, status), at(second))];
+        store.record_reports(batch).await.unwrap();
+    };
+    tell(0, ReportStatus::InstallFailed, 1).await;
+    tell(1, ReportStatus::VerifyFailed, 2).await;
+    let failing = async || store.census(at(0)).await.unwrap().failing;
+    assert_eq!(failing().await, [(build.id, 2)]);
+    tell(0, ReportStatus::InstallSuccess, 3).await;
+    assert_eq!(failing().await, [(build.id, 1)]);
+}
+
+async fn an_hour_remembers_its_last_census(place: &Place) {
+    let store = place.store().await;
+    upload(&store, APP, 2).await;
+    enroll_many(&store, 2).await;
+    seen(&store, "d-0000", 1, 10).await;
+    seen(&store, "d-0001", 1, 10).await;
+    let note = async |second| {
+        let census = store.census(at(0)).await.unwrap();
+        store.record_census(census, at(second)).await.unwrap();
+    };
+    note(100).await;
+    seen(&store, "d-0000", 2, 200).await;
+    seen(&store, "d-0001", 2, 200).await;
+    note(300).await;
+    seen(&store, "d-0001", 3, 3_700).await;
+    note(3_800).await;
+    let hours = store
+        .version_hours(&package(APP), at(0), at(7_200))
+        .await
+        .unwrap();
+    let told: Vec<_> = hours
+        .iter()
+        .map(|h| (h.hour, h.version.map(|v| v.get()), h.devices))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (at(0), Some(2), 2),
+            (at(3_600), Some(2), 1),
+            (at(3_600), Some(3), 1)
+        ],
+        "of version 1 nothing is left in the hour that ended without it"
+    );
+    let census = store.census(at(0)).await.unwrap();
+    let later = 100 * 24 * 3_600;
+    store.record_census(census, at(later)).await.unwrap();
+    let old = store
+        .version_hours(&package(APP), at(0), at(7_200))
+        .await
+        .unwrap();
+    assert_eq!(old, [], "months later nobody asks for it");
+    let long = store.version_hours(&package(APP), at(0), at(later)).await;
+    assert!(matches!(long, Err(Error::Rule(_))), "{long:?}");
+}
+
+async fn rare_versions_are_remembered_together(place: &Place) {
+    let store = place.store().await;
+    upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, MAX_VERSIONS_KEPT + 4).await;
+    for (n, id) in devices.iter().enumerate() {
+        let runs = i64::try_from(n.max(1)).unwrap();
+        seen(&store, id.as_str(), runs, 10).await;
+    }
+    let census = store.census(at(0)).await.unwrap();
+    store.record_census(census, at(10)).await.unwrap();
+    let hours = store
+        .version_hours(&package(APP), at(0), at(3_600))
+        .await
+        .unwrap();
+    assert_eq!(hours.len(), MAX_VERSIONS_KEPT + 1);
+    assert_eq!((hours[0].version, hours[0].devices), (None, 3));
+    let sum: i64 = hours.iter().map(|hour| hour.devices).sum();
+    assert_eq!(usize::try_from(sum).unwrap(), devices.len());
+}
+
+async fn reasons_are_counted_and_bounded(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 8).await;
+    let failed = |reason: Option<&str>, android_status, request: usize| Report {
+        reason: reason.map(Into::into),
+        android_status,
+        request_id: Some(request.to_string()),
+        ..report(build.id, ReportStatus::InstallFailed)
+    };
+    let low = failed(Some("storage_low"), Some(6), 1);
+    let batch = vec![
+        (devices[0].clone(), low.clone(), at(1)),
+        (devices[1].clone(), low.clone(), at(2)),
+        (devices[1].clone(), low, at(3)),
+        (devices[2].clone(), failed(None, Some(4), 1), at(4)),
+        (devices[2].clone(), failed(None, None, 2), at(5)),
+        (
+            devices[3].clone(),
+            report(build.id, ReportStatus::Downloaded),
+            at(6),
+        ),
+    ];
+    store.record_reports(batch).await.unwrap();
+    let told: Vec<_> = store.reasons(build.id).await.unwrap();
+    let told: Vec<_> = told.iter().map(|r| (r.reason.as_deref(), r.reports)).collect();
+    assert_eq!(
+        told,
+        [(Some("storage_low"), 2), (None, 1), (Some("android_status 4"), 1)],
+        "a repeated report counts once, and a download is no failure"
+    );
+
+    let mut batch = Vec::new();
+    for id in &devices[4..] {
+        for n in 0..60 {
+            let reason = format!("{id}-{n}");
+            batch.push((id.clone(), failed(Some(&reason), None, n), at(10)));
+        }
+    }
+    store.record_reports(batch).await.unwrap();
+    let told = store.reasons(build.id).await.unwrap();
+    assert!(told.len() <= MAX_REASONS + 1, "{}", told.len());
+    assert_eq!(told.iter().map(|r| r.reports).sum::<i64>(), 4 + 4 * 60);
+    assert_eq!(told[0].reason, None, "what is too much counts without its words");
+}
+
+async fn names(store: &Store, filter: DeviceFilter, size: u32) -> Vec<String> {
+    let found = all(size, |page| store.devices(filter.clone(), page)).await;
+    found.iter().map(|device| device.id.to_string()).collect()
+}
+
+async fn devices_are_found_by_what_they_run(place: &Place) {
+    let store = place.store().await;
+    upload(&store, APP, 2).await;
+    enroll_many(&store, 6).await;
+    for (name, runs) in [
+        ("d-0000", 3),
+        ("d-0001", 1),
+        ("d-0002", 2),
+        ("d-0003", 1),
+        ("d-0004", 0),
+    ] {
+        seen(&store, name, runs, 10).await;
+    }
+    let running = |versions: Option<(i64, i64)>| DeviceFilter {
+        package: Some(package(APP)),
+        versions: versions.map(|(from, to)| version(from)..=version(to)),
+        ..DeviceFilter::default()
+    };
+    for size in [1, 2, 50] {
+        assert_eq!(
+            names(&store, running(None), size).await,
+            ["d-0001", "d-0003", "d-0002", "d-0000"],
+            "by version, and not those that do not run it"
+        );
+        let behind = names(&store, running(Some((1, 2))), size).await;
+        assert_eq!(behind, ["d-0001", "d-0003", "d-0002"]);
+        assert_eq!(names(&store, running(Some((3, 3))), size).await, ["d-0000"]);
+    }
+}
+
+async fn silent_and_failing_devices_are_found(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 6).await;
+    for (name, second) in [("d-0000", 300), ("d-0001", 100), ("d-0002", 200), ("d-0003", 100)] {
+        seen(&store, name, 1, second).await;
+    }
+    let silent = DeviceFilter {
+        silent_since: Some(at(300)),
+        ..DeviceFilter::default()
+    };
+    let failing = DeviceFilter {
+        failing: Some(build.id),
+        ..DeviceFilter::default()
+    };
+    let batch = [4, 1].map(|n: usize| {
+        let failed = report(build.id, ReportStatus::VerifyFailed);
+        (devices[n].clone(), failed, at(9))
+    });
+    store.record_reports(batch.to_vec()).await.unwrap();
+    for size in [1, 2, 50] {
+        assert_eq!(
+            names(&store, silent.clone(), size).await,
+            ["d-0004", "d-0005", "d-0001", "d-0003", "d-0002"],
+            "those that never came first, then the longest silent"
+        );
+        assert_eq!(names(&store, failing.clone(), size).await, ["d-0001", "d-0004"]);
+    }
+}
+
+async fn filters_combine_and_pages_go_on(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    let devices = enroll_many(&store, 30).await;
+    for (n, id) in devices.iter().enumerate() {
+        seen(&store, id.as_str(), 1 + i64::from(n % 3 == 0), 10).await;
+    }
+    let failed = report(build.id, ReportStatus::VerifyFailed);
+    let batch = [3, 6, 7].map(|n: usize| (devices[n].clone(), failed.clone(), at(9)));
+    store.record_reports(batch.to_vec()).await.unwrap();
+    let filter = DeviceFilter {
+        search: Some("D-000".into()),
+        package: Some(package(APP)),
+        versions: Some(version(2)..=version(2)),
+        ..DeviceFilter::default()
+    };
+    assert_eq!(
+        names(&store, filter.clone(), 2).await,
+        Vec::<String>::new(),
+        "ids keep their case"
+    );
+    let filter = DeviceFilter {
+        search: Some("d-000".into()),
+        ..filter
+    };
+    let expected = ["d-0000", "d-0003", "d-0006", "d-0009"];
+    for size in [1, 3, 50] {
+        assert_eq!(names(&store, filter.clone(), size).await, expected);
+    }
+    let filter = DeviceFilter {
+        failing: Some(build.id),
+        silent_since: Some(at(11)),
+        ..filter
+    };
+    assert_eq!(names(&store, filter, 1).await, ["d-0003", "d-0006"]);
+}
+
+async fn aliases_page_through_equals(place: &Place) {
+    let store = place.store().await;
+    issue_token(&store, TOKEN, 100).await;
+    for n in 0..7 {
+        let mut given = enrollment(&format!("x-{n}"));
+        given.attributes.alias = Some(if n == 3 { "Kiosk 2".into() } else { "kiosk".into() });
+        store.enroll(given).await.unwrap();
+    }
+    store.enroll(enrollment("kiosk-9")).await.unwrap();
+    let filter = DeviceFilter {
+        search: Some("kiosk".into()),
+        ..DeviceFilter::default()
+    };
+    for size in [1, 2, 3, 50] {
+        assert_eq!(
+            names(&store, filter.clone(), size).await,
+            ["kiosk-9", "x-0", "x-1", "x-2", "x-4", "x-5", "x-6", "x-3"],
+            "ids first, then aliases"
+        );
+    }
+    let forged = Page::new(None, Some("30".repeat(900))).unwrap();
+    let refused = store.devices(filter, forged).await;
+    assert!(matches!(refused, Err(Error::Rule(_))), "{refused:?}");
+}
+
+/// What must hold for a million devices is seen in the plan that SQLite makes for none.
+async fn the_database_is_asked_by_index(place: &Place) {
+    place.store().await;
+    if !place.is_sqlite() {
+        return;
+    }
+    for (query, index) in [
+        (
+            "SELECT package_id, version_code, cohort, count(*) FROM device_packages GROUP BY 1, 2, 3",
+            "COVERING INDEX device_packages_cohort",
+        ),
+        (
+            "SELECT count(*) FROM devices WHERE last_seen_at >= 1",
+            "COVERING INDEX devices_last_seen",
+        ),
+        (
+            "SELECT count(*) FROM device_builds WHERE build_id = 1 AND (device_builds.failures > 0)",
+            "COVERING INDEX device_builds_failing",
+        ),
+        (
+            "SELECT * FROM devices WHERE alias_key >= 'a' AND alias_key < 'b'
+             AND (alias_key > 'a' OR id > 7) ORDER BY alias_key, id LIMIT 5",
+            "INDEX devices_alias_key",
+        ),
+    ] {
+        let plan = place.plan(query);
+        assert!(plan.contains(index), "{query}: {plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{query}: {plan}");
+    }
+}

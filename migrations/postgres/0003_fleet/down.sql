@@ -1,0 +1,11 @@
+DROP TABLE report_reasons;
+DROP TABLE version_hours;
+DROP INDEX device_builds_failing;
+DROP INDEX devices_last_seen;
+DROP INDEX devices_alias_key;
+CREATE INDEX devices_alias_key ON devices (alias_key);
+DROP INDEX device_packages_version;
+CREATE INDEX device_packages_package ON device_packages (package_id, version_code);
+DROP INDEX device_packages_cohort;
+DROP INDEX device_packages_unplaced;
+ALTER TABLE device_packages DROP COLUMN cohort;
