@@ -5,12 +5,13 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "tidegate/v1/agent.proto",
     "tidegate/v1/audit.proto",
     "tidegate/v1/auth.proto",
     "tidegate/v1/builds.proto",
     "tidegate/v1/devices.proto",
+    "tidegate/v1/nudges.proto",
     "tidegate/v1/packages.proto",
     "tidegate/v1/rollouts.proto",
 ];
@@ -86,6 +87,12 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
     }
     for field in &message.field {
         let path = format!("{path}.{}", field.name());
+        if message.name() == "NudgeUpdateRequest" && field.name() == "device_ids" {
+            config = config.field_attribute(
+                &path,
+                "#[serde(deserialize_with = \"crate::named_devices::read\")]",
+            );
+        }
         if message.name() == "AuditEntry" && ["before", "after"].contains(&field.name()) {
             config = config
                 .field_attribute(&path, "#[serde(with = \"crate::embedded_json\")]")

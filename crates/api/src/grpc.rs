@@ -7,11 +7,14 @@ use axum::extract::Request as HttpRequest;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use tidegate_proto::v1;
 use tidegate_proto::v1::audit_service_server::{AuditService, AuditServiceServer};
 use tidegate_proto::v1::auth_service_server::{AuthService, AuthServiceServer};
 use tidegate_proto::v1::build_service_server::{BuildService, BuildServiceServer};
 use tidegate_proto::v1::device_service_server::{DeviceService, DeviceServiceServer};
+use tidegate_proto::v1::nudge_service_server::{NudgeService, NudgeServiceServer};
 use tidegate_proto::v1::package_service_server::{PackageService, PackageServiceServer};
 use tidegate_proto::v1::rollout_service_server::{RolloutService, RolloutServiceServer};
 use tidegate_proto::v1::upload_build_request::Part;
@@ -38,6 +41,7 @@ pub(crate) fn router(api: &Arc<Api>) -> axum::Router {
         .add_service(AuthServiceServer::new(grpc.clone()))
         .add_service(BuildServiceServer::new(grpc.clone()))
         .add_service(DeviceServiceServer::new(grpc.clone()))
+        .add_service(NudgeServiceServer::new(grpc.clone()))
         .add_service(PackageServiceServer::new(grpc.clone()))
         .add_service(RolloutServiceServer::new(grpc));
     // Clients in the field speak either version of the reflection protocol.
@@ -276,6 +280,72 @@ impl DeviceService for Grpc {
         request: Request<v1::CreateEnrollmentTokenRequest>,
     ) -> Result<Response<v1::CreateEnrollmentTokenResponse>, Status> {
         call!(self, request, verbs::devices::create_enrollment_token)
+    }
+}
+
+#[tonic::async_trait]
+impl NudgeService for Grpc {
+    type WatchCampaignStream = BoxStream<'static, Result<v1::Campaign, Status>>;
+
+    async fn nudge_update(
+        &self,
+        request: Request<v1::NudgeUpdateRequest>,
+    ) -> Result<Response<v1::NudgeUpdateResponse>, Status> {
+        call!(self, request, verbs::nudges::nudge)
+    }
+
+    async fn get_campaign(
+        &self,
+        request: Request<v1::GetCampaignRequest>,
+    ) -> Result<Response<v1::Campaign>, Status> {
+        call!(self, request, verbs::nudges::get)
+    }
+
+    async fn list_campaigns(
+        &self,
+        request: Request<v1::ListCampaignsRequest>,
+    ) -> Result<Response<v1::ListCampaignsResponse>, Status> {
+        call!(self, request, verbs::nudges::list)
+    }
+
+    async fn list_campaign_failures(
+        &self,
+        request: Request<v1::ListCampaignFailuresRequest>,
+    ) -> Result<Response<v1::ListCampaignFailuresResponse>, Status> {
+        call!(self, request, verbs::nudges::failures)
+    }
+
+    async fn watch_campaign(
+        &self,
+        request: Request<v1::WatchCampaignRequest>,
+    ) -> Result<Response<Self::WatchCampaignStream>, Status> {
+        let actor = self.actor(&request)?;
+        let changes = verbs::nudges::watch(&self.0, &actor, request.into_inner()).await;
+        let changes = changes.map_err(status)?;
+        Ok(Response::new(
+            changes.map(|change| change.map_err(status)).boxed(),
+        ))
+    }
+
+    async fn cancel_campaign(
+        &self,
+        request: Request<v1::CancelCampaignRequest>,
+    ) -> Result<Response<v1::Campaign>, Status> {
+        call!(self, request, verbs::nudges::cancel)
+    }
+
+    async fn pause_campaign(
+        &self,
+        request: Request<v1::PauseCampaignRequest>,
+    ) -> Result<Response<v1::Campaign>, Status> {
+        call!(self, request, verbs::nudges::pause)
+    }
+
+    async fn resume_campaign(
+        &self,
+        request: Request<v1::ResumeCampaignRequest>,
+    ) -> Result<Response<v1::Campaign>, Status> {
+        call!(self, request, verbs::nudges::resume)
     }
 }
 

@@ -30,8 +30,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tidegate_domain::BuildId;
 use tidegate_service::{
-    Access, AuditLog, Builds, Devices, Downloads, Packages, People, Polls, Readiness, Reports, Rollouts,
-    Uploads,
+    Access, AuditLog, Builds, Devices, Downloads, Nudges, Packages, People, Polls, Readiness, Reports,
+    Rollouts, Uploads,
 };
 use tonic::Status;
 use utoipa::OpenApi;
@@ -58,6 +58,8 @@ pub struct Api {
     pub downloads: Downloads,
     /// Releases builds.
     pub rollouts: Rollouts,
+    /// Wakes devices.
+    pub nudges: Nudges,
     /// Manages packages.
     pub packages: Packages,
     /// Lets people in.
@@ -97,6 +99,7 @@ fn admin_rest() -> OpenApiRouter<Arc<Api>> {
     in_time(
         rest::builds::routes()
             .merge(rest::devices::routes())
+            .merge(rest::nudges::routes())
             .merge(rest::packages::routes())
             .merge(rest::audit::routes())
             .merge(rest::auth::routes()),

@@ -1,9 +1,9 @@
 //! From the domain's types to the protocol's messages, one function for each.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Audience, Build, Device, Rollout, SdkLevel, SignerRange, Step};
+use tidegate_domain::{Audience, Build, DeliveryFailure, Device, Rollout, SdkLevel, SignerRange, Step};
 use tidegate_proto::{Timestamp, v1};
-use tidegate_service::{BuildStats, BuildView, Package};
+use tidegate_service::{BuildStats, BuildView, Campaign, FailedDelivery, Package, Progress};
 
 pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
     Some(time.into())
@@ -180,4 +180,53 @@ pub(crate) fn rule_answer(step: Step) -> v1::RuleAnswer {
         passed: step.passed,
         answer: step.answer,
     }
+}
+
+pub(crate) fn campaign(campaign: Campaign) -> v1::Campaign {
+    v1::Campaign {
+        campaign_id: campaign.id.0,
+        state: campaign.state.to_string(),
+        held: campaign.held,
+        package_name: campaign.package.map(|package| package.to_string()),
+        audience: campaign.audience.to_string(),
+        named: campaign.named,
+        priority: campaign.priority.to_string(),
+        ttl_s: count(campaign.ttl.as_secs()),
+        created_by: campaign.created_by,
+        created_at: time(campaign.created_at),
+        started_at: campaign.started_at.and_then(time),
+        ended_at: campaign.ended_at.and_then(time),
+        progress: Some(progress(&campaign.progress)),
+    }
+}
+
+fn progress(progress: &Progress) -> v1::CampaignProgress {
+    let failure = |(reason, number): &(DeliveryFailure, u64)| v1::FailureCount {
+        reason: reason.to_string(),
+        count: count(*number),
+    };
+    v1::CampaignProgress {
+        total: count(progress.total),
+        queued: count(progress.queued),
+        sent: count(progress.sent),
+        failed: count(progress.failed),
+        failed_by_reason: progress.failed_by.iter().map(failure).collect(),
+        canceled: count(progress.canceled),
+        acknowledged: count(progress.acknowledged),
+        polled: count(progress.polled),
+        installed: count(progress.installed),
+    }
+}
+
+pub(crate) fn failed_device(failed: FailedDelivery) -> v1::FailedDevice {
+    v1::FailedDevice {
+        device_id: failed.device.to_string(),
+        alias: failed.alias,
+        reason: failed.reason.to_string(),
+    }
+}
+
+/// A number of things, which the protocol spells as a signed number.
+pub(crate) fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

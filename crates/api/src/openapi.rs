@@ -17,6 +17,7 @@ use utoipa::{Modify, OpenApi};
         (name = "builds", description = "Signed APKs"),
         (name = "rollouts", description = "Offers to a share of the fleet"),
         (name = "packages", description = "Whose signature builds must carry"),
+        (name = "nudges", description = "Waking devices through FCM"),
         (name = "devices", description = "The fleet"),
         (name = "audit", description = "Who changed what"),
         (name = "auth", description = "People"),

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use tidegate_api::Api;
 use tidegate_artifacts as artifacts;
 use tidegate_service::{
-    Access, ActivityBuffer, AuditLog, Builds, Clock, Devices, Downloads, Fleet, Live, Packages, People,
-    Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads, background,
+    Access, ActivityBuffer, AuditLog, Builds, Clock, Devices, Downloads, Fleet, Live, Nudges, Packages,
+    People, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -115,6 +115,7 @@ pub(crate) async fn wire(
         ),
         uploads: Uploads::new(store.clone(), artifacts.clone(), Arc::clone(&clock), settings),
         people: People::new(store.clone(), keys, Arc::clone(&clock)),
+        nudges: Nudges::new(store.clone(), Arc::clone(&live), Arc::clone(&clock), None),
         packages: Packages::new(store.clone(), Arc::clone(&clock)),
         rollouts: Rollouts::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)),
         builds: Builds::new(store.clone(), live, clock),

@@ -42,6 +42,7 @@ async fn a_foreign_client_lists_the_services_and_calls_one() {
         "AuthService",
         "BuildService",
         "DeviceService",
+        "NudgeService",
         "PackageService",
         "RolloutService",
     ];

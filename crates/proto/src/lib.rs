@@ -9,6 +9,7 @@
 //! older client survives a newer server.
 
 mod embedded_json;
+mod named_devices;
 mod timestamp;
 
 /// The messages and services of package `tidegate.v1`.

@@ -1,7 +1,7 @@
 //! # The use cases
 //!
 //! Everything that Tidegate does for a device or an operator, as functions over typed values: check in, report,
-//! enrol, upload, promote, adjust, pause, resume, roll back, explain. This crate brings the rules of
+//! enrol, upload, promote, adjust, pause, resume, roll back, nudge, explain. This crate brings the rules of
 //! `tidegate-domain` together with the database, the artifact store, the keys and the clock.
 //!
 //! It must never know a protocol. No status code, header, message or route appears here; an [`Error`] says what
@@ -28,6 +28,7 @@ mod error;
 mod fleet;
 mod from_below;
 mod live;
+mod nudges;
 mod packages;
 mod people;
 mod polls;
@@ -54,6 +55,9 @@ pub use fleet::{
     Coverage, Fleet, FleetOverview, Leaving, MAX_LEAVING, MAX_VERSIONS_SHOWN, VersionHistory, VersionPoint,
 };
 pub use live::Live;
+pub use nudges::{
+    CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
+};
 pub use packages::Packages;
 pub use people::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, People};
 pub use polls::{CheckIn, Polls};
@@ -62,7 +66,7 @@ pub use reports::{MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportW
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use settings::Settings;
 pub use tidegate_storage::{
-    AuditEntry, AuditFilter, Broken, DeviceBuild, DeviceFilter, HourOfStats, MAX_PAGE_SIZE, Package, Page,
-    Paged, ReasonCount, RolloutFilter,
+    AuditEntry, AuditFilter, Broken, Campaign, DeviceBuild, DeviceFilter, FailedDelivery, HourOfStats,
+    MAX_PAGE_SIZE, Package, Page, Paged, Progress, ReasonCount, RolloutFilter,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};

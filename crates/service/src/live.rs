@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tidegate_domain::{Catalog, DeviceId, Rejection};
+use tidegate_domain::{Catalog, DeviceId, PackageName, Rejection};
 use tidegate_storage::{Epochs, Store};
 use tokio::sync::Mutex;
 
-use crate::Error;
 use crate::reports::RejectionChange;
+use crate::{Error, Kind};
 
 /// The snapshots.
 pub struct Live {
@@ -78,6 +78,29 @@ impl Live {
     /// The catalog as it stands.
     pub fn catalog(&self) -> arc_swap::Guard<Arc<Catalog>> {
         self.catalog.load()
+    }
+
+    /// The package that is meant where none is named.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when none releases anything, [`Kind::Invalid`] when several do.
+    pub(crate) fn only_package(&self) -> Result<PackageName, Error> {
+        let catalog = self.catalog();
+        let mut serving = catalog
+            .packages()
+            .filter(|(_, package)| !package.serving.is_empty());
+        match (serving.next(), serving.next()) {
+            (Some((name, _)), None) => Ok(name.clone()),
+            (None, _) => Err(Error::new(
+                Kind::Conflict,
+                "no_current_build",
+                "no package releases anything: promote a build first",
+            )),
+            _ => Err(Error::invalid(
+                "package_name",
+                "must be named, because several packages release builds",
+            )),
+        }
     }
 
     /// The token generation that a device must present: 1 unless its token was revoked.

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
-use tidegate_storage::{Refusal, ReportOutcome, Store};
+use tidegate_domain::{ActionResult, BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
+use tidegate_storage::{Answered, Refusal, ReportOutcome, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Clock, Error, Kind, Live};
@@ -57,6 +57,12 @@ enum Entry {
         build: BuildId,
         at: DateTime<Utc>,
     },
+    Answer {
+        device: DeviceId,
+        result: ActionResult,
+        at: DateTime<Utc>,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
 }
 
 impl Reports {
@@ -93,6 +99,24 @@ impl Reports {
         let entry = Entry::Report {
             device,
             report,
+            at: self.clock.now(),
+            reply,
+        };
+        self.queue.try_send(entry).map_err(|_| busy())?;
+        answer.await.map_err(|_| busy())?
+    }
+
+    /// Records what became of a command on the device that it was sent to. Returns once it is on disk; the same
+    /// answer again returns alike, and the first one stays.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`], [`Kind::NotFound`] when this device was sent no such command, [`Kind::Unavailable`].
+    pub async fn answer(&self, device: DeviceId, result: ActionResult) -> Result<(), Error> {
+        result.check()?;
+        let (reply, answer) = oneshot::channel();
+        let entry = Entry::Answer {
+            device,
+            result,
             at: self.clock.now(),
             reply,
         };
@@ -148,6 +172,8 @@ struct Group {
     reports: Vec<(DeviceId, Report, DateTime<Utc>)>,
     replies: Vec<oneshot::Sender<Result<(), Error>>>,
     downloads: Vec<(DeviceId, BuildId, DateTime<Utc>)>,
+    answers: Vec<(DeviceId, ActionResult, DateTime<Utc>)>,
+    answer_replies: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
 impl ReportWriter {
@@ -164,11 +190,16 @@ impl ReportWriter {
         }
     }
 
-    async fn write(&self, group: Group) {
+    async fn write(&self, mut group: Group) {
         if !group.downloads.is_empty()
             && let Err(error) = self.store.record_downloads(group.downloads).await
         {
             tracing::warn!(%error, "finished downloads could not be recorded");
+        }
+        if !group.answers.is_empty() {
+            let replies = std::mem::take(&mut group.answer_replies);
+            self.write_answers(std::mem::take(&mut group.answers), replies)
+                .await;
         }
         if group.reports.is_empty() {
             return;
@@ -179,6 +210,33 @@ impl ReportWriter {
                 let error = Error::from(error);
                 for reply in group.replies {
                     // A device that went away meanwhile sends its report again.
+                    let _ = reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    async fn write_answers(
+        &self,
+        answers: Vec<(DeviceId, ActionResult, DateTime<Utc>)>,
+        replies: Vec<oneshot::Sender<Result<(), Error>>>,
+    ) {
+        match self.store.record_results(answers.clone()).await {
+            Ok(told) => {
+                for (((device, result, _), answered), reply) in answers.iter().zip(told).zip(replies) {
+                    let _ = reply.send(match answered {
+                        Answered::Fresh => {
+                            log_answer(device, result);
+                            Ok(())
+                        }
+                        Answered::Repeat => Ok(()),
+                        Answered::Unknown => Err(unknown_command(result)),
+                    });
+                }
+            }
+            Err(error) => {
+                let error = Error::from(error);
+                for reply in replies {
                     let _ = reply.send(Err(error.clone()));
                 }
             }
@@ -228,6 +286,15 @@ impl Group {
                     group.replies.push(reply);
                 }
                 Entry::Downloaded { device, build, at } => group.downloads.push((device, build, at)),
+                Entry::Answer {
+                    device,
+                    result,
+                    at,
+                    reply,
+                } => {
+                    group.answers.push((device, result, at));
+                    group.answer_replies.push(reply);
+                }
             }
         }
         group
@@ -250,6 +317,27 @@ fn refusal(refusal: Refusal, report: &Report) -> Error {
             Error::not_found("unknown_build", format!("there is no build {}", report.build))
         }
     }
+}
+
+fn unknown_command(result: &ActionResult) -> Error {
+    let message = format!(
+        "this device was sent no command {}; its answer was not recorded",
+        result.request_id
+    );
+    Error {
+        field: Some("request_id".to_owned()),
+        ..Error::not_found("unknown_command", message)
+    }
+}
+
+fn log_answer(device: &DeviceId, result: &ActionResult) {
+    tracing::info!(
+        event = "ota.action_result",
+        device_id = %device,
+        request_id = result.request_id,
+        action = result.action,
+        outcome = result.outcome,
+    );
 }
 
 fn log(device: &DeviceId, report: &Report) {

@@ -10,7 +10,7 @@ use tidegate_domain::{
 };
 use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, Store};
 
-use crate::{Actor, Clock, Error, Kind, Live};
+use crate::{Actor, Clock, Error, Live};
 
 /// Releases builds.
 pub struct Rollouts {
@@ -52,7 +52,7 @@ impl Rollouts {
     /// Makes a build its package's current one.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Line::promote`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::promote`] refuses.
     pub async fn promote(&self, actor: &Actor, id: BuildId, promotion: Promotion) -> Result<Promoted, Error> {
         actor.require(Role::Operator)?;
         let build = self.store.build(id).await?;
@@ -89,7 +89,7 @@ impl Rollouts {
     /// Changes the share that a serving build is offered to.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Line::adjust`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::adjust`] refuses.
     pub async fn adjust(&self, actor: &Actor, id: BuildId, percent: Percent) -> Result<Adjusted, Error> {
         let change = self
             .change_build(actor, id, move |line| line.adjust(id, percent))
@@ -111,7 +111,7 @@ impl Rollouts {
     /// Holds a serving build.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Line::pause`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::pause`] refuses.
     pub async fn pause(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
         let change = self.change_build(actor, id, move |line| line.pause(id)).await?;
         tracing::info!(
@@ -125,7 +125,7 @@ impl Rollouts {
     /// Goes on with a held build.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Line::resume`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::resume`] refuses.
     pub async fn resume(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
         let change = self.change_build(actor, id, move |line| line.resume(id)).await?;
         tracing::info!(
@@ -140,7 +140,7 @@ impl Rollouts {
     /// or while only one releases anything.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], and what [`Line::roll_back`] refuses.
+    /// [`crate::Kind::Forbidden`], and what [`Line::roll_back`] refuses.
     pub async fn roll_back(
         &self,
         actor: &Actor,
@@ -152,7 +152,7 @@ impl Rollouts {
         let package = match (package, bad) {
             (Some(package), _) => package,
             (None, Some(bad)) => self.store.build(bad).await?.facts.package,
-            (None, None) => self.only_package()?,
+            (None, None) => self.live.only_package()?,
         };
         let by = self.by(actor);
         let rule = move |line: &Line, _: &Attempts| {
@@ -186,7 +186,7 @@ impl Rollouts {
     /// Rollouts, newest first.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a bad page token, [`Kind::Unavailable`].
+    /// [`crate::Kind::Invalid`] for a bad page token, [`crate::Kind::Unavailable`].
     pub async fn list(&self, filter: RolloutFilter, page: Page) -> Result<Paged<Rollout>, Error> {
         Ok(self.store.rollouts(filter, page).await?)
     }
@@ -225,25 +225,6 @@ impl Rollouts {
             self.live.follow_own_change().await;
         }
         Ok((changed.before, changed.change))
-    }
-
-    fn only_package(&self) -> Result<PackageName, Error> {
-        let catalog = self.live.catalog();
-        let mut serving = catalog
-            .packages()
-            .filter(|(_, package)| !package.serving.is_empty());
-        match (serving.next(), serving.next()) {
-            (Some((name, _)), None) => Ok(name.clone()),
-            (None, _) => Err(Error::new(
-                Kind::Conflict,
-                "no_current_build",
-                "no package releases anything, so there is nothing to roll back",
-            )),
-            _ => Err(Error::invalid(
-                "package_name",
-                "must be named, because several packages release builds",
-            )),
-        }
     }
 }
 

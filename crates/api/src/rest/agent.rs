@@ -1,4 +1,4 @@
-//! The agents' routes: poll, report, enrol, FCM token.
+//! The agents' routes: poll, report, enrol, FCM token, answers to commands.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::input::Json;
 use crate::credentials::{CallingDevice, bearer};
 use crate::problem::{Problem, Refusal};
 use crate::verbs::devices::current_version;
-use crate::{Api, BuildId, request_id};
+use crate::{Api, BuildId, request_id, verbs};
 
 /// Why a 304 offers nothing, such as `not_in_cohort`.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
@@ -38,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(report))
         .routes(routes!(enroll))
         .routes(routes!(set_fcm_token))
+        .routes(routes!(action_result))
 }
 
 /// Asks whether there is an update.
@@ -305,4 +306,27 @@ async fn set_fcm_token(
 ) -> Result<JsonAnswer<v1::FcmTokenResponse>, Refusal> {
     api.devices.set_fcm_token(&device, request.fcm_token).await?;
     Ok(JsonAnswer(v1::FcmTokenResponse { success: true }))
+}
+
+/// Tells what became of a command that reached the device through FCM. Answered when it is on disk; the same answer
+/// again is answered alike, and the first one stays.
+#[utoipa::path(
+    post, path = "/v1/action-result",
+    operation_id = "ActionResult", tag = "agent", request_body = v1::ActionResultRequest,
+    responses(
+        (status = 200, description = "Recorded", body = v1::ActionResultResponse),
+        (status = 400, description = "A field is missing or malformed", body = Problem),
+        (status = 401, description = "No valid device token", body = Problem),
+        (status = 403, description = "Another device's id", body = Problem),
+        (status = 404, description = "This device was sent no such command", body = Problem),
+        (status = 503, description = "Try again later", body = Problem),
+    ),
+    security(("device_token" = []))
+)]
+async fn action_result(
+    State(api): State<Arc<Api>>,
+    CallingDevice(device): CallingDevice,
+    Json(request): Json<v1::ActionResultRequest>,
+) -> Result<JsonAnswer<v1::ActionResultResponse>, Refusal> {
+    Ok(JsonAnswer(verbs::nudges::answer(&api, device, request).await?))
 }

@@ -11,20 +11,20 @@ use tidegate_service::{Error, Kind};
 use crate::Api;
 use crate::problem::Refusal;
 
-/// The largest JSON body, in bytes.
+/// The largest JSON body, in bytes, where a route allows no larger one.
 pub(crate) const MAX_JSON_BYTES: usize = 64 * 1024;
 
 /// A JSON body. An empty one is read as `{}`.
-pub(crate) struct Json<T>(pub T);
+pub(crate) struct Json<T, const LIMIT: usize = MAX_JSON_BYTES>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Json<T> {
+impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<Api>> for Json<T, LIMIT> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, Refusal> {
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_JSON_BYTES)
+        let bytes = axum::body::to_bytes(request.into_body(), LIMIT)
             .await
             .map_err(|_| {
-                let message = format!("the body is larger than {MAX_JSON_BYTES} bytes or was cut off");
+                let message = format!("the body is larger than {LIMIT} bytes or was cut off");
                 Error::new(Kind::TooLarge, "too_large", message)
             })?;
         Ok(Self(from_json(&bytes)?))
@@ -77,14 +77,25 @@ impl FromRequestParts<Arc<Api>> for BuildNumber {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        let text = Path::<String>::from_request_parts(parts, api)
-            .await
-            .map_err(|_| Error::invalid("build_id", "must be a number"))?;
-        let number = text
-            .parse()
-            .map_err(|_| Error::invalid("build_id", "must be a number"))?;
-        Ok(Self(number))
+        number(parts, api, "build_id").await.map(Self)
     }
+}
+
+/// The number of a campaign in a path.
+pub(crate) struct CampaignNumber(pub i64);
+
+impl FromRequestParts<Arc<Api>> for CampaignNumber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+        number(parts, api, "campaign_id").await.map(Self)
+    }
+}
+
+async fn number(parts: &mut Parts, api: &Arc<Api>, field: &str) -> Result<i64, Refusal> {
+    let text = Path::<String>::from_request_parts(parts, api).await;
+    let number = text.ok().and_then(|text| text.parse().ok());
+    Ok(number.ok_or_else(|| Error::invalid(field, "must be a number"))?)
 }
 
 /// A name in a path: a device's id, a package.

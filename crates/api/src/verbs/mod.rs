@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod builds;
 pub(crate) mod devices;
+pub(crate) mod nudges;
 pub(crate) mod packages;
 pub(crate) mod rollouts;
 

@@ -1,0 +1,202 @@
+//! Nudges.
+
+use std::time::Duration;
+
+use futures::Stream;
+use futures::stream::try_unfold;
+use tidegate_domain::{
+    ActionResult, CampaignId, DEFAULT_NUDGE_TTL, DeviceId, MAX_NAMED_DEVICES, NudgeAudience, NudgeOrder,
+    Priority, Role,
+};
+use tidegate_proto::v1;
+use tidegate_service::{Actor, Campaign, Error, Kind, Page, SMALL_CAMPAIGN};
+
+use super::{non_empty, optional_package, page};
+use crate::{Api, messages};
+
+/// How many failed devices the answer to a nudge names.
+const MAX_NAMED_FAILURES: u32 = 200;
+
+pub(crate) async fn nudge(
+    api: &Api,
+    actor: &Actor,
+    request: v1::NudgeUpdateRequest,
+) -> Result<v1::NudgeUpdateResponse, Error> {
+    let key = non_empty(request.idempotency_key.clone());
+    let nudged = api.nudges.nudge(actor, order(request)?, key).await?;
+    let mut campaign = nudged.campaign;
+    if campaign.progress.total <= SMALL_CAMPAIGN {
+        campaign = api.nudges.settled(campaign.id).await?;
+    }
+    let failed = api
+        .nudges
+        .failures(campaign.id, Page::new(Some(MAX_NAMED_FAILURES), None)?)
+        .await?;
+    Ok(v1::NudgeUpdateResponse {
+        success: true,
+        total_devices: messages::count(campaign.progress.total),
+        success_count: messages::count(campaign.progress.sent),
+        failed_count: messages::count(campaign.progress.failed),
+        failed_devices: failed.items.into_iter().map(messages::failed_device).collect(),
+        campaign_id: campaign.id.0,
+        state: campaign.state.to_string(),
+    })
+}
+
+fn order(request: v1::NudgeUpdateRequest) -> Result<NudgeOrder, Error> {
+    let word = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
+    let ttl = match request.ttl_s {
+        None => DEFAULT_NUDGE_TTL,
+        Some(seconds) => {
+            let seconds = u64::try_from(seconds);
+            Duration::from_secs(seconds.map_err(|_| Error::invalid("ttl_s", "must not be negative"))?)
+        }
+    };
+    Ok(NudgeOrder {
+        devices: named(&request.device_ids)?,
+        package: optional_package(&request.package_name)?,
+        audience: word(request.audience, NudgeAudience::All.as_str()).parse()?,
+        priority: word(request.priority, Priority::Normal.as_str()).parse()?,
+        ttl,
+    })
+}
+
+/// Counted before they are read, so that a long list costs nothing.
+fn named(ids: &[String]) -> Result<Option<Vec<DeviceId>>, Error> {
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    if ids.len() > MAX_NAMED_DEVICES {
+        let fault =
+            format!("may name at most {MAX_NAMED_DEVICES} devices; leave it out to address the fleet");
+        return Err(Error::invalid("device_ids", fault));
+    }
+    let read = |(at, id): (usize, &String)| {
+        DeviceId::parse(id).map_err(|fault| {
+            let words = fault.to_string();
+            let words = words.strip_prefix("device_id ").unwrap_or(&words);
+            Error::invalid(format!("device_ids[{at}]"), words)
+        })
+    };
+    ids.iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+pub(crate) async fn get(
+    api: &Api,
+    actor: &Actor,
+    request: v1::GetCampaignRequest,
+) -> Result<v1::Campaign, Error> {
+    actor.require(Role::Viewer)?;
+    told(api.nudges.get(CampaignId(request.campaign_id)).await)
+}
+
+pub(crate) async fn list(
+    api: &Api,
+    actor: &Actor,
+    request: v1::ListCampaignsRequest,
+) -> Result<v1::ListCampaignsResponse, Error> {
+    actor.require(Role::Viewer)?;
+    let page = page(request.page_size, request.page_token)?;
+    let campaigns = api.nudges.list(page).await?;
+    Ok(v1::ListCampaignsResponse {
+        items: campaigns.items.into_iter().map(messages::campaign).collect(),
+        next_page_token: campaigns.next_page_token.unwrap_or_default(),
+    })
+}
+
+pub(crate) async fn failures(
+    api: &Api,
+    actor: &Actor,
+    request: v1::ListCampaignFailuresRequest,
+) -> Result<v1::ListCampaignFailuresResponse, Error> {
+    actor.require(Role::Viewer)?;
+    let page = page(request.page_size, request.page_token)?;
+    let failures = api.nudges.failures(CampaignId(request.campaign_id), page).await?;
+    Ok(v1::ListCampaignFailuresResponse {
+        items: failures.items.into_iter().map(messages::failed_device).collect(),
+        next_page_token: failures.next_page_token.unwrap_or_default(),
+    })
+}
+
+/// The first state is read before anything is answered, so that a campaign that does not exist is an error and not
+/// an empty stream.
+pub(crate) async fn watch(
+    api: &Api,
+    actor: &Actor,
+    request: v1::WatchCampaignRequest,
+) -> Result<impl Stream<Item = Result<v1::Campaign, Error>> + Send + 'static, Error> {
+    actor.require(Role::Viewer)?;
+    let mut watch = api.nudges.watch(CampaignId(request.campaign_id))?;
+    let first = watch.next().await?;
+    Ok(try_unfold((watch, first), async |(mut watch, first)| {
+        let next = match first {
+            Some(first) => Some(first),
+            None => watch.next().await?,
+        };
+        Ok(next.map(|campaign| (messages::campaign(campaign), (watch, None))))
+    }))
+}
+
+pub(crate) async fn cancel(
+    api: &Api,
+    actor: &Actor,
+    request: v1::CancelCampaignRequest,
+) -> Result<v1::Campaign, Error> {
+    told(api.nudges.cancel(actor, CampaignId(request.campaign_id)).await)
+}
+
+pub(crate) async fn pause(
+    api: &Api,
+    actor: &Actor,
+    request: v1::PauseCampaignRequest,
+) -> Result<v1::Campaign, Error> {
+    told(api.nudges.pause(actor, CampaignId(request.campaign_id)).await)
+}
+
+pub(crate) async fn resume(
+    api: &Api,
+    actor: &Actor,
+    request: v1::ResumeCampaignRequest,
+) -> Result<v1::Campaign, Error> {
+    told(api.nudges.resume(actor, CampaignId(request.campaign_id)).await)
+}
+
+fn told(campaign: Result<Campaign, Error>) -> Result<v1::Campaign, Error> {
+    campaign.map(messages::campaign)
+}
+
+/// A device's answer to a command. It speaks for itself alone.
+pub(crate) async fn answer(
+    api: &Api,
+    device: DeviceId,
+    request: v1::ActionResultRequest,
+) -> Result<v1::ActionResultResponse, Error> {
+    if request
+        .device_id
+        .as_deref()
+        .is_some_and(|id| id != device.as_str())
+    {
+        let message = "a device may only answer for itself: the token belongs to another device_id";
+        return Err(Error::new(Kind::Forbidden, "foreign_device", message));
+    }
+    let finished_at = request
+        .finished_at
+        .and_then(tidegate_proto::Timestamp::to_utc)
+        .ok_or_else(|| Error::invalid("finished_at", "is missing or out of range"))?;
+    let result = ActionResult {
+        request_id: request.request_id.clone(),
+        action: request.action,
+        outcome: request.outcome,
+        message: request.message,
+        finished_at,
+    };
+    api.reports.answer(device, result).await?;
+    Ok(v1::ActionResultResponse {
+        success: true,
+        request_id: request.request_id,
+    })
+}
