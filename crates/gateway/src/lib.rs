@@ -27,6 +27,7 @@ pub mod config;
 mod demo;
 mod error;
 mod keys;
+mod nudging;
 mod port;
 mod server;
 mod signals;

@@ -35,6 +35,7 @@ mod polls;
 mod readiness;
 mod reports;
 mod rollouts;
+mod sender;
 mod settings;
 mod signer_policy;
 mod upload;
@@ -64,6 +65,7 @@ pub use polls::{CheckIn, Polls};
 pub use readiness::Readiness;
 pub use reports::{MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportWriter, Reports};
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
+pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use settings::Settings;
 pub use tidegate_storage::{
     AuditEntry, AuditFilter, Broken, Campaign, DeviceBuild, DeviceFilter, FailedDelivery, HourOfStats,

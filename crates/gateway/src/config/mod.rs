@@ -5,6 +5,7 @@
 //! operator believes.
 
 mod fault;
+mod fcm;
 mod forms;
 mod layers;
 mod show;
@@ -23,6 +24,7 @@ use tidegate_storage as storage;
 use tracing_subscriber::EnvFilter;
 
 pub use fault::{Fault, Faults};
+pub use fcm::FcmConfig;
 pub use table::{SETTINGS, Setting};
 
 use layers::{Layers, parsed};
@@ -69,6 +71,8 @@ pub struct Config {
     pub max_concurrent_uploads: usize,
     /// The lowest Android API level in the fleet.
     pub fleet_min_sdk: u32,
+    /// How nudges are sent.
+    pub fcm: FcmConfig,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged, as [`EnvFilter`] reads it.
@@ -123,6 +127,7 @@ impl Config {
             max_upload_bytes: 512 << 20,
             max_concurrent_uploads: 4,
             fleet_min_sdk: 24,
+            fcm: FcmConfig::default(),
             log_format: LogFormat::Json,
             log: "info".to_owned(),
             data_dir,
@@ -144,6 +149,7 @@ impl Config {
         config.take_stores(&mut given);
         config.take_keys(&mut given);
         config.take_limits(&mut given);
+        config.fcm.take(&mut given);
         config.take_log(&mut given);
         let faults = given.finish();
         if faults.is_empty() {

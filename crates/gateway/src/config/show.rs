@@ -52,6 +52,21 @@ impl fmt::Display for Config {
                 "download_url_ttl",
                 Some(format_duration(self.download_url_ttl).to_string()),
             ),
+            (
+                "fcm_service_account",
+                self.fcm
+                    .service_account
+                    .as_ref()
+                    .map(|path| path.display().to_string()),
+            ),
+            ("fcm_endpoint", Some(self.fcm.endpoint.clone())),
+            ("fcm_ramp", Some(format_duration(self.fcm.ramp).to_string())),
+            ("fcm_timeout", Some(format_duration(self.fcm.timeout).to_string())),
+            (
+                "fcm_first_retry",
+                Some(format_duration(self.fcm.first_retry).to_string()),
+            ),
+            ("fcm_lease", Some(format_duration(self.fcm.lease).to_string())),
             ("log_format", Some(self.log_format.as_str().to_owned())),
             ("log", Some(self.log.clone())),
         ];
@@ -61,6 +76,7 @@ impl fmt::Display for Config {
             }
         }
         writeln!(f, "database_pool_size = {}", self.database.pool_size)?;
+        writeln!(f, "fcm_max_per_second = {}", self.fcm.max_per_second)?;
         writeln!(f, "max_upload_bytes = {}", self.max_upload_bytes)?;
         writeln!(f, "max_concurrent_uploads = {}", self.max_concurrent_uploads)?;
         writeln!(f, "fleet_min_sdk = {}", self.fleet_min_sdk)

@@ -100,6 +100,37 @@ pub const SETTINGS: &[Setting] = &[
         "24",
         "the lowest Android API level in the fleet; signatures are judged for it and above",
     ),
+    setting(
+        "fcm_service_account",
+        "",
+        "the file of the Firebase service account that nudges are sent with; without it, none are",
+    ),
+    setting(
+        "fcm_endpoint",
+        "https://fcm.googleapis.com",
+        "where FCM is; anything but https must be on this machine",
+    ),
+    setting(
+        "fcm_max_per_second",
+        "9000",
+        "how many messages this server sends a second at most; FCM allows a project 10000",
+    ),
+    setting(
+        "fcm_ramp",
+        "1m",
+        "how long the rate of messages takes to rise from nothing to its height",
+    ),
+    setting("fcm_timeout", "10s", "how long an answer of FCM's is waited for"),
+    setting(
+        "fcm_first_retry",
+        "10s",
+        "the shortest wait before a message is tried again",
+    ),
+    setting(
+        "fcm_lease",
+        "1m",
+        "how long after a crash what was under way is sent again",
+    ),
     setting("log_format", "json", "json or text"),
     setting(
         "log",

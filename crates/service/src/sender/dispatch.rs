@@ -1,0 +1,122 @@
+//! Sends what was claimed, as fast as allowed and no faster.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidegate_domain::{CampaignId, DeliveryFailure};
+use tidegate_fcm::Client;
+use tidegate_signing::KeyRing;
+use tidegate_storage::{Fate, Outcome};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::verdict::Verdict;
+use super::{Board, Job, SenderSettings, command, lock, verdict};
+use crate::Clock;
+
+/// How often the ceiling is asked again.
+const TICK: Duration = Duration::from_millis(5);
+
+/// What became of a delivery.
+pub(super) struct Done {
+    pub(super) campaign: CampaignId,
+    pub(super) outcome: Outcome,
+}
+
+/// The middle one of the three tasks.
+#[derive(Clone)]
+pub(super) struct Dispatch {
+    pub(super) fcm: Client,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: SenderSettings,
+    pub(super) board: Arc<Board>,
+    pub(super) outcomes: mpsc::Sender<Done>,
+}
+
+impl Dispatch {
+    /// Ends when the queue is closed and all that is under way has been answered.
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>, stop: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(self.settings.max_in_flight));
+        let mut under_way = JoinSet::new();
+        while let Some(job) = queue.recv().await {
+            if !self.may_go(&job, &stop).await {
+                self.give_back(&job).await;
+                continue;
+            }
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                break;
+            };
+            while under_way.try_join_next().is_some() {}
+            let dispatch = self.clone();
+            under_way.spawn(async move {
+                dispatch.deliver(job).await;
+                drop(place);
+            });
+        }
+        while under_way.join_next().await.is_some() {}
+    }
+
+    /// Waits for the ceiling; false when the delivery is not to be sent (any more).
+    async fn may_go(&self, job: &Job, stop: &watch::Receiver<bool>) -> bool {
+        loop {
+            let now = Instant::now();
+            let is_stale = self.clock.now() - job.claimed_at > self.settings.lease / 2;
+            let goes_on = !*stop.borrow() && self.board.is_live(job.campaign.id) && !is_stale;
+            if !goes_on || lock(&self.board.pressure).holds_off(now) {
+                return false;
+            }
+            if lock(&self.board.ceiling).take(1, now) == 1 {
+                return true;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    async fn give_back(&self, job: &Job) {
+        let at = self.clock.now();
+        self.report(job, Fate::Retry { at }).await;
+    }
+
+    async fn deliver(&self, job: Job) {
+        let now = self.clock.now();
+        let message = match command::message(&self.keys, &job.campaign, &job.claim, now) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(device = %job.claim.device, %error, "a command could not be signed");
+                let reason = DeliveryFailure::Unsendable;
+                return self.report(&job, Fate::Failed { reason, forget: None }).await;
+            }
+        };
+        let Err(error) = self.fcm.send(&message).await else {
+            lock(&self.board.pressure).succeeded();
+            return self.report(&job, Fate::Sent).await;
+        };
+        let now = self.clock.now();
+        let Verdict { fate, alarm } = verdict::of(&error, &job.claim, &self.settings, now, fastrand::f64());
+        tracing::debug!(campaign_id = job.campaign.id.0, device = %job.claim.device, %error, "not sent");
+        if let Fate::Retry { at } = &fate
+            && alarm.is_none()
+        {
+            let wait = (*at - now).to_std().unwrap_or_default();
+            lock(&self.board.pressure).refused(wait, Instant::now());
+        }
+        if let Some(why) = alarm {
+            lock(&self.board.halted).entry(job.campaign.id).or_insert(why);
+        }
+        self.report(&job, fate).await;
+    }
+
+    async fn report(&self, job: &Job, fate: Fate) {
+        let done = Done {
+            campaign: job.campaign.id,
+            outcome: Outcome {
+                device: job.claim.device.clone(),
+                attempt: job.claim.attempt,
+                fate,
+            },
+        };
+        // The recorder outlives everybody who reports to it.
+        let _ = self.outcomes.send(done).await;
+    }
+}

@@ -1,0 +1,238 @@
+//! Sends campaigns: claims deliveries, signs each device's command, hands it to FCM and writes down what became of
+//! it.
+//!
+//! Three tasks in a row, so that none waits for another's database call. *Claiming* takes small batches of due
+//! deliveries by lease, in turn from each campaign. *Sending* waits for the ceiling on messages a second, signs at
+//! the last moment (agents refuse an old command) and keeps a bounded number under way. *Recording* writes outcomes
+//! in batches and watches the brake. The channels between them are short: when the database is slow, sending stops.
+//!
+//! **What a crash costs.** Everything claimed and not recorded is due again when its lease ends. That is what was
+//! under way and what was answered in the last tenth of a second; the repeat bears the same request id, and agents
+//! take a request once. Deliveries that were never claimed come before those, so that several crashes on the way
+//! repeat different deliveries.
+//!
+//! **What stops it quickly.** A pause or a cancellation is seen within a quarter of a second; what was claimed and
+//! not sent is given back. A fault that all messages have in common (another project, refused credentials) holds
+//! the campaign with the reason, and gives back what it met: it forgets no token and fails no delivery.
+
+mod brake;
+mod command;
+mod dispatch;
+mod pressure;
+mod recorder;
+mod verdict;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::CampaignId;
+use tidegate_fcm::{Backoff, Ceiling, Client};
+use tidegate_signing::KeyRing;
+use tidegate_storage::{Campaign, Claim, MAX_CLAIM, Store};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::{Clock, Error};
+use dispatch::Dispatch;
+use pressure::Pressure;
+use recorder::Recorder;
+
+/// How often due deliveries are looked for when nobody says that there are some.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How much of the time to come one claim covers, at the present rate.
+const CLAIM_AHEAD: f64 = 0.25;
+
+/// The fewest deliveries that a claim asks for.
+const MIN_CLAIM: u32 = 20;
+
+/// Outcomes that wait to be recorded.
+const OUTCOME_QUEUE: usize = 2000;
+
+/// How to send.
+#[derive(Clone, Copy, Debug)]
+pub struct SenderSettings {
+    /// Messages a second at most, of this server. FCM allows a project 10,000.
+    pub max_per_second: u32,
+    /// How long the rate takes to rise to that.
+    pub ramp: Duration,
+    /// How many messages may be under way at once.
+    pub max_in_flight: usize,
+    /// How long a claim holds. Longer than a message may take, or it would be sent twice.
+    pub lease: TimeDelta,
+    /// The waits between tries.
+    pub backoff: Backoff,
+    /// How long a delivery is tried.
+    pub give_up_after: TimeDelta,
+}
+
+impl Default for SenderSettings {
+    fn default() -> Self {
+        Self {
+            max_per_second: 9000,
+            ramp: Duration::from_secs(60),
+            max_in_flight: 1000,
+            lease: TimeDelta::seconds(60),
+            backoff: Backoff::default(),
+            give_up_after: TimeDelta::minutes(60),
+        }
+    }
+}
+
+/// The sender of one server. Any number of servers send the same campaigns side by side.
+pub struct Sender {
+    store: Store,
+    fcm: Client,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    settings: SenderSettings,
+    wake: Arc<Notify>,
+}
+
+/// A claimed delivery on its way.
+struct Job {
+    campaign: Arc<Campaign>,
+    claim: Claim,
+    claimed_at: DateTime<Utc>,
+}
+
+/// What the three tasks share.
+struct Board {
+    /// The campaigns that are to be sent, as last read.
+    live: Mutex<HashSet<CampaignId>>,
+    /// Those that are about to be held.
+    halted: Mutex<HashMap<CampaignId, String>>,
+    ceiling: Mutex<Ceiling>,
+    pressure: Mutex<Pressure>,
+}
+
+impl Board {
+    fn is_live(&self, id: CampaignId) -> bool {
+        lock(&self.live).contains(&id) && !lock(&self.halted).contains_key(&id)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sender {
+    /// A sender; [`Sender::run`] starts it. Whoever creates or resumes a campaign notifies `wake`.
+    pub fn new(
+        store: Store,
+        fcm: Client,
+        keys: Arc<KeyRing>,
+        clock: Arc<dyn Clock>,
+        settings: SenderSettings,
+        wake: Arc<Notify>,
+    ) -> Self {
+        Self {
+            store,
+            fcm,
+            keys,
+            clock,
+            settings,
+            wake,
+        }
+    }
+
+    /// Sends until `stop` becomes true; then gives back what it did not send, waits for what is under way and
+    /// records it.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let settings = self.settings;
+        let board = Arc::new(Board {
+            live: Mutex::default(),
+            halted: Mutex::default(),
+            ceiling: Mutex::new(Ceiling::new(settings.max_per_second, settings.ramp)),
+            pressure: Mutex::default(),
+        });
+        let (jobs, queue) = mpsc::channel(MAX_CLAIM as usize);
+        let (outcomes, done) = mpsc::channel(OUTCOME_QUEUE);
+        let dispatch = Dispatch {
+            fcm: self.fcm.clone(),
+            keys: Arc::clone(&self.keys),
+            clock: Arc::clone(&self.clock),
+            settings,
+            board: Arc::clone(&board),
+            outcomes,
+        };
+        let recorder = Recorder {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            board: Arc::clone(&board),
+        };
+        // Each ends when the one before it has ended and its queue is empty.
+        tokio::join!(
+            self.claim(jobs, &board, stop.clone()),
+            dispatch.run(queue, stop),
+            recorder.run(done),
+        );
+    }
+
+    async fn claim(&self, jobs: mpsc::Sender<Job>, board: &Board, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            let claimed = tokio::select! {
+                claimed = self.claim_some(&jobs, board) => claimed,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let idle = match claimed {
+                Ok(claimed) => claimed == 0,
+                Err(error) => {
+                    tracing::warn!(%error, "deliveries could not be claimed");
+                    true
+                }
+            };
+            if idle {
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+            }
+        }
+    }
+
+    /// One round over all campaigns. Returns how many deliveries were claimed.
+    async fn claim_some(&self, jobs: &mpsc::Sender<Job>, board: &Board) -> Result<usize, Error> {
+        let live = self.store.live_campaigns().await?;
+        *lock(&board.live) = live.iter().map(|campaign| campaign.id).collect();
+        if lock(&board.pressure).holds_off(Instant::now()) {
+            return Ok(0);
+        }
+        let limit = self.claim_size(board, live.len());
+        let mut claimed = 0;
+        for campaign in live.into_iter().map(Arc::new) {
+            if !board.is_live(campaign.id) {
+                continue;
+            }
+            let now = self.clock.now();
+            let claims = self
+                .store
+                .claim_deliveries(campaign.id, now, self.settings.lease, limit);
+            for claim in claims.await? {
+                claimed += 1;
+                let job = Job {
+                    campaign: Arc::clone(&campaign),
+                    claim,
+                    claimed_at: now,
+                };
+                // Fails only when the dispatcher is gone, and then all of it ends.
+                let _ = jobs.send(job).await;
+            }
+        }
+        Ok(claimed)
+    }
+
+    fn claim_size(&self, board: &Board, campaigns: usize) -> u32 {
+        let rate = lock(&board.ceiling).rate(Instant::now());
+        let share = rate * CLAIM_AHEAD / f64::from(u32::try_from(campaigns.max(1)).unwrap_or(1));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate is positive, and clamped"
+        )]
+        let share = share as u32;
+        share.clamp(MIN_CLAIM, MAX_CLAIM)
+    }
+}

@@ -1,0 +1,232 @@
+//! Writes down what became of deliveries, and watches the brake.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_domain::{CampaignId, CampaignState, DeliveryFailure};
+use tidegate_storage::{Actor, Error, Fate, Outcome, Recorded, Store};
+use tokio::sync::mpsc;
+
+use super::dispatch::Done;
+use super::{Board, brake, lock};
+use crate::Clock;
+
+/// How many outcomes are written at once.
+const MAX_BATCH: usize = 1000;
+
+/// How long the first of a batch waits for more.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// The pause before a batch is written again that could not be.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The last one of the three tasks.
+pub(super) struct Recorder {
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) board: Arc<Board>,
+}
+
+/// The brake's own memory of a campaign, as last read.
+#[derive(Clone, Copy)]
+struct Known {
+    dead: u64,
+    limit: u64,
+}
+
+impl Recorder {
+    /// Ends when everybody who reports is gone and all is written.
+    pub(super) async fn run(self, mut done: mpsc::Receiver<Done>) {
+        let mut known = HashMap::new();
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        while done.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            if batch.len() < MAX_BATCH {
+                gather(&mut done, &mut batch).await;
+            }
+            let mut campaigns: BTreeMap<CampaignId, Vec<Outcome>> = BTreeMap::new();
+            for Done { campaign, outcome } in batch.drain(..) {
+                campaigns.entry(campaign).or_default().push(outcome);
+            }
+            for (campaign, outcomes) in campaigns {
+                self.write(campaign, outcomes, &mut known).await;
+            }
+            self.hold_halted().await;
+        }
+        self.hold_halted().await;
+    }
+
+    async fn write(
+        &self,
+        campaign: CampaignId,
+        mut outcomes: Vec<Outcome>,
+        known: &mut HashMap<CampaignId, Known>,
+    ) {
+        self.spare_tokens(campaign, &mut outcomes, known).await;
+        let tally = Tally::of(&outcomes);
+        let Some(recorded) = self.record(campaign, outcomes).await else {
+            return;
+        };
+        let Recorded { state, progress, .. } = &recorded;
+        tracing::info!(
+            event = "ota.nudge.sent",
+            campaign_id = campaign.0,
+            sent = tally.sent,
+            failed = tally.failed,
+            retried = tally.retried,
+            queued = progress.queued,
+        );
+        if !matches!(state, CampaignState::Queued | CampaignState::Running) {
+            lock(&self.board.live).remove(&campaign);
+        }
+        if *state == CampaignState::Completed || *state == CampaignState::Canceled {
+            known.remove(&campaign);
+            return;
+        }
+        let now_known = Known {
+            dead: brake::dead(progress),
+            limit: brake::limit(progress),
+        };
+        known.insert(campaign, now_known);
+        if brake::pulled(progress, tally.dead) {
+            tracing::error!(
+                event = "ota.nudge.brake",
+                campaign_id = campaign.0,
+                dead = now_known.dead,
+                total = progress.total,
+                "many tokens look dead; the campaign is held"
+            );
+            lock(&self.board.halted)
+                .entry(campaign)
+                .or_insert_with(|| brake::reason(progress));
+        }
+    }
+
+    /// Takes the order to forget off the deaths beyond the brake's limit.
+    async fn spare_tokens(
+        &self,
+        campaign: CampaignId,
+        outcomes: &mut [Outcome],
+        known: &mut HashMap<CampaignId, Known>,
+    ) {
+        let forgets = |outcome: &Outcome| matches!(outcome.fate, Fate::Failed { forget: Some(_), .. });
+        if !outcomes.iter().any(forgets) {
+            return;
+        }
+        let Known { mut dead, limit } = match known.get(&campaign) {
+            Some(known) => *known,
+            // Another server, or this one before it was started again, may have met some already.
+            None => match self.store.campaign(campaign).await {
+                Ok(campaign) => Known {
+                    dead: brake::dead(&campaign.progress),
+                    limit: brake::limit(&campaign.progress),
+                },
+                Err(_) => Known { dead: 0, limit: 0 },
+            },
+        };
+        for outcome in outcomes {
+            if let Fate::Failed { reason, forget } = &mut outcome.fate
+                && brake::counts(*reason)
+            {
+                dead += 1;
+                if dead > limit {
+                    *forget = None;
+                }
+            }
+        }
+    }
+
+    /// Tries until it is written: what was sent must not be sent again. `None` when the campaign is not there.
+    async fn record(&self, campaign: CampaignId, outcomes: Vec<Outcome>) -> Option<Recorded> {
+        loop {
+            let now = self.clock.now();
+            match self
+                .store
+                .record_deliveries(campaign, outcomes.clone(), now)
+                .await
+            {
+                Ok(recorded) => return Some(recorded),
+                Err(error @ (Error::Busy(_) | Error::Unavailable(_))) => {
+                    tracing::warn!(%error, "outcomes could not be written and are kept");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, campaign_id = campaign.0, "outcomes can never be written");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Holds the campaigns that cannot go on, for all servers to see.
+    async fn hold_halted(&self) {
+        let halted: Vec<(CampaignId, String)> = {
+            let halted = lock(&self.board.halted);
+            halted.iter().map(|(id, why)| (*id, why.clone())).collect()
+        };
+        for (id, why) in halted {
+            tracing::error!(event = "ota.nudge.held", campaign_id = id.0, why);
+            let actor = Actor {
+                subject: "tidegate".to_owned(),
+                role: "server".to_owned(),
+                request_id: None,
+                now: self.clock.now(),
+            };
+            let note = actor.note("ota.nudge.hold", format!("campaign/{id}"));
+            match self.store.hold_campaign(id, why, note).await {
+                // A rule that refuses: it has ended meanwhile.
+                Ok(_) | Err(Error::Rule(_) | Error::NotFound { .. }) => {
+                    lock(&self.board.live).remove(&id);
+                    lock(&self.board.halted).remove(&id);
+                }
+                // It stays halted here, and is tried again with the next batch.
+                Err(error) => tracing::warn!(%error, "a campaign could not be held"),
+            }
+        }
+    }
+}
+
+/// Waits a little for more: a transaction for each message would be too many.
+async fn gather(done: &mut mpsc::Receiver<Done>, batch: &mut Vec<Done>) {
+    let full = async {
+        while batch.len() < MAX_BATCH {
+            let room = MAX_BATCH - batch.len();
+            if done.recv_many(batch, room).await == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(GATHER, full).await;
+}
+
+#[derive(Default)]
+struct Tally {
+    sent: u64,
+    failed: u64,
+    retried: u64,
+    dead: u64,
+}
+
+impl Tally {
+    fn of(outcomes: &[Outcome]) -> Self {
+        let mut tally = Self::default();
+        for outcome in outcomes {
+            match &outcome.fate {
+                Fate::Sent => tally.sent += 1,
+                Fate::Retry { .. } => tally.retried += 1,
+                Fate::Failed { reason, .. } => {
+                    tally.failed += 1;
+                    tally.dead += u64::from(brake::counts(*reason));
+                    if *reason == DeliveryFailure::SenderIdMismatch {
+                        tracing::error!(
+                            event = "ota.nudge.sender_id_mismatch",
+                            device = %outcome.device,
+                            "a token belongs to another Firebase project than the service account"
+                        );
+                    }
+                }
+            }
+        }
+        tally
+    }
+}
