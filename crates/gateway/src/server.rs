@@ -114,6 +114,7 @@ impl RunningServer {
     /// that is buffered.
     pub async fn shutdown(self) {
         tracing::info!(event = "ota.server.stop", "finishing what is under way");
+        self.chores.stop_sending();
         let _ = self.stop.send(true);
         for port in self.ports {
             if let Err(error) = port.await {

@@ -15,19 +15,22 @@ use tidegate_storage::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::nudging::Nudging;
 use crate::{Config, Error, keys};
 
 /// An upload that was not written to for this long was left by a process that is gone.
 pub const STALE_UPLOAD: Duration = Duration::from_secs(3600);
 
-/// How long the last reports and counters may take to be written when the server stops.
-pub const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+/// How long the last reports, counters and outcomes of nudges may take to be written when the server stops. Longer
+/// than FCM is waited for, as far as that is not changed.
+pub const FLUSH_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is opened before a port is bound: all that can be wrong with the settings shows here.
 pub(crate) struct Stores {
     pub(crate) store: Store,
     pub(crate) artifacts: artifacts::Store,
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) nudging: Option<Nudging>,
 }
 
 impl Stores {
@@ -39,6 +42,7 @@ impl Stores {
         let artifacts = artifacts::Store::open(&config.artifact_store, &staging, &config.s3)
             .map_err(|fault| Error::unusable("artifact_store")(&fault))?;
         Ok(Self {
+            nudging: Nudging::open(&config.fcm)?,
             store: open_database(config).await?,
             artifacts,
             keys,
@@ -75,6 +79,7 @@ pub(crate) async fn wire(
         store,
         artifacts,
         keys,
+        nudging,
     } = stores;
     let settings = Arc::new(settings);
     let live = Arc::new(Live::load(store.clone()).await?);
@@ -88,7 +93,11 @@ pub(crate) async fn wire(
         Arc::clone(&clock),
     ));
     let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)));
-    let chores = Chores::start(writer, &live, &activity, &fleet, &store, &artifacts);
+    let wake = nudging.as_ref().map(Nudging::wake);
+    let sending = nudging.map(|nudging| {
+        Sending::start(|stop| nudging.start(store.clone(), Arc::clone(&keys), Arc::clone(&clock), stop))
+    });
+    let chores = Chores::start(sending, writer, &live, &activity, &fleet, &store, &artifacts);
     let api = Api {
         polls: Polls::new(
             Arc::clone(&live),
@@ -115,7 +124,7 @@ pub(crate) async fn wire(
         ),
         uploads: Uploads::new(store.clone(), artifacts.clone(), Arc::clone(&clock), settings),
         people: People::new(store.clone(), keys, Arc::clone(&clock)),
-        nudges: Nudges::new(store.clone(), Arc::clone(&live), Arc::clone(&clock), None),
+        nudges: Nudges::new(store.clone(), Arc::clone(&live), Arc::clone(&clock), wake),
         packages: Packages::new(store.clone(), Arc::clone(&clock)),
         rollouts: Rollouts::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)),
         builds: Builds::new(store.clone(), live, clock),
@@ -135,10 +144,28 @@ pub(crate) struct Chores {
     count: JoinHandle<()>,
     writer: JoinHandle<()>,
     sweeper: JoinHandle<()>,
+    sending: Option<Sending>,
+}
+
+/// The sender of nudges, which stops before all else.
+struct Sending {
+    stop: watch::Sender<bool>,
+    sender: JoinHandle<()>,
+}
+
+impl Sending {
+    fn start(start: impl FnOnce(watch::Receiver<bool>) -> JoinHandle<()>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self {
+            stop,
+            sender: start(stopped),
+        }
+    }
 }
 
 impl Chores {
     fn start(
+        sending: Option<Sending>,
         writer: ReportWriter,
         live: &Arc<Live>,
         activity: &Arc<ActivityBuffer>,
@@ -157,24 +184,35 @@ impl Chores {
             count: tokio::spawn(count),
             writer: tokio::spawn(writer.run()),
             sweeper: tokio::spawn(sweep(artifacts.clone())),
+            sending,
+        }
+    }
+
+    /// Sends no more nudges; what is under way is finished.
+    pub(crate) fn stop_sending(&self) {
+        if let Some(sending) = &self.sending {
+            let _ = sending.stop.send(true);
         }
     }
 
     /// Writes what is left. Whoever can report must be gone: the writer ends when the last of them does.
     pub(crate) async fn finish(self) {
+        self.stop_sending();
         self.sweeper.abort();
         self.follow.abort();
         self.count.abort();
         let _ = self.stop.send(true);
         let rest = async {
-            for (name, chore) in [("reports", self.writer), ("poll counters", self.flush)] {
+            let nudges = self.sending.map(|sending| ("nudges", sending.sender));
+            let writers = [("reports", self.writer), ("poll counters", self.flush)];
+            for (name, chore) in writers.into_iter().chain(nudges) {
                 if let Err(error) = chore.await {
                     tracing::error!(%error, "the writer of {name} failed");
                 }
             }
         };
         if tokio::time::timeout(FLUSH_LIMIT, rest).await.is_err() {
-            tracing::error!("the last reports and poll counters could not be written in time");
+            tracing::error!("the last reports, poll counters and nudges could not be written in time");
         }
     }
 }

@@ -15,6 +15,8 @@ pub mod apks;
 #[cfg(feature = "server")]
 pub mod clock;
 #[cfg(feature = "server")]
+pub mod fcm;
+#[cfg(feature = "server")]
 pub mod operator;
 pub mod postgres;
 #[cfg(feature = "server")]

@@ -63,7 +63,10 @@ impl FcmConfig {
         set(&mut self.lease, given.take("fcm_lease", lease));
         // A message may take two tries and a sign-in.
         if self.lease < self.timeout + 5 * SECOND {
-            given.fault("fcm_lease", "must be at least five seconds longer than fcm_timeout");
+            given.fault(
+                "fcm_lease",
+                "must be at least five seconds longer than fcm_timeout",
+            );
         }
     }
 }
