@@ -22,6 +22,7 @@
 //! - [`Line`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
 //! - [`CampaignState`], [`DeliveryFailure`]: what may become of a nudge.
 //! - [`Report`]: what a device's report means for further offers.
+//! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
 mod build;
@@ -35,6 +36,7 @@ mod ids;
 mod line;
 mod nudge;
 mod poll;
+mod preflight;
 mod report;
 mod role;
 mod rollout;
@@ -58,6 +60,10 @@ pub use nudge::{
     NudgeOrder, Priority,
 };
 pub use poll::poll_after;
+pub use preflight::{
+    Conditions, DeferReason, LOOK_AGAIN, LOOK_AGAIN_SOON, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network,
+    Undertaking, look_again_after, preflight,
+};
 pub use report::{
     Consequence, MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REST_HOURS, RETRY_BUDGET,
     Rejection, Report, ReportStatus,

@@ -1,8 +1,9 @@
 //! The checking side of commands, as an agent runs it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tidegate_domain::DeviceId;
 
@@ -42,17 +43,50 @@ pub enum CommandError {
     TooMany,
 }
 
+/// Which commands were taken, for an agent to keep over a restart. Holds no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandMemory {
+    /// Request ids, each with the time that its command bears.
+    seen: BTreeMap<String, DateTime<Utc>>,
+    /// What bears this time or an earlier one is refused, since it is not known whether it was taken.
+    forgotten_until: Option<DateTime<Utc>>,
+}
+
+impl CommandMemory {
+    /// The memory of an agent that lost its own: nothing that was signed before now is taken.
+    pub fn lost(now: DateTime<Utc>) -> Self {
+        Self {
+            seen: BTreeMap::new(),
+            forgotten_until: Some(now),
+        }
+    }
+
+    /// Forgets what could not be taken any more. The latest time among it is kept: were the device's clock set
+    /// back, a forgotten command would come into the window again, and must still be refused.
+    fn forget_before(&mut self, limit: DateTime<Utc>) {
+        let forgotten_until = &mut self.forgotten_until;
+        self.seen.retain(|_, ts| {
+            let keep = *ts >= limit;
+            if !keep {
+                *forgotten_until = (*forgotten_until).max(Some(*ts));
+            }
+            keep
+        });
+    }
+}
+
 /// Takes each command that is meant for its device once, within a window of time.
 ///
-/// The memory of commands taken lives as long as the verifier. An agent that restarts within the window may take
-/// one a second time; that is harmless for commands like `update`, which only ask for what would happen anyway.
+/// The memory of commands taken lives as long as the verifier, unless the agent keeps it
+/// ([`CommandVerifier::memory`]) and gives it to the next one ([`CommandVerifier::with_memory`]). An agent that
+/// doesn't, and restarts within the window, may take one a second time; that is harmless for commands like
+/// `update`, which only ask for what would happen anyway.
 #[derive(Debug)]
 pub struct CommandVerifier {
     device: DeviceId,
     keys: CommandKeys,
     window: TimeDelta,
-    seen: HashMap<String, DateTime<Utc>>,
-    forgotten_until: DateTime<Utc>,
+    memory: CommandMemory,
 }
 
 impl CommandVerifier {
@@ -62,9 +96,20 @@ impl CommandVerifier {
             device,
             keys,
             window: TimeDelta::seconds(COMMAND_WINDOW_SECONDS),
-            seen: HashMap::new(),
-            forgotten_until: DateTime::<Utc>::MIN_UTC,
+            memory: CommandMemory::default(),
         }
+    }
+
+    /// Goes on with what an earlier verifier took.
+    #[must_use]
+    pub fn with_memory(mut self, memory: CommandMemory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// What was taken until now.
+    pub fn memory(&self) -> &CommandMemory {
+        &self.memory
     }
 
     /// Sets another window.
@@ -86,31 +131,19 @@ impl CommandVerifier {
         if !self.keys.iter().any(|key| signed_with(key, command)) {
             return Err(CommandError::Forged);
         }
-        if (now - ts).abs() > self.window || ts <= self.forgotten_until {
+        let memory = &mut self.memory;
+        if (now - ts).abs() > self.window || Some(ts) <= memory.forgotten_until {
             return Err(CommandError::Stale);
         }
-        self.forget_before(now - self.window);
-        if self.seen.contains_key(&command.request_id) {
+        memory.forget_before(now - self.window);
+        if memory.seen.contains_key(&command.request_id) {
             return Err(CommandError::Replayed);
         }
-        if self.seen.len() >= MAX_SEEN_COMMANDS {
+        if memory.seen.len() >= MAX_SEEN_COMMANDS {
             return Err(CommandError::TooMany);
         }
-        self.seen.insert(command.request_id.clone(), ts);
+        memory.seen.insert(command.request_id.clone(), ts);
         Ok(())
-    }
-
-    /// Forgets what could not be taken any more. The latest time among it is kept: were the device's clock set
-    /// back, a forgotten command would come into the window again, and must still be refused.
-    fn forget_before(&mut self, limit: DateTime<Utc>) {
-        let forgotten_until = &mut self.forgotten_until;
-        self.seen.retain(|_, ts| {
-            let keep = *ts >= limit;
-            if !keep {
-                *forgotten_until = (*forgotten_until).max(*ts);
-            }
-            keep
-        });
     }
 }
 

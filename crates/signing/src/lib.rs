@@ -47,7 +47,9 @@ mod passwords;
 pub use admin_token::{AdminClaims, MAX_ADMIN_TOKEN_BYTES, MAX_ADMIN_TTL_DAYS, MAX_SUBJECT_BYTES};
 pub use command::{Command, MAX_ACTION_BYTES, MAX_COMMAND_REQUEST_ID_BYTES, sign_command};
 pub use command_key::{CommandKey, CommandKeys, MAX_COMMAND_KEY_BYTES, MIN_COMMAND_KEY_BYTES};
-pub use command_verifier::{COMMAND_WINDOW_SECONDS, CommandError, CommandVerifier, MAX_SEEN_COMMANDS};
+pub use command_verifier::{
+    COMMAND_WINDOW_SECONDS, CommandError, CommandMemory, CommandVerifier, MAX_SEEN_COMMANDS,
+};
 pub use device_token::{DeviceTokenClaims, MAX_DEVICE_TOKEN_BYTES};
 pub use download::{DownloadError, DownloadQuery};
 pub use enroll_token::{enroll_token_hash, new_enroll_token};

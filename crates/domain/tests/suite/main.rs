@@ -12,6 +12,7 @@ mod ids;
 mod kept;
 mod line;
 mod nudge;
+mod preflight;
 mod report;
 mod rollback;
 mod states;

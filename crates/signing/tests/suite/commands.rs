@@ -4,8 +4,8 @@ use chrono::Utc;
 use proptest::prelude::*;
 use serde::Deserialize;
 use tidegate_signing::{
-    Command, CommandError, CommandKey, CommandKeys, CommandVerifier, Error, ExposeSecret, KeyRing, MasterKey,
-    sign_command,
+    Command, CommandError, CommandKey, CommandKeys, CommandMemory, CommandVerifier, Error, ExposeSecret,
+    KeyRing, MasterKey, sign_command,
 };
 
 use crate::{KNOWN_TIME, at, bit_flips, device, fresh_ring, known_ring};
@@ -290,4 +290,30 @@ proptest! {
         let command = Command { action, request_id, device_id: "abc123".to_owned(), ts, hmac };
         prop_assert!(agent().verify(&command, Utc::now()).is_err());
     }
+}
+
+/// An agent that keeps its memory over a restart refuses what it took before; one that lost it takes nothing that
+/// could have been taken.
+#[test]
+fn a_memory_outlives_the_verifier_that_made_it() {
+    let now = at(KNOWN_TIME);
+    let mut before = agent();
+    assert_eq!(before.verify(&update("req-1", KNOWN_TIME), now), Ok(()));
+    let kept = serde_json::to_string(before.memory()).unwrap();
+
+    let memory: CommandMemory = serde_json::from_str(&kept).unwrap();
+    assert_eq!(&memory, before.memory());
+    let mut after = agent().with_memory(memory);
+    assert_eq!(
+        after.verify(&update("req-1", KNOWN_TIME), now),
+        Err(CommandError::Replayed)
+    );
+    assert_eq!(after.verify(&update("req-2", KNOWN_TIME), now), Ok(()));
+
+    let mut forgetful = agent().with_memory(CommandMemory::lost(now));
+    assert_eq!(
+        forgetful.verify(&update("req-1", KNOWN_TIME), now),
+        Err(CommandError::Stale)
+    );
+    assert_eq!(forgetful.verify(&update("req-3", KNOWN_TIME + 1), now), Ok(()));
 }
