@@ -155,7 +155,7 @@ pub enum Consequence {
 }
 
 /// A device's refusal of a build, remembered so that it is not offered the same build for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// The build.
     pub build: BuildId,

@@ -1,0 +1,137 @@
+//! The store of a real device: a folder.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::{Error, StateStore, StoredFile};
+
+const STATE: &str = "state.json";
+const NEW_STATE: &str = "state.new";
+const ASIDE: &str = "state.unreadable";
+const UPDATE: &str = "update.apk";
+const LOCK: &str = "lock";
+
+/// A folder with `state.json` and, while a build is on its way, `update.apk`.
+#[derive(Debug)]
+pub struct FolderStore {
+    folder: PathBuf,
+    update: Option<File>,
+    // Held as long as the store lives; the system lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl FolderStore {
+    /// Opens a folder, and makes it where it is missing, for the owner's eyes only: the state holds download URLs.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when an agent works in it already, [`Error::Storage`].
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        private_folder(folder)?;
+        let lock = File::create(folder.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy(folder.display().to_string())),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            update: None,
+            _lock: lock,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = self.path(NEW_STATE);
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, self.path(name))?;
+        // The rename itself is safe once the folder is.
+        sync_folder(&self.folder)
+    }
+}
+
+#[cfg(unix)]
+fn private_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn private_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Elsewhere a folder can't be opened as a file, and a rename is as safe as the system makes it.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl StateStore for FolderStore {
+    fn load(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if_there(fs::read(self.path(STATE)))
+    }
+
+    fn save(&mut self, state: &[u8]) -> io::Result<()> {
+        self.write(STATE, state)
+    }
+
+    fn set_aside(&mut self, state: &[u8]) -> io::Result<()> {
+        self.write(ASIDE, state)
+    }
+
+    fn file_len(&mut self) -> io::Result<u64> {
+        Ok(if_there(fs::metadata(self.path(UPDATE)))?.map_or(0, |file| file.len()))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path(UPDATE);
+        let file = match &mut self.update {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().create(true).append(true).open(path)?),
+        };
+        file.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match &self.update {
+            Some(file) => file.sync_all()?,
+            None => return Ok(()),
+        }
+        sync_folder(&self.folder)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.update = None;
+        let path = self.path(UPDATE);
+        if len == 0 {
+            return if_there(fs::remove_file(path)).map(drop);
+        }
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(len)?;
+        file.sync_all()
+    }
+
+    fn file(&mut self) -> io::Result<StoredFile> {
+        Ok(StoredFile::Path(self.path(UPDATE)))
+    }
+}
