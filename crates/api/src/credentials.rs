@@ -1,8 +1,9 @@
 //! Credentials: who calls, read from `Authorization: Bearer …` alike in REST and gRPC.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use tidegate_domain::DeviceId;
@@ -33,6 +34,11 @@ impl FromRequestParts<Arc<Api>> for CallingDevice {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         Ok(Self(api.access.device(bearer(&parts.headers)?)?))
     }
+}
+
+/// The address that a request came from, where the port tells it.
+pub(crate) fn peer(connection: Option<&ConnectInfo<SocketAddr>>) -> Option<IpAddr> {
+    connection.map(|ConnectInfo(address)| address.ip())
 }
 
 /// Checks an admin token.

@@ -400,7 +400,8 @@ impl AuditService for Grpc {
 #[tonic::async_trait]
 impl AuthService for Grpc {
     async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
-        verbs::auth::login(&self.0, request.into_inner())
+        let from = credentials::peer(request.extensions().get());
+        verbs::auth::login(&self.0, request.into_inner(), from)
             .await
             .map(Response::new)
             .map_err(status)

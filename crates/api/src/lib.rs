@@ -40,7 +40,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use patience::{REQUEST_TIMEOUT, UPLOAD_SILENCE};
 pub use problem::Problem;
 
-/// The use cases that the edge calls.
+/// The use cases that the edge calls, some of them shared with the operator's page.
 pub struct Api {
     /// Checks credentials.
     pub access: Arc<Access>,
@@ -49,31 +49,32 @@ pub struct Api {
     /// Takes reports in.
     pub reports: Reports,
     /// Manages devices.
-    pub devices: Devices,
+    pub devices: Arc<Devices>,
     /// Looks at builds.
-    pub builds: Builds,
+    pub builds: Arc<Builds>,
     /// Takes builds in.
-    pub uploads: Uploads,
+    pub uploads: Arc<Uploads>,
     /// Hands builds out.
-    pub downloads: Downloads,
+    pub downloads: Arc<Downloads>,
     /// Releases builds.
-    pub rollouts: Rollouts,
+    pub rollouts: Arc<Rollouts>,
     /// Wakes devices.
-    pub nudges: Nudges,
+    pub nudges: Arc<Nudges>,
     /// Manages packages.
-    pub packages: Packages,
+    pub packages: Arc<Packages>,
     /// Lets people in.
-    pub people: People,
+    pub people: Arc<People>,
     /// Looks at the audit log.
-    pub audit: AuditLog,
+    pub audit: Arc<AuditLog>,
     /// Tells whether the server can work.
     pub readiness: Readiness,
 }
 
-/// Everything on one port: agents, operators and gRPC.
-pub fn router(api: &Arc<Api>) -> Router {
+/// Everything on one port: agents, operators and gRPC, and `beside` them what else operators are served.
+pub fn router(api: &Arc<Api>, beside: Router) -> Router {
     let routes = agent_rest().merge(admin_rest());
-    finish(routes, rest::agent::poll_route(), api, Some(grpc::router(api)))
+    let others = grpc::router(api).merge(beside);
+    finish(routes, rest::agent::poll_route(), api, Some(others))
 }
 
 /// What devices call, and health.
@@ -81,13 +82,13 @@ pub fn agent_router(api: &Arc<Api>) -> Router {
     finish(agent_rest(), rest::agent::poll_route(), api, None)
 }
 
-/// What operators and their tools call, in REST and gRPC, and health.
-pub fn admin_router(api: &Arc<Api>) -> Router {
+/// What operators and their tools call, in REST and gRPC, and health, and `beside` them what else they are served.
+pub fn admin_router(api: &Arc<Api>, beside: Router) -> Router {
     finish(
         admin_rest().merge(rest::download::routes()),
         OpenApiRouter::new(),
         api,
-        Some(grpc::router(api)),
+        Some(grpc::router(api).merge(beside)),
     )
 }
 
@@ -116,7 +117,7 @@ fn finish(
     routes: OpenApiRouter<Arc<Api>>,
     poll: OpenApiRouter<Arc<Api>>,
     api: &Arc<Api>,
-    grpc: Option<Router>,
+    others: Option<Router>,
 ) -> Router {
     let (router, paths) = routes.merge(rest::health::routes()).split_for_parts();
     let (poll, poll_paths) = poll.split_for_parts();
@@ -130,8 +131,8 @@ fn finish(
             get(move || std::future::ready(Json(document.clone()))),
         )
         .with_state(Arc::clone(api));
-    let router = match grpc {
-        Some(grpc) => router.merge(grpc),
+    let router = match others {
+        Some(others) => router.merge(others),
         None => router,
     };
     router

@@ -49,6 +49,10 @@ pub(crate) async fn name(mut request: Request, next: Next) -> Response {
     let id = of(request.headers());
     let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
     request.extensions_mut().insert(RequestId(id.clone()));
+    // Routes of others beside ours read it where a caller would have written it.
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        request.headers_mut().insert(HEADER, value);
+    }
     let mut response = next.run(request).instrument(span).await;
     tell(&mut response, &id);
     response

@@ -5,13 +5,15 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::extract::ConnectInfo;
+use axum::http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -55,8 +57,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
             (accept(&listener).await, place)
         };
         tokio::select! {
-            (stream, place) = next => {
-                let connection = handle(stream, builder.clone(), router.clone(), graceful.watcher());
+            ((stream, peer), place) = next => {
+                let connection = handle(stream, peer, builder.clone(), router.clone(), graceful.watcher());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -99,10 +101,10 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(connection) => return connection,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -113,6 +115,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 fn handle(
     stream: TcpStream,
+    peer: SocketAddr,
     builder: Builder<TokioExecutor>,
     router: Router,
     watcher: Watcher,
@@ -124,7 +127,7 @@ fn handle(
         let spoke = Arc::clone(&spoke);
         service_fn(move |request| {
             spoke.store(true, Ordering::Relaxed);
-            call(router.clone(), request)
+            call(router.clone(), peer, request)
         })
     };
     async move {
@@ -141,8 +144,13 @@ fn handle(
 
 fn call(
     mut router: Router,
-    request: Request<Incoming>,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+    // Polls and downloads are what nearly all requests are, and nobody asks where they came from.
+    if request.method() != Method::GET {
+        request.extensions_mut().insert(ConnectInfo(peer));
+    }
     router.call(request)
 }
 

@@ -50,14 +50,16 @@ impl Server {
             .public_url
             .clone()
             .unwrap_or_else(|| format!("http://{addr}"));
-        let (api, chores) = wiring::wire(stores, wiring::settings(config, &public_url), clock).await?;
+        let (api, dashboard, chores) =
+            wiring::wire(stores, wiring::settings(config, &public_url), clock).await?;
 
         let (stop, stopped) = watch::channel(false);
+        let page = tidegate_dashboard::router(dashboard, stopped.clone());
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
         let ports = match admin {
             None => vec![tokio::spawn(port::serve(
                 listener,
-                tidegate_api::router(&api),
+                tidegate_api::router(&api, page),
                 stopped,
             ))],
             Some((admin, _)) => vec![
@@ -66,7 +68,11 @@ impl Server {
                     tidegate_api::agent_router(&api),
                     stopped.clone(),
                 )),
-                tokio::spawn(port::serve(admin, tidegate_api::admin_router(&api), stopped)),
+                tokio::spawn(port::serve(
+                    admin,
+                    tidegate_api::admin_router(&api, page),
+                    stopped,
+                )),
             ],
         };
         tracing::info!(

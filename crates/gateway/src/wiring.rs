@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use chrono::TimeDelta;
 use tidegate_api::Api;
 use tidegate_artifacts as artifacts;
+use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     Access, ActivityBuffer, AuditLog, Builds, Clock, Devices, Downloads, Fleet, Live, Nudges, Packages,
     People, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads, background,
@@ -74,7 +75,7 @@ pub(crate) async fn wire(
     stores: Stores,
     settings: Settings,
     clock: Arc<dyn Clock>,
-) -> Result<(Arc<Api>, Chores), Error> {
+) -> Result<(Arc<Api>, Dashboard, Chores), Error> {
     let Stores {
         store,
         artifacts,
@@ -106,14 +107,14 @@ pub(crate) async fn wire(
             Arc::clone(&clock),
             Arc::clone(&settings),
         ),
-        devices: Devices::new(
+        devices: Arc::new(Devices::new(
             store.clone(),
             Arc::clone(&live),
             Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::clone(&settings),
-        ),
-        downloads: Downloads::new(
+        )),
+        downloads: Arc::new(Downloads::new(
             store.clone(),
             artifacts.clone(),
             Arc::clone(&live),
@@ -121,19 +122,50 @@ pub(crate) async fn wire(
             Arc::clone(&access),
             reports.clone(),
             Arc::clone(&clock),
-        ),
-        uploads: Uploads::new(store.clone(), artifacts.clone(), Arc::clone(&clock), settings),
-        people: People::new(store.clone(), keys, Arc::clone(&clock)),
-        nudges: Nudges::new(store.clone(), Arc::clone(&live), Arc::clone(&clock), wake),
-        packages: Packages::new(store.clone(), Arc::clone(&clock)),
-        rollouts: Rollouts::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)),
-        builds: Builds::new(store.clone(), live, clock),
-        audit: AuditLog::new(store.clone()),
+        )),
+        uploads: Arc::new(Uploads::new(
+            store.clone(),
+            artifacts.clone(),
+            Arc::clone(&clock),
+            settings,
+        )),
+        people: Arc::new(People::new(store.clone(), keys, Arc::clone(&clock))),
+        nudges: Arc::new(Nudges::new(
+            store.clone(),
+            Arc::clone(&live),
+            Arc::clone(&clock),
+            wake,
+        )),
+        packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
+        rollouts: Arc::new(Rollouts::new(
+            store.clone(),
+            Arc::clone(&live),
+            Arc::clone(&clock),
+        )),
+        builds: Arc::new(Builds::new(store.clone(), live, Arc::clone(&clock))),
+        audit: Arc::new(AuditLog::new(store.clone())),
         readiness: Readiness::new(store, artifacts),
         access,
         reports,
     };
-    Ok((Arc::new(api), chores))
+    let dashboard = dashboard(&api, clock);
+    Ok((Arc::new(api), dashboard, chores))
+}
+
+/// The operator's page calls the very use cases that the API calls.
+fn dashboard(api: &Api, clock: Arc<dyn Clock>) -> Dashboard {
+    Dashboard {
+        access: Arc::clone(&api.access),
+        people: Arc::clone(&api.people),
+        builds: Arc::clone(&api.builds),
+        uploads: Arc::clone(&api.uploads),
+        downloads: Arc::clone(&api.downloads),
+        rollouts: Arc::clone(&api.rollouts),
+        packages: Arc::clone(&api.packages),
+        devices: Arc::clone(&api.devices),
+        audit: Arc::clone(&api.audit),
+        clock,
+    }
 }
 
 /// What goes on beside the requests.

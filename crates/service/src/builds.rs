@@ -1,5 +1,6 @@
 //! Looking at builds: what they are, who is offered them, what became of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -57,6 +58,23 @@ impl Builds {
     pub async fn list(&self, package: Option<PackageName>, page: Page) -> Result<Paged<BuildView>, Error> {
         let builds = self.store.builds(BuildFilter { package }, page).await?;
         Ok(builds.map(|build| self.view(build)))
+    }
+
+    /// The builds that serve now, from memory, and the rollout of each.
+    pub fn serving(&self) -> Vec<(BuildId, Rollout)> {
+        let catalog = self.live.catalog();
+        let releases = catalog.packages().flat_map(|(_, package)| &package.serving);
+        releases
+            .map(|release| (release.build.id, release.rollout.clone()))
+            .collect()
+    }
+
+    /// The counts of several builds.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn stats_of(&self, ids: &[BuildId]) -> Result<HashMap<BuildId, DeploymentStats>, Error> {
+        Ok(self.store.stats_of(ids.to_vec()).await?.into_iter().collect())
     }
 
     /// A build's counts, and its last `hours` one by one.

@@ -27,6 +27,7 @@ mod download;
 mod error;
 mod fleet;
 mod from_below;
+mod guesses;
 mod live;
 mod nudges;
 mod packages;
@@ -55,6 +56,7 @@ pub use error::{Error, Kind};
 pub use fleet::{
     Coverage, Fleet, FleetOverview, Leaving, MAX_LEAVING, MAX_VERSIONS_SHOWN, VersionHistory, VersionPoint,
 };
+pub use guesses::{LOGIN_PAUSE_MINUTES, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_NAME};
 pub use live::Live;
 pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,

@@ -1,5 +1,6 @@
 //! People: adding them, and giving them a token for their password.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,6 +9,7 @@ use tidegate_signing::{KeyRing, SecretString, hash_password, verify_password};
 use tidegate_storage::{AuditNote, Store};
 use tokio::sync::Semaphore;
 
+use crate::guesses::Guesses;
 use crate::{Actor, Clock, Error, Kind};
 
 /// How long a login holds, in hours.
@@ -23,6 +25,7 @@ pub struct People {
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     checking: Arc<Semaphore>,
+    guesses: Guesses,
 }
 
 /// A successful login.
@@ -43,6 +46,7 @@ impl People {
             keys,
             clock,
             checking: Arc::new(Semaphore::new(MAX_CONCURRENT_LOGINS)),
+            guesses: Guesses::default(),
         }
     }
 
@@ -71,11 +75,19 @@ impl People {
         Ok(self.store.add_user(name, role, password_hash, note).await?)
     }
 
-    /// Gives a token for a name and a password. An unknown name takes as long as a wrong password.
+    /// Gives a token for a name and a password, to somebody at the address `from` where that is known. An unknown
+    /// name takes as long as a wrong password.
     ///
     /// # Errors
-    /// [`Kind::Unauthenticated`], [`Kind::Exhausted`] while other logins are being checked.
-    pub async fn log_in(&self, name: &str, password: SecretString) -> Result<Login, Error> {
+    /// [`Kind::Unauthenticated`]; [`Kind::Exhausted`] while other logins are being checked, and after too many
+    /// failures of this name or from this address.
+    pub async fn log_in(
+        &self,
+        name: &str,
+        password: SecretString,
+        from: Option<IpAddr>,
+    ) -> Result<Login, Error> {
+        self.guesses.check(name, from, self.clock.now())?;
         let place = Arc::clone(&self.checking).try_acquire_owned().map_err(|_| {
             Error::new(
                 Kind::Exhausted,
@@ -98,9 +110,11 @@ impl People {
         .await?;
         let Some(user) = user.filter(|_| matches) else {
             tracing::warn!(event = "ota.login.refused", "a login was refused");
+            self.guesses.failed(name, from, self.clock.now());
             let message = "the name or the password is wrong";
             return Err(Error::new(Kind::Unauthenticated, "login_refused", message));
         };
+        self.guesses.succeeded(name);
         let (now, ttl) = (self.clock.now(), TimeDelta::hours(LOGIN_HOURS));
         let token = self.issue(&user.name, user.role, ttl)?;
         Ok(Login {

@@ -191,6 +191,14 @@ impl Rollouts {
         Ok(self.store.rollouts(filter, page).await?)
     }
 
+    /// A package's releases as they stand: what serves, and what a roll-back would go back to.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub async fn line(&self, package: &PackageName) -> Result<Line, Error> {
+        Ok(self.store.line(package).await?)
+    }
+
     fn by(&self, actor: &Actor) -> OwnedBy {
         OwnedBy {
             actor: actor.subject.clone(),

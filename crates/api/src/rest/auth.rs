@@ -1,14 +1,17 @@
 //! Logging in.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Json as JsonAnswer;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use tidegate_proto::v1;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::Json;
+use crate::credentials::peer;
 use crate::problem::{Problem, Refusal};
 use crate::{Api, verbs};
 
@@ -23,12 +26,14 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     responses(
         (status = 200, body = v1::LoginResponse),
         (status = 401, description = "Wrong name or password", body = Problem),
-        (status = 429, description = "Too many logins at once", body = Problem),
+        (status = 429, description = "Too many logins at once, or too many failed", body = Problem),
     )
 )]
 async fn login(
     State(api): State<Arc<Api>>,
+    connection: Option<Extension<ConnectInfo<SocketAddr>>>,
     Json(request): Json<v1::LoginRequest>,
 ) -> Result<JsonAnswer<v1::LoginResponse>, Refusal> {
-    Ok(JsonAnswer(verbs::auth::login(&api, request).await?))
+    let from = peer(connection.as_ref().map(|Extension(connection)| connection));
+    Ok(JsonAnswer(verbs::auth::login(&api, request, from).await?))
 }

@@ -1,5 +1,7 @@
 //! Logging in.
 
+use std::net::IpAddr;
+
 use tidegate_proto::v1;
 use tidegate_service::Error;
 use tidegate_signing::ExposeSecret;
@@ -7,8 +9,15 @@ use tidegate_signing::ExposeSecret;
 use crate::Api;
 use crate::messages::time;
 
-pub(crate) async fn login(api: &Api, request: v1::LoginRequest) -> Result<v1::LoginResponse, Error> {
-    let login = api.people.log_in(&request.name, request.password.into()).await?;
+pub(crate) async fn login(
+    api: &Api,
+    request: v1::LoginRequest,
+    from: Option<IpAddr>,
+) -> Result<v1::LoginResponse, Error> {
+    let login = api
+        .people
+        .log_in(&request.name, request.password.into(), from)
+        .await?;
     Ok(v1::LoginResponse {
         token: login.token.expose_secret().to_owned(),
         role: login.role.to_string(),

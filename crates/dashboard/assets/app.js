@@ -1,0 +1,25 @@
+// What makes the pages more comfortable. Each of them works without.
+import { watchDialogs } from "./dialogs.js";
+import { listen } from "./live.js";
+import { prepareShares } from "./share.js";
+import { prepareUpload } from "./upload.js";
+import { prepareAudit } from "./audit.js";
+
+document.documentElement.classList.add("js-on");
+
+// A sentence about what was just done belongs to one visit: a reload must not tell it again.
+const here = new URL(location.href);
+if (here.searchParams.has("done")) {
+  here.searchParams.delete("done");
+  history.replaceState(null, "", here);
+}
+
+for (const field of document.querySelectorAll("[data-auto]")) {
+  field.addEventListener("change", () => field.form.requestSubmit());
+}
+
+prepareShares(document);
+prepareUpload();
+prepareAudit();
+watchDialogs();
+listen();

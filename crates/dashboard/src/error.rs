@@ -1,0 +1,85 @@
+//! What a refusal looks like on a page.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use tidegate_service::{Error, Kind};
+
+use crate::assets;
+
+/// A refusal that leaves no page to show it on but its own.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub Error);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<tidegate_domain::Error> for Refusal {
+    fn from(error: tidegate_domain::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct Page<'a> {
+    assets: &'static str,
+    title: &'static str,
+    message: &'a str,
+    status: u16,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = status(self.0.kind);
+        let page = Page {
+            assets: assets::hash(),
+            title: title(self.0.kind),
+            message: &self.0.message,
+            status: status.as_u16(),
+        };
+        (status, html(&page)).into_response()
+    }
+}
+
+/// A template as a page.
+pub(crate) fn html(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(html) => Html(html).into_response(),
+        Err(fault) => {
+            tracing::error!(%fault, "a page could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+pub(crate) fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Exhausted => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Invalid | Kind::TooLarge | Kind::Refused => "That cannot be done",
+        Kind::Unauthenticated => "Not logged in",
+        Kind::Forbidden => "Not allowed",
+        Kind::NotFound => "Not found",
+        Kind::Conflict => "Things stand differently",
+        Kind::Exhausted => "Too much at once",
+        Kind::Unavailable => "Not now",
+        Kind::Internal => "The server failed",
+    }
+}

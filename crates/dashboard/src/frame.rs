@@ -1,0 +1,92 @@
+//! What stands around every page: the navigation, who is logged in, the form token.
+
+use tidegate_domain::Role;
+
+use crate::assets;
+use crate::form::Fields;
+use crate::session::Visitor;
+
+/// The part of the dashboard that a page belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Fleet,
+    Builds,
+    Devices,
+    Audit,
+}
+
+impl Section {
+    /// All, in the order of the navigation.
+    pub(crate) const ALL: [Self; 4] = [Self::Fleet, Self::Builds, Self::Devices, Self::Audit];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fleet => "Fleet",
+            Self::Builds => "Builds",
+            Self::Devices => "Devices",
+            Self::Audit => "Audit",
+        }
+    }
+
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Fleet => "/",
+            Self::Builds => "/builds",
+            Self::Devices => "/devices",
+            Self::Audit => "/audit",
+        }
+    }
+}
+
+/// What stands around a page.
+pub(crate) struct Frame {
+    pub title: String,
+    pub section: Section,
+    pub assets: &'static str,
+    pub who: String,
+    pub role: Role,
+    pub csrf: String,
+    /// What was just done, after a form.
+    pub done: Option<&'static str>,
+}
+
+impl Frame {
+    pub(crate) fn new(visitor: &Visitor, section: Section, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            section,
+            assets: assets::hash(),
+            who: visitor.actor.subject.clone(),
+            role: visitor.actor.role,
+            csrf: visitor.csrf.clone(),
+            done: None,
+        }
+    }
+
+    /// Says what was just done, as the page's own address tells it. The words are ours, whatever the address says.
+    pub(crate) fn after(mut self, query: &Fields) -> Self {
+        self.done = match query.text("done") {
+            "promoted" => Some("Promoted. The next polls are answered by it."),
+            "adjusted" => Some("The share was changed. The next polls are answered by it."),
+            "paused" => Some("Paused. Nobody is offered this build until you resume it."),
+            "resumed" => Some("Resumed. The build is offered again."),
+            "rolled_back" => Some("Rolled back. This build is the current one again."),
+            "uploaded" => Some("Uploaded and checked. Nobody is offered it until you promote it."),
+            "revoked" => Some("Revoked. The device's token is refused from now on."),
+            "nudged" => Some("The campaign has begun."),
+            "cancelled" => Some("Cancelled. What was sent already cannot be taken back."),
+            _ => None,
+        };
+        self
+    }
+
+    /// Whether this person may release builds.
+    pub(crate) fn may_operate(&self) -> bool {
+        self.role >= Role::Operator
+    }
+
+    /// Whether this person may manage devices.
+    pub(crate) fn may_administer(&self) -> bool {
+        self.role >= Role::Admin
+    }
+}

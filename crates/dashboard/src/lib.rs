@@ -1,0 +1,118 @@
+//! # The operator's page
+//!
+//! Operators would rather look than read. This crate shows them the fleet, its builds and its rollouts, lets those
+//! release who may, and answers the question that comes up most: why did this device not get it?
+//!
+//! It is a second skin over the use cases, beside `tidegate-api`: a button calls the very function that a route of
+//! the API calls, with the same actor, so neither can do what the other refuses. It must never know a rule, a
+//! table or a key, and it never talks HTTP to its own server.
+//!
+//! Everything is rendered on the server and readable without JavaScript: a dialog is a page of its own that a
+//! script shows in place, a form posts and is redirected. The scripts are our own and few, embedded with the
+//! stylesheet, and nothing is fetched from anywhere else. That makes the page's security policy simple enough to
+//! be strict ([`headers`](self)): no inline script, no inline style, no frame, no other origin.
+//!
+//! A session is the admin token of the person who logged in, in a cookie that no script can read; the server keeps
+//! nothing about it, so any replica serves any click. What changes something is a POST from a page of ours, told
+//! by the browser's own word on where a request comes from and by a token that only our pages hold.
+#![allow(
+    unreachable_pub,
+    reason = "askama's templates derive public methods on private types"
+)]
+
+mod assets;
+mod chart;
+mod error;
+mod form;
+mod frame;
+mod headers;
+mod live;
+mod origin;
+mod pages;
+mod session;
+mod show;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tidegate_service::{
+    Access, AuditLog, Builds, Clock, Devices, Downloads, Packages, People, Rollouts, Uploads,
+};
+use tokio::sync::watch;
+
+/// The use cases behind the page.
+pub struct Dashboard {
+    /// Checks sessions.
+    pub access: Arc<Access>,
+    /// Lets people in.
+    pub people: Arc<People>,
+    /// Looks at builds.
+    pub builds: Arc<Builds>,
+    /// Takes builds in.
+    pub uploads: Arc<Uploads>,
+    /// Hands builds out.
+    pub downloads: Arc<Downloads>,
+    /// Releases builds.
+    pub rollouts: Arc<Rollouts>,
+    /// Knows the packages.
+    pub packages: Arc<Packages>,
+    /// Manages devices.
+    pub devices: Arc<Devices>,
+    /// Looks at the audit log.
+    pub audit: Arc<AuditLog>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How long a page may take to begin.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the handlers share.
+struct Desk {
+    use_cases: Dashboard,
+    live: live::Feed,
+    chain: pages::audit::Chain,
+}
+
+impl std::ops::Deref for Desk {
+    type Target = Dashboard;
+    fn deref(&self) -> &Dashboard {
+        &self.use_cases
+    }
+}
+
+/// The page's routes, from `/` on. What goes on beside the requests ends when `stop` becomes true.
+///
+/// To be called within a runtime.
+pub fn router(dashboard: Dashboard, stop: watch::Receiver<bool>) -> Router {
+    let (feed, ticker) = live::feed(stop);
+    let desk = Arc::new(Desk {
+        use_cases: dashboard,
+        live: feed,
+        chain: pages::audit::Chain::default(),
+    });
+    tokio::spawn(ticker.run(Arc::downgrade(&desk)));
+    pages::routes()
+        .layer(axum::middleware::from_fn(in_time))
+        .merge(pages::long_routes())
+        .layer(axum::middleware::from_fn(headers::guard))
+        .merge(assets::routes())
+        .with_state(desk)
+}
+
+/// Bounds the time until a page begins; files take as long as their network does.
+async fn in_time(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Result<axum::response::Response, error::Refusal> {
+    tokio::time::timeout(PAGE_TIMEOUT, next.run(request))
+        .await
+        .map_err(|_| {
+            let message = format!(
+                "the page took longer than {} seconds; try again",
+                PAGE_TIMEOUT.as_secs()
+            );
+            tidegate_service::Error::new(tidegate_service::Kind::Unavailable, "timed_out", message).into()
+        })
+}

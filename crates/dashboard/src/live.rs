@@ -1,0 +1,240 @@
+//! Numbers that move: one ticker for the whole server, and as many listeners as want to hear it.
+//!
+//! The ticker measures once a second while anybody listens, and not at all otherwise; listeners are handed the same
+//! text, so a wall of open pages costs the database what one does. Every tick tells all values, so one that was
+//! missed needs no repetition.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use chrono::{DateTime, Utc};
+use futures::Stream;
+use serde_json::{Map, Value, json};
+use tidegate_domain::{BuildId, DeploymentStats, Rollout};
+use tidegate_service::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::Desk;
+use crate::session::{Listener, Visitor};
+use crate::show;
+
+/// How often is measured.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How many may listen at once. Each holds a connection.
+pub(crate) const MAX_LISTENERS: usize = 1_000;
+
+/// After how long a browser tries again when the connection is lost.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How often a silent connection is used, so that neither end nor a proxy takes it for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Over how many ticks polls per second are averaged: counters are written once a second, and not in step with us.
+const RATE_TICKS: usize = 10;
+
+/// What listeners hear.
+pub(crate) struct Feed {
+    ticks: watch::Receiver<Arc<str>>,
+    stop: watch::Receiver<bool>,
+    places: Arc<Semaphore>,
+}
+
+/// What measures.
+pub(crate) struct Ticker {
+    ticks: watch::Sender<Arc<str>>,
+    stop: watch::Receiver<bool>,
+    polls: Rate,
+}
+
+pub(crate) fn feed(stop: watch::Receiver<bool>) -> (Feed, Ticker) {
+    let (sender, receiver) = watch::channel(Arc::from("{}"));
+    let feed = Feed {
+        ticks: receiver,
+        stop: stop.clone(),
+        places: Arc::new(Semaphore::new(MAX_LISTENERS)),
+    };
+    let ticker = Ticker {
+        ticks: sender,
+        stop,
+        polls: Rate::default(),
+    };
+    (feed, ticker)
+}
+
+impl Ticker {
+    /// Measures until the server stops.
+    pub(crate) async fn run(mut self, desk: Weak<Desk>) {
+        let mut rhythm = tokio::time::interval(TICK);
+        rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = rhythm.tick() => {}
+                _ = self.stop.wait_for(|stop| *stop) => return,
+            }
+            let Some(desk) = desk.upgrade() else { return };
+            // The feed itself holds one receiver.
+            if self.ticks.receiver_count() <= 1 {
+                self.polls = Rate::default();
+                continue;
+            }
+            match self.measure(&desk).await {
+                Ok(tick) => drop(self.ticks.send(tick)),
+                Err(error) => tracing::warn!(%error, "the dashboard's numbers could not be read"),
+            }
+        }
+    }
+
+    async fn measure(&mut self, desk: &Desk) -> Result<Arc<str>, Error> {
+        let mut values = Map::new();
+        let mut bars = Map::new();
+        let serving = desk.builds.serving();
+        let ids: Vec<BuildId> = serving.iter().map(|(build, _)| *build).collect();
+        let all = desk.builds.stats_of(&ids).await?;
+        let mut checks = 0;
+        for (build, rollout) in &serving {
+            let stats = all.get(build).copied().unwrap_or_default();
+            checks += stats.total_checks;
+            of_build(*build, rollout, &stats, &mut values, &mut bars);
+        }
+        let polls = self.polls.add(checks, desk.clock.now());
+        values.insert("fleet.polls".to_owned(), polls.into());
+        Ok(json!({ "values": values, "bars": bars }).to_string().into())
+    }
+}
+
+fn of_build(
+    build: BuildId,
+    rollout: &Rollout,
+    stats: &DeploymentStats,
+    values: &mut Map<String, Value>,
+    bars: &mut Map<String, Value>,
+) {
+    let terms = &rollout.draft.terms;
+    let told = [
+        ("percent", terms.percent.to_string()),
+        ("state", rollout.draft.state.to_string()),
+        ("checks", show::count(stats.total_checks)),
+        ("eligible", show::count(stats.total_eligible)),
+        ("downloaded", show::count(stats.total_downloads)),
+        ("installed", show::count(stats.installs_success)),
+        ("failed", show::count(stats.installs_failed)),
+        ("verify_failed", show::count(stats.verify_failed)),
+        ("adoption", show::share(stats.adoption_rate())),
+    ];
+    for (name, value) in told {
+        values.insert(format!("b{build}.{name}"), value.into());
+    }
+    bars.insert(format!("b{build}.percent"), terms.percent.get().into());
+    for (name, part) in [
+        ("downloaded", stats.total_downloads),
+        ("installed", stats.installs_success),
+        ("failed", stats.installs_failed),
+        ("verify_failed", stats.verify_failed),
+    ] {
+        let percent = show::percent_of(part, stats.total_eligible).min(100.0);
+        bars.insert(format!("b{build}.{name}"), percent.into());
+    }
+}
+
+/// Polls per second, from a counter that only rises.
+#[derive(Default)]
+struct Rate(VecDeque<(i64, DateTime<Utc>)>);
+
+impl Rate {
+    fn add(&mut self, count: i64, now: DateTime<Utc>) -> String {
+        // A build that serves no longer takes its polls out of the sum.
+        if self.0.back().is_some_and(|(last, _)| *last > count) {
+            self.0.clear();
+        }
+        self.0.push_back((count, now));
+        while self.0.len() > RATE_TICKS {
+            self.0.pop_front();
+        }
+        let (Some(first), Some(last)) = (self.0.front(), self.0.back()) else {
+            return "–".to_owned();
+        };
+        let seconds = (last.1 - first.1).num_milliseconds();
+        if seconds <= 0 {
+            return "–".to_owned();
+        }
+        let rate = show::percent_of(last.0 - first.0, seconds) * 10.0;
+        if rate >= 100.0 {
+            show::count((last.0 - first.0) * 1000 / seconds)
+        } else {
+            format!("{rate:.1}")
+        }
+    }
+}
+
+/// The ticks, for as long as the session holds and the server runs.
+pub(crate) async fn listen(
+    State(desk): State<Arc<Desk>>,
+    _: Listener,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, StatusCode> {
+    let place = Arc::clone(&desk.live.places)
+        .try_acquire_owned()
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let hearing = Hearing {
+        ticks: desk.live.ticks.clone(),
+        stop: desk.live.stop.clone(),
+        headers,
+        desk,
+        greeted: false,
+        _place: place,
+    };
+    let events = futures::stream::unfold(hearing, |mut hearing| async {
+        let event = hearing.next().await?;
+        Some((Ok(event), hearing))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+struct Hearing {
+    ticks: watch::Receiver<Arc<str>>,
+    stop: watch::Receiver<bool>,
+    headers: HeaderMap,
+    desk: Arc<Desk>,
+    greeted: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Hearing {
+    async fn next(&mut self) -> Option<Event> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            // Something at once, so that the page knows that it is connected.
+            return Some(Event::default().event("hello").retry(RETRY).data("{}"));
+        }
+        tokio::select! {
+            changed = self.ticks.changed() => changed.ok()?,
+            _ = self.stop.wait_for(|stop| *stop) => return None,
+        }
+        // A session that has ended sees no more; the page finds out when it asks again.
+        Visitor::of(&self.desk, &self.headers)?;
+        let tick = Arc::clone(&self.ticks.borrow_and_update());
+        Some(Event::default().event("tick").data(&*tick))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_per_second_are_an_average_over_some_ticks() {
+        let at = |second: i64| DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap();
+        let mut rate = Rate::default();
+        assert_eq!(rate.add(1_000, at(0)), "–");
+        assert_eq!(rate.add(1_000, at(1)), "0.0");
+        assert_eq!(rate.add(1_009, at(2)), "4.5");
+        assert_eq!(rate.add(9_000, at(4)), "2,000");
+        assert_eq!(rate.add(10, at(5)), "–", "another set of builds is counted");
+    }
+}

@@ -1,0 +1,167 @@
+//! One build: what it is, who is offered it, what became of it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use tidegate_domain::{BuildId, Rollout, SdkLevel};
+use tidegate_service::{BuildStats, Page as PageOf, RolloutFilter};
+
+use super::cards::{Card, name};
+use super::{BuildPath, Query};
+use crate::Desk;
+use crate::chart::Chart;
+use crate::error::{Refusal, html};
+use crate::frame::{Frame, Section};
+use crate::session::Visitor;
+use crate::show;
+
+/// How many hours the chart shows: a week.
+const CHART_HOURS: i64 = 168;
+
+/// How much of the release notes is shown, in characters.
+const MAX_NOTES_CHARS: usize = 8_000;
+
+/// How many rollouts the history shows.
+const ROLLOUTS_SHOWN: u32 = 50;
+
+#[derive(Template)]
+#[template(path = "build.html")]
+struct Page {
+    frame: Frame,
+    card: Card,
+    funnel: Vec<Stage>,
+    chart: Chart,
+    notes: String,
+    siblings: String,
+    failures: Vec<Failed>,
+    history: Vec<Rollout>,
+    signers: Vec<(String, String)>,
+}
+
+/// How many devices failed in one way.
+struct Failed {
+    status: String,
+    reason: Option<String>,
+    android_status: Option<i32>,
+    devices: i64,
+}
+
+/// One line of the funnel.
+struct Stage {
+    name: &'static str,
+    key: &'static str,
+    count: String,
+    percent: f64,
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    visitor: Visitor,
+    BuildPath(id): BuildPath,
+    Query(query): Query,
+) -> Result<Response, Refusal> {
+    let view = desk.builds.get(id).await?;
+    let stats = desk.builds.stats(id, CHART_HOURS).await?;
+    let title = format!("{} {}", view.build.facts.package, name(&view.build));
+    let page = Page {
+        frame: Frame::new(&visitor, Section::Builds, title).after(&query),
+        funnel: funnel(&stats),
+        siblings: show::query(&[("package", view.build.facts.package.as_str())]),
+        notes: shown(&view.build.origin.notes),
+        failures: vec![],
+        chart: chart(&stats, desk.clock.now()),
+        history: history(&desk, id).await?,
+        signers: signers(&view.build.facts.signers),
+        card: Card::new(view, stats.stats, desk.clock.now()),
+    };
+    Ok(html(&page))
+}
+
+/// A build and its numbers, for a dialog about it.
+pub(crate) async fn card_of(desk: &Desk, id: BuildId) -> Result<Card, Refusal> {
+    let view = desk.builds.get(id).await?;
+    let stats = desk.builds.stats(id, 0).await?;
+    Ok(Card::new(view, stats.stats, desk.clock.now()))
+}
+
+/// Release notes may be longer than a page should be.
+fn shown(notes: &str) -> String {
+    if notes.chars().nth(MAX_NOTES_CHARS).is_none() {
+        return notes.to_owned();
+    }
+    notes.chars().take(MAX_NOTES_CHARS).collect::<String>() + " …"
+}
+
+async fn history(desk: &Desk, id: BuildId) -> Result<Vec<Rollout>, Refusal> {
+    let filter = RolloutFilter {
+        package: None,
+        build: Some(id),
+    };
+    let page = PageOf::new(Some(ROLLOUTS_SHOWN), None).map_err(tidegate_service::Error::from)?;
+    Ok(desk.rollouts.list(filter, page).await?.items)
+}
+
+fn funnel(stats: &BuildStats) -> Vec<Stage> {
+    let whole = stats.stats.total_eligible;
+    [
+        ("Offered", "eligible", whole),
+        ("Downloaded", "downloaded", stats.stats.total_downloads),
+        ("Installed", "installed", stats.stats.installs_success),
+        ("Installation failed", "failed", stats.stats.installs_failed),
+        ("Did not verify", "verify_failed", stats.stats.verify_failed),
+    ]
+    .into_iter()
+    .map(|(name, key, part)| Stage {
+        name,
+        key,
+        count: show::count(part),
+        percent: show::percent_of(part, whole).min(100.0),
+    })
+    .collect()
+}
+
+/// Devices that have it, hour by hour: what there was before the first hour, and what each hour added.
+fn chart(stats: &BuildStats, now: chrono::DateTime<chrono::Utc>) -> Chart {
+    let mut chart = Chart::over(now - chrono::TimeDelta::hours(CHART_HOURS), now);
+    let series = [
+        ("Offered", stats.stats.total_eligible, 0),
+        ("Downloaded", stats.stats.total_downloads, 1),
+        ("Installed", stats.stats.installs_success, 2),
+    ];
+    for (name, total, which) in series {
+        let rises: Vec<_> = stats
+            .hours
+            .iter()
+            .map(|hour| {
+                let rise = match which {
+                    0 => hour.stats.total_eligible,
+                    1 => hour.stats.total_downloads,
+                    _ => hour.stats.installs_success,
+                };
+                (hour.hour + chrono::TimeDelta::hours(1), rise)
+            })
+            .collect();
+        chart.add_rising(name, total, &rises);
+    }
+    chart.finish()
+}
+
+fn signers(signers: &tidegate_domain::Signers) -> Vec<(String, String)> {
+    let levels = |from: SdkLevel, to: SdkLevel| match (from, to) {
+        (0, SdkLevel::MAX) => "every API level".to_owned(),
+        (from, SdkLevel::MAX) => format!("API level {from} and above"),
+        (0, to) => format!("API level {to} and below"),
+        (from, to) => format!("API levels {from} to {to}"),
+    };
+    let ranges = signers.ranges().iter();
+    ranges
+        .map(|range| {
+            (
+                levels(range.from_sdk, range.to_sdk),
+                range.fingerprint.to_string(),
+            )
+        })
+        .collect()
+}

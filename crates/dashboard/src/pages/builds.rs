@@ -1,0 +1,78 @@
+//! The builds, newest first.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use tidegate_domain::{BuildId, PackageName};
+use tidegate_service::{MAX_PAGE_SIZE, Page as PageOf};
+
+use super::Query;
+use super::cards::Card;
+use crate::Desk;
+use crate::error::{Refusal, html};
+use crate::frame::{Frame, Section};
+use crate::session::Visitor;
+use crate::show;
+
+/// How many builds a page shows.
+const BUILDS_ON_A_PAGE: u32 = 20;
+
+#[derive(Template)]
+#[template(path = "builds.html")]
+struct Page {
+    frame: Frame,
+    cards: Vec<Card>,
+    packages: Vec<String>,
+    package: String,
+    first: String,
+    next: Option<String>,
+    is_first: bool,
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    visitor: Visitor,
+    Query(query): Query,
+) -> Result<Response, Refusal> {
+    let package = query
+        .given("package")
+        .map(|name| PackageName::parse(&name))
+        .transpose()?;
+    let token = query.given("page_token");
+    let is_first = token.is_none();
+    let page = PageOf::new(Some(BUILDS_ON_A_PAGE), token).map_err(tidegate_service::Error::from)?;
+    let builds = desk.builds.list(package.clone(), page).await?;
+    let name = package.map(|name| name.to_string()).unwrap_or_default();
+    let next = builds
+        .next_page_token
+        .map(|token| show::query(&[("package", &name), ("page_token", &token)]));
+    let ids: Vec<BuildId> = builds.items.iter().map(|view| view.build.id).collect();
+    let stats = desk.builds.stats_of(&ids).await?;
+    let now = desk.clock.now();
+    let cards = builds.items.into_iter().map(|view| {
+        let stats = stats.get(&view.build.id).copied().unwrap_or_default();
+        Card::new(view, stats, now)
+    });
+    Ok(html(&Page {
+        cards: cards.collect(),
+        packages: packages(&desk).await?,
+        first: show::query(&[("package", &name)]),
+        package: name,
+        next,
+        is_first,
+        frame: Frame::new(&visitor, Section::Builds, "Builds").after(&query),
+    }))
+}
+
+/// The packages to choose from, as many as one list holds.
+pub(crate) async fn packages(desk: &Desk) -> Result<Vec<String>, Refusal> {
+    let page = PageOf::new(Some(MAX_PAGE_SIZE), None).map_err(tidegate_service::Error::from)?;
+    let packages = desk.packages.list(page).await?;
+    Ok(packages
+        .items
+        .into_iter()
+        .map(|package| package.name.to_string())
+        .collect())
+}

@@ -1,0 +1,104 @@
+//! A build as lists and dialogs show it.
+
+use chrono::{DateTime, Utc};
+use tidegate_domain::{Build, DeploymentStats, Rollout, RolloutState};
+use tidegate_service::BuildView;
+
+use crate::show;
+
+/// A build as lists and dialogs show it.
+pub(crate) struct Card {
+    pub build: Build,
+    pub rollout: Option<Rollout>,
+    pub stats: DeploymentStats,
+    now: DateTime<Utc>,
+}
+
+impl Card {
+    pub(crate) fn new(view: BuildView, stats: DeploymentStats, now: DateTime<Utc>) -> Self {
+        Self {
+            build: view.build,
+            rollout: view.rollout,
+            stats,
+            now,
+        }
+    }
+
+    /// The version as people call it.
+    pub(crate) fn name(&self) -> String {
+        name(&self.build)
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        self.rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.draft.is_current)
+    }
+
+    pub(crate) fn state(&self) -> &'static str {
+        self.rollout
+            .as_ref()
+            .map_or("not offered", |rollout| rollout.draft.state.as_str())
+    }
+
+    pub(crate) fn percent(&self) -> u8 {
+        self.rollout
+            .as_ref()
+            .map_or(0, |rollout| rollout.draft.terms.percent.get())
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        let held =
+            |rollout: &Rollout| matches!(rollout.draft.state, RolloutState::Paused | RolloutState::Halted);
+        self.rollout.as_ref().is_some_and(held)
+    }
+
+    pub(crate) fn may_be_paused(&self) -> bool {
+        let may = |rollout: &Rollout| rollout.draft.state.may_become(RolloutState::Paused);
+        self.rollout.as_ref().is_some_and(may)
+    }
+
+    pub(crate) fn signer(&self) -> String {
+        self.build.facts.signers.seen_by(None).to_string()
+    }
+
+    pub(crate) fn short_signer(&self) -> String {
+        show::short(&self.signer())
+    }
+
+    pub(crate) fn schemes(&self) -> String {
+        self.build.facts.schemes.join(", ")
+    }
+
+    pub(crate) fn size(&self) -> String {
+        show::bytes(self.build.facts.size)
+    }
+
+    pub(crate) fn ago(&self) -> String {
+        show::ago(self.build.origin.uploaded_at, self.now)
+    }
+
+    pub(crate) fn adoption(&self) -> String {
+        show::share(self.stats.adoption_rate())
+    }
+
+    /// The numbers by their names in the feed, in the order of an update's life.
+    pub(crate) fn numbers(&self) -> [(&'static str, &'static str, String); 5] {
+        let stats = &self.stats;
+        [
+            ("Eligible", "eligible", show::count(stats.total_eligible)),
+            ("Downloaded", "downloaded", show::count(stats.total_downloads)),
+            ("Installed", "installed", show::count(stats.installs_success)),
+            ("Failed", "failed", show::count(stats.installs_failed)),
+            ("Not verified", "verify_failed", show::count(stats.verify_failed)),
+        ]
+    }
+}
+
+/// A build's version as people call it: its name, or its code where it has none.
+pub(crate) fn name(build: &Build) -> String {
+    if build.facts.version_name.trim().is_empty() {
+        return build.facts.version_code.to_string();
+    }
+    build.facts.version_name.clone()
+}

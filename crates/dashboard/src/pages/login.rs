@@ -1,0 +1,91 @@
+//! Logging in and out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use secrecy::{ExposeSecret, SecretString};
+use tidegate_service::Login;
+
+use super::Query;
+use crate::error::{html, status};
+use crate::form::{self, Posted};
+use crate::session::{self, Visitor};
+use crate::{Desk, assets, origin};
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct Page<'a> {
+    assets: &'static str,
+    name: &'a str,
+    next: &'a str,
+    /// Whether somebody was here and their session has ended.
+    came_from_elsewhere: bool,
+    error: Option<String>,
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    Query(query): Query,
+    headers: axum::http::HeaderMap,
+) -> Response {
+    let next = session::local(query.text("next"));
+    if Visitor::of(&desk, &headers).is_some() {
+        return Redirect::to(next).into_response();
+    }
+    html(&Page {
+        assets: assets::hash(),
+        name: "",
+        next,
+        came_from_elsewhere: next != "/",
+        error: None,
+    })
+}
+
+pub(crate) async fn log_in(
+    State(desk): State<Arc<Desk>>,
+    connection: Option<Extension<ConnectInfo<SocketAddr>>>,
+    request: Request,
+) -> Result<Response, Response> {
+    if origin::is_foreign(request.headers(), request.uri()) {
+        return Err(form::foreign());
+    }
+    let https = origin::is_https(request.headers());
+    let fields = form::read(request.into_body()).await?;
+    let (name, next) = (fields.text("name"), session::local(fields.text("next")));
+    let password = SecretString::from(fields.raw("password").to_owned());
+    let from = connection.map(|Extension(ConnectInfo(address))| address.ip());
+    match desk.people.log_in(name, password, from).await {
+        Ok(login) => Ok(welcome(&desk, &login, next, https)),
+        Err(error) => {
+            let status = status(error.kind);
+            let page = html(&Page {
+                assets: assets::hash(),
+                name,
+                next,
+                came_from_elsewhere: false,
+                error: Some(error.message),
+            });
+            let mut response = (status, page).into_response();
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                let soon = HeaderValue::from_static("5");
+                response.headers_mut().insert(header::RETRY_AFTER, soon);
+            }
+            Ok(response)
+        }
+    }
+}
+
+fn welcome(desk: &Desk, login: &Login, next: &str, https: bool) -> Response {
+    let seconds = (login.expires_at - desk.clock.now()).num_seconds();
+    let cookie = session::begin(login.token.expose_secret(), seconds, https);
+    ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
+}
+
+pub(crate) async fn log_out(_: Posted) -> Response {
+    ([(header::SET_COOKIE, session::end())], Redirect::to("/login")).into_response()
+}

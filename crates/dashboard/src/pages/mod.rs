@@ -1,0 +1,105 @@
+//! The pages, one file for each thing that they are about.
+
+pub(crate) mod audit;
+mod build;
+mod builds;
+mod cards;
+mod covers;
+mod device;
+mod devices;
+mod download;
+mod fleet;
+mod login;
+mod promote;
+mod revoke;
+mod roll_back;
+mod rollout;
+mod upload;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use tidegate_domain::BuildId;
+use tidegate_service::Error;
+
+use crate::Desk;
+use crate::error::Refusal;
+use crate::form::Fields;
+use crate::live;
+use crate::session::Listener;
+
+/// What is rendered within a time limit.
+pub(crate) fn routes() -> Router<Arc<Desk>> {
+    Router::new()
+        .route("/", get(fleet::page))
+        .route("/login", get(login::page).post(login::log_in))
+        .route("/logout", post(login::log_out))
+        .route("/session", get(session))
+        .route("/builds", get(builds::page))
+        .route("/builds/{id}", get(build::page))
+        .route("/builds/{id}/promote", get(promote::page).post(promote::promote))
+        .route("/builds/{id}/rollout", get(rollout::page).post(rollout::adjust))
+        .route("/builds/{id}/pause", post(rollout::pause))
+        .route("/builds/{id}/resume", post(rollout::resume))
+        .route(
+            "/builds/{id}/rollback",
+            get(roll_back::page).post(roll_back::roll_back),
+        )
+        .route("/devices", get(devices::page))
+        .route("/devices/{id}", get(device::page))
+        .route("/devices/{id}/revoke", get(revoke::page).post(revoke::revoke))
+        .route("/audit", get(audit::page))
+        .route("/audit/verify", post(audit::verify))
+}
+
+/// What takes as long as it takes: files, and the feed of live numbers.
+pub(crate) fn long_routes() -> Router<Arc<Desk>> {
+    Router::new()
+        .route("/builds/upload", get(upload::page).post(upload::upload))
+        .route("/builds/{id}/download", get(download::file))
+        .route("/live", get(live::listen))
+        .layer(DefaultBodyLimit::disable())
+}
+
+/// Whether the session still holds, for scripts that lost their connection.
+async fn session(_: Listener) -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// A page's query.
+pub(crate) struct Query(Fields);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Query {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        state: &S,
+    ) -> Result<Self, Self::Rejection> {
+        let RawQuery(query) = RawQuery::from_request_parts(parts, state).await?;
+        Ok(Self(Fields::parse(query.unwrap_or_default().as_bytes())))
+    }
+}
+
+/// The build in a path.
+pub(crate) struct BuildPath(BuildId);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for BuildPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Refusal> {
+        let path = Path::<String>::from_request_parts(parts, state).await.ok();
+        let number = path.and_then(|Path(text)| text.parse().ok());
+        let unknown = || Error::not_found("not_found", "there is no such build: its number is not a number");
+        Ok(Self(BuildId(number.ok_or_else(unknown)?)))
+    }
+}
+
+/// To another page, after a form.
+fn done(path: &str, what: &str) -> Response {
+    Redirect::to(&format!("{path}?done={what}")).into_response()
+}

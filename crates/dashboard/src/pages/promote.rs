@@ -1,0 +1,161 @@
+//! Promoting a build.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use tidegate_domain::{Percent, Promotion, Role, Terms};
+use tidegate_service::Error;
+
+use super::cards::{Card, name};
+use super::covers::Covers;
+use super::{BuildPath, build, done};
+use crate::Desk;
+use crate::error::{Refusal, html, status};
+use crate::form::{Fields, Posted};
+use crate::frame::{Frame, Section};
+use crate::session::Visitor;
+
+/// Above this share a promotion or a raise has to be confirmed, in percent.
+pub(crate) const CONFIRM_ABOVE: u8 = 25;
+
+/// The shares to pick at once.
+const PICKS: [u8; 6] = [1, 5, 10, 25, 50, 100];
+
+/// The share that the dialog proposes.
+const FIRST_SHARE: u8 = 10;
+
+#[derive(Template)]
+#[template(path = "promote.html")]
+struct Page {
+    frame: Frame,
+    card: Card,
+    /// The build that is current now, if another one is.
+    current: Option<(i64, String)>,
+    picks: [u8; 6],
+    confirm_above: u8,
+    form: Form,
+    covers: Covers,
+    error: Option<String>,
+}
+
+/// What the form holds, for showing it again after a refusal.
+struct Form {
+    percent: u8,
+    wifi_only: bool,
+    must_install: bool,
+    keep_previous: bool,
+    retry_failed: bool,
+}
+
+impl Form {
+    fn new() -> Self {
+        Self {
+            percent: FIRST_SHARE,
+            wifi_only: false,
+            must_install: false,
+            keep_previous: true,
+            retry_failed: false,
+        }
+    }
+
+    fn of(fields: &Fields) -> Self {
+        Self {
+            percent: fields.text("rollout_percent").parse().unwrap_or(0),
+            wifi_only: fields.ticked("wifi_only"),
+            must_install: fields.ticked("must_install"),
+            keep_previous: fields.ticked("keep_previous"),
+            retry_failed: fields.ticked("retry_failed"),
+        }
+    }
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    visitor: Visitor,
+    BuildPath(id): BuildPath,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    let card = build::card_of(&desk, id).await?;
+    show(&desk, &visitor, card, Form::new(), None).await
+}
+
+async fn show(
+    desk: &Desk,
+    visitor: &Visitor,
+    card: Card,
+    form: Form,
+    error: Option<String>,
+) -> Result<Response, Refusal> {
+    let line = desk.rollouts.line(&card.build.facts.package).await?;
+    let current = line
+        .current()
+        .filter(|release| release.build.id != card.build.id)
+        .map(|release| (release.build.id.0, name(&release.build)));
+    Ok(html(&Page {
+        frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
+        card,
+        current,
+        picks: PICKS,
+        confirm_above: CONFIRM_ABOVE,
+        form,
+        covers: Covers::default(),
+        error,
+    }))
+}
+
+pub(crate) async fn promote(
+    State(desk): State<Arc<Desk>>,
+    BuildPath(id): BuildPath,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    let card = build::card_of(&desk, id).await?;
+    let promoted = match promotion(&fields) {
+        Ok(promotion) => desk
+            .rollouts
+            .promote(&visitor.actor, id, promotion)
+            .await
+            .map(drop),
+        Err(error) => Err(error),
+    };
+    match promoted {
+        Ok(()) => Ok(done(&format!("/builds/{id}"), "promoted")),
+        Err(error) => {
+            let status = status(error.kind);
+            let page = show(&desk, &visitor, card, Form::of(&fields), Some(error.message)).await?;
+            Ok((status, page).into_response())
+        }
+    }
+}
+
+fn promotion(fields: &Fields) -> Result<Promotion, Error> {
+    let percent = Percent::new(fields.number("rollout_percent")?)?;
+    let must_install = fields.ticked("must_install");
+    confirmed(fields, percent, must_install)?;
+    Ok(Promotion {
+        terms: Terms {
+            wifi_only: fields.ticked("wifi_only"),
+            must_install,
+            ..Terms::to(percent)
+        },
+        keep_previous: fields.ticked("keep_previous"),
+        retry_failed: fields.ticked("retry_failed"),
+    })
+}
+
+/// Refuses a large or pressing release that was not confirmed.
+pub(crate) fn confirmed(fields: &Fields, percent: Percent, must_install: bool) -> Result<(), Error> {
+    let grave = percent.get() > CONFIRM_ABOVE || must_install;
+    if grave && !fields.ticked("confirm") {
+        let what = if must_install {
+            "must install"
+        } else {
+            "this share"
+        };
+        let fault = format!("is missing: tick the box that says that you mean {what}");
+        return Err(Error::invalid("confirm", fault));
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Refusing a device's token.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use tidegate_domain::Role;
+
+use super::device::device_id;
+use super::done;
+use crate::Desk;
+use crate::error::{Refusal, html};
+use crate::form::Posted;
+use crate::frame::{Frame, Section};
+use crate::session::Visitor;
+use crate::show;
+
+#[derive(Template)]
+#[template(path = "revoke.html")]
+struct Page {
+    frame: Frame,
+    id: String,
+    path: String,
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    visitor: Visitor,
+    Path(path): Path<String>,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Admin)?;
+    let (device, _) = desk.devices.get(&device_id(&path)?).await?;
+    Ok(html(&Page {
+        frame: Frame::new(
+            &visitor,
+            Section::Devices,
+            format!("Revoke the token of {}", device.id),
+        ),
+        path: format!("/devices/{}", show::segment(device.id.as_str())),
+        id: device.id.to_string(),
+    }))
+}
+
+pub(crate) async fn revoke(
+    State(desk): State<Arc<Desk>>,
+    Path(path): Path<String>,
+    Posted { visitor, .. }: Posted,
+) -> Result<Response, Refusal> {
+    let id = device_id(&path)?;
+    desk.devices.revoke(&visitor.actor, &id).await?;
+    Ok(done(
+        &format!("/devices/{}", show::segment(id.as_str())),
+        "revoked",
+    ))
+}

@@ -1,0 +1,102 @@
+//! Taking the current build back.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use tidegate_domain::{BuildId, Role};
+use tidegate_service::{BuildView, Error, Kind};
+
+use super::cards::Card;
+use super::{BuildPath, build, done};
+use crate::Desk;
+use crate::error::{Refusal, html, status};
+use crate::form::Posted;
+use crate::frame::{Frame, Section};
+use crate::session::Visitor;
+
+#[derive(Template)]
+#[template(path = "rollback.html")]
+struct Page {
+    frame: Frame,
+    card: Card,
+    to: Option<Card>,
+    same_signer: bool,
+    force_downgrade: bool,
+    touched: String,
+    error: Option<String>,
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    visitor: Visitor,
+    BuildPath(id): BuildPath,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    let (from, to) = sides(&desk, id).await?;
+    Ok(show(&visitor, from, to, false, None))
+}
+
+/// The build to take back, and the one to go back to, if there is one.
+async fn sides(desk: &Desk, id: BuildId) -> Result<(Card, Option<Card>), Refusal> {
+    let from = build::card_of(desk, id).await?;
+    let line = desk.rollouts.line(&from.build.facts.package).await?;
+    if line.current().map(|release| release.build.id) != Some(id) {
+        let message = format!(
+            "{} is not the current build, so there is nothing to take back",
+            from.name()
+        );
+        return Err(Error::new(Kind::Conflict, "not_current", message).into());
+    }
+    let Some(to) = line.predecessor else {
+        return Ok((from, None));
+    };
+    let stats = desk.builds.stats(to.build.id, 0).await?.stats;
+    let view = BuildView {
+        rollout: Some(to.rollout),
+        build: (*to.build).clone(),
+    };
+    Ok((from, Some(Card::new(view, stats, desk.clock.now()))))
+}
+
+fn show(visitor: &Visitor, card: Card, to: Option<Card>, force: bool, error: Option<String>) -> Response {
+    let same_signer = to
+        .as_ref()
+        .is_some_and(|to| to.build.facts.signers == card.build.facts.signers);
+    html(&Page {
+        frame: Frame::new(visitor, Section::Builds, format!("Roll back {}", card.name())),
+        card,
+        to,
+        same_signer,
+        force_downgrade: force,
+        touched: String::new(),
+        error,
+    })
+}
+
+pub(crate) async fn roll_back(
+    State(desk): State<Arc<Desk>>,
+    BuildPath(id): BuildPath,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    let (from, to) = sides(&desk, id).await?;
+    let force = fields.ticked("force_downgrade");
+    let rolled_back = if fields.text("version_name") == from.name().trim() {
+        let package = Some(from.build.facts.package.clone());
+        desk.rollouts
+            .roll_back(&visitor.actor, package, Some(id), force)
+            .await
+    } else {
+        let fault = format!("must be the one that is taken back: type {}", from.name());
+        Err(Error::invalid("version_name", fault))
+    };
+    match rolled_back {
+        Ok(rolled_back) => Ok(done(&format!("/builds/{}", rolled_back.to.id), "rolled_back")),
+        Err(error) => {
+            let page = show(&visitor, from, to, force, Some(error.message));
+            Ok((status(error.kind), page).into_response())
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Changing a rollout that serves: its share, and whether it is held.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use tidegate_domain::{Percent, Role};
+use tidegate_service::{Error, Kind};
+
+use super::cards::Card;
+use super::covers::Covers;
+use super::promote::{CONFIRM_ABOVE, confirmed};
+use super::{BuildPath, build, done};
+use crate::Desk;
+use crate::error::{Refusal, html, status};
+use crate::form::{Fields, Posted};
+use crate::frame::{Frame, Section};
+use crate::session::Visitor;
+
+/// What plus and minus add and take, in percent.
+const STEP: u8 = 5;
+
+#[derive(Template)]
+#[template(path = "rollout.html")]
+struct Page {
+    frame: Frame,
+    card: Card,
+    percent: u8,
+    step: u8,
+    confirm_above: u8,
+    covers: Covers,
+    error: Option<String>,
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    visitor: Visitor,
+    BuildPath(id): BuildPath,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    let card = serving(&desk, id).await?;
+    let percent = card.percent();
+    Ok(show(&visitor, card, percent, None))
+}
+
+async fn serving(desk: &Desk, id: tidegate_domain::BuildId) -> Result<Card, Refusal> {
+    let card = build::card_of(desk, id).await?;
+    if card.rollout.is_none() {
+        let message = format!("{} is offered to nobody: promote it first", card.name());
+        return Err(Error::new(Kind::Conflict, "not_serving", message).into());
+    }
+    Ok(card)
+}
+
+fn show(visitor: &Visitor, card: Card, percent: u8, error: Option<String>) -> Response {
+    html(&Page {
+        frame: Frame::new(visitor, Section::Builds, format!("Rollout of {}", card.name())),
+        card,
+        percent,
+        step: STEP,
+        confirm_above: CONFIRM_ABOVE,
+        covers: Covers::default(),
+        error,
+    })
+}
+
+pub(crate) async fn adjust(
+    State(desk): State<Arc<Desk>>,
+    BuildPath(id): BuildPath,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    let card = serving(&desk, id).await?;
+    let adjusted = match wanted(&fields, card.percent()) {
+        Ok(percent) => desk.rollouts.adjust(&visitor.actor, id, percent).await.map(drop),
+        Err(error) => Err(error),
+    };
+    match adjusted {
+        Ok(()) => Ok(done(&format!("/builds/{id}"), "adjusted")),
+        Err(error) => {
+            let percent = fields.text("rollout_percent").parse().unwrap_or(card.percent());
+            let page = show(&visitor, card, percent, Some(error.message));
+            Ok((status(error.kind), page).into_response())
+        }
+    }
+}
+
+/// Only a raise has to be confirmed: lowering a share reaches nobody.
+fn wanted(fields: &Fields, now: u8) -> Result<Percent, Error> {
+    let percent = Percent::new(fields.number("rollout_percent")?)?;
+    if percent.get() > now {
+        confirmed(fields, percent, false)?;
+    }
+    Ok(percent)
+}
+
+pub(crate) async fn pause(
+    State(desk): State<Arc<Desk>>,
+    BuildPath(id): BuildPath,
+    Posted { visitor, .. }: Posted,
+) -> Result<Response, Refusal> {
+    desk.rollouts.pause(&visitor.actor, id).await?;
+    Ok(done(&format!("/builds/{id}"), "paused"))
+}
+
+pub(crate) async fn resume(
+    State(desk): State<Arc<Desk>>,
+    BuildPath(id): BuildPath,
+    Posted { visitor, .. }: Posted,
+) -> Result<Response, Refusal> {
+    desk.rollouts.resume(&visitor.actor, id).await?;
+    Ok(done(&format!("/builds/{id}"), "resumed"))
+}

@@ -1,0 +1,158 @@
+//! Numbers, sizes and times as people read them.
+
+use std::borrow::Borrow;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What may stand in a path's segment as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// What counts come as; templates hand over references.
+pub(crate) trait Number {
+    fn get(self) -> i64;
+}
+
+impl Number for i64 {
+    fn get(self) -> i64 {
+        self
+    }
+}
+
+impl Number for u64 {
+    fn get(self) -> i64 {
+        i64::try_from(self).unwrap_or(i64::MAX)
+    }
+}
+
+impl<N: Number + Copy> Number for &N {
+    fn get(self) -> i64 {
+        (*self).get()
+    }
+}
+
+/// A count with thousands set apart: `1,234,567`.
+pub(crate) fn count(number: impl Number) -> String {
+    let number = number.get();
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if number < 0 {
+        text.push('−');
+    }
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A size in bytes, as people say it: `14.2 MB`.
+pub(crate) fn bytes(size: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if size < 1000 {
+        return format!("{size} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
+    let mut value = size as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A share: `12.3 %`, and no digit after the point where there is nothing to tell.
+pub(crate) fn share(percent: f64) -> String {
+    if percent == 0.0 || percent >= 99.95 {
+        return format!("{percent:.0} %");
+    }
+    format!("{percent:.1} %")
+}
+
+/// A part of a whole in percent; 0 of nothing is 0.
+pub(crate) fn percent_of(part: i64, whole: i64) -> f64 {
+    if whole <= 0 {
+        return 0.0;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "device counts stay far below 2^52")]
+    let percent = part as f64 / whole as f64 * 100.0;
+    percent
+}
+
+/// A moment, to the minute.
+pub(crate) fn moment(time: impl Borrow<DateTime<Utc>>) -> String {
+    time.borrow().format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// A moment, if there was one.
+pub(crate) fn moment_if(time: impl Borrow<Option<DateTime<Utc>>>) -> String {
+    time.borrow().map_or_else(|| "–".to_owned(), moment)
+}
+
+/// A moment for machines.
+pub(crate) fn stamp(time: impl Borrow<DateTime<Utc>>) -> String {
+    time.borrow().format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How long ago something was: `3 min ago`.
+pub(crate) fn ago(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let past = (now - time).max(TimeDelta::zero());
+    match past.num_seconds() {
+        0..60 => "just now".to_owned(),
+        60..3600 => format!("{} min ago", past.num_minutes()),
+        3600..172_800 => format!("{} h ago", past.num_hours()),
+        _ => format!("{} days ago", count(past.num_days())),
+    }
+}
+
+/// The beginning of a fingerprint, enough to tell two apart at a glance.
+pub(crate) fn short(fingerprint: &str) -> String {
+    fingerprint.chars().take(11).collect::<String>() + "…"
+}
+
+/// A text as a segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// A query of the pairs that have a value, with its question mark; nothing when none has.
+pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        query.append_pair(name, value);
+    }
+    let query = query.finish();
+    if query.is_empty() {
+        query
+    } else {
+        format!("?{query}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_easily() {
+        let shown = [0_i64, 999, 1000, 1_234_567, -1000].map(count);
+        assert_eq!(shown, ["0", "999", "1,000", "1,234,567", "−1,000"]);
+        let sizes = [0, 999, 1000, 14_200_000, 999_999, 5_000_000_000_000].map(bytes);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "14.2 MB", "1.0 MB", "5.0 TB"]);
+        assert_eq!([0.0, 12.34, 100.0].map(share), ["0 %", "12.3 %", "100 %"]);
+    }
+
+    #[test]
+    fn a_device_may_have_any_name_in_a_path() {
+        assert_eq!(segment("a/b ?#%é"), "a%2Fb%20%3F%23%25%C3%A9");
+        assert_eq!(query(&[("a", ""), ("b", "x&y")]), "?b=x%26y");
+        assert_eq!(query(&[("a", "")]), "");
+    }
+}
