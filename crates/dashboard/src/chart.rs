@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::show;
 
@@ -62,8 +62,11 @@ impl Chart {
         let mut value = total - rises.iter().map(|(_, rise)| rise).sum::<i64>();
         let mut points = vec![(self.begin, value)];
         for (at, rise) in rises {
+            // Nothing is known of the hour but its sum: it rises from the hour's beginning to its end.
+            let clamped = |at: DateTime<Utc>| at.clamp(self.begin, self.end);
+            points.push((clamped(*at - TimeDelta::hours(1)), value));
             value += rise;
-            points.push(((*at).clamp(self.begin, self.end), value));
+            points.push((clamped(*at), value));
         }
         points.push((self.end, total));
         self.add(name, points, total);
@@ -128,8 +131,6 @@ fn ceiling(value: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     #[test]
@@ -139,7 +140,10 @@ mod tests {
         chart.add_rising("Installed", 10, &[(end - TimeDelta::hours(5), 6)]);
         let chart = chart.finish();
         assert_eq!(chart.top, "10");
-        assert_eq!(chart.series[0].path, "M0.0 144.0L500.0 0.0L1000.0 0.0");
+        assert_eq!(
+            chart.series[0].path,
+            "M0.0 144.0L400.0 144.0L500.0 0.0L1000.0 0.0"
+        );
         assert!(Chart::over(end, end).is_empty());
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, PackageName};
-use tidegate_service::{DeviceFilter, Page as PageOf};
+use tidegate_service::{DeviceState, Error, Page as PageOf};
 
 use super::{Query, builds};
 use crate::Desk;
@@ -18,17 +19,43 @@ use crate::show;
 /// How many devices a page shows.
 const DEVICES_ON_A_PAGE: u32 = 50;
 
+/// How a device may stand, by the words in the address and on the page.
+const STATES: [(&str, &str); 4] = [
+    ("current", "on the current build"),
+    ("behind", "behind"),
+    ("failing", "failing"),
+    ("silent", "not seen for a day"),
+];
+
 #[derive(Template)]
 #[template(path = "devices.html")]
 struct Page {
     frame: Frame,
     rows: Vec<Row>,
     packages: Vec<String>,
-    package: String,
-    search: String,
+    filter: Shown,
+    states: [(&'static str, &'static str); 4],
     first: String,
     next: Option<String>,
     is_first: bool,
+}
+
+/// The filter as it was typed.
+struct Shown {
+    search: String,
+    package: String,
+    state: String,
+}
+
+impl Shown {
+    fn query(&self, page_token: &str) -> String {
+        show::query(&[
+            ("search", &self.search),
+            ("package_name", &self.package),
+            ("state", &self.state),
+            ("page_token", page_token),
+        ])
+    }
 }
 
 struct Row {
@@ -47,42 +74,52 @@ pub(crate) async fn page(
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
-    let package = query
-        .given("package_name")
-        .map(|name| PackageName::parse(&name))
-        .transpose()?;
-    let search = query.text("search").to_owned();
+    let package = query.given("package_name");
+    let package = package.map(|name| PackageName::parse(&name)).transpose()?;
+    let filter = Shown {
+        search: query.text("search").to_owned(),
+        package: query.text("package_name").to_owned(),
+        state: query.text("state").to_owned(),
+    };
     let token = query.given("page_token");
     let is_first = token.is_none();
-    let filter = DeviceFilter {
-        search: query.given("search"),
-        package: package.clone(),
-    };
-    let page = PageOf::new(Some(DEVICES_ON_A_PAGE), token).map_err(tidegate_service::Error::from)?;
-    let devices = desk.devices.list(filter, page).await?;
-    let package = package.map(|name| name.to_string()).unwrap_or_default();
-    let next = devices.next_page_token.map(|token| {
-        let pairs = [
-            ("search", search.as_str()),
-            ("package_name", &package),
-            ("page_token", &token),
-        ];
-        show::query(&pairs)
-    });
+    let page = PageOf::new(Some(DEVICES_ON_A_PAGE), token).map_err(Error::from)?;
+    let state = state(&filter.state)?;
+    let devices = desk
+        .devices
+        .find(query.given("search"), package, state, page)
+        .await?;
+    let next = devices.next_page_token.map(|token| filter.query(&token));
     let now = desk.clock.now();
     Ok(html(&Page {
         rows: devices.items.into_iter().map(|device| row(device, now)).collect(),
-        first: show::query(&[("search", &search), ("package_name", &package)]),
         packages: builds::packages(&desk).await?,
-        package,
-        search,
+        first: filter.query(""),
+        filter,
+        states: STATES,
         next,
         is_first,
         frame: Frame::new(&visitor, Section::Devices, "Devices"),
     }))
 }
 
-fn row(device: Device, now: chrono::DateTime<chrono::Utc>) -> Row {
+fn state(word: &str) -> Result<Option<DeviceState>, Error> {
+    Ok(Some(match word {
+        "" => return Ok(None),
+        "current" => DeviceState::Current,
+        "behind" => DeviceState::Behind,
+        "failing" => DeviceState::Failing,
+        "silent" => DeviceState::Silent,
+        _ => {
+            return Err(Error::invalid(
+                "state",
+                "must be current, behind, failing or silent",
+            ));
+        }
+    }))
+}
+
+fn row(device: Device, now: DateTime<Utc>) -> Row {
     let attributes = device.attributes;
     let maker = [attributes.manufacturer, attributes.model];
     let android = match (attributes.android_version, attributes.sdk) {
