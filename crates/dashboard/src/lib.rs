@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tidegate_service::{
-    Access, AuditLog, Builds, Clock, Devices, Downloads, Packages, People, Rollouts, Uploads,
+    Access, AuditLog, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, People, Rollouts, Uploads,
 };
 use tokio::sync::watch;
 
@@ -59,6 +59,10 @@ pub struct Dashboard {
     pub packages: Arc<Packages>,
     /// Manages devices.
     pub devices: Arc<Devices>,
+    /// Wakes devices.
+    pub nudges: Arc<Nudges>,
+    /// Counts the fleet.
+    pub fleet: Arc<Fleet>,
     /// Looks at the audit log.
     pub audit: Arc<AuditLog>,
     /// Tells the time.

@@ -148,12 +148,12 @@ pub(crate) async fn wire(
         access,
         reports,
     };
-    let dashboard = dashboard(&api, clock);
+    let dashboard = dashboard(&api, fleet, clock);
     Ok((Arc::new(api), dashboard, chores))
 }
 
 /// The operator's page calls the very use cases that the API calls.
-fn dashboard(api: &Api, clock: Arc<dyn Clock>) -> Dashboard {
+fn dashboard(api: &Api, fleet: Arc<Fleet>, clock: Arc<dyn Clock>) -> Dashboard {
     Dashboard {
         access: Arc::clone(&api.access),
         people: Arc::clone(&api.people),
@@ -163,7 +163,9 @@ fn dashboard(api: &Api, clock: Arc<dyn Clock>) -> Dashboard {
         rollouts: Arc::clone(&api.rollouts),
         packages: Arc::clone(&api.packages),
         devices: Arc::clone(&api.devices),
+        nudges: Arc::clone(&api.nudges),
         audit: Arc::clone(&api.audit),
+        fleet,
         clock,
     }
 }
