@@ -54,3 +54,19 @@ bench name="":
 # A server with a fleet of virtual devices and a printed guide; Ctrl-C ends it.
 demo:
     cargo run --release --locked -p tidegate-gateway -- demo
+
+# Campaigns for a large fleet against a stand-in for FCM: throughput, then servers killed on the way, then dead tokens.
+nudge-load devices="100000": postgres
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release --locked -p tidegate-gateway --bin tidegate
+    cargo build --release --locked -p tidegate-storage --example seed_devices
+    cargo build --release --locked -p tidegate-testkit --features server --example nudge_load
+    built="${CARGO_TARGET_DIR:-target}/release"
+    for engine in sqlite postgres; do
+        # Kills on the way, then the percentage of dead tokens.
+        for trouble in "0 0" "3 0" "0 2"; do
+            echo "--- $engine: $trouble"
+            "$built/examples/nudge_load" "$built/tidegate" "$built/examples/seed_devices" "$engine" {{devices}} $trouble
+        done
+    done

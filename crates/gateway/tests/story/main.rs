@@ -37,6 +37,7 @@ mod fields;
 mod fleet;
 mod grpc;
 mod manifest;
+mod nudge_sending;
 mod nudges_unconfigured;
 mod openapi;
 mod packages;

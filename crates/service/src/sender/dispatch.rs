@@ -89,17 +89,19 @@ impl Dispatch {
             }
         };
         let Err(error) = self.fcm.send(&message).await else {
-            lock(&self.board.pressure).succeeded();
+            lock(&self.board.pressure).answered();
             return self.report(&job, Fate::Sent).await;
         };
         let now = self.clock.now();
         let Verdict { fate, alarm } = verdict::of(&error, &job.claim, &self.settings, now, fastrand::f64());
         tracing::debug!(campaign_id = job.campaign.id.0, device = %job.claim.device, %error, "not sent");
-        if let Fate::Retry { at } = &fate
-            && alarm.is_none()
-        {
-            let wait = (*at - now).to_std().unwrap_or_default();
-            lock(&self.board.pressure).refused(wait, Instant::now());
+        match &fate {
+            Fate::Retry { at } if alarm.is_none() => {
+                let wait = (*at - now).to_std().unwrap_or_default();
+                lock(&self.board.pressure).refused(wait, Instant::now());
+            }
+            // An answer about this one message: FCM as a whole is well.
+            _ => lock(&self.board.pressure).answered(),
         }
         if let Some(why) = alarm {
             lock(&self.board.halted).entry(job.campaign.id).or_insert(why);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// of single devices, which have quotas of their own.
 const IN_A_ROW: u32 = 10;
 
-/// Counts refusals that no success came between.
+/// Counts refusals that no other answer came between.
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
     in_a_row: u32,
@@ -14,7 +14,8 @@ pub(super) struct Pressure {
 }
 
 impl Pressure {
-    pub(super) fn succeeded(&mut self) {
+    /// An answer that asks for no wait.
+    pub(super) fn answered(&mut self) {
         self.in_a_row = 0;
     }
 
@@ -44,13 +45,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_of_refusals_holds_off_and_a_success_ends_the_row() {
+    fn a_row_of_refusals_holds_off_and_another_answer_ends_the_row() {
         let (mut pressure, now) = (Pressure::default(), Instant::now());
         let wait = Duration::from_secs(60);
         for _ in 0..IN_A_ROW - 1 {
             pressure.refused(wait, now);
         }
-        pressure.succeeded();
+        pressure.answered();
         pressure.refused(wait, now);
         assert!(!pressure.holds_off(now));
         for _ in 0..IN_A_ROW {
