@@ -67,12 +67,16 @@ function say(state) {
   status.querySelector(".words").textContent = WORDS[state];
 }
 
-function apply({ values, bars }) {
+function apply({ values, bars, progress }) {
   for (const place of document.querySelectorAll("[data-live]")) {
     const value = values?.[place.dataset.live];
     if (value === undefined || place.textContent === value) continue;
     place.textContent = value;
     if (place.classList.contains("state")) place.dataset.state = value;
+  }
+  for (const bar of document.querySelectorAll("[data-progress]")) {
+    const done = progress?.[bar.dataset.progress];
+    if (done !== undefined) bar.value = done;
   }
   for (const bar of document.querySelectorAll("[data-bar]")) {
     const width = bars?.[bar.dataset.bar];

@@ -24,6 +24,8 @@ pub(crate) struct Chart {
     begin: DateTime<Utc>,
     end: DateTime<Utc>,
     max: i64,
+    /// What the next layer stands on.
+    floor: Vec<(DateTime<Utc>, i64)>,
 }
 
 /// One line or area, with its value at the end.
@@ -36,6 +38,7 @@ pub(crate) struct Series {
     /// The value at the end, as people read it.
     pub last: String,
     points: Vec<(DateTime<Utc>, i64)>,
+    floor: Vec<(DateTime<Utc>, i64)>,
 }
 
 impl Chart {
@@ -49,6 +52,7 @@ impl Chart {
             begin,
             end,
             max: 0,
+            floor: vec![],
         }
     }
 
@@ -83,7 +87,42 @@ impl Chart {
             path: String::new(),
             last: show::count(last),
             points,
+            floor: vec![],
         });
+    }
+
+    /// Begins later, where nothing is known of the time before.
+    pub(crate) fn begin_at(&mut self, begin: DateTime<Utc>) {
+        if begin > self.begin && begin < self.end {
+            self.begin = begin;
+            self.from = show::moment(begin);
+        }
+    }
+
+    /// Adds an area on top of those before. All of a chart's areas have the same times.
+    pub(crate) fn add_layer(&mut self, name: &str, values: impl Iterator<Item = (DateTime<Utc>, u64)>) {
+        let mut points: Vec<(DateTime<Utc>, i64)> = values
+            .map(|(at, value)| {
+                (
+                    at.clamp(self.begin, self.end),
+                    i64::try_from(value).unwrap_or(i64::MAX),
+                )
+            })
+            .collect();
+        let last = points.last().map_or(0, |(_, value)| *value);
+        points.push((self.end, last));
+        if self.floor.is_empty() {
+            self.floor = points.iter().map(|(at, _)| (*at, 0)).collect();
+        }
+        for ((_, value), (_, floor)) in points.iter_mut().zip(&self.floor) {
+            *value = value.saturating_add(*floor);
+        }
+        let floor = std::mem::replace(&mut self.floor, points.clone());
+        self.add(name, points, last);
+        if let Some(series) = self.series.last_mut() {
+            series.is_area = true;
+            series.floor = floor;
+        }
     }
 
     /// Draws all series on one scale.
@@ -91,7 +130,14 @@ impl Chart {
         let top = ceiling(self.max);
         self.top = show::count(top);
         for at in 0..self.series.len() {
-            self.series[at].path = self.line(&self.series[at].points, top);
+            let series = &self.series[at];
+            let mut path = self.line(&series.points, top);
+            if series.is_area {
+                let back: Vec<_> = series.floor.iter().rev().copied().collect();
+                path.push_str(&self.line(&back, top).replacen('M', "L", 1));
+                path.push('Z');
+            }
+            self.series[at].path = path;
         }
         self
     }
@@ -145,6 +191,22 @@ mod tests {
             "M0.0 144.0L400.0 144.0L500.0 0.0L1000.0 0.0"
         );
         assert!(Chart::over(end, end).is_empty());
+    }
+
+    #[test]
+    fn layers_stand_on_each_other() {
+        let end = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let begin = end - TimeDelta::hours(10);
+        let mut chart = Chart::over(begin, end);
+        chart.add_layer("1.0", [(begin, 6)].into_iter());
+        chart.add_layer("1.1", [(begin, 4)].into_iter());
+        let chart = chart.finish();
+        assert_eq!(
+            chart.series[0].path,
+            "M0.0 96.0L1000.0 96.0L1000.0 240.0L0.0 240.0Z"
+        );
+        assert_eq!(chart.series[1].path, "M0.0 0.0L1000.0 0.0L1000.0 96.0L0.0 96.0Z");
+        assert_eq!(chart.series[1].last, "4");
     }
 
     #[test]

@@ -12,18 +12,26 @@ pub(crate) enum Section {
     Fleet,
     Builds,
     Devices,
+    Nudges,
     Audit,
 }
 
 impl Section {
     /// All, in the order of the navigation.
-    pub(crate) const ALL: [Self; 4] = [Self::Fleet, Self::Builds, Self::Devices, Self::Audit];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Fleet,
+        Self::Builds,
+        Self::Devices,
+        Self::Nudges,
+        Self::Audit,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fleet => "Fleet",
             Self::Builds => "Builds",
             Self::Devices => "Devices",
+            Self::Nudges => "Nudges",
             Self::Audit => "Audit",
         }
     }
@@ -33,6 +41,7 @@ impl Section {
             Self::Fleet => "/",
             Self::Builds => "/builds",
             Self::Devices => "/devices",
+            Self::Nudges => "/nudges",
             Self::Audit => "/audit",
         }
     }
@@ -75,6 +84,8 @@ impl Frame {
             "revoked" => Some("Revoked. The device's token is refused from now on."),
             "nudged" => Some("The campaign has begun."),
             "cancelled" => Some("Cancelled. What was sent already cannot be taken back."),
+            "held" => Some("Paused. What is under way is finished."),
+            "goes_on" => Some("Resumed."),
             _ => None,
         };
         self

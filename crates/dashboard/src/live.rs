@@ -16,11 +16,12 @@ use chrono::{DateTime, Utc};
 use futures::Stream;
 use serde_json::{Map, Value, json};
 use tidegate_domain::{BuildId, DeploymentStats, Rollout};
-use tidegate_service::Error;
+use tidegate_service::{Error, Page as PageOf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::Desk;
+use crate::pages::{fleet, nudges};
 use crate::session::{Listener, Visitor};
 use crate::show;
 
@@ -35,6 +36,9 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// How often a silent connection is used, so that neither end nor a proxy takes it for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How many campaigns are told of, the youngest first.
+const CAMPAIGNS_TOLD: u32 = 10;
 
 /// Over how many ticks polls per second are averaged: counters are written once a second, and not in step with us.
 const RATE_TICKS: usize = 10;
@@ -103,10 +107,42 @@ impl Ticker {
             checks += stats.total_checks;
             of_build(*build, rollout, &stats, &mut values, &mut bars);
         }
+        of_fleet(desk, &mut values);
+        let progress = of_campaigns(desk, &mut values).await?;
         let polls = self.polls.add(checks, desk.clock.now());
         values.insert("fleet.polls".to_owned(), polls.into());
-        Ok(json!({ "values": values, "bars": bars }).to_string().into())
+        Ok(json!({ "values": values, "bars": bars, "progress": progress })
+            .to_string()
+            .into())
     }
+}
+
+fn of_fleet(desk: &Desk, values: &mut Map<String, Value>) {
+    let overview = desk.fleet.overview();
+    for tile in fleet::tiles(&overview) {
+        values.insert(format!("fleet.{}", tile.key), tile.number.into());
+        values.insert(format!("fleet.{}.of", tile.key), tile.of.into());
+    }
+    if let Some(at) = overview.measured_at {
+        values.insert("fleet.measured".to_owned(), show::moment(at).into());
+    }
+}
+
+/// The youngest campaigns, and of each how many devices are done with.
+async fn of_campaigns(desk: &Desk, values: &mut Map<String, Value>) -> Result<Map<String, Value>, Error> {
+    let mut done = Map::new();
+    let page = PageOf::new(Some(CAMPAIGNS_TOLD), None).map_err(Error::from)?;
+    for campaign in desk.nudges.list(page).await?.items {
+        let id = campaign.id;
+        values.insert(format!("n{id}.state"), campaign.state.to_string().into());
+        for (_, name, number) in nudges::numbers(&campaign) {
+            values.insert(format!("n{id}.{name}"), number.into());
+        }
+        let progress = &campaign.progress;
+        let ended = progress.sent + progress.failed + progress.canceled;
+        done.insert(format!("n{id}.done"), ended.into());
+    }
+    Ok(done)
 }
 
 fn of_build(

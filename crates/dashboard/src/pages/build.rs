@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use tidegate_domain::{BuildId, Rollout, SdkLevel};
-use tidegate_service::{BuildStats, Page as PageOf, RolloutFilter};
+use tidegate_service::{BuildStats, Page as PageOf, ReasonCount, RolloutFilter};
 
 use super::cards::{Card, name};
 use super::{BuildPath, Query};
@@ -35,17 +35,9 @@ struct Page {
     chart: Chart,
     notes: String,
     siblings: String,
-    failures: Vec<Failed>,
+    failures: Vec<ReasonCount>,
     history: Vec<Rollout>,
     signers: Vec<(String, String)>,
-}
-
-/// How many devices failed in one way.
-struct Failed {
-    status: String,
-    reason: Option<String>,
-    android_status: Option<i32>,
-    devices: i64,
 }
 
 /// One line of the funnel.
@@ -70,7 +62,7 @@ pub(crate) async fn page(
         funnel: funnel(&stats),
         siblings: show::query(&[("package", view.build.facts.package.as_str())]),
         notes: shown(&view.build.origin.notes),
-        failures: vec![],
+        failures: desk.builds.reasons(id).await?,
         chart: chart(&stats, desk.clock.now()),
         history: history(&desk, id).await?,
         signers: signers(&view.build.facts.signers),

@@ -1,12 +1,63 @@
 //! How many devices a share is, and which versions they leave.
 
+use serde_json::json;
+use tidegate_domain::BuildId;
+use tidegate_service::Coverage;
+
+use crate::Desk;
+use crate::error::Refusal;
+use crate::show;
+
 /// What a dialog says of that, and what its script computes further shares from.
-#[derive(Default)]
 pub(crate) struct Covers {
     /// For the share that the form holds.
     pub words: String,
-    /// Devices by whole-percent cohort, joined by commas; empty when it is not known.
+    /// Devices by whole-percent cohort, joined by commas; empty when nothing was counted yet.
     pub by_cohort: String,
     /// The versions that they run, as JSON: `[{"name": …, "by_cohort": […]}]`.
     pub leaves: String,
+}
+
+/// Whom a share of the fleet is now.
+pub(crate) async fn of(desk: &Desk, id: BuildId, percent: u8) -> Result<Covers, Refusal> {
+    let coverage = desk.fleet.coverage(id).await?;
+    if coverage.measured_at.is_none() {
+        return Ok(Covers {
+            words: "The server has just started and has not counted the fleet yet.".to_owned(),
+            by_cohort: String::new(),
+            leaves: String::new(),
+        });
+    }
+    Ok(Covers {
+        words: sentence(&coverage, percent),
+        by_cohort: joined(&coverage.by_cohort),
+        leaves: leaves(&coverage),
+    })
+}
+
+fn sentence(coverage: &Coverage, percent: u8) -> String {
+    let devices = within(&coverage.by_cohort, percent);
+    let plural = if devices == 1 { "" } else { "s" };
+    format!("{percent} % is {} device{plural} now.", show::count(devices))
+}
+
+fn within(cohorts: &[u64], percent: u8) -> u64 {
+    cohorts.iter().take(percent.into()).sum()
+}
+
+fn joined(cohorts: &[u64]) -> String {
+    let numbers: Vec<String> = cohorts.iter().map(ToString::to_string).collect();
+    numbers.join(",")
+}
+
+fn leaves(coverage: &Coverage) -> String {
+    let versions = coverage.leaves.iter().map(|leaving| {
+        let name = match (&leaving.name, leaving.version.get()) {
+            (_, 0) => "nothing installed".to_owned(),
+            (Some(name), _) if !name.trim().is_empty() => name.clone(),
+            (_, code) => format!("version code {code}"),
+        };
+        json!({ "name": name, "by_cohort": leaving.by_cohort })
+    });
+    versions.collect::<serde_json::Value>().to_string()
 }

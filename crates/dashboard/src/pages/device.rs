@@ -25,6 +25,9 @@ const BUILDS_SHOWN: usize = 50;
 struct Page {
     frame: Frame,
     path: String,
+    /// The query of a nudge to this device.
+    nudge: String,
+    may_nudge: bool,
     facts: Vec<(&'static str, String)>,
     tags: Vec<String>,
     installed: Vec<(String, i64)>,
@@ -91,6 +94,8 @@ pub(crate) async fn page(
         )
         .after(&query),
         path: format!("/devices/{}", show::segment(id.as_str())),
+        nudge: show::query(&[("device_id", id.as_str())]),
+        may_nudge: device.has_fcm_token && desk.nudges.is_configured(),
         facts: facts(&device, desk.clock.now()),
         tags: device.attributes.tags,
         installed: device

@@ -5,33 +5,163 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use tidegate_domain::BuildId;
+use chrono::TimeDelta;
+use tidegate_domain::{BuildId, PackageName};
+use tidegate_service::FleetOverview;
 
+use super::Query;
 use super::cards::Card;
 use crate::Desk;
+use crate::chart::Chart;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
+use crate::show;
 
 /// How many builds that serve the page shows.
 const SERVING_SHOWN: usize = 12;
+
+/// How many hours the chart shows: a week.
+const CHART_HOURS: i64 = 168;
 
 #[derive(Template)]
 #[template(path = "fleet.html")]
 struct Page {
     frame: Frame,
+    tiles: [Tile; 4],
+    measured: Option<String>,
     serving: Vec<Card>,
+    packages: Vec<String>,
+    package: String,
+    chart: Chart,
 }
 
-pub(crate) async fn page(State(desk): State<Arc<Desk>>, visitor: Visitor) -> Result<Response, Refusal> {
+/// One number about the fleet.
+pub(crate) struct Tile {
+    pub key: &'static str,
+    pub name: &'static str,
+    pub number: String,
+    pub of: String,
+    /// The devices that it counts.
+    pub path: &'static str,
+}
+
+/// The fleet in four numbers.
+pub(crate) fn tiles(overview: &FleetOverview) -> [Tile; 4] {
+    let tile = |key, name, number: u64, of, path| Tile {
+        key,
+        name,
+        number: show::count(number),
+        of,
+        path,
+    };
+    let share = |part: u64, whole: u64| {
+        let count = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        show::share(show::percent_of(count(part), count(whole)))
+    };
+    let (all, current, behind) = (overview.devices, overview.current, overview.behind);
+    let of_all = format!(
+        "{} of {} devices",
+        share(overview.seen_last_day, all),
+        show::count(all)
+    );
+    let of_run = format!("{} of what runs", share(current, current + behind));
+    [
+        tile(
+            "seen",
+            "Seen in the last day",
+            overview.seen_last_day,
+            of_all,
+            "/devices",
+        ),
+        tile(
+            "current",
+            "On the current build",
+            current,
+            of_run,
+            "/devices?state=current",
+        ),
+        tile(
+            "behind",
+            "Behind",
+            behind,
+            format!("{} of what runs", share(behind, current + behind)),
+            "/devices?state=behind",
+        ),
+        tile(
+            "failing",
+            "Failing",
+            overview.failing,
+            "failed with a current build".to_owned(),
+            "/devices?state=failing",
+        ),
+    ]
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    visitor: Visitor,
+    Query(query): Query,
+) -> Result<Response, Refusal> {
+    let serving = desk.builds.serving();
+    let mut packages: Vec<&PackageName> = serving
+        .iter()
+        .map(|(_, rollout)| &rollout.draft.package)
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    let chosen = match query.given("package") {
+        Some(name) => Some(PackageName::parse(&name)?),
+        None => packages.first().map(|name| (*name).clone()),
+    };
+    let overview = desk.fleet.overview();
+    // A state is asked of one package: with several, the list would not know of which.
+    let mut tiles = tiles(&overview);
+    if packages.len() > 1 {
+        for tile in &mut tiles {
+            tile.path = "/devices";
+        }
+    }
     Ok(html(&Page {
         frame: Frame::new(&visitor, Section::Fleet, "Fleet"),
-        serving: serving(&desk).await?,
+        tiles,
+        measured: overview.measured_at.map(show::moment),
+        packages: packages.iter().map(ToString::to_string).collect(),
+        chart: chart(&desk, chosen.as_ref()).await?,
+        package: chosen.map(|name| name.to_string()).unwrap_or_default(),
+        serving: cards(&desk).await?,
     }))
 }
 
+/// Which versions ran, hour by hour, one upon the other.
+async fn chart(desk: &Desk, package: Option<&PackageName>) -> Result<Chart, Refusal> {
+    let now = desk.clock.now();
+    let mut chart = Chart::over(now - TimeDelta::hours(CHART_HOURS), now);
+    let Some(package) = package else {
+        return Ok(chart);
+    };
+    let history = desk.fleet.versions(package, CHART_HOURS).await?;
+    if let Some(first) = history.points.first() {
+        chart.begin_at(first.hour);
+    }
+    for (at, (code, name)) in history.versions.iter().enumerate() {
+        let name = match (name, code.get()) {
+            (_, 0) => "not installed".to_owned(),
+            (Some(name), _) if !name.trim().is_empty() => name.clone(),
+            (_, code) => code.to_string(),
+        };
+        let points = history.points.iter();
+        chart.add_layer(&name, points.map(|point| (point.hour, point.devices[at])));
+    }
+    if history.points.iter().any(|point| point.others > 0) {
+        let points = history.points.iter();
+        chart.add_layer("others", points.map(|point| (point.hour, point.others)));
+    }
+    Ok(chart.finish())
+}
+
 /// The builds that are offered now, the youngest rollout first.
-async fn serving(desk: &Desk) -> Result<Vec<Card>, Refusal> {
+async fn cards(desk: &Desk) -> Result<Vec<Card>, Refusal> {
     let mut serving = desk.builds.serving();
     serving.sort_by_key(|(_, rollout)| std::cmp::Reverse(rollout.id));
     serving.truncate(SERVING_SHOWN);

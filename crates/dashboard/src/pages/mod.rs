@@ -8,8 +8,10 @@ mod covers;
 mod device;
 mod devices;
 mod download;
-mod fleet;
+pub(crate) mod fleet;
 mod login;
+mod new_nudge;
+pub(crate) mod nudges;
 mod promote;
 mod revoke;
 mod roll_back;
@@ -52,6 +54,12 @@ pub(crate) fn routes() -> Router<Arc<Desk>> {
         .route("/devices", get(devices::page))
         .route("/devices/{id}", get(device::page))
         .route("/devices/{id}/revoke", get(revoke::page).post(revoke::revoke))
+        .route("/nudges", get(nudges::page))
+        .route("/nudges/new", get(new_nudge::page).post(new_nudge::begin))
+        .route("/nudges/{id}", get(nudges::one))
+        .route("/nudges/{id}/cancel", post(nudges::cancel))
+        .route("/nudges/{id}/pause", post(nudges::pause))
+        .route("/nudges/{id}/resume", post(nudges::resume))
         .route("/audit", get(audit::page))
         .route("/audit/verify", post(audit::verify))
 }

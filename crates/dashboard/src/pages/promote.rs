@@ -9,7 +9,7 @@ use tidegate_domain::{Percent, Promotion, Role, Terms};
 use tidegate_service::Error;
 
 use super::cards::{Card, name};
-use super::covers::Covers;
+use super::covers::{self, Covers};
 use super::{BuildPath, build, done};
 use crate::Desk;
 use crate::error::{Refusal, html, status};
@@ -93,6 +93,7 @@ async fn show(
         .current()
         .filter(|release| release.build.id != card.build.id)
         .map(|release| (release.build.id.0, name(&release.build)));
+    let covers = covers::of(desk, card.build.id, form.percent).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
         card,
@@ -100,7 +101,7 @@ async fn show(
         picks: PICKS,
         confirm_above: CONFIRM_ABOVE,
         form,
-        covers: Covers::default(),
+        covers,
         error,
     }))
 }

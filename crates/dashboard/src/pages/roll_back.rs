@@ -15,6 +15,7 @@ use crate::error::{Refusal, html, status};
 use crate::form::Posted;
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
+use crate::show;
 
 #[derive(Template)]
 #[template(path = "rollback.html")]
@@ -35,7 +36,7 @@ pub(crate) async fn page(
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
     let (from, to) = sides(&desk, id).await?;
-    Ok(show(&visitor, from, to, false, None))
+    shown(&desk, &visitor, from, to, false, None).await
 }
 
 /// The build to take back, and the one to go back to, if there is one.
@@ -60,19 +61,44 @@ async fn sides(desk: &Desk, id: BuildId) -> Result<(Card, Option<Card>), Refusal
     Ok((from, Some(Card::new(view, stats, desk.clock.now()))))
 }
 
-fn show(visitor: &Visitor, card: Card, to: Option<Card>, force: bool, error: Option<String>) -> Response {
+async fn shown(
+    desk: &Desk,
+    visitor: &Visitor,
+    card: Card,
+    to: Option<Card>,
+    force: bool,
+    error: Option<String>,
+) -> Result<Response, Refusal> {
     let same_signer = to
         .as_ref()
         .is_some_and(|to| to.build.facts.signers == card.build.facts.signers);
-    html(&Page {
+    Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Roll back {}", card.name())),
+        touched: touched(desk, &card).await?,
         card,
         to,
         same_signer,
         force_downgrade: force,
-        touched: String::new(),
         error,
-    })
+    }))
+}
+
+/// How many devices a roll-back touches.
+async fn touched(desk: &Desk, card: &Card) -> Result<String, Refusal> {
+    let coverage = desk.fleet.coverage(card.build.id).await?;
+    let offered = card.stats.total_eligible - card.stats.installs_success;
+    let stopped = format!(
+        "{} device(s) were offered {} and have not installed it: they are offered it no more.",
+        show::count(offered.max(0)),
+        card.name()
+    );
+    if coverage.measured_at.is_none() {
+        return Ok(stopped);
+    }
+    let running = show::count(coverage.running);
+    Ok(format!(
+        "{stopped} {running} device(s) run it now and keep it, unless they are forced back."
+    ))
 }
 
 pub(crate) async fn roll_back(
@@ -95,7 +121,7 @@ pub(crate) async fn roll_back(
     match rolled_back {
         Ok(rolled_back) => Ok(done(&format!("/builds/{}", rolled_back.to.id), "rolled_back")),
         Err(error) => {
-            let page = show(&visitor, from, to, force, Some(error.message));
+            let page = shown(&desk, &visitor, from, to, force, Some(error.message)).await?;
             Ok((status(error.kind), page).into_response())
         }
     }

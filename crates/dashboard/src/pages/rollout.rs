@@ -9,7 +9,7 @@ use tidegate_domain::{Percent, Role};
 use tidegate_service::{Error, Kind};
 
 use super::cards::Card;
-use super::covers::Covers;
+use super::covers::{self, Covers};
 use super::promote::{CONFIRM_ABOVE, confirmed};
 use super::{BuildPath, build, done};
 use crate::Desk;
@@ -41,7 +41,7 @@ pub(crate) async fn page(
     visitor.actor.require(Role::Operator)?;
     let card = serving(&desk, id).await?;
     let percent = card.percent();
-    Ok(show(&visitor, card, percent, None))
+    show(&desk, &visitor, card, percent, None).await
 }
 
 async fn serving(desk: &Desk, id: tidegate_domain::BuildId) -> Result<Card, Refusal> {
@@ -53,16 +53,23 @@ async fn serving(desk: &Desk, id: tidegate_domain::BuildId) -> Result<Card, Refu
     Ok(card)
 }
 
-fn show(visitor: &Visitor, card: Card, percent: u8, error: Option<String>) -> Response {
-    html(&Page {
+async fn show(
+    desk: &Desk,
+    visitor: &Visitor,
+    card: Card,
+    percent: u8,
+    error: Option<String>,
+) -> Result<Response, Refusal> {
+    let covers = covers::of(desk, card.build.id, percent).await?;
+    Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Rollout of {}", card.name())),
         card,
         percent,
         step: STEP,
         confirm_above: CONFIRM_ABOVE,
-        covers: Covers::default(),
+        covers,
         error,
-    })
+    }))
 }
 
 pub(crate) async fn adjust(
@@ -80,7 +87,7 @@ pub(crate) async fn adjust(
         Ok(()) => Ok(done(&format!("/builds/{id}"), "adjusted")),
         Err(error) => {
             let percent = fields.text("rollout_percent").parse().unwrap_or(card.percent());
-            let page = show(&visitor, card, percent, Some(error.message));
+            let page = show(&desk, &visitor, card, percent, Some(error.message)).await?;
             Ok((status(error.kind), page).into_response())
         }
     }

@@ -1,0 +1,132 @@
+//! Beginning a nudge campaign.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use tidegate_domain::{
+    DEFAULT_NUDGE_TTL, DeviceId, MAX_NAMED_DEVICES, NudgeAudience, NudgeOrder, PackageName, Priority, Role,
+};
+use tidegate_service::Error;
+
+use super::{Query, builds, done};
+use crate::Desk;
+use crate::error::{Refusal, html, status};
+use crate::form::{Fields, Posted};
+use crate::frame::{Frame, Section};
+use crate::session::Visitor;
+
+#[derive(Template)]
+#[template(path = "new_nudge.html")]
+struct Page {
+    frame: Frame,
+    configured: bool,
+    packages: Vec<String>,
+    package: String,
+    audience: String,
+    device_ids: String,
+    high: bool,
+    /// The form's own name.
+    once: String,
+    error: Option<String>,
+}
+
+pub(crate) async fn page(
+    State(desk): State<Arc<Desk>>,
+    visitor: Visitor,
+    Query(query): Query,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    show(&desk, &visitor, &query, query.text("device_id"), None).await
+}
+
+async fn show(
+    desk: &Desk,
+    visitor: &Visitor,
+    fields: &Fields,
+    devices: &str,
+    error: Option<String>,
+) -> Result<Response, Refusal> {
+    let audience = match (fields.text("audience"), devices.is_empty()) {
+        ("", true) => "behind",
+        ("", false) => "chosen",
+        (audience, _) => audience,
+    };
+    Ok(html(&Page {
+        frame: Frame::new(visitor, Section::Nudges, "Nudge devices"),
+        configured: desk.nudges.is_configured(),
+        packages: builds::packages(desk).await?,
+        package: fields.text("package_name").to_owned(),
+        audience: audience.to_owned(),
+        device_ids: devices.to_owned(),
+        high: fields.text("priority") == Priority::High.as_str(),
+        once: uuid::Uuid::new_v4().to_string(),
+        error,
+    }))
+}
+
+pub(crate) async fn begin(
+    State(desk): State<Arc<Desk>>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    let nudged = match order(&fields) {
+        // The form's own name keeps a second click from making a second campaign.
+        Ok(order) => {
+            desk.nudges
+                .nudge(&visitor.actor, order, fields.given("once"))
+                .await
+        }
+        Err(error) => Err(error),
+    };
+    match nudged {
+        Ok(nudged) => Ok(done(&format!("/nudges/{}", nudged.campaign.id), "nudged")),
+        Err(error) => {
+            let status = status(error.kind);
+            let devices = fields.raw("device_ids").to_owned();
+            let page = show(&desk, &visitor, &fields, &devices, Some(error.message)).await?;
+            Ok((status, page).into_response())
+        }
+    }
+}
+
+fn order(fields: &Fields) -> Result<NudgeOrder, Error> {
+    let package = fields.given("package_name");
+    let package = package.map(|name| PackageName::parse(&name)).transpose()?;
+    let (devices, audience) = match fields.text("audience") {
+        "chosen" => (Some(chosen(fields.raw("device_ids"))?), NudgeAudience::All),
+        audience => (None, audience.parse()?),
+    };
+    Ok(NudgeOrder {
+        devices,
+        package,
+        audience,
+        priority: if fields.text("priority") == Priority::High.as_str() {
+            Priority::High
+        } else {
+            Priority::Normal
+        },
+        ttl: DEFAULT_NUDGE_TTL,
+    })
+}
+
+/// One id a line.
+fn chosen(text: &str) -> Result<Vec<DeviceId>, Error> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let devices: Vec<DeviceId> = lines
+        .take(MAX_NAMED_DEVICES + 1)
+        .map(DeviceId::parse)
+        .collect::<Result<_, _>>()?;
+    if devices.is_empty() {
+        return Err(Error::invalid(
+            "device_ids",
+            "must name at least one device, one a line",
+        ));
+    }
+    if devices.len() > MAX_NAMED_DEVICES {
+        let fault = format!("may name at most {MAX_NAMED_DEVICES} devices; address the fleet instead");
+        return Err(Error::invalid("device_ids", fault));
+    }
+    Ok(devices)
+}
