@@ -1,0 +1,206 @@
+//! Forms that are refused, and buttons that are not shown.
+
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use tidegate_domain::Role;
+use tidegate_testkit::answer::Answer;
+use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::server::{Engine, TestServer};
+
+use crate::person::{PASSWORD, Person, text};
+
+/// What changes something, and the role that it needs.
+const CHANGES: &[(&str, Role)] = &[
+    ("/builds/1/promote", Role::Operator),
+    ("/builds/1/rollout", Role::Operator),
+    ("/builds/1/pause", Role::Operator),
+    ("/builds/1/resume", Role::Operator),
+    ("/builds/1/rollback", Role::Operator),
+    ("/nudges/new", Role::Operator),
+    ("/nudges/1/cancel", Role::Operator),
+    ("/nudges/1/pause", Role::Operator),
+    ("/nudges/1/resume", Role::Operator),
+    ("/devices/pixel-1/revoke", Role::Admin),
+];
+
+async fn with_a_release() -> TestServer {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let operator = server.person("ci", Role::Operator);
+    let build = operator.uploaded(&apks::build(PACKAGE, 1)).await;
+    operator.promote(build, 50).await.ok();
+    server.device("pixel-1").await;
+    server
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_is_refused() {
+    let server = with_a_release().await;
+    let admin = Person::logged_in(&server, Role::Admin).await;
+    let before = server.operator(Role::Viewer).everything().await;
+    for (path, _) in CHANGES
+        .iter()
+        .chain(&[("/logout", Role::Viewer), ("/audit/verify", Role::Viewer)])
+    {
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+        ] {
+            let request = admin.request(Method::POST, path).header(name, value);
+            let answer = Answer::to(request.form(&[("csrf", &admin.csrf)])).await;
+            assert_eq!(answer.status, 403, "{path} {name}: {value}");
+            assert!(text(&answer).contains("a page of another site"), "{path}");
+        }
+        for token in ["", "0", &admin.csrf[1..]] {
+            let answer = Answer::to(admin.request(Method::POST, path).form(&[("csrf", token)])).await;
+            assert_eq!(answer.status, 403, "{path} with the token {token:?}");
+        }
+    }
+    assert_eq!(server.operator(Role::Viewer).everything().await, before);
+}
+
+#[tokio::test]
+async fn another_sessions_token_is_worth_nothing() {
+    let server = with_a_release().await;
+    let admin = Person::logged_in(&server, Role::Admin).await;
+    let viewer = Person::logged_in(&server, Role::Viewer).await;
+    assert_ne!(admin.csrf, viewer.csrf);
+    let request = admin.request(Method::POST, "/builds/1/pause");
+    let answer = Answer::to(request.form(&[("csrf", &viewer.csrf)])).await;
+    assert_eq!(answer.status, 403, "{}", text(&answer));
+}
+
+#[tokio::test]
+async fn a_login_from_another_site_is_refused() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    server.add_user("olga", Role::Operator, PASSWORD).await;
+    let request = server.http().post(server.admin_url("/login"));
+    let request = request.header("origin", "https://evil.example");
+    let answer = Answer::to(request.form(&[("name", "olga"), ("password", PASSWORD)])).await;
+    assert_eq!((answer.status, answer.header("set-cookie")), (403, ""));
+}
+
+#[tokio::test]
+async fn each_role_may_do_its_share_and_sees_no_button_beyond_it() {
+    let server = with_a_release().await;
+    let before = server.operator(Role::Viewer).everything().await;
+    let viewer = Person::logged_in(&server, Role::Viewer).await;
+    for (path, _) in CHANGES {
+        let answer = viewer
+            .post(path, &[("rollout_percent", "5"), ("audience", "all")])
+            .await;
+        assert_eq!(answer.status, 403, "{path}: {}", text(&answer));
+    }
+    for path in [
+        "/builds/1/promote",
+        "/builds/1/rollout",
+        "/builds/1/rollback",
+        "/builds/upload",
+        "/nudges/new",
+    ] {
+        assert_eq!(viewer.get(path).await.status, 403, "{path}");
+    }
+    for path in [
+        "/",
+        "/builds",
+        "/builds/1",
+        "/devices",
+        "/devices/pixel-1",
+        "/nudges",
+        "/audit",
+    ] {
+        let page = viewer.page(path).await;
+        // Logging out and checking the chain are everybody's.
+        let forms = page.matches("method=\"post\"").count();
+        assert_eq!(forms, if path == "/audit" { 2 } else { 1 }, "{path}");
+        for button in [
+            "/promote",
+            "/rollout\"",
+            "/rollback",
+            "/upload",
+            "/revoke",
+            "/pause",
+            "/nudges/new",
+        ] {
+            assert!(!page.contains(button), "{path} shows {button}");
+        }
+    }
+    assert_eq!(server.operator(Role::Viewer).everything().await, before);
+
+    let operator = Person::logged_in(&server, Role::Operator).await;
+    let page = operator.page("/builds/1").await;
+    for button in [
+        "id=\"promote\"",
+        "id=\"adjust\"",
+        "id=\"rollback\"",
+        "id=\"pause\"",
+    ] {
+        assert!(page.contains(button), "{button}");
+    }
+    assert!(!operator.page("/devices/pixel-1").await.contains("id=\"revoke\""));
+    assert_eq!(operator.post("/devices/pixel-1/revoke", &[]).await.status, 403);
+
+    let admin = Person::logged_in(&server, Role::Admin).await;
+    assert!(admin.page("/devices/pixel-1").await.contains("id=\"revoke\""));
+    let revoked = admin.post("/devices/pixel-1/revoke", &[]).await;
+    assert_eq!(
+        (revoked.status, revoked.header("location")),
+        (303, "/devices/pixel-1?done=revoked")
+    );
+}
+
+#[tokio::test]
+async fn an_upload_needs_its_token_before_its_file() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let operator = Person::logged_in(&server, Role::Operator).await;
+    let file = || Part::bytes(apks::build(PACKAGE, 1)).file_name("app.apk");
+    let upload = |form: Form| Answer::to(operator.request(Method::POST, "/builds/upload").multipart(form));
+
+    let late = Form::new()
+        .part("file", file())
+        .text("csrf", operator.csrf.clone());
+    assert_eq!(upload(late).await.status, 403);
+    let wrong = Form::new().text("csrf", "0").part("file", file());
+    assert_eq!(upload(wrong).await.status, 403);
+    let none = Form::new().text("csrf", operator.csrf.clone());
+    let none = upload(none).await;
+    assert!(none.status == 400 && text(&none).contains("choose an APK file first"));
+    let broken = Form::new()
+        .text("csrf", operator.csrf.clone())
+        .part("file", Part::bytes(b"no apk".to_vec()).file_name("x.apk"));
+    let broken = upload(broken).await;
+    assert!(
+        broken.status == 422 && text(&broken).contains("id=\"error\""),
+        "{}",
+        text(&broken)
+    );
+
+    let good = Form::new()
+        .text("csrf", operator.csrf.clone())
+        .part("file", file())
+        .text("notes", "First.");
+    let good = upload(good).await;
+    assert_eq!(
+        (good.status, good.header("location")),
+        (303, "/builds/1?done=uploaded"),
+        "{}",
+        text(&good)
+    );
+    assert!(
+        operator
+            .page("/builds/1?done=uploaded")
+            .await
+            .contains("id=\"done\"")
+    );
+
+    let script = operator
+        .request(Method::POST, "/builds/upload")
+        .header("x-csrf-token", &operator.csrf);
+    let script = script
+        .header("accept", "application/json")
+        .multipart(Form::new().part("file", file()));
+    let script = Answer::to(script).await;
+    assert_eq!(script.status, 409, "the version exists");
+    assert_eq!(script.json()["code"], "version_exists");
+}

@@ -1,0 +1,10 @@
+//! The pages over plain HTTP: what needs no browser to be seen. Sessions, roles, forms of other sites, hostile texts,
+//! sizes. What a browser makes of them is tested with a browser.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
+
+mod forms;
+mod looks;
+mod person;
+mod releases;
+mod session;

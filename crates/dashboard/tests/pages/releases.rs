@@ -1,0 +1,127 @@
+//! Releasing builds from the pages.
+
+use tidegate_domain::Role;
+use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::server::{Engine, TestServer};
+
+use crate::person::{Person, text};
+
+#[tokio::test]
+async fn an_operator_promotes_raises_holds_and_takes_back() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let operator = Person::logged_in(&server, Role::Operator).await;
+    let ci = server.person("ci", Role::Operator);
+    let old = ci.uploaded(&apks::build(PACKAGE, 1)).await;
+    let new = ci.uploaded(&apks::build(PACKAGE, 2)).await;
+    ci.promote(old, 100).await.ok();
+
+    let promote = format!("/builds/{new}/promote");
+    assert!(operator.page(&promote).await.contains("takes the place of"));
+    for (fields, told) in [
+        (&[("rollout_percent", "0")][..], "must be from 1 to 100, not 0"),
+        (&[("rollout_percent", "101")], "must be from 1 to 100"),
+        (&[("rollout_percent", "ten")], "must be a whole number"),
+        (&[("rollout_percent", "26")], "confirm is missing"),
+        (
+            &[("rollout_percent", "5"), ("must_install", "yes")],
+            "confirm is missing",
+        ),
+    ] {
+        let refused = operator.post(&promote, fields).await;
+        assert_eq!(refused.status, 400, "{fields:?}");
+        assert!(text(&refused).contains(told), "{fields:?}: {}", text(&refused));
+    }
+    let done = operator
+        .post(
+            &promote,
+            &[
+                ("rollout_percent", "10"),
+                ("keep_previous", "yes"),
+                ("wifi_only", "yes"),
+            ],
+        )
+        .await;
+    assert_eq!(done.header("location"), format!("/builds/{new}?done=promoted"));
+    let build = ci.build(new).await.ok();
+    assert_eq!(
+        (&build["is_current"], &build["staged_rollout_percent"]),
+        (&true.into(), &10.into())
+    );
+    let page = operator.page(&format!("/builds/{new}")).await;
+    assert!(page.contains("Wi-Fi only") && page.contains("data-testid=\"current\""));
+
+    let rollout = format!("/builds/{new}/rollout");
+    let unsure = operator.post(&rollout, &[("rollout_percent", "50")]).await;
+    assert_eq!(unsure.status, 400);
+    let done = operator
+        .post(&rollout, &[("rollout_percent", "50"), ("confirm", "yes")])
+        .await;
+    assert_eq!(done.header("location"), format!("/builds/{new}?done=adjusted"));
+    let lower = operator.post(&rollout, &[("rollout_percent", "40")]).await;
+    assert_eq!(lower.status, 303, "a lower share needs no confirmation");
+    operator.post(&format!("/builds/{new}/pause"), &[]).await;
+    assert!(
+        operator
+            .page(&format!("/builds/{new}"))
+            .await
+            .contains("id=\"resume\"")
+    );
+    operator.post(&format!("/builds/{new}/resume"), &[]).await;
+
+    let rollback = format!("/builds/{new}/rollback");
+    assert!(
+        operator
+            .page(&rollback)
+            .await
+            .contains("Most devices will not do it.")
+    );
+    let mistyped = operator.post(&rollback, &[("version_name", "1.1")]).await;
+    assert!(mistyped.status == 400 && text(&mistyped).contains("type 1.2"));
+    let done = operator.post(&rollback, &[("version_name", "1.2")]).await;
+    assert_eq!(done.header("location"), format!("/builds/{old}?done=rolled_back"));
+    let again = operator.post(&rollback, &[("version_name", "1.2")]).await;
+    assert_eq!(again.status, 409, "it is not current any more");
+
+    let audit = operator.page("/audit").await;
+    for action in [
+        "ota.promote",
+        "ota.rollout.adjust",
+        "ota.rollout.pause",
+        "ota.rollout.resume",
+        "ota.rollback",
+    ] {
+        assert!(audit.contains(&format!("<b>{action}</b>")), "{action}");
+    }
+    assert!(audit.contains("by operator (operator)"));
+    let only = operator.page("/audit?action=ota.rollback&actor=operator").await;
+    assert_eq!(only.matches("data-seq=").count(), 1);
+}
+
+#[tokio::test]
+async fn the_chain_is_checked_when_somebody_asks() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let viewer = Person::logged_in(&server, Role::Viewer).await;
+    assert!(viewer.page("/audit").await.contains("was not checked"));
+    let answer = viewer.post("/audit/verify", &[]).await;
+    assert_eq!((answer.status, answer.header("location")), (303, "/audit#chain"));
+    assert!(viewer.page("/audit").await.contains("data-intact=\"true\""));
+}
+
+#[tokio::test]
+async fn a_device_is_explained() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let viewer = Person::logged_in(&server, Role::Viewer).await;
+    let ci = server.person("ci", Role::Operator);
+    let build = ci.uploaded(&apks::build(PACKAGE, 7)).await;
+    ci.promote(build, 100).await.ok();
+    server.device("pixel 1/a").await;
+    let page = viewer.page("/devices").await;
+    assert!(page.contains("href=\"/devices/pixel%201%2Fa\""), "{page}");
+    let page = viewer.page("/devices/pixel%201%2Fa").await;
+    assert!(page.contains("Its next poll is offered <a href=\"/builds/1\">"));
+    let page = viewer
+        .page("/devices/pixel%201%2Fa?package_name=com.example.app&current_version_code=7")
+        .await;
+    assert!(page.contains("<b>already_current</b>") && page.contains("data-passed=\"false\""));
+    assert_eq!(viewer.get("/devices/nobody").await.status, 404);
+}
