@@ -84,8 +84,8 @@ async fn a_login_from_another_site_is_refused() {
 #[tokio::test]
 async fn each_role_may_do_its_share_and_sees_no_button_beyond_it() {
     let server = with_a_release().await;
-    let before = server.operator(Role::Viewer).everything().await;
     let viewer = Person::logged_in(&server, Role::Viewer).await;
+    let before = server.operator(Role::Viewer).everything().await;
     for (path, _) in CHANGES {
         let answer = viewer
             .post(path, &[("rollout_percent", "5"), ("audience", "all")])
