@@ -95,6 +95,13 @@ fn rows(columns: &[(&str, &str)]) -> String {
     format!("json_to_recordset($1::json) AS v ({})", columns.join(", "))
 }
 
+/// Tells the planner of deliveries that were just written. Without, it takes the table for empty, and reads a
+/// campaign whole for each batch of it until autovacuum comes by.
+fn analyze_deliveries(conn: &mut Conn) -> Result<(), Fault> {
+    conn.batch_execute("ANALYZE nudge_deliveries")?;
+    Ok(())
+}
+
 /// Rows that this transaction keeps for itself until it ends. `NO KEY` lets others still refer to them.
 mod lock {
     use super::{AUDIT_LOCK, Conn, Fault, advisory};

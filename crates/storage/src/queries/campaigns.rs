@@ -7,7 +7,7 @@ use tidegate_domain::{CampaignId, CampaignState, DeliveryFailure, NudgeOrder, Pa
 
 use super::counts::{Changes, Kind};
 use super::recipients::{self, Draft};
-use super::{Conn, Db, audit, counts, lock};
+use super::{Conn, Db, analyze_deliveries, audit, counts, lock};
 use crate::error::Fault;
 use crate::rows::{CampaignRow, clean, clean_if, device_id, parsed, to_json};
 use crate::schema::{nudge_campaigns as campaigns, nudge_deliveries, nudge_strangers as strangers, packages};
@@ -16,6 +16,9 @@ use crate::{
     Actor, AuditNote, Campaign, Error, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Page,
     Paged, Progress,
 };
+
+/// More deliveries than can be read whole in no time.
+const LARGE: u64 = 1000;
 
 pub(crate) fn create(conn: &mut Conn, new: &NewCampaign, actor: &Actor) -> Result<(Campaign, bool), Fault> {
     let package = new
@@ -41,6 +44,9 @@ pub(crate) fn create(conn: &mut Conn, new: &NewCampaign, actor: &Actor) -> Resul
     let progress = counts::progress(conn, &[id])?.remove(&id).unwrap_or_default();
     if progress.queued == 0 {
         end(conn, id, CampaignState::Completed, micros(actor.now))?;
+    }
+    if progress.total > LARGE {
+        analyze_deliveries(conn)?;
     }
     audit::append(conn, &note(actor, id, &new.order, &progress))?;
     Ok((get(conn, CampaignId(id))?, true))

@@ -47,7 +47,7 @@ pub(crate) fn claim(
     let sql = format!(
         "UPDATE nudge_deliveries
          SET due_at = {until}, attempts = attempts + 1, claimed_at = COALESCE(claimed_at, {now})
-         FROM {source} WHERE campaign_id = {campaign} AND device_id = v.id",
+         WHERE campaign_id = {campaign} AND device_id IN (SELECT id FROM {source})",
         until = micros(now + lease),
         now = micros(now),
         source = rows(&[("id", "bigint")]),
@@ -179,10 +179,11 @@ impl Ends {
     }
 }
 
+/// By `IN` and not by a join: SQLite would join each delivery of the campaign with each row of the batch.
 fn settle(conn: &mut Conn, campaign: CampaignId, set: &str, ids: &[Numbered]) -> Result<i64, Fault> {
     let sql = format!(
-        "UPDATE nudge_deliveries SET {set} FROM {}
-         WHERE campaign_id = {campaign} AND device_id = v.id AND state = 'queued'",
+        "UPDATE nudge_deliveries SET {set}
+         WHERE campaign_id = {campaign} AND device_id IN (SELECT id FROM {}) AND state = 'queued'",
         rows(&[("id", "bigint")])
     );
     let mut settled = 0;
@@ -216,6 +217,7 @@ pub(crate) fn record(
 ) -> Result<Recorded, Fault> {
     #[derive(Serialize)]
     struct Retry {
+        campaign_id: i64,
         id: i64,
         attempt: i64,
         at: i64,
@@ -239,6 +241,7 @@ pub(crate) fn record(
                 forgets.extend(forget.as_deref().map(|token| Forget { id, token }));
             }
             Fate::Retry { at } => retries.push(Retry {
+                campaign_id: campaign.0,
                 id,
                 attempt: outcome.attempt.into(),
                 at: micros(*at),
@@ -253,10 +256,17 @@ pub(crate) fn record(
     for forgets in forgets.chunks(BATCH) {
         execute_on(conn, &forget, forgets)?;
     }
+    // The campaign comes from the rows too, which makes SQLite look each of them up by the primary key.
     let retry = format!(
         "UPDATE nudge_deliveries SET due_at = v.at FROM {}
-         WHERE campaign_id = {campaign} AND device_id = v.id AND state = 'queued' AND attempts = v.attempt",
-        rows(&[("id", "bigint"), ("attempt", "bigint"), ("at", "bigint")])
+         WHERE nudge_deliveries.campaign_id = v.campaign_id AND nudge_deliveries.device_id = v.id
+           AND state = 'queued' AND attempts = v.attempt",
+        rows(&[
+            ("campaign_id", "bigint"),
+            ("id", "bigint"),
+            ("attempt", "bigint"),
+            ("at", "bigint")
+        ])
     );
     for retries in retries.chunks(BATCH) {
         execute_on(conn, &retry, retries)?;

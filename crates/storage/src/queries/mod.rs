@@ -1,7 +1,7 @@
 //! The queries, written once and compiled for each engine: `Conn`, `Db`, `rows` and `lock` are those of the
 //! engine whose child this module is. Each noun's file holds every statement on its tables.
 
-use super::{Conn, Db, lock, rows};
+use super::{Conn, Db, analyze_deliveries, lock, rows};
 
 pub(crate) mod activity;
 pub(crate) mod audit;

@@ -1,7 +1,7 @@
 //! Who a campaign is for.
 
 use tidegate_domain::{NudgeAudience, NudgeOrder, Rejection, ReportStatus, cohort};
-use tidegate_storage::{Activity, Seen, Store};
+use tidegate_storage::{Activity, Fate, Outcome, Seen, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
@@ -12,7 +12,7 @@ use crate::samples::{
 on_both_engines!(
     behind_are_those_whom_a_poll_would_offer_something,
     behind_among_named_devices,
-    a_hundred_thousand_devices_in_one_statement,
+    a_campaign_for_a_hundred_thousand_devices,
 );
 
 /// What each device said that it runs.
@@ -111,7 +111,7 @@ async fn behind_among_named_devices(place: &Place) {
     store.change_campaign(campaign.id, canceled, note).await.unwrap();
 }
 
-async fn a_hundred_thousand_devices_in_one_statement(place: &Place) {
+async fn a_campaign_for_a_hundred_thousand_devices(place: &Place) {
     let store = place.store().await;
     let source = if place.is_sqlite() {
         "(WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100000) SELECT n FROM s)"
@@ -129,4 +129,27 @@ async fn a_hundred_thousand_devices_in_one_statement(place: &Place) {
         (campaign.progress.queued, campaign.progress.failed),
         (90_000, 10_000)
     );
+    // What the sender does costs what its batch costs, and not what the campaign does.
+    for second in 1..=20 {
+        let lease = chrono::TimeDelta::seconds(60);
+        let claims = store
+            .claim_deliveries(campaign.id, at(second), lease, 1_000)
+            .await
+            .unwrap();
+        let outcome = |(n, claim): (usize, tidegate_storage::Claim)| Outcome {
+            device: claim.device,
+            attempt: claim.attempt,
+            fate: match n % 2 {
+                0 => Fate::Sent,
+                _ => Fate::Retry { at: at(600) },
+            },
+        };
+        let outcomes = claims.into_iter().enumerate().map(outcome).collect();
+        store
+            .record_deliveries(campaign.id, outcomes, at(second))
+            .await
+            .unwrap();
+    }
+    let progress = store.campaign(campaign.id).await.unwrap().progress;
+    assert_eq!((progress.sent, progress.queued), (10_000, 80_000));
 }
