@@ -11,6 +11,7 @@ mod fleet;
 mod guide;
 mod home;
 mod operator;
+mod push;
 mod story;
 
 use std::process::ExitCode;
@@ -37,7 +38,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(6);
 pub(crate) async fn run(options: Demo) -> Result<ExitCode, Error> {
     crate::keys::create_folder(&options.dir)?;
     let home = Home::open(&options.dir)?;
-    let server = Server::start(&config(&options)).await?;
+    let mut config = config(&options);
+    // Ends with the demo.
+    let _push = push::stand_in(&options.dir, &mut config.fcm).await?;
+    let server = Server::start(&config).await?;
     let told = tokio::select! {
         told = tell(&server, &home, &options) => told.map(|never| match never {}),
         asked = signals::asked_to_end() => asked.map_err(Error::from),
