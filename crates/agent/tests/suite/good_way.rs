@@ -1,11 +1,14 @@
 //! The good way: a build is released, and a phone takes it.
 
 use chrono::TimeDelta;
-use tidegate_agent::Phase;
+use tidegate_agent::signing::sign_command;
+use tidegate_agent::{Phase, Signal, StateStore, UPDATE};
 use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::server::eventually;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::phone::{later, settle, until};
-use crate::real::World;
+use crate::real::{DEVICE, World};
 
 #[tokio::test]
 async fn a_release_is_polled_fetched_verified_installed_and_reported() {
@@ -58,4 +61,29 @@ async fn a_phone_that_has_it_rests_and_takes_the_next() {
     assert_eq!(world.phone.version(), Some(2));
     later(&mut agent).await;
     assert_eq!(world.phone.facts().asked, [2], "never the same version twice");
+}
+
+/// The loop of a native agent: told of a release by a signal, and ended in the middle of its sleep.
+#[tokio::test]
+async fn an_agent_that_runs_by_itself_hears_a_command_and_ends_when_it_is_told_to() {
+    let world = World::new().await;
+    let agent = world.open();
+    let (signals, heard) = mpsc::channel(1);
+    let (end, ended) = oneshot::channel::<()>();
+    let running = tokio::spawn(agent.run(heard, async {
+        let _ = ended.await;
+    }));
+    let build = world.release(&apks::build(PACKAGE, 2)).await;
+    let key = &world.credentials.command_keys.primary;
+    let command = sign_command(key, UPDATE, "req-1", &DEVICE.parse().unwrap(), world.now()).unwrap();
+    signals.send(Signal::Command(command)).await.unwrap();
+    eventually(
+        || async { world.operator.stats(build).await["installs_success"].as_i64() },
+        |count| *count == Some(1),
+    )
+    .await;
+    end.send(()).unwrap();
+    let mut store = running.await.unwrap();
+    assert!(store.load().unwrap().is_some());
+    assert_eq!(world.phone.facts().asked, [2]);
 }

@@ -3,6 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod commands;
 mod good_way;
+mod integrity;
+mod page;
+mod patience;
 mod phone;
+mod power;
 mod real;
+mod safety;
+mod stage;

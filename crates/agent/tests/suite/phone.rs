@@ -10,6 +10,11 @@ use tidegate_agent::{
 };
 use tidegate_testkit::apks::PACKAGE;
 
+use crate::power::Fuse;
+
+/// An agent on a phone that its test holds as well.
+pub(crate) type Held<T, S> = Agent<Arc<Phone>, T, S>;
+
 /// As many steps as nothing that goes well ever needs.
 const MANY_STEPS: usize = 500;
 
@@ -24,6 +29,8 @@ pub(crate) struct Facts {
     pub in_call: bool,
     pub installed: Option<(i64, SignerFingerprint)>,
     pub can_downgrade: bool,
+    /// Goes at some moment.
+    pub fuse: Arc<Fuse>,
     /// What Android says to the next installations; nothing: it obeys.
     pub answers: Vec<InstallOutcome>,
     /// The versions that Android was asked to install.
@@ -47,6 +54,7 @@ impl Phone {
             in_call: false,
             installed: Some((version, signer)),
             can_downgrade: false,
+            fuse: Arc::default(),
             answers: vec![],
             asked: vec![],
             installations: vec![],
@@ -94,9 +102,10 @@ impl Platform for Phone {
 
     async fn install(&self, installation: Installation<'_>) -> InstallOutcome {
         // A moment in which the power may go before anything has happened, and one after all has.
-        tokio::task::yield_now().await;
+        let fuse = Arc::clone(&self.facts().fuse);
+        fuse.moment().await;
         let outcome = self.install_now(&installation);
-        tokio::task::yield_now().await;
+        fuse.moment().await;
         outcome
     }
 }
@@ -143,7 +152,7 @@ pub(crate) fn open<T: Transport, S: StateStore>(
     credentials: &Credentials,
     transport: T,
     store: S,
-) -> Agent<Arc<Phone>, T, S> {
+) -> Held<T, S> {
     Agent::open(
         config(server, device),
         credentials.clone(),
@@ -155,7 +164,7 @@ pub(crate) fn open<T: Transport, S: StateStore>(
 }
 
 /// Steps until the agent wants to rest: where, and until when.
-pub(crate) async fn settle<T: Transport, S: StateStore>(agent: &mut Agent<Arc<Phone>, T, S>) -> Next {
+pub(crate) async fn settle<T: Transport, S: StateStore>(agent: &mut Held<T, S>) -> Next {
     for _ in 0..MANY_STEPS {
         let next = agent.step().await;
         if next.at > agent.platform().clock() {
@@ -166,14 +175,14 @@ pub(crate) async fn settle<T: Transport, S: StateStore>(agent: &mut Agent<Arc<Ph
 }
 
 /// Lets time pass until the agent wants to go on, and settles again.
-pub(crate) async fn later<T: Transport, S: StateStore>(agent: &mut Agent<Arc<Phone>, T, S>) -> Next {
+pub(crate) async fn later<T: Transport, S: StateStore>(agent: &mut Held<T, S>) -> Next {
     let next = settle(agent).await;
     agent.platform().facts().now = next.at;
     settle(agent).await
 }
 
 /// Steps until the agent stands somewhere.
-pub(crate) async fn until<T: Transport, S: StateStore>(agent: &mut Agent<Arc<Phone>, T, S>, phase: Phase) {
+pub(crate) async fn until<T: Transport, S: StateStore>(agent: &mut Held<T, S>, phase: Phase) {
     for _ in 0..MANY_STEPS {
         if agent.phase() == phase {
             return;
