@@ -66,9 +66,11 @@ function sentence({ byCohort, leaves }, share, old) {
     .filter(([, count]) => count > 0)
     .map(([name, count]) => `${name} (${number.format(count)})`);
   const leaving = parts.length ? ` They leave ${parts.join(", ")}.` : "";
+  const some = `${number.format(devices)} device${devices === 1 ? "" : "s"}`;
+  if (old === 0) return `${share} % is ${some} now.${leaving}`;
   const change = devices - within(byCohort, old);
-  const added = old === 0 ? "" : change >= 0 ? ` ${number.format(change)} are added.` : ` ${number.format(-change)} fewer than now.`;
-  return `${share} % is ${number.format(devices)} device${devices === 1 ? "" : "s"} now.${added}${leaving}`;
+  const added = change >= 0 ? `${number.format(change)} of them are added` : `${number.format(-change)} fewer than now`;
+  return `${share} % is ${some} now that do not run it yet: ${added}.${leaving}`;
 }
 
 function prepareTyped(field) {

@@ -202,7 +202,11 @@ fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<ValueChange> {
         .take(MAX_VALUES)
         .map(|(name, before, after)| ValueChange {
             name: name.clone(),
-            before: told(before.as_ref()),
+            // Where nothing was, there is nothing to strike out.
+            before: before
+                .as_ref()
+                .map(|before| told(Some(before)))
+                .unwrap_or_default(),
             after: told(after.as_ref()),
         })
         .collect()

@@ -117,6 +117,10 @@ fn funnel(stats: &BuildStats) -> Vec<Stage> {
 /// Devices that have it, hour by hour: what there was before the first hour, and what each hour added.
 fn chart(stats: &BuildStats, now: chrono::DateTime<chrono::Utc>) -> Chart {
     let mut chart = Chart::over(now - chrono::TimeDelta::hours(CHART_HOURS), now);
+    // A young build's first day would be a line at the right end of a week.
+    if let Some(first) = stats.hours.first() {
+        chart.begin_at(first.hour);
+    }
     let series = [
         ("Offered", stats.stats.total_eligible, 0),
         ("Downloaded", stats.stats.total_downloads, 1),

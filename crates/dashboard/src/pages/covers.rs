@@ -18,8 +18,8 @@ pub(crate) struct Covers {
     pub leaves: String,
 }
 
-/// Whom a share of the fleet is now.
-pub(crate) async fn of(desk: &Desk, id: BuildId, percent: u8) -> Result<Covers, Refusal> {
+/// Whom a share of the fleet is now, of a build that is offered already or is not.
+pub(crate) async fn of(desk: &Desk, id: BuildId, percent: u8, offered: bool) -> Result<Covers, Refusal> {
     let coverage = desk.fleet.coverage(id).await?;
     if coverage.measured_at.is_none() {
         return Ok(Covers {
@@ -29,16 +29,17 @@ pub(crate) async fn of(desk: &Desk, id: BuildId, percent: u8) -> Result<Covers, 
         });
     }
     Ok(Covers {
-        words: sentence(&coverage, percent),
+        words: sentence(&coverage, percent, offered),
         by_cohort: joined(&coverage.by_cohort),
         leaves: leaves(&coverage),
     })
 }
 
-fn sentence(coverage: &Coverage, percent: u8) -> String {
+fn sentence(coverage: &Coverage, percent: u8, offered: bool) -> String {
     let devices = within(&coverage.by_cohort, percent);
     let plural = if devices == 1 { "" } else { "s" };
-    format!("{percent} % is {} device{plural} now.", show::count(devices))
+    let yet = if offered { " that do not run it yet" } else { "" };
+    format!("{percent} % is {} device{plural} now{yet}.", show::count(devices))
 }
 
 fn within(cohorts: &[u64], percent: u8) -> u64 {

@@ -93,7 +93,7 @@ async fn show(
         .current()
         .filter(|release| release.build.id != card.build.id)
         .map(|release| (release.build.id.0, name(&release.build)));
-    let covers = covers::of(desk, card.build.id, form.percent).await?;
+    let covers = covers::of(desk, card.build.id, form.percent, false).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
         card,

@@ -60,7 +60,7 @@ async fn show(
     percent: u8,
     error: Option<String>,
 ) -> Result<Response, Refusal> {
-    let covers = covers::of(desk, card.build.id, percent).await?;
+    let covers = covers::of(desk, card.build.id, percent, true).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Rollout of {}", card.name())),
         card,
