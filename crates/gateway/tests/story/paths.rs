@@ -19,7 +19,7 @@ on_both_engines!(
 async fn an_unknown_path_is_a_problem_in_rest_and_unimplemented_in_grpc(engine: Engine) {
     let server = TestServer::start(engine).await;
     for path in [
-        "/",
+        "/nowhere",
         "/v1",
         "/v1/apk/1/2/3",
         "/v2/agent/update",
