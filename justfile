@@ -70,3 +70,8 @@ nudge-load devices="100000": postgres
             "$built/examples/nudge_load" "$built/tidegate" "$built/examples/seed_devices" "$engine" {{devices}} $trouble
         done
     done
+
+# A fleet of 10,000 virtual devices against a server of its own, on both engines, undisturbed and with kills; the books must be equal.
+simulate devices="10000": postgres
+    cargo build --release --locked -p tidegate-gateway -p tidegate-simulator
+    cargo run --release --locked -p tidegate-simulator --example full_scale -- {{devices}}

@@ -49,8 +49,8 @@ pub(super) enum Command {
     Serve,
     /// Try everything at once: a server with three sample builds and a fleet of virtual devices.
     ///
-    /// Nothing needs to be configured. The devices enrol, poll, download, verify and report over HTTP, with six
-    /// hours shortened to six seconds. Runs until Ctrl-C and goes on where it was when started again.
+    /// Nothing needs to be configured. The devices enrol, poll, download, verify and report over HTTP, and an hour
+    /// of theirs is a second. Runs until Ctrl-C and goes on where it was when started again.
     Demo(Demo),
     /// Print the settings in force, in the form of a configuration file, without secrets.
     Config,

@@ -32,8 +32,11 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     match cli.command {
         Command::Serve => serve::serve(&config()?),
         Command::Demo(options) => {
-            // Its key is made afresh and needs no backup.
-            telemetry::start_with("warn,tidegate_gateway::keys=error", LogFormat::Text)?;
+            // Its key is made afresh and needs no backup, and what devices meet is what the demo is about.
+            telemetry::start_with(
+                "warn,tidegate_gateway::keys=error,tidegate_agent=off",
+                LogFormat::Text,
+            )?;
             runtime()?.block_on(demo::run(options))
         }
         Command::Config => print(&config()?),

@@ -1,26 +1,25 @@
-//! The fleet: so many virtual devices, each a task of its own.
+//! The fleet: the simulator's devices, with an hour of theirs in a second of ours.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tidegate_simulator::{Fleet as Simulated, Muster, Pace, Population};
 
 use super::builds::FACTORY_VERSION;
-use super::device::{Device, Network};
-use super::operator::{Operator, client};
+use super::home::Home;
+use super::operator::Operator;
 use super::{PACKAGE, guide};
 use crate::Error;
 
-/// How many devices talk to the server at the same moment.
-const CONCURRENT: usize = 32;
+/// Seconds of the fleet in a real one.
+const SPEED: u32 = 3_600;
+
+/// Where the fleet's luck comes from: always the same devices.
+const SEED: u64 = 1;
 
 /// Enrolled devices.
-pub(super) struct Fleet {
-    devices: Vec<Device>,
-}
+pub(super) struct Fleet(Simulated);
 
 impl Fleet {
     /// Enrols the devices. One that was there before goes on with the version that it had, as the server knows it.
@@ -29,46 +28,44 @@ impl Fleet {
         token: &str,
         size: u32,
         operator: &Operator,
+        home: &Home,
     ) -> Result<Self, Error> {
         let known: HashMap<String, i64> = operator.devices().await?.iter().filter_map(installed).collect();
-        let network = Arc::new(Network {
-            http: client()?,
-            base: base.to_owned(),
-            places: Semaphore::new(CONCURRENT),
+        let names: Vec<String> = (1..=size).map(|number| format!("phone-{number:04}")).collect();
+        let new = names.iter().filter(|name| !known.contains_key(*name)).count();
+        let mut population = Population::usual().map_err(fault)?;
+        population.factory_version = FACTORY_VERSION;
+        let signer = home.signing_key().fingerprint();
+        let signer: String = signer.iter().map(|byte| format!("{byte:02x}")).collect();
+        let fleet = Simulated::enroll(Muster {
+            server: base.to_owned(),
+            package: PACKAGE.to_owned(),
+            enrollment_token: token.to_owned(),
+            names,
+            installed: known,
+            signer: Box::new(move |_| signer.clone()),
+            seed: SEED,
+            population,
+            faults: 0.0,
+            pace: Pace::Times(SPEED),
+            begin: chrono::Utc::now().timestamp_millis(),
         });
-        let mut enrolling = JoinSet::new();
-        for number in 1..=size {
-            let mut device = Device::new(number, Arc::clone(&network));
-            device.installed = known.get(device.id()).copied().unwrap_or(FACTORY_VERSION);
-            let token = token.to_owned();
-            enrolling.spawn(async move { device.enroll(&token).await.map(|()| device) });
-        }
-        let devices: Result<Vec<Device>, Error> = enrolling.join_all().await.into_iter().collect();
-        let fleet = Self { devices: devices? };
-        let new = fleet
-            .devices
-            .iter()
-            .filter(|device| !known.contains_key(device.id()))
-            .count();
-        guide::say(&format!(
-            "{} devices are enrolled, {new} of them new\n",
-            fleet.devices.len()
-        ));
+        let fleet = Self(fleet.await.map_err(fault)?);
+        guide::say(&format!("{size} devices are enrolled, {new} of them new\n"));
         Ok(fleet)
     }
 
     /// Lets the devices live for as long as this is waited for.
     pub(super) async fn live(self) -> Result<Infallible, Error> {
-        let mut lives = JoinSet::new();
-        for device in self.devices {
-            lives.spawn(device.live());
-        }
-        while let Some(life) = lives.join_next().await {
-            life.map_err(|fault| Error::Demo(format!("a device failed: {fault}")))?;
-        }
+        self.0.live().await.map_err(fault)?;
         // All were revoked: there is nothing left to see of them, but the server can still be looked at.
         std::future::pending().await
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn fault(error: tidegate_simulator::Error) -> Error {
+    Error::Demo(error.to_string())
 }
 
 fn installed(device: &Value) -> Option<(String, i64)> {

@@ -1,12 +1,10 @@
 //! `tidegate demo`: a server, three builds and a fleet, so that everything can be tried without a phone.
 //!
 //! Nothing here goes behind the server's back. The builds come in by upload, the devices enrol, poll, fetch, verify
-//! and report over HTTP, and the releases are made by the calls that the guide prints. Only the clock is
-//! compressed, and by a setting that every server has: devices are told to poll every six seconds instead of every
-//! six hours.
+//! and report over HTTP, and the releases are made by the calls that the guide prints. Only the devices' clock is
+//! compressed: they are the simulator's, and told to poll in six hours they are back in six seconds.
 
 mod builds;
-mod device;
 mod fleet;
 mod guide;
 mod home;
@@ -15,7 +13,6 @@ mod push;
 mod story;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use tidegate_domain::Role;
 use tidegate_service::{Actor, Kind};
@@ -30,9 +27,6 @@ const PACKAGE: &str = "com.example.tidepool";
 
 /// The person that the guide logs in as.
 const LOGIN: &str = "demo";
-
-/// What a device is told to wait between two polls: an hour of a real fleet is a second here.
-const POLL_INTERVAL: Duration = Duration::from_secs(6);
 
 /// Runs the demo until the process is asked to end.
 pub(crate) async fn run(options: Demo) -> Result<ExitCode, Error> {
@@ -54,7 +48,6 @@ pub(crate) async fn run(options: Demo) -> Result<ExitCode, Error> {
 fn config(options: &Demo) -> Config {
     let mut config = Config::in_folder(&options.dir);
     config.listen = options.listen;
-    config.poll_interval = POLL_INTERVAL;
     if options.listen.ip().is_unspecified() && options.listen.port() != 0 {
         config.public_url = Some(format!("http://127.0.0.1:{}", options.listen.port()));
     }
@@ -73,7 +66,7 @@ async fn tell(
     builds::upload_missing(&operator, home).await?;
     let token = home.enrollment_token(&operator).await?;
     guide::print(&base, &options.dir, home.password());
-    let fleet = fleet::Fleet::enroll(&base, &token, options.devices, &operator).await?;
+    let fleet = fleet::Fleet::enroll(&base, &token, options.devices, &operator, home).await?;
     tokio::select! {
         end = fleet.live() => end,
         end = story::tell(&operator, options.devices) => end,

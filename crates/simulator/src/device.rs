@@ -1,0 +1,187 @@
+//! One virtual device: an agent, the phone that it believes to run on, and the network between it and the server.
+
+use std::sync::Arc;
+
+use tidegate_agent::domain::{DeviceId, PackageName, SignerFingerprint, VersionCode};
+use tidegate_agent::{Agent, Config, Credentials, Enrollment, MemoryStore, Phase};
+
+use crate::Error;
+use crate::books::Books;
+use crate::fate::{Fate, Question};
+use crate::phone::{Phone, millis};
+use crate::population::Population;
+use crate::wire::{Commons, Wire};
+use crate::world::World;
+
+/// How many transitions a device makes before the others have a turn.
+const MAX_STEPS: u32 = 32;
+
+/// The devices are switched on within so many seconds.
+const FIRST_STARTS_S: f64 = 6.0 * 3_600.0;
+
+/// How long a device waits after it could not enrol, in seconds.
+const ENROLL_AGAIN_S: f64 = 300.0;
+
+/// An installed app that somebody else signed.
+const STRANGER: &str = "0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F";
+
+/// A virtual device.
+#[derive(Debug)]
+pub(crate) struct Device {
+    number: usize,
+    id: DeviceId,
+    package: PackageName,
+    server: String,
+    phone: Arc<Phone>,
+    wire: Arc<Wire>,
+    /// `None` until it has enrolled.
+    agent: Option<Agent<Arc<Phone>, Arc<Wire>, MemoryStore>>,
+}
+
+/// Who a device is and what it comes with.
+pub(crate) struct Birth<'a> {
+    pub(crate) number: usize,
+    pub(crate) id: String,
+    pub(crate) package: &'a PackageName,
+    pub(crate) server: &'a str,
+    pub(crate) seed: u64,
+    pub(crate) population: &'a Arc<Population>,
+    /// 0: it comes without the app.
+    pub(crate) installed: i64,
+    /// Who signed the app, as an API level sees it.
+    pub(crate) signer: &'a (dyn Fn(u32) -> String + Send + Sync),
+    pub(crate) now: i64,
+}
+
+impl Device {
+    pub(crate) fn new(birth: Birth<'_>, commons: &Arc<Commons>) -> Result<Self, Error> {
+        let fate = Fate::new(birth.seed, birth.number as u64);
+        let usage = |fault: &dyn std::fmt::Display| Error::Usage(fault.to_string());
+        let world = World::of(birth.population, fate)
+            .ok_or_else(|| Error::Population("it has no rows".to_owned()))?;
+        let id = DeviceId::parse(&birth.id).map_err(|fault| usage(&fault))?;
+        let installed = match birth.installed {
+            0 => None,
+            code => Some(VersionCode::new(code).map_err(|fault| usage(&fault))?),
+        };
+        let strange = fate.strikes(birth.population.wrong_signer, Question::WrongSigner, &[]);
+        let own = (birth.signer)(world.sdk);
+        let signer = SignerFingerprint::parse(if strange { STRANGER } else { &own });
+        let phone = Arc::new(Phone::new(
+            fate,
+            world,
+            Arc::clone(birth.population),
+            installed,
+            Some(signer.map_err(|fault| usage(&fault))?),
+            birth.now,
+        ));
+        let wire = Wire::new(birth.id, Arc::clone(&phone), Arc::clone(commons));
+        Ok(Self {
+            number: birth.number,
+            id,
+            package: birth.package.clone(),
+            server: birth.server.to_owned(),
+            phone,
+            wire: Arc::new(wire),
+            agent: None,
+        })
+    }
+
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.phone.world
+    }
+
+    /// How far it has lived, in milliseconds since 1970.
+    pub(crate) fn now(&self) -> i64 {
+        self.phone.now()
+    }
+
+    /// Looks into its books.
+    pub(crate) fn with_books<R>(&self, look: impl FnOnce(&Books) -> R) -> R {
+        look(&self.wire.books())
+    }
+
+    /// Becomes one of the fleet. After a failure that may pass it may be asked again.
+    pub(crate) async fn enroll(&mut self, token: &str) -> Result<(), tidegate_agent::Error> {
+        let world = &self.phone.world;
+        let enrollment = Enrollment {
+            alias: Some(format!("Virtual {}", self.number + 1)),
+            model: Some(world.model.name.clone()),
+            manufacturer: Some(world.model.manufacturer.clone()),
+            sdk: Some(world.sdk),
+            region: Some(world.region.name.clone()),
+            package_name: Some(self.package.to_string()),
+            current_version_code: Some(self.phone.version()),
+            ..Enrollment::default()
+        };
+        let enrolled = tidegate_agent::enroll(&self.wire, &self.server, token, &self.id, &enrollment).await;
+        match enrolled {
+            Ok(credentials) => self.start(credentials),
+            Err(error) => {
+                self.phone.spend(ENROLL_AGAIN_S);
+                Err(error)
+            }
+        }
+    }
+
+    fn start(&mut self, credentials: Credentials) -> Result<(), tidegate_agent::Error> {
+        let world = &self.phone.world;
+        let config = Config {
+            server: self.server.clone(),
+            device: self.id.clone(),
+            package: self.package.clone(),
+            sdk: world.sdk,
+            model: Some(world.model.name.clone()),
+            region: Some(world.region.name.clone()),
+            abis: Some(world.model.abis.clone()),
+        };
+        let (phone, wire) = (Arc::clone(&self.phone), Arc::clone(&self.wire));
+        self.agent = Some(Agent::open(
+            config,
+            credentials,
+            phone,
+            wire,
+            MemoryStore::default(),
+        )?);
+        Ok(())
+    }
+
+    /// When it is switched on, in a fleet that begins at this moment.
+    pub(crate) fn first_start(&self, begin: i64) -> i64 {
+        let after = self.phone.fate.fraction(Question::FirstStart, &[]) * FIRST_STARTS_S;
+        (begin + millis(after)).max(self.now())
+    }
+
+    /// Does what is due at this moment. Returns when it wants to act again; `None` when it never will, because the
+    /// server has shut it out.
+    pub(crate) async fn act(&mut self, at: i64) -> Option<i64> {
+        self.phone.wait_until(at);
+        let agent = self.agent.as_mut()?;
+        let mut wakes = at;
+        for _ in 0..MAX_STEPS {
+            let next = agent.step().await;
+            wakes = self.phone.when_its_clock_shows(next.at);
+            if wakes > self.phone.now() || self.wire.is_in_trouble() {
+                break;
+            }
+        }
+        // Rounded up: its clock knows microseconds, ours does not.
+        (!agent.is_locked_out()).then(|| (wakes + 1).max(self.phone.now()))
+    }
+
+    /// Whether it waits for nothing but its next poll, and has told the server everything.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.agent
+            .as_ref()
+            .is_some_and(|agent| agent.phase() == Phase::Idle && agent.unacknowledged() == 0)
+            && self.with_books(Books::are_told)
+    }
+}

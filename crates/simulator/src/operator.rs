@@ -1,0 +1,254 @@
+//! The operator's side: what the simulator asks of the admin surface, and nothing more.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::Error;
+
+/// How long an admin request may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// The server's longest page.
+const PAGE_SIZE: u32 = 500;
+
+/// The most of an error's words that are repeated, in characters.
+const MAX_DETAIL: usize = 300;
+
+/// How long the fleet's enrolment token holds, in seconds.
+const TOKEN_TTL_S: u32 = 6 * 3_600;
+
+/// Somebody with a token for the admin surface.
+pub(crate) struct Operator {
+    http: Client,
+    base: String,
+    token: String,
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Operator at {}", self.base)
+    }
+}
+
+/// A rollout, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Rollout {
+    pub(crate) rollout_id: i64,
+    pub(crate) build_id: i64,
+    pub(crate) state: String,
+    pub(crate) is_current: bool,
+    pub(crate) rollout_percent: u8,
+    #[serde(default)]
+    pub(crate) salt: Option<String>,
+    #[serde(default)]
+    pub(crate) audience: Option<Audience>,
+}
+
+/// Whom a rollout addresses; an empty list means all.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub(crate) struct Audience {
+    #[serde(default)]
+    pub(crate) regions: Vec<String>,
+    #[serde(default)]
+    pub(crate) models: Vec<String>,
+}
+
+/// A build, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Build {
+    pub(crate) build_id: i64,
+    pub(crate) version_code: i64,
+    pub(crate) version_name: String,
+    pub(crate) signer_fingerprint: String,
+    #[serde(default)]
+    pub(crate) signers: Vec<SignerRange>,
+    pub(crate) min_sdk: u32,
+    #[serde(default)]
+    pub(crate) abis: Vec<String>,
+}
+
+/// Which API levels see which certificate.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct SignerRange {
+    pub(crate) signer_fingerprint: String,
+    pub(crate) from_sdk: u32,
+    #[serde(default)]
+    pub(crate) to_sdk: Option<u32>,
+}
+
+impl Build {
+    /// The certificate that a device of this API level sees.
+    pub(crate) fn signer_at(&self, sdk: u32) -> &str {
+        let range = self
+            .signers
+            .iter()
+            .find(|range| range.from_sdk <= sdk && range.to_sdk.is_none_or(|to| sdk <= to));
+        range.map_or(&self.signer_fingerprint, |range| &range.signer_fingerprint)
+    }
+}
+
+/// A build's statistics: distinct devices, but for the checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Polls while the build was current.
+    pub total_checks: u64,
+    /// Devices that were offered it.
+    pub total_eligible: u64,
+    /// Devices that have the whole file.
+    pub total_downloads: u64,
+    /// Devices that installed it.
+    pub installs_success: u64,
+    /// Devices on which Android refused it at least once.
+    pub installs_failed: u64,
+    /// Devices whose file did not verify at least once.
+    pub verify_failed: u64,
+}
+
+impl Operator {
+    /// At this address, with this token.
+    ///
+    /// # Errors
+    /// [`Error::Server`] when no HTTP client can be made.
+    pub(crate) fn new(base: &str, token: &str) -> Result<Self, Error> {
+        // A program that chose its cryptography keeps its choice.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(REQUEST_LIMIT)
+            .build();
+        Ok(Self {
+            http: http.map_err(|fault| Error::Server(fault.to_string()))?,
+            base: base.to_owned(),
+            token: token.to_owned(),
+        })
+    }
+
+    /// Whether the server takes requests.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let asked = self.http.get(format!("{}/readyz", self.base)).send().await;
+        asked.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// The package's rollouts, newest first.
+    pub(crate) async fn rollouts(&self, package: &str) -> Result<Vec<Rollout>, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            items: Vec<Rollout>,
+        }
+        let path = format!("/v1/rollouts?package_name={package}&page_size={PAGE_SIZE}");
+        let page: Page = self.get(&path).await?;
+        Ok(page.items)
+    }
+
+    pub(crate) async fn build(&self, id: i64) -> Result<Build, Error> {
+        self.get(&format!("/v1/apk/{id}")).await
+    }
+
+    pub(crate) async fn stats(&self, build: i64) -> Result<Counts, Error> {
+        self.get(&format!("/v1/apk/{build}/deployment-stats")).await
+    }
+
+    /// Whether a device of this name is enrolled.
+    pub(crate) async fn knows(&self, device: &str) -> Result<bool, Error> {
+        let asked: Result<Value, Error> = self.get(&format!("/v1/devices/{device}")).await;
+        match asked {
+            Ok(_) => Ok(true),
+            Err(Error::Refused { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A token with which so many devices enrol.
+    pub(crate) async fn enrollment_token(&self, uses: u32) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        struct Made {
+            enrollment_token: String,
+        }
+        let body = json!({ "uses": uses, "ttl_s": TOKEN_TTL_S, "note": "a simulated fleet" });
+        let made: Made = self
+            .send(Method::POST, "/v1/enrollment-tokens", Some(&body))
+            .await?;
+        Ok(made.enrollment_token)
+    }
+
+    /// Changes a build's share.
+    pub(crate) async fn adjust(&self, build: i64, percent: u8) -> Result<(), Error> {
+        let body = json!({ "rollout_percent": percent });
+        let path = format!("/v1/apk/{build}/rollout");
+        self.send::<Value>(Method::POST, &path, Some(&body))
+            .await
+            .map(drop)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Error> {
+        let what = format!("{method} {path}");
+        let lost = |fault: &dyn std::fmt::Display| Error::Server(format!("{what}: {fault}"));
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.base))
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(|fault| lost(&fault.without_url()))?;
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(refusal(what, status, answer).await);
+        }
+        answer.json().await.map_err(|fault| lost(&fault.without_url()))
+    }
+}
+
+async fn refusal(what: String, status: StatusCode, answer: reqwest::Response) -> Error {
+    let body: Value = answer.json().await.unwrap_or_default();
+    let detail = body["detail"].as_str().unwrap_or("(without words)");
+    Error::Refused {
+        what,
+        status: status.as_u16(),
+        detail: detail.chars().take(MAX_DETAIL).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_sees_the_certificate_of_its_api_level() {
+        let range = |signer: &str, from_sdk, to_sdk| SignerRange {
+            signer_fingerprint: signer.to_owned(),
+            from_sdk,
+            to_sdk,
+        };
+        let build = Build {
+            build_id: 1,
+            version_code: 2,
+            version_name: String::new(),
+            signer_fingerprint: "old".to_owned(),
+            signers: vec![range("old", 1, Some(27)), range("new", 28, None)],
+            min_sdk: 21,
+            abis: vec![],
+        };
+        assert_eq!((build.signer_at(27), build.signer_at(28)), ("old", "new"));
+    }
+
+    #[test]
+    fn a_token_does_not_print() {
+        let operator = Operator::new("http://127.0.0.1:1", "secret").unwrap();
+        assert!(!format!("{operator:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,190 @@
+//! The phone that an agent believes to run on.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use tidegate_agent::domain::{Network, PackageName, SignerFingerprint, VersionCode};
+use tidegate_agent::{InstallOutcome, Installation, Platform};
+
+use crate::fate::{Fate, Question};
+use crate::population::Population;
+use crate::world::{Link, World};
+
+/// How long Android takes to install, in seconds.
+const INSTALLING_S: [f64; 2] = [4.0, 40.0];
+
+/// A phone, its surroundings, and its place in time.
+#[derive(Debug)]
+pub(crate) struct Phone {
+    pub(crate) fate: Fate,
+    pub(crate) world: World,
+    population: Arc<Population>,
+    /// Milliseconds since 1970 of the simulated world, as far as this device has lived.
+    now: AtomicI64,
+    /// What its own clock is wrong by, in milliseconds.
+    skew: i64,
+    signer: Option<SignerFingerprint>,
+    requests: AtomicU64,
+    app: Mutex<App>,
+}
+
+/// The installed app.
+#[derive(Debug, Default)]
+struct App {
+    version: Option<VersionCode>,
+    /// The version that was tried last, and how often.
+    tries: (i64, u32),
+}
+
+impl Phone {
+    pub(crate) fn new(
+        fate: Fate,
+        world: World,
+        population: Arc<Population>,
+        installed: Option<VersionCode>,
+        signer: Option<SignerFingerprint>,
+        now: i64,
+    ) -> Self {
+        let most = population.clock_skew_s;
+        let skew = millis(fate.between([-most, most], Question::ClockSkew, &[]));
+        let app = App {
+            version: installed,
+            ..App::default()
+        };
+        Self {
+            fate,
+            world,
+            population,
+            now: AtomicI64::new(now),
+            skew,
+            signer,
+            requests: AtomicU64::new(0),
+            app: Mutex::new(app),
+        }
+    }
+
+    /// Milliseconds since 1970 in the simulated world.
+    pub(crate) fn now(&self) -> i64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// The same in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds since 1970 are far below 2^53"
+        )]
+        let seconds = self.now() as f64 / 1_000.0;
+        seconds
+    }
+
+    /// Time passes until this moment, if it has not passed yet.
+    pub(crate) fn wait_until(&self, at: i64) {
+        self.now.fetch_max(at, Ordering::Relaxed);
+    }
+
+    /// So many seconds pass.
+    pub(crate) fn spend(&self, seconds: f64) {
+        self.now.fetch_add(millis(seconds), Ordering::Relaxed);
+    }
+
+    /// The number of a request, from 0.
+    pub(crate) fn next_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn population(&self) -> &Population {
+        &self.population
+    }
+
+    /// When the device's own clock shows this time, in milliseconds since 1970.
+    pub(crate) fn when_its_clock_shows(&self, at: DateTime<Utc>) -> i64 {
+        at.timestamp_millis() - self.skew
+    }
+
+    pub(crate) fn version(&self) -> i64 {
+        self.app().version.map_or(0, VersionCode::get)
+    }
+
+    fn app(&self) -> MutexGuard<'_, App> {
+        self.app.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Platform for Phone {
+    fn battery(&self) -> u8 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a percentage, rounded down"
+        )]
+        let percent = self.world.battery(self.seconds()) as u8;
+        percent
+    }
+
+    fn charging(&self) -> bool {
+        self.world.charging(self.seconds())
+    }
+
+    fn free_space(&self) -> u64 {
+        self.world.free_space(self.seconds())
+    }
+
+    fn network(&self) -> Network {
+        match self.world.link(self.seconds()) {
+            Link::Wifi => Network::Wifi,
+            Link::Mobile => Network::Mobile,
+            Link::Offline => Network::None,
+        }
+    }
+
+    fn in_call(&self) -> bool {
+        self.world.in_call(self.seconds())
+    }
+
+    fn installed_version(&self, _: &PackageName) -> Option<VersionCode> {
+        self.app().version
+    }
+
+    fn installed_signer(&self, _: &PackageName) -> Option<SignerFingerprint> {
+        self.app().version.and(self.signer)
+    }
+
+    async fn install(&self, installation: Installation<'_>) -> InstallOutcome {
+        let version = installation.version;
+        let attempt = {
+            let mut app = self.app();
+            app.tries = match app.tries {
+                (same, tries) if same == version.get() => (same, tries + 1),
+                _ => (version.get(), 1),
+            };
+            app.tries.1
+        };
+        self.spend(
+            self.fate
+                .between(INSTALLING_S, Question::Latency, &[0, attempt.into()]),
+        );
+        match self
+            .world
+            .refusal(&self.population.failures, version.get(), attempt)
+        {
+            Some(failure) => InstallOutcome::failure(failure.status, failure.message.clone()),
+            None => {
+                self.app().version = Some(version);
+                InstallOutcome::success()
+            }
+        }
+    }
+
+    fn clock(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.now() + self.skew).unwrap_or_default()
+    }
+}
+
+/// Rounded to milliseconds.
+pub(crate) fn millis(seconds: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "rounded, and `as` saturates")]
+    let millis = (seconds * 1_000.0).round() as i64;
+    millis
+}

@@ -1,0 +1,201 @@
+//! What a run was like: the same for people, for machines and as a picture.
+
+mod chart;
+mod picture;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::operator::Counts;
+
+/// How a run ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The fleet's seed.
+    pub seed: u64,
+    /// How many devices it has.
+    pub devices: usize,
+    /// The package.
+    pub package: String,
+    /// The current build's version, for people.
+    pub version_name: String,
+    /// The current build's version code.
+    pub version_code: i64,
+    /// How long the fleet lived, in hours of its own time.
+    pub hours: f64,
+    /// The shares that the operator gave, one after the other.
+    pub stages: Vec<Stage>,
+    /// The share of the fleet that was offered the current build, and that runs it, over time.
+    pub adoption: Vec<Point>,
+    /// Answers to polls, by reason.
+    pub answers: BTreeMap<String, u64>,
+    /// Acknowledged reports, by status and reason.
+    pub reports: BTreeMap<String, u64>,
+    /// Requests and files that were made to fail, by how.
+    pub faults: BTreeMap<String, u64>,
+    /// Our books beside the server's, build by build.
+    pub books: Vec<Ledger>,
+    /// The polls.
+    pub checks: Checks,
+    /// The formula of shares.
+    pub formula: Formula,
+    /// What else keeps the books from being called equal, in words.
+    pub remarks: Vec<String>,
+    /// What this machine needed. Nothing in it is the same the next time.
+    pub measured: Measured,
+}
+
+/// A time in which the share stood still.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stage {
+    /// When it began, in hours.
+    pub from_h: f64,
+    /// The share, in percent.
+    pub percent: u8,
+    /// How many devices the formula puts into it.
+    pub expected: usize,
+    /// How many were offered the build by its end.
+    pub offered: usize,
+    /// How many ran it by its end.
+    pub installed: usize,
+}
+
+/// A moment of the adoption curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Hours since the beginning.
+    pub hour: f64,
+    /// Devices that were offered the build by then.
+    pub offered: usize,
+    /// Devices that ran it by then.
+    pub installed: usize,
+}
+
+/// Two books about one build.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ledger {
+    /// The build.
+    pub build_id: i64,
+    /// What the devices did.
+    pub devices: Counts,
+    /// What the server counted meanwhile.
+    pub server: Counts,
+}
+
+impl Ledger {
+    /// Whether all counts of distinct devices agree.
+    pub fn is_equal(&self) -> bool {
+        let distinct = |counts: Counts| Counts {
+            total_checks: 0,
+            ..counts
+        };
+        distinct(self.devices) == distinct(self.server)
+    }
+}
+
+/// The polls: a count that the server keeps in memory for up to a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Checks {
+    /// Polls that were answered.
+    pub answered: u64,
+    /// Polls without an answer, which the server may have counted or not.
+    pub unanswered: u64,
+    /// Answered polls that a crash may have wiped from the server's memory.
+    pub at_risk: u64,
+    /// What the server counted.
+    pub server: u64,
+}
+
+impl Checks {
+    /// The least that the server must have.
+    pub fn least(&self) -> u64 {
+        self.answered.saturating_sub(self.at_risk)
+    }
+
+    /// The most that it can have.
+    pub fn most(&self) -> u64 {
+        self.answered + self.unanswered
+    }
+
+    /// Whether the server's count can be right. Without an outage this means that it is equal.
+    pub fn hold(&self) -> bool {
+        (self.least()..=self.most()).contains(&self.server)
+    }
+}
+
+/// Whether exactly those were offered the current build whom the formula of shares takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Formula {
+    /// How many devices it takes.
+    pub expected: usize,
+    /// How many were offered the build.
+    pub offered: usize,
+    /// How many are in one of the two sets only.
+    pub wrong: usize,
+    /// Single answers that contradicted it, the first few.
+    pub contradictions: Vec<String>,
+}
+
+impl Formula {
+    /// Whether the two sets are the same, and no single answer said otherwise.
+    pub fn holds(&self) -> bool {
+        self.wrong == 0 && self.contradictions.is_empty()
+    }
+}
+
+/// What this machine needed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// Real seconds, enrolment included.
+    pub seconds: f64,
+    /// Real seconds of enrolling.
+    pub enrolling_seconds: f64,
+    /// How often the server was away.
+    pub outages: usize,
+    /// Times to answer.
+    pub latency: Vec<Latency>,
+}
+
+/// Times to answer one kind of request, in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Latency {
+    /// The kind.
+    pub errand: &'static str,
+    /// How many.
+    pub count: u64,
+    /// The median.
+    pub p50: f64,
+    /// Nine of ten are faster.
+    pub p90: f64,
+    /// 99 of 100 are.
+    pub p99: f64,
+    /// 999 of 1,000 are.
+    pub p999: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+impl Report {
+    /// Whether the server's books and the devices' are equal.
+    pub fn is_equal(&self) -> bool {
+        self.books.iter().all(Ledger::is_equal)
+            && self.checks.hold()
+            && self.formula.holds()
+            && self.remarks.is_empty()
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        text::write(self)
+    }
+
+    /// The adoption curve as a picture.
+    pub fn svg(&self) -> String {
+        picture::draw(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

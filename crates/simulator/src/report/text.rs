@@ -1,0 +1,145 @@
+//! The report for people.
+
+use super::{Checks, Ledger, Report, chart};
+use crate::gauge::AT_RISK;
+
+pub(super) fn write(report: &Report) -> String {
+    let mut text = format!(
+        "\n{} devices of seed {} lived {:.0} h with {} {} (version code {}) in {:.1} s, {:.1} s of them enrolling.\n",
+        report.devices,
+        report.seed,
+        report.hours,
+        report.package,
+        report.version_name,
+        report.version_code,
+        report.measured.seconds,
+        report.measured.enrolling_seconds,
+    );
+    text.push_str("\nAdoption: █ runs it, · was offered it\n");
+    text.push_str(&chart::draw(report));
+    stages(report, &mut text);
+    outcomes(report, &mut text);
+    latency(report, &mut text);
+    books(report, &mut text);
+    verdict(report, &mut text);
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "device counts stay far below 2^52")]
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole.max(1) as f64 * 100.0
+}
+
+fn stages(report: &Report, text: &mut String) {
+    text.push_str("\nShares          expected by the formula       offered     installed\n");
+    for stage in &report.stages {
+        text.push_str(&format!(
+            "  {:>3} % from {:>4.0} h  {:>8} ({:>6.2} %)  {:>10}  {:>8} ({:.2} % of the fleet)\n",
+            stage.percent,
+            stage.from_h,
+            stage.expected,
+            share(stage.expected, report.devices),
+            stage.offered,
+            stage.installed,
+            share(stage.installed, report.devices),
+        ));
+    }
+}
+
+fn outcomes(report: &Report, text: &mut String) {
+    for (title, counts) in [
+        ("Answers to polls", &report.answers),
+        ("Reports", &report.reports),
+        ("Made to fail", &report.faults),
+    ] {
+        if counts.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("\n{title}\n"));
+        for (what, count) in counts {
+            text.push_str(&format!("  {count:>9}  {what}\n"));
+        }
+    }
+}
+
+fn latency(report: &Report, text: &mut String) {
+    text.push_str("\nTime to answer, ms    count      p50      p90      p99    p99.9      max\n");
+    for line in &report.measured.latency {
+        text.push_str(&format!(
+            "  {:<14} {:>10} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2}\n",
+            line.errand, line.count, line.p50, line.p90, line.p99, line.p999, line.max
+        ));
+    }
+}
+
+fn books(report: &Report, text: &mut String) {
+    for ledger in &report.books {
+        let Ledger {
+            build_id,
+            devices,
+            server,
+        } = ledger;
+        text.push_str(&format!("\nBooks of build {build_id}      devices     server\n"));
+        for (name, ours, theirs) in [
+            ("total_eligible", devices.total_eligible, server.total_eligible),
+            ("total_downloads", devices.total_downloads, server.total_downloads),
+            (
+                "installs_success",
+                devices.installs_success,
+                server.installs_success,
+            ),
+            ("installs_failed", devices.installs_failed, server.installs_failed),
+            ("verify_failed", devices.verify_failed, server.verify_failed),
+        ] {
+            let sign = if ours == theirs { "=" } else { "≠" };
+            text.push_str(&format!("  {name:<18} {ours:>9} {sign} {theirs:>9}\n"));
+        }
+    }
+    text.push_str(&checks(&report.checks, report.measured.outages));
+}
+
+fn checks(checks: &Checks, outages: usize) -> String {
+    let Checks {
+        answered,
+        unanswered,
+        at_risk,
+        server,
+    } = checks;
+    if *unanswered == 0 && *at_risk == 0 {
+        let sign = if answered == server { "=" } else { "≠" };
+        return format!("  {:<18} {answered:>9} {sign} {server:>9}\n", "total_checks");
+    }
+    let verdict = if checks.hold() {
+        "is between"
+    } else {
+        "is not between"
+    };
+    format!(
+        "  {:<18} {server} {verdict} {} and {}: {answered} polls were answered and {unanswered} were not, and of \
+         the answered ones {at_risk} fell into the {} s before one of {outages} outages, where a crash forgets what \
+         was not written yet\n",
+        "total_checks",
+        checks.least(),
+        checks.most(),
+        AT_RISK.as_secs(),
+    )
+}
+
+fn verdict(report: &Report, text: &mut String) {
+    let formula = &report.formula;
+    text.push_str(&format!(
+        "\nFormula of shares: it takes {} devices, {} were offered the build, {} are in one set only.\n",
+        formula.expected, formula.offered, formula.wrong
+    ));
+    for contradiction in &formula.contradictions {
+        text.push_str(&format!("  {contradiction}\n"));
+    }
+    for remark in &report.remarks {
+        text.push_str(&format!("  {remark}\n"));
+    }
+    text.push_str(if report.is_equal() {
+        "\nThe books are equal.\n"
+    } else {
+        "\nTHE BOOKS ARE NOT EQUAL.\n"
+    });
+}

@@ -1,0 +1,302 @@
+//! A run: a fleet is enrolled, lives its days, comes to rest, and its books are laid beside the server's.
+
+mod balance;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::fleet::{Fleet, MAX_DEVICES, Muster, PATIENCE};
+use crate::formula::Serving;
+use crate::life::{Pace, Then, wait_for};
+use crate::operator::{Build, Counts, Operator};
+use crate::phone::millis;
+use crate::population::Population;
+use crate::report::{Report, Stage};
+use crate::{Error, place};
+
+/// When every fleet's time begins: 2026-01-05T00:00:00Z, a Monday. Always the same, so that the same seed has the
+/// same week.
+pub const BEGIN: i64 = 1_767_571_200_000;
+
+/// How long the devices may take to finish what they began, of their own time.
+const SETTLING: Duration = Duration::from_secs(21 * 24 * 3_600);
+
+/// The longest life of a fleet.
+pub const MAX_DURATION: Duration = Duration::from_secs(60 * 24 * 3_600);
+
+/// What is to be played.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The server, on this machine.
+    pub server: String,
+    /// A token of the role admin.
+    pub token: Token,
+    /// The package, of which a build is released.
+    pub package: String,
+    /// How many devices there are.
+    pub devices: u32,
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// Who they are.
+    pub population: Population,
+    /// How likely a request is made to fail, 0 to 1.
+    pub faults: f64,
+    /// How long they live.
+    pub duration: Duration,
+    /// When the operator raises the share, and to what.
+    pub raises: Vec<Raise>,
+}
+
+/// A token that does not print.
+#[derive(Clone)]
+pub struct Token(pub String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// The operator raises the share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raise {
+    /// To so many percent.
+    pub percent: u8,
+    /// After so much of the fleet's time.
+    pub after: Duration,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Progress {
+    /// So many devices are enrolled.
+    Enrolled(usize),
+    /// The fleet lives.
+    Living {
+        /// Milliseconds of its time.
+        lived: u64,
+        /// Devices that were offered the current build.
+        offered: usize,
+        /// Devices that run it.
+        installed: usize,
+    },
+    /// Its time is over; so many devices have finished what they began.
+    Settled(usize),
+}
+
+/// Plays it.
+///
+/// # Errors
+/// [`Error`], when the run cannot be brought to its end. Books that are not equal are no error: see
+/// [`Report::is_equal`].
+pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error> {
+    check(plan)?;
+    let begun = Instant::now();
+    let server = place::server(&plan.server).await?;
+    let operator = Operator::new(&server, &plan.token.0)?;
+    wait_for(&operator, PATIENCE).await?;
+    let (serving, build) = look(&operator, plan).await?;
+    let before = counts(&operator, &serving).await?;
+    let names = names(plan);
+    if let Some(first) = names.first()
+        && operator.knows(first).await?
+    {
+        return Err(Error::Usage(format!(
+            "{first} is enrolled there already: this seed has been played on this server; take another --seed"
+        )));
+    }
+    let first = Arc::new(serving.clone());
+    let muster = muster(plan, server, names, &build, &operator).await?;
+    let enrolled = |count| watch(Progress::Enrolled(count));
+    let fleet = Fleet::enroll_on(muster, Some(serving), operator, enrolled).await?;
+    let mut run = Run {
+        plan,
+        fleet,
+        build,
+        first,
+        before,
+        stages: Vec::new(),
+        seen: vec![(false, false); plan.devices as usize],
+        begun,
+        enrolling: begun.elapsed(),
+        end: i64::MIN,
+    };
+    run.live(&watch).await?;
+    run.settle(&watch).await?;
+    run.balance().await
+}
+
+fn check(plan: &Plan) -> Result<(), Error> {
+    let refuse = |what: String| Err(Error::Usage(what));
+    if !(1..=MAX_DEVICES).contains(&plan.devices) {
+        return refuse(format!("a fleet has 1 to {MAX_DEVICES} devices"));
+    }
+    if !(0.0..=0.9).contains(&plan.faults) {
+        return refuse("the rate of faults must be from 0 to 0.9".to_owned());
+    }
+    if plan.duration.is_zero() || plan.duration > MAX_DURATION {
+        let days = MAX_DURATION.as_secs() / 86_400;
+        return refuse(format!("a fleet lives up to {days} days"));
+    }
+    let orderly = plan.raises.windows(2).all(|pair| pair[0].after < pair[1].after);
+    if !orderly || plan.raises.iter().any(|raise| raise.after >= plan.duration) {
+        return refuse("shares are raised one after the other, before the end".to_owned());
+    }
+    Ok(())
+}
+
+/// The devices of a seed, so that two seeds can be played on one server.
+fn names(plan: &Plan) -> Vec<String> {
+    let name = |number| format!("sim-{}-{number:05}", plan.seed);
+    (0..plan.devices).map(name).collect()
+}
+
+async fn look(operator: &Operator, plan: &Plan) -> Result<(Serving, Build), Error> {
+    let serving = Serving::of(&plan.package, &operator.rollouts(&plan.package).await?)?;
+    let build = operator.build(serving.current().build_id).await?;
+    Ok((serving, build))
+}
+
+/// What the server counted before, of every build that is offered.
+async fn counts(operator: &Operator, serving: &Serving) -> Result<HashMap<i64, Counts>, Error> {
+    let mut counts = HashMap::new();
+    for rollout in serving.rollouts() {
+        counts.insert(rollout.build_id, operator.stats(rollout.build_id).await?);
+    }
+    Ok(counts)
+}
+
+async fn muster(
+    plan: &Plan,
+    server: String,
+    names: Vec<String>,
+    build: &Build,
+    operator: &Operator,
+) -> Result<Muster, Error> {
+    let signed = build.clone();
+    Ok(Muster {
+        server,
+        package: plan.package.clone(),
+        enrollment_token: operator.enrollment_token(plan.devices).await?,
+        names,
+        installed: HashMap::new(),
+        signer: Box::new(move |sdk| signed.signer_at(sdk).to_owned()),
+        seed: plan.seed,
+        population: plan.population.clone(),
+        faults: plan.faults,
+        pace: Pace::Free,
+        begin: BEGIN,
+    })
+}
+
+/// A run under way.
+struct Run<'a> {
+    plan: &'a Plan,
+    fleet: Fleet,
+    build: Build,
+    /// The terms that it began with.
+    first: Arc<Serving>,
+    before: HashMap<i64, Counts>,
+    stages: Vec<Stage>,
+    /// Which devices were seen with the offer, and with the build.
+    seen: Vec<(bool, bool)>,
+    begun: Instant,
+    enrolling: Duration,
+    /// When the terms were changed last.
+    end: i64,
+}
+
+impl Run<'_> {
+    async fn live(&mut self, watch: &impl Fn(Progress)) -> Result<(), Error> {
+        let mut from = Duration::ZERO;
+        for raise in &self.plan.raises {
+            self.stage(from, raise.after, watch).await?;
+            self.raise(raise.percent).await?;
+            from = raise.after;
+        }
+        self.stage(from, self.plan.duration, watch).await
+    }
+
+    /// Lets the fleet live on these terms, and looks at what came of it.
+    async fn stage(&mut self, from: Duration, to: Duration, watch: &impl Fn(Progress)) -> Result<(), Error> {
+        self.end = moment(from);
+        let (build, seen) = (self.build.build_id, &mut self.seen);
+        let (mut offered, mut installed) = tally(seen);
+        let acted = |at: i64, device: &crate::device::Device| {
+            let (had, ran) = seen.get(device.number()).copied().unwrap_or_default();
+            if !(had && ran) {
+                let now = device.with_books(|books| {
+                    let account = books.accounts.get(&build).copied().unwrap_or_default();
+                    (account.offered.is_some(), account.installed.is_some())
+                });
+                offered += usize::from(now.0 && !had);
+                installed += usize::from(now.1 && !ran);
+                if let Some(slot) = seen.get_mut(device.number()) {
+                    *slot = now;
+                }
+            }
+            watch(Progress::Living {
+                lived: u64::try_from(at - BEGIN).unwrap_or(0),
+                offered,
+                installed,
+            });
+            Then::GoOn
+        };
+        self.fleet.live_until(moment(to), acted).await?;
+        let (offered, installed) = tally(&self.seen);
+        let terms = self.terms();
+        self.stages.push(Stage {
+            from_h: from.as_secs_f64() / 3_600.0,
+            percent: terms.current().rollout_percent,
+            expected: self.expected(&terms),
+            offered,
+            installed,
+        });
+        Ok(())
+    }
+
+    async fn raise(&mut self, percent: u8) -> Result<(), Error> {
+        let operator = self.fleet.operator();
+        wait_for(operator, PATIENCE).await?;
+        operator.adjust(self.build.build_id, percent).await?;
+        let rollouts = operator.rollouts(&self.plan.package).await?;
+        let serving = Serving::of(&self.plan.package, &rollouts)?;
+        if let Some(terms) = &self.fleet.commons.terms {
+            terms.change(serving);
+        }
+        Ok(())
+    }
+
+    /// Lets every device finish what it began, on a network without faults, and ask once more on the last terms.
+    async fn settle(&mut self, watch: &impl Fn(Progress)) -> Result<(), Error> {
+        self.fleet.commons.calm.store(true, Ordering::Relaxed);
+        let since = self.end;
+        let mut settled = 0;
+        let acted = |_: i64, device: &crate::device::Device| {
+            if !is_done(device, since) {
+                return Then::GoOn;
+            }
+            settled += 1;
+            watch(Progress::Settled(settled));
+            Then::Rest
+        };
+        let end = moment(self.plan.duration + SETTLING);
+        self.fleet.live_until(end, acted).await
+    }
+}
+
+fn is_done(device: &crate::device::Device, since: i64) -> bool {
+    device.is_settled() && device.with_books(|books| books.last_check.is_some_and(|at| at >= since))
+}
+
+/// A moment of the fleet's time.
+fn moment(after: Duration) -> i64 {
+    BEGIN + millis(after.as_secs_f64())
+}
+
+fn tally(seen: &[(bool, bool)]) -> (usize, usize) {
+    let offered = seen.iter().filter(|(offered, _)| *offered).count();
+    (offered, seen.iter().filter(|(_, installed)| *installed).count())
+}

@@ -1,0 +1,344 @@
+//! The network between one agent and the server: it takes its time, it loses what it is told to lose, and it keeps
+//! the device's books of what went through.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, StatusCode};
+use serde::Deserialize;
+use tidegate_agent::{Body, Error, HttpTransport, Transport};
+use url::Url;
+
+use crate::books::{Books, Reported};
+use crate::fate::Question;
+use crate::formula::Terms;
+use crate::gauge::{Errand, Gauge};
+use crate::phone::Phone;
+use crate::place::Neighbourhood;
+use crate::world::Link;
+
+/// The longest answer that is looked into, in bytes; a manifest has a few kilobytes.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// The pieces in which a file comes to a device, in bytes. Always the same, whatever pieces the sockets make: a
+/// device looks up between two of them, and what it sees must not depend on the machine's mood.
+const PIECE: usize = 32 * 1024;
+
+/// How long a device tries to reach somebody, in seconds.
+const UNREACHED_S: f64 = 10.0;
+
+/// What all devices of a fleet share.
+#[derive(Debug)]
+pub(crate) struct Commons {
+    pub(crate) http: HttpTransport,
+    pub(crate) gauge: Gauge,
+    /// What every answer is held against, if somebody knows.
+    pub(crate) terms: Option<Terms>,
+    pub(crate) neighbourhood: Neighbourhood,
+    /// How likely a request is made to fail.
+    pub(crate) faults: f64,
+    /// Nothing is made to fail any more: the run is being brought to its end.
+    pub(crate) calm: AtomicBool,
+}
+
+/// One device's network.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    device: String,
+    phone: Arc<Phone>,
+    commons: Arc<Commons>,
+    books: Mutex<Books>,
+}
+
+/// How a request is made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Unreached,
+    AnswerLost,
+    Busy,
+}
+
+impl Wire {
+    pub(crate) fn new(device: String, phone: Arc<Phone>, commons: Arc<Commons>) -> Self {
+        Self {
+            device,
+            phone,
+            commons,
+            books: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.commons.gauge.in_trouble()
+    }
+
+    /// How the `number`th request is to fail, if it is.
+    fn fault(&self, number: u64) -> Option<Fault> {
+        let (fate, rate) = (self.phone.fate, self.commons.faults);
+        if self.commons.calm.load(Ordering::Relaxed) || !fate.strikes(rate, Question::Fault, &[number]) {
+            return None;
+        }
+        let shares = &self.phone.population().faults;
+        let draw = fate.fraction(Question::FaultKind, &[number])
+            * (shares.unreached + shares.answer_lost + shares.busy);
+        let (name, fault) = if draw < shares.unreached {
+            ("unreached", Fault::Unreached)
+        } else if draw < shares.unreached + shares.answer_lost {
+            ("answer_lost", Fault::AnswerLost)
+        } else {
+            ("busy", Fault::Busy)
+        };
+        *self.books().faults.entry(name).or_default() += 1;
+        Some(fault)
+    }
+
+    async fn check_place(&self, request: &Request<Bytes>) -> Result<(), Error> {
+        let lost = |fault: String| Error::Transport(fault);
+        let url = Url::parse(&request.uri().to_string()).map_err(|fault| lost(fault.to_string()))?;
+        let checked = self.commons.neighbourhood.check(&url).await;
+        checked.map_err(|fault| lost(fault.to_string()))
+    }
+
+    /// Sends it for real and books what came.
+    async fn exchange(&self, errand: Errand, request: Request<Bytes>) -> Result<Response<Body>, Error> {
+        let sent = (errand == Errand::Report).then(|| request.body().clone());
+        let begun = Instant::now();
+        let gauge = &self.commons.gauge;
+        let answer = self.commons.http.send(request).await;
+        let answer = answer.inspect_err(|_| gauge.unanswered(errand))?;
+        if errand == Errand::Download && answer.status().is_success() {
+            gauge.answered(errand, begun.elapsed());
+            return Ok(answer);
+        }
+        let (head, body) = answer.into_parts();
+        let body = read(body).await.inspect_err(|_| gauge.unanswered(errand))?;
+        gauge.answered(errand, begun.elapsed());
+        match errand {
+            Errand::Poll => self.book_poll(&head, &body),
+            Errand::Report => self.book_report(head.status, sent.unwrap_or_default().as_ref()),
+            Errand::Enroll | Errand::Download => {}
+        }
+        Ok(Response::from_parts(head, Body::from(body)))
+    }
+
+    fn book_poll(&self, head: &http::response::Parts, body: &[u8]) {
+        #[derive(Deserialize)]
+        struct Offer {
+            build_id: i64,
+        }
+        let offer: Option<Offer>;
+        let answer = match head.status {
+            StatusCode::OK => {
+                offer = serde_json::from_slice(body).ok();
+                offer
+                    .as_ref()
+                    .map(|offer| offer.build_id)
+                    .ok_or("a manifest that cannot be read")
+            }
+            StatusCode::NOT_MODIFIED => {
+                let reason = head.headers.get("tidegate-reason");
+                Err(reason
+                    .and_then(|reason| reason.to_str().ok())
+                    .unwrap_or("no reason"))
+            }
+            _ => return,
+        };
+        self.commons.gauge.polled();
+        let terms = self.commons.terms.as_ref();
+        let contradiction =
+            terms.and_then(|terms| terms.now().contradiction(&self.device, &self.phone.world, answer));
+        let mut books = self.books();
+        books.polled(answer, self.phone.now());
+        books.contradictions.extend(contradiction);
+    }
+
+    fn book_report(&self, status: StatusCode, sent: &[u8]) {
+        if status.is_success()
+            && let Ok(report) = serde_json::from_slice::<Reported>(sent)
+        {
+            self.books().acknowledged(report, self.phone.now());
+        }
+    }
+
+    /// The file as this device gets it: in even pieces, each of which takes its time, perhaps with a byte that
+    /// tipped over, perhaps cut off.
+    fn file(&self, number: u64, answer: Response<Body>) -> Response<Body> {
+        let (fate, calm) = (self.phone.fate, self.commons.calm.load(Ordering::Relaxed));
+        let (head, body) = answer.into_parts();
+        let length = head.headers.get(http::header::CONTENT_LENGTH);
+        let length: u64 = length
+            .and_then(|length| length.to_str().ok()?.parse().ok())
+            .unwrap_or(0);
+        let somewhere = |question, about: u64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "a place in a file, rounded down"
+            )]
+            let place = (fate.fraction(question, &[number, about]) * length as f64) as u64;
+            place
+        };
+        let downloads = &self.phone.population().downloads;
+        let strikes = |chance, question| !calm && length > 0 && fate.strikes(chance, question, &[number]);
+        let cut = strikes(downloads.cut, Question::Cut).then(|| somewhere(Question::Cut, 1));
+        let tipped =
+            strikes(downloads.corrupted, Question::Corruption).then(|| somewhere(Question::Corruption, 1));
+        if cut.is_some() {
+            *self.books().faults.entry("cut").or_default() += 1;
+        }
+        if tipped.is_some() {
+            *self.books().faults.entry("corrupted").or_default() += 1;
+        }
+        let transfer = Transfer {
+            body: Some(body),
+            held: BytesMut::new(),
+            sent: 0,
+            cut,
+            tipped,
+            phone: Arc::clone(&self.phone),
+            commons: Arc::clone(&self.commons),
+        };
+        let pieces = futures::stream::unfold(transfer, |mut transfer| async {
+            transfer.next().await.map(|piece| (piece, transfer))
+        });
+        Response::from_parts(head, Body::new(pieces))
+    }
+}
+
+impl Transport for Wire {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
+        let number = self.phone.next_request();
+        let errand = errand(request.uri().path());
+        if self.phone.world.link(self.phone.seconds()) == Link::Offline {
+            return Err(Error::Transport("there is no network".to_owned()));
+        }
+        self.phone.spend(self.phone.world.latency(number));
+        self.check_place(&request).await?;
+        match self.fault(number) {
+            Some(Fault::Unreached) => {
+                self.phone.spend(UNREACHED_S);
+                return Err(Error::Transport("nobody was reached".to_owned()));
+            }
+            Some(Fault::Busy) => return Ok(busy(&self.phone, number)),
+            Some(Fault::AnswerLost) => {
+                drop(self.exchange(errand, request).await?);
+                self.phone.spend(UNREACHED_S);
+                return Err(Error::Transport("the answer was lost".to_owned()));
+            }
+            None => {}
+        }
+        let answer = self.exchange(errand, request).await?;
+        let is_file = errand == Errand::Download && answer.status().is_success();
+        Ok(if is_file {
+            self.file(number, answer)
+        } else {
+            answer
+        })
+    }
+}
+
+fn errand(path: &str) -> Errand {
+    match path.rsplit('/').next() {
+        Some("update") => Errand::Poll,
+        Some("download") => Errand::Download,
+        Some("enroll") => Errand::Enroll,
+        _ => Errand::Report,
+    }
+}
+
+fn busy(phone: &Phone, number: u64) -> Response<Body> {
+    let range = phone.population().faults.retry_after_s;
+    let seconds = phone
+        .fate
+        .between(range, Question::FaultKind, &[number, 1])
+        .round();
+    let mut response = Response::new(Body::from(Vec::new()));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    if let Ok(value) = format!("{seconds}").parse() {
+        response.headers_mut().insert(http::header::RETRY_AFTER, value);
+    }
+    response
+}
+
+async fn read(mut body: Body) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    while let Some(piece) = body.chunk().await {
+        let piece = piece?;
+        if all.len() + piece.len() > MAX_ANSWER_BYTES {
+            return Err(Error::Malformed(format!(
+                "an answer is longer than {MAX_ANSWER_BYTES} bytes"
+            )));
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
+}
+
+/// A file on its way to a device.
+struct Transfer {
+    /// `None` after its end.
+    body: Option<Body>,
+    held: BytesMut,
+    sent: u64,
+    /// After how many bytes the connection breaks.
+    cut: Option<u64>,
+    /// Which byte is wrong.
+    tipped: Option<u64>,
+    phone: Arc<Phone>,
+    commons: Arc<Commons>,
+}
+
+impl Transfer {
+    async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        if let Err(error) = self.fill().await {
+            self.body = None;
+            self.held.clear();
+            self.cut = None;
+            return Some(Err(error));
+        }
+        let mut piece = self.held.split_to(self.held.len().min(PIECE));
+        if let Some(cut) = self.cut {
+            let left = usize::try_from(cut - self.sent).unwrap_or(usize::MAX);
+            if left == 0 {
+                (self.body, self.cut) = (None, None);
+                self.held.clear();
+                return Some(Err(Error::Transport("the transfer was cut off".to_owned())));
+            }
+            piece.truncate(left);
+        }
+        if piece.is_empty() {
+            return None;
+        }
+        let place = self.tipped.and_then(|tipped| tipped.checked_sub(self.sent));
+        if let Some(byte) = place.and_then(|place| piece.get_mut(usize::try_from(place).ok()?)) {
+            *byte ^= 1;
+        }
+        self.sent += piece.len() as u64;
+        self.phone.spend(self.phone.world.transfer(piece.len() as u64));
+        Some(Ok(piece.freeze()))
+    }
+
+    /// Reads until a piece is whole or nothing more comes.
+    async fn fill(&mut self) -> Result<(), Error> {
+        while self.held.len() < PIECE
+            && let Some(body) = &mut self.body
+        {
+            match body.chunk().await {
+                Some(Ok(bytes)) => self.held.extend_from_slice(&bytes),
+                Some(Err(error)) => {
+                    self.commons.gauge.unanswered(Errand::Download);
+                    return Err(error);
+                }
+                None => self.body = None,
+            }
+        }
+        Ok(())
+    }
+}

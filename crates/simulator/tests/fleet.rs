@@ -1,0 +1,171 @@
+//! A small fleet against the real server: its days, its books, and what a crash may cost.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tidegate_agent::domain::Role;
+use tidegate_simulator::{Error, Plan, Population, Progress, Raise, Report, Token, run};
+use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::server::{Engine, TestServer};
+use tokio::sync::Notify;
+
+const DEVICES: u32 = 200;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A server with one build that is released to this share.
+async fn server(engine: Engine, percent: i64) -> TestServer {
+    let server = TestServer::start(engine).await;
+    let operator = server.operator(Role::Admin);
+    let build = operator.uploaded(&apks::large(PACKAGE, 2, 100_000)).await;
+    operator.promote(build, percent).await.ok();
+    server
+}
+
+fn plan(server: &TestServer, faults: f64) -> Plan {
+    let admin = server.operator(Role::Admin);
+    Plan {
+        server: server.url(""),
+        token: Token(admin.token().to_owned()),
+        package: PACKAGE.to_owned(),
+        devices: DEVICES,
+        seed: 1,
+        population: population(),
+        faults,
+        duration: 36 * HOUR,
+        raises: vec![Raise {
+            percent: 100,
+            after: 18 * HOUR,
+        }],
+    }
+}
+
+/// The usual one, with enough mishaps for a small fleet to meet them all.
+fn population() -> Population {
+    let mut population = Population::usual().unwrap();
+    population.wrong_signer = 0.02;
+    population.downloads.cut = 0.2;
+    population.downloads.corrupted = 0.05;
+    for failure in &mut population.failures {
+        failure.share = 0.05;
+    }
+    population
+}
+
+/// What must be the same the next time.
+fn outcome(report: &Report) -> serde_json::Value {
+    let mut outcome = serde_json::to_value(report).unwrap();
+    outcome.as_object_mut().unwrap().remove("measured");
+    outcome
+}
+
+fn total(report: &Report, status: &str) -> u64 {
+    let of_it = report.reports.iter().filter(|(key, _)| key.starts_with(status));
+    of_it.map(|(_, count)| count).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_seed_has_the_same_outcome_and_the_books_are_equal() {
+    let mut outcomes = vec![];
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let server = server(engine, 10).await;
+        let report = run(&plan(&server, 0.05), |_| {}).await.unwrap();
+        assert!(report.is_equal(), "{engine:?}: {}", report.text());
+        assert_eq!(report.checks.answered, report.checks.server);
+        assert_eq!(report.stages[0].offered, report.stages[0].expected);
+        for status in [
+            "downloaded",
+            "install_success",
+            "install_failed",
+            "verify_failed",
+            "deferred",
+        ] {
+            assert!(
+                total(&report, status) > 0,
+                "nobody met {status}: {}",
+                report.text()
+            );
+        }
+        outcomes.push(outcome(&report));
+    }
+    assert_eq!(outcomes[0], outcomes[1]);
+}
+
+/// Crashes the server each time that it is due, and starts it again.
+async fn crash(server: &mut TestServer, due: &Notify) -> Infallible {
+    loop {
+        due.notified().await;
+        server.crash();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.start_again().await;
+    }
+}
+
+async fn through_crashes(engine: Engine) {
+    let mut server = server(engine, 10).await;
+    let plan = plan(&server, 0.05);
+    let (acts, due) = (AtomicUsize::new(0), Notify::new());
+    let watch = |progress| {
+        if let Progress::Living { .. } = progress
+            && [300, 800].contains(&acts.fetch_add(1, Ordering::Relaxed))
+        {
+            due.notify_one();
+        }
+    };
+    let report = tokio::select! {
+        report = run(&plan, watch) => report,
+        never = crash(&mut server, &due) => match never {},
+    };
+    let report = report.unwrap();
+    assert!(report.is_equal(), "{engine:?}: {}", report.text());
+    assert!(report.measured.outages >= 1, "{}", report.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_books_are_equal_after_crashes_on_sqlite() {
+    through_crashes(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_books_are_equal_after_crashes_on_postgres() {
+    through_crashes(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_played_is_refused_before_a_device_is_enrolled() {
+    let server = server(Engine::Sqlite, 100).await;
+    let refused = |change: fn(&mut Plan)| {
+        let mut plan = plan(&server, 0.0);
+        plan.devices = 2;
+        change(&mut plan);
+        async move { run(&plan, |_| {}).await.map(|_| ()).unwrap_err() }
+    };
+    let elsewhere = refused(|plan| plan.server = "http://192.0.2.1:8080".to_owned()).await;
+    assert!(matches!(elsewhere, Error::Elsewhere { .. }), "{elsewhere}");
+    let unknown = refused(|plan| plan.package = "com.example.none".to_owned()).await;
+    assert!(unknown.to_string().contains("promote"), "{unknown}");
+    let stranger = refused(|plan| plan.token = Token("wrong".to_owned())).await;
+    assert!(
+        matches!(stranger, Error::Refused { status: 401, .. }),
+        "{stranger}"
+    );
+    let late = refused(|plan| plan.duration = HOUR).await;
+    assert!(late.to_string().contains("raised"), "{late}");
+    let devices = server.operator(Role::Admin).devices("").await.ok();
+    assert_eq!(devices["items"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seed_is_played_once_on_a_server_and_another_beside_it() {
+    let server = server(Engine::Sqlite, 50).await;
+    let mut plan = plan(&server, 0.0);
+    (plan.devices, plan.raises) = (20, vec![]);
+    assert!(run(&plan, |_| {}).await.unwrap().is_equal());
+    let again = run(&plan, |_| {}).await.map(|_| ()).unwrap_err();
+    assert!(again.to_string().contains("--seed"), "{again}");
+    plan.seed = 2;
+    let second = run(&plan, |_| {}).await.unwrap();
+    assert!(second.is_equal(), "{}", second.text());
+}
