@@ -6,6 +6,7 @@
 mod commands;
 mod good_way;
 mod integrity;
+mod nudged;
 mod page;
 mod patience;
 mod phone;

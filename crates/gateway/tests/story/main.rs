@@ -38,6 +38,7 @@ mod fleet;
 mod grpc;
 mod manifest;
 mod nudge_sending;
+mod nudges;
 mod nudges_unconfigured;
 mod openapi;
 mod packages;
