@@ -21,6 +21,7 @@
 )]
 
 mod assets;
+mod backlog;
 mod chart;
 mod error;
 mod form;

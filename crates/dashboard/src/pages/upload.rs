@@ -15,6 +15,7 @@ use tidegate_domain::{Build, Role};
 use tidegate_service::{Error, Kind, MAX_NOTES_BYTES, Upload, UploadNotes};
 
 use super::done;
+use crate::backlog::Backlog;
 use crate::error::{Refusal, html, status};
 use crate::form::{foreign, stale};
 use crate::frame::{Frame, Section};
@@ -98,6 +99,8 @@ async fn take_in(
     request: Request,
 ) -> Result<Build, Stopped> {
     visitor.actor.require(Role::Operator)?;
+    let backlog = Backlog::default();
+    let request = request.map(|body| backlog.watch(body));
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| {
         Error::new(
             Kind::Invalid,
@@ -110,6 +113,7 @@ async fn take_in(
         visitor,
         trusted: by_script,
         upload: None,
+        backlog,
         notes: UploadNotes::default(),
     };
     for _ in 0..MAX_PARTS {
@@ -133,6 +137,7 @@ struct Reading<'a> {
     /// Whether the form's token was seen.
     trusted: bool,
     upload: Option<Upload>,
+    backlog: Backlog,
     notes: UploadNotes,
 }
 
@@ -143,12 +148,12 @@ impl Reading<'_> {
             return Err(Stopped::Stale);
         }
         match name.as_str() {
-            "csrf" => self.trusted = self.visitor.made(&text("csrf", field).await?),
+            "csrf" => self.trusted = self.visitor.made(&text("csrf", field, &self.backlog).await?),
             "file" => self.file(field).await?,
-            "notes" => self.notes.notes = text("notes", field).await?,
-            "build_type" => self.notes.build_type = text("build_type", field).await?,
-            "ci_run_id" => self.notes.ci_run_id = text("ci_run_id", field).await?,
-            "git_sha" => self.notes.git_sha = text("git_sha", field).await?,
+            "notes" => self.notes.notes = text("notes", field, &self.backlog).await?,
+            "build_type" => self.notes.build_type = text("build_type", field, &self.backlog).await?,
+            "ci_run_id" => self.notes.ci_run_id = text("ci_run_id", field, &self.backlog).await?,
+            "git_sha" => self.notes.git_sha = text("git_sha", field, &self.backlog).await?,
             other => return Err(Error::invalid(other, "is not a part of this form").into()),
         }
         Ok(())
@@ -161,6 +166,7 @@ impl Reading<'_> {
         let mut upload = self.desk.uploads.begin(&self.visitor.actor).await?;
         let mut is_empty = true;
         while let Some(bytes) = next(field.chunk()).await? {
+            self.backlog.yielded(bytes.len());
             is_empty &= bytes.is_empty();
             upload.write(bytes).await?;
         }
@@ -182,9 +188,10 @@ impl Reading<'_> {
     }
 }
 
-async fn text(name: &'static str, mut field: Field<'_>) -> Result<String, Error> {
+async fn text(name: &'static str, mut field: Field<'_>, backlog: &Backlog) -> Result<String, Error> {
     let mut bytes = Vec::new();
     while let Some(chunk) = next(field.chunk()).await? {
+        backlog.yielded(chunk.len());
         if bytes.len() + chunk.len() > MAX_NOTES_BYTES {
             return Err(Error::invalid(
                 name,

@@ -106,7 +106,11 @@ async fn each_role_may_do_its_share_and_no_more(engine: Engine) {
         }
     }
     assert_eq!(server.operator(Role::Viewer).everything().await, before);
-    for (method, path, needed, body) in VERBS.iter().filter(|verb| verb.0 == "GET") {
+    // There is no campaign to be looked at: nudging is not configured.
+    let reads = VERBS
+        .iter()
+        .filter(|verb| verb.0 == "GET" && !verb.1.starts_with("/v1/nudges/1"));
+    for (method, path, needed, body) in reads {
         let answer = call(
             &server,
             method,
