@@ -3,12 +3,16 @@
 # Its configuration changes between minor versions; deny.toml is written for this one.
 cargo_deny := "^0.20"
 
+# What the page's tests find barriers with, and its hash in the registry's own spelling.
+axe_version := "4.14.1"
+axe_sha512 := "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+
 # Lists the recipes.
 default:
     @just --list
 
 # Everything that has to be green, on SQLite and PostgreSQL. Needs Rust, a C compiler, and root once, for apt-get.
-test: postgres
+test: postgres browser axe
     cargo test --workspace --all-features --locked
 
 # Installs PostgreSQL from the distribution where it is missing.
@@ -28,6 +32,48 @@ postgres:
     if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
     "${sudo[@]}" apt-get update -qq
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql
+
+# Installs Chromium and its driver from the distribution where they are missing: the page's tests run in it.
+browser:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then
+        exit 0
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "Chromium or its driver is missing: install both so that 'chromium' and 'chromedriver' are found" >&2
+        exit 1
+    fi
+    sudo=()
+    if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core
+
+# Fetches axe-core, which looks for what keeps people from using a page. A tool of the tests; nothing of it is shipped.
+axe:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder="${CARGO_TARGET_DIR:-target}/axe"
+    if [[ -f "$folder/axe-{{axe_version}}.js" ]]; then
+        exit 0
+    fi
+    if ! command -v npm >/dev/null; then
+        sudo=()
+        if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+        "${sudo[@]}" apt-get update -qq
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends npm
+    fi
+    mkdir -p "$folder"
+    rm -rf "$folder/new" && mkdir "$folder/new"
+    npm pack --silent --pack-destination "$folder/new" 'axe-core@{{axe_version}}' >/dev/null
+    got="$(openssl dgst -sha512 -binary "$folder/new/axe-core-{{axe_version}}.tgz" | base64 -w 0)"
+    if [[ "$got" != '{{axe_sha512}}' ]]; then
+        echo "axe-core {{axe_version}} is not the file that was looked at: its SHA-512 is $got" >&2
+        exit 1
+    fi
+    tar -xzf "$folder/new/axe-core-{{axe_version}}.tgz" -C "$folder/new" package/axe.min.js
+    mv "$folder/new/package/axe.min.js" "$folder/axe-{{axe_version}}.js"
+    rm -rf "$folder/new"
 
 # Formatting, then clippy with warnings denied, tests and benchmarks included.
 lint:
@@ -50,6 +96,23 @@ audit:
 # Criterion's benchmarks; a name runs only those that contain it: `just bench cohort`.
 bench name="":
     cargo bench --workspace --bench '*' --locked -- {{name}}
+
+# A fresh database of a million devices and 200 builds in target/pages, in about a minute.
+seed devices="1000000" builds="200":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder="${CARGO_TARGET_DIR:-target}/pages"
+    rm -rf "$folder" && mkdir -p "$folder"
+    cargo run --release --locked -p tidegate-storage --example seed -- "$folder/tidegate.db" {{devices}} {{builds}}
+
+# How long each page takes to its first byte, and what it weighs, over the database that `just seed` made.
+bench-pages:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    target="${CARGO_TARGET_DIR:-target}"
+    if [[ ! -f "$target/pages/tidegate.db" ]]; then just seed; fi
+    cargo build --release --locked -p tidegate-gateway
+    deploy/bench-pages.sh "$target/release/tidegate" "$target/pages"
 
 # A server with a fleet of virtual devices and a printed guide; Ctrl-C ends it.
 demo:

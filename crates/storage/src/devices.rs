@@ -12,7 +12,7 @@ use crate::{AuditNote, Error, Page, Paged, Store};
 pub const MAX_DEVICE_BUILDS: i64 = 500;
 
 /// The most devices that are looked at for one page, when no single index answers the whole filter.
-pub const MAX_CANDIDATES: usize = 4_000;
+pub const MAX_CANDIDATES: usize = 1_500;
 
 /// Which devices; everything left out matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

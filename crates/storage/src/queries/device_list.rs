@@ -203,15 +203,17 @@ fn place(after: &Place, row: &DeviceRow, number: i64, text: &str) -> Place {
 fn by_id(conn: &mut Conn, prefix: &str, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
     let (from, to) = prefix_range(prefix);
     let mut query = devices::table
-        .filter(devices::name.ge(from))
         .filter(devices::name.lt(to))
         .order(devices::name)
         .limit(limit)
         .select(DeviceRow::as_select())
         .into_boxed::<Db>();
-    if !after.begins {
-        query = query.filter(devices::name.gt(&after.text));
-    }
+    // One bound and not two: SQLite would walk up from the lower one.
+    query = if after.begins {
+        query.filter(devices::name.ge(from))
+    } else {
+        query.filter(devices::name.gt(&after.text))
+    };
     let rows: Vec<DeviceRow> = query.load(conn)?;
     Ok(rows
         .into_iter()

@@ -1,0 +1,219 @@
+//! Fills an empty database with a large fleet, for measuring pages:
+//! `cargo run --release -p tidegate-storage --example seed -- FILE [DEVICES] [BUILDS]`.
+//!
+//! Builds, statistics and the charts' past go through the store. Devices are written in bulk beneath it, because
+//! enrolling a million of them one by one is a million commits; they end up as enrolling would have left them.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "it is a program that prints, and stops at the first fault"
+)]
+
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use tidegate_domain::{
+    BuildFacts, BuildId, By, Origin, PackageName, Percent, Promotion, Sha256, SignerFingerprint, Signers,
+    Terms, VersionCode, cohort,
+};
+use tidegate_storage::{Activity, Actor, Checks, Settings, Store};
+
+/// Devices written in one transaction.
+const BATCH: u64 = 10_000;
+
+/// How many versions back the slowest devices are.
+const SPREAD: u64 = 12;
+
+/// How many hours the charts reach back.
+const HOURS: i64 = 168;
+
+#[tokio::main]
+async fn main() {
+    let mut words = std::env::args().skip(1);
+    let file = words.next().expect("usage: seed FILE [DEVICES] [BUILDS]");
+    let devices: u64 = words.next().map_or(1_000_000, |word| word.parse().unwrap());
+    let builds: i64 = words.next().map_or(200, |word| word.parse().unwrap());
+    let begun = Instant::now();
+    let store = Store::open(&Settings::new(&file)).await.unwrap();
+    let ids = upload(&store, builds).await;
+    release(&store, &ids).await;
+    println!("{builds} builds after {:.1?}", begun.elapsed());
+    let mut conn = SqliteConnection::establish(&file).unwrap();
+    conn.batch_execute("PRAGMA busy_timeout = 10000; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
+        .unwrap();
+    for first in (0..devices).step_by(usize::try_from(BATCH).unwrap()) {
+        let last = devices.min(first + BATCH);
+        write(&mut conn, first..last, builds);
+        if last % 100_000 == 0 {
+            println!("{last} devices after {:.1?}", begun.elapsed());
+        }
+    }
+    past(&store, &ids).await;
+    conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE); ANALYZE")
+        .unwrap();
+    println!("done after {:.1?}", begun.elapsed());
+}
+
+fn package() -> PackageName {
+    PackageName::parse("com.example.app").unwrap()
+}
+
+fn actor(now: DateTime<Utc>) -> Actor {
+    Actor {
+        subject: "seed".into(),
+        role: "admin".into(),
+        request_id: None,
+        now,
+    }
+}
+
+async fn upload(store: &Store, builds: i64) -> Vec<BuildId> {
+    let mut ids = Vec::new();
+    for code in 1..=builds {
+        let at = Utc::now() - TimeDelta::days(builds - code);
+        let mut sha256 = [0; 32];
+        sha256[..8].copy_from_slice(&code.to_be_bytes());
+        let facts = BuildFacts {
+            package: package(),
+            version_code: VersionCode::new(code).unwrap(),
+            version_name: format!("1.{code}.0"),
+            sha256: Sha256(sha256),
+            size: 48_000_000,
+            signers: Signers::one(SignerFingerprint([1; 32])),
+            schemes: vec!["v2".into(), "v3".into()],
+            min_sdk: 24,
+            target_sdk: 35,
+            abis: vec!["arm64-v8a".into()],
+            debuggable: false,
+            lineage: vec![],
+            warnings: vec![],
+        };
+        let origin = Origin {
+            notes: "Fixes and improvements.".into(),
+            build_type: "release".into(),
+            ci_run_id: format!("{}", 10_000 + code),
+            git_sha: format!("{code:040x}"),
+            uploaded_by: "ci".into(),
+            uploaded_at: at,
+        };
+        let note = actor(at).note("ota.upload", "package/com.example.app");
+        ids.push(store.insert_build(facts, origin, note).await.unwrap().id);
+    }
+    ids
+}
+
+/// Every build was current once; the last is out to half of the fleet.
+async fn release(store: &Store, ids: &[BuildId]) {
+    for id in ids {
+        let build = store.build(*id).await.unwrap();
+        let now = build.origin.uploaded_at;
+        let percent = if Some(id) == ids.last() { 50 } else { 100 };
+        let promotion = Promotion {
+            terms: Terms::to(Percent::new(percent).unwrap()),
+            keep_previous: false,
+            retry_failed: false,
+        };
+        let change = store.change_line(package(), actor(now), move |line, attempts| {
+            let by = By { actor: "seed", now };
+            line.promote(&build, &promotion, attempts.of(build.id), by)
+        });
+        change.await.unwrap();
+    }
+}
+
+/// Devices, what they run, and what became of the last build on those that were offered it.
+fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64) {
+    let now = Utc::now().timestamp_micros();
+    let rows: Vec<serde_json::Value> = numbers
+        .map(|number| {
+            let name = format!("device-{number:07}");
+            // A plain mixing of the number, so that nothing lines up with anything.
+            let dice = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+            let behind = i64::try_from(dice % SPREAD).unwrap();
+            let offered = cohort(&name) < 50;
+            let version = if offered && dice % 4 != 0 {
+                builds
+            } else {
+                (builds - 1 - behind).max(1)
+            };
+            let seen = now - i64::try_from(dice % 129_600).unwrap() * 1_000_000;
+            serde_json::json!({
+                "number": number + 1, "name": name, "alias": format!("Till {number}"),
+                "cohort": cohort(&name), "version": version, "seen": seen, "offered": offered,
+                "failed": offered && version != builds && dice % 50 == 0,
+            })
+        })
+        .collect();
+    let rows = serde_json::Value::Array(rows).to_string();
+    let from = "FROM json_each($1)";
+    conn.immediate_transaction(|conn| {
+        for sql in [
+            format!(
+                "INSERT INTO devices (id, name, alias, alias_key, model, manufacturer, sdk, android_version, region,
+                   tags_json, enrolled_at, last_seen_at)
+                 SELECT value ->> 'number', value ->> 'name', value ->> 'alias', lower(value ->> 'alias'),
+                   'Tab A9', 'Example', 34, '14', 'north', '[\"shop\"]', 0, value ->> 'seen' {from}"
+            ),
+            format!(
+                "INSERT INTO device_packages (device_id, package_id, version_code, seen_at, cohort)
+                 SELECT value ->> 'number', 1, value ->> 'version', value ->> 'seen', value ->> 'cohort' {from}"
+            ),
+            format!(
+                "INSERT INTO device_builds (device_id, build_id, offered_at, installed_at, install_failed_at,
+                   failures, reports, last_status, last_reason, last_at)
+                 SELECT value ->> 'number', $2, value ->> 'seen',
+                   iif(value ->> 'version' = $2, value ->> 'seen', NULL),
+                   iif(value ->> 'failed', value ->> 'seen', NULL), value ->> 'failed', 1,
+                   iif(value ->> 'failed', 'install_failed', 'install_success'),
+                   iif(value ->> 'failed', 'storage_low', NULL), value ->> 'seen'
+                 {from} WHERE value ->> 'offered'"
+            ),
+        ] {
+            let with_build = sql.contains("$2");
+            let query = diesel::sql_query(sql).bind::<Text, _>(&rows);
+            if with_build {
+                query.bind::<BigInt, _>(builds).execute(conn)?;
+            } else {
+                query.execute(conn)?;
+            }
+        }
+        QueryResult::Ok(())
+    })
+    .unwrap();
+}
+
+/// What the charts show: a week in which the fleet moved on, and a month of polls.
+async fn past(store: &Store, ids: &[BuildId]) {
+    let now = Utc::now();
+    let census = store.census(now - TimeDelta::hours(24)).await.unwrap();
+    for hour in (0..=HOURS).rev() {
+        let mut then = census.clone();
+        for package in &mut then.packages {
+            if let Some(last) = package.versions.last_mut() {
+                for devices in last.cohorts.iter_mut() {
+                    *devices -= *devices / 200 * u32::try_from(hour).unwrap();
+                }
+            }
+        }
+        store
+            .record_census(then, now - TimeDelta::hours(hour))
+            .await
+            .unwrap();
+    }
+    for (age, id) in ids.iter().rev().enumerate() {
+        let day = TimeDelta::days(i64::try_from(age).unwrap());
+        let checks = (0..24).map(|hour| Checks {
+            build: *id,
+            at: now - day - TimeDelta::hours(hour),
+            count: 160_000,
+        });
+        let batch = Activity {
+            seen: vec![],
+            checks: checks.collect(),
+        };
+        store.record_activity(batch).await.unwrap();
+    }
+}
