@@ -169,6 +169,7 @@ fn of_build(
     }
     bars.insert(format!("b{build}.percent"), terms.percent.get().into());
     for (name, part) in [
+        ("eligible", stats.total_eligible),
         ("downloaded", stats.total_downloads),
         ("installed", stats.installs_success),
         ("failed", stats.installs_failed),
