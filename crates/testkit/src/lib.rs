@@ -12,6 +12,8 @@ pub mod agent;
 pub mod answer;
 #[cfg(feature = "server")]
 pub mod apks;
+#[cfg(feature = "browser")]
+pub mod browser;
 #[cfg(feature = "server")]
 pub mod clock;
 #[cfg(feature = "server")]

@@ -1,0 +1,13 @@
+//! The operator's page in a real browser, against the very server that operators run.
+//!
+//! `just browser` installs Chromium and its driver, `just axe` fetches what looks for barriers; `just test` does both.
+//! Pictures of every page and dialog are left in `target/screenshots`.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
+
+mod day;
+mod desk;
+mod hostile;
+mod looks;
+mod nudges;
+mod sessions;
