@@ -66,7 +66,9 @@ axe:
     mkdir -p "$folder"
     rm -rf "$folder/new" && mkdir "$folder/new"
     npm pack --silent --pack-destination "$folder/new" 'axe-core@{{axe_version}}' >/dev/null
-    got="$(openssl dgst -sha512 -binary "$folder/new/axe-core-{{axe_version}}.tgz" | base64 -w 0)"
+    # npm brings node along, and a bare machine may have no openssl.
+    hash='console.log(require("crypto").createHash("sha512").update(require("fs").readFileSync(process.argv[1])).digest("base64"))'
+    got="$(node -e "$hash" "$folder/new/axe-core-{{axe_version}}.tgz")"
     if [[ "$got" != '{{axe_sha512}}' ]]; then
         echo "axe-core {{axe_version}} is not the file that was looked at: its SHA-512 is $got" >&2
         exit 1
