@@ -116,7 +116,7 @@ fn strangers(conn: &mut Conn, draft: &Draft<'_>, named: &[DeviceId]) -> Result<(
     Ok(())
 }
 
-/// A device that asked about the package, with all that the decision looks at.
+/// A device with all that the decision looks at.
 #[derive(QueryableByName)]
 struct Candidate {
     #[diesel(sql_type = BigInt)]
@@ -129,8 +129,9 @@ struct Candidate {
     region: Option<String>,
     #[diesel(sql_type = diesel::sql_types::Nullable<Text>)]
     model: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    version_code: i64,
+    /// None: it never asked about the package.
+    #[diesel(sql_type = diesel::sql_types::Nullable<BigInt>)]
+    version_code: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -181,11 +182,12 @@ fn behind(
 
 const CANDIDATE: &str = "SELECT d.id, d.name, d.sdk, d.region, d.model, p.version_code";
 
+/// The page is cut before it is joined: otherwise PostgreSQL may join the whole fleet for each page of it.
 fn page(conn: &mut Conn, package: i64, after: i64) -> Result<Vec<Candidate>, Fault> {
     let sql = format!(
-        "{CANDIDATE} FROM devices d CROSS JOIN device_packages p
-         WHERE p.device_id = d.id AND p.package_id = {package} AND d.id > {after}
-         ORDER BY d.id LIMIT {BATCH}"
+        "{CANDIDATE} FROM (SELECT * FROM devices WHERE id > {after} ORDER BY id LIMIT {BATCH}) d
+         LEFT JOIN device_packages p ON p.device_id = d.id AND p.package_id = {package}
+         ORDER BY d.id"
     );
     Ok(diesel::sql_query(sql).load(conn)?)
 }
@@ -212,10 +214,13 @@ fn judge(
     let rejections = rejections(conn, candidates)?;
     let mut chosen = Vec::new();
     for candidate in candidates {
+        let Some(installed) = candidate.version_code else {
+            continue;
+        };
         let request = PollRequest {
             device_id: &candidate.name,
             package: package.as_str(),
-            installed: version(candidate.version_code)?,
+            installed: version(installed)?,
             sdk: candidate.sdk.map(|sdk| small("devices.sdk", sdk)).transpose()?,
             region: candidate.region.as_deref(),
             model: candidate.model.as_deref(),
