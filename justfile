@@ -124,9 +124,8 @@ demo:
 nudge-load devices="100000": postgres
     #!/usr/bin/env bash
     set -euo pipefail
-    cargo build --release --locked -p tidegate-gateway --bin tidegate
-    cargo build --release --locked -p tidegate-storage --example seed_devices
-    cargo build --release --locked -p tidegate-testkit --features server --example nudge_load
+    cargo build --release --locked -p tidegate-gateway -p tidegate-storage -p tidegate-testkit \
+        --features tidegate-testkit/server --bin tidegate --example seed_devices --example nudge_load
     built="${CARGO_TARGET_DIR:-target}/release"
     for engine in sqlite postgres; do
         # Kills on the way, then the percentage of dead tokens.
