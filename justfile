@@ -12,7 +12,7 @@ default:
     @just --list
 
 # Everything that has to be green, on SQLite and PostgreSQL. Needs Rust, a C compiler, and root once, for apt-get.
-test: postgres browser axe
+test: postgres browser axe prometheus
     cargo test --workspace --all-features --locked
 
 # Installs PostgreSQL from the distribution where it is missing.
@@ -76,6 +76,29 @@ axe:
     tar -xzf "$folder/new/axe-core-{{axe_version}}.tgz" -C "$folder/new" package/axe.min.js
     mv "$folder/new/package/axe.min.js" "$folder/axe-{{axe_version}}.js"
     rm -rf "$folder/new"
+
+# Installs Prometheus from the distribution where it is missing.
+prometheus:
+    #!/usr/bin/env bash
+    # Only the programs are wanted: tests run a Prometheus of their own, and check the alerts with promtool.
+    set -euo pipefail
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        exit 0
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "Prometheus is missing: put prometheus and promtool into the PATH" >&2
+        exit 1
+    fi
+    sudo=()
+    if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends prometheus
+    # The package starts a service of the machine's, which nobody asked for.
+    if [[ -d /run/systemd/system ]]; then
+        "${sudo[@]}" systemctl disable --now prometheus
+    elif "${sudo[@]}" service prometheus status >/dev/null 2>&1; then
+        "${sudo[@]}" service prometheus stop
+    fi
 
 # Formatting, then clippy with warnings denied, tests and benchmarks included.
 lint:

@@ -16,9 +16,11 @@ mod linger;
 mod messages;
 mod openapi;
 mod patience;
+mod poll_log;
 mod problem;
 mod request_id;
 mod rest;
+mod traffic;
 mod verbs;
 
 use std::sync::Arc;
@@ -38,7 +40,10 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use patience::{REQUEST_TIMEOUT, UPLOAD_SILENCE};
+pub use poll_log::PollLog;
 pub use problem::Problem;
+pub use rest::metrics::MetricsPage;
+pub use traffic::{BOUNDS, POLL_ROUTE, Reading, Series, Traffic};
 
 /// The use cases that the edge calls, some of them shared with the operator's page.
 pub struct Api {
@@ -68,11 +73,17 @@ pub struct Api {
     pub audit: Arc<AuditLog>,
     /// Tells whether the server can work.
     pub readiness: Readiness,
+    /// Times requests.
+    pub traffic: Arc<Traffic>,
+    /// Writes the metrics page; `None` when they are switched off.
+    pub metrics: Option<Arc<dyn MetricsPage>>,
+    /// Which polls are logged.
+    pub poll_log: PollLog,
 }
 
 /// Everything on one port: agents, operators and gRPC, and `beside` them what else operators are served.
 pub fn router(api: &Arc<Api>, beside: Router) -> Router {
-    let routes = agent_rest().merge(admin_rest());
+    let routes = agent_rest().merge(admin_rest()).merge(rest::metrics::guarded());
     let others = grpc::router(api).merge(beside);
     finish(routes, rest::agent::poll_route(), api, Some(others))
 }
@@ -85,7 +96,9 @@ pub fn agent_router(api: &Arc<Api>) -> Router {
 /// What operators and their tools call, in REST and gRPC, and health, and `beside` them what else they are served.
 pub fn admin_router(api: &Arc<Api>, beside: Router) -> Router {
     finish(
-        admin_rest().merge(rest::download::routes()),
+        admin_rest()
+            .merge(rest::download::routes())
+            .merge(rest::metrics::open()),
         OpenApiRouter::new(),
         api,
         Some(grpc::router(api).merge(beside)),
@@ -140,6 +153,10 @@ fn finish(
         .fallback(nothing_here)
         .layer(axum::middleware::from_fn(linger::read_on))
         .layer(axum::middleware::from_fn(request_id::name))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&api.traffic),
+            traffic::time,
+        ))
         .merge(
             poll.method_not_allowed_fallback(method_not_allowed)
                 .with_state(Arc::clone(api)),

@@ -1,8 +1,9 @@
 //! A name for each request, to be found again in answers, logs and the audit log.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -14,6 +15,9 @@ pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken over from a caller, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// How long a request may take before it is logged. An upload over a slow line does, too.
+const SLOW_REQUEST: Duration = Duration::from_secs(5);
 
 /// The request's name.
 #[derive(Clone, Debug)]
@@ -46,16 +50,54 @@ pub(crate) fn tell(response: &mut Response, id: &str) {
 
 /// Names a request, for its handler, its log span and its answer.
 pub(crate) async fn name(mut request: Request, next: Next) -> Response {
-    let id = of(request.headers());
-    let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
+    let (id, begun) = (of(request.headers()), Instant::now());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!(
+        "request",
+        otel.name = name_of(&request),
+        otel.kind = "server",
+        request_id = id,
+        trace_id = trace_id(request.headers()),
+        %method,
+        path,
+        status = tracing::field::Empty,
+    );
     request.extensions_mut().insert(RequestId(id.clone()));
     // Routes of others beside ours read it where a caller would have written it.
     if let Ok(value) = HeaderValue::from_str(&id) {
         request.headers_mut().insert(HEADER, value);
     }
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.record("status", response.status().as_u16());
+    let took = begun.elapsed();
+    if took > SLOW_REQUEST {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        span.in_scope(|| tracing::warn!(event = "ota.request.slow", took_ms));
+    }
     tell(&mut response, &id);
     response
+}
+
+/// The method and the route, as the name of a trace's span: names must be few.
+fn name_of(request: &Request) -> String {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("other", MatchedPath::as_str);
+    // gRPC's routes end in a wildcard, and its methods are few.
+    let route = if route.contains("{*") {
+        request.uri().path()
+    } else {
+        route
+    };
+    format!("{} {route}", request.method())
+}
+
+/// The trace that the caller says the request belongs to, for the log's lines.
+///
+/// Source: <https://www.w3.org/TR/trace-context/#trace-id>
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then_some(id)
 }
 
 fn is_plain(id: &str) -> bool {

@@ -27,11 +27,13 @@ pub mod config;
 mod demo;
 mod error;
 mod keys;
+mod metrics;
 mod nudging;
 mod port;
 mod server;
 mod signals;
 pub mod telemetry;
+mod traces;
 mod wiring;
 
 pub use config::Config;

@@ -14,15 +14,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, Response};
+use futures::future::Either;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use opentelemetry::trace::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::Service;
+
+use crate::traces;
 
 /// How many connections a port serves at once. Further ones wait in the system's queue.
 pub const MAX_CONNECTIONS: usize = 20_000;
@@ -46,7 +50,14 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the port until `stop` becomes true, then finishes what is under way.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+///
+/// `traced`: requests may bring the trace that they belong to.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    traced: bool,
+    mut stop: watch::Receiver<bool>,
+) {
     let (builder, graceful) = (builder(), GracefulShutdown::new());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -58,7 +69,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
         };
         tokio::select! {
             ((stream, peer), place) = next => {
-                let connection = handle(stream, peer, builder.clone(), router.clone(), graceful.watcher());
+                let connection = handle(stream, peer, builder.clone(), router.clone(), traced, graceful.watcher());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -118,6 +129,7 @@ fn handle(
     peer: SocketAddr,
     builder: Builder<TokioExecutor>,
     router: Router,
+    traced: bool,
     watcher: Watcher,
 ) -> impl Future<Output = ()> {
     // Answers are written whole; waiting for more to send along only delays them.
@@ -127,7 +139,7 @@ fn handle(
         let spoke = Arc::clone(&spoke);
         service_fn(move |request| {
             spoke.store(true, Ordering::Relaxed);
-            call(router.clone(), peer, request)
+            call(router.clone(), peer, request, traced)
         })
     };
     async move {
@@ -146,12 +158,18 @@ fn call(
     mut router: Router,
     peer: SocketAddr,
     mut request: Request<Incoming>,
+    traced: bool,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
     // Polls and downloads are what nearly all requests are, and nobody asks where they came from.
     if request.method() != Method::GET {
         request.extensions_mut().insert(ConnectInfo(peer));
     }
-    router.call(request)
+    if traced {
+        let caller = traces::caller(request.headers());
+        Either::Right(router.call(request).with_context(caller))
+    } else {
+        Either::Left(router.call(request))
+    }
 }
 
 /// Ends for a connection that has not brought a request in time. hyper's own limit begins with the first line.

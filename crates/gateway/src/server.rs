@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_api::Api;
 use tidegate_service::{Clock, SystemClock};
@@ -21,6 +22,7 @@ pub struct RunningServer {
     admin_addr: Option<SocketAddr>,
     public_url: String,
     api: Arc<Api>,
+    shutdown_delay: Duration,
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
     chores: Chores,
@@ -51,28 +53,18 @@ impl Server {
             .clone()
             .unwrap_or_else(|| format!("http://{addr}"));
         let (api, dashboard, chores) =
-            wiring::wire(stores, wiring::settings(config, &public_url), clock).await?;
+            wiring::wire(stores, config, wiring::settings(config, &public_url), clock).await?;
 
         let (stop, stopped) = watch::channel(false);
         let page = tidegate_dashboard::router(dashboard, stopped.clone());
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
+        let traced = config.otlp_endpoint.is_some();
+        let serve = |listener, router| tokio::spawn(port::serve(listener, router, traced, stopped.clone()));
         let ports = match admin {
-            None => vec![tokio::spawn(port::serve(
-                listener,
-                tidegate_api::router(&api, page),
-                stopped,
-            ))],
+            None => vec![serve(listener, tidegate_api::router(&api, page))],
             Some((admin, _)) => vec![
-                tokio::spawn(port::serve(
-                    listener,
-                    tidegate_api::agent_router(&api),
-                    stopped.clone(),
-                )),
-                tokio::spawn(port::serve(
-                    admin,
-                    tidegate_api::admin_router(&api, page),
-                    stopped,
-                )),
+                serve(listener, tidegate_api::agent_router(&api)),
+                serve(admin, tidegate_api::admin_router(&api, page)),
             ],
         };
         tracing::info!(
@@ -88,6 +80,7 @@ impl Server {
             admin_addr,
             public_url,
             api,
+            shutdown_delay: config.shutdown_delay,
             stop,
             ports,
             chores,
@@ -116,10 +109,13 @@ impl RunningServer {
         &self.api
     }
 
-    /// Takes no more connections, finishes the requests under way within [`crate::DRAIN_LIMIT`], and writes all
+    /// Has `/readyz` say that nobody is to be sent here any more and waits for `shutdown_delay`, in which balancers
+    /// notice. Then takes no more connections, finishes the requests under way within [`crate::DRAIN_LIMIT`], and writes all
     /// that is buffered.
     pub async fn shutdown(self) {
         tracing::info!(event = "ota.server.stop", "finishing what is under way");
+        self.api.readiness.drain();
+        tokio::time::sleep(self.shutdown_delay).await;
         self.chores.stop_sending();
         let _ = self.stop.send(true);
         for port in self.ports {

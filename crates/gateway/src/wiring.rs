@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::TimeDelta;
-use tidegate_api::Api;
+use tidegate_api::{Api, MetricsPage, PollLog, Traffic};
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    Access, ActivityBuffer, AuditLog, Builds, Clock, Devices, Downloads, Fleet, Live, Nudges, Packages,
-    People, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads, background,
+    Access, ActivityBuffer, Adoption, AuditLog, Builds, Clock, Counts, Devices, Downloads, Fleet, Live,
+    Nudges, Packages, People, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads,
+    background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::metrics::{Metrics, Sources};
 use crate::nudging::Nudging;
 use crate::{Config, Error, keys};
 
@@ -73,6 +75,7 @@ pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
 /// Makes the use cases and starts the chores.
 pub(crate) async fn wire(
     stores: Stores,
+    config: &Config,
     settings: Settings,
     clock: Arc<dyn Clock>,
 ) -> Result<(Arc<Api>, Dashboard, Chores), Error> {
@@ -87,16 +90,44 @@ pub(crate) async fn wire(
     let activity = Arc::new(ActivityBuffer::new(
         tokio::runtime::Handle::current().metrics().num_workers(),
     ));
-    let (reports, writer) = Reports::new(store.clone(), Arc::clone(&live), Arc::clone(&clock));
+    let counts = Arc::<Counts>::default();
+    let traffic = Arc::new(Traffic::new(config.metrics));
+    let (reports, writer) = Reports::new(
+        store.clone(),
+        Arc::clone(&live),
+        Arc::clone(&counts),
+        Arc::clone(&clock),
+    );
+    let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)));
+    let metrics = page(
+        config,
+        Sources {
+            store: store.clone(),
+            live: Arc::clone(&live),
+            activity: Arc::clone(&activity),
+            reports: reports.queue(),
+            counts: Arc::clone(&counts),
+            traffic: Arc::clone(&traffic),
+            adoption: Adoption::new(store.clone(), Arc::clone(&live), Arc::clone(&fleet)),
+            rotating: config.rotation_key.is_some(),
+        },
+    )?;
     let access = Arc::new(Access::new(
         Arc::clone(&keys),
         Arc::clone(&live),
         Arc::clone(&clock),
     ));
-    let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)));
     let wake = nudging.as_ref().map(Nudging::wake);
     let sending = nudging.map(|nudging| {
-        Sending::start(|stop| nudging.start(store.clone(), Arc::clone(&keys), Arc::clone(&clock), stop))
+        Sending::start(|stop| {
+            nudging.start(
+                store.clone(),
+                Arc::clone(&keys),
+                Arc::clone(&clock),
+                Arc::clone(&counts),
+                stop,
+            )
+        })
     });
     let chores = Chores::start(sending, writer, &live, &activity, &fleet, &store, &artifacts);
     let api = Api {
@@ -128,6 +159,7 @@ pub(crate) async fn wire(
             artifacts.clone(),
             Arc::clone(&clock),
             settings,
+            counts,
         )),
         people: Arc::new(People::new(store.clone(), keys, Arc::clone(&clock))),
         nudges: Arc::new(Nudges::new(
@@ -147,6 +179,9 @@ pub(crate) async fn wire(
         readiness: Readiness::new(store, artifacts),
         access,
         reports,
+        traffic,
+        metrics,
+        poll_log: PollLog::one_in(config.log_polls),
     };
     let dashboard = dashboard(&api, fleet, clock);
     Ok((Arc::new(api), dashboard, chores))
@@ -168,6 +203,15 @@ fn dashboard(api: &Api, fleet: Arc<Fleet>, clock: Arc<dyn Clock>) -> Dashboard {
         fleet,
         clock,
     }
+}
+
+/// The metrics page, unless it is switched off.
+fn page(config: &Config, sources: Sources) -> Result<Option<Arc<dyn MetricsPage>>, Error> {
+    if !config.metrics {
+        return Ok(None);
+    }
+    let page: Arc<dyn MetricsPage> = Arc::new(Metrics::new(sources)?);
+    Ok(Some(page))
 }
 
 /// What goes on beside the requests.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, DeviceId, PackageName, VersionCode};
+use tidegate_domain::{BuildId, DeviceId, PackageName, Reason, VersionCode};
 use tidegate_storage::{Activity, Checks, Seen, Store};
 
 use crate::Error;
@@ -22,8 +22,24 @@ const SECONDS_PER_HOUR: i64 = 3600;
 
 /// The buffers.
 pub struct ActivityBuffer {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Mutex<Desk>]>,
     dropped: AtomicU64,
+}
+
+/// What one worker writes to.
+#[derive(Default)]
+struct Desk {
+    buffered: Shard,
+    decided: Decisions,
+}
+
+/// How often each decision was made since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decisions {
+    /// A build was offered.
+    pub offered: u64,
+    /// Nothing was, in the order of [`Reason::ALL`].
+    pub refused: [u64; Reason::ALL.len()],
 }
 
 #[derive(Default)]
@@ -53,8 +69,12 @@ impl ActivityBuffer {
         }
     }
 
-    pub(crate) fn record(&self, polled: &Polled<'_>) {
-        let mut shard = self.own_shard().lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes what a poll was told, and the poll itself if its package releases something.
+    pub(crate) fn record(&self, reason: Option<Reason>, polled: Option<&Polled<'_>>) {
+        let mut desk = self.own_desk().lock().unwrap_or_else(PoisonError::into_inner);
+        desk.decided.count(reason);
+        let Some(polled) = polled else { return };
+        let shard = &mut desk.buffered;
         let hour = polled.at.timestamp().div_euclid(SECONDS_PER_HOUR);
         *shard.checks.entry((polled.current, hour)).or_default() += 1;
         if shard.seen.len() >= MAX_BUFFERED_POLLS {
@@ -72,7 +92,7 @@ impl ActivityBuffer {
         }
     }
 
-    fn own_shard(&self) -> &Mutex<Shard> {
+    fn own_desk(&self) -> &Mutex<Desk> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static WORKER: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed)));
         &self.shards[WORKER.get() % self.shards.len()]
@@ -81,6 +101,24 @@ impl ActivityBuffer {
     /// How many polls were answered without being recorded, since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What polls were told, since the start.
+    pub fn decisions(&self) -> Decisions {
+        let mut sum = Decisions::default();
+        for desk in &self.shards {
+            sum.add(&desk.lock().unwrap_or_else(PoisonError::into_inner).decided);
+        }
+        sum
+    }
+
+    /// How many polls wait to be written.
+    pub fn buffered(&self) -> usize {
+        let waiting = |desk: &Mutex<Desk>| {
+            let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+            desk.buffered.seen.len()
+        };
+        self.shards.iter().map(waiting).sum()
     }
 
     /// Writes what was buffered. What cannot be written is kept for the next time.
@@ -113,19 +151,39 @@ impl ActivityBuffer {
 
     fn take(&self) -> Shard {
         let mut all = Shard::default();
-        for shard in &self.shards {
-            let taken = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+        for desk in &self.shards {
+            let taken = std::mem::take(&mut desk.lock().unwrap_or_else(PoisonError::into_inner).buffered);
             all.add(taken);
         }
         all
     }
 
     fn give_back(&self, taken: Shard) {
-        let mut shard = self.shards[0].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut desk = self.shards[0].lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = &mut desk.buffered;
         shard.add(taken);
         let over = shard.seen.len().saturating_sub(MAX_BUFFERED_POLLS);
         shard.seen.truncate(MAX_BUFFERED_POLLS);
         self.dropped.fetch_add(over as u64, Ordering::Relaxed);
+    }
+}
+
+impl Decisions {
+    /// What a poll was told: the reason, or `None` for an offer.
+    fn count(&mut self, reason: Option<Reason>) {
+        let slot = match reason {
+            None => &mut self.offered,
+            // A test holds the order of the variants to that of the list.
+            Some(reason) => &mut self.refused[reason as usize],
+        };
+        *slot += 1;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.offered += other.offered;
+        for (sum, more) in self.refused.iter_mut().zip(other.refused) {
+            *sum += more;
+        }
     }
 }
 
@@ -149,4 +207,24 @@ fn latest(seen: &[Seen]) -> Vec<Seen> {
         }
     }
     last.into_values().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decision_is_counted_as_its_own() {
+        let buffer = ActivityBuffer::new(2);
+        for (times, reason) in (1..).zip(Reason::ALL) {
+            for _ in 0..times {
+                buffer.record(Some(reason), None);
+            }
+        }
+        buffer.record(None, None);
+        let counted = buffer.decisions();
+        assert_eq!(counted.offered, 1);
+        assert_eq!(counted.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(buffer.buffered(), 0);
+    }
 }

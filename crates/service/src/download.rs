@@ -152,7 +152,7 @@ impl Count {
             build_id = self.build.id.0,
             version_code = self.build.facts.version_code.get(),
         );
-        self.reports.downloaded(self.device, self.build.id);
+        self.reports.downloaded(self.device, &self.build);
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{BuildId, PackageName, VersionCode};
-use tidegate_storage::{Census, PackageCensus, Store, VersionHour};
+use tidegate_storage::{Census, PackageCensus, Store, VersionCensus, VersionHour};
 use tokio::sync::Mutex;
 
 use crate::{Clock, Error, Live, SILENT_AFTER};
@@ -144,6 +144,22 @@ impl Fleet {
             *recorded_at = Some(now);
         }
         Ok(())
+    }
+
+    /// The part of a package's devices that runs a version, 0 to 1, as it was last counted.
+    pub fn share(&self, package: &PackageName, version: VersionCode) -> f64 {
+        let counted = self.counted.load();
+        let versions = of(&counted.census, package).map_or(&[][..], |package| &package.versions);
+        let devices = |running: &VersionCensus| {
+            let placed: u64 = running.cohorts.iter().map(|devices| u64::from(*devices)).sum();
+            placed + u64::from(running.unplaced)
+        };
+        let all: u64 = versions.iter().map(devices).sum();
+        let of_version = versions.iter().filter(|running| running.version == version);
+        let part: u64 = of_version.map(devices).sum();
+        #[expect(clippy::cast_precision_loss, reason = "device counts stay far below 2^52")]
+        let share = if all == 0 { 0.0 } else { part as f64 / all as f64 };
+        share
     }
 
     /// The fleet as it was last counted.

@@ -17,11 +17,13 @@
 mod access;
 mod activity;
 mod actor;
+mod adoption;
 mod apk_facts;
 mod audit;
 pub mod background;
 mod builds;
 mod clock;
+mod counts;
 mod devices;
 mod download;
 mod error;
@@ -42,11 +44,13 @@ mod signer_policy;
 mod upload;
 
 pub use access::Access;
-pub use activity::{ActivityBuffer, MAX_BUFFERED_POLLS};
+pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
 pub use actor::Actor;
+pub use adoption::{Adoption, RolloutNumbers};
 pub use audit::AuditLog;
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use clock::{Clock, SystemClock};
+pub use counts::{BuildCounts, Counts, MAX_COUNTED_BUILDS};
 pub use devices::{
     DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, DeviceState, Devices, EnrollToken, Enrolled,
     MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, NewDevice, SILENT_AFTER,
@@ -65,12 +69,14 @@ pub use packages::Packages;
 pub use people::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, People};
 pub use polls::{CheckIn, Polls};
 pub use readiness::Readiness;
-pub use reports::{MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportWriter, Reports};
+pub use reports::{
+    MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportQueue, ReportWriter, Reports,
+};
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use settings::Settings;
 pub use tidegate_storage::{
     AuditEntry, AuditFilter, Broken, Campaign, DeviceBuild, DeviceFilter, FailedDelivery, HourOfStats,
-    MAX_PAGE_SIZE, Package, Page, Paged, Progress, ReasonCount, RolloutFilter,
+    MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};

@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tidegate_domain::{Catalog, DeviceId, PackageName, Rejection};
 use tidegate_storage::{Epochs, Store};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::reports::RejectionChange;
 use crate::{Error, Kind};
@@ -23,6 +25,15 @@ pub struct Live {
     rejections: ArcSwap<HashMap<DeviceId, Vec<Rejection>>>,
     /// What the snapshots were read at. Held while reading, so that an older read never replaces a newer one.
     read_at: Mutex<Option<Epochs>>,
+    /// Which catalog this is, and when the database last said that there is no newer one.
+    standing: ArcSwap<Standing>,
+}
+
+/// How far a server's snapshots can be trusted.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    catalog: i64,
+    confirmed: Instant,
 }
 
 impl Live {
@@ -37,6 +48,10 @@ impl Live {
             revoked: ArcSwap::default(),
             rejections: ArcSwap::default(),
             read_at: Mutex::default(),
+            standing: ArcSwap::from_pointee(Standing {
+                catalog: 0,
+                confirmed: Instant::now(),
+            }),
         };
         live.catch_up().await?;
         Ok(live)
@@ -49,6 +64,7 @@ impl Live {
     pub async fn catch_up(&self) -> Result<(), Error> {
         let mut read_at = self.read_at.lock().await;
         // Taken before the reading: a change in between is then read again rather than missed.
+        let asked = Instant::now();
         let epochs = self.store.epochs().await?;
         let last = *read_at;
         if last.is_none_or(|last| last.catalog != epochs.catalog) {
@@ -64,6 +80,10 @@ impl Live {
                 .store(Arc::new(by_device(self.store.rejections().await?)));
         }
         *read_at = Some(epochs);
+        self.standing.store(Arc::new(Standing {
+            catalog: epochs.catalog,
+            confirmed: asked,
+        }));
         Ok(())
     }
 
@@ -101,6 +121,16 @@ impl Live {
                 "must be named, because several packages release builds",
             )),
         }
+    }
+
+    /// The catalog's number, which every change raises.
+    pub fn catalog_version(&self) -> i64 {
+        self.standing.load().catalog
+    }
+
+    /// How long ago the database last said that there is no newer catalog.
+    pub fn catalog_age(&self) -> Duration {
+        self.standing.load().confirmed.elapsed()
     }
 
     /// The token generation that a device must present: 1 unless its token was revoked.

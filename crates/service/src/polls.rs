@@ -57,23 +57,22 @@ impl Polls {
         let rejections = self.live.rejections();
         let rejections = rejections.get(poll.device_id).map_or(&[][..], Vec::as_slice);
         let decision = decide(&catalog, &PollRequest { rejections, ..poll }, now);
-        let offered = match &decision {
-            Decision::Offer(offer) => Some(offer.build.id),
-            Decision::NoUpdate(_) => None,
+        let (offered, reason) = match &decision {
+            Decision::Offer(offer) => (Some(offer.build.id), None),
+            Decision::NoUpdate(reason) => (None, Some(*reason)),
         };
-        if let Some(current) = catalog
+        let current = catalog
             .package(poll.package)
-            .and_then(|package| package.serving.first())
-        {
-            self.activity.record(&Polled {
-                device_id: poll.device_id,
-                package: &current.rollout.draft.package,
-                installed: poll.installed,
-                current: current.build.id,
-                offered,
-                at: now,
-            });
-        }
+            .and_then(|package| package.serving.first());
+        let polled = current.map(|current| Polled {
+            device_id: poll.device_id,
+            package: &current.rollout.draft.package,
+            installed: poll.installed,
+            current: current.build.id,
+            offered,
+            at: now,
+        });
+        self.activity.record(reason, polled.as_ref());
         let answer = match decision {
             Decision::NoUpdate(reason) => CheckIn::NoUpdate(reason),
             Decision::Offer(offer) => {

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{ActionResult, BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
+use tidegate_domain::{ActionResult, Build, BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
 use tidegate_storage::{Answered, Refusal, ReportOutcome, Store};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Clock, Error, Kind, Live};
+use crate::{Clock, Counts, Error, Kind, Live};
 
 /// How many reports may wait for the writer. Beyond it devices are told to come back later.
 pub const MAX_QUEUED_REPORTS: usize = 10_000;
@@ -24,6 +24,7 @@ pub const MAX_REPORTS_PER_COMMIT: usize = 500;
 pub struct Reports {
     queue: mpsc::Sender<Entry>,
     live: Arc<Live>,
+    counts: Arc<Counts>,
     clock: Arc<dyn Clock>,
 }
 
@@ -68,14 +69,26 @@ enum Entry {
 impl Reports {
     /// The queue, and the writer that empties it, to be run as a task. The writer ends when every [`Reports`] is
     /// gone and all that they took in is written.
-    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>) -> (Self, ReportWriter) {
+    pub fn new(
+        store: Store,
+        live: Arc<Live>,
+        counts: Arc<Counts>,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, ReportWriter) {
         let (queue, incoming) = mpsc::channel(MAX_QUEUED_REPORTS);
         let writer = ReportWriter {
             incoming,
             store,
             live: Arc::clone(&live),
+            counts: Arc::clone(&counts),
         };
-        (Self { queue, live, clock }, writer)
+        let reports = Self {
+            queue,
+            live,
+            counts,
+            clock,
+        };
+        (reports, writer)
     }
 
     /// Records what a device says. Returns once it is on disk; the same report again returns alike and counts for
@@ -126,18 +139,24 @@ impl Reports {
 
     /// Records that the last byte of a build went out to a device. Lost, it is made good by the device's own
     /// report, so nobody waits for it.
-    pub(crate) fn downloaded(&self, device: DeviceId, build: BuildId) {
+    pub(crate) fn downloaded(&self, device: DeviceId, build: &Build) {
+        self.counts.downloaded(build);
         let entry = Entry::Downloaded {
             device,
-            build,
+            build: build.id,
             at: self.clock.now(),
         };
         if self.queue.try_send(entry).is_err() {
             tracing::warn!(
-                build = build.0,
+                build_id = build.id.0,
                 "a finished download could not be recorded: the queue is full"
             );
         }
+    }
+
+    /// A look at the queue, for somebody who must not keep the writer from ending.
+    pub fn queue(&self) -> ReportQueue {
+        ReportQueue(self.queue.downgrade())
     }
 
     fn attempt_of(&self, build: BuildId) -> u32 {
@@ -148,6 +167,23 @@ impl Reports {
             .map(|r| r.rollout.draft.attempt)
             .max()
             .unwrap_or(1)
+    }
+}
+
+/// Looks at the queue of reports without being one that reports.
+#[derive(Clone)]
+pub struct ReportQueue(mpsc::WeakSender<Entry>);
+
+impl ReportQueue {
+    /// How many reports wait for the writer; none once nobody can report any more.
+    pub fn len(&self) -> usize {
+        let queue = self.0.upgrade();
+        queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -164,6 +200,7 @@ pub struct ReportWriter {
     incoming: mpsc::Receiver<Entry>,
     store: Store,
     live: Arc<Live>,
+    counts: Arc<Counts>,
 }
 
 /// What a group is split into.
@@ -261,6 +298,7 @@ impl ReportWriter {
         );
         for (((device, report, _), outcome), reply) in reports.iter().zip(outcomes).zip(replies) {
             if outcome.fresh {
+                self.counts.reported(report.build, report.status);
                 log(device, report);
             }
             let answer = outcome

@@ -9,7 +9,7 @@ use tidegate_storage::{AuditNote, Store};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::apk_facts::{self, Judged};
-use crate::{Actor, Clock, Error, Kind, Settings, signer_policy};
+use crate::{Actor, Clock, Counts, Error, Kind, Settings, signer_policy};
 
 /// The longest release notes, in bytes.
 pub const MAX_NOTES_BYTES: usize = 64 * 1024;
@@ -40,6 +40,7 @@ pub struct UploadNotes {
 pub struct Upload {
     actor: Actor,
     staging: artifacts::Staging,
+    counts: Arc<Counts>,
     place: OwnedSemaphorePermit,
 }
 
@@ -49,6 +50,7 @@ impl Upload {
     /// # Errors
     /// [`Kind::TooLarge`] beyond the limit, [`Kind::Unavailable`] when the disk fails.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        self.counts.uploaded(bytes.len());
         self.staging.write(bytes).await.map_err(Error::from)
     }
 }
@@ -60,6 +62,7 @@ impl Uploads {
         artifacts: artifacts::Store,
         clock: Arc<dyn Clock>,
         settings: Arc<Settings>,
+        counts: Arc<Counts>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(settings.max_concurrent_uploads));
         let intake = Intake {
@@ -67,6 +70,7 @@ impl Uploads {
             artifacts,
             clock,
             settings,
+            counts,
             keeping: Mutex::new(()),
         };
         Self {
@@ -93,6 +97,7 @@ impl Uploads {
         Ok(Upload {
             actor: actor.clone(),
             staging,
+            counts: Arc::clone(&self.intake.counts),
             place,
         })
     }
@@ -117,6 +122,7 @@ struct Intake {
     artifacts: artifacts::Store,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
+    counts: Arc<Counts>,
     /// Held while a file is kept and its row written, so that one upload's cleaning up can't take the file of
     /// another upload of the same bytes.
     keeping: Mutex<()>,
@@ -136,6 +142,7 @@ impl Intake {
             actor,
             staging,
             place,
+            ..
         } = upload;
         let staged = staging.finish().await?;
         let judged = self.judge(&staged).await?;

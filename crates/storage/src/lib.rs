@@ -72,6 +72,7 @@ pub use enrollment::{Enrolled, Enrollment, NewEnrollToken};
 pub use error::{Error, TokenFault};
 pub use packages::Package;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
+pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
 pub use reports::{MAX_REPORTS_PER_BUILD, Refusal, ReportOutcome};
 pub use rollouts::{Attempts, LineChange, RolloutFilter};

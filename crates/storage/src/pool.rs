@@ -23,6 +23,17 @@ pub(crate) trait Transact: R2D2Connection + 'static {
     fn snapshot<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault>;
 }
 
+/// How busy a pool of connections is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// What its connections are for: `read`, `write` or `all`.
+    pub pool: &'static str,
+    /// How many jobs hold a connection.
+    pub in_use: usize,
+    /// How many can at once.
+    pub size: usize,
+}
+
 /// An engine's two ways in.
 pub(crate) struct Engine<C: Transact> {
     pub(crate) readers: Pool<C>,
@@ -74,6 +85,7 @@ impl<C: Transact> Engine<C> {
 pub(crate) struct Pool<C: R2D2Connection + 'static> {
     connections: R2d2<ConnectionManager<C>>,
     permits: Arc<Semaphore>,
+    size: usize,
     patience: Duration,
 }
 
@@ -83,6 +95,7 @@ impl<C: R2D2Connection + 'static> Clone for Pool<C> {
         Self {
             connections: self.connections.clone(),
             permits: self.permits.clone(),
+            size: self.size,
             patience: self.patience,
         }
     }
@@ -102,10 +115,20 @@ impl<C: R2D2Connection + 'static> Pool<C> {
             .connection_timeout(patience)
             .connection_customizer(Box::new(setup))
             .build_unchecked(ConnectionManager::new(url));
+        let size = usize::try_from(size).unwrap_or(1);
         Self {
             connections,
-            permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))),
+            permits: Arc::new(Semaphore::new(size)),
+            size,
             patience,
+        }
+    }
+
+    pub(crate) fn in_use(&self, pool: &'static str) -> PoolUse {
+        PoolUse {
+            pool,
+            in_use: self.size.saturating_sub(self.permits.available_permits()),
+            size: self.size,
         }
     }
 

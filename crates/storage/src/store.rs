@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::pool::Engine;
+use tracing::Instrument as _;
+
+use crate::pool::{Engine, PoolUse};
 use crate::settings::{Place, without_password};
 use crate::{Error, Settings, migrations, postgres, sqlite};
 
@@ -99,6 +102,22 @@ impl Store {
         self.epochs().await.map(drop)
     }
 
+    /// How busy the connections are. Asks nobody.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        match &*self.engine {
+            AnyEngine::Sqlite(engine) => vec![engine.readers.in_use("read"), engine.writers.in_use("write")],
+            AnyEngine::Postgres(engine) => vec![engine.readers.in_use("all")],
+        }
+    }
+
+    /// The engine's name: `sqlite` or `postgresql`.
+    pub fn engine_name(&self) -> &'static str {
+        match &*self.engine {
+            AnyEngine::Sqlite(_) => "sqlite",
+            AnyEngine::Postgres(_) => "postgresql",
+        }
+    }
+
     pub(crate) fn engine(&self) -> &AnyEngine {
         &self.engine
     }
@@ -110,10 +129,28 @@ impl fmt::Debug for Store {
     }
 }
 
+/// How long a call may take before it is logged.
+const SLOW_CALL: Duration = Duration::from_secs(1);
+
+/// Follows a call to the database, from waiting for a connection to its end. The span is at the level debug, so that
+/// only those pay for it who have traces sent.
+pub(crate) async fn followed<T>(query: &'static str, call: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let span = tracing::debug_span!("database", otel.name = query, otel.kind = "client");
+    let answer = call.instrument(span).await;
+    let took = begun.elapsed();
+    if took > SLOW_CALL {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(event = "ota.database.slow", query, took_ms);
+    }
+    answer
+}
+
 /// Runs `queries::…(connection, arguments)` on the store's engine: `read` for a single query, `snapshot` for
 /// several that must see the same state, `write` for a transaction.
 macro_rules! run {
     ($store:expr, $way:ident, $module:ident::$query:ident($($argument:expr),* $(,)?)) => {
+        $crate::store::followed(concat!(stringify!($module), "::", stringify!($query)), async move {
         match $store.engine() {
             $crate::store::AnyEngine::Sqlite(engine) => {
                 engine
@@ -126,6 +163,8 @@ macro_rules! run {
                     .await
             }
         }
+        })
+        .await
     };
 }
 pub(crate) use run;

@@ -93,6 +93,18 @@ const ROOMS: &[(&[&str], &[&str])] = &[
         &["proto", "api", "gateway", "ctl", "testkit"],
     ),
     (
+        &[
+            "opentelemetry",
+            "opentelemetry_sdk",
+            "opentelemetry-prometheus",
+            "opentelemetry-otlp",
+            "opentelemetry-proto",
+            "tracing-opentelemetry",
+            "prometheus",
+        ],
+        &["gateway"],
+    ),
+    (
         &["axum", "axum-server", "tower-http", "utoipa-axum"],
         &["api", "gateway", "dashboard", "testkit"],
     ),

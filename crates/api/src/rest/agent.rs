@@ -60,10 +60,19 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     security(("device_token" = []))
 )]
 async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let begun = api.traffic.begin();
     let id = request_id::of(request.headers());
-    let mut response =
-        poll(&api, request.uri(), request.headers()).unwrap_or_else(|error| Refusal(error).into_response());
+    // At the level debug, so that nobody pays for it but those who have traces sent.
+    let span = tracing::debug_span!(
+        target: "tidegate_api::poll", "poll",
+        otel.name = "GET /v1/agent/update", otel.kind = "server", request_id = id, status = tracing::field::Empty,
+    );
+    let mut response = span
+        .in_scope(|| poll(&api, request.uri(), request.headers()))
+        .unwrap_or_else(|error| Refusal(error).into_response());
+    span.record("status", response.status().as_u16());
     request_id::tell(&mut response, &id);
+    api.traffic.polled(begun, response.status());
     response
 }
 
@@ -84,16 +93,27 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
     };
     Ok(api.polls.check_in(poll, |answer, poll_after| match answer {
         CheckIn::Update { offer, download_url } => {
-            tracing::debug!(
-                event = "ota.manifest.200",
-                device_id,
-                build_id = offer.build.id.0,
-                version_code = offer.build.facts.version_code.get(),
-            );
+            if api.poll_log.takes() {
+                tracing::info!(
+                    event = "ota.manifest.200",
+                    device_id,
+                    package_name = package,
+                    build_id = offer.build.id.0,
+                    version_code = offer.build.facts.version_code.get(),
+                );
+            }
             offered(&offer, download_url, poll_after)
         }
         CheckIn::NoUpdate(reason) => {
-            tracing::debug!(event = "ota.manifest.304", device_id, reason = reason.as_str());
+            if api.poll_log.takes() {
+                let reason = reason.as_str();
+                tracing::info!(
+                    event = "ota.manifest.304",
+                    device_id,
+                    package_name = package,
+                    reason
+                );
+            }
             let headers = [
                 (REASON, HeaderValue::from_static(reason.as_str())),
                 (POLL_AFTER, seconds(poll_after)),

@@ -8,6 +8,7 @@ pub(crate) mod devices;
 pub(crate) mod download;
 pub(crate) mod health;
 mod input;
+pub(crate) mod metrics;
 pub(crate) mod nudges;
 pub(crate) mod packages;
 mod range;

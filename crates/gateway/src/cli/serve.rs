@@ -3,17 +3,26 @@
 use std::process::ExitCode;
 
 use super::runtime;
-use crate::{Config, Error, Server, signals, telemetry};
+use crate::signals::Signals;
+use crate::{Config, Error, Server, telemetry};
 
 /// Serves until the process is asked to end. Asked a second time, it ends without finishing anything.
 pub(super) fn serve(config: &Config) -> Result<ExitCode, Error> {
-    telemetry::start(config)?;
     runtime()?.block_on(async {
+        let traces = telemetry::start(config)?;
+        let mut signals = Signals::listen()?;
         let server = Server::start(config).await?;
-        signals::asked_to_end().await?;
+        signals.asked_to_end().await?;
+        let ended = async {
+            server.shutdown().await;
+            if let Some(traces) = traces {
+                // It blocks, and must not keep a second signal from being heard.
+                let _ = tokio::task::spawn_blocking(|| traces.finish()).await;
+            }
+        };
         tokio::select! {
-            () = server.shutdown() => Ok(ExitCode::SUCCESS),
-            asked = signals::asked_to_end() => {
+            () = ended => Ok(ExitCode::SUCCESS),
+            asked = signals.asked_to_end() => {
                 asked?;
                 tracing::warn!("asked again: ending without finishing what is under way");
                 Ok(ExitCode::FAILURE)

@@ -87,6 +87,14 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// As [`base_url`], for what is reached without TLS.
+pub(super) fn plain_base_url(text: &str) -> Result<String, String> {
+    base_url(text)
+        .ok()
+        .filter(|url| url.starts_with("http://"))
+        .ok_or_else(|| "must be a collector's address without TLS, such as http://127.0.0.1:4317".to_owned())
+}
+
 pub(super) fn not_empty(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err("must not be empty".to_owned());

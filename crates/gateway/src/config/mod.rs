@@ -38,6 +38,9 @@ const MAX_UPLOAD_BYTES: u64 = u32::MAX as u64;
 /// The most uploads at once that can be allowed; each holds a file and a place in memory.
 const MAX_UPLOADS: usize = 64;
 
+/// The rarest logging of polls.
+const MAX_LOG_POLLS: u32 = 1_000_000_000;
+
 /// The settings of a server, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -73,6 +76,16 @@ pub struct Config {
     pub fleet_min_sdk: u32,
     /// How nudges are sent.
     pub fcm: FcmConfig,
+    /// Whether requests are timed and the metrics page is served.
+    pub metrics: bool,
+    /// Where traces are sent; `None` for nowhere.
+    pub otlp_endpoint: Option<String>,
+    /// How many of the traces that begin here are sent, in percent.
+    pub trace_percent: u8,
+    /// How long `/readyz` says "no more" before the ports close.
+    pub shutdown_delay: Duration,
+    /// One of so many polls is logged; 0 for none.
+    pub log_polls: u32,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged, as [`EnvFilter`] reads it.
@@ -128,6 +141,11 @@ impl Config {
             max_concurrent_uploads: 4,
             fleet_min_sdk: 24,
             fcm: FcmConfig::default(),
+            metrics: true,
+            otlp_endpoint: None,
+            trace_percent: 10,
+            shutdown_delay: Duration::ZERO,
+            log_polls: 0,
             log_format: LogFormat::Json,
             log: "info".to_owned(),
             data_dir,
@@ -150,6 +168,7 @@ impl Config {
         config.take_keys(&mut given);
         config.take_limits(&mut given);
         config.fcm.take(&mut given);
+        config.take_telemetry(&mut given);
         config.take_log(&mut given);
         let faults = given.finish();
         if faults.is_empty() {
@@ -237,6 +256,24 @@ impl Config {
         set(
             &mut self.fleet_min_sdk,
             given.take("fleet_min_sdk", forms::number(1..=99)),
+        );
+    }
+
+    fn take_telemetry(&mut self, given: &mut Layers) {
+        set(
+            &mut self.metrics,
+            given.take("metrics", parsed("must be true or false")),
+        );
+        self.otlp_endpoint = given.take("otlp_endpoint", forms::plain_base_url);
+        set(
+            &mut self.trace_percent,
+            given.take("trace_percent", forms::number(0..=100)),
+        );
+        let delay = forms::duration(Duration::ZERO..=60 * SECOND);
+        set(&mut self.shutdown_delay, given.take("shutdown_delay", delay));
+        set(
+            &mut self.log_polls,
+            given.take("log_polls", forms::number(0..=MAX_LOG_POLLS)),
         );
     }
 

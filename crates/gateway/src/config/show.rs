@@ -67,6 +67,11 @@ impl fmt::Display for Config {
                 Some(format_duration(self.fcm.first_retry).to_string()),
             ),
             ("fcm_lease", Some(format_duration(self.fcm.lease).to_string())),
+            ("otlp_endpoint", self.otlp_endpoint.clone()),
+            (
+                "shutdown_delay",
+                Some(format_duration(self.shutdown_delay).to_string()),
+            ),
             ("log_format", Some(self.log_format.as_str().to_owned())),
             ("log", Some(self.log.clone())),
         ];
@@ -79,7 +84,10 @@ impl fmt::Display for Config {
         writeln!(f, "fcm_max_per_second = {}", self.fcm.max_per_second)?;
         writeln!(f, "max_upload_bytes = {}", self.max_upload_bytes)?;
         writeln!(f, "max_concurrent_uploads = {}", self.max_concurrent_uploads)?;
-        writeln!(f, "fleet_min_sdk = {}", self.fleet_min_sdk)
+        writeln!(f, "fleet_min_sdk = {}", self.fleet_min_sdk)?;
+        writeln!(f, "metrics = {}", self.metrics)?;
+        writeln!(f, "trace_percent = {}", self.trace_percent)?;
+        writeln!(f, "log_polls = {}", self.log_polls)
     }
 }
 

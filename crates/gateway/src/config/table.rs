@@ -131,6 +131,27 @@ pub const SETTINGS: &[Setting] = &[
         "1m",
         "how long after a crash what was under way is sent again",
     ),
+    setting(
+        "metrics",
+        "true",
+        "whether requests are timed and /metrics is served",
+    ),
+    setting(
+        "otlp_endpoint",
+        "",
+        "the OpenTelemetry collector that traces are sent to by gRPC",
+    ),
+    setting(
+        "trace_percent",
+        "10",
+        "how many of the traces that begin here are sent",
+    ),
+    setting(
+        "shutdown_delay",
+        "0s",
+        "how long /readyz says no before the ports close",
+    ),
+    setting("log_polls", "0", "one of so many polls is logged; 0 for none"),
     setting("log_format", "json", "json or text"),
     setting(
         "log",

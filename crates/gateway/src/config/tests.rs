@@ -141,6 +141,19 @@ fn a_bad_value_is_named_with_its_origin_and_what_is_allowed() {
             "from 1 to 64",
         ),
         ("fleet_min_sdk = \"N\"", "fleet_min_sdk = \"N\"", "from 1 to 99"),
+        ("metrics = 1", "metrics = \"1\"", "true or false"),
+        (
+            "otlp_endpoint = \"https://c:4317\"",
+            "otlp_endpoint = \"https://c:4317\"",
+            "without TLS",
+        ),
+        ("trace_percent = 101", "trace_percent = \"101\"", "from 0 to 100"),
+        (
+            "shutdown_delay = \"2m\"",
+            "shutdown_delay = \"2m\"",
+            "from 0s to 1m",
+        ),
+        ("log_polls = -1", "log_polls = \"-1\"", "from 0 to 1000000000"),
         ("log_format = \"xml\"", "log_format = \"xml\"", "json or text"),
         ("log = \"info,=\"", "log = \"info,=\"", "a level, or rules"),
     ];

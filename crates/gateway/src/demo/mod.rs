@@ -18,7 +18,8 @@ use tidegate_domain::Role;
 use tidegate_service::{Actor, Kind};
 
 use crate::cli::Demo;
-use crate::{Config, Error, RunningServer, Server, signals};
+use crate::signals::Signals;
+use crate::{Config, Error, RunningServer, Server};
 use home::Home;
 use operator::Operator;
 
@@ -36,9 +37,10 @@ pub(crate) async fn run(options: Demo) -> Result<ExitCode, Error> {
     // Ends with the demo.
     let _push = push::stand_in(&options.dir, &mut config.fcm).await?;
     let server = Server::start(&config).await?;
+    let mut signals = Signals::listen()?;
     let told = tokio::select! {
         told = tell(&server, &home, &options) => told.map(|never| match never {}),
-        asked = signals::asked_to_end() => asked.map_err(Error::from),
+        asked = signals.asked_to_end() => asked.map_err(Error::from),
     };
     guide::say("\nstopping; start it again with the same command, and it goes on from here");
     server.shutdown().await;

@@ -37,6 +37,7 @@ mod fields;
 mod fleet;
 mod grpc;
 mod manifest;
+mod metrics;
 mod nudge_sending;
 mod nudges;
 mod nudges_unconfigured;

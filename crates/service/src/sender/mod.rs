@@ -33,7 +33,7 @@ use tidegate_signing::KeyRing;
 use tidegate_storage::{Campaign, Claim, MAX_CLAIM, Store};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::{Clock, Error};
+use crate::{Clock, Counts, Error};
 use dispatch::Dispatch;
 use pressure::Pressure;
 use recorder::Recorder;
@@ -88,6 +88,7 @@ pub struct Sender {
     clock: Arc<dyn Clock>,
     settings: SenderSettings,
     wake: Arc<Notify>,
+    counts: Arc<Counts>,
 }
 
 /// A claimed delivery on its way.
@@ -126,6 +127,7 @@ impl Sender {
         clock: Arc<dyn Clock>,
         settings: SenderSettings,
         wake: Arc<Notify>,
+        counts: Arc<Counts>,
     ) -> Self {
         Self {
             store,
@@ -134,6 +136,7 @@ impl Sender {
             clock,
             settings,
             wake,
+            counts,
         }
     }
 
@@ -161,6 +164,7 @@ impl Sender {
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             board: Arc::clone(&board),
+            counts: Arc::clone(&self.counts),
         };
         // Each ends when the one before it has ended and its queue is empty.
         tokio::join!(

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::dispatch::Done;
 use super::{Board, brake, lock};
-use crate::Clock;
+use crate::{Clock, Counts};
 
 /// How many outcomes are written at once.
 const MAX_BATCH: usize = 1000;
@@ -26,6 +26,7 @@ pub(super) struct Recorder {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) board: Arc<Board>,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// The brake's own memory of a campaign, as last read.
@@ -67,6 +68,7 @@ impl Recorder {
         let Some(recorded) = self.record(campaign, outcomes).await else {
             return;
         };
+        self.counts.nudged(tally.sent, tally.failed, tally.retried);
         let Recorded { state, progress, .. } = &recorded;
         tracing::info!(
             event = "ota.nudge.sent",

@@ -1,0 +1,305 @@
+//! How long requests took, by route and status: counted in plain atomics, read when somebody asks for the metrics.
+//!
+//! The poll has an array of its own for each worker thread, so that counting it costs two additions that no other core
+//! contends for. All other routes share a map, whose size is bounded by the routes there are.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tonic::Code;
+
+/// The upper bounds of the buckets, in seconds; a last one takes what is longer.
+pub const BOUNDS: [f64; 12] = [
+    0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
+];
+
+/// [`BOUNDS`] in nanoseconds.
+const BOUNDS_NS: [u64; 12] = [
+    50_000,
+    100_000,
+    250_000,
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    50_000_000,
+    100_000_000,
+    500_000_000,
+    1_000_000_000,
+    5_000_000_000,
+    30_000_000_000,
+];
+
+/// How many series of routes and codes there may be; what comes beyond it is counted as [`OTHER`].
+pub(crate) const MAX_SERIES: usize = 1000;
+
+/// The route of requests that no route takes, and of what is beyond [`MAX_SERIES`].
+pub(crate) const OTHER: &str = "other";
+
+/// The poll's route.
+pub const POLL_ROUTE: &str = "/v1/agent/update";
+
+/// The statuses that a poll can have; any other is counted with the last.
+const POLL_STATUSES: [StatusCode; 6] = [
+    StatusCode::OK,
+    StatusCode::NOT_MODIFIED,
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::INTERNAL_SERVER_ERROR,
+];
+
+/// The arrays of the poll; threads beyond it share them.
+const SHARDS: usize = 16;
+
+/// The times of requests.
+pub struct Traffic {
+    timed: bool,
+    polls: Box<[PollShard]>,
+    others: RwLock<HashMap<Series, Arc<Times>>>,
+}
+
+/// One thread's polls. On cache lines of its own, so that no other core's counting slows it.
+#[derive(Default)]
+#[repr(align(128))]
+struct PollShard([Times; POLL_STATUSES.len()]);
+
+/// What requests are told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Series {
+    /// The route's pattern, such as `/v1/apk/{id}`, or the gRPC method's full name.
+    pub route: String,
+    /// The HTTP method.
+    pub method: String,
+    /// The HTTP status, or the name of gRPC's code.
+    pub code: String,
+}
+
+/// A histogram.
+#[derive(Debug, Default)]
+struct Times {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    total_ns: AtomicU64,
+}
+
+/// A histogram, read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Requests by bucket, not summed up; the last has no upper bound.
+    pub buckets: [u64; BOUNDS.len() + 1],
+    /// All their times together, in seconds.
+    pub seconds: f64,
+}
+
+impl Reading {
+    /// How many requests there were.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
+impl Times {
+    fn note(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_NS.iter().take_while(|bound| nanos > **bound).count();
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.total_ns.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    fn add_to(&self, reading: &mut Reading) {
+        for (sum, bucket) in reading.buckets.iter_mut().zip(&self.buckets) {
+            *sum += bucket.load(Ordering::Relaxed);
+        }
+        reading.seconds += Duration::from_nanos(self.total_ns.load(Ordering::Relaxed)).as_secs_f64();
+    }
+}
+
+impl Traffic {
+    /// Times nothing when it is not `timed`.
+    pub fn new(timed: bool) -> Self {
+        Self {
+            timed,
+            polls: (0..SHARDS).map(|_| PollShard::default()).collect(),
+            others: RwLock::default(),
+        }
+    }
+
+    /// When a poll began.
+    pub(crate) fn begin(&self) -> Option<Instant> {
+        self.timed.then(Instant::now)
+    }
+
+    /// A poll has its answer.
+    pub(crate) fn polled(&self, begun: Option<Instant>, status: StatusCode) {
+        let Some(begun) = begun else { return };
+        let known = POLL_STATUSES.iter().position(|known| *known == status);
+        let PollShard(times) = self.own_shard();
+        times[known.unwrap_or(POLL_STATUSES.len() - 1)].note(begun.elapsed());
+    }
+
+    fn own_shard(&self) -> &PollShard {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static WORKER: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed)));
+        &self.polls[WORKER.get() % self.polls.len()]
+    }
+
+    fn note(&self, series: Series, time: Duration) {
+        let known = {
+            let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+            others.get(&series).map(Arc::clone)
+        };
+        let times = known.unwrap_or_else(|| self.add(series));
+        times.note(time);
+    }
+
+    fn add(&self, mut series: Series) -> Arc<Times> {
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        if others.len() >= MAX_SERIES && !others.contains_key(&series) {
+            OTHER.clone_into(&mut series.route);
+            OTHER.clone_into(&mut series.code);
+        }
+        Arc::clone(others.entry(series).or_default())
+    }
+
+    /// How many polls had each status, also those that none had.
+    pub fn polls(&self) -> Vec<(StatusCode, Reading)> {
+        let mut sums = POLL_STATUSES.map(|status| (status, Reading::default()));
+        for PollShard(shard) in &self.polls {
+            for (times, (_, sum)) in shard.iter().zip(&mut sums) {
+                times.add_to(sum);
+            }
+        }
+        sums.into()
+    }
+
+    /// All requests that are not polls, in order.
+    pub fn others(&self) -> Vec<(Series, Reading)> {
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let mut readings: Vec<_> = others
+            .iter()
+            .map(|(series, times)| {
+                let mut reading = Reading::default();
+                times.add_to(&mut reading);
+                (series.clone(), reading)
+            })
+            .collect();
+        readings.sort_by(|(one, _), (other, _)| one.cmp(other));
+        readings
+    }
+}
+
+/// Times every request but the poll, which times itself.
+pub(crate) async fn time(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
+    if !traffic.timed {
+        return next.run(request).await;
+    }
+    let begun = Instant::now();
+    let pattern = request.extensions().get::<MatchedPath>();
+    let pattern = pattern.map_or(OTHER, MatchedPath::as_str).to_owned();
+    let is_grpc = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    let path = is_grpc.then(|| request.uri().path().to_owned());
+    let method = known_method(request.method());
+    let response = next.run(request).await;
+    let (route, code) = match path {
+        Some(path) => grpc(path, &pattern, &response),
+        None => (pattern, response.status().as_str().to_owned()),
+    };
+    let series = Series {
+        route,
+        method: method.to_owned(),
+        code,
+    };
+    traffic.note(series, begun.elapsed());
+    response
+}
+
+/// A method that exists answers by another code than "unimplemented", so that only real names become labels.
+fn grpc(path: String, pattern: &str, response: &Response) -> (String, String) {
+    let status = response.headers().get("grpc-status");
+    let code = status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()));
+    let is_real = pattern != OTHER && code != Code::Unimplemented;
+    (if is_real { path } else { OTHER.to_owned() }, format!("{code:?}"))
+}
+
+/// Callers may send any word as a method.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_falls_into_the_bucket_that_ends_at_it() {
+        for (bound, nanos) in BOUNDS.into_iter().zip(BOUNDS_NS) {
+            assert_eq!(Duration::from_secs_f64(bound), Duration::from_nanos(nanos));
+        }
+        let (times, mut reading) = (Times::default(), Reading::default());
+        for nanos in [0, 50_000, 50_001, 30_000_000_000, 30_000_000_001] {
+            times.note(Duration::from_nanos(nanos));
+        }
+        times.add_to(&mut reading);
+        assert_eq!(reading.buckets, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(reading.count(), 5);
+    }
+
+    #[test]
+    fn names_without_end_are_not_series_without_end() {
+        let traffic = Traffic::new(true);
+        for number in 0..2 * MAX_SERIES {
+            let series = Series {
+                route: number.to_string(),
+                method: "GET".to_owned(),
+                code: "200".to_owned(),
+            };
+            traffic.note(series, Duration::ZERO);
+        }
+        let readings = traffic.others();
+        assert_eq!(readings.len(), MAX_SERIES + 1);
+        let all: u64 = readings.iter().map(|(_, reading)| reading.count()).sum();
+        assert_eq!(all, 2 * MAX_SERIES as u64);
+    }
+
+    #[test]
+    fn polls_of_all_threads_are_one_number() {
+        let traffic = Arc::new(Traffic::new(true));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let traffic = Arc::clone(&traffic);
+                std::thread::spawn(move || {
+                    for status in [StatusCode::OK, StatusCode::IM_A_TEAPOT] {
+                        traffic.polled(traffic.begin(), status);
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let counts: Vec<u64> = traffic
+            .polls()
+            .iter()
+            .map(|(_, reading)| reading.count())
+            .collect();
+        assert_eq!(counts, [4, 0, 0, 0, 0, 4]);
+    }
+}

@@ -1,0 +1,281 @@
+//! The instruments, each with how it is read.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider as _};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use tidegate_domain::{Reason, ReportStatus};
+use tidegate_service::RolloutNumbers;
+
+use super::{Asked, Sources};
+
+/// What all instruments read.
+#[derive(Clone)]
+struct Readings {
+    meter: Meter,
+    sources: Arc<Sources>,
+    asked: Arc<Asked>,
+}
+
+type Counter<'a> = &'a dyn AsyncInstrument<u64>;
+type Gauge<'a> = &'a dyn AsyncInstrument<f64>;
+
+impl Readings {
+    /// A number that only rises. The page adds `_total` to its name.
+    fn counter(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn(&Self, Counter<'_>) + Send + Sync + 'static,
+    ) {
+        let readings = self.clone();
+        self.meter
+            .u64_observable_counter(name)
+            .with_description(help)
+            .with_callback(move |counter| read(&readings, counter))
+            .build();
+    }
+
+    fn gauge(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn(&Self, Gauge<'_>) + Send + Sync + 'static,
+    ) {
+        let readings = self.clone();
+        self.meter
+            .f64_observable_gauge(name)
+            .with_description(help)
+            .with_callback(move |gauge| read(&readings, gauge))
+            .build();
+    }
+}
+
+/// Makes all of them. They live as long as the provider.
+pub(super) fn register(provider: &SdkMeterProvider, sources: &Arc<Sources>, asked: &Arc<Asked>) {
+    let readings = Readings {
+        meter: provider.meter("tidegate"),
+        sources: Arc::clone(sources),
+        asked: Arc::clone(asked),
+    };
+    polls(&readings);
+    devices(&readings);
+    nudges(&readings);
+    releases(&readings);
+    server(&readings);
+}
+
+fn polls(readings: &Readings) {
+    readings.counter("ota_check", "Polls, by HTTP status.", |r, counter| {
+        for (status, times) in r.sources.traffic.polls() {
+            counter.observe(
+                times.count(),
+                &[KeyValue::new("status", status.as_str().to_owned())],
+            );
+        }
+    });
+    readings.counter(
+        "ota_poll_decision",
+        "What polls were told: offered, or why nothing was.",
+        |r, counter| {
+            let decisions = r.sources.activity.decisions();
+            counter.observe(decisions.offered, &[KeyValue::new("reason", "offered")]);
+            for (reason, count) in Reason::ALL.iter().zip(decisions.refused) {
+                counter.observe(count, &[KeyValue::new("reason", reason.as_str())]);
+            }
+        },
+    );
+    readings.gauge(
+        "ota_poll_buffered",
+        "Polls that are not written to the database yet.",
+        |r, gauge| {
+            gauge.observe(count(r.sources.activity.buffered() as u64), &[]);
+        },
+    );
+    readings.counter(
+        "ota_poll_dropped",
+        "Polls that were answered and could not be recorded.",
+        |r, counter| {
+            counter.observe(r.sources.activity.dropped(), &[]);
+        },
+    );
+}
+
+fn devices(readings: &Readings) {
+    readings.counter(
+        "ota_download",
+        "Files that went out to devices to their last byte.",
+        |r, counter| {
+            for (build, counts) in r.sources.builds(&r.asked.rollouts.load()) {
+                let Some(version) = counts.version_code else {
+                    continue;
+                };
+                let labels = [
+                    KeyValue::new("build_id", build.0.to_string()),
+                    version_label(version.get()),
+                ];
+                counter.observe(counts.downloads, &labels);
+            }
+        },
+    );
+    readings.counter(
+        "ota_install",
+        "Reported installations; repeated reports count once.",
+        |r, counter| {
+            for (build, counts) in r.sources.builds(&r.asked.rollouts.load()) {
+                for (status, number) in [("success", counts.installed), ("failed", counts.failed)] {
+                    let build = KeyValue::new("build_id", build.0.to_string());
+                    counter.observe(number, &[build, KeyValue::new("status", status)]);
+                }
+            }
+        },
+    );
+    readings.counter(
+        "ota_verify_failed",
+        "Reports of files that did not verify.",
+        |r, counter| {
+            counter.observe(r.sources.counts.reports(ReportStatus::VerifyFailed), &[]);
+        },
+    );
+    readings.counter(
+        "ota_report",
+        "Reports of devices, by status; repeated ones count once.",
+        |r, counter| {
+            for status in ReportStatus::ALL {
+                let number = r.sources.counts.reports(status);
+                counter.observe(number, &[KeyValue::new("status", status.as_str())]);
+            }
+        },
+    );
+    readings.gauge(
+        "ota_report_queued",
+        "Reports that wait to be written.",
+        |r, gauge| {
+            gauge.observe(count(r.sources.reports.len() as u64), &[]);
+        },
+    );
+}
+
+fn nudges(readings: &Readings) {
+    readings.counter(
+        "ota_nudge",
+        "Nudges as they came back from FCM: sent, failed or to be retried.",
+        |r, counter| {
+            for (status, count) in r.sources.counts.nudges() {
+                counter.observe(count, &[KeyValue::new("status", status)]);
+            }
+        },
+    );
+    readings.gauge(
+        "ota_nudge_queued",
+        "Nudges of running campaigns that wait to be sent.",
+        |r, gauge| gauge.observe(count(r.asked.nudges_queued.load(Ordering::Relaxed)), &[]),
+    );
+}
+
+fn releases(readings: &Readings) {
+    let of_rollout = |name, help, read: fn(&RolloutNumbers) -> f64| {
+        readings.gauge(name, help, move |r, gauge| {
+            for rollout in &**r.asked.rollouts.load() {
+                gauge.observe(read(rollout), &labels(rollout));
+            }
+        });
+    };
+    of_rollout(
+        "ota_rollout_percent",
+        "The share of the fleet that a build is offered to, in percent.",
+        |rollout| f64::from(rollout.percent),
+    );
+    of_rollout(
+        "ota_rollout_active",
+        "1 while a rollout offers its build, 0 while it is held.",
+        |rollout| f64::from(u8::from(rollout.active)),
+    );
+    of_rollout(
+        "ota_rollout_share_ratio",
+        "Devices that run a build, of all that have its package; its target is ota_rollout_percent / 100.",
+        |rollout| rollout.share,
+    );
+    of_rollout(
+        "ota_adoption_ratio",
+        "Devices that installed a build, of those that were offered it.",
+        |rollout| rollout.adoption,
+    );
+    readings.counter(
+        "ota_upload_bytes",
+        "Bytes that came in with uploads, kept or not.",
+        |r, counter| {
+            counter.observe(r.sources.counts.uploaded_bytes(), &[]);
+        },
+    );
+}
+
+fn server(readings: &Readings) {
+    readings.gauge(
+        "ota_catalog_version",
+        "The number of the catalog that polls are answered from.",
+        |r, gauge| {
+            gauge.observe(count(r.sources.live.catalog_version().unsigned_abs()), &[]);
+        },
+    );
+    readings.gauge(
+        "ota_catalog_age_seconds",
+        "Since the database last said that there is no newer catalog.",
+        |r, gauge| gauge.observe(r.sources.live.catalog_age().as_secs_f64(), &[]),
+    );
+    readings.gauge(
+        "ota_database_connections_in_use",
+        "Connections that are at work.",
+        |r, gauge| {
+            for pool in r.sources.store.pools() {
+                gauge.observe(count(pool.in_use as u64), &[KeyValue::new("pool", pool.pool)]);
+            }
+        },
+    );
+    readings.gauge(
+        "ota_database_connections_max",
+        "Connections that can be at work at once.",
+        |r, gauge| {
+            for pool in r.sources.store.pools() {
+                gauge.observe(count(pool.size as u64), &[KeyValue::new("pool", pool.pool)]);
+            }
+        },
+    );
+    readings.gauge(
+        "ota_key_rotation_open",
+        "1 while a second master key is accepted.",
+        |r, gauge| {
+            gauge.observe(f64::from(u8::from(r.sources.rotating)), &[]);
+        },
+    );
+    readings.gauge(
+        "ota_build_info",
+        "Always 1; the labels say what runs.",
+        |r, gauge| {
+            let labels = [
+                KeyValue::new("version", env!("CARGO_PKG_VERSION")),
+                KeyValue::new("database", r.sources.store.engine_name()),
+            ];
+            gauge.observe(1.0, &labels);
+        },
+    );
+}
+
+fn labels(rollout: &RolloutNumbers) -> [KeyValue; 3] {
+    [
+        KeyValue::new("build_id", rollout.build.0.to_string()),
+        version_label(rollout.version_code.get()),
+        KeyValue::new("package_name", rollout.package.to_string()),
+    ]
+}
+
+fn version_label(version: i64) -> KeyValue {
+    KeyValue::new("version_code", version.to_string())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn count(number: u64) -> f64 {
+    number as f64
+}

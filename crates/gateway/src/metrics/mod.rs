@@ -1,0 +1,130 @@
+//! What Prometheus is told.
+//!
+//! Nothing is counted here. The counts are plain numbers where things happen (`tidegate_service::Counts`, the poll's
+//! own buffer, `tidegate_api::Traffic`) and are read when somebody scrapes, so that a server that nobody scrapes does no
+//! work for its metrics and a poll pays for two additions. OpenTelemetry has no histogram that is read rather than
+//! written, so the request times go to the page by a collector of their own.
+//!
+//! No label grows with the fleet. Those that name builds are bounded by `tidegate_service::MAX_COUNTED_BUILDS`.
+
+mod instruments;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
+use tidegate_api::{MetricsPage, Traffic};
+use tidegate_domain::BuildId;
+use tidegate_service::{ActivityBuffer, Adoption, BuildCounts, Counts, Live, ReportQueue, RolloutNumbers};
+use tidegate_storage::Store;
+
+use crate::Error;
+
+/// How long a scrape waits for the numbers that are the database's. After that it is given the last ones.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the numbers are.
+pub(crate) struct Sources {
+    pub(crate) store: Store,
+    pub(crate) live: Arc<Live>,
+    pub(crate) activity: Arc<ActivityBuffer>,
+    pub(crate) reports: ReportQueue,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) adoption: Adoption,
+    /// Whether a second master key is accepted.
+    pub(crate) rotating: bool,
+}
+
+/// What the database was asked for when somebody last scraped.
+#[derive(Default)]
+struct Asked {
+    rollouts: ArcSwap<Vec<RolloutNumbers>>,
+    nudges_queued: AtomicU64,
+}
+
+/// The metrics page.
+pub(crate) struct Metrics {
+    registry: Registry,
+    sources: Arc<Sources>,
+    asked: Arc<Asked>,
+    /// Kept, because the instruments end with it.
+    _provider: SdkMeterProvider,
+}
+
+impl Metrics {
+    /// Makes the instruments over these numbers.
+    pub(crate) fn new(sources: Sources) -> Result<Self, Error> {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build()
+            .map_err(|fault| Error::unusable("metrics")(&fault))?;
+        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let (sources, asked) = (Arc::new(sources), Arc::default());
+        instruments::register(&provider, &sources, &asked);
+        registry
+            .register(Box::new(requests::RequestTimes::new(Arc::clone(
+                &sources.traffic,
+            ))))
+            .map_err(|fault| Error::unusable("metrics")(&fault))?;
+        Ok(Self {
+            registry,
+            sources,
+            asked,
+            _provider: provider,
+        })
+    }
+
+    async fn refresh(&self) {
+        match tokio::time::timeout(PATIENCE, self.ask()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the metrics show the rollouts as they were"),
+            Err(_) => tracing::warn!("the database is slow: the metrics show the rollouts as they were"),
+        }
+    }
+
+    async fn ask(&self) -> Result<(), tidegate_service::Error> {
+        let rollouts = self.sources.adoption.rollouts().await?;
+        self.asked.rollouts.store(Arc::new(rollouts));
+        let campaigns = self.sources.store.live_campaigns().await?;
+        let queued = campaigns.iter().map(|campaign| campaign.progress.queued).sum();
+        self.asked.nudges_queued.store(queued, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl MetricsPage for Metrics {
+    fn text(&self) -> BoxFuture<'_, String> {
+        Box::pin(async {
+            self.refresh().await;
+            let families = self.registry.gather();
+            TextEncoder::new()
+                .encode_to_string(&families)
+                .unwrap_or_else(|error| {
+                    tracing::error!(%error, "the metrics cannot be written");
+                    String::new()
+                })
+        })
+    }
+}
+
+impl Sources {
+    /// What became of each build, with those that are offered and that nothing became of yet: a counter that appears
+    /// with its first event hides that event from every rate.
+    fn builds(&self, rollouts: &[RolloutNumbers]) -> BTreeMap<BuildId, BuildCounts> {
+        let mut builds = self.counts.builds();
+        for rollout in rollouts {
+            builds.entry(rollout.build).or_default().version_code = Some(rollout.version_code);
+        }
+        builds
+    }
+}

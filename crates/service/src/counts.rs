@@ -1,0 +1,138 @@
+//! What happened since the process began, counted where it happens and read when somebody asks for the metrics.
+//!
+//! These are counts of this process: they begin at zero with it, as Prometheus expects of counters, and the sums over
+//! all servers are the fleet's. The statistics of a build, which outlive a process, are in the database.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tidegate_domain::{Build, BuildId, ReportStatus, VersionCode};
+
+/// How many builds are counted apart. Beyond it the oldest one is forgotten, so that no number of uploads makes the
+/// metrics grow without end.
+pub const MAX_COUNTED_BUILDS: usize = 100;
+
+/// The counts. Nothing in here is on a poll's way.
+#[derive(Debug, Default)]
+pub struct Counts {
+    reports: [AtomicU64; ReportStatus::ALL.len()],
+    uploaded_bytes: AtomicU64,
+    nudges: [AtomicU64; 3],
+    builds: Mutex<BTreeMap<BuildId, BuildCounts>>,
+}
+
+/// What became of one build.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BuildCounts {
+    /// The build's version, once a file of it went out.
+    pub version_code: Option<VersionCode>,
+    /// Files that went out to devices to their last byte.
+    pub downloads: u64,
+    /// Reports of an installation.
+    pub installed: u64,
+    /// Reports of a failed installation.
+    pub failed: u64,
+}
+
+impl Counts {
+    /// A report was written that was not a repetition.
+    pub(crate) fn reported(&self, build: BuildId, status: ReportStatus) {
+        // A test holds the order of the variants to that of the list.
+        self.reports[status as usize].fetch_add(1, Ordering::Relaxed);
+        match status {
+            ReportStatus::InstallSuccess => self.of_build(build, |counts| counts.installed += 1),
+            ReportStatus::InstallFailed => self.of_build(build, |counts| counts.failed += 1),
+            ReportStatus::Downloaded | ReportStatus::VerifyFailed | ReportStatus::Deferred => {}
+        }
+    }
+
+    /// The last byte of a build's file went out to a device.
+    pub(crate) fn downloaded(&self, build: &Build) {
+        self.of_build(build.id, |counts| {
+            counts.version_code = Some(build.facts.version_code);
+            counts.downloads += 1;
+        });
+    }
+
+    /// Bytes of an upload came in, whatever becomes of it.
+    pub(crate) fn uploaded(&self, bytes: usize) {
+        self.uploaded_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Nudges came back from FCM: taken, given up, to be tried again.
+    pub(crate) fn nudged(&self, sent: u64, failed: u64, retried: u64) {
+        for (slot, more) in self.nudges.iter().zip([sent, failed, retried]) {
+            slot.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// Nudges that FCM took (`sent`), that were given up (`failed`) and that were put off (`retried`).
+    pub fn nudges(&self) -> [(&'static str, u64); 3] {
+        let [sent, failed, retried] = &self.nudges;
+        [("sent", sent), ("failed", failed), ("retried", retried)]
+            .map(|(status, count)| (status, count.load(Ordering::Relaxed)))
+    }
+
+    fn of_build(&self, build: BuildId, count: impl FnOnce(&mut BuildCounts)) {
+        let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
+        count(builds.entry(build).or_default());
+        if builds.len() > MAX_COUNTED_BUILDS {
+            builds.pop_first();
+        }
+    }
+
+    /// Reports that were no repetitions.
+    pub fn reports(&self, status: ReportStatus) -> u64 {
+        self.reports[status as usize].load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came in with uploads.
+    pub fn uploaded_bytes(&self) -> u64 {
+        self.uploaded_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What became of the builds that something became of, by number.
+    pub fn builds(&self) -> BTreeMap<BuildId, BuildCounts> {
+        self.builds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_is_counted_as_its_own() {
+        let counts = Counts::default();
+        for (times, status) in (1..).zip(ReportStatus::ALL) {
+            for _ in 0..times {
+                counts.reported(BuildId(7), status);
+            }
+        }
+        assert_eq!(
+            ReportStatus::ALL.map(|status| counts.reports(status)),
+            [1, 2, 3, 4, 5]
+        );
+        let expected = BuildCounts {
+            installed: 3,
+            failed: 4,
+            ..BuildCounts::default()
+        };
+        assert_eq!(counts.builds(), BTreeMap::from([(BuildId(7), expected)]));
+    }
+
+    #[test]
+    fn a_thousand_builds_are_not_a_thousand_series() {
+        let counts = Counts::default();
+        for build in 0..1000 {
+            counts.reported(BuildId(build), ReportStatus::InstallSuccess);
+        }
+        let builds = counts.builds();
+        assert_eq!(builds.len(), MAX_COUNTED_BUILDS);
+        assert_eq!(
+            builds.first_key_value().map(|(build, _)| *build),
+            Some(BuildId(900))
+        );
+    }
+}
