@@ -7,3 +7,4 @@ mod demo;
 mod program;
 mod serve;
 mod settings;
+mod traces;
