@@ -47,7 +47,7 @@ async fn main() {
     for first in (0..devices).step_by(usize::try_from(BATCH).unwrap()) {
         let last = devices.min(first + BATCH);
         write(&mut conn, first..last, builds);
-        if last % 100_000 == 0 {
+        if last.is_multiple_of(100_000) {
             println!("{last} devices after {:.1?}", begun.elapsed());
         }
     }

@@ -401,7 +401,7 @@ async fn a_crash_repeats_at_most_what_was_under_way(engine: Engine) {
         let taken = scene.fcm.counts().taken;
         let more = async {
             while scene.fcm.counts().taken < taken + 10 {
-                tokio::time::sleep(Duration::from_millis(5)).await
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let _ = tokio::time::timeout(Duration::from_secs(1), more).await;

@@ -203,7 +203,7 @@ async fn a_campaign_is_watched_until_it_ends(engine: Engine) {
     } = &scene;
     let mut client = NudgeServiceClient::new(server.channel().await);
     let watch = |campaign_id| v1::WatchCampaignRequest { campaign_id };
-    let unknown = client.watch_campaign(by(&olga, watch(1))).await.unwrap_err();
+    let unknown = client.watch_campaign(by(olga, watch(1))).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 
     push.answer_token("at-device-0002", [Answer::Hang]);
@@ -230,7 +230,7 @@ async fn a_campaign_is_watched_until_it_ends(engine: Engine) {
     let cancel = v1::CancelCampaignRequest { campaign_id: 1 };
     let refused = client.cancel_campaign(by(&vera, cancel)).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
-    client.cancel_campaign(by(&olga, cancel)).await.unwrap();
+    client.cancel_campaign(by(olga, cancel)).await.unwrap();
     let mut last = None;
     while let Some(change) = changes.next().await {
         last = Some(change.unwrap());
