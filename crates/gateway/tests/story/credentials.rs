@@ -23,6 +23,7 @@ on_both_engines!(
 
 /// Every admin verb: method, path, the lowest role that may, and a body that is in order.
 pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
+    ("GET", "/metrics", Role::Viewer, ""),
     ("GET", "/v1/apk", Role::Viewer, ""),
     ("GET", "/v1/apk/1", Role::Viewer, ""),
     ("GET", "/v1/apk/1/deployment-stats", Role::Viewer, ""),
