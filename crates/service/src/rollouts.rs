@@ -194,7 +194,7 @@ impl Rollouts {
     /// A package's releases as they stand: what serves, and what a roll-back would go back to.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`].
+    /// [`crate::Kind::Unavailable`].
     pub async fn line(&self, package: &PackageName) -> Result<Line, Error> {
         Ok(self.store.line(package).await?)
     }
