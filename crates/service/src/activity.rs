@@ -42,11 +42,36 @@ pub struct Decisions {
     pub refused: [u64; Reason::ALL.len()],
 }
 
+/// What a poll leaves behind is put together without asking the allocator for anything: the text of all ids lies in
+/// one piece, and a package is named once for all the polls that met its current build.
 #[derive(Default)]
 struct Shard {
-    seen: Vec<Seen>,
-    /// Polls by build and hour.
-    checks: HashMap<(BuildId, i64), u64>,
+    ids: String,
+    seen: Vec<Entry>,
+    met: HashMap<Met, Checked>,
+}
+
+/// A build that was current, and the hour (since 1970) in which it was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Met {
+    build: BuildId,
+    hour: i64,
+}
+
+/// The polls that met it.
+struct Checked {
+    package: PackageName,
+    polls: u64,
+}
+
+/// One poll.
+struct Entry {
+    /// Where in the text its device's id begins, and how long it is.
+    id: (usize, usize),
+    met: Met,
+    installed: VersionCode,
+    offered: Option<BuildId>,
+    at: DateTime<Utc>,
 }
 
 /// One answered poll.
@@ -75,21 +100,28 @@ impl ActivityBuffer {
         desk.decided.count(reason);
         let Some(polled) = polled else { return };
         let shard = &mut desk.buffered;
-        let hour = polled.at.timestamp().div_euclid(SECONDS_PER_HOUR);
-        *shard.checks.entry((polled.current, hour)).or_default() += 1;
+        let met = Met {
+            build: polled.current,
+            hour: polled.at.timestamp().div_euclid(SECONDS_PER_HOUR),
+        };
+        shard
+            .met
+            .entry(met)
+            .or_insert_with(|| Checked::of(polled.package))
+            .polls += 1;
         if shard.seen.len() >= MAX_BUFFERED_POLLS {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if let Ok(device) = DeviceId::parse(polled.device_id) {
-            shard.seen.push(Seen {
-                device,
-                package: polled.package.clone(),
-                installed: polled.installed,
-                offered: polled.offered,
-                at: polled.at,
-            });
-        }
+        let id = (shard.ids.len(), polled.device_id.len());
+        shard.ids.push_str(polled.device_id);
+        shard.seen.push(Entry {
+            id,
+            met,
+            installed: polled.installed,
+            offered: polled.offered,
+            at: polled.at,
+        });
     }
 
     fn own_desk(&self) -> &Mutex<Desk> {
@@ -127,21 +159,10 @@ impl ActivityBuffer {
     /// [`crate::Kind::Unavailable`] when the database does not answer.
     pub async fn flush(&self, store: &Store) -> Result<(), Error> {
         let taken = self.take();
-        if taken.seen.is_empty() && taken.checks.is_empty() {
+        if taken.met.is_empty() {
             return Ok(());
         }
-        let batch = Activity {
-            seen: latest(&taken.seen),
-            checks: taken
-                .checks
-                .iter()
-                .map(|(&(build, hour), &count)| Checks {
-                    build,
-                    at: DateTime::from_timestamp(hour * SECONDS_PER_HOUR, 0).unwrap_or_default(),
-                    count,
-                })
-                .collect(),
-        };
+        let batch = taken.to_write();
         if let Err(error) = store.record_activity(batch).await {
             self.give_back(taken);
             return Err(error.into());
@@ -163,7 +184,7 @@ impl ActivityBuffer {
         let shard = &mut desk.buffered;
         shard.add(taken);
         let over = shard.seen.len().saturating_sub(MAX_BUFFERED_POLLS);
-        shard.seen.truncate(MAX_BUFFERED_POLLS);
+        shard.truncate(MAX_BUFFERED_POLLS);
         self.dropped.fetch_add(over as u64, Ordering::Relaxed);
     }
 }
@@ -187,26 +208,81 @@ impl Decisions {
     }
 }
 
-impl Shard {
-    fn add(&mut self, other: Self) {
-        self.seen.extend(other.seen);
-        for (key, count) in other.checks {
-            *self.checks.entry(key).or_default() += count;
+impl Checked {
+    fn of(package: &PackageName) -> Self {
+        Self {
+            package: package.clone(),
+            polls: 0,
         }
     }
 }
 
-/// The last poll of each device for each package and offer: what came before it says nothing more.
-fn latest(seen: &[Seen]) -> Vec<Seen> {
-    let mut last: HashMap<(&str, &str, Option<BuildId>), &Seen> = HashMap::with_capacity(seen.len());
-    for entry in seen {
-        let key = (entry.device.as_str(), entry.package.as_str(), entry.offered);
-        let slot = last.entry(key).or_insert(entry);
-        if slot.at < entry.at {
-            *slot = entry;
+impl Shard {
+    fn add(&mut self, other: Self) {
+        let begin = self.ids.len();
+        self.ids.push_str(&other.ids);
+        self.seen.extend(other.seen.into_iter().map(|entry| Entry {
+            id: (begin + entry.id.0, entry.id.1),
+            ..entry
+        }));
+        for (met, checked) in other.met {
+            self.met
+                .entry(met)
+                .or_insert_with(|| Checked::of(&checked.package))
+                .polls += checked.polls;
         }
     }
-    last.into_values().cloned().collect()
+
+    fn truncate(&mut self, polls: usize) {
+        self.seen.truncate(polls);
+        let end = self.seen.last().map_or(0, |last| last.id.0 + last.id.1);
+        self.ids.truncate(end);
+    }
+
+    fn device(&self, entry: &Entry) -> &str {
+        let (begin, length) = entry.id;
+        &self.ids[begin..begin + length]
+    }
+
+    fn to_write(&self) -> Activity {
+        let checks = self.met.iter().map(|(met, checked)| Checks {
+            build: met.build,
+            at: DateTime::from_timestamp(met.hour * SECONDS_PER_HOUR, 0).unwrap_or_default(),
+            count: checked.polls,
+        });
+        Activity {
+            seen: self.latest(),
+            checks: checks.collect(),
+        }
+    }
+
+    /// The last poll of each device for each package and offer: what came before it says nothing more.
+    fn latest(&self) -> Vec<Seen> {
+        let mut last: HashMap<(&str, &PackageName, Option<BuildId>), &Entry> =
+            HashMap::with_capacity(self.seen.len());
+        for entry in &self.seen {
+            let package = &self.met[&entry.met].package;
+            let slot = last
+                .entry((self.device(entry), package, entry.offered))
+                .or_insert(entry);
+            if slot.at < entry.at {
+                *slot = entry;
+            }
+        }
+        let seen = last
+            .into_iter()
+            .filter_map(|((device, package, offered), entry)| {
+                Some(Seen {
+                    // A device that was let in has an id that is one.
+                    device: DeviceId::parse(device).ok()?,
+                    package: package.clone(),
+                    installed: entry.installed,
+                    offered,
+                    at: entry.at,
+                })
+            });
+        seen.collect()
+    }
 }
 
 #[cfg(test)]
@@ -226,5 +302,50 @@ mod tests {
         assert_eq!(counted.offered, 1);
         assert_eq!(counted.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(buffer.buffered(), 0);
+    }
+
+    #[test]
+    fn what_could_not_be_written_keeps_its_devices_and_the_bound() {
+        let buffer = ActivityBuffer::new(1);
+        let package = PackageName::parse("com.example.app").unwrap();
+        let poll = |device_id: &str, second: i64| {
+            let polled = Polled {
+                device_id,
+                package: &package,
+                installed: VersionCode::new(1).unwrap(),
+                current: BuildId(7),
+                offered: None,
+                at: DateTime::from_timestamp(second, 0).unwrap(),
+            };
+            buffer.record(Some(Reason::NotInCohort), Some(&polled));
+        };
+        poll("old", 1);
+        let taken = buffer.take();
+        poll("a-new-one", 2);
+        poll("old", 3);
+        buffer.give_back(taken);
+        let written = buffer.take().to_write();
+        assert_eq!(written.checks.iter().map(|checks| checks.count).sum::<u64>(), 3);
+        let mut seen: Vec<_> = written
+            .seen
+            .iter()
+            .map(|seen| (seen.device.as_str(), seen.at.timestamp()))
+            .collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [("a-new-one", 2), ("old", 3)]);
+
+        for second in 0..=MAX_BUFFERED_POLLS {
+            poll("many", i64::try_from(second).unwrap());
+        }
+        assert_eq!((buffer.buffered(), buffer.dropped()), (MAX_BUFFERED_POLLS, 1));
+        let taken = buffer.take();
+        poll("kept", 1);
+        buffer.give_back(taken);
+        assert_eq!((buffer.buffered(), buffer.dropped()), (MAX_BUFFERED_POLLS, 2));
+        let last = buffer.take().to_write().seen;
+        assert!(
+            last.iter()
+                .all(|seen| ["kept", "many"].contains(&seen.device.as_str()))
+        );
     }
 }
