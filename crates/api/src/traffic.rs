@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tonic::Code;
@@ -202,15 +202,13 @@ pub(crate) async fn time(State(traffic): State<Arc<Traffic>>, request: Request, 
     let begun = Instant::now();
     let pattern = request.extensions().get::<MatchedPath>();
     let pattern = pattern.map_or(OTHER, MatchedPath::as_str).to_owned();
-    let is_grpc = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    // gRPC's routes end in a wildcard. What a caller says of itself decides nothing: a label must not be theirs.
+    let is_grpc = pattern.contains("{*");
     let path = is_grpc.then(|| request.uri().path().to_owned());
     let method = known_method(request.method());
     let response = next.run(request).await;
     let (route, code) = match path {
-        Some(path) => grpc(path, &pattern, &response),
+        Some(path) => grpc(path, &response),
         None => (pattern, response.status().as_str().to_owned()),
     };
     let series = Series {
@@ -223,11 +221,15 @@ pub(crate) async fn time(State(traffic): State<Arc<Traffic>>, request: Request, 
 }
 
 /// A method that exists answers by another code than "unimplemented", so that only real names become labels.
-fn grpc(path: String, pattern: &str, response: &Response) -> (String, String) {
+fn grpc(path: String, response: &Response) -> (String, String) {
     let status = response.headers().get("grpc-status");
     let code = status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()));
-    let is_real = pattern != OTHER && code != Code::Unimplemented;
-    (if is_real { path } else { OTHER.to_owned() }, format!("{code:?}"))
+    let route = if code == Code::Unimplemented {
+        OTHER.to_owned()
+    } else {
+        path
+    };
+    (route, format!("{code:?}"))
 }
 
 /// Callers may send any word as a method.

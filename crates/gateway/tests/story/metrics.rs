@@ -16,6 +16,7 @@ use crate::fleet;
 on_both_engines!(
     the_page_has_what_the_docs_list_and_nothing_else,
     a_port_that_devices_reach_tells_nobody_without_a_token,
+    no_caller_writes_a_label,
     counters_begin_again_with_the_process,
     gauges_are_the_fleets_own_numbers,
 );
@@ -157,6 +158,27 @@ async fn a_port_that_devices_reach_tells_nobody_without_a_token(engine: Engine) 
     let silent = TestServer::start_with(engine, |config| config.metrics = false).await;
     let answer = silent.operator(Role::Viewer).get("/metrics").await;
     answer.refused(404, "metrics_off");
+}
+
+async fn no_caller_writes_a_label(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    for number in 0..5 {
+        for path in [
+            format!("/v1/devices/mallory-{number}"),
+            format!("/mallory/{number}"),
+        ] {
+            let request = server.http().get(server.url(&path));
+            let request = request.header("content-type", "application/grpc");
+            Answer::to(request).await;
+        }
+        let method = reqwest::Method::from_bytes(format!("MALLORY{number}").as_bytes()).unwrap();
+        Answer::to(server.http().request(method, server.url("/v1/apk"))).await;
+    }
+    let page = page(&server).await;
+    assert!(!page.to_lowercase().contains("mallory"), "{page}");
+    let refused =
+        "ota_request_duration_seconds_count{code=\"401\",method=\"GET\",route=\"/v1/devices/{device_id}\"}";
+    assert_eq!(value(&page, refused), 5.0);
 }
 
 async fn counters_begin_again_with_the_process(engine: Engine) {
