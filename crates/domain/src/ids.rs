@@ -48,6 +48,8 @@ fn check_device_id(text: &str) -> Result<(), Error> {
         "must not contain control characters"
     } else if text.trim() != text {
         "must not begin or end with a space"
+    } else if text == "." || text == ".." {
+        "must not be a step of a path, which clients take out of an address before they ask"
     } else {
         return Ok(());
     };

@@ -18,6 +18,7 @@ fn a_device_id_is_any_short_text_without_separators_and_controls() {
         "f2a74de452e6b438",
         "Gerät-ü",
         "two words",
+        "...",
         "{6c1f6f0e}",
         "📱",
         &longest,
@@ -39,6 +40,8 @@ fn a_device_id_is_any_short_text_without_separators_and_controls() {
         "a\0",
         "a\u{7f}",
         "a\u{85}b",
+        ".",
+        "..",
         &too_long,
         &too_long_in_bytes,
     ] {
