@@ -25,8 +25,8 @@ pub enum Error {
         /// The build that was named.
         build: BuildId,
     },
-    /// The build named is not its package's current one, so there is nothing to take back.
-    #[error("build {build} is not the current one, so it is not to be rolled back (any more)")]
+    /// The build named is not its package's current one, as the caller took it to be.
+    #[error("build {build} is not the current one (any more): look again before you change what is")]
     NotCurrent {
         /// The build that was named.
         build: BuildId,

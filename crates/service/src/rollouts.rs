@@ -49,17 +49,29 @@ impl Rollouts {
         Self { store, live, clock }
     }
 
-    /// Makes a build its package's current one.
+    /// Makes a build its package's current one, in the place of `seen` where the caller names the build that they saw
+    /// to be current.
     ///
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::promote`] refuses.
-    pub async fn promote(&self, actor: &Actor, id: BuildId, promotion: Promotion) -> Result<Promoted, Error> {
+    pub async fn promote(
+        &self,
+        actor: &Actor,
+        id: BuildId,
+        promotion: Promotion,
+        seen: Option<BuildId>,
+    ) -> Result<Promoted, Error> {
         actor.require(Role::Operator)?;
         let build = self.store.build(id).await?;
         let rule = {
             let (build, by) = (build.clone(), self.by(actor));
             move |line: &Line, attempts: &Attempts| {
-                line.promote(&build, &promotion, attempts.of(id), by.as_by())
+                let change = line.promote(&build, &promotion, attempts.of(id), by.as_by())?;
+                // What is as it should be already may be asked for again.
+                if !change.is_empty() {
+                    still_current(line, seen)?;
+                }
+                Ok(change)
             }
         };
         let (line, change) = self.change(actor, build.facts.package.clone(), rule).await?;
@@ -156,11 +168,8 @@ impl Rollouts {
         };
         let by = self.by(actor);
         let rule = move |line: &Line, _: &Attempts| {
-            let current = line.current().map(|release| release.build.id);
-            match bad {
-                Some(build) if current != Some(build) => Err(tidegate_domain::Error::NotCurrent { build }),
-                _ => line.roll_back(force_downgrade, by.as_by()),
-            }
+            still_current(line, bad)?;
+            line.roll_back(force_downgrade, by.as_by())
         };
         let (line, _) = self.change(actor, package.clone(), rule).await?;
         let (Some(from), Some(to)) = (line.current(), &line.predecessor) else {
@@ -233,6 +242,15 @@ impl Rollouts {
             self.live.follow_own_change().await;
         }
         Ok((changed.before, changed.change))
+    }
+}
+
+/// Refuses when another build is current than the one that the caller saw.
+fn still_current(line: &Line, seen: Option<BuildId>) -> Result<(), tidegate_domain::Error> {
+    let current = line.current().map(|release| release.build.id);
+    match seen {
+        Some(build) if current != seen => Err(tidegate_domain::Error::NotCurrent { build }),
+        _ => Ok(()),
     }
 }
 

@@ -30,7 +30,12 @@ pub(crate) async fn promote(
     };
     let promoted = api
         .rollouts
-        .promote(actor, BuildId(request.build_id), promotion)
+        .promote(
+            actor,
+            BuildId(request.build_id),
+            promotion,
+            request.current_build_id.map(BuildId),
+        )
         .await?;
     Ok(v1::PromoteResponse {
         success: true,

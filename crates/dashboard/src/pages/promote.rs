@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use tidegate_domain::{Percent, Promotion, Role, Terms};
+use tidegate_domain::{BuildId, Percent, Promotion, Role, Terms};
 use tidegate_service::Error;
 
 use super::cards::{Card, name};
@@ -31,7 +31,9 @@ const FIRST_SHARE: u8 = 10;
 struct Page {
     frame: Frame,
     card: Card,
-    /// The build that is current now, if another one is.
+    /// The build that is current now.
+    seen: Option<BuildId>,
+    /// The same with its name, if it is another one.
     current: Option<(i64, String)>,
     picks: [u8; 6],
     confirm_above: u8,
@@ -89,6 +91,7 @@ async fn show(
     error: Option<String>,
 ) -> Result<Response, Refusal> {
     let line = desk.rollouts.line(&card.build.facts.package).await?;
+    let seen = line.current().map(|release| release.build.id);
     let current = line
         .current()
         .filter(|release| release.build.id != card.build.id)
@@ -97,6 +100,7 @@ async fn show(
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
         card,
+        seen,
         current,
         picks: PICKS,
         confirm_above: CONFIRM_ABOVE,
@@ -114,9 +118,9 @@ pub(crate) async fn promote(
     visitor.actor.require(Role::Operator)?;
     let card = build::card_of(&desk, id).await?;
     let promoted = match promotion(&fields) {
-        Ok(promotion) => desk
+        Ok((promotion, seen)) => desk
             .rollouts
-            .promote(&visitor.actor, id, promotion)
+            .promote(&visitor.actor, id, promotion, seen)
             .await
             .map(drop),
         Err(error) => Err(error),
@@ -131,11 +135,16 @@ pub(crate) async fn promote(
     }
 }
 
-fn promotion(fields: &Fields) -> Result<Promotion, Error> {
+/// What is asked for, and the build that was current when the dialog was opened.
+fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
     let percent = Percent::new(fields.number("rollout_percent")?)?;
     let must_install = fields.ticked("must_install");
     confirmed(fields, percent, must_install)?;
-    Ok(Promotion {
+    let seen = match fields.text("current") {
+        "" => None,
+        _ => Some(BuildId(fields.number("current")?)),
+    };
+    let promotion = Promotion {
         terms: Terms {
             wifi_only: fields.ticked("wifi_only"),
             must_install,
@@ -143,7 +152,8 @@ fn promotion(fields: &Fields) -> Result<Promotion, Error> {
         },
         keep_previous: fields.ticked("keep_previous"),
         retry_failed: fields.ticked("retry_failed"),
-    })
+    };
+    Ok((promotion, seen))
 }
 
 /// Refuses a large or pressing release that was not confirmed.

@@ -9,6 +9,7 @@ use tidegate_testkit::server::{Engine, TestServer, eventually};
 use crate::fleet;
 
 on_both_engines!(
+    a_promotion_in_the_place_of_another_build_than_was_seen_is_refused,
     a_build_goes_to_a_tenth_then_to_half_and_is_taken_back,
     promoting_answers_as_it_always_did,
     a_repeated_promotion_changes_nothing,
@@ -253,4 +254,30 @@ async fn of_promotions_at_once_one_is_current(engine: Engine) {
     let device = server.device("pixel-1").await;
     assert_eq!(device.poll(0).await.build(), current[0]["build_id"].as_i64());
     assert!(olga.audit_is_intact().await);
+}
+
+async fn a_promotion_in_the_place_of_another_build_than_was_seen_is_refused(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let olga = server.operator(Role::Operator);
+    let mut builds = Vec::new();
+    for version in 1..=3 {
+        builds.push(olga.uploaded(&apks::build(PACKAGE, version)).await);
+    }
+    let promote = |build: i64, seen: i64| {
+        let body = json!({ "rollout_percent": 10, "current_build_id": seen });
+        let place = format!("/v1/apk/{build}/promote");
+        let olga = &olga;
+        async move { olga.post(&place, &body).await }
+    };
+    promote(builds[0], builds[1]).await.refused(409, "not_current");
+    olga.promote(builds[0], 100).await.ok();
+    promote(builds[1], builds[0]).await.ok();
+    // Somebody who still looks at the first one.
+    promote(builds[2], builds[0]).await.refused(409, "not_current");
+    assert_eq!(olga.build(builds[1]).await.ok()["is_current"], true);
+    // The answer was lost and the request is sent again.
+    assert_eq!(
+        promote(builds[1], builds[0]).await.ok()["previous_build_id"],
+        builds[0]
+    );
 }
