@@ -2,12 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use tidegate_domain::DeviceId;
 use tidegate_service::{Access, Actor, Error, Kind};
+use tokio::sync::watch;
+use tokio::time::Interval;
 
 use crate::Api;
 use crate::problem::Refusal;
@@ -15,6 +18,46 @@ use crate::request_id::RequestId;
 
 /// A person or machine with an admin token.
 pub(crate) struct Caller(pub Actor);
+
+/// How often somebody who listens for long is looked at again.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+
+/// Somebody who listens, for as long as their token holds and the server runs.
+pub(crate) struct Listener {
+    access: Arc<Access>,
+    token: String,
+    stopping: watch::Receiver<bool>,
+    rhythm: Interval,
+}
+
+impl Listener {
+    /// Who sent these headers.
+    pub(crate) fn of(api: &Api, headers: &HeaderMap) -> Result<Self, Error> {
+        Ok(Self {
+            access: Arc::clone(&api.access),
+            token: bearer(headers)?.to_owned(),
+            stopping: api.stopping.clone(),
+            rhythm: tokio::time::interval(LOOKED_AT_EVERY),
+        })
+    }
+
+    /// Waits until they may listen no longer, and says why. May be dropped and called again without losing time.
+    pub(crate) async fn ended(&mut self) -> Error {
+        loop {
+            tokio::select! {
+                _ = self.stopping.wait_for(|stopping| *stopping) => {
+                    let message = "this server stops; ask again, and the next one goes on";
+                    return Error::new(Kind::Unavailable, "stopping", message);
+                }
+                _ = self.rhythm.tick() => {
+                    if let Err(error) = self.access.actor(&self.token, None) {
+                        return error;
+                    }
+                }
+            }
+        }
+    }
+}
 
 /// A device with its token.
 pub(crate) struct CallingDevice(pub DeviceId);

@@ -22,6 +22,7 @@ use tidegate_service::{Actor, Error, UploadNotes};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::credentials::Listener;
 use crate::patience::next_part;
 use crate::problem::status;
 use crate::request_id::RequestId;
@@ -320,7 +321,8 @@ impl NudgeService for Grpc {
         request: Request<v1::WatchCampaignRequest>,
     ) -> Result<Response<Self::WatchCampaignStream>, Status> {
         let actor = self.actor(&request)?;
-        let changes = verbs::nudges::watch(&self.0, &actor, request.into_inner()).await;
+        let listener = Listener::of(&self.0, request.metadata().as_ref()).map_err(status)?;
+        let changes = verbs::nudges::watch(&self.0, &actor, listener, request.into_inner()).await;
         let changes = changes.map_err(status)?;
         Ok(Response::new(
             changes.map(|change| change.map_err(status)).boxed(),

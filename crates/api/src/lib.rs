@@ -35,6 +35,7 @@ use tidegate_service::{
     Access, AuditLog, Builds, Devices, Downloads, Nudges, Packages, People, Polls, Readiness, Reports,
     Rollouts, Uploads,
 };
+use tokio::sync::watch;
 use tonic::Status;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -79,6 +80,8 @@ pub struct Api {
     pub metrics: Option<Arc<dyn MetricsPage>>,
     /// Which polls are logged.
     pub poll_log: PollLog,
+    /// Becomes true when the server ends, and so must what would go on for ever.
+    pub stopping: watch::Receiver<bool>,
 }
 
 /// Everything on one port: agents, operators and gRPC, and `beside` them what else operators are served.

@@ -1,6 +1,8 @@
 //! Refusals as the two protocols tell them: RFC 9457 problems in REST, rich status details in gRPC. Both carry
 //! the same stable code.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,9 +14,6 @@ use utoipa::ToSchema;
 
 /// The domain in gRPC's `ErrorInfo`.
 const ERROR_DOMAIN: &str = "tidegate";
-
-/// How long a caller is asked to wait when the server is busy, in seconds.
-const RETRY_AFTER_SECONDS: &str = "5";
 
 /// A refusal in REST.
 ///
@@ -50,16 +49,22 @@ impl From<Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let kind = self.0.kind;
+        let retry_after = self.0.retry_after;
         let mut response = problem(http_status(kind), self.0.code, self.0.message, self.0.field);
         let headers = response.headers_mut();
         if kind == Kind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if matches!(kind, Kind::Exhausted | Kind::Unavailable) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        if let Some(pause) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
         }
         response
     }
+}
+
+/// What is left of a second counts as one: who comes back earlier is refused again.
+fn whole_seconds(pause: Duration) -> u64 {
+    pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
 }
 
 /// A problem document as a response.
@@ -112,6 +117,9 @@ pub(crate) fn status(error: Error) -> Status {
     let mut details = ErrorDetails::with_error_info(error.code, ERROR_DOMAIN, []);
     if let Some(field) = error.field {
         details.add_bad_request_violation(field, error.message.clone());
+    }
+    if let Some(pause) = error.retry_after {
+        details.set_retry_info(Some(pause));
     }
     Status::with_error_details(grpc_code(error.kind), error.message, details)
 }

@@ -77,7 +77,6 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 struct Desk {
     use_cases: Dashboard,
     live: live::Feed,
-    chain: pages::audit::Chain,
 }
 
 impl std::ops::Deref for Desk {
@@ -95,7 +94,6 @@ pub fn router(dashboard: Dashboard, stop: watch::Receiver<bool>) -> Router {
     let desk = Arc::new(Desk {
         use_cases: dashboard,
         live: feed,
-        chain: pages::audit::Chain::default(),
     });
     tokio::spawn(ticker.run(Arc::downgrade(&desk)));
     pages::routes()

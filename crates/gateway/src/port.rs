@@ -6,16 +6,18 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, Response};
 use futures::future::Either;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -31,7 +33,8 @@ use crate::traces;
 /// How many connections a port serves at once. Further ones wait in the system's queue.
 pub const MAX_CONNECTIONS: usize = 20_000;
 
-/// How long a connection may take to bring its first request, and an idle one its next.
+/// How long a connection may take to bring its first request, and how long one with nothing under way is kept; over
+/// HTTP/2, up to twice as long.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(75);
 
 /// How long requests under way are given to finish when the server stops.
@@ -134,13 +137,10 @@ fn handle(
 ) -> impl Future<Output = ()> {
     // Answers are written whole; waiting for more to send along only delays them.
     let _ = stream.set_nodelay(true);
-    let spoke = Arc::new(AtomicBool::new(false));
+    let requests = Arc::new(Requests::default());
     let service = {
-        let spoke = Arc::clone(&spoke);
-        service_fn(move |request| {
-            spoke.store(true, Ordering::Relaxed);
-            call(router.clone(), peer, request, traced)
-        })
+        let requests = Arc::clone(&requests);
+        service_fn(move |request| call(router.clone(), peer, request, traced, requests.begin()))
     };
     async move {
         let connection = builder
@@ -149,7 +149,7 @@ fn handle(
         tokio::select! {
             // A peer that breaks off or breaks the protocol is no news.
             _ = watcher.watch(connection) => {}
-            () = silence(&spoke) => {}
+            () = requests.silence() => {}
         }
     }
 }
@@ -159,23 +159,122 @@ fn call(
     peer: SocketAddr,
     mut request: Request<Incoming>,
     traced: bool,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+    under_way: UnderWay,
+) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
     // Polls and downloads are what nearly all requests are, and nobody asks where they came from.
     if request.method() != Method::GET {
         request.extensions_mut().insert(ConnectInfo(peer));
     }
-    if traced {
+    let answer = if traced {
         let caller = traces::caller(request.headers());
         Either::Right(router.call(request).with_context(caller))
     } else {
         Either::Left(router.call(request))
+    };
+    async move {
+        let response = answer.await?;
+        Ok(response.map(|body| Answer {
+            body,
+            _under_way: under_way,
+        }))
     }
 }
 
-/// Ends for a connection that has not brought a request in time. hyper's own limit begins with the first line.
-async fn silence(spoke: &AtomicBool) {
-    tokio::time::sleep(SILENCE_LIMIT).await;
-    if spoke.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
+/// The requests of one connection.
+#[derive(Default)]
+struct Requests {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Requests {
+    fn begin(self: &Arc<Self>) -> UnderWay {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// Ends for a connection that had nothing under way for the whole limit. hyper has such a limit for HTTP/1.1 alone,
+    /// and it begins with the first line; a peer that answers pings would otherwise be kept for ever.
+    async fn silence(&self) {
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(SILENCE_LIMIT).await;
+            let begun = self.begun.load(Ordering::Relaxed);
+            if begun == before && begun == self.ended.load(Ordering::Relaxed) {
+                return;
+            }
+            before = begun;
+        }
+    }
+}
+
+/// A request that is being answered, until the last byte of its answer is handed over.
+struct UnderWay(Arc<Requests>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer's body, which knows of the request that it answers.
+struct Answer {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_kept(requests: &Requests) -> bool {
+        tokio::time::timeout(3 * SILENCE_LIMIT, requests.silence())
+            .await
+            .is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_kept_while_an_answer_is_under_way_and_not_for_ever_after() {
+        let requests = Arc::new(Requests::default());
+        assert!(!is_kept(&requests).await, "a silent one");
+        let under_way = requests.begin();
+        assert!(is_kept(&requests).await, "a long download");
+        drop(under_way);
+        assert!(!is_kept(&requests).await, "one that only answers pings");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_now_and_then_is_kept() {
+        let requests = Arc::new(Requests::default());
+        let asking = async {
+            loop {
+                drop(requests.begin());
+                tokio::time::sleep(SILENCE_LIMIT / 2).await;
+            }
+        };
+        tokio::select! {
+            () = asking => {}
+            kept = is_kept(&requests) => assert!(kept),
+        }
     }
 }

@@ -52,10 +52,10 @@ impl Server {
             .public_url
             .clone()
             .unwrap_or_else(|| format!("http://{addr}"));
-        let (api, dashboard, chores) =
-            wiring::wire(stores, config, wiring::settings(config, &public_url), clock).await?;
-
         let (stop, stopped) = watch::channel(false);
+        let settings = wiring::settings(config, &public_url);
+        let (api, dashboard, chores) = wiring::wire(stores, config, settings, clock, stopped.clone()).await?;
+
         let page = tidegate_dashboard::router(dashboard, stopped.clone());
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
         let traced = config.otlp_endpoint.is_some();

@@ -78,6 +78,7 @@ pub(crate) async fn wire(
     config: &Config,
     settings: Settings,
     clock: Arc<dyn Clock>,
+    stopping: watch::Receiver<bool>,
 ) -> Result<(Arc<Api>, Dashboard, Chores), Error> {
     let Stores {
         store,
@@ -175,13 +176,14 @@ pub(crate) async fn wire(
             Arc::clone(&clock),
         )),
         builds: Arc::new(Builds::new(store.clone(), live, Arc::clone(&clock))),
-        audit: Arc::new(AuditLog::new(store.clone())),
+        audit: Arc::new(AuditLog::new(store.clone(), Arc::clone(&clock))),
         readiness: Readiness::new(store, artifacts),
         access,
         reports,
         traffic,
         metrics,
         poll_log: PollLog::one_in(config.log_polls),
+        stopping,
     };
     let dashboard = dashboard(&api, fleet, clock);
     Ok((Arc::new(api), dashboard, chores))

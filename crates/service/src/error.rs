@@ -1,6 +1,11 @@
 //! The one error of all use cases.
 
+use std::time::Duration;
+
 use tidegate_domain as domain;
+
+/// When to ask again where nobody knows better.
+const SOON: Duration = Duration::from_secs(5);
 
 /// A use case's refusal: what kind it is, its stable code, and a sentence for the person who caused it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +19,8 @@ pub struct Error {
     pub message: String,
     /// The field at fault, by its name in the protocol.
     pub field: Option<String>,
+    /// How long to wait before the same is asked again, where waiting may help.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a caller can do about an error.
@@ -49,6 +56,15 @@ impl Error {
             code,
             message: message.into(),
             field: None,
+            retry_after: matches!(kind, Kind::Exhausted | Kind::Unavailable).then_some(SOON),
+        }
+    }
+
+    /// The same, to be asked again after this time and not sooner.
+    pub(crate) fn after(self, pause: Duration) -> Self {
+        Self {
+            retry_after: Some(pause),
+            ..self
         }
     }
 
@@ -61,6 +77,7 @@ impl Error {
             code: "invalid_argument",
             message,
             field: Some(field),
+            retry_after: None,
         }
     }
 
@@ -95,6 +112,7 @@ impl From<domain::Error> for Error {
             code: error.code(),
             message: error.to_string(),
             field,
+            retry_after: None,
         }
     }
 }

@@ -48,7 +48,8 @@ impl Guesses {
         };
         let minutes = pause.num_minutes() + 1;
         let message = format!("too many logins failed {whose}; try again in {minutes} min");
-        Err(Error::new(Kind::Exhausted, "too_many_failed_logins", message))
+        let pause = pause.to_std().unwrap_or_default();
+        Err(Error::new(Kind::Exhausted, "too_many_failed_logins", message).after(pause))
     }
 
     pub(crate) fn failed(&self, name: &str, from: Option<IpAddr>, now: DateTime<Utc>) {

@@ -47,7 +47,7 @@ pub use access::Access;
 pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
 pub use actor::Actor;
 pub use adoption::{Adoption, RolloutNumbers};
-pub use audit::AuditLog;
+pub use audit::{AuditLog, Walk};
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use clock::{Clock, SystemClock};
 pub use counts::{BuildCounts, Counts, MAX_COUNTED_BUILDS};

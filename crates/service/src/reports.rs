@@ -364,6 +364,7 @@ fn unknown_command(result: &ActionResult) -> Error {
     );
     Error {
         field: Some("request_id".to_owned()),
+        retry_after: None,
         ..Error::not_found("unknown_command", message)
     }
 }

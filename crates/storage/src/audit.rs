@@ -101,6 +101,8 @@ pub struct AuditFilter {
 pub struct Broken {
     /// The first entry that does not fit.
     pub seq: i64,
+    /// How many entries before it do.
+    pub whole: u64,
 }
 
 impl Store {

@@ -62,7 +62,7 @@ pub(crate) async fn verify(
     _: v1::VerifyAuditRequest,
 ) -> Result<v1::VerifyAuditResponse, Error> {
     actor.require(Role::Viewer)?;
-    Ok(match api.audit.verify().await? {
+    Ok(match api.audit.verify().await?.found {
         Ok(entries) => v1::VerifyAuditResponse {
             intact: true,
             entries: i64::try_from(entries).unwrap_or(i64::MAX),
@@ -70,7 +70,7 @@ pub(crate) async fn verify(
         },
         Err(broken) => v1::VerifyAuditResponse {
             intact: false,
-            entries: broken.seq - 1,
+            entries: i64::try_from(broken.whole).unwrap_or(i64::MAX),
             broken_at_seq: Some(broken.seq),
         },
     })

@@ -12,6 +12,7 @@ use tidegate_proto::v1;
 use tidegate_service::{Actor, Campaign, Error, Kind, Page, SMALL_CAMPAIGN};
 
 use super::{non_empty, optional_package, page};
+use crate::credentials::Listener;
 use crate::{Api, messages};
 
 /// How many failed devices the answer to a nudge names.
@@ -127,18 +128,25 @@ pub(crate) async fn failures(
 pub(crate) async fn watch(
     api: &Api,
     actor: &Actor,
+    listener: Listener,
     request: v1::WatchCampaignRequest,
 ) -> Result<impl Stream<Item = Result<v1::Campaign, Error>> + Send + 'static, Error> {
     actor.require(Role::Viewer)?;
     let mut watch = api.nudges.watch(CampaignId(request.campaign_id))?;
     let first = watch.next().await?;
-    Ok(try_unfold((watch, first), async |(mut watch, first)| {
-        let next = match first {
-            Some(first) => Some(first),
-            None => watch.next().await?,
-        };
-        Ok(next.map(|campaign| (messages::campaign(campaign), (watch, None))))
-    }))
+    Ok(try_unfold(
+        (watch, listener, first),
+        async |(mut watch, mut listener, first)| {
+            let next = match first {
+                Some(first) => Some(first),
+                None => tokio::select! {
+                    next = watch.next() => next?,
+                    error = listener.ended() => return Err(error),
+                },
+            };
+            Ok(next.map(|campaign| (messages::campaign(campaign), (watch, listener, None))))
+        },
+    ))
 }
 
 pub(crate) async fn cancel(

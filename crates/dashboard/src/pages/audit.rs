@@ -1,15 +1,14 @@
 //! The audit log, and whether its chain is whole.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use serde_json::Value;
-use tidegate_service::{AuditEntry, AuditFilter, Error, Kind, Page as PageOf};
-use tokio::sync::Semaphore;
+use tidegate_service::{AuditEntry, AuditFilter, Error, Page as PageOf, Walk};
 
 use super::Query;
 use crate::Desk;
@@ -27,51 +26,6 @@ const MAX_VALUE_CHARS: usize = 200;
 
 /// How many values of one entry are shown.
 const MAX_VALUES: usize = 24;
-
-/// What is known of the chain: walking it takes as long as it is, so it is walked when somebody asks, one walk at a
-/// time, and what was found is shown with its time.
-pub(crate) struct Chain {
-    last: Mutex<Option<Walk>>,
-    walking: Semaphore,
-}
-
-impl Default for Chain {
-    fn default() -> Self {
-        Self {
-            last: Mutex::default(),
-            walking: Semaphore::new(1),
-        }
-    }
-}
-
-/// What a walk found.
-#[derive(Clone, Copy)]
-struct Walk {
-    /// How many entries are whole, or the first that is not.
-    found: Result<u64, i64>,
-    at: DateTime<Utc>,
-}
-
-impl Chain {
-    fn last(&self) -> Option<Walk> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn walk(&self, desk: &Desk) -> Result<(), Error> {
-        let busy = || {
-            let message = "the chain is being checked already; look again in a moment";
-            Error::new(Kind::Exhausted, "chain_is_checked", message)
-        };
-        let _place = self.walking.try_acquire().map_err(|_| busy())?;
-        let found = desk.audit.verify().await?.map_err(|broken| broken.seq);
-        let walk = Walk {
-            found,
-            at: desk.clock.now(),
-        };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(walk);
-        Ok(())
-    }
-}
 
 #[derive(Template)]
 #[template(path = "audit.html")]
@@ -152,13 +106,13 @@ pub(crate) async fn page(
         next,
         first,
         is_first,
-        chain: desk.chain.last(),
+        chain: desk.audit.last_walk(),
         frame: Frame::new(&visitor, Section::Audit, "Audit"),
     }))
 }
 
 pub(crate) async fn verify(State(desk): State<Arc<Desk>>, _: Posted) -> Result<Response, Refusal> {
-    desk.chain.walk(&desk).await?;
+    desk.audit.verify().await?;
     Ok(Redirect::to("/audit#chain").into_response())
 }
 

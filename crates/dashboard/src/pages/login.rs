@@ -6,7 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tidegate_service::Login;
@@ -71,9 +71,10 @@ pub(crate) async fn log_in(
                 error: Some(error.message),
             });
             let mut response = (status, page).into_response();
-            if status == StatusCode::TOO_MANY_REQUESTS {
-                let soon = HeaderValue::from_static("5");
-                response.headers_mut().insert(header::RETRY_AFTER, soon);
+            if let Some(pause) = error.retry_after {
+                // Rounded up: who comes back earlier is refused again.
+                let seconds = HeaderValue::from(pause.as_secs() + 1);
+                response.headers_mut().insert(header::RETRY_AFTER, seconds);
             }
             Ok(response)
         }

@@ -1,5 +1,6 @@
 //! The operator's side of a nudge: what is asked for, what is answered, and who may.
 
+use chrono::TimeDelta;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tidegate_domain::Role;
@@ -17,6 +18,7 @@ on_both_engines!(
     the_same_key_nudges_once,
     a_nudge_that_makes_no_sense_is_refused_and_changes_nothing,
     a_campaign_is_watched_until_it_ends,
+    a_watcher_is_told_why_it_ends,
     a_campaign_that_cannot_go_on_is_paused_resumed_and_canceled,
     a_device_answers_for_itself_once,
 );
@@ -238,6 +240,34 @@ async fn a_campaign_is_watched_until_it_ends(engine: Engine) {
     assert_eq!(last.unwrap().state, "canceled", "and then the stream ends");
     let answer = started.await.unwrap().unwrap().into_inner();
     assert_eq!((answer.state.as_str(), answer.success_count), ("canceled", 2));
+}
+
+async fn a_watcher_is_told_why_it_ends(engine: Engine) {
+    let mut scene = scene(engine, 1).await;
+    scene.push.answer_all(Some(Answer::Unavailable(None)));
+    assert_eq!(scene.olga.post(NUDGE, &json!({})).await.status, 202);
+    scene.olga.post_text("/v1/nudges/1/pause", "").await.ok();
+    let vera = scene.server.person("vera", Role::Viewer);
+    let watch = |channel| {
+        let request = by(&vera, v1::WatchCampaignRequest { campaign_id: 1 });
+        async move { NudgeServiceClient::new(channel).watch_campaign(request).await }
+    };
+    let mut expires = watch(scene.server.channel().await).await.unwrap().into_inner();
+    assert_eq!(expires.next().await.unwrap().unwrap().state, "paused");
+    scene.server.clock().advance(TimeDelta::hours(13));
+    let ended = expires.next().await.unwrap().unwrap_err();
+    assert_eq!(ended.code(), Code::Unauthenticated);
+    scene.server.clock().advance(-TimeDelta::hours(13));
+
+    let mut stops = watch(scene.server.channel().await).await.unwrap().into_inner();
+    assert_eq!(stops.next().await.unwrap().unwrap().state, "paused");
+    let ended = tokio::spawn(async move { stops.next().await.unwrap().unwrap_err() });
+    scene.server.stop().await;
+    let ended = ended.await.unwrap();
+    assert_eq!(
+        (ended.code(), ended.message().contains("stops")),
+        (Code::Unavailable, true)
+    );
 }
 
 async fn a_campaign_that_cannot_go_on_is_paused_resumed_and_canceled(engine: Engine) {

@@ -121,7 +121,7 @@ pub(crate) fn list(conn: &mut Conn, filter: &AuditFilter, page: &Page) -> Result
 }
 
 pub(crate) fn verify(conn: &mut Conn) -> Result<Result<u64, Broken>, Fault> {
-    let mut expected = 1_i64;
+    let (mut expected, mut whole) = (1_i64, 0_u64);
     let mut previous = GENESIS.to_vec();
     loop {
         let rows: Vec<EntryRow> = audit_log::table
@@ -131,16 +131,17 @@ pub(crate) fn verify(conn: &mut Conn) -> Result<Result<u64, Broken>, Fault> {
             .select(EntryRow::as_select())
             .load(conn)?;
         if rows.is_empty() {
-            return Ok(Ok(u64::try_from(expected - 1).unwrap_or(0)));
+            return Ok(Ok(whole));
         }
         for row in rows {
-            let whole =
+            let fits =
                 row.seq == expected && row.prev_hash == previous && row.computed_hash()[..] == row.hash;
-            if !whole {
-                return Ok(Err(Broken { seq: row.seq }));
+            if !fits {
+                return Ok(Err(Broken { seq: row.seq, whole }));
             }
             previous = row.hash;
             expected += 1;
+            whole += 1;
         }
     }
 }

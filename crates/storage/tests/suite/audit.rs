@@ -123,7 +123,11 @@ async fn an_edited_entry_is_found(place: &Place) {
     ] {
         let edit = format!("UPDATE audit_log SET {edit} WHERE seq = 3");
         place.execute(&edit).unwrap();
-        assert_eq!(store.verify_audit().await, Ok(Err(Broken { seq: 3 })), "{edit}");
+        assert_eq!(
+            store.verify_audit().await,
+            Ok(Err(Broken { seq: 3, whole: 2 })),
+            "{edit}"
+        );
         place
             .execute(&format!("UPDATE audit_log SET {undo} WHERE seq = 3"))
             .unwrap();
@@ -136,7 +140,7 @@ async fn a_removed_entry_is_found(place: &Place) {
     write(&store, 5).await;
     unlock(place, "audit_log_no_delete");
     place.execute("DELETE FROM audit_log WHERE seq = 3").unwrap();
-    assert_eq!(store.verify_audit().await, Ok(Err(Broken { seq: 4 })));
+    assert_eq!(store.verify_audit().await, Ok(Err(Broken { seq: 4, whole: 2 })));
 }
 
 async fn writers_at_once_make_one_chain(place: &Place) {
