@@ -5,17 +5,13 @@ use tidegate_domain::{
     BuildId, DeferReason, DeviceId, PackageName, Sha256, Undertaking, VersionCode, look_again_after,
     preflight,
 };
-use tidegate_signing::{Command, CommandVerifier};
+use tidegate_signing::CommandVerifier;
 
-use crate::memory::{Memory, Nudge, State, Wait};
-use crate::outbox::Letter;
-use crate::patience::{after, is_due, pause};
+use crate::memory::{Memory, State, Wait};
+use crate::patience::{Alarm, is_due, pause};
 use crate::platform::conditions;
 use crate::protocol::Manifest;
 use crate::{Credentials, Error, Platform, StateStore, Transport};
-
-/// The action of the one command that this agent knows: ask for an update now.
-pub const UPDATE: &str = "update";
 
 /// Whose agent it is, and of which server.
 #[derive(Clone, Debug)]
@@ -74,12 +70,12 @@ pub struct Agent<P, T, S> {
     pub(crate) transport: T,
     pub(crate) store: S,
     pub(crate) memory: Memory,
-    verifier: CommandVerifier,
+    pub(crate) verifier: CommandVerifier,
     /// The file that was verified by this very agent, since it was opened.
     pub(crate) verified: Option<Sha256>,
     /// How often in a row the device's own storage failed, and until when it is left alone.
     storage_faults: u32,
-    stalled_until: Option<DateTime<Utc>>,
+    stalled_until: Option<Alarm>,
 }
 
 impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
@@ -146,8 +142,8 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             if lost {
                 memory.partial = None;
             }
-            memory.poll_at = now;
-            memory.outbox.at = now;
+            memory.poll_at = Alarm::now(now);
+            memory.outbox.at = Alarm::now(now);
             if let State::Installing { job } = &memory.state {
                 memory.state = State::Verifying { job: job.clone() };
             }
@@ -159,16 +155,26 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     /// any point is like a loss of power: the agent is to be opened again on what the store holds.
     pub async fn step(&mut self) -> Next {
         let now = self.platform.clock();
+        self.set_right(now);
         if is_due(self.wake_at(), now) {
             match self.transit(now).await {
                 Ok(()) => (self.storage_faults, self.stalled_until) = (0, None),
                 Err(error) => self.stall(&error),
             }
         }
-        let (at, now) = (self.wake_at(), self.platform.clock());
+        let now = self.platform.clock();
+        self.set_right(now);
         Next {
-            at: if is_due(at, now) { now } else { at },
+            at: self.wake_at().max(now),
             phase: self.phase(),
+        }
+    }
+
+    /// The clock may have been set back, also in the middle of a step.
+    fn set_right(&mut self, now: DateTime<Utc>) {
+        self.memory.set_right(now);
+        if let Some(until) = &mut self.stalled_until {
+            until.set_right(now);
         }
     }
 
@@ -179,7 +185,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             State::Waiting(wait) => self.look_around(&wait, now),
             State::Downloading { job, .. } => self.download(&job, now).await,
             State::Verifying { job } => self.verify(&job, now).await,
-            State::Installing { job } => self.install(&job).await,
+            State::Installing { job } => self.install(&job, now).await,
             State::Reporting { then } => self.send_letter(then, now).await,
         }
     }
@@ -189,20 +195,20 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         self.storage_faults += 1;
         let wait = pause(self.config.device.as_str(), self.storage_faults);
         tracing::error!(%error, "a step of the agent failed");
-        self.stalled_until = Some(after(self.platform.clock(), wait));
+        self.stalled_until = Some(Alarm::after(self.platform.clock(), wait));
     }
 
     fn wake_at(&self) -> DateTime<Utc> {
         let due = match &self.memory.state {
             State::Idle => self.rest_ends(),
-            State::Waiting(wait) => self.rest_ends().min(wait.at),
-            State::Downloading { at, .. } => (*at).min(self.poll_at()),
+            State::Waiting(wait) => self.rest_ends().min(self.memory.heeding(wait.at.at)),
+            State::Downloading { at, .. } => self.memory.heeding(at.at).min(self.poll_at()),
             State::Checking
             | State::Verifying { .. }
             | State::Installing { .. }
             | State::Reporting { .. } => DateTime::<Utc>::MIN_UTC,
         };
-        self.stalled_until.map_or(due, |until| due.max(until))
+        self.stalled_until.map_or(due, |until| due.max(until.at))
     }
 
     fn rest_ends(&self) -> DateTime<Utc> {
@@ -211,7 +217,22 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     }
 
     fn poll_at(&self) -> DateTime<Utc> {
-        self.memory.heeding(self.memory.poll_at)
+        self.memory.heeding(self.memory.poll_at.at)
+    }
+
+    /// Whether the offer that is being taken is old, as after a restart or a command: it may have been taken back.
+    pub(crate) fn is_to_ask_again(&self, now: DateTime<Utc>) -> bool {
+        is_due(self.memory.poll_at.at, now)
+    }
+
+    /// Asks whether the offer is still meant, as soon as the server lets itself be asked. What was fetched is kept.
+    pub(crate) fn ask_again(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
+        let state = if is_due(self.poll_at(), now) {
+            State::Checking
+        } else {
+            State::Idle
+        };
+        self.change(|memory| memory.state = state)
     }
 
     fn letters_at(&self) -> Option<DateTime<Utc>> {
@@ -263,13 +284,13 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             .map_or(0, |partial| partial.synced)
     }
 
-    /// Waits because of a safety rule, and reports it once for each rule.
+    /// Waits because of a safety rule, and reports it once for each rule and attempt.
     pub(crate) fn defer(&mut self, job: &Manifest, reason: DeferReason) -> Result<(), Error> {
         let now = self.platform.clock();
         let wait = Wait {
             job: job.clone(),
             reason,
-            at: after(now, look_again_after(job.must_install)),
+            at: Alarm::after(now, look_again_after(job.must_install)),
         };
         let device = self.config.device.clone();
         self.change(|memory| {
@@ -296,75 +317,6 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             self.memory = memory;
         }
         Ok(())
-    }
-
-    /// Takes a command that came through the push service: the agent then polls at once, or as soon as what it does
-    /// is done. Call [`Agent::step`] next.
-    ///
-    /// # Errors
-    /// [`Error::Command`] for a command that is forged, stale, taken before, or another device's: nothing changes.
-    /// [`Error::UnknownAction`] for one that is ours and means nothing here; the server is told so.
-    /// [`Error::Storage`] when it can't be remembered; it is not obeyed then, as it could be taken twice.
-    pub fn nudge(&mut self, command: &Command) -> Result<(), Error> {
-        let now = self.platform.clock();
-        self.verifier.verify(command, now)?;
-        let commands = self.verifier.memory().clone();
-        let device = self.config.device.clone();
-        let (request_id, action) = (command.request_id.clone(), command.action.clone());
-        if action != UPDATE {
-            self.change(|memory| {
-                memory.commands = commands;
-                memory.answer(&device, request_id, action.clone(), "unsupported", now);
-            })?;
-            return Err(Error::UnknownAction(action));
-        }
-        self.change(|memory| {
-            memory.commands = commands;
-            memory.poll_at = now;
-            memory.take(Nudge {
-                request_id,
-                action,
-                asked: false,
-            });
-        })
-    }
-
-    /// Asks the safety rules at the next step, because something changed: a charger, a network, a call that ended.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn look_again(&mut self) -> Result<(), Error> {
-        let now = self.platform.clock();
-        self.change(|memory| {
-            if let State::Waiting(wait) = &mut memory.state {
-                wait.at = wait.at.min(now);
-            }
-        })
-    }
-
-    /// Tells the server where Firebase reaches this device, until it has acknowledged it. Empty: nowhere any more.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn set_fcm_token(&mut self, token: &str) -> Result<(), Error> {
-        self.change(|memory| memory.outbox.push(Letter::FcmToken(token.to_owned())))
-    }
-
-    /// Goes on with other credentials, after enrolling again.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn set_credentials(&mut self, credentials: Credentials) -> Result<(), Error> {
-        let keys = credentials.command_keys.clone();
-        self.verifier =
-            CommandVerifier::new(self.config.device.clone(), keys).with_memory(self.memory.commands.clone());
-        self.credentials = credentials;
-        let now = self.platform.clock();
-        self.change(|memory| {
-            memory.locked_out = false;
-            memory.poll_at = now;
-            memory.outbox.at = now;
-        })
     }
 
     /// Where the agent stands.

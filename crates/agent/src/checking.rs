@@ -9,7 +9,7 @@ use tidegate_domain::{ReportStatus, VersionCode, poll_after};
 use crate::agent::Agent;
 use crate::exchange::{self, Answer};
 use crate::memory::{Said, State};
-use crate::patience::{MAX_PAUSE, POLL_INTERVAL, after, obeyed, pause, retry_after};
+use crate::patience::{Alarm, MAX_PAUSE, POLL_INTERVAL, obeyed, pause, retry_after};
 use crate::protocol::{MAX_FILE_BYTES, MAX_URL_BYTES, Manifest, POLL_AFTER, REASON};
 use crate::{Error, Platform, StateStore, Transport};
 
@@ -75,12 +75,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             .map_err(|fault| Error::invalid("server", fault.to_string()))
     }
 
-    fn next_poll(&self, answer: &Answer, now: DateTime<Utc>) -> DateTime<Utc> {
+    fn next_poll(&self, answer: &Answer, now: DateTime<Utc>) -> Alarm {
         let wait = match answer.number(POLL_AFTER) {
             Some(seconds) => std::time::Duration::from_secs(seconds.max(1)),
             None => poll_after(self.config.device.as_str(), POLL_INTERVAL),
         };
-        after(now, wait.min(crate::patience::MAX_REST))
+        Alarm::after(now, wait.min(crate::patience::MAX_REST))
     }
 
     fn consider(&mut self, job: Manifest, answer: &Answer, now: DateTime<Utc>) -> Result<(), Error> {
@@ -90,7 +90,10 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         self.change(|memory| {
             memory.answered(poll_at);
             match verdict {
-                Verdict::Take => memory.state = State::Downloading { job, at: now },
+                Verdict::Take => {
+                    let at = Alarm::now(now);
+                    memory.state = State::Downloading { job, at };
+                }
                 Verdict::Leave(outcome) => {
                     memory.answer_nudges(&device, outcome, now);
                     memory.rest(None, now);
@@ -143,7 +146,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     /// The token is worth nothing any more. Somebody has to enrol the device again, so there is no hurry.
     fn shut_out(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
         tracing::error!("the server does not know this device's token; it has to enrol again");
-        let poll_at = after(now, MAX_PAUSE);
+        let poll_at = Alarm::after(now, MAX_PAUSE);
         self.change(|memory| {
             memory.locked_out = true;
             memory.poll_at = poll_at;
@@ -163,9 +166,9 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         self.change(|memory| {
             memory.faults = memory.faults.saturating_add(1);
             let faults = memory.faults;
-            memory.poll_at = after(now, pause(device.as_str(), faults));
+            memory.poll_at = Alarm::after(now, pause(device.as_str(), faults));
             if let Some(asked) = asked {
-                memory.not_before = Some(after(now, obeyed(device.as_str(), faults, asked)));
+                memory.not_before = Some(Alarm::after(now, obeyed(device.as_str(), faults, asked)));
             }
             memory.state = State::Idle;
         })
@@ -174,7 +177,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
 
 impl crate::memory::Memory {
     /// The server answered a poll.
-    fn answered(&mut self, poll_at: DateTime<Utc>) {
+    fn answered(&mut self, poll_at: Alarm) {
         self.faults = 0;
         self.locked_out = false;
         self.not_before = None;

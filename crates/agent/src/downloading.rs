@@ -7,8 +7,9 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
 use tidegate_domain::{DeferReason, ReportStatus, look_again_after};
 
 use crate::agent::Agent;
+use crate::exchange::{self, EXCHANGE_LIMIT};
 use crate::memory::{Partial, Said, State};
-use crate::patience::{after, is_due, obeyed, pause, retry_after};
+use crate::patience::{Alarm, obeyed, pause, retry_after};
 use crate::platform::conditions;
 use crate::protocol::Manifest;
 use crate::{Body, Error, Platform, StateStore, Transport};
@@ -34,9 +35,9 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     pub(crate) async fn download(&mut self, job: &Manifest, now: DateTime<Utc>) -> Result<(), Error> {
         self.make_room_for(job)?;
         let had = self.fetched(job);
-        if had < job.file_size && is_due(self.memory.poll_at, now) {
-            // The offer is old: is it still meant, and what is its URL now?
-            return self.change(|memory| memory.state = State::Checking);
+        if had < job.file_size && self.is_to_ask_again(now) {
+            // And what is its URL now?
+            return self.ask_again(now);
         }
         if let Err(reason) = self.permission(job) {
             return self.defer(job, reason);
@@ -75,7 +76,8 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             Ok(request) => request,
             Err(fault) => return Ok(Ending::Cut(Error::Malformed(fault.to_string()), None)),
         };
-        let (head, body) = match self.transport.send(request).await {
+        // Only the beginning has a limit: a large file may rightly take an hour.
+        let (head, body) = match exchange::within(EXCHANGE_LIMIT, self.transport.send(request)).await {
             Ok(response) => response.into_parts(),
             Err(error) => return Ok(Ending::Cut(error, None)),
         };
@@ -176,7 +178,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                     if memory.url_refusals == 1 {
                         memory.state = State::Checking;
                     } else {
-                        memory.poll_at = after(now, pause(device.as_str(), memory.url_refusals - 1));
+                        memory.poll_at = Alarm::after(now, pause(device.as_str(), memory.url_refusals - 1));
                         memory.state = State::Idle;
                     }
                 })
@@ -198,10 +200,10 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                     };
                     memory.state = State::Downloading {
                         job: job.clone(),
-                        at: after(now, wait),
+                        at: Alarm::after(now, wait),
                     };
                     if asked.is_some() {
-                        memory.not_before = Some(after(now, wait));
+                        memory.not_before = Some(Alarm::after(now, wait));
                     }
                 })
             }
@@ -265,7 +267,7 @@ impl crate::memory::Memory {
     /// A failure that may pass is not left until the next regular poll.
     pub(crate) fn try_again_soon(&mut self, job: &Manifest, now: DateTime<Utc>) {
         if !self.has_given_up(job, now) {
-            let soon = after(now, look_again_after(job.must_install));
+            let soon = Alarm::after(now, look_again_after(job.must_install));
             self.poll_at = self.poll_at.min(soon);
         }
     }

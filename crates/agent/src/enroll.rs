@@ -11,7 +11,7 @@ use crate::protocol::{EnrollAnswer, EnrollBody};
 use crate::{Error, Transport, exchange};
 
 /// What a device says of itself when it enrols. All of it may be left out.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub struct Enrollment {
     /// The name that people gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +43,18 @@ pub struct Enrollment {
     /// The version of it that it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_version_code: Option<i64>,
+}
+
+/// Without the push token.
+impl fmt::Debug for Enrollment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enrollment")
+            .field("alias", &self.alias)
+            .field("model", &self.model)
+            .field("package_name", &self.package_name)
+            .field("current_version_code", &self.current_version_code)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a device is given when it enrols. To be kept where secrets are kept: in Android's key store, not in the

@@ -1,5 +1,7 @@
 //! A request with a short answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -8,6 +10,14 @@ use serde::de::DeserializeOwned;
 
 use crate::protocol::{MAX_ANSWER_BYTES, Problem};
 use crate::{Credentials, Error, Transport};
+
+/// How long a short exchange may take from beginning to end. A transport that only minds how long a server is
+/// silent can be held for days by one that sends a byte a minute, as some portals do.
+pub(crate) const EXCHANGE_LIMIT: Duration = Duration::from_secs(120);
+
+/// The refusal of a report about a build of which the server has heard enough. It does not pass; a server that is
+/// older than this agent says it with a status that usually does.
+const TOO_MANY_REPORTS: &str = "too_many_reports";
 
 /// A short answer, read to its end.
 pub(crate) struct Answer {
@@ -18,12 +28,34 @@ pub(crate) struct Answer {
 
 /// Sends a request and reads its answer.
 pub(crate) async fn ask(transport: &impl Transport, request: http::Request<Bytes>) -> Result<Answer, Error> {
-    let (head, body) = transport.send(request).await?.into_parts();
-    Ok(Answer {
-        status: head.status,
-        headers: head.headers,
-        body: body.read(MAX_ANSWER_BYTES).await?,
+    ask_for(EXCHANGE_LIMIT, transport, request).await
+}
+
+async fn ask_for(
+    limit: Duration,
+    transport: &impl Transport,
+    request: http::Request<Bytes>,
+) -> Result<Answer, Error> {
+    within(limit, async {
+        let (head, body) = transport.send(request).await?.into_parts();
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.read(MAX_ANSWER_BYTES).await?,
+        })
     })
+    .await
+}
+
+/// Gives up what takes longer.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    what: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let late = || Error::Transport(format!("no whole answer in {} seconds", limit.as_secs_f32()));
+    tokio::time::timeout(limit, what)
+        .await
+        .unwrap_or_else(|_| Err(late()))
 }
 
 impl Answer {
@@ -61,7 +93,11 @@ impl Answer {
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
         let passing = matches!(self.status.as_u16(), 401 | 408 | 421 | 425 | 429);
-        own && self.status.is_client_error() && !passing
+        let heard_enough = || {
+            let problem: Problem = self.json().unwrap_or_default();
+            problem.code == TOO_MANY_REPORTS
+        };
+        own && self.status.is_client_error() && (!passing || heard_enough())
     }
 }
 
@@ -80,4 +116,32 @@ pub(crate) fn tell(
         .header(CONTENT_TYPE, "application/json")
         .body(Bytes::from(body))
         .map_err(|fault| Error::invalid("server", fault.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Body;
+
+    /// Answers at once, and then a byte at a time.
+    struct Dripping;
+
+    impl Transport for Dripping {
+        async fn send(&self, _: http::Request<Bytes>) -> Result<http::Response<Body>, Error> {
+            let drops = futures::stream::repeat_with(|| Ok(Bytes::from_static(b" ")));
+            let drops = futures::StreamExt::then(drops, async |drop| {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                drop
+            });
+            Ok(http::Response::new(Body::new(drops)))
+        }
+    }
+
+    /// No two bytes are far from each other, and the answer never ends.
+    #[tokio::test]
+    async fn an_answer_that_only_drips_is_given_up() {
+        let request = http::Request::new(Bytes::new());
+        let answer = ask_for(Duration::from_millis(30), &Dripping, request).await;
+        assert!(matches!(answer, Err(Error::Transport(_))));
+    }
 }

@@ -10,8 +10,8 @@ use crate::{Body, Error, Transport};
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a server may be silent in the middle of an answer. There is no limit for a whole download, which may
-/// rightly take an hour.
+/// How long a server may be silent in the middle of an answer. There is no limit for a whole answer here: a download
+/// may rightly take an hour, and the agent limits its short exchanges itself.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// HTTP over reqwest and rustls.

@@ -1,15 +1,17 @@
 //! Installing: the last look at the safety rules, and then Android's word.
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::ReportStatus;
 
 use crate::agent::Agent;
 use crate::memory::{Said, State};
+use crate::patience::Alarm;
 use crate::platform::{InstallOutcome, Installation, STATUS_SUCCESS};
 use crate::protocol::Manifest;
 use crate::{Error, Platform, StateStore, Transport};
 
 impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
-    pub(crate) async fn install(&mut self, job: &Manifest) -> Result<(), Error> {
+    pub(crate) async fn install(&mut self, job: &Manifest, now: DateTime<Utc>) -> Result<(), Error> {
         let package = self.config.package.clone();
         let installed = self.platform.installed_version(&package);
         if installed == Some(job.version_code) {
@@ -18,12 +20,15 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         if self.verified != Some(job.sha256) {
             return self.change(|memory| memory.state = State::Verifying { job: job.clone() });
         }
+        if self.is_to_ask_again(now) {
+            return self.ask_again(now);
+        }
         let downgrade = installed.is_some_and(|installed| installed > job.version_code);
         if downgrade && !(job.force_downgrade && self.platform.can_downgrade()) {
             // Somebody installed a newer one meanwhile. The next poll tells whether that is right.
             let now = self.platform.clock();
             return self.change(|memory| {
-                memory.poll_at = now;
+                memory.poll_at = Alarm::now(now);
                 memory.state = State::Idle;
             });
         }

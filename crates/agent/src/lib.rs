@@ -32,6 +32,7 @@ mod enroll;
 mod error;
 mod exchange;
 mod folder_store;
+mod hearing;
 #[cfg(feature = "http")]
 mod http_transport;
 mod installing;
@@ -46,10 +47,11 @@ mod store;
 mod transport;
 mod verifying;
 
-pub use agent::{Agent, Config, Next, Phase, UPDATE};
+pub use agent::{Agent, Config, Next, Phase};
 pub use enroll::{Credentials, Enrollment, enroll};
 pub use error::Error;
 pub use folder_store::FolderStore;
+pub use hearing::UPDATE;
 #[cfg(feature = "http")]
 pub use http_transport::HttpTransport;
 pub use outbox::MAX_OUTBOX;

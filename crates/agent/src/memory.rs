@@ -9,7 +9,7 @@ use tidegate_domain::{
 use tidegate_signing::CommandMemory;
 
 use crate::outbox::{Letter, Outbox};
-use crate::patience::is_due;
+use crate::patience::{Alarm, is_due};
 use crate::protocol::{ActionResultBody, Manifest, ReportBody};
 
 /// The form of the state file. One that a later agent wrote in another form is like one that can't be read.
@@ -36,7 +36,7 @@ pub(crate) enum State {
     /// A safety rule holds an update up.
     Waiting(Wait),
     /// The file is being fetched, from `at` on.
-    Downloading { job: Manifest, at: DateTime<Utc> },
+    Downloading { job: Manifest, at: Alarm },
     /// The file is here and not yet trusted.
     Verifying { job: Manifest },
     /// The file is trusted and Android has to say.
@@ -51,7 +51,7 @@ pub(crate) struct Wait {
     pub job: Manifest,
     pub reason: DeferReason,
     /// When the rules are asked again.
-    pub at: DateTime<Utc>,
+    pub at: Alarm,
 }
 
 /// The file that is on its way.
@@ -68,6 +68,15 @@ pub(crate) struct Failures {
     pub build: BuildId,
     pub attempt: u32,
     pub count: u32,
+}
+
+/// Why an update was deferred, as far as the server was told: each reason once, however often they take turns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Deferrals {
+    build: BuildId,
+    attempt: u32,
+    /// At most as many as there are.
+    reasons: Vec<DeferReason>,
 }
 
 /// A command that was taken and is to be answered.
@@ -89,9 +98,9 @@ pub(crate) struct Memory {
     sequence: u64,
     pub state: State,
     /// When the server is to be asked again.
-    pub poll_at: DateTime<Utc>,
+    pub poll_at: Alarm,
     /// Until when the server asked to be left alone.
-    pub not_before: Option<DateTime<Utc>>,
+    pub not_before: Option<Alarm>,
     /// How often in a row the server was not reached.
     pub faults: u32,
     /// How often in a row a download URL was refused.
@@ -102,8 +111,9 @@ pub(crate) struct Memory {
     pub partial: Option<Partial>,
     pub failures: Option<Failures>,
     rejections: Vec<Rejection>,
-    /// The deferral that was reported last.
-    deferred: Option<(BuildId, u32, DeferReason)>,
+    /// What was reported of the update that was deferred last.
+    #[serde(default)]
+    deferrals: Option<Deferrals>,
     pub commands: CommandMemory,
     nudges: Vec<Nudge>,
 }
@@ -116,7 +126,7 @@ impl Memory {
             born: now.timestamp_millis(),
             sequence: 0,
             state: State::Idle,
-            poll_at: now,
+            poll_at: Alarm::now(now),
             not_before: None,
             faults: 0,
             url_refusals: 0,
@@ -125,7 +135,7 @@ impl Memory {
             partial: None,
             failures: None,
             rejections: vec![],
-            deferred: None,
+            deferrals: None,
             commands: CommandMemory::default(),
             nudges: vec![],
         }
@@ -162,7 +172,26 @@ impl Memory {
 
     /// Not before the server wants to hear of us again.
     pub(crate) fn heeding(&self, at: DateTime<Utc>) -> DateTime<Utc> {
-        self.not_before.map_or(at, |not_before| at.max(not_before))
+        self.not_before.map_or(at, |not_before| at.max(not_before.at))
+    }
+
+    /// Sets right what was noted under a clock that has been set back since. A rest that the server asked for
+    /// begins anew, since it must not be cut short.
+    pub(crate) fn set_right(&mut self, now: DateTime<Utc>) {
+        self.poll_at.set_right(now);
+        self.outbox.at.set_right(now);
+        match &mut self.state {
+            State::Waiting(wait) | State::Reporting { then: Some(wait) } => wait.at.set_right(now),
+            State::Downloading { at, .. } => at.set_right(now),
+            State::Idle
+            | State::Checking
+            | State::Verifying { .. }
+            | State::Installing { .. }
+            | State::Reporting { then: None } => {}
+        }
+        if let Some(not_before) = &mut self.not_before {
+            not_before.begin_anew(now);
+        }
     }
 
     /// When there is something to tell the server, if there is.
@@ -250,9 +279,20 @@ impl Memory {
 
     /// Reports a deferral, once for each reason.
     pub(crate) fn defer(&mut self, job: &Manifest, reason: DeferReason, now: DateTime<Utc>) {
-        let deferral = (job.build_id, job.attempt, reason);
-        if self.deferred != Some(deferral) {
-            self.deferred = Some(deferral);
+        let (build, attempt) = (job.build_id, job.attempt);
+        let of_this = |told: &Deferrals| told.build == build && told.attempt == attempt;
+        let told = self.deferrals.take().filter(of_this);
+        let mut told = told.unwrap_or(Deferrals {
+            build,
+            attempt,
+            reasons: vec![],
+        });
+        let news = !told.reasons.contains(&reason);
+        if news {
+            told.reasons.push(reason);
+        }
+        self.deferrals = Some(told);
+        if news {
             self.report(
                 job,
                 Said::new(ReportStatus::Deferred, reason.as_str()),

@@ -1,22 +1,21 @@
 //! What the server has yet to be told, oldest first, kept until it has acknowledged it.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tidegate_domain::ReportStatus;
 
+use crate::patience::Alarm;
 use crate::protocol::{ActionResultBody, ReportBody};
 
 /// How many letters are kept. An offer makes at most a handful, and comes from a server that can be reached; so
 /// this is only met where polls are answered and reports never are.
 pub const MAX_OUTBOX: usize = 64;
 
-/// How often the server may say "too many" to one letter before it is thrown away: some of its bounds don't pass.
-pub(crate) const MAX_TURNED_AWAY: u32 = 16;
-
 /// One thing to be told.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Letter {
     Report(ReportBody),
@@ -37,25 +36,34 @@ impl Letter {
     }
 }
 
+/// Only what kind of letter it is: what is in it goes to the server and into no log. Whoever has a push token, for
+/// one, may learn more than it looks like.
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Report(report) => write!(f, "Report({})", report.status),
+            Self::ActionResult(_) => f.write_str("ActionResult"),
+            Self::FcmToken(_) => f.write_str("FcmToken"),
+        }
+    }
+}
+
 /// The letters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outbox {
     letters: VecDeque<Letter>,
-    /// How often the first one was turned away.
-    pub turned_away: u32,
     /// How often in a row the server did not take one.
     pub faults: u32,
     /// When the next one is to be sent.
-    pub at: DateTime<Utc>,
+    pub at: Alarm,
 }
 
 impl Outbox {
     pub(crate) fn new(now: DateTime<Utc>) -> Self {
         Self {
             letters: VecDeque::new(),
-            turned_away: 0,
             faults: 0,
-            at: now,
+            at: Alarm::now(now),
         }
     }
 
@@ -79,7 +87,6 @@ impl Outbox {
     /// The first letter is done with.
     pub(crate) fn done(&mut self) {
         self.letters.pop_front();
-        self.turned_away = 0;
         self.faults = 0;
     }
 
@@ -89,6 +96,21 @@ impl Outbox {
 
     /// When there is something to send, if there is.
     pub(crate) fn due(&self) -> Option<DateTime<Utc>> {
-        (!self.letters.is_empty()).then_some(self.at)
+        (!self.letters.is_empty()).then_some(self.at.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full outbox is logged with what is lost.
+    #[test]
+    fn a_letter_prints_its_kind_alone() {
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        let mut outbox = Outbox::new(now);
+        outbox.push(Letter::FcmToken("where-to-reach-it".to_owned()));
+        assert!(!format!("{outbox:?}").contains("where-to-reach-it"));
+        assert_eq!(format!("{:?}", outbox.first()), "Some(FcmToken)");
     }
 }

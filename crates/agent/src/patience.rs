@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The wait after a first fault, before jitter.
@@ -11,8 +12,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest wait after faults, before jitter.
 pub const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
-/// The longest rest that a server may order. A time further away than this, as it stands in a state file, was
-/// written under a clock that was wrong, and is now.
+/// The longest rest that a server may order.
 pub const MAX_REST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The poll interval of a server that names none.
@@ -45,9 +45,85 @@ pub(crate) fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
     now.checked_add_signed(wait).unwrap_or(now)
 }
 
-/// Whether a moment has come, or can't be meant.
+/// Whether a moment has come.
 pub(crate) fn is_due(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    at <= now || at > after(now, MAX_REST * 2)
+    at <= now
+}
+
+/// A moment to act at, and how far away it was when it was set.
+///
+/// No wait grows by waiting. Where more is left than there was at the beginning, and a tenth, the clock was set back
+/// meanwhile: the moment was meant by a clock that was ahead, by minutes or by years.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub(crate) struct Alarm {
+    pub(crate) at: DateTime<Utc>,
+    wait_ms: u64,
+}
+
+/// As it stands in a state file.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    /// By an earlier agent, which noted the moment alone.
+    Moment(DateTime<Utc>),
+    Alarm {
+        at: DateTime<Utc>,
+        wait_ms: u64,
+    },
+}
+
+impl From<Written> for Alarm {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Moment(at) => Self {
+                at,
+                wait_ms: millis(MAX_REST),
+            },
+            Written::Alarm { at, wait_ms } => Self { at, wait_ms },
+        }
+    }
+}
+
+impl Alarm {
+    /// Due at this moment.
+    pub(crate) fn now(now: DateTime<Utc>) -> Self {
+        Self { at: now, wait_ms: 0 }
+    }
+
+    /// Due so long after this moment.
+    pub(crate) fn after(now: DateTime<Utc>, wait: Duration) -> Self {
+        Self {
+            at: after(now, wait),
+            wait_ms: millis(wait),
+        }
+    }
+
+    pub(crate) fn min(self, other: Self) -> Self {
+        if other.at < self.at { other } else { self }
+    }
+
+    /// Due now, if the clock was set back since it was set.
+    pub(crate) fn set_right(&mut self, now: DateTime<Utc>) {
+        if self.is_amiss(now) {
+            *self = Self::now(now);
+        }
+    }
+
+    /// The whole wait once more, if the clock was set back since it was set: for one that must not be cut short.
+    pub(crate) fn begin_anew(&mut self, now: DateTime<Utc>) {
+        if self.is_amiss(now) {
+            *self = Self::after(now, Duration::from_millis(self.wait_ms));
+        }
+    }
+
+    fn is_amiss(self, now: DateTime<Utc>) -> bool {
+        self.at > after(now, Duration::from_millis(self.wait_ms).mul_f64(1.1))
+    }
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `Retry-After`: seconds, or a date.
@@ -109,11 +185,41 @@ mod tests {
     }
 
     #[test]
-    fn a_time_from_a_clock_that_was_wrong_is_now() {
-        let now: DateTime<Utc> = "2026-11-23T12:00:00Z".parse().unwrap();
-        assert!(is_due(now, now));
-        assert!(!is_due(after(now, POLL_INTERVAL), now));
-        assert!(!is_due(after(now, MAX_REST), now));
-        assert!(is_due("2098-01-01T00:00:00Z".parse().unwrap(), now));
+    fn an_alarm_of_a_clock_that_was_set_back_is_now() {
+        let set: DateTime<Utc> = "2026-11-23T12:00:00Z".parse().unwrap();
+        for wait in [Duration::from_secs(1), POLL_INTERVAL, MAX_REST] {
+            let alarm = Alarm::after(set, wait);
+            let seen_at = |now| {
+                let mut seen = alarm;
+                seen.set_right(now);
+                seen.at
+            };
+            let back = |share: f64| set - TimeDelta::from_std(wait.mul_f64(share)).unwrap();
+            for now in [set, back(0.09), alarm.at, after(set, wait * 3)] {
+                assert_eq!(seen_at(now), alarm.at, "{wait:?}");
+            }
+            for now in [back(0.11), back(1.0), set - TimeDelta::days(10_000)] {
+                assert_eq!(seen_at(now), now, "{wait:?}");
+            }
+            let mut promised = alarm;
+            promised.begin_anew(back(1.0));
+            assert_eq!(promised, Alarm::after(back(1.0), wait));
+        }
+    }
+
+    #[test]
+    fn an_alarm_is_read_as_an_earlier_agent_wrote_it() {
+        let at: DateTime<Utc> = "2026-11-23T12:00:00Z".parse().unwrap();
+        let read: Alarm = serde_json::from_str("\"2026-11-23T12:00:00Z\"").unwrap();
+        assert_eq!(
+            read,
+            Alarm {
+                at,
+                wait_ms: millis(MAX_REST)
+            }
+        );
+        let alarm = Alarm::after(at, POLL_INTERVAL);
+        let text = serde_json::to_string(&alarm).unwrap();
+        assert_eq!(serde_json::from_str::<Alarm>(&text).unwrap(), alarm);
     }
 }

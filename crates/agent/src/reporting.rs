@@ -6,8 +6,8 @@ use http::{Method, StatusCode};
 use crate::agent::Agent;
 use crate::exchange::{self, Answer, tell};
 use crate::memory::{State, Wait};
-use crate::outbox::{Letter, MAX_TURNED_AWAY};
-use crate::patience::{MAX_PAUSE, after, obeyed, pause, retry_after};
+use crate::outbox::Letter;
+use crate::patience::{Alarm, MAX_PAUSE, obeyed, pause, retry_after};
 use crate::protocol::FcmTokenBody;
 use crate::{Error, Platform, StateStore, Transport};
 
@@ -18,7 +18,6 @@ enum Delivery {
     Later {
         asked: Option<std::time::Duration>,
         locked_out: bool,
-        turned_away: bool,
     },
 }
 
@@ -36,32 +35,23 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         self.change(|memory| match delivery {
             Delivery::Done => {
                 memory.outbox.done();
-                memory.outbox.at = now;
+                memory.outbox.at = Alarm::now(now);
                 memory.state = match memory.outbox.first() {
                     Some(_) => State::Reporting { then },
                     None => afterwards,
                 };
             }
-            Delivery::Later {
-                asked,
-                locked_out,
-                turned_away,
-            } => {
+            Delivery::Later { asked, locked_out } => {
                 let outbox = &mut memory.outbox;
                 outbox.faults = outbox.faults.saturating_add(1);
                 let faults = outbox.faults;
-                outbox.at = after(now, pause(device.as_str(), faults));
-                outbox.turned_away += u32::from(turned_away);
-                if outbox.turned_away >= MAX_TURNED_AWAY {
-                    tracing::warn!(?letter, "the server takes no more of these");
-                    outbox.done();
-                }
+                outbox.at = Alarm::after(now, pause(device.as_str(), faults));
                 if locked_out {
-                    outbox.at = after(now, MAX_PAUSE);
+                    outbox.at = Alarm::after(now, MAX_PAUSE);
                     memory.locked_out = true;
                 }
                 if let Some(asked) = asked {
-                    memory.not_before = Some(after(now, obeyed(device.as_str(), faults, asked)));
+                    memory.not_before = Some(Alarm::after(now, obeyed(device.as_str(), faults, asked)));
                 }
                 memory.state = afterwards;
             }
@@ -86,16 +76,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
 }
 
 fn delivery(letter: &Letter, answer: Result<Answer, Error>, now: DateTime<Utc>) -> Delivery {
-    let later = |asked, locked_out, turned_away| Delivery::Later {
-        asked,
-        locked_out,
-        turned_away,
-    };
+    let later = |asked, locked_out| Delivery::Later { asked, locked_out };
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
             tracing::warn!(%error, "a report was not delivered");
-            return later(None, false, false);
+            return later(None, false);
         }
     };
     // A server that is older than the agent may not ask for results.
@@ -111,6 +97,5 @@ fn delivery(letter: &Letter, answer: Result<Answer, Error>, now: DateTime<Utc>) 
     later(
         retry_after(&answer.headers, now),
         answer.status == StatusCode::UNAUTHORIZED,
-        answer.status == StatusCode::TOO_MANY_REQUESTS,
     )
 }

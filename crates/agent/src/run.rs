@@ -1,7 +1,9 @@
 //! The loop of an agent that lives in real time.
 
+use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tidegate_signing::Command;
 use tokio::sync::mpsc;
 
@@ -15,14 +17,31 @@ const MAX_SLEEP: Duration = Duration::from_secs(15 * 60);
 const BREATH: Duration = Duration::from_millis(1);
 
 /// What an agent is told from outside while it runs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Signal {
     /// A command came through the push service.
-    Command(Command),
+    Command {
+        /// The command.
+        command: Command,
+        /// When it came, by the device's clock. The agent may be busy with a download for longer than a command
+        /// may be old, and hears of it only then.
+        arrived: DateTime<Utc>,
+    },
     /// A charger, a network or a call came or went.
     ConditionsChanged,
     /// Firebase reaches the device under another token.
     FcmToken(String),
+}
+
+/// Without the push token and the command's signature.
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Command { .. } => "Command",
+            Self::ConditionsChanged => "ConditionsChanged",
+            Self::FcmToken(_) => "FcmToken",
+        })
+    }
 }
 
 impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
@@ -54,7 +73,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
 
     fn hear(&mut self, signal: Signal) {
         let heard = match signal {
-            Signal::Command(command) => self.nudge(&command),
+            Signal::Command { command, arrived } => self.nudge_of(&command, arrived),
             Signal::ConditionsChanged => self.look_again(),
             Signal::FcmToken(token) => self.set_fcm_token(&token),
         };

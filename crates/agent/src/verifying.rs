@@ -10,7 +10,6 @@ use tidegate_domain::{PackageName, SignerFingerprint};
 
 use crate::agent::Agent;
 use crate::memory::State;
-use crate::patience::is_due;
 use crate::protocol::Manifest;
 use crate::{Error, Platform, StateStore, StoredFile, Transport};
 
@@ -59,15 +58,20 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             // The power was lost, or the agent itself replaced, after Android installed it.
             return self.installed(job);
         }
-        if is_due(self.memory.poll_at, now) {
-            // The offer is old, as after a restart: is it still meant?
-            return self.change(|memory| memory.state = State::Checking);
+        if self.is_to_ask_again(now) {
+            return self.ask_again(now);
+        }
+        let installed_signer = self.platform.installed_signer(package);
+        if installed_signer.is_none() && self.platform.installed_version(package).is_some() {
+            // Not the same as no app: whoever signed this one might be let in by it. The file may be a good one.
+            let detail = "the installed app's signer can't be read";
+            return self.distrust(job, "check_failed", detail, false, false);
         }
         let promise = Promise {
             job: job.clone(),
             package: package.clone(),
             sdk: self.config.sdk,
-            installed_signer: self.platform.installed_signer(package),
+            installed_signer,
         };
         let file = self.store.file()?;
         // Hashing a large file takes seconds, and others may share the runtime.

@@ -95,7 +95,7 @@ impl Reports {
     /// nothing.
     ///
     /// # Errors
-    /// [`Kind::Invalid`], [`Kind::NotFound`] for an unknown build, [`Kind::Exhausted`] when a device reports one
+    /// [`Kind::Invalid`], [`Kind::NotFound`] for an unknown build, [`Kind::Conflict`] when a device reports one
     /// build without end, [`Kind::Unavailable`].
     pub async fn submit(&self, device: DeviceId, new: NewReport) -> Result<(), Error> {
         let report = Report {
@@ -346,8 +346,9 @@ fn refusal(refusal: Refusal, report: &Report) -> Error {
             "unknown_device",
             "the device is not enrolled here; enrol again",
         ),
+        // No case of "slow down": it will be no different later, and the device is to let go of it.
         Refusal::TooMany => Error::new(
-            Kind::Exhausted,
+            Kind::Conflict,
             "too_many_reports",
             format!("the device has reported build {} too often", report.build),
         ),

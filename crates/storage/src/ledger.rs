@@ -4,12 +4,12 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::{BuildId, Consequence, Rejection, Report, ReportStatus};
 
-use crate::reports::MAX_REPORTS_PER_BUILD;
+use crate::Error;
+use crate::reports::{MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD};
 use crate::rows::{clean_if, small};
 use crate::schema::device_builds;
 use crate::tally::Tally;
 use crate::time::{micros, moment_if};
-use crate::{Error, Refusal};
 
 /// A row of `device_builds`.
 #[derive(Clone, Default, Queryable, QueryableByName, Selectable, Serialize)]
@@ -51,6 +51,15 @@ pub(crate) const COLUMNS: [(&str, &str); 15] = [
     ("rejected_until_at", "bigint"),
 ];
 
+/// What an account still takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    ForAll,
+    /// The first of its status in its attempt.
+    ForNews,
+    None,
+}
+
 impl Account {
     pub(crate) fn new(device_id: i64, build_id: i64) -> Self {
         Self {
@@ -77,16 +86,33 @@ impl Account {
         news
     }
 
-    /// Takes a report that was not taken before.
+    /// Whether there is room for a report that was not taken before.
+    pub(crate) fn room_for(&self, status: ReportStatus) -> Room {
+        let first_on_the_device = match status {
+            ReportStatus::Downloaded => self.downloaded_at.is_none(),
+            ReportStatus::VerifyFailed => self.verify_failed_at.is_none(),
+            ReportStatus::InstallFailed => self.install_failed_at.is_none(),
+            ReportStatus::InstallSuccess => self.installed_at.is_none(),
+            ReportStatus::Deferred => false,
+        };
+        if self.reports < MAX_REPORTS_PER_BUILD || first_on_the_device {
+            Room::ForAll
+        } else if status != ReportStatus::Deferred
+            && self.reports < MAX_REPORTS_PER_BUILD + MAX_NEWS_PER_BUILD
+        {
+            Room::ForNews
+        } else {
+            Room::None
+        }
+    }
+
+    /// Takes a report that was not taken before, and for which there is room.
     pub(crate) fn take(
         &mut self,
         report: &Report,
         at: chrono::DateTime<chrono::Utc>,
         tally: &mut Tally,
-    ) -> Result<Consequence, Refusal> {
-        if self.reports >= MAX_REPORTS_PER_BUILD {
-            return Err(Refusal::TooMany);
-        }
+    ) -> Consequence {
         self.reports += 1;
         let now = micros(at);
         self.offer(now, tally);
@@ -116,8 +142,8 @@ impl Account {
         self.bear(consequence, report.attempt);
         // A weaker rejection than the one that is held must not replace it in anybody's memory either.
         match (consequence, self.rejection()) {
-            (Consequence::Rejected(_), Ok(Some(held))) => Ok(Consequence::Rejected(held)),
-            _ => Ok(consequence),
+            (Consequence::Rejected(_), Ok(Some(held))) => Consequence::Rejected(held),
+            _ => consequence,
         }
     }
 

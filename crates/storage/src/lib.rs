@@ -74,7 +74,7 @@ pub use packages::Package;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
-pub use reports::{MAX_REPORTS_PER_BUILD, Refusal, ReportOutcome};
+pub use reports::{MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Refusal, ReportOutcome};
 pub use rollouts::{Attempts, LineChange, RolloutFilter};
 pub use settings::{MAX_POOL_SIZE, Settings};
 pub use stats::{HourOfStats, MAX_STAT_HOURS};

@@ -6,8 +6,13 @@ use tidegate_domain::{BuildId, Consequence, DeviceId, Rejection, Report};
 use crate::store::run;
 use crate::{Error, Store};
 
-/// How many reports of one device about one build are kept; more are refused.
+/// How many reports of one device about one build are kept, whatever they say. Beyond it only news are: the first
+/// word of an outcome, in an attempt that did not have it.
 pub const MAX_REPORTS_PER_BUILD: i64 = 64;
+
+/// How many news are kept beyond [`MAX_REPORTS_PER_BUILD`], as the number of an attempt is the device's own word.
+/// The first of each outcome on a device is taken even then, since there are four.
+pub const MAX_NEWS_PER_BUILD: i64 = 64;
 
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +33,8 @@ pub enum Refusal {
     UnknownDevice,
     /// There is no such build.
     UnknownBuild,
-    /// The device reported about this build [`MAX_REPORTS_PER_BUILD`] times already.
+    /// The device reported about this build [`MAX_REPORTS_PER_BUILD`] times already, and this is no news. It never
+    /// will be.
     TooMany,
 }
 

@@ -1,11 +1,14 @@
 //! Commands from the push service: obeyed at once, once, and only when they are ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::TimeDelta;
 use tidegate_agent::signing::{Command, CommandError, CommandKey, sign_command};
-use tidegate_agent::{Error, MemoryStore, Phase};
+use tidegate_agent::{Body, Error, MemoryStore, Phase, Signal, Transport};
 use tidegate_testkit::apks::{self, PACKAGE};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::phone::{Held, Phone, fingerprint_of, later, open, settle, until};
 use crate::stage::{Stage, credentials};
@@ -173,4 +176,83 @@ async fn the_push_token_is_told_until_the_server_has_it_and_only_the_last_one() 
     agent.set_fcm_token("second").unwrap();
     later(&mut agent).await;
     assert_eq!(stage.script().tokens, ["second"]);
+}
+
+/// A stage whose file comes when the test says so.
+#[derive(Debug)]
+struct Slow {
+    stage: Arc<Stage>,
+    asked: Notify,
+    comes: Notify,
+}
+
+impl Transport for Slow {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Error> {
+        if request.uri().path() == "/file" {
+            self.asked.notify_one();
+            self.comes.notified().await;
+        }
+        self.stage.send(request).await
+    }
+}
+
+/// The agent hears it only when the file is here, and the command is old by then. It was not when it came.
+#[tokio::test]
+async fn a_command_that_comes_during_a_long_download_is_not_stale() {
+    let apk = apks::build(PACKAGE, 2);
+    let stage = Stage::offering(&apk);
+    let slow = Arc::new(Slow {
+        stage: Arc::clone(&stage),
+        asked: Notify::new(),
+        comes: Notify::new(),
+    });
+    let phone = Phone::with(1, fingerprint_of(&apk));
+    let transport = Arc::clone(&slow);
+    let store = MemoryStore::default();
+    let agent = open(
+        &phone,
+        "http://stage",
+        "phone-1",
+        &credentials(),
+        transport,
+        store,
+    );
+    let (signals, heard) = mpsc::channel(4);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(agent.run(heard, async {
+        let _ = stopped.await;
+    }));
+
+    slow.asked.notified().await;
+    for (id, age) in [("req-1", 10), ("req-2", 301)] {
+        let command = command(&phone, "test-secret", "update", "phone-1", id);
+        let arrived = phone.facts().now + TimeDelta::seconds(age);
+        if id == "req-1" {
+            // One that came twice is still taken once.
+            let command = command.clone();
+            signals.send(Signal::Command { command, arrived }).await.unwrap();
+        }
+        signals.send(Signal::Command { command, arrived }).await.unwrap();
+    }
+    phone.facts().now += TimeDelta::minutes(40);
+    slow.comes.notify_one();
+    while stage.script().results.is_empty() || phone.version() != Some(2) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    stop.send(()).unwrap();
+    running.await.unwrap();
+    let results = stage.script().results.clone();
+    assert_eq!(results.len(), 1, "{results:?}");
+    assert_eq!(
+        (&results[0]["request_id"], &results[0]["outcome"]),
+        (&"req-1".into(), &"installed".into())
+    );
+    assert_eq!(stage.script().polls.len(), 2, "the server was asked again");
+}
+
+/// What an embedder logs tells what it was, and no more.
+#[test]
+fn a_signal_does_not_print_what_it_carries() {
+    let token = Signal::FcmToken("where-to-reach-it".to_owned());
+    assert_eq!(format!("{token:?}"), "FcmToken");
 }

@@ -76,7 +76,8 @@ async fn an_agent_that_runs_by_itself_hears_a_command_and_ends_when_it_is_told_t
     let build = world.release(&apks::build(PACKAGE, 2)).await;
     let key = &world.credentials.command_keys.primary;
     let command = sign_command(key, UPDATE, "req-1", &DEVICE.parse().unwrap(), world.now()).unwrap();
-    signals.send(Signal::Command(command)).await.unwrap();
+    let arrived = world.now();
+    signals.send(Signal::Command { command, arrived }).await.unwrap();
     eventually(
         || async { world.operator.stats(build).await["installs_success"].as_i64() },
         |count| *count == Some(1),

@@ -107,6 +107,27 @@ async fn a_signer_that_the_server_vouches_for_must_still_be_that_of_the_installe
     refused(&Stage::offering(&foreign), "installed_signer_mismatch").await;
 }
 
+/// An app whose signer can't be read is not the same as no app: it lets nobody in, and nobody is blamed for good.
+#[tokio::test]
+async fn an_installed_signer_that_cannot_be_read_lets_no_signer_in() {
+    let foreign = apks::release(PACKAGE, 2).sign(apks::foreign_key()).unwrap();
+    for (apk, ours) in [(foreign, false), (apks::build(PACKAGE, 2), true)] {
+        let stage = Stage::offering(&apk);
+        let (phone, mut agent) = phone_at(&stage).await;
+        phone.facts().signer_is_hidden = true;
+        settle(&mut agent).await;
+        assert_eq!(phone.facts().asked, [0_i64; 0]);
+        assert!(stage.has_been_told("verify_failed", "check_failed"));
+        // Readable again it decides.
+        phone.facts().signer_is_hidden = false;
+        later(&mut agent).await;
+        assert_eq!(phone.facts().installations.len(), usize::from(ours));
+        let blamed = stage.has_been_told("verify_failed", "installed_signer_mismatch");
+        assert_eq!(blamed, !ours);
+        assert_eq!(stage.script().downloads.len(), 1, "the file was a good one");
+    }
+}
+
 #[tokio::test]
 async fn a_proven_rotation_of_the_key_is_accepted() {
     let (old, new) = (apks::key(), apks::foreign_key());

@@ -238,6 +238,63 @@ async fn a_report_that_the_server_refuses_for_good_is_let_go_of() {
     assert!(stage.has_been_told("install_success", ""));
 }
 
+/// Enough is enough, whatever the status: it will be no different later, and a rest would hold up the other letters.
+#[tokio::test]
+async fn a_report_of_which_the_server_has_heard_enough_is_let_go_of() {
+    for status in [409, 429] {
+        let stage = Stage::offering(&apks::build(PACKAGE, 2));
+        let enough =
+            json!({ "code": "too_many_reports", "detail": "the device has reported build 7 too often" });
+        let enough = Reply::json(status, &enough).with("retry-after", "30");
+        stage.script().report_answers.push_back(enough);
+        let (phone, mut agent) = phone_at(&stage).await;
+        let begin = phone.facts().now;
+        settle(&mut agent).await;
+        assert_eq!(agent.unacknowledged(), 0, "{status}");
+        assert_eq!(phone.facts().now, begin);
+        assert_eq!(stage.script().reports.len(), 2, "each was sent once");
+        assert!(stage.has_been_told("install_success", ""));
+    }
+}
+
+/// "Too many requests" is about now, and costs no outcome however often it is said.
+#[tokio::test]
+async fn an_outcome_outlives_any_number_of_refusals_that_pass() {
+    let stage = Stage::offering(&apks::build(PACKAGE, 2));
+    let slower = Reply::json(429, &json!({ "code": "slow_down", "detail": "later" }));
+    stage
+        .script()
+        .report_answers
+        .extend(std::iter::repeat_n(slower, 60));
+    let (_, mut agent) = phone_at(&stage).await;
+    for _ in 0..100 {
+        later(&mut agent).await;
+    }
+    assert_eq!(agent.unacknowledged(), 0);
+    let told = |status: &str| (status.to_owned(), String::new());
+    assert_eq!(stage.told(), [told("downloaded"), told("install_success")]);
+}
+
+/// Also when what it waits for has gone meanwhile.
+#[tokio::test]
+async fn a_phone_that_waits_leaves_a_server_alone_that_asked_for_it() {
+    let stage = Stage::offering(&apks::build(PACKAGE, 2));
+    let busy = Reply::status(503).with("retry-after", "3600");
+    stage.script().report_answers.push_back(busy);
+    let (phone, mut agent) = phone_at(&stage).await;
+    phone.facts().in_call = true;
+    let begin = phone.facts().now;
+    let next = settle(&mut agent).await;
+    assert!(matches!(next.phase, Phase::Waiting(_)), "{next:?}");
+    assert!(next.at - begin >= TimeDelta::seconds(3600), "{next:?}");
+    phone.facts().in_call = false;
+    agent.look_again().unwrap();
+    assert_eq!(settle(&mut agent).await.at, next.at);
+    assert_eq!(stage.script().polls.len(), 1);
+    later(&mut agent).await;
+    assert_eq!(phone.facts().installations, [2]);
+}
+
 #[tokio::test]
 async fn a_phone_whose_token_is_revoked_says_so_and_goes_on_with_a_new_one() {
     let stage = Stage::offering(&apks::build(PACKAGE, 2));
@@ -263,6 +320,33 @@ async fn a_clock_that_was_years_ahead_does_not_silence_a_phone() {
     phone.facts().now = right;
     let next = settle(&mut agent).await;
     assert!(next.at - right < TimeDelta::hours(8), "{next:?}");
+}
+
+/// By days, or by no more than hours: as soon as it is right, what was set under it is no reason to be silent.
+#[tokio::test]
+async fn a_clock_that_was_ahead_costs_no_poll() {
+    for ahead in [TimeDelta::days(13), TimeDelta::days(2), TimeDelta::hours(9)] {
+        let stage = Stage::offering(&apks::build(PACKAGE, 2));
+        stage.script().offer = Err("not_in_cohort");
+        let (phone, mut agent) = phone_at(&stage).await;
+        let right = phone.facts().now;
+        phone.facts().now = right + ahead;
+        settle(&mut agent).await;
+        phone.facts().now = right;
+        let next = settle(&mut agent).await;
+        assert!(next.at - right < TimeDelta::hours(8), "{ahead}: {next:?}");
+        assert_eq!(stage.script().polls.len(), 2, "{ahead}");
+
+        // A rest that was promised is kept all the same, and is no longer than it was.
+        let busy = Reply::status(503).with("retry-after", "1200");
+        stage.script().poll_answers.push_back(busy);
+        phone.facts().now = right + ahead + TimeDelta::days(1);
+        settle(&mut agent).await;
+        phone.facts().now = right;
+        let rest = settle(&mut agent).await.at - right;
+        let asked = TimeDelta::seconds(1200);
+        assert!((asked..=asked * 11 / 10).contains(&rest), "{ahead}: {rest}");
+    }
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub network: Network,
     pub in_call: bool,
     pub installed: Option<(i64, SignerFingerprint)>,
+    /// Android does not say who signed the app.
+    pub signer_is_hidden: bool,
     pub can_downgrade: bool,
     /// Goes at some moment.
     pub fuse: Arc<Fuse>,
@@ -53,6 +55,7 @@ impl Phone {
             network: Network::Wifi,
             in_call: false,
             installed: Some((version, signer)),
+            signer_is_hidden: false,
             can_downgrade: false,
             fuse: Arc::default(),
             answers: vec![],
@@ -91,7 +94,9 @@ impl Platform for Phone {
         self.version().map(|version| VersionCode::new(version).unwrap())
     }
     fn installed_signer(&self, _: &PackageName) -> Option<SignerFingerprint> {
-        self.facts().installed.map(|(_, signer)| signer)
+        let facts = self.facts();
+        let known = facts.installed.filter(|_| !facts.signer_is_hidden);
+        known.map(|(_, signer)| signer)
     }
     fn can_downgrade(&self) -> bool {
         self.facts().can_downgrade

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tidegate_agent::domain::{DeferReason, Network};
+use tidegate_agent::signing::{CommandKey, sign_command};
 use tidegate_agent::{InstallOutcome, MemoryStore, Phase};
 use tidegate_testkit::apks::{self, PACKAGE};
 
@@ -132,6 +133,84 @@ async fn a_call_that_comes_before_the_installation_holds_it_up() {
     later(&mut agent).await;
     assert_eq!(phone.facts().installations, [2]);
     assert_eq!(stage.script().downloads.len(), 1, "what was fetched is kept");
+}
+
+/// And so does every other rule that can still matter then.
+#[tokio::test]
+async fn all_rules_are_asked_once_more_before_the_installation() {
+    type Spoiling = (DeferReason, fn(&mut Facts));
+    let bad: [Spoiling; 3] = [
+        (DeferReason::BatteryLow, |facts| facts.battery = 20),
+        (DeferReason::StorageLow, |facts| facts.free = 500_000_000),
+        (DeferReason::InCall, |facts| facts.in_call = true),
+    ];
+    for (reason, spoil) in bad {
+        let stage = Stage::offering(&apks::build(PACKAGE, 2));
+        let (phone, mut agent) = phone_at(&stage);
+        until(&mut agent, Phase::Installing).await;
+        spoil(&mut phone.facts());
+        assert_eq!(settle(&mut agent).await.phase, Phase::Waiting(reason));
+        assert_eq!(phone.facts().asked, [0_i64; 0]);
+    }
+}
+
+/// A command that comes when the file is trusted already asks the server once more.
+#[tokio::test]
+async fn an_offer_that_was_taken_back_before_the_installation_is_not_installed() {
+    for phase in [Phase::Verifying, Phase::Installing] {
+        let stage = Stage::offering(&apks::build(PACKAGE, 2));
+        let (phone, mut agent) = phone_at(&stage);
+        until(&mut agent, phase).await;
+        stage.script().offer = Err("halted");
+        let key = CommandKey::from_text("test-secret").unwrap();
+        let device = "phone-1".parse().unwrap();
+        let command = sign_command(&key, "update", "req-1", &device, phone.facts().now).unwrap();
+        agent.nudge(&command).unwrap();
+        assert_eq!(settle(&mut agent).await.phase, Phase::Idle);
+        assert_eq!(phone.facts().asked, [0_i64; 0], "{phase:?}");
+        assert_eq!(stage.script().polls.len(), 2);
+        assert_eq!(stage.script().results[0]["outcome"], "no_update");
+    }
+}
+
+/// The server hears each reason once, and the outcome.
+#[tokio::test]
+async fn reasons_that_take_turns_are_told_once_each() {
+    let stage = Stage::offering(&apks::build(PACKAGE, 2));
+    let (phone, mut agent) = phone_at(&stage);
+    for round in 0..100 {
+        phone.facts().in_call = round % 2 == 0;
+        phone.facts().battery = if round % 2 == 0 { 80 } else { 3 };
+        agent.look_again().unwrap();
+        later(&mut agent).await;
+        if round == 49 {
+            // A restart, in the middle of it.
+            let (config, store) = (credentials(), agent.into_store());
+            agent = open(
+                &phone,
+                "http://stage",
+                "phone-1",
+                &config,
+                Arc::clone(&stage),
+                store,
+            );
+        }
+    }
+    let told = |reason: DeferReason| ("deferred".to_owned(), reason.to_string());
+    let both = [told(DeferReason::InCall), told(DeferReason::BatteryLow)];
+    assert_eq!(stage.told(), both);
+
+    // Another attempt is another story.
+    stage.script().offer.as_mut().unwrap()["attempt"] = json!(2);
+    for battery in [80, 3] {
+        (phone.facts().in_call, phone.facts().battery) = (battery == 80, battery);
+        phone.facts().now += chrono::TimeDelta::hours(7);
+        settle(&mut agent).await;
+    }
+    assert_eq!(stage.told(), [both.clone(), both].concat());
+    (phone.facts().in_call, phone.facts().battery) = (false, 80);
+    later(&mut agent).await;
+    assert!(stage.has_been_told("install_success", ""));
 }
 
 /// A night without Wi-Fi later, the offer may have been taken back.

@@ -214,7 +214,7 @@ fn sdk(text: &str) -> Result<u32, Error> {
         (status = 400, description = "A field is missing or malformed", body = Problem),
         (status = 401, description = "No valid device token", body = Problem),
         (status = 404, description = "No such build", body = Problem),
-        (status = 429, description = "Too many reports on one build", body = Problem),
+        (status = 409, description = "Too many reports on one build: no later try ends otherwise", body = Problem),
         (status = 503, description = "Try again later", body = Problem),
     ),
     security(("device_token" = []))

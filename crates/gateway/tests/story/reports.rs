@@ -14,6 +14,7 @@ on_both_engines!(
     a_device_that_fails_again_and_again_rests_for_a_day,
     a_device_page_tells_its_story_with_a_build,
     a_report_must_make_sense,
+    a_device_that_waited_for_ever_is_heard_when_it_installs,
 );
 
 async fn released(engine: Engine) -> (TestServer, Operator, i64) {
@@ -198,4 +199,35 @@ async fn a_report_must_make_sense(engine: Engine) {
         .await
         .refused(404, "unknown_build");
     assert_eq!(olga.stats(build).await, before);
+}
+
+/// However often it was put off before; what is refused is refused for good, which lets a device go on.
+async fn a_device_that_waited_for_ever_is_heard_when_it_installs(engine: Engine) {
+    let (server, olga, build) = released(engine).await;
+    let device = server.device("pixel-1").await;
+    let wait = |number: i64| {
+        let reason = ["battery_low", "in_call"][usize::from(number % 2 == 0)];
+        let id = format!("wait-{number}");
+        json!({ "build_id": build, "status": "deferred", "reason": reason, "request_id": id })
+    };
+    let waits: Vec<_> = (0..tidegate_storage::MAX_REPORTS_PER_BUILD).map(wait).collect();
+    for answer in futures::future::join_all(waits.iter().map(|wait| device.report_as(wait))).await {
+        answer.ok();
+    }
+    let once_more = device.report_as(&wait(1_000)).await;
+    once_more.refused(409, "too_many_reports");
+    for status in ["downloaded", "install_failed", "install_success"] {
+        device.report(build, status).await.ok();
+    }
+    let stats = olga.stats(build).await;
+    assert_eq!(
+        (
+            &stats["installs_success"],
+            &stats["installs_failed"],
+            &stats["total_downloads"]
+        ),
+        (&json!(1), &json!(1), &json!(1))
+    );
+    let page = olga.device("pixel-1").await.ok();
+    assert_eq!(page["installed"][0]["version_code"], 2, "{page}");
 }

@@ -13,7 +13,7 @@ use super::epochs::Epoch;
 use super::reasons::{self, Reasons};
 use super::{BATCH, Conn, builds, epochs, execute_on, rows, stats};
 use crate::error::Fault;
-use crate::ledger::{self, Account};
+use crate::ledger::{self, Account, Room};
 use crate::rows::{clean_if, device_id, to_json};
 use crate::schema::{device_builds, devices as device_table, reports, rollouts};
 use crate::tally::Tally;
@@ -154,7 +154,7 @@ pub(crate) fn record(
         })
         .collect();
     let mut known = known_keys(conn, candidates.iter().flatten())?;
-    let mut fresh = Vec::new();
+    let (mut fresh, mut told) = (Vec::new(), Told::default());
     let mut outcomes = Vec::with_capacity(batch.len());
     let mut rejections_changed = false;
     for ((_, report, at), candidate) in batch.iter().zip(candidates) {
@@ -171,20 +171,26 @@ pub(crate) fn record(
             outcomes.push(repeat(before));
             continue;
         }
-        match account.take(report, *at, tally) {
-            Err(refusal) => outcomes.push(refused(refusal)),
-            Ok(consequence) => {
-                rejections_changed |= account.rejection()? != before;
-                book.touched.insert((row.device_id, row.build_id));
-                known.insert(row.key());
-                fresh.push(row);
-                outcomes.push(ReportOutcome {
-                    fresh: true,
-                    consequence,
-                    refused: None,
-                });
-            }
+        let is_taken = match account.room_for(report.status) {
+            Room::ForAll => true,
+            Room::ForNews => told.is_news(conn, &row)?,
+            Room::None => false,
+        };
+        told.note(&row);
+        if !is_taken {
+            outcomes.push(refused(Refusal::TooMany));
+            continue;
         }
+        let consequence = account.take(report, *at, tally);
+        rejections_changed |= account.rejection()? != before;
+        book.touched.insert((row.device_id, row.build_id));
+        known.insert(row.key());
+        fresh.push(row);
+        outcomes.push(ReportOutcome {
+            fresh: true,
+            consequence,
+            refused: None,
+        });
     }
     insert(conn, &fresh)?;
     let installed = installations(&fresh, &book);
@@ -212,6 +218,34 @@ fn repeat(rejection: Option<Rejection>) -> ReportOutcome {
         fresh: false,
         consequence: rejection.map_or(Consequence::None, Consequence::Rejected),
         refused: None,
+    }
+}
+
+/// What was told of an attempt, as far as this batch met it.
+#[derive(Default)]
+struct Told(HashSet<(i64, i64, String, i64)>);
+
+impl Told {
+    fn note(&mut self, row: &ReportRow) {
+        let status = row.status.clone();
+        self.0.insert((row.device_id, row.build_id, status, row.attempt));
+    }
+
+    /// Whether nothing of this status was told in this attempt. Asks the table; so ask only of a device that has
+    /// said a lot.
+    fn is_news(&self, conn: &mut Conn, row: &ReportRow) -> Result<bool, Fault> {
+        let told = (row.device_id, row.build_id, row.status.clone(), row.attempt);
+        if self.0.contains(&told) {
+            return Ok(false);
+        }
+        let earlier: i64 = reports::table
+            .filter(reports::device_id.eq(row.device_id))
+            .filter(reports::build_id.eq(row.build_id))
+            .filter(reports::status.eq(&row.status))
+            .filter(reports::attempt.eq(row.attempt))
+            .count()
+            .get_result(conn)?;
+        Ok(earlier == 0)
     }
 }
 

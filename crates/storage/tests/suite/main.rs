@@ -17,6 +17,7 @@ mod opening;
 mod packages;
 mod place;
 mod recipients;
+mod report_bounds;
 mod reports;
 mod rollouts;
 mod samples;

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use tidegate_domain::{BuildId, Consequence, DeploymentStats, REST_HOURS, Rejection, Report, ReportStatus};
-use tidegate_storage::{MAX_REPORTS_PER_BUILD, Refusal};
+use tidegate_storage::Refusal;
 
 use crate::on_both_engines;
 use crate::place::Place;
@@ -15,14 +15,13 @@ on_both_engines!(
     failures_that_may_pass_lead_to_a_rest,
     a_failure_that_cannot_pass_rejects_for_good,
     a_later_attempt_begins_anew,
-    reports_are_bounded,
     strangers_are_refused_in_their_place,
     the_servers_own_count_of_downloads,
     rejections_are_those_of_builds_that_serve,
     hostile_texts_do_no_harm,
 );
 
-fn failure(build: BuildId, status: i32, try_: &str) -> Report {
+pub(crate) fn failure(build: BuildId, status: i32, try_: &str) -> Report {
     Report {
         android_status: Some(status),
         request_id: Some(try_.into()),
@@ -224,30 +223,6 @@ async fn a_later_attempt_begins_anew(place: &Place) {
         "an old attempt's straggler"
     );
     assert_eq!(store.rejections().await.unwrap()[0].1.attempt, 2);
-}
-
-async fn reports_are_bounded(place: &Place) {
-    let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
-    let devices = enroll_many(&store, 1).await;
-    let bound = usize::try_from(MAX_REPORTS_PER_BUILD).unwrap();
-    let flood: Vec<_> = (0..bound + 3)
-        .map(|n| (devices[0].clone(), failure(build.id, 6, &format!("t{n}")), at(1)))
-        .collect();
-    let outcomes = store.record_reports(flood.clone()).await.unwrap();
-    assert!(outcomes[..bound].iter().all(|outcome| outcome.fresh));
-    assert!(
-        outcomes[bound..]
-            .iter()
-            .all(|outcome| outcome.refused == Some(Refusal::TooMany))
-    );
-    let again = store.record_reports(flood).await.unwrap();
-    assert_eq!(again[0].refused, None, "a repeat is still answered");
-    assert_eq!(again[bound].refused, Some(Refusal::TooMany));
-    assert_eq!(
-        place.number("SELECT count(*) AS value FROM reports"),
-        MAX_REPORTS_PER_BUILD
-    );
 }
 
 async fn strangers_are_refused_in_their_place(place: &Place) {
