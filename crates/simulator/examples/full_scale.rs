@@ -192,7 +192,7 @@ async fn play(postgres: bool, disturbed: bool, devices: u32) -> bool {
         .args(["--raise", "50@24h", "--raise", "100@48h"])
         .env("TIDEGATE_ADMIN_TOKEN", &token);
     if disturbed {
-        sim.args(["--faults", "0.05"]);
+        sim.args(["--faults", "0.05", "--restarts", &KILLS.len().to_string()]);
     }
     let mut sim = sim.spawn().unwrap();
     let mut kills = if disturbed { KILLS.to_vec() } else { vec![] };

@@ -1,11 +1,16 @@
-//! What one device did, as it stands on the wire: what it was offered, and which of its reports the server has
-//! acknowledged. Kept beside the agent and not by it, so that an agent that forgets is found out.
+//! What one device did: what it was offered, what it said on the wire, and what its phone did. Kept beside the agent
+//! and not by it, so that an agent that forgets is found out; and whatever the server answers, so that a server that
+//! refuses to hear of it is found out as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use crate::operator::Counts;
+use crate::phone::Deeds;
+
+/// The reason of the one failure that an agent decides on without asking Android.
+const DOWNGRADE_REFUSED: &str = "downgrade_refused";
 
 /// What happened with one build on one device, and when first, in milliseconds since 1970 of the device's world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,18 +34,25 @@ pub(crate) struct Books {
     pub(crate) last_check: Option<i64>,
     /// Their answers: `offered`, or the reason for nothing.
     pub(crate) answers: BTreeMap<String, u64>,
-    /// Acknowledged reports by status and reason.
-    pub(crate) reports: BTreeMap<(String, String), u64>,
     /// Requests that were made to fail, by how.
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// Answers that contradict the formula of shares, in words.
     pub(crate) contradictions: Vec<String>,
-    /// What tells an acknowledged report from another.
-    known: BTreeSet<(i64, String, u32, String)>,
+    /// Every report that was sent, by what tells it from others: build, status, attempt, request id.
+    said: BTreeMap<(i64, String, u32, String), Said>,
+}
+
+/// What became of a report.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    reason: String,
+    acknowledged: bool,
+    /// With which status it was refused last.
+    refused: Option<u16>,
 }
 
 /// A report, as it goes over the wire.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Reported {
     build_id: i64,
     status: String,
@@ -65,31 +77,67 @@ impl Books {
         *self.answers.entry(words.to_owned()).or_default() += 1;
     }
 
-    /// The server has acknowledged a report; perhaps not for the first time.
-    pub(crate) fn acknowledged(&mut self, report: Reported, at: i64) {
-        let Reported {
-            build_id,
-            status,
-            reason,
-            attempt,
-            request_id,
-        } = report;
-        let account = self.accounts.entry(build_id).or_default();
-        account.acknowledged = true;
-        let moment = match status.as_str() {
-            "downloaded" => Some(&mut account.downloaded),
-            "verify_failed" => Some(&mut account.verify_failed),
-            "install_failed" => Some(&mut account.install_failed),
-            "install_success" => Some(&mut account.installed),
+    /// The device says something; perhaps not for the first time.
+    pub(crate) fn says(&mut self, report: &Reported, at: i64) {
+        let account = self.accounts.entry(report.build_id).or_default();
+        let reason = report.reason.as_deref().unwrap_or_default();
+        let moment = match (report.status.as_str(), reason) {
+            ("downloaded", _) => Some(&mut account.downloaded),
+            ("verify_failed", _) => Some(&mut account.verify_failed),
+            // The agent's own decision, of which the phone knows nothing.
+            ("install_failed", DOWNGRADE_REFUSED) => Some(&mut account.install_failed),
             _ => None,
         };
         if let Some(moment) = moment {
             moment.get_or_insert(at);
         }
-        if self.known.insert((build_id, status.clone(), attempt, request_id)) {
-            let key = (status, reason.unwrap_or_default());
-            *self.reports.entry(key).or_default() += 1;
+        self.said.entry(report.key()).or_insert_with(|| Said {
+            reason: reason.to_owned(),
+            ..Said::default()
+        });
+    }
+
+    /// The server has answered it with this status.
+    pub(crate) fn heard(&mut self, report: &Reported, status: http::StatusCode) {
+        let said = self.said.entry(report.key()).or_default();
+        if status.is_success() {
+            said.acknowledged = true;
+            self.accounts.entry(report.build_id).or_default().acknowledged = true;
+        } else {
+            said.refused = Some(status.as_u16());
         }
+    }
+
+    /// What happened with a build, with what the phone did with its version.
+    pub(crate) fn account(&self, build: i64, deeds: Deeds) -> Account {
+        let account = self.accounts.get(&build).copied().unwrap_or_default();
+        Account {
+            installed: deeds.installed,
+            install_failed: deeds.refused.or(account.install_failed),
+            ..account
+        }
+    }
+
+    /// Acknowledged reports by status and reason.
+    pub(crate) fn acknowledged(&self) -> BTreeMap<(String, String), u64> {
+        let mut counts = BTreeMap::new();
+        for ((_, status, ..), said) in &self.said {
+            if said.acknowledged {
+                *counts.entry((status.clone(), said.reason.clone())).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Reports that were sent and that the server never took, by status and by how it refused them last.
+    pub(crate) fn unheard(&self) -> BTreeMap<(String, Option<u16>), u64> {
+        let mut counts = BTreeMap::new();
+        for ((_, status, ..), said) in &self.said {
+            if !said.acknowledged {
+                *counts.entry((status.clone(), said.refused)).or_default() += 1;
+            }
+        }
+        counts
     }
 
     /// Whether the server was told something about everything that it offered.
@@ -100,10 +148,17 @@ impl Books {
     }
 }
 
-/// What the server has to have counted for a build, by the books of all devices. `total_checks` is left at 0.
-pub(crate) fn counts<'a>(books: impl Iterator<Item = &'a Books>, build: i64) -> Counts {
+impl Reported {
+    fn key(&self) -> (i64, String, u32, String) {
+        let (status, request) = (self.status.clone(), self.request_id.clone());
+        (self.build_id, status, self.attempt, request)
+    }
+}
+
+/// What the server has to have counted for a build, by its accounts of all devices. `total_checks` is left at 0.
+pub(crate) fn counts(accounts: impl Iterator<Item = Account>) -> Counts {
     let mut counts = Counts::default();
-    for account in books.filter_map(|books| books.accounts.get(&build)) {
+    for account in accounts {
         // Whoever reports about a build was offered it.
         counts.total_eligible += u64::from(account.offered.is_some() || account.acknowledged);
         counts.total_downloads += u64::from(account.downloaded.is_some());
@@ -128,29 +183,50 @@ mod tests {
         }
     }
 
+    const TAKEN: http::StatusCode = http::StatusCode::OK;
+
     #[test]
     fn a_report_that_was_sent_twice_counts_once() {
         let mut books = Books::default();
         books.polled(Ok(4), 10);
         books.polled(Ok(4), 20);
         assert!(!books.are_told());
-        books.acknowledged(report("install_failed", "a"), 30);
-        books.acknowledged(report("install_failed", "a"), 31);
-        books.acknowledged(report("install_failed", "b"), 32);
-        books.acknowledged(report("install_success", "c"), 33);
+        for (request_id, at) in [("a", 30), ("a", 31), ("b", 32)] {
+            books.says(&report("verify_failed", request_id), at);
+            books.heard(&report("verify_failed", request_id), TAKEN);
+        }
         assert!(books.are_told());
-        let failed = ("install_failed".to_owned(), String::new());
-        assert_eq!((books.reports[&failed], books.checks), (2, 2));
-        let counts = counts([&books].into_iter(), 4);
-        assert_eq!(
-            (
-                counts.total_eligible,
-                counts.installs_failed,
-                counts.installs_success
-            ),
-            (1, 1, 1)
+        let failed = ("verify_failed".to_owned(), String::new());
+        assert_eq!((books.acknowledged()[&failed], books.checks), (2, 2));
+        let account = books.account(4, Deeds::default());
+        assert_eq!((account.offered, account.verify_failed), (Some(10), Some(30)));
+        let counts = counts([account].into_iter());
+        assert_eq!((counts.total_eligible, counts.verify_failed), (1, 1));
+    }
+
+    /// What the phone did counts, whatever the agent says and however the server takes it.
+    #[test]
+    fn what_the_server_refuses_to_hear_happened_all_the_same() {
+        let mut books = Books::default();
+        books.polled(Ok(4), 10);
+        let deeds = Deeds {
+            installed: Some(50),
+            refused: Some(40),
+        };
+        let silent = counts([books.account(4, deeds)].into_iter());
+        assert_eq!((silent.installs_success, silent.installs_failed), (1, 1));
+        books.says(&report("install_success", "a"), 51);
+        books.heard(
+            &report("install_success", "a"),
+            http::StatusCode::SERVICE_UNAVAILABLE,
         );
-        assert_eq!(books.accounts[&4].offered, Some(10));
+        books.heard(&report("install_success", "a"), http::StatusCode::BAD_REQUEST);
+        let refused = ("install_success".to_owned(), Some(400));
+        assert_eq!(books.unheard(), [(refused, 1)].into());
+        books.heard(&report("install_success", "a"), TAKEN);
+        assert!(books.unheard().is_empty());
+        let only_said = counts([books.account(4, Deeds::default())].into_iter());
+        assert_eq!(only_said.installs_success, 0);
     }
 
     #[test]

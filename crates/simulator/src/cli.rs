@@ -86,6 +86,9 @@ struct RunArgs {
     /// Let the operator raise the share, like 50@24h; may be repeated.
     #[arg(long, value_name = "PERCENT@SIM-TIME", value_parser = raise)]
     raise: Vec<Raise>,
+    /// How often the server will be restarted meanwhile. An outage that nobody announced makes the books unequal.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    restarts: u32,
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -159,6 +162,7 @@ fn plan(args: &RunArgs) -> Result<Plan, Error> {
         faults: args.faults,
         duration: args.duration,
         raises: args.raise.clone(),
+        restarts: args.restarts,
     })
 }
 

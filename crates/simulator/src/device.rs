@@ -6,7 +6,7 @@ use tidegate_agent::domain::{DeviceId, PackageName, SignerFingerprint, VersionCo
 use tidegate_agent::{Agent, Config, Credentials, Enrollment, MemoryStore, Phase};
 
 use crate::Error;
-use crate::books::Books;
+use crate::books::{Account, Books};
 use crate::fate::{Fate, Question};
 use crate::phone::{Phone, millis};
 use crate::population::Population;
@@ -107,6 +107,16 @@ impl Device {
     /// Looks into its books.
     pub(crate) fn with_books<R>(&self, look: impl FnOnce(&Books) -> R) -> R {
         look(&self.wire.books())
+    }
+
+    /// What happened with a build of this version.
+    pub(crate) fn account(&self, build: i64, version: i64) -> Account {
+        self.wire.books().account(build, self.phone.deeds(version))
+    }
+
+    /// What it runs; 0 for nothing.
+    pub(crate) fn version(&self) -> i64 {
+        self.phone.version()
     }
 
     /// Becomes one of the fleet. After a failure that may pass it may be asked again.

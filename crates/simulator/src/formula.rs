@@ -1,8 +1,11 @@
 //! Who is to be offered a build: the formula of shares, asked again for every single answer.
+//!
+//! The arithmetic is written down here once more, from its description and not from the server's code: a check that
+//! asks the checked is none.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tidegate_agent::domain::{Bucket, Percent};
+use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::operator::{Build, Rollout};
@@ -83,8 +86,22 @@ fn takes(rollout: &Rollout, device: &str, world: &World) -> bool {
         let has = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
         has(&audience.regions, &world.region.name) && has(&audience.models, &world.model.name)
     });
-    let percent = Percent::new(rollout.rollout_percent.into());
-    addressed && percent.is_ok_and(|percent| Bucket::of(device, rollout.salt.as_deref()).is_within(percent))
+    let share = u32::from(rollout.rollout_percent) * 100;
+    addressed && bucket(device, rollout.salt.as_deref()) < share
+}
+
+/// A device's place among 10,000: `u32_be(SHA-256(device_id)[0..4])`, whose rest by 100 is the cohort and whose next
+/// two decimal digits refine it. A salt goes before the id, and its length in four bytes before the salt.
+fn bucket(device: &str, salt: Option<&str>) -> u32 {
+    let mut text = Vec::new();
+    if let Some(salt) = salt {
+        text.extend(u32::try_from(salt.len()).unwrap_or(u32::MAX).to_be_bytes());
+        text.extend(salt.bytes());
+    }
+    text.extend(device.bytes());
+    let digest = Sha256::digest(text);
+    let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    number % 100 * 100 + number / 100 % 100
 }
 
 impl Terms {
@@ -98,5 +115,37 @@ impl Terms {
 
     pub(crate) fn change(&self, serving: Serving) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(serving);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_fall_where_the_vectors_say() {
+        #[derive(serde::Deserialize)]
+        struct Vectors {
+            unsalted: Vec<Vector>,
+            salted: Vec<Vector>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Vector {
+            device_id: String,
+            salt: Option<String>,
+            bucket: u32,
+        }
+        let vectors = include_str!("../../domain/tests/vectors/cohort.json");
+        let vectors: Vectors = serde_json::from_str(vectors).unwrap();
+        assert!(vectors.unsalted.len() > 30 && vectors.salted.len() > 5);
+        for vector in vectors.unsalted.iter().chain(&vectors.salted) {
+            let salt = vector.salt.as_deref();
+            assert_eq!(
+                bucket(&vector.device_id, salt),
+                vector.bucket,
+                "{}",
+                vector.device_id
+            );
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The operator's side: what the simulator asks of the admin surface, and nothing more.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
@@ -14,6 +15,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// The server's longest page.
 const PAGE_SIZE: u32 = 500;
+
+/// The most hours that the server tells one by one: 30 days.
+const HOURS: u32 = 720;
 
 /// The most of an error's words that are repeated, in characters.
 const MAX_DETAIL: usize = 300;
@@ -108,6 +112,44 @@ pub struct Counts {
     pub verify_failed: u64,
 }
 
+/// All that the server tells of a build's numbers.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub(crate) struct Stats {
+    #[serde(flatten)]
+    pub(crate) counts: Counts,
+    /// In percent.
+    pub(crate) adoption_rate: f64,
+    #[serde(default)]
+    hours: Vec<Hour>,
+}
+
+/// What one hour added.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+struct Hour {
+    checks: u64,
+    eligible: u64,
+    downloads: u64,
+    installs_success: u64,
+    installs_failed: u64,
+    verify_failed: u64,
+}
+
+impl Stats {
+    /// What the hours add up to.
+    pub(crate) fn by_hour(&self) -> Counts {
+        let mut sum = Counts::default();
+        for hour in &self.hours {
+            sum.total_checks += hour.checks;
+            sum.total_eligible += hour.eligible;
+            sum.total_downloads += hour.downloads;
+            sum.installs_success += hour.installs_success;
+            sum.installs_failed += hour.installs_failed;
+            sum.verify_failed += hour.verify_failed;
+        }
+        sum
+    }
+}
+
 impl Operator {
     /// At this address, with this token.
     ///
@@ -149,8 +191,44 @@ impl Operator {
         self.get(&format!("/v1/apk/{id}")).await
     }
 
-    pub(crate) async fn stats(&self, build: i64) -> Result<Counts, Error> {
-        self.get(&format!("/v1/apk/{build}/deployment-stats")).await
+    pub(crate) async fn stats(&self, build: i64) -> Result<Stats, Error> {
+        self.get(&format!("/v1/apk/{build}/deployment-stats?hours={HOURS}"))
+            .await
+    }
+
+    /// What the devices whose names begin so run of a package, as the server believes; those without it are left
+    /// out.
+    pub(crate) async fn versions(&self, names: &str, package: &str) -> Result<HashMap<String, i64>, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            items: Vec<Item>,
+            #[serde(default)]
+            next_page_token: String,
+        }
+        #[derive(Deserialize)]
+        struct Item {
+            device_id: String,
+            #[serde(default)]
+            installed: Vec<Installed>,
+        }
+        #[derive(Deserialize)]
+        struct Installed {
+            package_name: String,
+            version_code: i64,
+        }
+        let (mut versions, mut token) = (HashMap::new(), String::new());
+        loop {
+            let path = format!("/v1/devices?search={names}&page_size={PAGE_SIZE}&page_token={token}");
+            let page: Page = self.get(&path).await?;
+            for item in page.items {
+                let runs = item.installed.into_iter().find(|app| app.package_name == package);
+                versions.extend(runs.map(|app| (item.device_id, app.version_code)));
+            }
+            if page.next_page_token.is_empty() {
+                return Ok(versions);
+            }
+            token = page.next_page_token;
+        }
     }
 
     /// Whether a device of this name is enrolled.

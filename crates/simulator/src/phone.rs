@@ -1,5 +1,6 @@
 //! The phone that an agent believes to run on.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +36,15 @@ struct App {
     version: Option<VersionCode>,
     /// The version that was tried last, and how often.
     tries: (i64, u32),
+    /// What Android did with each version.
+    deeds: BTreeMap<i64, Deeds>,
+}
+
+/// What Android did with a version, and when first, in milliseconds since 1970 of the device's world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Deeds {
+    pub(crate) installed: Option<i64>,
+    pub(crate) refused: Option<i64>,
 }
 
 impl Phone {
@@ -107,6 +117,11 @@ impl Phone {
         self.app().version.map_or(0, VersionCode::get)
     }
 
+    /// What Android did with a version: the truth, whatever the agent says and the server believes.
+    pub(crate) fn deeds(&self, version: i64) -> Deeds {
+        self.app().deeds.get(&version).copied().unwrap_or_default()
+    }
+
     fn app(&self) -> MutexGuard<'_, App> {
         self.app.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,13 +180,19 @@ impl Platform for Phone {
             self.fate
                 .between(INSTALLING_S, Question::Latency, &[0, attempt.into()]),
         );
-        match self
+        let refusal = self
             .world
-            .refusal(&self.population.failures, version.get(), attempt)
-        {
-            Some(failure) => InstallOutcome::failure(failure.status, failure.message.clone()),
+            .refusal(&self.population.failures, version.get(), attempt);
+        let (now, mut app) = (self.now(), self.app());
+        let deeds = app.deeds.entry(version.get()).or_default();
+        match refusal {
+            Some(failure) => {
+                deeds.refused.get_or_insert(now);
+                InstallOutcome::failure(failure.status, failure.message.clone())
+            }
             None => {
-                self.app().version = Some(version);
+                deeds.installed.get_or_insert(now);
+                app.version = Some(version);
                 InstallOutcome::success()
             }
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::fleet::{Fleet, MAX_DEVICES, Muster, PATIENCE};
 use crate::formula::Serving;
 use crate::life::{Pace, Then, wait_for};
-use crate::operator::{Build, Counts, Operator};
+use crate::operator::{Build, Operator, Stats};
 use crate::phone::millis;
 use crate::population::Population;
 use crate::report::{Report, Stage};
@@ -47,6 +47,9 @@ pub struct Plan {
     pub duration: Duration,
     /// When the operator raises the share, and to what.
     pub raises: Vec<Raise>,
+    /// How often the server will be away. Polls shortly before an outage need not have been counted; so one that
+    /// nobody announced makes the books unequal.
+    pub restarts: u32,
 }
 
 /// A token that does not print.
@@ -98,7 +101,7 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
     let operator = Operator::new(&server, &plan.token.0)?;
     wait_for(&operator, PATIENCE).await?;
     let (serving, build) = look(&operator, plan).await?;
-    let before = counts(&operator, &serving).await?;
+    let before = before(&operator, &serving).await?;
     let names = names(plan);
     if let Some(first) = names.first()
         && operator.knows(first).await?
@@ -149,8 +152,14 @@ fn check(plan: &Plan) -> Result<(), Error> {
 
 /// The devices of a seed, so that two seeds can be played on one server.
 fn names(plan: &Plan) -> Vec<String> {
-    let name = |number| format!("sim-{}-{number:05}", plan.seed);
+    let prefix = prefix(plan);
+    let name = |number| format!("{prefix}{number:05}");
     (0..plan.devices).map(name).collect()
+}
+
+/// How all of their names begin, and no others.
+fn prefix(plan: &Plan) -> String {
+    format!("sim-{}-", plan.seed)
 }
 
 async fn look(operator: &Operator, plan: &Plan) -> Result<(Serving, Build), Error> {
@@ -159,13 +168,18 @@ async fn look(operator: &Operator, plan: &Plan) -> Result<(Serving, Build), Erro
     Ok((serving, build))
 }
 
-/// What the server counted before, of every build that is offered.
-async fn counts(operator: &Operator, serving: &Serving) -> Result<HashMap<i64, Counts>, Error> {
-    let mut counts = HashMap::new();
+/// What was before, of every build that is offered.
+async fn before(operator: &Operator, serving: &Serving) -> Result<HashMap<i64, Before>, Error> {
+    let mut before = HashMap::new();
     for rollout in serving.rollouts() {
-        counts.insert(rollout.build_id, operator.stats(rollout.build_id).await?);
+        let build = rollout.build_id;
+        let known = Before {
+            version: operator.build(build).await?.version_code,
+            stats: operator.stats(build).await?,
+        };
+        before.insert(build, known);
     }
-    Ok(counts)
+    Ok(before)
 }
 
 async fn muster(
@@ -191,6 +205,14 @@ async fn muster(
     })
 }
 
+/// A build before the fleet came.
+#[derive(Clone, Debug, Default)]
+struct Before {
+    version: i64,
+    /// What the server had counted.
+    stats: Stats,
+}
+
 /// A run under way.
 struct Run<'a> {
     plan: &'a Plan,
@@ -198,7 +220,7 @@ struct Run<'a> {
     build: Build,
     /// The terms that it began with.
     first: Arc<Serving>,
-    before: HashMap<i64, Counts>,
+    before: HashMap<i64, Before>,
     stages: Vec<Stage>,
     /// Which devices were seen with the offer, and with the build.
     seen: Vec<(bool, bool)>,
@@ -222,15 +244,14 @@ impl Run<'_> {
     /// Lets the fleet live on these terms, and looks at what came of it.
     async fn stage(&mut self, from: Duration, to: Duration, watch: &impl Fn(Progress)) -> Result<(), Error> {
         self.end = moment(from);
-        let (build, seen) = (self.build.build_id, &mut self.seen);
+        let (build, version) = (self.build.build_id, self.build.version_code);
+        let seen = &mut self.seen;
         let (mut offered, mut installed) = tally(seen);
         let acted = |at: i64, device: &crate::device::Device| {
             let (had, ran) = seen.get(device.number()).copied().unwrap_or_default();
             if !(had && ran) {
-                let now = device.with_books(|books| {
-                    let account = books.accounts.get(&build).copied().unwrap_or_default();
-                    (account.offered.is_some(), account.installed.is_some())
-                });
+                let account = device.account(build, version);
+                let now = (account.offered.is_some(), account.installed.is_some());
                 offered += usize::from(now.0 && !had);
                 installed += usize::from(now.1 && !ran);
                 if let Some(slot) = seen.get_mut(device.number()) {

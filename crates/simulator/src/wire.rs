@@ -107,7 +107,7 @@ impl Wire {
 
     /// Sends it for real and books what came.
     async fn exchange(&self, errand: Errand, request: Request<Bytes>) -> Result<Response<Body>, Error> {
-        let sent = (errand == Errand::Report).then(|| request.body().clone());
+        let reported = read_report(errand, request.body());
         let begun = Instant::now();
         let gauge = &self.commons.gauge;
         let answer = self.commons.http.send(request).await;
@@ -121,7 +121,11 @@ impl Wire {
         gauge.answered(errand, begun.elapsed());
         match errand {
             Errand::Poll => self.book_poll(&head, &body),
-            Errand::Report => self.book_report(head.status, sent.unwrap_or_default().as_ref()),
+            Errand::Report => {
+                if let Some(report) = reported {
+                    self.books().heard(&report, head.status);
+                }
+            }
             Errand::Enroll | Errand::Download => {}
         }
         Ok(Response::from_parts(head, Body::from(body)))
@@ -156,14 +160,6 @@ impl Wire {
         let mut books = self.books();
         books.polled(answer, self.phone.now());
         books.contradictions.extend(contradiction);
-    }
-
-    fn book_report(&self, status: StatusCode, sent: &[u8]) {
-        if status.is_success()
-            && let Ok(report) = serde_json::from_slice::<Reported>(sent)
-        {
-            self.books().acknowledged(report, self.phone.now());
-        }
     }
 
     /// The file as this device gets it: in even pieces, each of which takes its time, perhaps with a byte that
@@ -216,6 +212,9 @@ impl Transport for Wire {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
         let number = self.phone.next_request();
         let errand = errand(request.uri().path());
+        if let Some(report) = read_report(errand, request.body()) {
+            self.books().says(&report, self.phone.now());
+        }
         if self.phone.world.link(self.phone.seconds()) == Link::Offline {
             return Err(Error::Transport("there is no network".to_owned()));
         }
@@ -251,6 +250,14 @@ fn errand(path: &str) -> Errand {
         Some("enroll") => Errand::Enroll,
         _ => Errand::Report,
     }
+}
+
+/// `None` for what is no report about a build.
+fn read_report(errand: Errand, body: &[u8]) -> Option<Reported> {
+    if errand != Errand::Report {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
 }
 
 fn busy(phone: &Phone, number: u64) -> Response<Body> {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod between;
+
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -39,6 +41,7 @@ fn plan(server: &TestServer, faults: f64) -> Plan {
             percent: 100,
             after: 18 * HOUR,
         }],
+        restarts: 0,
     }
 }
 
@@ -105,7 +108,8 @@ async fn crash(server: &mut TestServer, due: &Notify) -> Infallible {
 
 async fn through_crashes(engine: Engine) {
     let mut server = server(engine, 10).await;
-    let plan = plan(&server, 0.05);
+    let mut plan = plan(&server, 0.05);
+    plan.restarts = 2;
     let (acts, due) = (AtomicUsize::new(0), Notify::new());
     let watch = |progress| {
         if let Progress::Living { .. } = progress
@@ -121,6 +125,53 @@ async fn through_crashes(engine: Engine) {
     let report = report.unwrap();
     assert!(report.is_equal(), "{engine:?}: {}", report.text());
     assert!(report.measured.outages >= 1, "{}", report.text());
+}
+
+/// What an outage excuses, it excuses only where it was meant to happen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_that_nobody_announced_makes_the_books_unequal() {
+    let mut server = server(Engine::Sqlite, 100).await;
+    let mut plan = plan(&server, 0.0);
+    (plan.devices, plan.raises) = (40, vec![]);
+    let (acts, due) = (AtomicUsize::new(0), Notify::new());
+    let watch = |progress| {
+        if let Progress::Living { .. } = progress
+            && acts.fetch_add(1, Ordering::Relaxed) == 100
+        {
+            due.notify_one();
+        }
+    };
+    let report = tokio::select! {
+        report = run(&plan, watch) => report.unwrap(),
+        never = crash(&mut server, &due) => match never {},
+    };
+    assert!(!report.is_equal(), "{}", report.text());
+    assert_eq!(
+        report.remarks,
+        ["the server was away 1 times, and 0 were announced"]
+    );
+}
+
+/// What happened on a phone happened, whether the server takes the report or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_an_outcome_is_found_out() {
+    let server = server(Engine::Sqlite, 100).await;
+    let mut plan = plan(&server, 0.0);
+    (plan.devices, plan.raises) = (20, vec![]);
+    plan.server = between::refusing(&server.url(""), "install_success").await;
+    let report = run(&plan, |_| {}).await.unwrap();
+    assert!(!report.is_equal(), "{}", report.text());
+    let books = &report.books[0];
+    let installed = books.devices.installs_success;
+    assert!(installed > 10, "{}", report.text());
+    assert_eq!(books.server.installs_success, 0);
+    assert_eq!(total(&report, "install_success"), 0, "none was acknowledged");
+    let refused = format!("{installed} reports of install_success were never acknowledged: refused with 400");
+    assert_eq!(report.remarks, [refused]);
+    assert_eq!(
+        report.stages[0].installed as u64, installed,
+        "the picture is that of the phones"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,6 +73,9 @@ pub struct Point {
     pub installed: usize,
 }
 
+/// What two ways of computing the same percentage may differ by.
+const ROUNDING: f64 = 1e-6;
+
 /// Two books about one build.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ledger {
@@ -82,16 +85,27 @@ pub struct Ledger {
     pub devices: Counts,
     /// What the server counted meanwhile.
     pub server: Counts,
+    /// What its hours add up to.
+    pub by_hour: Counts,
+    /// Its `adoption_rate`, of all devices it knows.
+    pub adoption_rate: f64,
+    /// The same, computed from its own counts.
+    pub adoption: f64,
 }
 
 impl Ledger {
-    /// Whether all counts of distinct devices agree.
+    /// Whether all counts of distinct devices agree, and the server with itself.
     pub fn is_equal(&self) -> bool {
         let distinct = |counts: Counts| Counts {
             total_checks: 0,
             ..counts
         };
-        distinct(self.devices) == distinct(self.server)
+        distinct(self.devices) == distinct(self.server) && self.is_sound()
+    }
+
+    /// Whether the server's own numbers are of one piece.
+    pub fn is_sound(&self) -> bool {
+        self.by_hour == self.server && (self.adoption_rate - self.adoption).abs() < ROUNDING
     }
 }
 

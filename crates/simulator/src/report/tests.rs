@@ -36,6 +36,9 @@ fn report() -> Report {
             build_id: 2,
             devices: counts(10),
             server: counts(10),
+            by_hour: counts(10),
+            adoption_rate: 12.5,
+            adoption: 12.5,
         }],
         checks: Checks {
             answered: 500,
@@ -72,9 +75,11 @@ fn equal_books_are_called_equal() {
 
 #[test]
 fn a_difference_of_one_is_a_difference() {
-    let changes: [fn(&mut Report); 5] = [
+    let changes: [fn(&mut Report); 7] = [
         |report| report.books[0].server.total_eligible += 1,
         |report| report.books[0].devices.installs_success += 1,
+        |report| report.books[0].by_hour.total_checks += 1,
+        |report| report.books[0].adoption_rate += 0.1,
         |report| report.checks.server += 1,
         |report| report.formula.wrong = 1,
         |report| report.remarks.push("somebody else released a build".to_owned()),

@@ -78,6 +78,9 @@ fn books(report: &Report, text: &mut String) {
             build_id,
             devices,
             server,
+            by_hour,
+            adoption_rate,
+            adoption,
         } = ledger;
         text.push_str(&format!("\nBooks of build {build_id}      devices     server\n"));
         for (name, ours, theirs) in [
@@ -93,6 +96,12 @@ fn books(report: &Report, text: &mut String) {
         ] {
             let sign = if ours == theirs { "=" } else { "≠" };
             text.push_str(&format!("  {name:<18} {ours:>9} {sign} {theirs:>9}\n"));
+        }
+        if !ledger.is_sound() {
+            text.push_str(&format!(
+                "  the server contradicts itself: its hours add up to {by_hour:?}, its adoption_rate is \
+                 {adoption_rate} and should be {adoption}\n"
+            ));
         }
     }
     text.push_str(&checks(&report.checks, report.measured.outages));

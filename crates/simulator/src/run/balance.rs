@@ -1,6 +1,6 @@
 //! Laying the books side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{BEGIN, Run, is_done};
 use crate::Error;
-use crate::books;
+use crate::books::{self, Account};
 use crate::device::Device;
 use crate::formula::Serving;
 use crate::gauge::Errand;
@@ -20,6 +20,9 @@ const WRITING: Duration = Duration::from_secs(20);
 
 /// A count of polls that did not grow for so long has been written.
 const STILL: Duration = Duration::from_secs(3);
+
+/// Books that disagree and did not change for so long will not agree any more.
+const SETTLED: Duration = Duration::from_secs(6);
 
 /// How often it is asked meanwhile.
 const ASK_EVERY: Duration = Duration::from_millis(300);
@@ -53,8 +56,8 @@ impl Run<'_> {
             adoption: self.adoption(),
             answers: sum(|books| books.answers.clone().into_iter().collect()),
             reports: sum(|books| {
-                let reports = books.reports.iter();
-                reports.map(|(key, count)| (named(key), *count)).collect()
+                let reports = books.acknowledged().into_iter();
+                reports.map(|(key, count)| (named(&key), count)).collect()
             }),
             faults: sum(|books| {
                 let faults = books.faults.iter();
@@ -75,13 +78,13 @@ impl Run<'_> {
         let mut still = (begun, None);
         loop {
             let (ledgers, checks) = self.compare().await?;
-            if still.1 != Some(checks.server) {
-                still = (Instant::now(), Some(checks.server));
+            if still.1.as_ref() != Some(&ledgers) {
+                still = (Instant::now(), Some(ledgers.clone()));
             }
             // After an outage the bounds are wide: a count that holds already may yet grow.
             let written = checks.server == checks.answered || still.0.elapsed() > STILL;
             let agreed = written && checks.hold() && ledgers.iter().all(Ledger::is_equal);
-            if agreed || begun.elapsed() > WRITING {
+            if agreed || still.0.elapsed() > SETTLED || begun.elapsed() > WRITING {
                 return Ok((ledgers, checks));
             }
             tokio::time::sleep(ASK_EVERY).await;
@@ -92,22 +95,21 @@ impl Run<'_> {
         let (mut ledgers, mut current) = (Vec::new(), 0);
         for rollout in self.terms().rollouts() {
             let build = rollout.build_id;
-            let before = self.before.get(&build).copied().unwrap_or_default();
-            let server = since(before, self.fleet.operator().stats(build).await?);
+            let before = self.before.get(&build).cloned().unwrap_or_default();
+            let stats = self.fleet.operator().stats(build).await?;
+            let server = since(before.stats.counts, stats.counts);
             if build == self.build.build_id {
                 current = server.total_checks;
             }
-            let mut devices = Counts::default();
-            for device in self.fleet.devices() {
-                add(
-                    &mut devices,
-                    device.with_books(|books| books::counts(std::iter::once(books), build)),
-                );
-            }
+            let accounts = self.fleet.devices();
+            let accounts = accounts.map(|device| device.account(build, before.version));
             ledgers.push(Ledger {
                 build_id: build,
-                devices,
+                devices: books::counts(accounts),
                 server,
+                by_hour: since(before.stats.by_hour(), stats.by_hour()),
+                adoption_rate: stats.adoption_rate,
+                adoption: adoption_rate(stats.counts),
             });
         }
         let gauge = &self.fleet.commons.gauge;
@@ -140,6 +142,11 @@ impl Run<'_> {
         terms.reaches(&self.build, device.id(), device.world(), factory)
     }
 
+    /// What happened with the current build.
+    fn account(&self, device: &Device) -> Account {
+        device.account(self.build.build_id, self.build.version_code)
+    }
+
     fn formula(&self) -> Formula {
         let terms = self.terms();
         let mut formula = Formula {
@@ -149,11 +156,8 @@ impl Run<'_> {
             contradictions: Vec::new(),
         };
         for device in self.fleet.devices() {
-            let (offered, contradictions) = device.with_books(|books| {
-                let account = books.accounts.get(&self.build.build_id);
-                let offered = account.is_some_and(|account| account.offered.is_some());
-                (offered, books.contradictions.clone())
-            });
+            let offered = self.account(device).offered.is_some();
+            let contradictions = device.with_books(|books| books.contradictions.clone());
             formula.offered += usize::from(offered);
             formula.wrong += usize::from(offered != self.is_expected(&terms, device));
             formula.contradictions.extend(contradictions);
@@ -165,8 +169,7 @@ impl Run<'_> {
     fn adoption(&self) -> Vec<Point> {
         let (mut offered, mut installed) = (Vec::new(), Vec::new());
         for device in self.fleet.devices() {
-            let account = device.with_books(|books| books.accounts.get(&self.build.build_id).copied());
-            let account = account.unwrap_or_default();
+            let account = self.account(device);
             offered.extend(account.offered);
             installed.extend(account.installed);
         }
@@ -199,7 +202,47 @@ impl Run<'_> {
         if Serving::of(&self.plan.package, &rollouts)? != *self.terms() {
             remarks.push("somebody else changed the package's rollouts meanwhile".to_owned());
         }
+        remarks.extend(self.unheard());
+        remarks.extend(self.mistaken().await?);
+        let (away, restarts) = (self.fleet.commons.gauge.outages(), self.plan.restarts);
+        if away > restarts as usize {
+            remarks.push(format!(
+                "the server was away {away} times, and {restarts} were announced"
+            ));
+        }
         Ok(remarks)
+    }
+
+    /// The reports that the server never took. What they tell is in our books all the same.
+    fn unheard(&self) -> Vec<String> {
+        let mut unheard: BTreeMap<(String, Option<u16>), u64> = BTreeMap::new();
+        for device in self.fleet.devices() {
+            for (key, count) in device.with_books(books::Books::unheard) {
+                *unheard.entry(key).or_default() += count;
+            }
+        }
+        let words = |((status, refused), count): ((String, Option<u16>), u64)| {
+            let how = refused.map_or("without an answer".to_owned(), |code| {
+                format!("refused with {code}")
+            });
+            format!("{count} reports of {status} were never acknowledged: {how}")
+        };
+        unheard.into_iter().map(words).collect()
+    }
+
+    /// What is wrong with the server's view of what each device runs, which it writes within a second.
+    async fn mistaken(&self) -> Result<Option<String>, Error> {
+        let begun = Instant::now();
+        loop {
+            let names = super::prefix(self.plan);
+            let believed = self.fleet.operator().versions(&names, &self.plan.package).await?;
+            let truth = self.fleet.devices().map(|device| (device.id(), device.version()));
+            let mistaken = differences(truth, &believed);
+            if mistaken.is_none() || begun.elapsed() > WRITING {
+                return Ok(mistaken);
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
     }
 
     fn measured(&self) -> Measured {
@@ -227,6 +270,29 @@ impl Run<'_> {
     }
 }
 
+/// Which devices run something else than is believed; 0 stands for nothing.
+fn differences<'a>(
+    truth: impl Iterator<Item = (&'a str, i64)>,
+    believed: &HashMap<String, i64>,
+) -> Option<String> {
+    let believed = |device: &str| believed.get(device).copied().unwrap_or_default();
+    let wrong: Vec<_> = truth.filter(|(device, runs)| *runs != believed(device)).collect();
+    let (device, runs) = wrong.first()?;
+    let (count, believed) = (wrong.len(), believed(device));
+    Some(format!(
+        "{count} devices run another version than the server believes; {device} runs {runs} and not {believed}"
+    ))
+}
+
+/// As the server defines it, in percent.
+#[expect(clippy::cast_precision_loss, reason = "device counts stay far below 2^52")]
+fn adoption_rate(counts: Counts) -> f64 {
+    if counts.total_eligible == 0 {
+        return 0.0;
+    }
+    counts.installs_success as f64 / counts.total_eligible as f64 * 100.0
+}
+
 fn named((status, reason): &(String, String)) -> String {
     if reason.is_empty() {
         status.clone()
@@ -247,11 +313,21 @@ fn since(before: Counts, now: Counts) -> Counts {
     }
 }
 
-fn add(sum: &mut Counts, more: Counts) {
-    sum.total_checks += more.total_checks;
-    sum.total_eligible += more.total_eligible;
-    sum.total_downloads += more.total_downloads;
-    sum.installs_success += more.installs_success;
-    sum.installs_failed += more.installs_failed;
-    sum.verify_failed += more.verify_failed;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_device_that_is_believed_to_run_something_else_is_found() {
+        let believed = HashMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        let equal = [("a", 2), ("b", 1), ("c", 0)];
+        assert_eq!(differences(equal.into_iter(), &believed), None);
+        for wrong in [("a", 1), ("b", 0), ("c", 2)] {
+            let found = differences([wrong].into_iter(), &believed).unwrap();
+            assert!(
+                found.starts_with("1 devices") && found.contains(wrong.0),
+                "{found}"
+            );
+        }
+    }
 }
