@@ -5,6 +5,7 @@ mod admin;
 mod apk;
 mod demo;
 mod program;
+mod secrets;
 mod serve;
 mod settings;
 mod traces;

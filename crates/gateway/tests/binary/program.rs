@@ -1,5 +1,6 @@
 //! Running the binary.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,8 +29,13 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
 /// Runs a command that reads `input`.
 pub(crate) fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = tidegate(folder);
+    command.args(arguments);
+    feed(command, input)
+}
+
+/// The same with a command that is set up already.
+pub(crate) fn feed(mut command: Command, input: &str) -> Output {
     command
-        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -56,6 +62,7 @@ pub(crate) fn exited(output: &Output, code: i32) {
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
+    heard: RefCell<Vec<String>>,
 }
 
 impl Running {
@@ -81,17 +88,23 @@ impl Running {
                 .map_while(Result::ok)
                 .try_for_each(|line| sender.send(line))
         });
-        Self { child, lines }
+        Self {
+            child,
+            lines,
+            heard: RefCell::default(),
+        }
     }
 
     /// The next line that contains `text`.
     pub(crate) fn line(&self, text: &str) -> String {
-        let mut before = Vec::new();
+        let mut heard = self.heard.borrow_mut();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => before.push(line),
-                Err(fault) => panic!("no line with {text:?} came ({fault}); before: {before:#?}"),
+                Ok(line) => heard.push(line),
+                Err(fault) => panic!("no line with {text:?} came ({fault}); before: {heard:#?}"),
+            }
+            if let Some(line) = heard.last().filter(|line| line.contains(text)) {
+                return line.clone();
             }
         }
     }
@@ -110,6 +123,14 @@ impl Running {
 
     pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// Waits for the end, and returns all lines from the beginning.
+    pub(crate) fn all(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        let mut all = self.heard.take();
+        all.extend(self.lines.iter());
+        (status, all.join("\n"))
     }
 }
 

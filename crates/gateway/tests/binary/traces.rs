@@ -66,7 +66,7 @@ impl Collector {
     }
 
     /// A span with this name, waited for.
-    async fn span(&self, name: &str) -> Span {
+    pub(crate) async fn span(&self, name: &str) -> Span {
         let begun = Instant::now();
         loop {
             let found = self
