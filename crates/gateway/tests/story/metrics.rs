@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate_domain::Role;
+use tidegate_simulator::{Plan, Population, Raise, Token};
 use tidegate_testkit::agent::Agent;
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::fcm::{self, StandIn};
 use tidegate_testkit::server::{Engine, TestServer, eventually};
 
 use crate::fleet;
@@ -19,6 +22,7 @@ on_both_engines!(
     no_caller_writes_a_label,
     counters_begin_again_with_the_process,
     gauges_are_the_fleets_own_numbers,
+    nudges_are_counted_as_fcm_answered_them,
 );
 
 const DOCS: &str = include_str!("../../../../docs/operations.md");
@@ -220,6 +224,25 @@ async fn gauges_are_the_fleets_own_numbers(engine: Engine) {
     assert!(value(&page, "ota_catalog_age_seconds") < 30.0);
 }
 
+async fn nudges_are_counted_as_fcm_answered_them(engine: Engine) {
+    let push = StandIn::start().await.unwrap();
+    let server = TestServer::start_with(engine, |config| fcm::send_to(&push, config)).await;
+    let devices = fleet::enroll(&server, 3, 1).await;
+    for device in &devices {
+        device.set_fcm_token(&format!("at-{}", device.id)).await.ok();
+    }
+    push.answer_token("at-device-0001", [fcm::Answer::Unregistered]);
+    let olga = server.operator(Role::Operator);
+    olga.post("/v1/apk/nudge-update", &json!({})).await.ok();
+    let page = page(&server).await;
+    let nudges = |status: &str| value(&page, &format!("ota_nudge_total{{status=\"{status}\"}}"));
+    assert_eq!(
+        [nudges("sent"), nudges("failed"), nudges("retried")],
+        [2.0, 1.0, 0.0]
+    );
+    assert_eq!(value(&page, "ota_nudge_queued"), 0.0);
+}
+
 fn check_with_promtool(page: &str) {
     use std::io::Write as _;
     let mut command = Command::new("promtool");
@@ -238,6 +261,10 @@ fn check_with_promtool(page: &str) {
     );
 }
 
+/// How often another port is tried: Prometheus does not tell which one it was given, so each is one that was free a
+/// moment ago.
+const PORTS_TRIED: usize = 5;
+
 /// A Prometheus of its own, which ends with the test.
 struct Prometheus {
     child: Child,
@@ -253,14 +280,30 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    fn scraping(target: &str) -> Self {
+    async fn scraping(server: &TestServer) -> Self {
+        for _ in 0..PORTS_TRIED {
+            let mut prometheus = Self::start(server);
+            if prometheus.is_up(server.http()).await {
+                return prometheus;
+            }
+        }
+        panic!("Prometheus found none of {PORTS_TRIED} ports free");
+    }
+
+    fn start(server: &TestServer) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let url = server.url("");
+        let target = url.trim_start_matches("http://");
+        let viewer = server.operator(Role::Viewer);
         let config = format!(
             "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
-             scrape_configs: [{{job_name: tidegate, static_configs: [{{targets: [\"{target}\"]}}]}}]\n"
+             scrape_configs:\n\
+             - job_name: tidegate\n\
+             \x20 authorization: {{credentials: \"{}\"}}\n\
+             \x20 static_configs: [{{targets: [\"{target}\"]}}]\n",
+            viewer.token()
         );
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
-        // It does not tell which port it was given, so one is chosen for it that was free a moment ago.
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
         let child = Command::new("prometheus")
             .current_dir(folder.path())
@@ -277,7 +320,20 @@ impl Prometheus {
         }
     }
 
-    /// The value of a query that has one; `None` while Prometheus has not begun or knows nothing of it.
+    /// Waits until it answers; false when it ended instead.
+    async fn is_up(&mut self, http: &reqwest::Client) -> bool {
+        let ready = format!("{}/-/ready", self.base);
+        while self.child.try_wait().unwrap().is_none() {
+            let answer = http.get(&ready).send().await;
+            if answer.is_ok_and(|answer| answer.status() == 200) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
+
+    /// The value of a query that has one.
     async fn ask(&self, http: &reqwest::Client, query: &str) -> Option<f64> {
         let request = http
             .get(format!("{}/api/v1/query", self.base))
@@ -287,55 +343,79 @@ impl Prometheus {
     }
 }
 
-#[tokio::test]
-async fn a_real_prometheus_ends_up_with_the_devices_own_books() {
-    let server = TestServer::start_with(Engine::Sqlite, |config| {
-        config.admin_listen = Some(([127, 0, 0, 1], 0).into());
-    })
-    .await;
-    let prometheus = Prometheus::scraping(server.admin_url("").trim_start_matches("http://"));
+/// A fleet's days, from which Prometheus must come away with the numbers that stand in the fleet's own books.
+fn plan(server: &TestServer) -> Plan {
+    let hour = Duration::from_secs(3600);
+    Plan {
+        server: server.url(""),
+        token: Token(server.operator(Role::Admin).token().to_owned()),
+        package: PACKAGE.to_owned(),
+        devices: 150,
+        seed: 7,
+        population: Population::usual().unwrap(),
+        faults: 0.0,
+        restarts: 0,
+        duration: 24 * hour,
+        raises: vec![Raise {
+            percent: 100,
+            after: 12 * hour,
+        }],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_prometheus_ends_up_with_the_fleets_own_books() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let prometheus = Prometheus::scraping(&server).await;
     let operator = server.operator(Role::Operator);
     let build = operator.uploaded(&apks::build(PACKAGE, 2)).await;
     operator.promote(build, 40).await.ok();
-    let devices = fleet::enroll(&server, 60, 1).await;
+    let report = tidegate_simulator::run(&plan(&server), |_| {}).await.unwrap();
+    assert!(report.is_equal(), "{}", report.text());
 
-    let (mut offered, mut refused, mut installed, mut failed, mut unverified) = (0, 0, 0, 0, 0);
-    for (device, polled) in fleet::poll(&devices, 1).await {
-        let Some(manifest) = polled.manifest else {
-            refused += 1;
-            continue;
-        };
-        offered += 1;
-        assert_eq!(device.download(&manifest, None).await.status, 200);
-        let (status, book) = match offered % 5 {
-            0 => ("install_failed", &mut failed),
-            1 => ("verify_failed", &mut unverified),
-            _ => ("install_success", &mut installed),
-        };
-        *book += 1;
-        device.report(build, status).await.ok();
-    }
-    assert!(offered > 10 && refused > 10, "{offered} {refused}");
-    let books = [
-        ("sum(ota_check_total{status=\"200\"})", offered),
-        ("sum(ota_check_total{status=\"304\"})", refused),
-        ("sum(ota_poll_decision_total{reason=\"not_in_cohort\"})", refused),
-        ("sum(ota_download_total{version_code=\"2\"})", offered),
-        ("sum(ota_install_total{status=\"success\"})", installed),
-        ("sum(ota_install_total{status=\"failed\"})", failed),
-        ("sum(ota_verify_failed_total)", unverified),
+    let reported = |status: &str| -> u64 {
+        let of_it = report.reports.iter().filter(|(key, _)| key.starts_with(status));
+        of_it.map(|(_, count)| count).sum()
+    };
+    assert!(
+        reported("install_success") > 100 && reported("deferred") > 0,
+        "{}",
+        report.text()
+    );
+    let mut books: BTreeMap<String, u64> = report
+        .answers
+        .iter()
+        .map(|(reason, count)| {
+            (
+                format!("sum(ota_poll_decision_total{{reason=\"{reason}\"}})"),
+                *count,
+            )
+        })
+        .collect();
+    assert!(books.len() > 2, "{books:?}");
+    let of_build = format!("build_id=\"{build}\"");
+    for (query, book) in [
+        ("sum(ota_check_total)".to_owned(), report.checks.answered),
         (
-            "sum(ota_request_duration_seconds_count{route=\"/v1/agent/report\",code=\"200\"})",
-            installed + failed + unverified,
+            format!("sum(ota_install_total{{{of_build},status=\"success\"}})"),
+            reported("install_success"),
         ),
-        ("count(up{job=\"tidegate\"} == 1)", 1),
-    ];
+        (
+            format!("sum(ota_install_total{{{of_build},status=\"failed\"}})"),
+            reported("install_failed"),
+        ),
+        (
+            "sum(ota_verify_failed_total)".to_owned(),
+            reported("verify_failed"),
+        ),
+        ("sum(ota_report_total)".to_owned(), reported("")),
+        ("count(up{job=\"tidegate\"} == 1)".to_owned(), 1),
+    ] {
+        books.insert(query, book);
+    }
     for (query, book) in books {
-        let book = f64::from(book);
-        eventually(
-            || prometheus.ask(server.http(), query),
-            |answer| *answer == Some(book),
-        )
-        .await;
+        let book = book as f64;
+        let told = || prometheus.ask(server.http(), &query);
+        eventually(told, |answer| *answer == Some(book)).await;
     }
 }
