@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildId, DeferReason, DeviceId, PackageName, Sha256, Undertaking, VersionCode, look_again_after,
-    preflight,
+    BuildId, DeferReason, DeviceId, PackageName, Undertaking, VersionCode, look_again_after, preflight,
 };
 use tidegate_signing::CommandVerifier;
 
@@ -11,6 +10,7 @@ use crate::memory::{Memory, State, Wait};
 use crate::patience::{Alarm, is_due, pause};
 use crate::platform::conditions;
 use crate::protocol::Manifest;
+use crate::verifying::Promise;
 use crate::{Credentials, Error, Platform, StateStore, Transport};
 
 /// Whose agent it is, and of which server.
@@ -71,8 +71,8 @@ pub struct Agent<P, T, S> {
     pub(crate) store: S,
     pub(crate) memory: Memory,
     pub(crate) verifier: CommandVerifier,
-    /// The file that was verified by this very agent, since it was opened.
-    pub(crate) verified: Option<Sha256>,
+    /// What the file was found to keep by this very agent, since it was opened.
+    pub(crate) verified: Option<Promise>,
     /// How often in a row the device's own storage failed, and until when it is left alone.
     storage_faults: u32,
     stalled_until: Option<Alarm>,

@@ -17,7 +17,8 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         if installed == Some(job.version_code) {
             return self.installed(job);
         }
-        if self.verified != Some(job.sha256) {
+        if self.verified != Some(self.promise(job)) {
+            // Not this file, or not over this app: somebody may have replaced it meanwhile.
             return self.change(|memory| memory.state = State::Verifying { job: job.clone() });
         }
         if self.is_to_ask_again(now) {

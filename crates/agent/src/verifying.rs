@@ -6,7 +6,7 @@ use std::io;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use tidegate_apk::{SdkRange, Source};
-use tidegate_domain::{PackageName, SignerFingerprint};
+use tidegate_domain::{PackageName, Sha256 as FileHash, SignerFingerprint, VersionCode};
 
 use crate::agent::Agent;
 use crate::memory::State;
@@ -43,10 +43,14 @@ impl Flaw {
     }
 }
 
-/// What a file is held to.
-struct Promise {
-    job: Manifest,
+/// All that a file is held to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Promise {
     package: PackageName,
+    version_code: VersionCode,
+    file_size: u64,
+    sha256: FileHash,
+    signer_fingerprint: SignerFingerprint,
     sdk: u32,
     installed_signer: Option<SignerFingerprint>,
 }
@@ -61,29 +65,42 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         if self.is_to_ask_again(now) {
             return self.ask_again(now);
         }
-        let installed_signer = self.platform.installed_signer(package);
-        if installed_signer.is_none() && self.platform.installed_version(package).is_some() {
+        let promise = self.promise(job);
+        if promise.installed_signer.is_none() && self.platform.installed_version(package).is_some() {
             // Not the same as no app: whoever signed this one might be let in by it. The file may be a good one.
             let detail = "the installed app's signer can't be read";
             return self.distrust(job, "check_failed", detail, false, false);
         }
-        let promise = Promise {
-            job: job.clone(),
-            package: package.clone(),
-            sdk: self.config.sdk,
-            installed_signer,
-        };
-        let file = self.store.file()?;
+        if self.verified.as_ref() == Some(&promise) {
+            // The server was asked again meanwhile. Where polls are more frequent than files are read, a file that
+            // was read once more each time would never be installed.
+            return self.change(|memory| memory.state = State::Installing { job: job.clone() });
+        }
+        let (file, held_to) = (self.store.file()?, promise.clone());
         // Hashing a large file takes seconds, and others may share the runtime.
-        let checked = tokio::task::spawn_blocking(move || check(&file, &promise)).await;
+        let checked = tokio::task::spawn_blocking(move || check(&file, &held_to)).await;
         match checked {
             Ok(Ok(None)) => {
-                self.verified = Some(job.sha256);
+                self.verified = Some(promise);
                 self.change(|memory| memory.state = State::Installing { job: job.clone() })
             }
             Ok(Ok(Some(flaw))) => self.distrust(job, flaw.reason, &flaw.detail, flaw.for_good, true),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => self.distrust(job, "check_failed", "the file could not be checked", true, true),
+        }
+    }
+
+    /// What a job's file is held to now.
+    pub(crate) fn promise(&self, job: &Manifest) -> Promise {
+        let package = &self.config.package;
+        Promise {
+            package: package.clone(),
+            version_code: job.version_code,
+            file_size: job.file_size,
+            sha256: job.sha256,
+            signer_fingerprint: job.signer_fingerprint,
+            sdk: self.config.sdk,
+            installed_signer: self.platform.installed_signer(package),
         }
     }
 }
@@ -126,14 +143,17 @@ impl From<tidegate_apk::Error> for Trouble {
 /// The cheap checks first; the signature is only looked at when the bytes are the promised ones, so that the
 /// reader of hostile files sees none that the server did not see before.
 fn flaw_of(source: &dyn Source, promise: &Promise) -> Result<(), Trouble> {
-    let job = &promise.job;
-    if source.len() != job.file_size {
-        let detail = format!("{} bytes, and the manifest names {}", source.len(), job.file_size);
+    if source.len() != promise.file_size {
+        let detail = format!(
+            "{} bytes, and the manifest names {}",
+            source.len(),
+            promise.file_size
+        );
         return Err(Flaw::of_the_bytes("size_mismatch", detail).into());
     }
-    let sha256 = tidegate_domain::Sha256(hash(source)?);
-    if sha256 != job.sha256 {
-        let detail = format!("sha256 {sha256}, and the manifest names {}", job.sha256);
+    let sha256 = FileHash(hash(source)?);
+    if sha256 != promise.sha256 {
+        let detail = format!("sha256 {sha256}, and the manifest names {}", promise.sha256);
         return Err(Flaw::of_the_bytes("sha256_mismatch", detail).into());
     }
     check_identity(source, promise)?;
@@ -158,10 +178,10 @@ fn check_identity(source: &dyn Source, promise: &Promise) -> Result<(), Trouble>
     if found.package != promise.package.as_str() {
         return Err(Flaw::of_the_build("package_mismatch", format!("it is {}", found.package)).into());
     }
-    if found.version_code != promise.job.version_code.get() {
+    if found.version_code != promise.version_code.get() {
         let detail = format!(
             "it is version {}, and the manifest names {}",
-            found.version_code, promise.job.version_code
+            found.version_code, promise.version_code
         );
         return Err(Flaw::of_the_build("version_mismatch", detail).into());
     }
@@ -171,7 +191,7 @@ fn check_identity(source: &dyn Source, promise: &Promise) -> Result<(), Trouble>
 fn check_signer(source: &dyn Source, promise: &Promise) -> Result<(), Trouble> {
     let sdk = promise.sdk;
     let verdict = tidegate_apk::verify(source, SdkRange { min: sdk, max: sdk })?;
-    let promised = &promise.job.signer_fingerprint;
+    let promised = &promise.signer_fingerprint;
     let mut signers = verdict
         .signers_at(sdk)
         .map(|signer| SignerFingerprint(signer.sha256));

@@ -1,14 +1,15 @@
 //! A file that is not the promised one is never installed, and the server is told what is wrong with it.
 
+use std::io;
 use std::sync::Arc;
 
 use serde_json::json;
 use tidegate_agent::apk::Capabilities;
 use tidegate_agent::apk::build::{Lineage, Signing};
-use tidegate_agent::{HttpTransport, MemoryStore, Phase};
+use tidegate_agent::{HttpTransport, MemoryStore, Phase, StateStore, StoredFile};
 use tidegate_testkit::apks::{self, PACKAGE};
 
-use crate::phone::{Held, Phone, fingerprint_of, later, open, settle};
+use crate::phone::{Held, Phone, fingerprint_of, later, open, settle, until};
 use crate::stage::{Reply, Stage, Trick, credentials, manifest};
 
 /// A phone with version 1 of the usual signer, at a stage that it reaches over sockets.
@@ -217,4 +218,83 @@ async fn a_file_that_was_spoilt_on_the_way_is_fetched_again_and_three_times_is_e
         later(&mut agent).await;
     }
     assert_eq!(phone.facts().installations, [2]);
+}
+
+/// An app that was replaced when the file was trusted already has another signer to say who may replace it.
+#[tokio::test]
+async fn an_app_that_was_replaced_meanwhile_is_compared_anew() {
+    let stage = Stage::offering(&apks::build(PACKAGE, 2));
+    let (phone, mut agent) = phone_at(&stage).await;
+    until(&mut agent, Phase::Installing).await;
+    let foreign = apks::release(PACKAGE, 1).sign(apks::foreign_key()).unwrap();
+    phone.facts().installed = Some((1, fingerprint_of(&foreign)));
+    settle(&mut agent).await;
+    assert_eq!(phone.facts().asked, [0_i64; 0]);
+    assert!(stage.has_been_told("verify_failed", "installed_signer_mismatch"));
+}
+
+/// A store from which a file is read so slowly that a poll falls due each time.
+#[derive(Debug)]
+struct SlowToRead {
+    store: MemoryStore,
+    phone: Arc<Phone>,
+}
+
+impl StateStore for SlowToRead {
+    fn load(&mut self) -> io::Result<Option<Vec<u8>>> {
+        self.store.load()
+    }
+    fn save(&mut self, state: &[u8]) -> io::Result<()> {
+        self.store.save(state)
+    }
+    fn set_aside(&mut self, state: &[u8]) -> io::Result<()> {
+        self.store.set_aside(state)
+    }
+    fn file_len(&mut self) -> io::Result<u64> {
+        self.store.file_len()
+    }
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.store.append(bytes)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        self.store.sync()
+    }
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.store.truncate(len)
+    }
+    fn file(&mut self) -> io::Result<StoredFile> {
+        self.phone.facts().now += chrono::TimeDelta::seconds(2);
+        self.store.file()
+    }
+}
+
+/// Such as in a trial run with a poll every second.
+#[tokio::test]
+async fn a_file_that_is_read_more_slowly_than_polls_come_is_installed_all_the_same() {
+    let apk = apks::build(PACKAGE, 2);
+    let stage = Stage::offering(&apk);
+    for _ in 0..4 {
+        let mut offer = manifest(&apk, 2);
+        offer["download_url"] = json!("http://stage/file");
+        let answer = Reply::json(200, &offer).with("tidegate-poll-after", "1");
+        stage.script().poll_answers.push_back(answer);
+    }
+    stage.script().offer = Err("halted");
+    let phone = Phone::with(1, fingerprint_of(&apk));
+    let store = SlowToRead {
+        store: MemoryStore::default(),
+        phone: Arc::clone(&phone),
+    };
+    let transport = Arc::clone(&stage);
+    let mut agent = open(
+        &phone,
+        "http://stage",
+        "phone-1",
+        &credentials(),
+        transport,
+        store,
+    );
+    settle(&mut agent).await;
+    assert_eq!(phone.facts().installations, [2]);
+    assert_eq!(stage.script().downloads.len(), 1);
 }
