@@ -1,13 +1,13 @@
 //! Commands from the push service: obeyed at once, once, and only when they are ours.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
 use tidegate_agent::signing::{Command, CommandError, CommandKey, sign_command};
 use tidegate_agent::{Body, Error, MemoryStore, Phase, Signal, Transport};
 use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::server::eventually;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::phone::{Held, Phone, fingerprint_of, later, open, settle, until};
@@ -236,9 +236,8 @@ async fn a_command_that_comes_during_a_long_download_is_not_stale() {
     }
     phone.facts().now += TimeDelta::minutes(40);
     slow.comes.notify_one();
-    while stage.script().results.is_empty() || phone.version() != Some(2) {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let answered = || async { stage.script().results.len() };
+    eventually(answered, |answers| *answers > 0).await;
     stop.send(()).unwrap();
     running.await.unwrap();
     let results = stage.script().results.clone();
