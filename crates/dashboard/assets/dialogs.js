@@ -16,9 +16,11 @@ export function watchDialogs() {
     event.preventDefault();
     send(event.target, event.submitter);
   });
-  // A click beside the sheet closes it; one that began inside does not.
-  dialog.addEventListener("pointerdown", (event) => {
-    if (event.target === dialog) dialog.close();
+  // A click beside the sheet closes it; one that began inside, or on its scroll bar, does not.
+  dialog.addEventListener("pointerdown", ({ target, clientX, clientY }) => {
+    const { left, right, top, bottom } = dialog.getBoundingClientRect();
+    const inside = clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
+    if (target === dialog && !inside) dialog.close();
   });
 }
 
@@ -26,8 +28,11 @@ async function open(link) {
   link.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(link.href);
-    if (await show(answer)) dialog.showModal();
+    if (!(await show(answer))) return;
+    dialog.showModal();
     prepareShares(dialog);
+    // Not the first field: a key that is still held down would send the form that it has just opened.
+    title()?.focus();
   } catch {
     location.assign(link.href);
   } finally {
@@ -47,10 +52,17 @@ async function send(form, button) {
     await show(answer);
     prepareShares(dialog);
     dialog.querySelector("[role=alert]")?.scrollIntoView({ block: "nearest" });
+    title()?.focus({ preventScroll: true });
   } catch {
     if (button) button.disabled = false;
     tell(form, "The server could not be reached. Nothing is known of what became of it: look before you repeat it.");
   }
+}
+
+function title() {
+  const heading = dialog.querySelector("#sheet-title");
+  if (heading) heading.tabIndex = -1;
+  return heading;
 }
 
 // Whether the answer held a sheet. A login in its place is gone to.

@@ -4,10 +4,13 @@ const WORDS = { live: "live", lost: "connection lost, trying again", off: "not l
 const RETRY_MS = 3000;
 // The server says something every second while all is well.
 const SILENCE_MS = 10000;
+// A part of the page that numbers cannot tell is asked for anew, and not more often than this.
+const RENEW_MS = 2000;
 
 let source = null;
 let silence = 0;
 let retry = 0;
+let renewing = false;
 
 export function listen() {
   if (!status) return;
@@ -81,5 +84,32 @@ function apply({ values, bars, progress }) {
   for (const bar of document.querySelectorAll("[data-bar]")) {
     const width = bars?.[bar.dataset.bar];
     if (width !== undefined) bar.setAttribute("width", width);
+  }
+  renew(values ?? {});
+}
+
+// Buttons and lists are made by the server: where a value that they depend on is no longer the one that they were
+// made with, the page is fetched again and those parts of it are exchanged.
+async function renew(values) {
+  const old = [...document.querySelectorAll("[data-renew]")].filter(({ dataset }) => {
+    const now = values[dataset.renew];
+    return now !== undefined && now !== dataset.made;
+  });
+  if (renewing || old.length === 0) return;
+  renewing = true;
+  try {
+    const answer = await fetch(location.href);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of old) {
+      const fresh = page.getElementById(part.id);
+      // Whoever is in the middle of using a part keeps it.
+      if (!fresh || part.contains(document.activeElement)) continue;
+      part.replaceChildren(...document.importNode(fresh, true).childNodes);
+      part.dataset.made = fresh.dataset.made;
+    }
+  } catch {
+    // The next tick tries again, and a lost connection is told elsewhere.
+  } finally {
+    setTimeout(() => (renewing = false), RENEW_MS);
   }
 }

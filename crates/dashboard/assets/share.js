@@ -45,6 +45,8 @@ function prepare(sheet) {
     });
   }
   form.addEventListener("input", update);
+  // On a slider nobody expects Enter to release anything.
+  if (field.type === "range") field.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
   update();
 }
 
@@ -69,7 +71,8 @@ function sentence({ byCohort, leaves }, share, old) {
   const some = `${number.format(devices)} device${devices === 1 ? "" : "s"}`;
   if (old === 0) return `${share} % is ${some} now.${leaving}`;
   const change = devices - within(byCohort, old);
-  const added = change >= 0 ? `${number.format(change)} of them are added` : `${number.format(-change)} fewer than now`;
+  const are = change === 1 ? "is" : "are";
+  const added = change >= 0 ? `${number.format(change)} of them ${are} added` : `${number.format(-change)} fewer than now`;
   return `${share} % is ${some} now that do not run it yet: ${added}.${leaving}`;
 }
 

@@ -5,14 +5,15 @@ export function prepareUpload() {
   const file = form.elements.file;
   const drop = document.getElementById("drop");
 
+  // Anywhere on the page: a file that misses its place by a finger's breadth would be opened by the browser.
   for (const name of ["dragenter", "dragover"]) {
-    drop.addEventListener(name, (event) => {
+    addEventListener(name, (event) => {
       event.preventDefault();
       drop.classList.add("over");
     });
   }
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
+  addEventListener("dragleave", (event) => event.relatedTarget === null && drop.classList.remove("over"));
+  addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
     if (event.dataTransfer.files.length) file.files = event.dataTransfer.files;

@@ -4,7 +4,7 @@
 //! text, so a wall of open pages costs the database what one does. Every tick tells all values, so one that was
 //! missed needs no repetition.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -101,15 +101,15 @@ impl Ticker {
         let serving = desk.builds.serving();
         let ids: Vec<BuildId> = serving.iter().map(|(build, _)| *build).collect();
         let all = desk.builds.stats_of(&ids).await?;
-        let mut checks = 0;
+        let mut checks = Vec::with_capacity(serving.len());
         for (build, rollout) in &serving {
             let stats = all.get(build).copied().unwrap_or_default();
-            checks += stats.total_checks;
+            checks.push((*build, stats.total_checks));
             of_build(*build, rollout, &stats, &mut values, &mut bars);
         }
         of_fleet(desk, &mut values);
         let progress = of_campaigns(desk, &mut values).await?;
-        let polls = self.polls.add(checks, desk.clock.now());
+        let polls = self.polls.add(&checks, desk.clock.now());
         values.insert("fleet.polls".to_owned(), polls.into());
         Ok(json!({ "values": values, "bars": bars, "progress": progress })
             .to_string()
@@ -180,21 +180,28 @@ fn of_build(
     }
 }
 
-/// Polls per second, from a counter that only rises.
+/// Polls per second, from the counters of the builds that serve.
 #[derive(Default)]
-struct Rate(VecDeque<(i64, DateTime<Utc>)>);
+struct Rate {
+    last: HashMap<BuildId, i64>,
+    /// All polls since somebody listens, at each tick.
+    sums: VecDeque<(i64, DateTime<Utc>)>,
+}
 
 impl Rate {
-    fn add(&mut self, count: i64, now: DateTime<Utc>) -> String {
-        // A build that serves no longer takes its polls out of the sum.
-        if self.0.back().is_some_and(|(last, _)| *last > count) {
-            self.0.clear();
+    fn add(&mut self, counts: &[(BuildId, i64)], now: DateTime<Utc>) -> String {
+        // A build that begins to serve, or does so again, brings the polls of its past along: they are not of now.
+        let rises = counts.iter().filter_map(|(build, count)| {
+            let last = self.last.get(build)?;
+            Some((count - last).max(0))
+        });
+        let sum = self.sums.back().map_or(0, |(sum, _)| *sum) + rises.sum::<i64>();
+        self.last = counts.iter().copied().collect();
+        self.sums.push_back((sum, now));
+        while self.sums.len() > RATE_TICKS {
+            self.sums.pop_front();
         }
-        self.0.push_back((count, now));
-        while self.0.len() > RATE_TICKS {
-            self.0.pop_front();
-        }
-        let (Some(first), Some(last)) = (self.0.front(), self.0.back()) else {
+        let (Some(first), Some(last)) = (self.sums.front(), self.sums.back()) else {
             return "–".to_owned();
         };
         let seconds = (last.1 - first.1).num_milliseconds();
@@ -267,11 +274,17 @@ mod tests {
     #[test]
     fn polls_per_second_are_an_average_over_some_ticks() {
         let at = |second: i64| DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap();
+        let (old, new) = (BuildId(1), BuildId(2));
         let mut rate = Rate::default();
-        assert_eq!(rate.add(1_000, at(0)), "–");
-        assert_eq!(rate.add(1_000, at(1)), "0.0");
-        assert_eq!(rate.add(1_009, at(2)), "4.5");
-        assert_eq!(rate.add(9_000, at(4)), "2,000");
-        assert_eq!(rate.add(10, at(5)), "–", "another set of builds is counted");
+        assert_eq!(rate.add(&[(old, 1_000)], at(0)), "–");
+        assert_eq!(rate.add(&[(old, 1_000)], at(1)), "0.0");
+        assert_eq!(rate.add(&[(old, 1_009)], at(2)), "4.5");
+        assert_eq!(rate.add(&[(old, 9_000)], at(4)), "2,000");
+        assert_eq!(rate.add(&[(new, 50)], at(8)), "1,000", "a promotion loses none");
+        assert_eq!(
+            rate.add(&[(new, 50), (old, 999_999)], at(10)),
+            "800",
+            "an old build that serves again brings its past along, which is not counted"
+        );
     }
 }

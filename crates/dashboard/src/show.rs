@@ -29,6 +29,12 @@ impl Number for u64 {
     }
 }
 
+impl Number for usize {
+    fn get(self) -> i64 {
+        i64::try_from(self).unwrap_or(i64::MAX)
+    }
+}
+
 impl<N: Number + Copy> Number for &N {
     fn get(self) -> i64 {
         (*self).get()
@@ -50,6 +56,13 @@ pub(crate) fn count(number: impl Number) -> String {
         text.push(digit);
     }
     text
+}
+
+/// So many of something: `1 device`, `1,200 devices`.
+pub(crate) fn many(number: impl Number, what: &str) -> String {
+    let number = number.get();
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(number))
 }
 
 /// A size in bytes, as people say it: `14.2 MB`.
@@ -144,6 +157,8 @@ mod tests {
     fn numbers_read_easily() {
         let shown = [0_i64, 999, 1000, 1_234_567, -1000].map(count);
         assert_eq!(shown, ["0", "999", "1,000", "1,234,567", "−1,000"]);
+        assert_eq!(many(1_i64, "device"), "1 device");
+        assert_eq!(many(1_200_i64, "device"), "1,200 devices");
         let sizes = [0, 999, 1000, 14_200_000, 999_999, 5_000_000_000_000].map(bytes);
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "14.2 MB", "1.0 MB", "5.0 TB"]);
         assert_eq!([0.0, 12.34, 100.0].map(share), ["0 %", "12.3 %", "100 %"]);

@@ -36,10 +36,9 @@ pub(crate) async fn of(desk: &Desk, id: BuildId, percent: u8, offered: bool) -> 
 }
 
 fn sentence(coverage: &Coverage, percent: u8, offered: bool) -> String {
-    let devices = within(&coverage.by_cohort, percent);
-    let plural = if devices == 1 { "" } else { "s" };
+    let devices = show::many(within(&coverage.by_cohort, percent), "device");
     let yet = if offered { " that do not run it yet" } else { "" };
-    format!("{percent} % is {} device{plural} now{yet}.", show::count(devices))
+    format!("{percent} % is {devices} now{yet}.")
 }
 
 fn within(cohorts: &[u64], percent: u8) -> u64 {

@@ -168,7 +168,7 @@ fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     };
     let revoked = match device.token_generation {
         1 => "never".to_owned(),
-        generation => format!("{} time(s)", generation - 1),
+        generation => show::many(u64::from(generation - 1), "time"),
     };
     vec![
         ("Device id", device.id.to_string()),

@@ -65,7 +65,7 @@ pub(crate) fn tiles(overview: &FleetOverview) -> [Tile; 4] {
         share(overview.seen_last_day, all),
         show::count(all)
     );
-    let of_run = format!("{} of what runs", share(current, current + behind));
+    let of_run = format!("{} of installations", share(current, current + behind));
     [
         tile(
             "seen",
@@ -85,7 +85,7 @@ pub(crate) fn tiles(overview: &FleetOverview) -> [Tile; 4] {
             "behind",
             "Behind",
             behind,
-            format!("{} of what runs", share(behind, current + behind)),
+            format!("{} of installations", share(behind, current + behind)),
             "/devices?state=behind",
         ),
         tile(

@@ -53,11 +53,17 @@ async fn show(
         ("", false) => "chosen",
         (audience, _) => audience,
     };
+    let packages = builds::packages(desk).await?;
+    // Behind is behind in something: where there is one package only, nobody has to be asked which.
+    let package = match (fields.text("package_name"), &packages[..]) {
+        ("", [only]) if error.is_none() => only.clone(),
+        (package, _) => package.to_owned(),
+    };
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Nudges, "Nudge devices"),
         configured: desk.nudges.is_configured(),
-        packages: builds::packages(desk).await?,
-        package: fields.text("package_name").to_owned(),
+        packages,
+        package,
         audience: audience.to_owned(),
         device_ids: devices.to_owned(),
         high: fields.text("priority") == Priority::High.as_str(),

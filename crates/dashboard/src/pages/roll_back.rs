@@ -88,16 +88,16 @@ async fn touched(desk: &Desk, card: &Card) -> Result<String, Refusal> {
     let coverage = desk.fleet.coverage(card.build.id).await?;
     let offered = card.stats.total_eligible - card.stats.installs_success;
     let stopped = format!(
-        "{} device(s) were offered {} and have not installed it: they are offered it no more.",
-        show::count(offered.max(0)),
-        card.name()
+        "Offered {} and not running it: {}. That offer ends.",
+        card.name(),
+        show::many(offered.max(0), "device")
     );
     if coverage.measured_at.is_none() {
         return Ok(stopped);
     }
-    let running = show::count(coverage.running);
+    let running = show::many(coverage.running, "device");
     Ok(format!(
-        "{stopped} {running} device(s) run it now and keep it, unless they are forced back."
+        "{stopped} Running it now: {running}. They keep it, unless they are forced back."
     ))
 }
 
