@@ -32,8 +32,22 @@ curl -sS --noproxy '*' -o /dev/null -c "$jar" -H "Origin: $base" \
 # The first count of the fleet.
 sleep 3
 
+# The page that one comes to by going on so many times.
+deep() {
+    local path=$1 next
+    for _ in $(seq "$2"); do
+        next=$(curl -sS --noproxy '*' -b "$jar" "$base$path" | grep -oE 'rel="next" href="[^"]+"' | cut -d '"' -f 4 || true)
+        if [[ -z $next ]]; then
+            echo "$path has no next page" >&2
+            exit 1
+        fi
+        path=$(sed 's/&#38;/\&/g; s/&amp;/\&/g' <<<"$next")
+    done
+    measure "$path" "$1, $2 pages on"
+}
+
 measure() {
-    local path=$1 times=() size status
+    local path=$1 name=${2:-$1} times=() size status
     for _ in $(seq "$rounds"); do
         read -r status time size < <(curl -sS --noproxy '*' -o /dev/null -b "$jar" \
             -w '%{http_code} %{time_starttransfer} %{size_download}\n' "$base$path")
@@ -43,7 +57,7 @@ measure() {
         fi
         times+=("$time")
     done
-    printf '%s\n' "${times[@]}" | sort -n | awk -v path="$path" -v size="$size" '
+    printf '%s\n' "${times[@]}" | sort -n | awk -v path="$name" -v size="$size" '
         { time[NR] = $1 * 1000 }
         END { printf "| `%s` | %.1f ms | %.1f ms | %.1f kB |\n", path, time[int((NR + 1) / 2)], time[NR], size / 1000 }'
 }
@@ -53,7 +67,14 @@ echo '|---|---|---|---|'
 for path in / /builds '/builds?package=com.example.app' /builds/200 /builds/1 /builds/200/promote /builds/200/rollout \
     /builds/200/rollback /devices '/devices?search=device-09' '/devices?search=till%205' \
     '/devices?package_name=com.example.app' '/devices?state=behind' '/devices?state=failing' '/devices?state=silent' \
-    '/devices?search=device-0&state=failing' /devices/device-0500000 /nudges /nudges/new /audit \
-    '/audit?actor=seed'; do
+    '/devices?search=device-0&state=failing' /devices/device-0500000 /devices/device-0500000/revoke /builds/upload \
+    /nudges /nudges/new /nudges/1 /nudges/201 /audit '/audit?actor=seed' '/audit?actor=nobody' \
+    '/audit?action=ota.promote' '/audit?from=2026-01-01&to=2026-06-30'; do
     measure "$path"
 done
+deep /devices 100
+deep '/devices?state=behind' 100
+deep /builds 5
+deep /nudges 5
+deep /nudges/201 100
+deep /audit 100

@@ -16,16 +16,23 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use tidegate_domain::{
-    BuildFacts, BuildId, By, Origin, PackageName, Percent, Promotion, Sha256, SignerFingerprint, Signers,
-    Terms, VersionCode, cohort,
+    BuildFacts, BuildId, By, CampaignState, DeviceId, NudgeOrder, Origin, PackageName, Percent, Promotion,
+    Sha256, SignerFingerprint, Signers, Terms, VersionCode, cohort,
 };
-use tidegate_storage::{Activity, Actor, Checks, Settings, Store};
+use tidegate_storage::{Activity, Actor, Checks, NewCampaign, Settings, Store};
 
 /// Devices written in one transaction.
 const BATCH: u64 = 10_000;
 
 /// How many versions back the slowest devices are.
 const SPREAD: u64 = 12;
+
+/// How many campaigns for chosen devices there were, of this many devices each.
+const CAMPAIGNS: u64 = 200;
+const CHOSEN: u64 = 20;
+
+/// How often the last rollout's share was changed: each is an entry of the audit log.
+const ADJUSTMENTS: usize = 10_000;
 
 /// How many hours the charts reach back.
 const HOURS: i64 = 168;
@@ -52,6 +59,11 @@ async fn main() {
         }
     }
     past(&store, &ids).await;
+    println!("the charts' past after {:.1?}", begun.elapsed());
+    nudge(&store, devices).await;
+    println!("campaigns after {:.1?}", begun.elapsed());
+    adjust(&store, ids[ids.len() - 1]).await;
+    println!("audit entries after {:.1?}", begun.elapsed());
     conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE); ANALYZE")
         .unwrap();
     println!("done after {:.1?}", begun.elapsed());
@@ -142,6 +154,7 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
             let seen = now - i64::try_from(dice % 129_600).unwrap() * 1_000_000;
             serde_json::json!({
                 "number": number + 1, "name": name, "alias": format!("Till {number}"),
+                "token": (dice % 10 != 0).then(|| format!("token-{number}")),
                 "cohort": cohort(&name), "version": version, "seen": seen, "offered": offered,
                 "failed": offered && version != builds && dice % 50 == 0,
             })
@@ -153,9 +166,10 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
         for sql in [
             format!(
                 "INSERT INTO devices (id, name, alias, alias_key, model, manufacturer, sdk, android_version, region,
-                   tags_json, enrolled_at, last_seen_at)
+                   tags_json, enrolled_at, last_seen_at, fcm_token, fcm_token_at)
                  SELECT value ->> 'number', value ->> 'name', value ->> 'alias', lower(value ->> 'alias'),
-                   'Tab A9', 'Example', 34, '14', 'north', '[\"shop\"]', 0, value ->> 'seen' {from}"
+                   'Tab A9', 'Example', 34, '14', 'north', '[\"shop\"]', 0, value ->> 'seen',
+                   value ->> 'token', iif(value ->> 'token' IS NULL, NULL, 0) {from}"
             ),
             format!(
                 "INSERT INTO device_packages (device_id, package_id, version_code, seen_at, cohort)
@@ -183,6 +197,46 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
         QueryResult::Ok(())
     })
     .unwrap();
+}
+
+/// Campaigns for chosen devices, then one for everybody that is under way; a tenth of the fleet cannot be woken.
+async fn nudge(store: &Store, devices: u64) {
+    let mut request = 0;
+    let mut campaign = |order| {
+        request += 1;
+        let new = NewCampaign {
+            order,
+            request_id: format!("request-{request}"),
+            idempotency_key: None,
+        };
+        store.create_campaign(new, actor(Utc::now()))
+    };
+    for number in 0..CAMPAIGNS {
+        let chosen = (0..CHOSEN).map(|at| (number * 4_999 + at * 7) % devices);
+        let chosen = chosen.map(|number| DeviceId::parse(&format!("device-{number:07}")).unwrap());
+        let order = NudgeOrder {
+            devices: Some(chosen.collect()),
+            ..NudgeOrder::everybody()
+        };
+        let (made, _) = campaign(order).await.unwrap();
+        let note = actor(Utc::now()).note("ota.nudge.cancel", format!("campaign/{}", made.id));
+        let ended = store
+            .change_campaign(made.id, CampaignState::Canceled, note)
+            .await;
+        ended.unwrap();
+    }
+    campaign(NudgeOrder::everybody()).await.unwrap();
+}
+
+/// What makes the audit log long.
+async fn adjust(store: &Store, id: BuildId) {
+    for percent in [49, 50].into_iter().cycle().take(ADJUSTMENTS) {
+        let percent = Percent::new(percent).unwrap();
+        let change = store.change_line(package(), actor(Utc::now()), move |line, _| {
+            line.adjust(id, percent)
+        });
+        change.await.unwrap();
+    }
 }
 
 /// What the charts show: a week in which the fleet moved on, and a month of polls.

@@ -1,38 +1,40 @@
 //! The operator's day: upload, promote, watch, raise, hold, explain, take back.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use tidegate_domain::Role;
 use tidegate_testkit::apks::{self, PACKAGE};
-use tidegate_testkit::server::eventually;
+use tidegate_testkit::server::{Engine, TestServer, eventually};
 
 use crate::desk::Desk;
 
-/// Notes the layout shifts from now on.
-const WATCH_SHIFTS: &str = "window.shifts = [];
-    const tell = ({ node, previousRect, currentRect }) => `${(node?.outerHTML ?? node?.textContent ?? '?').slice(0, 120)}
-      from ${JSON.stringify(previousRect)} to ${JSON.stringify(currentRect)}`;
-    new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.shifts.push(...entry.sources.map(tell))))
-      .observe({ type: 'layout-shift' });";
+/// How often the page is looked at while the clock goes on.
+const GLANCE: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_from_the_file_to_the_way_back() {
-    let desk = Desk::of("olga", Role::Operator).await;
+    the_day(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_from_the_file_to_the_way_back_on_postgres() {
+    the_day(Engine::Postgres).await;
+}
+
+async fn the_day(engine: Engine) {
+    let desk = Desk::at(TestServer::start(engine).await, "olga", Role::Operator).await;
     let (browser, operator) = (&desk.browser, desk.server.operator(Role::Operator));
     let first = operator.uploaded(&apks::build(PACKAGE, 1)).await;
     operator.promote(first, 100).await.ok();
     let agents = desk.fleet(&[0, 3, 8, 20, 40, 49, 60, 80, 99], 1).await;
 
-    // The file is chosen, sent, read and refused or taken.
+    // The file is chosen, sent, read and taken.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app.apk");
+    std::fs::write(&file, apks::build(PACKAGE, 2)).unwrap();
     browser.go("/builds").await;
     browser.click("#upload").await;
-    std::fs::write(&file, b"this is no APK").unwrap();
-    browser.attach("#file", &file).await;
-    browser.click("#upload-submit").await;
-    assert!(!browser.text("#error").await.is_empty());
-    browser.picture("upload-refused").await;
-    std::fs::write(&file, apks::build(PACKAGE, 2)).unwrap();
-    browser.go("/builds/upload").await;
     browser.attach("#file", &file).await;
     browser.fill("[name=notes]", "Prints receipts again.").await;
     browser.fill("[name=git_sha]", "0b9d5a5").await;
@@ -65,12 +67,15 @@ async fn a_release_from_the_file_to_the_way_back() {
 
     // Devices poll, and the numbers move without anything else on the page moving.
     browser.find("#live-status[data-state=live]").await;
-    browser.run(WATCH_SHIFTS, vec![]).await;
+    desk.watch_shifts().await;
     assert_eq!(desk.poll_all(&agents, 1).await, 3, "cohorts 0, 3 and 8");
     browser.reads(&live("eligible"), |text| text == "3").await;
     browser.reads(&live("installed"), |text| text == "3").await;
-    let shifts = browser.run("return window.shifts", vec![]).await;
-    assert_eq!(shifts, serde_json::json!([]), "numbers that change move nothing");
+    assert_eq!(
+        desk.shifts().await,
+        Vec::<String>::new(),
+        "numbers that change move nothing"
+    );
     browser.picture("build-live").await;
 
     // Half of the fleet asks for a confirmation.
@@ -89,8 +94,10 @@ async fn a_release_from_the_file_to_the_way_back() {
     browser.go(&page).await;
     browser.reads(&live("installed"), |text| text == "6").await;
 
-    // Held and let go.
-    browser.click("#pause").await;
+    // Held, by somebody else, which this page shows with the button to let it go; and let go.
+    browser.find("#pause").await;
+    operator.pause(build).await.ok();
+    browser.find("#resume").await;
     browser.reads(&live("state"), |text| text == "paused").await;
     assert_eq!(agents[8].poll(1).await.build(), None);
     browser.go(&format!("/devices/{}", agents[0].id)).await;
@@ -104,6 +111,7 @@ async fn a_release_from_the_file_to_the_way_back() {
     browser.picture("device").await;
     browser.go(&page).await;
     browser.click("#resume").await;
+    browser.find("#pause").await;
     browser.reads(&live("state"), |text| text == "active").await;
 
     // A failure is told with its reason.
@@ -116,7 +124,17 @@ async fn a_release_from_the_file_to_the_way_back() {
         .reads("#failures", |text| text.contains("storage_low"))
         .await;
 
+    // The fleet's page moves as well, and nothing moves about on it.
+    browser.go("/").await;
+    browser.find("#live-status[data-state=live]").await;
+    desk.watch_shifts().await;
+    desk.polls_read(|rate| rate == 0.0).await;
+    desk.poll_all(&agents[..6], 2).await;
+    desk.polls_read(|rate| rate > 0.0).await;
+    assert_eq!(desk.shifts().await, Vec::<String>::new());
+
     // And back: only who types the version's name means it.
+    browser.go(&page).await;
     browser.click("#rollback").await;
     browser.find("dialog[open] #from").await;
     assert!(!browser.find("#rollback-submit").await.is_enabled().await.unwrap());
@@ -138,6 +156,27 @@ async fn a_release_from_the_file_to_the_way_back() {
     browser.click("#verify").await;
     browser.find("#chain [data-intact=true]").await;
     browser.picture("audit").await;
-    let complaints = browser.complaints(&["/builds/upload"]).await;
+    let complaints = browser.complaints(&[]).await;
     assert_eq!(complaints, Vec::<String>::new());
+}
+
+/// How many seconds of the server's clock the polls per second may take to be what they should.
+const SECONDS: usize = 300;
+
+impl Desk {
+    /// Lets time pass until the fleet's polls per second are what is wanted.
+    async fn polls_read(&self, wanted: impl Fn(f64) -> bool) {
+        for _ in 0..SECONDS {
+            self.server.clock().advance(TimeDelta::seconds(1));
+            let rate = self.browser.text("#polls-per-second").await;
+            if rate.parse().is_ok_and(&wanted) {
+                return;
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        panic!(
+            "{} polls per second",
+            self.browser.text("#polls-per-second").await
+        );
+    }
 }

@@ -10,6 +10,13 @@ use tidegate_testkit::server::{Engine, TestServer};
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
+/// Notes the layout shifts from now on.
+const WATCH_SHIFTS: &str = "window.shifts = [];
+    const tell = ({ node, previousRect, currentRect }) => `${(node?.outerHTML ?? node?.textContent ?? '?').slice(0, 120)}
+      from ${JSON.stringify(previousRect)} to ${JSON.stringify(currentRect)}`;
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.shifts.push(...entry.sources.map(tell))))
+      .observe({ type: 'layout-shift' });";
+
 /// A server, a browser, and who sits before it.
 pub(crate) struct Desk {
     pub(crate) browser: Browser,
@@ -73,6 +80,18 @@ impl Desk {
         self.browser
             .reads("#card-seen .number", |text| text == counted)
             .await;
+    }
+
+    /// Notes from now on what moves about on the page that is shown.
+    pub(crate) async fn watch_shifts(&self) {
+        self.browser.run(WATCH_SHIFTS, vec![]).await;
+    }
+
+    /// What has moved since, and from where to where.
+    pub(crate) async fn shifts(&self) -> Vec<String> {
+        let shifts = self.browser.run("return window.shifts", vec![]).await;
+        let shifts = shifts.as_array().unwrap().iter();
+        shifts.map(|shift| shift.as_str().unwrap().to_owned()).collect()
     }
 
     /// A build that everybody may have, and one that nobody is offered yet.

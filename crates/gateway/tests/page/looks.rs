@@ -1,7 +1,12 @@
 //! Every page and dialog: on a phone and on a desk, by day and by night, and for those who don't see or point.
 
+use chrono::TimeDelta;
 use serde_json::json;
 use tidegate_domain::Role;
+use tidegate_service::Clock as _;
+use tidegate_testkit::agent::Agent;
+use tidegate_testkit::fcm::{self, Answer, StandIn};
+use tidegate_testkit::server::{Engine, TestServer};
 
 use crate::desk::Desk;
 
@@ -10,17 +15,14 @@ const MAX_PAGE_BYTES: i64 = 100_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_says_what_it_is_and_bars_nobody() {
-    let desk = Desk::of("ada", Role::Admin).await;
-    let browser = &desk.browser;
-    let (first, second) = desk.two_builds().await;
-    let agents = desk.fleet(&[1, 5, 30, 70], 1).await;
-    let operator = desk.server.operator(Role::Operator);
-    operator.promote(second, 10).await.ok();
-    desk.poll_all(&agents, 1).await;
-    let failed = json!({ "build_id": second, "status": "install_failed", "android_status": 4 });
-    agents[0].report_as(&failed).await.ok();
-    let device = &agents[0].id;
-    desk.is_counted(4).await;
+    let Office {
+        desk,
+        first,
+        second,
+        agents,
+        ..
+    } = office().await;
+    let (browser, device) = (&desk.browser, &agents[0].id);
     let mut faults: Vec<String> = Vec::new();
     for (name, path) in [
         ("fleet", "/".to_owned()),
@@ -37,7 +39,8 @@ async fn every_page_fits_says_what_it_is_and_bars_nobody() {
         ("revoke", format!("/devices/{device}/revoke")),
         ("audit", "/audit".to_owned()),
         ("nudges", "/nudges".to_owned()),
-        ("nudge", format!("/nudges/new?device_id={device}")),
+        ("new-nudge", format!("/nudges/new?device_id={device}")),
+        ("nudge", "/nudges/1".to_owned()),
     ] {
         desk.look(name, &path, &mut faults).await;
     }
@@ -58,7 +61,93 @@ async fn every_page_fits_says_what_it_is_and_bars_nobody() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_dialog_fits_says_what_it_is_and_bars_nobody() {
+    let Office {
+        desk, second, agents, ..
+    } = office().await;
+    let browser = &desk.browser;
+    let mut faults: Vec<String> = Vec::new();
+    let (build, device) = (format!("/builds/{second}"), format!("/devices/{}", agents[0].id));
+    for (name, path, button) in [
+        ("promote", &build, "#promote"),
+        ("rollout", &build, "#adjust"),
+        ("rollback", &build, "#rollback"),
+        ("revoke", &device, "#revoke"),
+        ("nudge", &device, "#nudge"),
+    ] {
+        browser.go(path).await;
+        browser.click(button).await;
+        browser.find("dialog[open] #sheet-title").await;
+        desk.judge(&format!("{name}-dialog"), &mut faults, &[]).await;
+        // What it says after a refusal is looked at as well.
+        let refuse = "const form = document.querySelector('dialog form'); form.noValidate = true;
+            for (const field of form.querySelectorAll('[name=csrf]')) field.value = 'stale';
+            form.requestSubmit();";
+        browser.run(refuse, vec![]).await;
+        browser.find("dialog[open] #error[role=alert]").await;
+        faults.extend(browser.barriers().await);
+        browser.complaints(&[]).await;
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A desk with something on every page.
+struct Office {
+    desk: Desk,
+    first: i64,
+    second: i64,
+    agents: Vec<Agent>,
+    _fcm: StandIn,
+}
+
+/// Hours that the fleet was looked at before.
+const PAST_HOURS: i64 = 5;
+
+async fn office() -> Office {
+    let stand_in = StandIn::start().await.unwrap();
+    let server = TestServer::start_with(Engine::Sqlite, |config| fcm::send_to(&stand_in, config)).await;
+    let desk = Desk::at(server, "ada", Role::Admin).await;
+    let operator = desk.server.operator(Role::Operator);
+    let (first, second) = desk.two_builds().await;
+    let agents = desk.fleet(&[1, 5, 9, 30, 70], 1).await;
+    desk.is_counted(agents.len()).await;
+    operator.promote(second, 10).await.ok();
+    // A chart needs a past: each hour another device takes the build, until there is none left that is offered it.
+    for hour in 0..PAST_HOURS {
+        desk.server.clock().advance(TimeDelta::hours(1));
+        let at = usize::try_from(hour).unwrap() % agents.len();
+        desk.poll_all(&agents[at..=at], 1).await;
+        desk.is_noted().await;
+    }
+    let failed = json!({
+        "build_id": second, "status": "install_failed", "reason": "storage_low", "android_status": 6
+    });
+    agents[0].report_as(&failed).await.ok();
+    for (number, agent) in agents.iter().enumerate() {
+        agent.set_fcm_token(&format!("token-{number}")).await.ok();
+    }
+    stand_in.answer_token("token-4", [Answer::Unregistered]);
+    operator.post("/v1/apk/nudge-update", &json!({})).await.ok();
+    Office {
+        desk,
+        first,
+        second,
+        agents,
+        _fcm: stand_in,
+    }
+}
+
 impl Desk {
+    /// Waits until the fleet was counted and noted for the charts at the clock's time.
+    async fn is_noted(&self) {
+        let now = self.server.clock().now().format("%Y-%m-%d %H:%M").to_string();
+        self.browser.go("/").await;
+        self.browser
+            .reads("[data-live='fleet.measured']", |text| text == now)
+            .await;
+    }
+
     async fn look(&self, name: &str, path: &str, faults: &mut Vec<String>) {
         self.browser.go(path).await;
         let size = "return performance.getEntriesByType('navigation')[0].decodedBodySize";
@@ -81,6 +170,11 @@ impl Desk {
             let overflow = browser.overflow().await;
             if overflow > 0 {
                 faults.push(format!("{name}: at {width} pixels it is {overflow} too wide"));
+            }
+            let within = "const dialog = document.querySelector('dialog[open]');
+                return dialog ? dialog.scrollWidth - dialog.clientWidth : 0";
+            if browser.run(within, vec![]).await != 0 {
+                faults.push(format!("{name}: at {width} pixels its dialog is too wide"));
             }
             browser.picture(&format!("{name}-{screen}")).await;
         }

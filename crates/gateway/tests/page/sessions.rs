@@ -83,6 +83,8 @@ async fn a_session_ends_and_leads_back_to_where_it_was() {
 async fn a_lost_connection_is_told_and_found_again() {
     let mut desk = Desk::of("olga", Role::Operator).await;
     let (_, second) = desk.two_builds().await;
+    let promoted = desk.server.operator(Role::Operator).promote(second, 10).await;
+    promoted.ok();
     desk.browser.go(&format!("/builds/{second}")).await;
     desk.browser.find("#live-status[data-state=live]").await;
     desk.server.stop().await;
@@ -90,4 +92,9 @@ async fn a_lost_connection_is_told_and_found_again() {
     desk.browser.picture("connection-lost").await;
     desk.server.start_again().await;
     desk.browser.find("#live-status[data-state=live]").await;
+    // And it is as live as it says: what another one does is seen without asking for the page again.
+    let operator = desk.server.operator(Role::Operator);
+    operator.adjust(second, 20).await.ok();
+    let percent = format!("[data-live='b{second}.percent']");
+    desk.browser.reads(&percent, |text| text == "20 %").await;
 }

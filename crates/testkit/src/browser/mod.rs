@@ -32,6 +32,20 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// The height of the window, which no test depends on.
 const HEIGHT: u32 = 900;
 
+/// Keys that are no letters, as WebDriver names them.
+pub mod keys {
+    /// To the next field.
+    pub const TAB: &str = "\u{e004}";
+    /// Follows a link, presses a button.
+    pub const ENTER: &str = "\u{e007}";
+    /// Closes a dialog.
+    pub const ESCAPE: &str = "\u{e00c}";
+    /// A slider to its lowest.
+    pub const HOME: &str = "\u{e011}";
+    /// A slider one step on.
+    pub const RIGHT: &str = "\u{e014}";
+}
+
 /// A browser with one page. Dropped, it ends.
 pub struct Browser {
     client: Client,
@@ -238,13 +252,43 @@ impl Browser {
         self.run(script, vec![]).await.as_i64().unwrap_or(i64::MAX)
     }
 
-    /// Cuts the browser off from the network, or joins it again.
+    /// Presses keys wherever the focus is; [`keys`] has those that are no letters.
     ///
     /// # Panics
     /// When the browser is gone.
-    pub async fn cut_off(&self, offline: bool) {
+    pub async fn press(&self, keys: &str) {
+        let focused = self.client.active_element().await.expect("a focus");
+        focused.send_keys(keys).await.expect("the keys are pressed");
+    }
+
+    /// Drags a file from the desktop to the middle of an element, and lets it go.
+    ///
+    /// # Panics
+    /// When there is nothing to drop it on.
+    pub async fn drop_file(&self, css: &str, file: &std::path::Path) {
+        let (x, y, width, height) = self.find(css).await.rectangle().await.expect("a place");
+        for step in ["dragEnter", "dragOver", "drop"] {
+            let data = json!({ "items": [], "files": [file], "dragOperationsMask": 1 });
+            let drag = json!({ "type": step, "x": x + width / 2.0, "y": y + height / 2.0, "data": data });
+            self.devtools("Input.dispatchDragEvent", &drag).await;
+        }
+    }
+
+    /// Runs no scripts of pages from now on, or runs them again.
+    pub async fn forbid_scripts(&self, forbidden: bool) {
+        let value = json!({ "value": forbidden });
+        self.devtools("Emulation.setScriptExecutionDisabled", &value)
+            .await;
+    }
+
+    /// Sends no more than so many bytes a second; `None` is as fast as it can.
+    ///
+    /// # Panics
+    /// When the browser is gone.
+    pub async fn send_at_most(&self, bytes: Option<u32>) {
+        let rate = bytes.map_or(-1, i64::from);
         let conditions = json!({
-            "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1
+            "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate
         });
         self.devtools("Network.enable", &json!({})).await;
         self.devtools("Network.emulateNetworkConditions", &conditions)
@@ -320,6 +364,8 @@ fn capabilities(driver: &Driver) -> fantoccini::wd::Capabilities {
         // So that pictures look alike wherever they are taken.
         "--force-device-scale-factor=1",
         "--hide-scrollbars",
+        // A picture in the middle of a transition shows what never was.
+        "--force-prefers-reduced-motion",
         &profile,
     ];
     let wanted = json!({

@@ -1,0 +1,170 @@
+//! The dialogs that release and take back: what they say, what they refuse, and that a keyboard is enough.
+
+use serde_json::json;
+use tidegate_domain::Role;
+use tidegate_testkit::browser::keys;
+use tidegate_testkit::server::eventually;
+
+use crate::desk::Desk;
+
+/// Whether the focus is in the dialog, or on nothing of the page.
+const FOCUS_IS_KEPT: &str = "const at = document.activeElement;
+    return at === document.body || document.querySelector('dialog').contains(at)";
+
+/// More than there are fields in any dialog.
+const TABS: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
+    let desk = Desk::of("olga", Role::Operator).await;
+    let (browser, operator) = (&desk.browser, desk.server.operator(Role::Operator));
+    let (first, second) = desk.two_builds().await;
+    desk.fleet(&[0, 3, 8, 20, 40, 49, 60, 80, 99], 1).await;
+    desk.is_counted(9).await;
+    let page = format!("/builds/{second}");
+    browser.go(&page).await;
+
+    // Opened by a key that is held down for too long: that releases nothing.
+    desk.focus("#promote").await;
+    browser.press(keys::ENTER).await;
+    browser.find("dialog[open] #share").await;
+    assert_eq!(desk.focused().await, "sheet-title");
+    browser.press(keys::ENTER).await;
+    browser.press(keys::TAB).await;
+    assert_eq!(desk.focused().await, "share");
+    browser.press(keys::ENTER).await;
+    assert_eq!(browser.count("dialog[open]").await, 1);
+
+    // At 0 there is nothing to send; a step further is one per cent.
+    browser.press(keys::HOME).await;
+    let covers = browser.text("#covers").await;
+    assert_eq!(covers, "0 % is nobody: choose a share.");
+    assert!(!browser.find("#promote-submit").await.is_enabled().await.unwrap());
+    browser.press(keys::RIGHT).await;
+    let covers = browser.text("#covers").await;
+    assert_eq!(covers, "1 % is 1 device now. They leave 1.1 (1).");
+    assert!(browser.find("#promote-submit").await.is_enabled().await.unwrap());
+    for _ in 0..TABS {
+        browser.press(keys::TAB).await;
+        assert_eq!(browser.run(FOCUS_IS_KEPT, vec![]).await, json!(true));
+    }
+    desk.focus("dialog #share").await;
+    browser.press(keys::ESCAPE).await;
+    assert_eq!(browser.count("dialog[open]").await, 0);
+    assert_eq!(desk.focused().await, "promote", "the focus is back where it was");
+
+    // Each quick pick says whom it takes; above a quarter, and with "must install", somebody has to mean it.
+    browser.click("#promote").await;
+    browser.find("dialog[open] #share").await;
+    for (pick, devices, is_grave) in [
+        (1, "1 device ", false),
+        (5, "2 devices ", false),
+        (10, "3 devices ", false),
+        (25, "4 devices ", false),
+        (50, "6 devices ", true),
+        (100, "9 devices ", true),
+    ] {
+        browser.click(&format!(".pick[data-percent='{pick}']")).await;
+        assert_eq!(browser.text("#share-shown").await, format!("{pick} %"));
+        let covers = browser.text("#covers").await;
+        assert!(covers.starts_with(&format!("{pick} % is {devices}")), "{covers}");
+        assert_eq!(desk.asks().await, is_grave, "{pick} %");
+    }
+    browser.click("#promote-submit").await;
+    assert_eq!(
+        browser.count("dialog[open]").await,
+        1,
+        "nothing is sent unconfirmed"
+    );
+    browser.click(".pick[data-percent='10']").await;
+    assert!(!desk.asks().await);
+    browser.click("dialog [name=must_install]").await;
+    assert!(desk.asks().await);
+    assert_eq!(operator.build(second).await.ok()["is_current"], false);
+    desk.focus("dialog [name=confirm]").await;
+    browser.press(" ").await;
+    desk.focus("#promote-submit").await;
+    browser.press(keys::ENTER).await;
+    browser.reads("#done", |text| text.starts_with("Promoted")).await;
+    let build = operator.build(second).await.ok();
+    assert_eq!(build["staged_rollout_percent"], 10);
+    assert!(browser.said().await.contains("Must install"));
+
+    // Plus and minus, and how many that adds.
+    browser.click("#adjust").await;
+    browser.find("dialog[open] #plus").await;
+    for (step, share, added) in [
+        ("#plus", 15, 0),
+        ("#plus", 20, 0),
+        ("#minus", 15, 0),
+        ("#plus", 20, 0),
+    ] {
+        browser.click(step).await;
+        let covers = browser.text("#covers").await;
+        assert!(covers.starts_with(&format!("{share} % is 3 devices")), "{covers}");
+        assert!(covers.contains(&format!("{added} of them are added")), "{covers}");
+    }
+    browser.click("#plus").await;
+    let covers = browser.text("#covers").await;
+    assert_eq!(
+        covers,
+        "25 % is 4 devices now that do not run it yet: 1 of them is added. They leave 1.1 (4)."
+    );
+    browser.press(keys::ESCAPE).await;
+
+    // Taking it back takes the version's name, and no other.
+    browser.click("#rollback").await;
+    browser.find("dialog[open] #from").await;
+    let told = browser.text("dialog .sheet").await;
+    for truth in [
+        "refuses to install a lower version code",
+        "device owner is not enough",
+        "data goes with it",
+    ] {
+        assert!(told.contains(truth), "{told}");
+    }
+    assert!(browser.text("#from").await.contains("1.2") && browser.text("#to").await.contains("1.1"));
+    browser.fill("dialog [name=version_name]", "1.1").await;
+    assert!(!browser.find("#rollback-submit").await.is_enabled().await.unwrap());
+    browser.press(keys::ENTER).await;
+    browser.fill("dialog [name=version_name]", "1.2").await;
+    browser.press(keys::ENTER).await;
+    browser
+        .arrives(|path| path.starts_with(&format!("/builds/{first}")))
+        .await;
+    eventually(
+        || async { operator.build(first).await.ok()["is_current"] == true },
+        |is| *is,
+    )
+    .await;
+    assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());
+}
+
+impl Desk {
+    async fn focus(&self, css: &str) {
+        self.browser.find(css).await;
+        let focus = "document.querySelector(arguments[0]).focus()";
+        self.browser.run(focus, vec![json!(css)]).await;
+    }
+
+    /// The id of what has the focus.
+    async fn focused(&self) -> String {
+        let id = "return document.activeElement.id";
+        self.browser
+            .run(id, vec![])
+            .await
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Whether the dialog asks for a confirmation.
+    async fn asks(&self) -> bool {
+        self.browser
+            .find("#confirm-block")
+            .await
+            .is_displayed()
+            .await
+            .unwrap()
+    }
+}

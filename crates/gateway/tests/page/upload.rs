@@ -1,0 +1,128 @@
+//! Uploading: by dropping and by choosing, with its progress, and what a refusal says.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tidegate_domain::Role;
+use tidegate_testkit::apks::{self, PACKAGE};
+
+use crate::desk::Desk;
+
+/// Incompressible bytes in the file whose way is watched, and how many of them pass in a second meanwhile.
+const LARGE: usize = 3_000_000;
+const BYTES_PER_SECOND: u32 = 1_500_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_dropped_and_watched_on_its_way() {
+    let desk = Desk::of("olga", Role::Operator).await;
+    let browser = &desk.browser;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app-release.apk");
+    let apk = apks::large(PACKAGE, 1, LARGE);
+    std::fs::write(&file, &apk).unwrap();
+    browser.go("/builds/upload").await;
+    // Beside the marked place, too.
+    browser.drop_file("h1", &file).await;
+    let chosen = "return document.querySelector('#file').files[0]?.name";
+    assert_eq!(browser.run(chosen, vec![]).await, json!("app-release.apk"));
+    browser.send_at_most(Some(BYTES_PER_SECOND)).await;
+    browser.click("#upload-submit").await;
+    let is_under_way = |text: &str| {
+        let percent = text.trim_end_matches(" %").parse();
+        percent.is_ok_and(|percent: u8| (1..100).contains(&percent))
+    };
+    browser.reads("#upload-words", is_under_way).await;
+    let bar = browser
+        .run("return document.querySelector('#upload-progress').value", vec![])
+        .await;
+    assert!(bar.as_f64().is_some_and(|bar| bar > 0.0), "{bar}");
+    browser.picture("upload-progress").await;
+    browser.send_at_most(None).await;
+    browser
+        .reads("#done", |text| text.starts_with("Uploaded and checked"))
+        .await;
+    // What the page tells of it is what was in the file.
+    let facts = browser.text("#facts").await;
+    let sha256: String = Sha256::digest(&apk)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let signer = apks::key()
+        .fingerprint()
+        .map(|byte| format!("{byte:02X}"))
+        .join(":");
+    for fact in [PACKAGE, "1.1 (code 1)", "v2, v3", &sha256, &signer, "by olga"] {
+        assert!(facts.contains(fact), "{fact} is missing: {facts}");
+    }
+    assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_file_is_told_why_and_the_next_one_is_taken() {
+    let desk = Desk::of("olga", Role::Operator).await;
+    let browser = &desk.browser;
+    desk.server
+        .operator(Role::Operator)
+        .uploaded(&apks::build(PACKAGE, 1))
+        .await;
+    let mut broken = apks::large(PACKAGE, 2, 10_000);
+    let middle = broken.len() / 4;
+    broken[middle] ^= 1;
+    let foreign = apks::release(PACKAGE, 2).sign(apks::foreign_key()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.apk");
+    browser.go("/builds/upload").await;
+    for (bytes, reason) in [
+        (b"this is no APK".to_vec(), "not a sound APK"),
+        (apks::release(PACKAGE, 2).unsigned(), "is not signed"),
+        (broken, "signature refused"),
+        (foreign, "signe"),
+        (apks::build(PACKAGE, 1), "exists"),
+        (apks::sign(apks::release(PACKAGE, 2).test_only(true)), "testOnly"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        browser.attach("#file", &file).await;
+        browser.click("#upload-submit").await;
+        let told = browser.reads("#refusal", |text| text.contains(reason)).await;
+        assert!(told.len() < 500, "{told}");
+        assert_eq!(browser.path().await, "/builds/upload");
+    }
+    browser.picture("upload-refused").await;
+    assert_eq!(browser.barriers().await, Vec::<String>::new());
+    // The same page takes another file.
+    std::fs::write(&file, apks::build(PACKAGE, 2)).unwrap();
+    browser.attach("#file", &file).await;
+    browser.click("#upload-submit").await;
+    browser
+        .reads("#done", |text| text.starts_with("Uploaded and checked"))
+        .await;
+    // The console is told of each refused request, and of nothing else.
+    assert_eq!(
+        browser.complaints(&["/builds/upload"]).await,
+        Vec::<String>::new()
+    );
+}
+
+/// A file that Android's own signer made, where some lie beside the checkout.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_androids_own_signer_is_taken() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/apksig/apks");
+    let file = folder.join("golden-rsa-verity-out.apk");
+    let Ok(file) = file.canonicalize() else {
+        println!("SKIPPED: {} is not there", file.display());
+        return;
+    };
+    let desk = Desk::of("olga", Role::Operator).await;
+    desk.browser.go("/builds/upload").await;
+    desk.browser.attach("#file", &file).await;
+    desk.browser.click("#upload-submit").await;
+    desk.browser
+        .reads("#done", |text| text.starts_with("Uploaded and checked"))
+        .await;
+    let facts = desk.browser.text("#facts").await;
+    assert!(
+        facts.contains("v2, v3") && facts.contains("FB:5D:BD:3C"),
+        "{facts}"
+    );
+}
