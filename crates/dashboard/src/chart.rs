@@ -11,8 +11,11 @@ use crate::show;
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 240.0;
 
-/// How many colours the stylesheet knows; further series begin again.
+/// How many colours the stylesheet knows for series of their own; further ones begin again.
 const COLOURS: usize = 8;
+
+/// The grey of whatever is too rare to be kept apart.
+const GREY: usize = 8;
 
 /// A chart, ready to be set.
 pub(crate) struct Chart {
@@ -122,6 +125,14 @@ impl Chart {
         if let Some(series) = self.series.last_mut() {
             series.is_area = true;
             series.floor = floor;
+        }
+    }
+
+    /// Adds what the layers leave out, on top of them.
+    pub(crate) fn add_rest(&mut self, name: &str, values: impl Iterator<Item = (DateTime<Utc>, u64)>) {
+        self.add_layer(name, values);
+        if let Some(series) = self.series.last_mut() {
+            series.colour = GREY;
         }
     }
 

@@ -155,7 +155,7 @@ async fn chart(desk: &Desk, package: Option<&PackageName>) -> Result<Chart, Refu
     }
     if history.points.iter().any(|point| point.others > 0) {
         let points = history.points.iter();
-        chart.add_layer("others", points.map(|point| (point.hour, point.others)));
+        chart.add_rest("others", points.map(|point| (point.hour, point.others)));
     }
     Ok(chart.finish())
 }
