@@ -34,6 +34,23 @@ const CHOSEN: u64 = 20;
 /// How often the last rollout's share was changed: each is an entry of the audit log.
 const ADJUSTMENTS: usize = 10_000;
 
+/// The statistics, which reports would have counted as they came.
+const COUNT: &str = "
+    UPDATE deployment_stats SET (total_eligible, total_downloads, installs_success, installs_failed) =
+      (SELECT count(*), count(downloaded_at), count(installed_at), count(install_failed_at)
+       FROM device_builds AS d WHERE d.build_id = deployment_stats.build_id);
+    INSERT INTO deployment_stat_hours (build_id, hour_at, total_eligible, total_downloads, installs_success,
+      installs_failed)
+    SELECT build_id, offered_at / 3600000000 * 3600000000 AS hour_at, count(*), count(downloaded_at),
+      count(installed_at), count(install_failed_at)
+    FROM device_builds WHERE true GROUP BY build_id, hour_at
+    ON CONFLICT (build_id, hour_at) DO UPDATE SET total_eligible = excluded.total_eligible,
+      total_downloads = excluded.total_downloads, installs_success = excluded.installs_success,
+      installs_failed = excluded.installs_failed;
+    INSERT INTO report_reasons (build_id, status, reason, reports, last_at)
+    SELECT build_id, last_status, last_reason, count(*), max(last_at)
+    FROM device_builds WHERE last_reason IS NOT NULL GROUP BY build_id, last_status, last_reason";
+
 /// How many hours the charts reach back.
 const HOURS: i64 = 168;
 
@@ -59,6 +76,7 @@ async fn main() {
         }
     }
     past(&store, &ids).await;
+    conn.batch_execute(COUNT).unwrap();
     println!("the charts' past after {:.1?}", begun.elapsed());
     nudge(&store, devices).await;
     println!("campaigns after {:.1?}", begun.elapsed());
@@ -161,7 +179,7 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
         })
         .collect();
     let rows = serde_json::Value::Array(rows).to_string();
-    let from = "FROM json_each($1)";
+    let from = "FROM json_each(?1)";
     conn.immediate_transaction(|conn| {
         for sql in [
             format!(
@@ -176,17 +194,17 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
                  SELECT value ->> 'number', 1, value ->> 'version', value ->> 'seen', value ->> 'cohort' {from}"
             ),
             format!(
-                "INSERT INTO device_builds (device_id, build_id, offered_at, installed_at, install_failed_at,
+                "INSERT INTO device_builds (device_id, build_id, offered_at, downloaded_at, installed_at, install_failed_at,
                    failures, reports, last_status, last_reason, last_at)
-                 SELECT value ->> 'number', $2, value ->> 'seen',
-                   iif(value ->> 'version' = $2, value ->> 'seen', NULL),
+                 SELECT value ->> 'number', ?2, value ->> 'seen', iif(value ->> 'version' = ?2, value ->> 'seen', NULL),
+                   iif(value ->> 'version' = ?2, value ->> 'seen', NULL),
                    iif(value ->> 'failed', value ->> 'seen', NULL), value ->> 'failed', 1,
                    iif(value ->> 'failed', 'install_failed', 'install_success'),
                    iif(value ->> 'failed', 'storage_low', NULL), value ->> 'seen'
                  {from} WHERE value ->> 'offered'"
             ),
         ] {
-            let with_build = sql.contains("$2");
+            let with_build = sql.contains("?2");
             let query = diesel::sql_query(sql).bind::<Text, _>(&rows);
             if with_build {
                 query.bind::<BigInt, _>(builds).execute(conn)?;

@@ -4,10 +4,6 @@
 //! Pictures of every page and dialog are left in `target/screenshots`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
-#![expect(
-    clippy::print_stdout,
-    reason = "whoever runs the tests must see what was left out"
-)]
 
 mod day;
 mod desk;
