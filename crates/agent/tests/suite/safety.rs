@@ -76,6 +76,12 @@ async fn wifi_is_waited_for_where_it_is_demanded() {
     waits(DeferReason::WifiRequired, &["wifi_only"], away, home).await;
 }
 
+/// All is well.
+fn heal(facts: &mut Facts) {
+    (facts.battery, facts.free, facts.in_call) = (80, 8_000_000_000, false);
+    facts.network = Network::Wifi;
+}
+
 #[tokio::test]
 async fn what_must_be_installed_waits_for_each_of_them_all_the_same() {
     type Spoiling = (DeferReason, fn(&mut Facts));
@@ -86,11 +92,7 @@ async fn what_must_be_installed_waits_for_each_of_them_all_the_same() {
         (DeferReason::WifiRequired, |facts| facts.network = Network::Mobile),
     ];
     for (reason, spoil) in bad {
-        waits(reason, &["wifi_only", "must_install"], spoil, |facts| {
-            (facts.battery, facts.free, facts.in_call) = (80, 8_000_000_000, false);
-            facts.network = Network::Wifi;
-        })
-        .await;
+        waits(reason, &["wifi_only", "must_install"], spoil, heal).await;
     }
 }
 
@@ -119,20 +121,31 @@ async fn mobile_data_is_used_where_nobody_forbids_it() {
 
 /// The rules are asked again before Android is: a call may have come while the file did.
 #[tokio::test]
-async fn a_call_that_comes_before_the_installation_holds_it_up() {
-    let stage = Stage::offering(&apks::build(PACKAGE, 2));
-    let (phone, mut agent) = phone_at(&stage);
-    until(&mut agent, Phase::Installing).await;
-    phone.facts().in_call = true;
-    let next = settle(&mut agent).await;
-    assert_eq!(next.phase, Phase::Waiting(DeferReason::InCall));
-    assert_eq!(phone.facts().asked, [0_i64; 0]);
-    assert!(stage.has_been_told("deferred", "in_call"));
+async fn what_turns_bad_before_the_installation_holds_it_up() {
+    type Spoiling = (DeferReason, fn(&mut Facts));
+    let bad: [Spoiling; 3] = [
+        (DeferReason::InCall, |facts| facts.in_call = true),
+        (DeferReason::BatteryLow, |facts| facts.battery = 20),
+        (DeferReason::StorageLow, |facts| facts.free = 500_000_000),
+    ];
+    for (reason, spoil) in bad {
+        for must_install in [false, true] {
+            let stage = Stage::offering(&apks::build(PACKAGE, 2));
+            stage.script().offer.as_mut().unwrap()["must_install"] = json!(must_install);
+            let (phone, mut agent) = phone_at(&stage);
+            until(&mut agent, Phase::Installing).await;
+            spoil(&mut phone.facts());
+            let next = settle(&mut agent).await;
+            assert_eq!(next.phase, Phase::Waiting(reason));
+            assert_eq!(phone.facts().asked, [0_i64; 0]);
+            assert!(stage.has_been_told("deferred", reason.as_str()));
 
-    phone.facts().in_call = false;
-    later(&mut agent).await;
-    assert_eq!(phone.facts().installations, [2]);
-    assert_eq!(stage.script().downloads.len(), 1, "what was fetched is kept");
+            heal(&mut phone.facts());
+            later(&mut agent).await;
+            assert_eq!(phone.facts().installations, [2]);
+            assert_eq!(stage.script().downloads.len(), 1, "what was fetched is kept");
+        }
+    }
 }
 
 /// And so does every other rule that can still matter then.
