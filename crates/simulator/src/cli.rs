@@ -2,6 +2,7 @@
 
 mod bar;
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -127,6 +128,10 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Error> {
 
 fn play(args: &RunArgs) -> Result<ExitCode, Error> {
     let plan = plan(args)?;
+    // Before the run: nobody waits for minutes to learn that there is no such folder.
+    for path in [&args.report, &args.svg].into_iter().flatten() {
+        File::create(path).map_err(|source| file(path, source))?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
