@@ -10,6 +10,7 @@ use crate::books::{Account, Books};
 use crate::fate::{Fate, Question};
 use crate::phone::{Phone, millis};
 use crate::population::Population;
+use crate::push::{Push, token_of};
 use crate::wire::{Commons, Wire};
 use crate::world::World;
 
@@ -32,6 +33,8 @@ pub(crate) struct Device {
     id: DeviceId,
     package: PackageName,
     server: String,
+    /// Where a push service reaches it, if there is one.
+    fcm_token: Option<String>,
     phone: Arc<Phone>,
     wire: Arc<Wire>,
     /// `None` until it has enrolled.
@@ -50,6 +53,8 @@ pub(crate) struct Birth<'a> {
     pub(crate) installed: i64,
     /// Who signed the app, as an API level sees it.
     pub(crate) signer: &'a (dyn Fn(u32) -> String + Send + Sync),
+    /// Whether a push service reaches it.
+    pub(crate) reached: bool,
     pub(crate) now: i64,
 }
 
@@ -78,9 +83,10 @@ impl Device {
         let wire = Wire::new(birth.id, Arc::clone(&phone), Arc::clone(commons));
         Ok(Self {
             number: birth.number,
-            id,
             package: birth.package.clone(),
             server: birth.server.to_owned(),
+            fcm_token: birth.reached.then(|| token_of(id.as_str())),
+            id,
             phone,
             wire: Arc::new(wire),
             agent: None,
@@ -93,6 +99,10 @@ impl Device {
 
     pub(crate) fn id(&self) -> &str {
         self.id.as_str()
+    }
+
+    pub(crate) fn fcm_token(&self) -> Option<&str> {
+        self.fcm_token.as_deref()
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -130,6 +140,7 @@ impl Device {
             region: Some(world.region.name.clone()),
             package_name: Some(self.package.to_string()),
             current_version_code: Some(self.phone.version()),
+            fcm_token: self.fcm_token.clone(),
             ..Enrollment::default()
         };
         let enrolled = tidegate_agent::enroll(&self.wire, &self.server, token, &self.id, &enrollment).await;
@@ -170,10 +181,13 @@ impl Device {
         (begin + millis(after)).max(self.now())
     }
 
-    /// Does what is due at this moment. Returns when it wants to act again; `None` when it never will, because the
+    /// Hears what the push service brought and does what is due at this moment. Returns when it wants to act again; `None` when it never will, because the
     /// server has shut it out.
-    pub(crate) async fn act(&mut self, at: i64) -> Option<i64> {
+    pub(crate) async fn act(&mut self, at: i64, pushes: &[Push]) -> Option<i64> {
         self.phone.wait_until(at);
+        for push in pushes {
+            self.hear(push);
+        }
         let agent = self.agent.as_mut()?;
         let mut wakes = at;
         for _ in 0..MAX_STEPS {
@@ -185,6 +199,16 @@ impl Device {
         }
         // Rounded up: its clock knows microseconds, ours does not.
         (!agent.is_locked_out()).then(|| (wakes + 1).max(self.phone.now()))
+    }
+
+    /// The agent decides whether it is the server that speaks.
+    fn hear(&mut self, push: &Push) {
+        let (Some(agent), Some(command)) = (&mut self.agent, push.command()) else {
+            return;
+        };
+        if let Err(error) = agent.nudge_of(&command, self.phone.its_clock_at(push.at)) {
+            tracing::warn!(device = self.id.as_str(), %error, "a command was not obeyed");
+        }
     }
 
     /// Whether it waits for nothing but its next poll, and has told the server everything.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tidegate_agent::domain::PackageName;
 use tidegate_agent::{Error as AgentError, HttpTransport};
@@ -16,6 +17,7 @@ use crate::life::{Life, Pace, Then, wait_for};
 use crate::operator::Operator;
 use crate::place::Neighbourhood;
 use crate::population::Population;
+use crate::push::Push;
 use crate::wire::Commons;
 use crate::{Error, place};
 
@@ -55,6 +57,8 @@ pub struct Muster {
     pub pace: Pace,
     /// When it begins, in milliseconds since 1970.
     pub begin: i64,
+    /// What a push service brings, where one is played. Its devices tell the server of their tokens.
+    pub push_service: Option<BoxStream<'static, Push>>,
 }
 
 impl std::fmt::Debug for Muster {
@@ -117,6 +121,7 @@ impl Fleet {
                 population: &population,
                 installed: installed.unwrap_or(population.factory_version),
                 signer: &muster.signer,
+                reached: muster.push_service.is_some(),
                 now: muster.begin,
             };
             born.push(Device::new(birth, &commons)?);
@@ -132,7 +137,7 @@ impl Fleet {
         }
         drop(enrolling);
         devices.sort_by_key(|device| device.number());
-        let life = Life::new(
+        let mut life = Life::new(
             devices,
             Arc::clone(&commons),
             muster.pace,
@@ -140,6 +145,9 @@ impl Fleet {
             PATIENCE,
             muster.begin,
         );
+        if let Some(push_service) = muster.push_service {
+            life.listen(push_service);
+        }
         Ok(Self {
             life,
             commons,

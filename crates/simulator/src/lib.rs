@@ -19,8 +19,8 @@
 //! **This machine only.** A load generator that can be pointed anywhere is a weapon. The server's address, and
 //! every address that it sends devices to, has to be this machine's own.
 //!
-//! The binary `tidegate-sim` is a thin skin over [`run`]; `tidegate demo` takes a [`Fleet`] and lets an hour be a
-//! second.
+//! The binary `tidegate-sim` is a thin skin over [`run`]; `tidegate demo` takes a [`Fleet`], lets an hour be a second,
+//! and brings it what its push service takes, as [`Push`].
 
 mod books;
 pub mod cli;
@@ -35,6 +35,7 @@ mod operator;
 mod phone;
 mod place;
 pub mod population;
+mod push;
 mod queue;
 pub mod report;
 mod run;
@@ -47,5 +48,6 @@ pub use fleet::{Fleet, MAX_DEVICES, Muster, PATIENCE, WIDTH};
 pub use life::Pace;
 pub use operator::Counts;
 pub use population::Population;
+pub use push::Push;
 pub use report::Report;
 pub use run::{BEGIN, MAX_DURATION, Plan, Progress, Raise, Token, run};

@@ -7,21 +7,28 @@
 //! Real time passes when the server is away. Devices that noticed back off in their own time, as agents do, and the
 //! fleet stands still until the server answers again: compressed back-off would be a flood of connections.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::{BoxStream, Fuse};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::device::Device;
 use crate::operator::Operator;
+use crate::push::Push;
 use crate::queue::Queue;
 use crate::wire::Commons;
 
 /// The first and the longest pause between two looks whether the server is back.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// How many messages are kept for a device that acts; the oldest goes first.
+const MAX_PUSHES: usize = 16;
 
 /// How fast simulated time goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +58,12 @@ pub(crate) struct Life {
     /// How long the server may be away.
     patience: Duration,
     begun: (Instant, i64),
+    /// What a push service brings, if there is one.
+    push_service: Option<Fuse<BoxStream<'static, Push>>>,
+    /// Whom it reaches under which token.
+    reached: HashMap<String, usize>,
+    /// What it brought, until its device acts.
+    pushes: HashMap<usize, Vec<Push>>,
 }
 
 impl Life {
@@ -76,7 +89,18 @@ impl Life {
             width,
             patience,
             begun: (Instant::now(), begin),
+            push_service: None,
+            reached: HashMap::new(),
+            pushes: HashMap::new(),
         }
+    }
+
+    /// Lets a push service reach the devices that have a token.
+    pub(crate) fn listen(&mut self, push_service: BoxStream<'static, Push>) {
+        let tokens = self.devices.iter().flatten();
+        let tokens = tokens.filter_map(|device| Some((device.fcm_token()?.to_owned(), device.number())));
+        self.reached = tokens.collect();
+        self.push_service = Some(push_service.fuse());
     }
 
     /// Everybody, at rest.
@@ -100,6 +124,7 @@ impl Life {
             tokio::select! {
                 Some(done) = self.acting.join_next() => self.take_back(done, &mut acted)?,
                 () = sleep_until(due), if due.is_some() => {}
+                Some(push) = next_push(&mut self.push_service) => self.bring(push),
                 else => return Ok(()),
             }
         }
@@ -116,13 +141,47 @@ impl Life {
             }
             let (at, number) = self.queue.pop_before(end)?;
             if let Some(mut device) = self.devices.get_mut(number).and_then(Option::take) {
+                let pushes = self.pushes.remove(&number).unwrap_or_default();
                 self.acting.spawn(async move {
-                    let next = device.act(at).await;
+                    let next = device.act(at, &pushes).await;
                     (number, device, next)
                 });
             }
         }
         None
+    }
+
+    /// Wakes the device that a message is for. One that acts hears of it afterwards.
+    fn bring(&mut self, push: Push) {
+        // To nobody, where the app is gone.
+        let Some(&number) = self.reached.get(&push.token) else {
+            return;
+        };
+        let waiting = self.pushes.entry(number).or_default();
+        if waiting.len() == MAX_PUSHES {
+            waiting.remove(0);
+        }
+        waiting.push(push);
+        self.wake(number);
+    }
+
+    fn wake(&mut self, number: usize) {
+        if let Some(Some(device)) = self.devices.get(number) {
+            let at = device.now().max(self.now());
+            self.queue.push(at, number);
+        }
+    }
+
+    /// The moment that the fleet lives in; the beginning where everybody lives as fast as can be.
+    fn now(&self) -> i64 {
+        let (begun, begin) = self.begun;
+        match self.pace {
+            Pace::Free => begin,
+            Pace::Times(times) => {
+                let since = begun.elapsed() * times;
+                begin + i64::try_from(since.as_millis()).unwrap_or(i64::MAX - begin)
+            }
+        }
     }
 
     /// When a simulated moment comes in real time; `None` when nobody waits for it.
@@ -147,6 +206,9 @@ impl Life {
             self.queue.push(next, number);
         }
         self.devices[number] = Some(device);
+        if self.pushes.contains_key(&number) {
+            self.wake(number);
+        }
         Ok(())
     }
 
@@ -184,6 +246,11 @@ pub(crate) async fn wait_for(operator: &Operator, patience: Duration) -> Result<
         pause = (pause * 2).min(LAST_LOOK);
     }
     Ok(())
+}
+
+/// The next message; `None` when there is nobody who could bring one.
+async fn next_push(push_service: &mut Option<Fuse<BoxStream<'static, Push>>>) -> Option<Push> {
+    push_service.as_mut()?.next().await
 }
 
 async fn sleep_until(due: Option<Instant>) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_agent::domain::{Network, PackageName, SignerFingerprint, VersionCode};
 use tidegate_agent::{InstallOutcome, Installation, Platform};
 
@@ -111,6 +111,11 @@ impl Phone {
     /// When the device's own clock shows this time, in milliseconds since 1970.
     pub(crate) fn when_its_clock_shows(&self, at: DateTime<Utc>) -> i64 {
         at.timestamp_millis() - self.skew
+    }
+
+    /// What the device's own clock shows when a right one shows this.
+    pub(crate) fn its_clock_at(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        at + TimeDelta::milliseconds(self.skew)
     }
 
     pub(crate) fn version(&self) -> i64 {

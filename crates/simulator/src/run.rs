@@ -202,6 +202,7 @@ async fn muster(
         faults: plan.faults,
         pace: Pace::Free,
         begin: BEGIN,
+        push_service: None,
     })
 }
 

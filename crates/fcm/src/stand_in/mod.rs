@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
 pub use script::Answer;
@@ -85,6 +85,8 @@ pub(crate) struct State {
     access: HashMap<String, i64>,
     issued: u64,
     kept: VecDeque<Received>,
+    /// Tells whoever listens of each message that is taken.
+    listeners: broadcast::Sender<Received>,
     /// By the token's hash: how often a message to it was taken.
     taken: HashMap<u64, u16>,
     counts: Counts,
@@ -119,6 +121,7 @@ impl StandIn {
                 access: HashMap::new(),
                 issued: 0,
                 kept: VecDeque::new(),
+                listeners: broadcast::Sender::new(MAX_KEPT_MESSAGES),
                 taken: HashMap::new(),
                 counts: Counts::default(),
             }),
@@ -210,6 +213,12 @@ impl StandIn {
         self.state().kept.iter().cloned().collect()
     }
 
+    /// The messages that are taken from now on, as they come. Whoever falls more than [`MAX_KEPT_MESSAGES`] behind
+    /// loses the oldest.
+    pub fn listen(&self) -> broadcast::Receiver<Received> {
+        self.state().listeners.subscribe()
+    }
+
     /// How often a message to this token was taken.
     pub fn taken_of(&self, token: &str) -> u16 {
         self.state().taken.get(&hash(token)).copied().unwrap_or(0)
@@ -260,6 +269,8 @@ impl State {
             let times = self.taken.entry(key).or_default();
             *times = times.saturating_add(1);
         }
+        // Nobody has to listen.
+        let _ = self.listeners.send(message.clone());
         if self.kept.len() == MAX_KEPT_MESSAGES {
             self.kept.pop_front();
         }

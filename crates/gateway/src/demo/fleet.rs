@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 
+use futures::stream::BoxStream;
 use serde_json::Value;
-use tidegate_simulator::{Fleet as Simulated, Muster, Pace, Population};
+use tidegate_simulator::{Fleet as Simulated, Muster, Pace, Population, Push};
 
 use super::builds::FACTORY_VERSION;
 use super::home::Home;
@@ -29,6 +30,7 @@ impl Fleet {
         size: u32,
         operator: &Operator,
         home: &Home,
+        push_service: BoxStream<'static, Push>,
     ) -> Result<Self, Error> {
         let known: HashMap<String, i64> = operator.devices().await?.iter().filter_map(installed).collect();
         let names: Vec<String> = (1..=size).map(|number| format!("phone-{number:04}")).collect();
@@ -49,6 +51,7 @@ impl Fleet {
             faults: 0.0,
             pace: Pace::Times(SPEED),
             begin: chrono::Utc::now().timestamp_millis(),
+            push_service: Some(push_service),
         });
         let fleet = Self(fleet.await.map_err(fault)?);
         guide::say(&format!("{size} devices are enrolled, {new} of them new\n"));

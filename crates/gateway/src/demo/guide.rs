@@ -25,6 +25,7 @@ pub(super) fn print(base: &str, folder: &Path, password: &str) {
         r#"
 Tidegate runs at {base}
   all that is kept   {folder} (remove it to begin anew)
+  operator's page    {base}/
   login              {LOGIN}, password {password}
   API document       {base}/openapi.json
 
@@ -41,6 +42,11 @@ Builds 1 and 2 are released for you. Build 3 is yours: give it to some, to more,
   curl -s -H "Authorization: Bearer $T" {base}/v1/apk/3/rollout -d '{{"rollout_percent":50}}'
   curl -s -H "Authorization: Bearer $T" {base}/v1/apk/rollback -d '{{}}'
   curl -s -H "Authorization: Bearer $T" {base}/v1/audit
+
+Devices come when their six hours are over. Wake them now, and see who answered, polled and installed:
+
+  curl -s -H "Authorization: Bearer $T" {base}/v1/apk/nudge-update -d '{{}}'
+  curl -s -H "Authorization: Bearer $T" {base}/v1/nudges
 
 The same over gRPC, which describes itself:
 

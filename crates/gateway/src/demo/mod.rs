@@ -2,7 +2,8 @@
 //!
 //! Nothing here goes behind the server's back. The builds come in by upload, the devices enrol, poll, fetch, verify
 //! and report over HTTP, and the releases are made by the calls that the guide prints. Only the devices' clock is
-//! compressed: they are the simulator's, and told to poll in six hours they are back in six seconds.
+//! compressed: they are the simulator's, and told to poll in six hours they are back in six seconds. A nudge is signed,
+//! goes out to a stand-in for FCM, and reaches them as messages from there, which their agents check like any.
 
 mod builds;
 mod fleet;
@@ -15,6 +16,7 @@ mod story;
 use std::process::ExitCode;
 
 use tidegate_domain::Role;
+use tidegate_fcm::stand_in::StandIn;
 use tidegate_service::{Actor, Kind};
 
 use crate::cli::Demo;
@@ -35,11 +37,11 @@ pub(crate) async fn run(options: Demo) -> Result<ExitCode, Error> {
     let home = Home::open(&options.dir)?;
     let mut config = config(&options);
     // Ends with the demo.
-    let _push = push::stand_in(&options.dir, &mut config.fcm).await?;
+    let fcm = push::stand_in(&options.dir, &mut config.fcm).await?;
     let server = Server::start(&config).await?;
     let mut signals = Signals::listen()?;
     let told = tokio::select! {
-        told = tell(&server, &home, &options) => told.map(|never| match never {}),
+        told = tell(&server, &home, &options, &fcm) => told.map(|never| match never {}),
         asked = signals.asked_to_end() => asked.map_err(Error::from),
     };
     guide::say("\nstopping; start it again with the same command, and it goes on from here");
@@ -61,6 +63,7 @@ async fn tell(
     server: &RunningServer,
     home: &Home,
     options: &Demo,
+    fcm: &StandIn,
 ) -> Result<std::convert::Infallible, Error> {
     add_login(server, home).await?;
     let base = server.public_url().to_owned();
@@ -68,7 +71,8 @@ async fn tell(
     builds::upload_missing(&operator, home).await?;
     let token = home.enrollment_token(&operator).await?;
     guide::print(&base, &options.dir, home.password());
-    let fleet = fleet::Fleet::enroll(&base, &token, options.devices, &operator, home).await?;
+    let pushes = push::service(fcm);
+    let fleet = fleet::Fleet::enroll(&base, &token, options.devices, &operator, home, pushes).await?;
     tokio::select! {
         end = fleet.live() => end,
         end = story::tell(&operator, options.devices) => end,

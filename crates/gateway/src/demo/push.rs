@@ -1,8 +1,12 @@
-//! The demo's push service: nudges go to a stand-in in this very process instead of Google.
+//! The demo's push service: nudges go to a stand-in in this very process instead of Google, and on to the devices.
 
 use std::path::Path;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use tidegate_fcm::stand_in::StandIn;
+use tidegate_simulator::Push;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::Error;
 use crate::config::FcmConfig;
@@ -19,4 +23,26 @@ pub(super) async fn stand_in(folder: &Path, config: &mut FcmConfig) -> Result<St
     config.service_account = Some(path);
     config.endpoint = fcm.endpoint();
     Ok(fcm)
+}
+
+/// What the stand-in takes, as it reaches the devices.
+pub(super) fn service(fcm: &StandIn) -> BoxStream<'static, Push> {
+    let taken = futures::stream::unfold(fcm.listen(), |mut taken| async move {
+        loop {
+            match taken.recv().await {
+                Ok(message) => {
+                    let push = Push {
+                        token: message.token,
+                        data: message.data,
+                        at: chrono::Utc::now(),
+                    };
+                    return Some((push, taken));
+                }
+                // Lost, as some are on the way from Google; the devices' next polls make up for it.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    taken.boxed()
 }
