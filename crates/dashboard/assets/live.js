@@ -92,8 +92,8 @@ function apply({ values, bars, progress }) {
 // made with, the page is fetched again and those parts of it are exchanged.
 async function renew(values) {
   const old = [...document.querySelectorAll("[data-renew]")].filter(({ dataset }) => {
-    const now = values[dataset.renew];
-    return now !== undefined && now !== dataset.made;
+    const now = dataset.renew.split(" ").map((name) => values[name]);
+    return !now.includes(undefined) && now.join(" ") !== dataset.made;
   });
   if (renewing || old.length === 0) return;
   renewing = true;

@@ -71,6 +71,8 @@ async fn the_day(engine: Engine) {
     assert_eq!(desk.poll_all(&agents, 1).await, 3, "cohorts 0, 3 and 8");
     browser.reads(&live("eligible"), |text| text == "3").await;
     browser.reads(&live("installed"), |text| text == "3").await;
+    // The chart is drawn anew meanwhile, by the server.
+    browser.find("#adoption[data-made='3 3 3'] svg").await;
     assert_eq!(
         desk.shifts().await,
         Vec::<String>::new(),

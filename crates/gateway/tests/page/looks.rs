@@ -124,6 +124,9 @@ async fn office() -> Office {
         "build_id": second, "status": "install_failed", "reason": "storage_low", "android_status": 6
     });
     agents[0].report_as(&failed).await.ok();
+    desk.browser
+        .reads("#card-failing .number", |text| text == "1")
+        .await;
     for (number, agent) in agents.iter().enumerate() {
         agent.set_fcm_token(&format!("token-{number}")).await.ok();
     }
