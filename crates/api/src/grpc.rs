@@ -292,6 +292,12 @@ impl NudgeService for Grpc {
         &self,
         request: Request<v1::NudgeUpdateRequest>,
     ) -> Result<Response<v1::NudgeUpdateResponse>, Status> {
+        let order = request.get_ref();
+        if order.device_ids.is_empty() && order.audience.is_empty() {
+            // JSON tells an empty list from none at all; here they are one, and a slip must not wake a whole fleet.
+            let fault = "must be given where no device_ids are: all, or behind";
+            return Err(status(Error::invalid("audience", fault)));
+        }
         call!(self, request, verbs::nudges::nudge)
     }
 

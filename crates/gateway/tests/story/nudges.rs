@@ -212,7 +212,13 @@ async fn a_campaign_is_watched_until_it_ends(engine: Engine) {
     let started = {
         let (mut client, olga) = (client.clone(), olga.clone());
         tokio::spawn(async move {
-            let order = v1::NudgeUpdateRequest::default();
+            let slip = v1::NudgeUpdateRequest::default();
+            let refused = client.nudge_update(by(&olga, slip)).await.unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument);
+            let order = v1::NudgeUpdateRequest {
+                audience: "all".to_owned(),
+                ..v1::NudgeUpdateRequest::default()
+            };
             client.nudge_update(by(&olga, order)).await
         })
     };
