@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::RETRY_AFTER;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::answer::excerpt;
 use crate::client::{fault_of, read};
-use crate::{Error, ServiceAccount};
+use crate::{Error, ServiceAccount, retry_after};
 
 /// How long before its end a token is renewed.
 const MARGIN: TimeDelta = TimeDelta::minutes(5);
@@ -112,15 +113,20 @@ impl SignIn {
                 .await
                 .map_err(|error| fault_of(&error, self.timeout))?;
             let status = answer.status().as_u16();
-            Ok((status, read(answer, self.timeout).await?))
+            let retry_after = answer.headers().get(RETRY_AFTER).cloned();
+            Ok((status, retry_after, read(answer, self.timeout).await?))
         };
-        let (status, body) = tokio::time::timeout(self.timeout, exchange)
+        let (status, retry_after, body) = tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_| Error::Timeout(self.timeout))??;
         match status {
             200 => granted(&body, now),
-            400..=403 => Err(refused(&body)),
-            _ => Err(Error::Unavailable { retry_after: None }),
+            408 | 429 | 500.. => {
+                let words = retry_after.as_ref().and_then(|value| value.to_str().ok());
+                let retry_after = words.and_then(|words| retry_after::parse(words, now));
+                Err(Error::Unavailable { retry_after })
+            }
+            _ => Err(refused(&body)),
         }
     }
 }

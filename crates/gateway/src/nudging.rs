@@ -50,6 +50,7 @@ impl Nudging {
                 max_per_second: config.max_per_second,
                 ramp: config.ramp,
                 lease: TimeDelta::from_std(config.lease).unwrap_or(TimeDelta::MAX),
+                fresh_for: TimeDelta::from_std(config.fresh_for()).unwrap_or_default(),
                 backoff: Backoff {
                     first: config.first_retry,
                     ..Backoff::default()

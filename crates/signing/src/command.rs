@@ -27,6 +27,10 @@ pub struct Command {
     pub ts: String,
     /// HMAC-SHA256 over `request_id|device_id|action|ts`, in lower-case hex.
     pub hmac: String,
+    /// The same with the server's other key, while a rotation lasts: an agent that enrolled before the rotation knows
+    /// only that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac_rotation: Option<String>,
 }
 
 /// Signs a command at a moment.
@@ -49,13 +53,24 @@ pub fn sign_command(
         device_id: device.as_str().to_owned(),
         ts: now.to_rfc3339_opts(SecondsFormat::Secs, true),
         hmac: String::new(),
+        hmac_rotation: None,
     };
-    let tag = command.tag(key);
-    command.hmac = tag.iter().copied().map(char::from).collect();
+    command.hmac = command.hex(key);
     Ok(command)
 }
 
 impl Command {
+    /// Signs it with a second key as well.
+    #[must_use]
+    pub fn also_signed(mut self, key: &CommandKey) -> Self {
+        self.hmac_rotation = Some(self.hex(key));
+        self
+    }
+
+    fn hex(&self, key: &CommandKey) -> String {
+        self.tag(key).iter().copied().map(char::from).collect()
+    }
+
     /// The tag that this command has to bear, in hex.
     pub(crate) fn tag(&self, key: &CommandKey) -> zeroize::Zeroizing<[u8; 64]> {
         let fields = [&self.request_id, &self.device_id, &self.action, &self.ts];

@@ -16,8 +16,8 @@ const SALT: &[u8] = b"tidegate key ring 1";
 ///
 /// The primary signs; both are accepted. To rotate without turning anybody away: first give every server the new
 /// key as the second one, then swap the two, and drop the old one when the longest-lived token has expired or
-/// been renewed. Agents learn both command keys when they enrol, so they too take commands from either side of
-/// the swap.
+/// been renewed. Agents learn the command keys of the moment when they enrol, and keep them; while a rotation lasts,
+/// commands are signed with both keys, so that every agent knows one of them.
 pub struct KeyRing {
     pub(crate) primary: Keys,
     pub(crate) rotation: Option<Keys>,

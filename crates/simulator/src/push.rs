@@ -29,6 +29,7 @@ impl Push {
             device_id: field("device_id")?,
             ts: field("ts")?,
             hmac: field("hmac")?,
+            hmac_rotation: field("hmac_rotation"),
         })
     }
 }

@@ -154,7 +154,7 @@ impl Scene {
                 .env("TIDEGATE_FCM_SERVICE_ACCOUNT", &account)
                 .env("TIDEGATE_FCM_ENDPOINT", fcm.endpoint())
                 .env("TIDEGATE_FCM_RAMP", "0s")
-                .env("TIDEGATE_FCM_LEASE", "20s")
+                .env("TIDEGATE_FCM_LEASE", "50s")
                 .env("TIDEGATE_LOG", "warn")
                 .stdout(Stdio::null());
             servers.push(Server::start(command, address)?);

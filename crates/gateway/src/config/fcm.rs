@@ -11,6 +11,9 @@ use super::{SECOND, forms, set};
 /// FCM allows a project 600,000 messages a minute.
 const MAX_PER_SECOND: u32 = 10_000;
 
+/// What is left of a lease beside a message's longest way, for waiting before it is sent.
+const MIN_FRESH: Duration = Duration::from_secs(10);
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// How nudges are sent.
@@ -61,13 +64,22 @@ impl FcmConfig {
         set(&mut self.first_retry, given.take("fcm_first_retry", wait));
         let lease = forms::duration(15 * SECOND..=HOUR);
         set(&mut self.lease, given.take("fcm_lease", lease));
-        // A message may take two tries and a sign-in.
-        if self.lease < self.timeout + 5 * SECOND {
+        if self.lease < self.longest_way() + MIN_FRESH {
             given.fault(
                 "fcm_lease",
-                "must be at least five seconds longer than fcm_timeout",
+                "must be at least ten seconds longer than four times fcm_timeout",
             );
         }
+    }
+
+    /// A message may take two tries, each after a sign-in.
+    fn longest_way(&self) -> Duration {
+        4 * self.timeout
+    }
+
+    /// How long a delivery may wait after it was claimed, so that the claim still holds when its answer comes.
+    pub(crate) fn fresh_for(&self) -> Duration {
+        self.lease.saturating_sub(self.longest_way()).max(MIN_FRESH)
     }
 }
 

@@ -327,7 +327,7 @@ async fn the_brake_holds_a_campaign_whose_tokens_look_dead(engine: Engine) {
     let id = scene.nudge().await;
     let campaign = scene.campaign(id, "paused").await;
     let held = campaign["held"].as_str().unwrap();
-    assert!(held.contains("of 20 devices look dead"), "{held}");
+    assert!(held.contains("of 20 tokens look dead"), "{held}");
 
     // Resumed all the same, the rest is sent, and no further token forgotten.
     scene.server.clock().advance(TimeDelta::seconds(120));

@@ -16,9 +16,21 @@ const DEAD: [DeliveryFailure; 3] = [
     DeliveryFailure::InvalidArgument,
 ];
 
+/// What was known before anything was sent: such devices say nothing of the tokens.
+const NEVER_SENT: [DeliveryFailure; 3] = [
+    DeliveryFailure::NoFcmToken,
+    DeliveryFailure::Revoked,
+    DeliveryFailure::UnknownDevice,
+];
+
 /// How many deliveries may look dead before the brake holds the campaign.
 pub(super) fn limit(progress: &Progress) -> u64 {
-    (progress.total / ONE_IN).max(ALWAYS)
+    (with_token(progress) / ONE_IN).max(ALWAYS)
+}
+
+fn with_token(progress: &Progress) -> u64 {
+    let without = NEVER_SENT.iter().map(|reason| progress.failed_for(*reason)).sum();
+    progress.total.saturating_sub(without)
 }
 
 /// How many looked dead so far.
@@ -41,10 +53,10 @@ pub(super) fn pulled(progress: &Progress, last: u64) -> bool {
 /// What the campaign shows.
 pub(super) fn reason(progress: &Progress) -> String {
     format!(
-        "{} of {} devices look dead to FCM, more than 1 %: is the service account that of the app's own Firebase \
+        "{} of {} tokens look dead to FCM, more than 1 %: is the service account that of the app's own Firebase \
          project? No further tokens are forgotten; resume to go on all the same",
         dead(progress),
-        progress.total
+        with_token(progress)
     )
 }
 
@@ -75,11 +87,21 @@ mod tests {
             (500, 10, 0, 1, false),
             (500, 11, 0, 1, true),
         ] {
-            let progress = progress(total, unregistered, mismatched);
+            let mut progress = progress(total, unregistered, mismatched);
+            let pulls = |progress: &Progress| pulled(progress, last);
             assert_eq!(
-                pulled(&progress, last),
+                pulls(&progress),
                 is_pulled,
                 "{unregistered} + {mismatched} of {total}"
+            );
+            // Devices that could never be woken change nothing.
+            progress.total += 1_000_000;
+            progress.failed_by.push((DeliveryFailure::NoFcmToken, 999_000));
+            progress.failed_by.push((DeliveryFailure::Revoked, 1_000));
+            assert_eq!(
+                pulls(&progress),
+                is_pulled,
+                "{unregistered} + {mismatched} of {total} and others"
             );
         }
     }

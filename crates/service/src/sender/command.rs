@@ -19,8 +19,12 @@ pub(super) fn message(
     claim: &Claim,
     now: DateTime<Utc>,
 ) -> Result<Message, Error> {
-    let key = keys.command_keys(&claim.device).primary;
-    let command = sign_command(&key, ACTION, &campaign.request_id, &claim.device, now)?;
+    let keys = keys.command_keys(&claim.device);
+    let mut command = sign_command(&keys.primary, ACTION, &campaign.request_id, &claim.device, now)?;
+    if let Some(rotation) = &keys.rotation {
+        command = command.also_signed(rotation);
+    }
+    let also = command.hmac_rotation.map(|hmac| ("hmac_rotation", hmac));
     let fields = [
         ("action", command.action),
         ("request_id", command.request_id),
@@ -30,7 +34,11 @@ pub(super) fn message(
     ];
     Ok(Message {
         token: claim.fcm_token.clone(),
-        data: fields.map(|(name, value)| (name.to_owned(), value)).into(),
+        data: fields
+            .into_iter()
+            .chain(also)
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
         priority: match campaign.priority {
             domain::Priority::Normal => Priority::Normal,
             domain::Priority::High => Priority::High,

@@ -47,6 +47,11 @@ impl Dispatch {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
             };
+            // It may have waited for its place.
+            if self.is_stale(&job) {
+                self.give_back(&job).await;
+                continue;
+            }
             while under_way.try_join_next().is_some() {}
             let dispatch = self.clone();
             under_way.spawn(async move {
@@ -61,8 +66,7 @@ impl Dispatch {
     async fn may_go(&self, job: &Job, stop: &watch::Receiver<bool>) -> bool {
         loop {
             let now = Instant::now();
-            let is_stale = self.clock.now() - job.claimed_at > self.settings.lease / 2;
-            let goes_on = !*stop.borrow() && self.board.is_live(job.campaign.id) && !is_stale;
+            let goes_on = !*stop.borrow() && self.board.is_live(job.campaign.id) && !self.is_stale(job);
             if !goes_on || lock(&self.board.pressure).holds_off(now) {
                 return false;
             }
@@ -71,6 +75,10 @@ impl Dispatch {
             }
             tokio::time::sleep(TICK).await;
         }
+    }
+
+    fn is_stale(&self, job: &Job) -> bool {
+        self.clock.now() - job.claimed_at > self.settings.fresh_for
     }
 
     async fn give_back(&self, job: &Job) {

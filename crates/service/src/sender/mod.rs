@@ -59,8 +59,11 @@ pub struct SenderSettings {
     pub ramp: Duration,
     /// How many messages may be under way at once.
     pub max_in_flight: usize,
-    /// How long a claim holds. Longer than a message may take, or it would be sent twice.
+    /// How long a claim holds.
     pub lease: TimeDelta,
+    /// How long a claim may wait before its message is sent. What is left of the lease must be longer than a message may
+    /// take, or it would be sent twice.
+    pub fresh_for: TimeDelta,
     /// The waits between tries.
     pub backoff: Backoff,
     /// How long a delivery is tried.
@@ -74,6 +77,7 @@ impl Default for SenderSettings {
             ramp: Duration::from_secs(60),
             max_in_flight: 1000,
             lease: TimeDelta::seconds(60),
+            fresh_for: TimeDelta::seconds(20),
             backoff: Backoff::default(),
             give_up_after: TimeDelta::minutes(60),
         }

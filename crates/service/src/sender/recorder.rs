@@ -18,6 +18,9 @@ const MAX_BATCH: usize = 1000;
 /// How long the first of a batch waits for more.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// How often it is tried to hold a campaign that the database would not.
+const HOLD_AGAIN: Duration = Duration::from_secs(1);
+
 /// The pause before a batch is written again that could not be.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -41,7 +44,7 @@ impl Recorder {
     pub(super) async fn run(self, mut done: mpsc::Receiver<Done>) {
         let mut known = HashMap::new();
         let mut batch = Vec::with_capacity(MAX_BATCH);
-        while done.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        while self.next(&mut done, &mut batch).await {
             if batch.len() < MAX_BATCH {
                 gather(&mut done, &mut batch).await;
             }
@@ -55,6 +58,18 @@ impl Recorder {
             self.hold_halted().await;
         }
         self.hold_halted().await;
+    }
+
+    /// Waits for outcomes; false when there will be no more. A campaign that is to be held brings none, so holding it
+    /// is tried again beside.
+    async fn next(&self, done: &mut mpsc::Receiver<Done>, batch: &mut Vec<Done>) -> bool {
+        loop {
+            let is_holding = !lock(&self.board.halted).is_empty();
+            tokio::select! {
+                count = done.recv_many(batch, MAX_BATCH) => return count > 0,
+                () = tokio::time::sleep(HOLD_AGAIN), if is_holding => self.hold_halted().await,
+            }
+        }
     }
 
     async fn write(
@@ -181,7 +196,7 @@ impl Recorder {
                     lock(&self.board.live).remove(&id);
                     lock(&self.board.halted).remove(&id);
                 }
-                // It stays halted here, and is tried again with the next batch.
+                // It stays halted here, and is tried again.
                 Err(error) => tracing::warn!(%error, "a campaign could not be held"),
             }
         }

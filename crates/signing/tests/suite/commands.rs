@@ -245,6 +245,30 @@ fn an_agent_that_enrolled_during_a_rotation_takes_both_sides_commands() {
 }
 
 #[test]
+fn an_agent_that_enrolled_before_a_rotation_takes_commands_until_its_key_is_dropped() {
+    let [old, new] = [(); 2].map(|()| MasterKey::generate().unwrap());
+    let phone = device("abc123");
+    let mut agent = CommandVerifier::new(phone.clone(), KeyRing::new(&old, None).command_keys(&phone));
+    let now = at(KNOWN_TIME);
+    let mut send = |ring: &KeyRing, id: &str| {
+        let keys = ring.command_keys(&phone);
+        let mut command = sign_command(&keys.primary, "update", id, &phone, now).unwrap();
+        if let Some(rotation) = &keys.rotation {
+            command = command.also_signed(rotation);
+        }
+        agent.verify(&command, now)
+    };
+    assert_eq!(send(&KeyRing::new(&old, Some(&new)), "announced"), Ok(()));
+    assert_eq!(send(&KeyRing::new(&new, Some(&old)), "swapped"), Ok(()));
+    let strangers = KeyRing::new(&MasterKey::generate().unwrap(), Some(&new));
+    assert_eq!(send(&strangers, "strangers"), Err(CommandError::Forged));
+    assert_eq!(
+        send(&KeyRing::new(&new, None), "dropped"),
+        Err(CommandError::Forged)
+    );
+}
+
+#[test]
 fn a_fleet_with_a_shared_key_uses_it_for_every_device() {
     let ring = fresh_ring().with_shared_command_keys(CommandKeys::one(key()));
     for id in ["abc123", "dev-001"] {
@@ -285,9 +309,10 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_check_panic(fields in prop::array::uniform4("\\PC{0,40}")) {
-        let [request_id, ts, action, hmac] = fields;
-        let command = Command { action, request_id, device_id: "abc123".to_owned(), ts, hmac };
+    fn no_text_makes_the_check_panic(fields in prop::array::uniform5("\\PC{0,40}")) {
+        let [request_id, ts, action, hmac, rotation] = fields;
+        let hmac_rotation = Some(rotation);
+        let command = Command { action, request_id, device_id: "abc123".to_owned(), ts, hmac, hmac_rotation };
         prop_assert!(agent().verify(&command, Utc::now()).is_err());
     }
 }
