@@ -27,6 +27,7 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
+    tidegate_gateway::choose_cryptography();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(run());
 }
@@ -117,7 +118,7 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let admin = told(folder, &["token", "--subject", "bench", "--role", "operator"]);
-        let enrollment = told(folder, &["enroll-token"]);
+        let enrollment = told(folder, &["enroll-token", "--uses", "2"]);
         let server = Self {
             child,
             address,
