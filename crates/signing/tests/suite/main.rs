@@ -38,6 +38,9 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap()
 }
 
+/// Ids that a device can have, as a property test draws them: none is a step of a path.
+const DEVICE_IDS: &str = "[^|.\\p{C}\\s][^|\\p{C}\\s]{0,31}";
+
 fn device(id: &str) -> DeviceId {
     DeviceId::parse(id).unwrap()
 }
