@@ -58,10 +58,15 @@ pub enum Fate {
         /// The FCM token to forget, if it is still the device's.
         forget: Option<String>,
     },
-    /// It is to be tried again, not before this time; now gives it back.
+    /// It is to be tried again, not before this time.
     Retry {
         /// When.
         at: DateTime<Utc>,
+    },
+    /// Nobody took it: it is due at once, and as if this claim had never been.
+    GivenBack {
+        /// When it was claimed.
+        claimed_at: DateTime<Utc>,
     },
 }
 
@@ -74,6 +79,7 @@ impl fmt::Debug for Fate {
                 write!(f, "Failed({reason}, forgets: {forgets})")
             }
             Self::Retry { at } => write!(f, "Retry({at})"),
+            Self::GivenBack { .. } => f.write_str("GivenBack"),
         }
     }
 }
@@ -119,8 +125,8 @@ impl Store {
     }
 
     /// Writes down what became of claimed deliveries. An end counts if the delivery is still open, whoever holds it
-    /// now; a retry counts only for the claim that is the delivery's last. The campaign is completed when nothing
-    /// is open any more.
+    /// now; a retry or a giving back counts only for the claim that is the delivery's last. The campaign is completed
+    /// when nothing is open any more.
     ///
     /// # Errors
     /// [`Error::NotFound`].

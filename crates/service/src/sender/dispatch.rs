@@ -41,7 +41,7 @@ impl Dispatch {
         let mut under_way = JoinSet::new();
         while let Some(job) = queue.recv().await {
             if !self.may_go(&job, &stop).await {
-                self.give_back(&job).await;
+                self.report(&job, job.given_back()).await;
                 continue;
             }
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -49,7 +49,7 @@ impl Dispatch {
             };
             // It may have waited for its place.
             if self.is_stale(&job) {
-                self.give_back(&job).await;
+                self.report(&job, job.given_back()).await;
                 continue;
             }
             while under_way.try_join_next().is_some() {}
@@ -81,11 +81,6 @@ impl Dispatch {
         self.clock.now() - job.claimed_at > self.settings.fresh_for
     }
 
-    async fn give_back(&self, job: &Job) {
-        let at = self.clock.now();
-        self.report(job, Fate::Retry { at }).await;
-    }
-
     async fn deliver(&self, job: Job) {
         let now = self.clock.now();
         let message = match command::message(&self.keys, &job.campaign, &job.claim, now) {
@@ -101,19 +96,22 @@ impl Dispatch {
             return self.report(&job, Fate::Sent).await;
         };
         let now = self.clock.now();
-        let Verdict { fate, alarm } = verdict::of(&error, &job.claim, &self.settings, now, fastrand::f64());
+        let verdict = verdict::of(&error, &job.claim, &self.settings, now, fastrand::f64());
         tracing::debug!(campaign_id = job.campaign.id.0, device = %job.claim.device, %error, "not sent");
-        match &fate {
-            Fate::Retry { at } if alarm.is_none() => {
-                let wait = (*at - now).to_std().unwrap_or_default();
-                lock(&self.board.pressure).refused(wait, Instant::now());
+        if let Verdict::Delivery(Fate::Retry { at }) = &verdict {
+            let wait = (*at - now).to_std().unwrap_or_default();
+            lock(&self.board.pressure).refused(wait, Instant::now());
+        } else {
+            // An answer about this one message, or about us: FCM as a whole is well.
+            lock(&self.board.pressure).answered();
+        }
+        let fate = match verdict {
+            Verdict::Delivery(fate) => fate,
+            Verdict::Campaign(why) => {
+                lock(&self.board.halted).entry(job.campaign.id).or_insert(why);
+                job.given_back()
             }
-            // An answer about this one message: FCM as a whole is well.
-            _ => lock(&self.board.pressure).answered(),
-        }
-        if let Some(why) = alarm {
-            lock(&self.board.halted).entry(job.campaign.id).or_insert(why);
-        }
+        };
         self.report(&job, fate).await;
     }
 

@@ -30,7 +30,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::CampaignId;
 use tidegate_fcm::{Backoff, Ceiling, Client};
 use tidegate_signing::KeyRing;
-use tidegate_storage::{Campaign, Claim, MAX_CLAIM, Store};
+use tidegate_storage::{Campaign, Claim, Fate, MAX_CLAIM, Store};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{Clock, Counts, Error};
@@ -100,6 +100,13 @@ struct Job {
     campaign: Arc<Campaign>,
     claim: Claim,
     claimed_at: DateTime<Utc>,
+}
+
+impl Job {
+    fn given_back(&self) -> Fate {
+        let claimed_at = self.claimed_at;
+        Fate::GivenBack { claimed_at }
+    }
 }
 
 /// What the three tasks share.

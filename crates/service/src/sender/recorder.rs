@@ -91,6 +91,7 @@ impl Recorder {
             sent = tally.sent,
             failed = tally.failed,
             retried = tally.retried,
+            given_back = tally.given_back,
             queued = progress.queued,
         );
         if !matches!(state, CampaignState::Queued | CampaignState::Running) {
@@ -221,6 +222,7 @@ struct Tally {
     sent: u64,
     failed: u64,
     retried: u64,
+    given_back: u64,
     dead: u64,
 }
 
@@ -231,6 +233,7 @@ impl Tally {
             match &outcome.fate {
                 Fate::Sent => tally.sent += 1,
                 Fate::Retry { .. } => tally.retried += 1,
+                Fate::GivenBack { .. } => tally.given_back += 1,
                 Fate::Failed { reason, .. } => {
                     tally.failed += 1;
                     tally.dead += u64::from(brake::counts(*reason));

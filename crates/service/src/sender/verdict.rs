@@ -7,12 +7,13 @@ use tidegate_storage::{Claim, Fate};
 
 use super::SenderSettings;
 
-/// What becomes of the delivery, and of its campaign.
+/// What a refusal is about.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) fate: Fate,
-    /// Why the campaign has to be held.
-    pub(super) alarm: Option<String>,
+pub(super) enum Verdict {
+    /// This delivery, and what becomes of it.
+    Delivery(Fate),
+    /// All of them: why the campaign has to be held.
+    Campaign(String),
 }
 
 /// Judges a refusal at this time, with a random number in 0..1 for the wait.
@@ -38,14 +39,9 @@ pub(super) fn of(
                 Fate::Retry { at }
             }
         }
-        Decision::RefreshTokenOnce | Decision::Stop => {
-            return Verdict {
-                fate: Fate::Retry { at: now },
-                alarm: Some(error.to_string()),
-            };
-        }
+        Decision::RefreshTokenOnce | Decision::Stop => return Verdict::Campaign(error.to_string()),
     };
-    Verdict { fate, alarm: None }
+    Verdict::Delivery(fate)
 }
 
 fn failed(error: &Error) -> Fate {
@@ -103,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unregistered_forgets_and_only_the_common_faults_alarm() {
+    fn only_unregistered_forgets_and_only_the_common_faults_hold_the_campaign() {
         let all = [
             Error::Unregistered,
             Error::InvalidArgument(String::new()),
@@ -120,13 +116,15 @@ mod tests {
             .iter()
             .map(|error| judge(error, &claim(1, TimeDelta::zero())))
             .collect();
-        let forgets = |verdict: &Verdict| matches!(verdict.fate, Fate::Failed { forget: Some(_), .. });
+        let forgets =
+            |verdict: &Verdict| matches!(verdict, Verdict::Delivery(Fate::Failed { forget: Some(_), .. }));
         assert_eq!(verdicts.iter().filter(|verdict| forgets(verdict)).count(), 1);
         assert!(forgets(&verdicts[0]));
-        let alarms: Vec<bool> = verdicts.iter().map(|verdict| verdict.alarm.is_some()).collect();
-        assert_eq!(alarms, [false, false, false, false, true, true, true, false]);
-        // What alarms fails no delivery.
-        assert_eq!(verdicts[5].fate, Fate::Retry { at: noon() });
+        let holds: Vec<bool> = verdicts
+            .iter()
+            .map(|verdict| matches!(verdict, Verdict::Campaign(_)))
+            .collect();
+        assert_eq!(holds, [false, false, false, false, true, true, true, false]);
     }
 
     #[test]
@@ -136,17 +134,13 @@ mod tests {
         };
         let later = judge(&quota, &claim(1, TimeDelta::zero()));
         // 120 s as asked for, and half of the jitter's ten.
-        assert_eq!(
-            later.fate,
-            Fate::Retry {
-                at: noon() + TimeDelta::seconds(125)
-            }
-        );
+        let at = noon() + TimeDelta::seconds(125);
+        assert_eq!(later, Verdict::Delivery(Fate::Retry { at }));
         let last = judge(&quota, &claim(9, TimeDelta::minutes(59)));
         let gave_up = Fate::Failed {
             reason: DeliveryFailure::QuotaExceeded,
             forget: None,
         };
-        assert_eq!(last.fate, gave_up);
+        assert_eq!(last, Verdict::Delivery(gave_up));
     }
 }

@@ -216,11 +216,13 @@ pub(crate) fn record(
     now: DateTime<Utc>,
 ) -> Result<Recorded, Fault> {
     #[derive(Serialize)]
-    struct Retry {
+    struct Reopened {
         campaign_id: i64,
         id: i64,
         attempt: i64,
         at: i64,
+        /// When the claim was made that is undone.
+        undone: Option<i64>,
     }
     #[derive(Serialize)]
     struct Forget<'a> {
@@ -229,10 +231,19 @@ pub(crate) fn record(
     }
     let names: BTreeSet<&str> = outcomes.iter().map(|outcome| outcome.device.as_str()).collect();
     let numbers = devices::hold(conn, &names)?;
-    let (mut ends, mut retries, mut forgets) = (Ends::default(), Vec::new(), Vec::new());
+    let (mut ends, mut reopened, mut forgets) = (Ends::default(), Vec::new(), Vec::new());
     for outcome in outcomes {
         let Some(&id) = numbers.get(outcome.device.as_str()) else {
             continue;
+        };
+        let mut reopen = |at, undone: Option<DateTime<Utc>>| {
+            reopened.push(Reopened {
+                campaign_id: campaign.0,
+                id,
+                attempt: outcome.attempt.into(),
+                at: micros(at),
+                undone: undone.map(micros),
+            });
         };
         match &outcome.fate {
             Fate::Sent => ends.sent.push(Numbered { id }),
@@ -240,12 +251,8 @@ pub(crate) fn record(
                 ends.fail(*reason, id);
                 forgets.extend(forget.as_deref().map(|token| Forget { id, token }));
             }
-            Fate::Retry { at } => retries.push(Retry {
-                campaign_id: campaign.0,
-                id,
-                attempt: outcome.attempt.into(),
-                at: micros(*at),
-            }),
+            Fate::Retry { at } => reopen(*at, None),
+            Fate::GivenBack { claimed_at } => reopen(now, Some(*claimed_at)),
         }
     }
     let forget = format!(
@@ -257,19 +264,22 @@ pub(crate) fn record(
         execute_on(conn, &forget, forgets)?;
     }
     // The campaign comes from the rows too, which makes SQLite look each of them up by the primary key.
-    let retry = format!(
-        "UPDATE nudge_deliveries SET due_at = v.at FROM {}
+    let reopen = format!(
+        "UPDATE nudge_deliveries
+         SET due_at = v.at, claimed_at = NULLIF(claimed_at, v.undone)
+         FROM {}
          WHERE nudge_deliveries.campaign_id = v.campaign_id AND nudge_deliveries.device_id = v.id
            AND state = 'queued' AND attempts = v.attempt",
         rows(&[
             ("campaign_id", "bigint"),
             ("id", "bigint"),
             ("attempt", "bigint"),
-            ("at", "bigint")
+            ("at", "bigint"),
+            ("undone", "bigint"),
         ])
     );
-    for retries in retries.chunks(BATCH) {
-        execute_on(conn, &retry, retries)?;
+    for reopened in reopened.chunks(BATCH) {
+        execute_on(conn, &reopen, reopened)?;
     }
     let settled = ends.write(conn, campaign, now)?;
     let campaign = campaigns::get(conn, campaign)?;

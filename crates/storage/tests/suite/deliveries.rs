@@ -18,6 +18,7 @@ on_both_engines!(
     two_senders_share_a_campaign_without_overlap,
     an_end_counts_once_whoever_tells_it,
     a_retry_is_its_claimants_alone,
+    what_is_given_back_is_as_if_it_had_never_been_claimed,
     a_dead_token_is_forgotten_unless_the_device_has_another,
     a_device_that_lost_its_token_fails_when_it_is_claimed,
     a_canceled_campaign_gives_nothing_out_and_still_hears_of_what_was_under_way,
@@ -191,6 +192,33 @@ async fn a_retry_is_its_claimants_alone(place: &Place) {
         .unwrap();
     assert_eq!(claim(&store, id, 119, 1).await, []);
     assert_eq!(claim(&store, id, 120, 1).await[0].attempt, 3);
+}
+
+async fn what_is_given_back_is_as_if_it_had_never_been_claimed(place: &Place) {
+    let store = place.store().await;
+    wakeable(&store, 1).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let give_back = async |claim: &Claim, second| {
+        let claimed_at = at(second);
+        let outcomes = vec![outcome(claim, Fate::GivenBack { claimed_at })];
+        let told = store.record_deliveries(id, outcomes, at(second + 1)).await;
+        assert_eq!(told.unwrap().progress.queued, 1);
+    };
+    let first = claim(&store, id, 0, 1).await;
+    give_back(&first[0], 0).await;
+    // An hour is not up for a delivery that waited for it unsent.
+    let second = claim(&store, id, 5_000, 1).await;
+    assert_eq!((second[0].attempt, second[0].first_claimed_at), (2, at(5_000)));
+    let later = vec![outcome(&second[0], Fate::Retry { at: at(5_010) })];
+    store.record_deliveries(id, later, at(5_001)).await.unwrap();
+    // What an earlier claim tried stays tried.
+    let third = claim(&store, id, 5_010, 1).await;
+    give_back(&third[0], 5_010).await;
+    let last = claim(&store, id, 5_011, 1).await;
+    assert_eq!(last[0].first_claimed_at, at(5_000));
+    // And who holds it no more gives nothing back.
+    give_back(&third[0], 5_010).await;
+    assert_eq!(claim(&store, id, 5_020, 1).await, []);
 }
 
 async fn a_dead_token_is_forgotten_unless_the_device_has_another(place: &Place) {
