@@ -138,8 +138,16 @@ impl Store {
         run!(self, snapshot, campaigns::live())
     }
 
+    /// How many campaigns a sender holds until somebody resumes or cancels them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn held_campaigns(&self) -> Result<u64, Error> {
+        run!(self, snapshot, campaigns::held())
+    }
+
     /// Pauses, resumes or cancels a campaign, with its audit entry. Where it is in that state already nothing is
-    /// written. What was claimed before is still sent.
+    /// written. Senders that claimed before see it when they look next.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Rule`] when its state does not allow it.

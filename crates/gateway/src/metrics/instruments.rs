@@ -161,7 +161,7 @@ fn devices(readings: &Readings) {
 fn nudges(readings: &Readings) {
     readings.counter(
         "ota_nudge",
-        "Nudges as they came back from FCM: sent, failed or to be retried.",
+        "Nudges that ended as sent or failed, and tries that FCM put off as retried.",
         |r, counter| {
             for (status, count) in r.sources.counts.nudges() {
                 counter.observe(count, &[KeyValue::new("status", status)]);
@@ -172,6 +172,11 @@ fn nudges(readings: &Readings) {
         "ota_nudge_queued",
         "Nudges of running campaigns that wait to be sent.",
         |r, gauge| gauge.observe(count(r.asked.nudges_queued.load(Ordering::Relaxed)), &[]),
+    );
+    readings.gauge(
+        "ota_nudge_held",
+        "Campaigns that the server itself paused, until somebody resumes or cancels them.",
+        |r, gauge| gauge.observe(count(r.asked.campaigns_held.load(Ordering::Relaxed)), &[]),
     );
 }
 

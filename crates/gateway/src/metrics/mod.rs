@@ -47,6 +47,7 @@ pub(crate) struct Sources {
 struct Asked {
     rollouts: ArcSwap<Vec<RolloutNumbers>>,
     nudges_queued: AtomicU64,
+    campaigns_held: AtomicU64,
 }
 
 /// The metrics page.
@@ -98,6 +99,8 @@ impl Metrics {
         let campaigns = self.sources.store.live_campaigns().await?;
         let queued = campaigns.iter().map(|campaign| campaign.progress.queued).sum();
         self.asked.nudges_queued.store(queued, Ordering::Relaxed);
+        let held = self.sources.store.held_campaigns().await?;
+        self.asked.campaigns_held.store(held, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ on_both_engines!(
     counters_begin_again_with_the_process,
     gauges_are_the_fleets_own_numbers,
     nudges_are_counted_as_fcm_answered_them,
+    a_held_campaign_is_told_and_what_it_gave_back_is_not_counted,
 );
 
 const DOCS: &str = include_str!("../../../../docs/operations.md");
@@ -241,6 +242,31 @@ async fn nudges_are_counted_as_fcm_answered_them(engine: Engine) {
         [2.0, 1.0, 0.0]
     );
     assert_eq!(value(&page, "ota_nudge_queued"), 0.0);
+}
+
+async fn a_held_campaign_is_told_and_what_it_gave_back_is_not_counted(engine: Engine) {
+    let push = StandIn::start().await.unwrap();
+    let account = push.service_account_of("somebody-elses");
+    let server = TestServer::start_with(engine, |config| fcm::send_as(&account, &push, config)).await;
+    for device in fleet::enroll(&server, 30, 1).await {
+        device.set_fcm_token(&format!("at-{}", device.id)).await.ok();
+    }
+    let olga = server.operator(Role::Operator);
+    olga.post("/v1/apk/nudge-update", &json!({})).await.ok();
+    let told = || async {
+        let page = page(&server).await;
+        let counted = ["sent", "failed", "retried"]
+            .map(|status| value(&page, &format!("ota_nudge_total{{status=\"{status}\"}}")));
+        (value(&page, "ota_nudge_held"), counted)
+    };
+    eventually(told, |(held, _)| *held > 0.0).await;
+    let newest = olga.get("/v1/nudges").await.ok()["items"][0]["campaign_id"].clone();
+    let path = format!("/v1/nudges/{newest}");
+    let all_back = |campaign: &Value| campaign["progress"]["queued"] == 30;
+    eventually(|| async { olga.get(&path).await.ok() }, all_back).await;
+    assert_eq!(told().await, (1.0, [0.0; 3]));
+    olga.post_text(&format!("{path}/cancel"), "").await.ok();
+    assert_eq!(told().await, (0.0, [0.0; 3]));
 }
 
 fn check_with_promtool(page: &str) {

@@ -188,6 +188,15 @@ pub(crate) fn live(conn: &mut Conn) -> Result<Vec<Campaign>, Fault> {
     with_progress(conn, rows)
 }
 
+pub(crate) fn held(conn: &mut Conn) -> Result<u64, Fault> {
+    let held: i64 = campaigns::table
+        .filter(campaigns::ended_at.is_null())
+        .filter(campaigns::held.is_not_null())
+        .count()
+        .get_result(conn)?;
+    Ok(held.unsigned_abs())
+}
+
 fn with_progress(conn: &mut Conn, rows: Vec<(CampaignRow, Option<String>)>) -> Result<Vec<Campaign>, Fault> {
     if rows.is_empty() {
         return Ok(Vec::new());
