@@ -1,5 +1,6 @@
 //! A campaign for a large fleet, with the finished binary and a stand-in for FCM: how fast it goes, what it costs,
-//! and whether the books are right when servers are killed on the way. `just nudge-load` runs it.
+//! and whether the books are right when servers are killed on the way. `just nudge-load` runs it. The exit status is 1
+//! when a promise is not kept.
 //!
 //! Arguments: the program `tidegate`, the program `seed_devices`, `sqlite` or `postgres`, how many devices, how
 //! often a server is killed with SIGKILL on the way, and how many of a hundred tokens are dead.
@@ -26,6 +27,15 @@ type Fault = Box<dyn std::error::Error>;
 const LATENCY: Duration = Duration::from_millis(50);
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Messages a second that an undisturbed campaign has to reach.
+const TARGET: f64 = 5000.0;
+
+/// What a server may grow by between the first half of a campaign and the second, in MiB.
+const GROWTH: u64 = 16;
+
+/// One dead token of so many holds a campaign, and so many may be under way meanwhile.
+const BRAKE: (u64, u64) = (100, 1000);
 
 struct Plan {
     program: PathBuf,
@@ -218,17 +228,37 @@ async fn main() -> Result<(), Fault> {
     let nudged = scene.ask(reqwest::Method::POST, "/v1/apk/nudge-update").await;
     println!("written down after {:.2} s", begun.elapsed().as_secs_f64());
     let id = nudged["campaign_id"].as_i64().ok_or("no campaign")?;
-    let end = watch(&plan, &fcm, &mut scene, id).await?;
-    report(&plan, &fcm, &scene, &end);
-    Ok(())
+    let course = watch(&plan, &fcm, &mut scene, id).await?;
+    report(&fcm, &scene, &course);
+    let broken: Vec<_> = promises(&plan, &fcm, &course)
+        .into_iter()
+        .filter(|(promise, is_kept)| {
+            println!("{}: {promise}", if *is_kept { "yes" } else { "NO" });
+            !is_kept
+        })
+        .collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} promises are not kept", broken.len()).into())
+}
+
+/// How a campaign went.
+struct Course {
+    /// As it stands at the end.
+    campaign: Value,
+    /// Messages a second, without its beginning and its end.
+    rate: f64,
+    /// The servers' memory in MiB with each second's number of messages.
+    memory: Vec<(u64, Vec<u64>)>,
 }
 
 /// Follows the campaign to its end, killing servers on the way.
-async fn watch(plan: &Plan, fcm: &StandIn, scene: &mut Scene, id: i64) -> Result<Value, Fault> {
+async fn watch(plan: &Plan, fcm: &StandIn, scene: &mut Scene, id: i64) -> Result<Course, Fault> {
     let path = format!("/v1/nudges/{id}");
     let begun = Instant::now();
     let (mut killed, mut second, mut before) = (0, 0, 0);
-    let mut marks = Vec::new();
+    let (mut marks, mut memory) = (Vec::new(), Vec::new());
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let taken = fcm.counts().requests;
@@ -241,19 +271,22 @@ async fn watch(plan: &Plan, fcm: &StandIn, scene: &mut Scene, id: i64) -> Result
         }
         if begun.elapsed().as_secs() > second {
             second = begun.elapsed().as_secs();
+            let now = scene.memory();
             println!(
-                "{second:3} s: {taken} messages ({} in the last), memory {:?} MiB",
-                taken - before,
-                scene.memory()
+                "{second:3} s: {taken} messages ({} in the last), memory {now:?} MiB",
+                taken - before
             );
+            memory.push((taken, now));
             before = taken;
             let campaign = scene.ask(reqwest::Method::GET, &path).await;
             if campaign["state"] != "running" {
-                println!(
-                    "middle eighty percent: {:.0} messages a second",
-                    middle(&marks, plan.devices)
-                );
-                return Ok(campaign);
+                let rate = middle(&marks, plan.devices);
+                println!("middle eighty percent: {rate:.0} messages a second");
+                return Ok(Course {
+                    campaign,
+                    rate,
+                    memory,
+                });
             }
         }
     }
@@ -269,10 +302,9 @@ fn middle(marks: &[(Duration, u64)], devices: u64) -> f64 {
     f64::from(messages) / (*end - *begin).as_secs_f64().max(0.001)
 }
 
-fn report(plan: &Plan, fcm: &StandIn, scene: &Scene, campaign: &Value) {
-    let progress = &campaign["progress"];
+fn report(fcm: &StandIn, scene: &Scene, Course { campaign, .. }: &Course) {
     println!("state {}, held {}", campaign["state"], campaign["held"]);
-    println!("books: {progress}");
+    println!("books: {}", campaign["progress"]);
     println!(
         "devices by messages that they got: {:?}",
         fcm.tokens_by_messages()
@@ -283,16 +315,52 @@ fn report(plan: &Plan, fcm: &StandIn, scene: &Scene, campaign: &Value) {
         "CPU seconds: servers {servers:?} (since their last start), stand-in {:.1}",
         cpu_seconds("self")
     );
+}
+
+/// What must be true at the end of such a run.
+fn promises(plan: &Plan, fcm: &StandIn, course: &Course) -> Vec<(&'static str, bool)> {
+    let campaign = &course.campaign;
+    let count = |kind: &str| campaign["progress"][kind].as_u64().unwrap_or(0);
+    let total: u64 = ["queued", "sent", "failed", "canceled"].map(count).iter().sum();
     let tally = fcm.tokens_by_messages();
     let reached: u64 = tally.values().sum();
-    let sent = progress["sent"].as_u64().unwrap_or(0);
-    let total = ["queued", "sent", "failed", "canceled"]
-        .iter()
-        .filter_map(|kind| progress[kind].as_u64())
-        .sum::<u64>();
-    let is_right = total == plan.devices && sent == reached && tally.keys().all(|times| *times <= 2);
-    println!(
-        "each device at least once and none more than twice, books right: {}",
-        if is_right { "yes" } else { "NO" }
-    );
+    let mut promises = vec![
+        ("the books have every device once", total == plan.devices),
+        ("what is booked as sent has arrived", count("sent") == reached),
+        (
+            "nobody was sent the command more than twice",
+            tally.keys().all(|times| *times <= 2),
+        ),
+    ];
+    if plan.dead_percent > 0 {
+        let (one_in, under_way) = BRAKE;
+        let most = plan.devices / one_in + under_way;
+        promises.push(("the campaign is held", campaign["state"] == "paused"));
+        promises.push(("the brake came in time", count("failed") <= most));
+        return promises;
+    }
+    promises.push(("every device has the command", count("sent") == plan.devices));
+    if plan.kills == 0 {
+        promises.push(("5,000 messages a second", course.rate >= TARGET));
+        promises.push(("the servers' memory does not grow", is_flat(plan, &course.memory)));
+    }
+    promises
+}
+
+/// Whether no server's largest memory in the second half is far above that in the first, the very first tenth aside.
+fn is_flat(plan: &Plan, memory: &[(u64, Vec<u64>)]) -> bool {
+    let largest = |server: usize, tenths: std::ops::Range<u64>| {
+        let of = |share: u64| plan.devices * share / 10;
+        let within = memory
+            .iter()
+            .filter(|(taken, _)| (of(tenths.start)..of(tenths.end)).contains(taken));
+        within.map(|(_, now)| now[server]).max()
+    };
+    let servers = memory.first().map_or(0, |(_, now)| now.len());
+    (0..servers).all(|server| {
+        let (first, second) = (largest(server, 1..5), largest(server, 5..11));
+        first
+            .zip(second)
+            .is_some_and(|(first, second)| second <= first + GROWTH)
+    })
 }
