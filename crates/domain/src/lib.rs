@@ -55,7 +55,7 @@ pub use ids::{
 };
 pub use line::{By, Change, KnownSigners, Line, MAX_SERVING, OfferFacts, Promotion};
 pub use nudge::{
-    ActionResult, CampaignState, DEFAULT_NUDGE_TTL, DeliveryFailure, DeliveryState, MAX_ACTION_BYTES,
+    ActionResult, CampaignState, DEFAULT_NUDGE_TTL, DeliveryFailure, MAX_ACTION_BYTES,
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES, NudgeAudience,
     NudgeOrder, Priority,
 };

@@ -132,20 +132,6 @@ impl CampaignState {
 }
 
 words! {
-    /// Where the command to one device stands.
-    DeliveryState, "state", 4 {
-        /// To be sent, or being sent.
-        Queued = "queued",
-        /// Google took it.
-        Sent = "sent",
-        /// It will not be sent.
-        Failed = "failed",
-        /// The campaign was given up before it was sent.
-        Canceled = "canceled",
-    }
-}
-
-words! {
     /// How urgent a command is.
     Priority, "priority", 2 {
         /// Delivered when the device next wakes by itself, which spares its battery.
@@ -167,7 +153,7 @@ words! {
 
 words! {
     /// Why a command to a device was given up, in the words that operators read.
-    DeliveryFailure, "reason", 16 {
+    DeliveryFailure, "reason", 14 {
         /// The device never said where it can be woken, or Google said that it can't any more.
         NoFcmToken = "No FCM token",
         /// The device's credential was revoked.
@@ -188,16 +174,12 @@ words! {
         WrongProject = "wrong project",
         /// Google refuses the service account itself.
         CredentialsRefused = "credentials refused",
-        /// The message is larger than Google takes.
-        TooLarge = "message too large",
         /// The command could not be signed or spelled.
         Unsendable = "unsendable",
         /// The project's quota stayed used up for too long.
         QuotaExceeded = "quota exceeded",
         /// Google did not answer, or not sensibly, for too long.
         Unavailable = "unavailable",
-        /// It was tried for as long as it is worth trying.
-        GaveUp = "gave up",
         /// Something that this version has no word for.
         Other = "other",
     }

@@ -56,11 +56,6 @@ impl Ceiling {
         granted
     }
 
-    /// What was taken and could not be used.
-    pub fn give_back(&mut self, unused: u32) {
-        self.credit += f64::from(unused);
-    }
-
     fn gather(&mut self, now: Instant) {
         let idle = self.last.map(|last| now.saturating_duration_since(last));
         let (Some(begun), Some(idle)) = (self.begun.filter(|_| idle <= Some(self.rise.max(BURST))), idle)
@@ -73,7 +68,7 @@ impl Ceiling {
         // The rate rises evenly, so that what gathers over a while is its mean.
         let mean = (self.risen(since.saturating_sub(idle)) + self.risen(since)) / 2.0 * self.per_second;
         let most = (self.rate(now) * BURST.as_secs_f64()).max(1.0);
-        self.credit = (self.credit + mean * idle.as_secs_f64()).min(most.max(self.credit));
+        self.credit = (self.credit + mean * idle.as_secs_f64()).min(most);
         self.last = Some(now);
     }
 }
@@ -124,14 +119,5 @@ mod tests {
         let after_a_pause = begin + Duration::from_secs(15);
         assert_eq!(ceiling.take(u32::MAX, after_a_pause), 100);
         assert_eq!(ceiling.take(u32::MAX, after_a_pause + Duration::from_secs(11)), 1);
-    }
-
-    #[test]
-    fn what_was_not_used_comes_back() {
-        let mut ceiling = Ceiling::new(100, Duration::ZERO);
-        let now = Instant::now();
-        assert_eq!(ceiling.take(1, now), 1);
-        ceiling.give_back(1);
-        assert_eq!(ceiling.take(1, now), 1);
     }
 }

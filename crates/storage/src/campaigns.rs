@@ -86,8 +86,8 @@ pub struct Progress {
 impl Progress {
     /// How many failed for this reason.
     pub fn failed_for(&self, reason: DeliveryFailure) -> u64 {
-        let found = self.failed_by.iter().find(|(held, _)| *held == reason);
-        found.map_or(0, |(_, count)| *count)
+        let of_it = self.failed_by.iter().filter(|(held, _)| *held == reason);
+        of_it.map(|(_, count)| count).sum()
     }
 }
 

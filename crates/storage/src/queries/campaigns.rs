@@ -304,7 +304,7 @@ pub(crate) fn failures(conn: &mut Conn, id: CampaignId, page: &Page) -> Result<P
         Ok::<_, Error>(FailedDelivery {
             device: device_id(&row.name)?,
             alias: row.alias,
-            reason: parsed("nudge_deliveries.reason", row.reason.parse())?,
+            reason: counts::failure(&row.reason),
         })
     })?)
 }

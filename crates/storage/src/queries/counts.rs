@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 use serde::Serialize;
+use tidegate_domain::DeliveryFailure;
 
 use super::{Conn, execute_on, rows};
 use crate::error::Fault;
-use crate::rows::parsed;
 use crate::schema::nudge_counts as counts;
 use crate::{Error, Progress};
 
@@ -89,6 +89,11 @@ impl Changes {
     }
 }
 
+/// A reason as it was written, perhaps by a newer version that knew more of them.
+pub(crate) fn failure(reason: &str) -> DeliveryFailure {
+    reason.parse().unwrap_or(DeliveryFailure::Other)
+}
+
 /// How far these campaigns are; `queued` is what was never ended, also of a canceled one.
 pub(crate) fn progress(conn: &mut Conn, campaigns: &[i64]) -> Result<HashMap<i64, Progress>, Fault> {
     let rows: Vec<(i64, String, String, i64)> = counts::table
@@ -103,9 +108,8 @@ pub(crate) fn progress(conn: &mut Conn, campaigns: &[i64]) -> Result<HashMap<i64
             "queued" => progress.queued = count,
             "sent" => progress.sent = count,
             "failed" => {
-                let reason = parsed("nudge_counts.reason", reason.parse())?;
                 progress.failed += count;
-                progress.failed_by.push((reason, count));
+                progress.failed_by.push((failure(&reason), count));
             }
             "acknowledged" => progress.acknowledged = count,
             "polled" => progress.polled = count,
