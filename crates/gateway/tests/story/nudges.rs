@@ -199,7 +199,7 @@ fn by<T>(who: &Operator, message: T) -> Request<T> {
 }
 
 async fn a_campaign_is_watched_until_it_ends(engine: Engine) {
-    let scene = scene(engine, 3).await;
+    let scene = scene(engine, 4).await;
     let Scene {
         push, server, olga, ..
     } = &scene;
@@ -209,6 +209,7 @@ async fn a_campaign_is_watched_until_it_ends(engine: Engine) {
     assert_eq!(unknown.code(), Code::NotFound);
 
     push.answer_token("at-device-0002", [Answer::Hang]);
+    push.answer_token("at-device-0003", [Answer::Unregistered]);
     let started = {
         let (mut client, olga) = (client.clone(), olga.clone());
         tokio::spawn(async move {
@@ -223,7 +224,11 @@ async fn a_campaign_is_watched_until_it_ends(engine: Engine) {
         })
     };
     let listed = || async { olga.get("/v1/nudges").await.ok()["items"].clone() };
-    eventually(listed, |items| items[0]["progress"]["sent"] == 2).await;
+    let is_so_far = |items: &Value| {
+        let progress = &items[0]["progress"];
+        progress["sent"] == 2 && progress["failed"] == 1
+    };
+    eventually(listed, is_so_far).await;
     let vera = server.person("vera", Role::Viewer);
     let mut changes = client
         .watch_campaign(by(&vera, watch(1)))
@@ -232,9 +237,25 @@ async fn a_campaign_is_watched_until_it_ends(engine: Engine) {
         .into_inner();
     let first = changes.next().await.unwrap().unwrap();
     assert_eq!(
-        (first.state.as_str(), first.progress.unwrap().queued),
+        (first.state.as_str(), first.progress.as_ref().unwrap().queued),
         ("running", 1)
     );
+    let get = v1::GetCampaignRequest { campaign_id: 1 };
+    let got = client.get_campaign(by(&vera, get)).await.unwrap().into_inner();
+    assert_eq!(got, first);
+    let all = client.list_campaigns(by(&vera, v1::ListCampaignsRequest::default()));
+    assert_eq!(all.await.unwrap().into_inner().items, [got]);
+    let failures = v1::ListCampaignFailuresRequest {
+        campaign_id: 1,
+        ..v1::ListCampaignFailuresRequest::default()
+    };
+    let failures = client.list_campaign_failures(by(&vera, failures)).await;
+    let failures = failures.unwrap().into_inner().items;
+    let failed: Vec<_> = failures
+        .iter()
+        .map(|failed| (failed.device_id.as_str(), failed.reason.as_str()))
+        .collect();
+    assert_eq!(failed, [("device-0003", "unregistered")]);
     let cancel = v1::CancelCampaignRequest { campaign_id: 1 };
     let refused = client.cancel_campaign(by(&vera, cancel)).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
@@ -252,8 +273,19 @@ async fn a_watcher_is_told_why_it_ends(engine: Engine) {
     let mut scene = scene(engine, 1).await;
     scene.push.answer_all(Some(Answer::Unavailable(None)));
     assert_eq!(scene.olga.post(NUDGE, &json!({})).await.status, 202);
-    scene.olga.post_text("/v1/nudges/1/pause", "").await.ok();
     let vera = scene.server.person("vera", Role::Viewer);
+    let mut client = NudgeServiceClient::new(scene.server.channel().await);
+    let pause = v1::PauseCampaignRequest { campaign_id: 1 };
+    let resume = v1::ResumeCampaignRequest { campaign_id: 1 };
+    let refused = client.pause_campaign(by(&vera, pause)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    client.pause_campaign(by(&scene.olga, pause)).await.unwrap();
+    let refused = client.resume_campaign(by(&vera, resume)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let resumed = client.resume_campaign(by(&scene.olga, resume)).await.unwrap();
+    assert_eq!(resumed.into_inner().state, "running");
+    let paused = client.pause_campaign(by(&scene.olga, pause)).await.unwrap();
+    assert_eq!(paused.into_inner().state, "paused");
     let watch = |channel| {
         let request = by(&vera, v1::WatchCampaignRequest { campaign_id: 1 });
         async move { NudgeServiceClient::new(channel).watch_campaign(request).await }

@@ -25,6 +25,7 @@ on_both_engines!(
     progress_follows_polls_installations_and_answers,
     what_came_before_the_command_does_not_count,
     the_same_answer_counts_once,
+    a_reason_of_a_newer_version_hides_no_campaign,
 );
 
 const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -401,4 +402,25 @@ async fn the_same_answer_counts_once(place: &Place) {
     let kept = place.texts("SELECT outcome AS value FROM nudge_deliveries WHERE outcome IS NOT NULL");
     assert_eq!(kept, ["done"], "the first answer stays");
     assert_eq!(store.record_results(vec![]).await, Ok(vec![]));
+}
+
+async fn a_reason_of_a_newer_version_hides_no_campaign(place: &Place) {
+    let store = place.store().await;
+    wakeable(&store, 2).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let claims = claim(&store, id, 0, 2).await;
+    let outcomes = vec![
+        failed(&claims[0], DeliveryFailure::Unavailable, None),
+        failed(&claims[1], DeliveryFailure::QuotaExceeded, None),
+    ];
+    store.record_deliveries(id, outcomes, at(1)).await.unwrap();
+    for table in ["nudge_counts", "nudge_deliveries"] {
+        let newer = format!("UPDATE {table} SET reason = 'newer ' || reason WHERE reason <> ''");
+        assert_eq!(place.execute(&newer), Ok(2), "{table}");
+    }
+    let progress = store.campaign(id).await.unwrap().progress;
+    assert_eq!(
+        (progress.failed, progress.failed_for(DeliveryFailure::Other)),
+        (2, 2)
+    );
 }
