@@ -25,6 +25,9 @@ use tidegate_testkit::postgres::{self, Database};
 /// Incompressible bytes in the build: small, so that ten thousand devices can fetch it.
 const PADDING: usize = 60_000;
 
+/// The share that the build is released to at first, in percent.
+const FIRST_SHARE: u8 = 10;
+
 /// After how many polls a device, on average, the server is killed.
 const KILLS: [i64; 3] = [2, 5, 9];
 
@@ -151,7 +154,7 @@ impl Desk<'_> {
         let build = self.answer(upload.multipart(form)).await.unwrap();
         let build = build["build_id"].as_i64().unwrap();
         let promote = self.http.post(format!("{}/v1/apk/{build}/promote", self.base));
-        self.answer(promote.json(&json!({ "rollout_percent": 10 })))
+        self.answer(promote.json(&json!({ "rollout_percent": FIRST_SHARE })))
             .await
             .unwrap();
         build
@@ -186,10 +189,13 @@ async fn play(postgres: bool, disturbed: bool, devices: u32) -> bool {
         token: &token,
     };
     let build = desk.release().await;
+    let report = server.folder.path().join("report.json");
     let mut sim = Command::new(beside("tidegate-sim"));
     sim.args(["run", "--server", &base, "--package", PACKAGE, "--seed", "1"])
         .args(["--devices", &devices.to_string()])
         .args(["--raise", "50@24h", "--raise", "100@48h"])
+        .arg("--report")
+        .arg(&report)
         .env("TIDEGATE_ADMIN_TOKEN", &token);
     if disturbed {
         sim.args(["--faults", "0.05", "--restarts", &KILLS.len().to_string()]);
@@ -213,7 +219,18 @@ async fn play(postgres: bool, disturbed: bool, devices: u32) -> bool {
         }
     };
     println!("==== {engine}, {how}: {status}");
-    status.success() && kills.is_empty()
+    status.success() && kills.is_empty() && is_first_share_kept(&report, devices)
+}
+
+/// Whether the first share went to exactly those whom the formula names, and was installed by as many, give or take
+/// two of a hundred devices.
+fn is_first_share_kept(report: &Path, devices: u32) -> bool {
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let stage = &report["stages"][0];
+    let installed = stage["installed"].as_f64().unwrap() * 100.0 / f64::from(devices);
+    let is_kept = stage["offered"] == stage["expected"] && (installed - f64::from(FIRST_SHARE)).abs() <= 2.0;
+    println!("==== installed by {installed:.2} % at {FIRST_SHARE} %: {stage}");
+    is_kept
 }
 
 #[tokio::main]
