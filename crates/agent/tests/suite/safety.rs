@@ -148,25 +148,6 @@ async fn what_turns_bad_before_the_installation_holds_it_up() {
     }
 }
 
-/// And so does every other rule that can still matter then.
-#[tokio::test]
-async fn all_rules_are_asked_once_more_before_the_installation() {
-    type Spoiling = (DeferReason, fn(&mut Facts));
-    let bad: [Spoiling; 3] = [
-        (DeferReason::BatteryLow, |facts| facts.battery = 20),
-        (DeferReason::StorageLow, |facts| facts.free = 500_000_000),
-        (DeferReason::InCall, |facts| facts.in_call = true),
-    ];
-    for (reason, spoil) in bad {
-        let stage = Stage::offering(&apks::build(PACKAGE, 2));
-        let (phone, mut agent) = phone_at(&stage);
-        until(&mut agent, Phase::Installing).await;
-        spoil(&mut phone.facts());
-        assert_eq!(settle(&mut agent).await.phase, Phase::Waiting(reason));
-        assert_eq!(phone.facts().asked, [0_i64; 0]);
-    }
-}
-
 /// A command that comes when the file is trusted already asks the server once more.
 #[tokio::test]
 async fn an_offer_that_was_taken_back_before_the_installation_is_not_installed() {
