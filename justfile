@@ -122,7 +122,7 @@ audit:
 bench name="":
     cargo bench --workspace --bench '*' --locked -- {{name}}
 
-# A fresh database of a million devices and 200 builds in target/pages, in about a minute.
+# A fresh database of a million devices and 200 builds in target/pages, in about two minutes.
 seed devices="1000000" builds="200":
     #!/usr/bin/env bash
     set -euo pipefail
