@@ -7,6 +7,7 @@ use tidegate_agent::domain::{Role, cohort};
 use tidegate_agent::signing::{Command, CommandKey, sign_command};
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::fcm::{self, StandIn};
 use tidegate_testkit::server::{Engine, TestServer};
 
 const PAGE: &str = include_str!("../../../../docs/agent.md");
@@ -21,6 +22,7 @@ const VARYING: &[&str] = &[
     "signer_fingerprint",
     "file_size",
     "poll_after_s",
+    "detail",
 ];
 
 /// A request or an answer of the page: first line, headers, body.
@@ -93,7 +95,8 @@ fn compare(place: &str, said: &Value, answered: &Value) {
 
 #[tokio::test]
 async fn every_example_of_the_page_is_answered_as_the_page_says() {
-    let server = TestServer::start(Engine::Sqlite).await;
+    let push = StandIn::start().await.unwrap();
+    let server = TestServer::start_with(Engine::Sqlite, |config| fcm::send_to(&push, config)).await;
     let operator = server.operator(Role::Admin);
     let release = apks::release(PACKAGE, 42).version_name("4.2");
     let build = operator.uploaded(&apks::sign(release.padding(5_000))).await;
@@ -103,7 +106,7 @@ async fn every_example_of_the_page_is_answered_as_the_page_says() {
     let mut known = BTreeMap::from([("enrollment_token", operator.enroll_token(1).await)]);
     let messages: Vec<_> = blocks("http").into_iter().map(Message::parse).collect();
     assert!(
-        messages.len() >= 16,
+        messages.len() >= 30,
         "only {} messages were found",
         messages.len()
     );
@@ -126,7 +129,7 @@ async fn every_example_of_the_page_is_answered_as_the_page_says() {
             assert!(value.contains('…') || value == found, "{place}: {name}: {found}");
         }
         if said.body.starts_with('{') {
-            let said = serde_json::from_str(&said.body).unwrap();
+            let said = serde_json::from_str(&filled(&said.body, &known)).unwrap();
             compare(place, &said, &answer.json());
         } else if status == "304" {
             assert!(answer.body.is_empty(), "{place}");
@@ -137,6 +140,13 @@ async fn every_example_of_the_page_is_answered_as_the_page_says() {
                     known.insert(name, value.to_owned());
                 }
             }
+        }
+        if place.ends_with("/v1/agent/fcm-token") {
+            // The device can be woken from now on, and the page goes on with the command that it was sent.
+            let nudge = json!({ "device_ids": ["abc123"] });
+            operator.post("/v1/apk/nudge-update", &nudge).await.ok();
+            let command = push.messages().pop().unwrap();
+            known.insert("request_id", command.data["request_id"].clone());
         }
     }
 }

@@ -311,7 +311,7 @@ impl Browser {
             .collect()
     }
 
-    /// Writes a picture of what the window shows to `target/screenshots`.
+    /// Writes a picture of the part of the page that the window shows to `target/screenshots`.
     ///
     /// # Panics
     /// When it cannot be written.
