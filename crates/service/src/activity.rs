@@ -2,7 +2,7 @@
 //!
 //! A poll must not wait for a database, nor for another core. Each worker thread therefore writes to a buffer of
 //! its own; its lock is only ever contended for the instant in which the flusher takes the buffer away. A crash
-//! loses at most the last second of these counts; a shutdown loses none.
+//! loses what came since the last flush and the flush under way; a shutdown loses none.
 
 use std::cell::Cell;
 use std::collections::HashMap;

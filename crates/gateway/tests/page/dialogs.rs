@@ -19,7 +19,7 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     let desk = Desk::of("olga", Role::Operator).await;
     let (browser, operator) = (&desk.browser, desk.server.operator(Role::Operator));
     let (first, second) = desk.two_builds().await;
-    desk.fleet(&[0, 3, 8, 20, 40, 49, 60, 80, 99], 1).await;
+    let agents = desk.fleet(&[0, 3, 8, 20, 40, 49, 60, 80, 99], 1).await;
     desk.is_counted(9).await;
     let page = format!("/builds/{second}");
     browser.go(&page).await;
@@ -112,6 +112,20 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     );
     browser.press(keys::ESCAPE).await;
 
+    // Its numbers move while it is open, and it pauses and resumes as the page itself does.
+    browser.click("#adjust").await;
+    let eligible = format!("dialog[open] [data-live='b{second}.eligible']");
+    assert_eq!(browser.text(&eligible).await, "0");
+    assert_eq!(agents[0].poll(1).await.build(), Some(second));
+    browser.reads(&eligible, |text| text == "1").await;
+    browser.click("#sheet-pause").await;
+    browser.find("#rollout-actions #resume").await;
+    assert_eq!(agents[0].poll(1).await.build(), None);
+    browser.click("#adjust").await;
+    browser.click("#sheet-resume").await;
+    browser.find("#rollout-actions #pause").await;
+    assert_eq!(agents[0].poll(1).await.build(), Some(second));
+
     // Taking it back takes the version's name, and no other.
     browser.click("#rollback").await;
     browser.find("dialog[open] #from").await;
@@ -124,6 +138,12 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
         assert!(told.contains(truth), "{told}");
     }
     assert!(browser.text("#from").await.contains("1.2") && browser.text("#to").await.contains("1.1"));
+    assert_eq!(
+        browser.text("#touched").await,
+        "Offered 1.2 and not running it: 1 device. That offer ends. Running it now: 0 devices. They keep it, \
+         unless they are forced back."
+    );
+    browser.click("dialog [name=force_downgrade]").await;
     browser.fill("dialog [name=version_name]", "1.1").await;
     assert!(!browser.find("#rollback-submit").await.is_enabled().await.unwrap());
     browser.press(keys::ENTER).await;
@@ -137,6 +157,7 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
         |is| *is,
     )
     .await;
+    assert!(browser.said().await.contains("Forces downgrades"));
     assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());
 }
 

@@ -104,15 +104,11 @@ async fn a_refused_file_is_told_why_and_the_next_one_is_taken() {
     );
 }
 
-/// A file that Android's own signer made, where some lie beside the checkout.
+/// A file that Android's own signer made: one of the golden ones in the tests of AOSP's apksig.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_androids_own_signer_is_taken() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/apksig/apks");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let file = folder.join("golden-rsa-verity-out.apk");
-    let Ok(file) = file.canonicalize() else {
-        println!("SKIPPED: {} is not there", file.display());
-        return;
-    };
     let desk = Desk::of("olga", Role::Operator).await;
     desk.browser.go("/builds/upload").await;
     desk.browser.attach("#file", &file).await;
@@ -125,4 +121,37 @@ async fn a_file_of_androids_own_signer_is_taken() {
         facts.contains("v2, v3") && facts.contains("FB:5D:BD:3C"),
         "{facts}"
     );
+}
+
+/// Fetches what the button of a build's page leads to, as a click would, and tells what came.
+const FETCH: &str = "return (async () => {
+    const answer = await fetch(document.querySelector('#download').href);
+    const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', await answer.arrayBuffer()));
+    return {
+        path: new URL(answer.url).pathname,
+        name: answer.headers.get('content-disposition'),
+        sha256: [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
+    };
+})()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_fetched_again_by_whoever_is_signed_in_and_by_nobody_else() {
+    let desk = Desk::of("vera", Role::Viewer).await;
+    let (build, _) = desk.two_builds().await;
+    let facts = desk.server.operator(Role::Viewer).build(build).await.ok();
+    desk.browser.go(&format!("/builds/{build}")).await;
+    let fetched = desk.browser.run(FETCH, vec![]).await;
+    assert_eq!(fetched["path"], format!("/builds/{build}/download"));
+    let name = format!(
+        "{}-{}.apk",
+        facts["package_name"].as_str().unwrap(),
+        facts["version_code"]
+    );
+    assert_eq!(fetched["name"], format!("attachment; filename=\"{name}\""));
+    assert_eq!(
+        fetched["sha256"].as_str().unwrap(),
+        facts["sha256"].as_str().unwrap()
+    );
+    desk.browser.forget_cookies().await;
+    assert_eq!(desk.browser.run(FETCH, vec![]).await["path"], "/login");
 }
