@@ -22,6 +22,15 @@ const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
 /// Messages within requests that are as strict as these. An audience with a mistyped name would address everybody.
 const WITHIN_REQUESTS: [&str; 1] = ["Audience"];
 
+/// Requests of agents, which may be newer than the server.
+const OF_DEVICES: [&str; 5] = [
+    "CheckUpdateRequest",
+    "EnrollRequest",
+    "ReportRequest",
+    "FcmTokenRequest",
+    "ActionResultRequest",
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
@@ -68,8 +77,10 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
             "#[cfg_attr(feature = \"openapi\", derive(utoipa::ToSchema))]",
         )
         .message_attribute(&path, "#[serde(default)]");
-    // A request with a field that nobody reads is a mistake of the caller's; an answer with one is a newer server.
-    if message.name().ends_with("Request") || WITHIN_REQUESTS.contains(&message.name()) {
+    // A request with a field that nobody reads is a mistake of the caller's; an answer with one is a newer server, and
+    // a device's request with one a newer agent, which would give up on a refusal.
+    let is_strict = message.name().ends_with("Request") && !OF_DEVICES.contains(&message.name());
+    if is_strict || WITHIN_REQUESTS.contains(&message.name()) {
         config = config.message_attribute(&path, "#[serde(deny_unknown_fields)]");
     }
     // What may stand in a query string; the path and the body carry the others.

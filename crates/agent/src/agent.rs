@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildId, DeferReason, DeviceId, PackageName, Undertaking, VersionCode, look_again_after, preflight,
+    BuildId, DeferReason, DeviceId, PackageName, UpdateNeeds, VersionCode, look_again_after, preflight,
 };
 use tidegate_signing::CommandVerifier;
 
@@ -267,12 +267,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     pub(crate) fn permission(&self, job: &Manifest) -> Result<(), DeferReason> {
         let here = self.fetched(job);
         let fetch_bytes = job.file_size.saturating_sub(here);
-        let undertaking = Undertaking {
+        let needs = UpdateNeeds {
             wifi_only: job.wifi_only,
             fetch_bytes,
             space_bytes: fetch_bytes + job.file_size,
         };
-        preflight(&conditions(&self.platform), &undertaking)
+        preflight(&conditions(&self.platform), &needs)
     }
 
     /// How much of a job's file is here, safely.

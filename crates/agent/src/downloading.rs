@@ -142,12 +142,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     /// The rules, in the middle of a download: Wi-Fi may be left and a call may come at any time.
     fn may_go_on(&self, job: &Manifest, here: u64) -> Result<(), DeferReason> {
         let fetch_bytes = job.file_size - here;
-        let undertaking = tidegate_domain::Undertaking {
+        let needs = tidegate_domain::UpdateNeeds {
             wifi_only: job.wifi_only,
             fetch_bytes,
             space_bytes: fetch_bytes + job.file_size,
         };
-        tidegate_domain::preflight(&conditions(&self.platform), &undertaking)
+        tidegate_domain::preflight(&conditions(&self.platform), &needs)
     }
 
     /// Makes what is here safe, then notes that it is.

@@ -8,7 +8,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use tidegate_domain::DeviceId;
-use tidegate_service::{Access, Actor, Error, Kind};
+use tidegate_service::{Actor, Authenticator, Error, Kind};
 use tokio::sync::watch;
 use tokio::time::Interval;
 
@@ -24,7 +24,7 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 
 /// Somebody who listens, for as long as their token holds and the server runs.
 pub(crate) struct Listener {
-    access: Arc<Access>,
+    authenticator: Arc<Authenticator>,
     token: String,
     stopping: watch::Receiver<bool>,
     rhythm: Interval,
@@ -34,7 +34,7 @@ impl Listener {
     /// Who sent these headers.
     pub(crate) fn of(api: &Api, headers: &HeaderMap) -> Result<Self, Error> {
         Ok(Self {
-            access: Arc::clone(&api.access),
+            authenticator: Arc::clone(&api.authenticator),
             token: bearer(headers)?.to_owned(),
             stopping: api.stopping.clone(),
             rhythm: tokio::time::interval(LOOKED_AT_EVERY),
@@ -50,7 +50,7 @@ impl Listener {
                     return Error::new(Kind::Unavailable, "stopping", message);
                 }
                 _ = self.rhythm.tick() => {
-                    if let Err(error) = self.access.actor(&self.token, None) {
+                    if let Err(error) = self.authenticator.actor(&self.token, None) {
                         return error;
                     }
                 }
@@ -67,7 +67,11 @@ impl FromRequestParts<Arc<Api>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
-        Ok(Self(actor(&api.access, bearer(&parts.headers)?, request_id)?))
+        Ok(Self(actor(
+            &api.authenticator,
+            bearer(&parts.headers)?,
+            request_id,
+        )?))
     }
 }
 
@@ -75,7 +79,7 @@ impl FromRequestParts<Arc<Api>> for CallingDevice {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        Ok(Self(api.access.device(bearer(&parts.headers)?)?))
+        Ok(Self(api.authenticator.device(bearer(&parts.headers)?)?))
     }
 }
 
@@ -85,8 +89,12 @@ pub(crate) fn peer(connection: Option<&ConnectInfo<SocketAddr>>) -> Option<IpAdd
 }
 
 /// Checks an admin token.
-pub(crate) fn actor(access: &Access, token: &str, request_id: Option<String>) -> Result<Actor, Error> {
-    access.actor(token, request_id)
+pub(crate) fn actor(
+    authenticator: &Authenticator,
+    token: &str,
+    request_id: Option<String>,
+) -> Result<Actor, Error> {
+    authenticator.actor(token, request_id)
 }
 
 /// The token that a request carries.

@@ -23,9 +23,9 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::credentials::Listener;
-use crate::patience::next_part;
 use crate::problem::status;
 use crate::request_id::RequestId;
+use crate::timeouts::next_part;
 use crate::{Api, credentials, messages, verbs};
 
 /// The largest chunk of a file in one message, in bytes.
@@ -115,7 +115,7 @@ impl Grpc {
         let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
         let headers = request.metadata().as_ref();
         credentials::bearer(headers)
-            .and_then(|token| credentials::actor(&self.0.access, token, request_id))
+            .and_then(|token| credentials::actor(&self.0.authenticator, token, request_id))
             .map_err(status)
     }
 }

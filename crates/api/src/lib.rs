@@ -15,12 +15,12 @@ mod grpc;
 mod linger;
 mod messages;
 mod openapi;
-mod patience;
 mod poll_log;
 mod problem;
 mod request_id;
+mod request_metrics;
 mod rest;
-mod traffic;
+mod timeouts;
 mod verbs;
 
 use std::sync::Arc;
@@ -32,24 +32,24 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tidegate_domain::BuildId;
 use tidegate_service::{
-    Access, AuditLog, Builds, Devices, Downloads, Nudges, Packages, People, Polls, Readiness, Reports,
-    Rollouts, Uploads,
+    AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Polls, Readiness, Reports,
+    Rollouts, Uploads, Users,
 };
 use tokio::sync::watch;
 use tonic::Status;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-pub use patience::{REQUEST_TIMEOUT, UPLOAD_SILENCE};
 pub use poll_log::PollLog;
 pub use problem::Problem;
+pub use request_metrics::{BOUNDS, POLL_ROUTE, Reading, RequestMetrics, Series};
 pub use rest::metrics::MetricsPage;
-pub use traffic::{BOUNDS, POLL_ROUTE, Reading, Series, Traffic};
+pub use timeouts::{REQUEST_TIMEOUT, UPLOAD_SILENCE};
 
 /// The use cases that the edge calls, some of them shared with the operator's page.
 pub struct Api {
     /// Checks credentials.
-    pub access: Arc<Access>,
+    pub authenticator: Arc<Authenticator>,
     /// Answers polls.
     pub polls: Polls,
     /// Takes reports in.
@@ -69,13 +69,13 @@ pub struct Api {
     /// Manages packages.
     pub packages: Arc<Packages>,
     /// Lets people in.
-    pub people: Arc<People>,
+    pub users: Arc<Users>,
     /// Looks at the audit log.
     pub audit: Arc<AuditLog>,
     /// Tells whether the server can work.
     pub readiness: Readiness,
     /// Times requests.
-    pub traffic: Arc<Traffic>,
+    pub request_metrics: Arc<RequestMetrics>,
     /// Writes the metrics page; `None` when they are switched off.
     pub metrics: Option<Arc<dyn MetricsPage>>,
     /// Which polls are logged.
@@ -125,7 +125,7 @@ fn admin_rest() -> OpenApiRouter<Arc<Api>> {
 }
 
 fn in_time(routes: OpenApiRouter<Arc<Api>>) -> OpenApiRouter<Arc<Api>> {
-    routes.layer(axum::middleware::from_fn(patience::in_time))
+    routes.layer(axum::middleware::from_fn(timeouts::in_time))
 }
 
 /// Puts layers, fallbacks and the document around the routes; the poll stays outside of the layers.
@@ -157,8 +157,8 @@ fn finish(
         .layer(axum::middleware::from_fn(linger::read_on))
         .layer(axum::middleware::from_fn(request_id::name))
         .layer(axum::middleware::from_fn_with_state(
-            Arc::clone(&api.traffic),
-            traffic::time,
+            Arc::clone(&api.request_metrics),
+            request_metrics::time,
         ))
         .merge(
             poll.method_not_allowed_fallback(method_not_allowed)

@@ -11,9 +11,13 @@ pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
 
 pub(crate) fn build(view: BuildView) -> v1::Build {
     let BuildView { build, rollout } = view;
-    let Build { id, facts, origin } = build;
-    let rollout = rollout.map(|rollout| (rollout.id, rollout.draft));
-    let draft = rollout.as_ref().map(|(_, draft)| draft);
+    let Build {
+        id,
+        facts,
+        provenance,
+    } = build;
+    let rollout = rollout.map(|rollout| (rollout.id, rollout.spec));
+    let spec = rollout.as_ref().map(|(_, spec)| spec);
     v1::Build {
         build_id: id.0,
         package_name: facts.package.to_string(),
@@ -30,19 +34,19 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         target_sdk: facts.target_sdk.into(),
         abis: facts.abis,
         debuggable: facts.debuggable,
-        release_notes: origin.notes,
-        build_type: origin.build_type,
-        ci_run_id: origin.ci_run_id,
-        git_sha: origin.git_sha,
-        uploaded_by: origin.uploaded_by,
-        uploaded_at: time(origin.uploaded_at),
-        is_current: draft.is_some_and(|draft| draft.is_current),
+        release_notes: provenance.notes,
+        build_type: provenance.build_type,
+        ci_run_id: provenance.ci_run_id,
+        git_sha: provenance.git_sha,
+        uploaded_by: provenance.uploaded_by,
+        uploaded_at: time(provenance.uploaded_at),
+        is_current: spec.is_some_and(|spec| spec.is_current),
         rollout_id: rollout.as_ref().map(|(id, _)| id.0),
-        rollout_state: draft.map(|draft| draft.state.to_string()),
-        staged_rollout_percent: draft.map(|draft| draft.terms.percent.into()),
-        promoted_at: draft.and_then(|draft| time(draft.created_at)),
-        promoted_by: draft.map(|draft| draft.created_by.clone()),
-        rollback_from_build_id: draft.and_then(|draft| draft.rolled_back_from).map(|id| id.0),
+        rollout_state: spec.map(|spec| spec.state.to_string()),
+        staged_rollout_percent: spec.map(|spec| spec.settings.percent.into()),
+        promoted_at: spec.and_then(|spec| time(spec.created_at)),
+        promoted_by: spec.map(|spec| spec.created_by.clone()),
+        rollback_from_build_id: spec.and_then(|spec| spec.rolled_back_from).map(|id| id.0),
     }
 }
 
@@ -105,24 +109,24 @@ pub(crate) fn stats(stats: BuildStats) -> v1::DeploymentStats {
 }
 
 pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
-    let draft = rollout.draft;
+    let spec = rollout.spec;
     v1::Rollout {
         rollout_id: rollout.id.0,
-        package_name: draft.package.to_string(),
-        build_id: draft.build.0,
-        state: draft.state.to_string(),
-        is_current: draft.is_current,
-        rollout_percent: draft.terms.percent.into(),
-        salt: draft.terms.salt,
-        audience: audience(draft.terms.audience),
-        wifi_only: draft.terms.wifi_only,
-        must_install: draft.terms.must_install,
-        force_downgrade: draft.terms.force_downgrade,
-        attempt: draft.attempt.into(),
-        previous_rollout_id: draft.previous.map(|id| id.0),
-        rollback_from_build_id: draft.rolled_back_from.map(|id| id.0),
-        created_by: draft.created_by,
-        created_at: time(draft.created_at),
+        package_name: spec.package.to_string(),
+        build_id: spec.build.0,
+        state: spec.state.to_string(),
+        is_current: spec.is_current,
+        rollout_percent: spec.settings.percent.into(),
+        salt: spec.settings.salt,
+        audience: audience(spec.settings.audience),
+        wifi_only: spec.settings.wifi_only,
+        must_install: spec.settings.must_install,
+        force_downgrade: spec.settings.force_downgrade,
+        attempt: spec.attempt.into(),
+        previous_rollout_id: spec.previous.map(|id| id.0),
+        rollback_from_build_id: spec.rolled_back_from.map(|id| id.0),
+        created_by: spec.created_by,
+        created_at: time(spec.created_at),
     }
 }
 

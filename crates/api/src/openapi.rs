@@ -20,7 +20,7 @@ use utoipa::{Modify, OpenApi};
         (name = "nudges", description = "Waking devices through FCM"),
         (name = "devices", description = "The fleet"),
         (name = "audit", description = "Who changed what"),
-        (name = "auth", description = "People"),
+        (name = "auth", description = "Users"),
         (name = "health", description = "The server itself"),
     )
 )]

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use crate::Desk;
+use crate::AppState;
 
 /// How many hex digits of the hash stand in the addresses.
 const HASH_DIGITS: usize = 16;
@@ -72,7 +72,7 @@ pub(crate) fn hash() -> &'static str {
     &HASH
 }
 
-pub(crate) fn routes() -> Router<Arc<Desk>> {
+pub(crate) fn routes() -> Router<Arc<AppState>> {
     Router::new().route("/assets/{hash}/{name}", get(asset))
 }
 

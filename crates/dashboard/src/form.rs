@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{Error, Kind};
 
-use crate::Desk;
+use crate::AppState;
 use crate::error::Refusal;
 use crate::origin;
 use crate::session::Visitor;
@@ -60,17 +60,17 @@ pub(crate) struct Posted {
     pub fields: Fields,
 }
 
-impl FromRequest<Arc<Desk>> for Posted {
+impl FromRequest<Arc<AppState>> for Posted {
     type Rejection = Response;
 
-    async fn from_request(request: Request, desk: &Arc<Desk>) -> Result<Self, Response> {
+    async fn from_request(request: Request, app: &Arc<AppState>) -> Result<Self, Response> {
         if origin::is_foreign(request.headers(), request.uri()) {
             return Err(foreign());
         }
         let (mut parts, body) = request.into_parts();
         let visitor = {
             use axum::extract::FromRequestParts as _;
-            Visitor::from_request_parts(&mut parts, desk).await?
+            Visitor::from_request_parts(&mut parts, app).await?
         };
         let fields = read(body).await?;
         if !visitor.made(fields.raw("csrf")) {

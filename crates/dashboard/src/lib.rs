@@ -38,16 +38,17 @@ use std::time::Duration;
 
 use axum::Router;
 use tidegate_service::{
-    Access, AuditLog, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, People, Rollouts, Uploads,
+    AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Rollouts, Uploads,
+    Users,
 };
 use tokio::sync::watch;
 
 /// The use cases behind the page.
 pub struct Dashboard {
     /// Checks sessions.
-    pub access: Arc<Access>,
+    pub authenticator: Arc<Authenticator>,
     /// Lets people in.
-    pub people: Arc<People>,
+    pub users: Arc<Users>,
     /// Looks at builds.
     pub builds: Arc<Builds>,
     /// Takes builds in.
@@ -74,12 +75,12 @@ pub struct Dashboard {
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the handlers share.
-struct Desk {
+struct AppState {
     use_cases: Dashboard,
     live: live::Feed,
 }
 
-impl std::ops::Deref for Desk {
+impl std::ops::Deref for AppState {
     type Target = Dashboard;
     fn deref(&self) -> &Dashboard {
         &self.use_cases
@@ -91,17 +92,17 @@ impl std::ops::Deref for Desk {
 /// To be called within a runtime.
 pub fn router(dashboard: Dashboard, stop: watch::Receiver<bool>) -> Router {
     let (feed, ticker) = live::feed(stop);
-    let desk = Arc::new(Desk {
+    let app = Arc::new(AppState {
         use_cases: dashboard,
         live: feed,
     });
-    tokio::spawn(ticker.run(Arc::downgrade(&desk)));
+    tokio::spawn(ticker.run(Arc::downgrade(&app)));
     pages::routes()
         .layer(axum::middleware::from_fn(in_time))
         .merge(pages::long_routes())
         .layer(axum::middleware::from_fn(headers::guard))
         .merge(assets::routes())
-        .with_state(desk)
+        .with_state(app)
 }
 
 /// Bounds the time until a page begins; files take as long as their network does.

@@ -20,7 +20,7 @@ use tidegate_service::{Error, Page as PageOf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::Desk;
+use crate::AppState;
 use crate::pages::{fleet, nudges};
 use crate::session::{Listener, Visitor};
 use crate::show;
@@ -74,7 +74,7 @@ pub(crate) fn feed(stop: watch::Receiver<bool>) -> (Feed, Ticker) {
 
 impl Ticker {
     /// Measures until the server stops.
-    pub(crate) async fn run(mut self, desk: Weak<Desk>) {
+    pub(crate) async fn run(mut self, app: Weak<AppState>) {
         let mut rhythm = tokio::time::interval(TICK);
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -82,34 +82,34 @@ impl Ticker {
                 _ = rhythm.tick() => {}
                 _ = self.stop.wait_for(|stop| *stop) => return,
             }
-            let Some(desk) = desk.upgrade() else { return };
+            let Some(app) = app.upgrade() else { return };
             // The feed itself holds one receiver.
             if self.ticks.receiver_count() <= 1 {
                 self.polls = Rate::default();
                 continue;
             }
-            match self.measure(&desk).await {
+            match self.measure(&app).await {
                 Ok(tick) => drop(self.ticks.send(tick)),
                 Err(error) => tracing::warn!(%error, "the dashboard's numbers could not be read"),
             }
         }
     }
 
-    async fn measure(&mut self, desk: &Desk) -> Result<Arc<str>, Error> {
+    async fn measure(&mut self, app: &AppState) -> Result<Arc<str>, Error> {
         let mut values = Map::new();
         let mut bars = Map::new();
-        let serving = desk.builds.serving();
+        let serving = app.builds.serving();
         let ids: Vec<BuildId> = serving.iter().map(|(build, _)| *build).collect();
-        let all = desk.builds.stats_of(&ids).await?;
+        let all = app.builds.stats_of(&ids).await?;
         let mut checks = Vec::with_capacity(serving.len());
         for (build, rollout) in &serving {
             let stats = all.get(build).copied().unwrap_or_default();
             checks.push((*build, stats.total_checks));
             of_build(*build, rollout, &stats, &mut values, &mut bars);
         }
-        of_fleet(desk, &mut values);
-        let progress = of_campaigns(desk, &mut values).await?;
-        let polls = self.polls.add(&checks, desk.clock.now());
+        of_fleet(app, &mut values);
+        let progress = of_campaigns(app, &mut values).await?;
+        let polls = self.polls.add(&checks, app.clock.now());
         values.insert("fleet.polls".to_owned(), polls.into());
         Ok(json!({ "values": values, "bars": bars, "progress": progress })
             .to_string()
@@ -117,8 +117,8 @@ impl Ticker {
     }
 }
 
-fn of_fleet(desk: &Desk, values: &mut Map<String, Value>) {
-    let overview = desk.fleet.overview();
+fn of_fleet(app: &AppState, values: &mut Map<String, Value>) {
+    let overview = app.fleet.overview();
     for tile in fleet::tiles(&overview) {
         values.insert(format!("fleet.{}", tile.key), tile.number.into());
         values.insert(format!("fleet.{}.of", tile.key), tile.of.into());
@@ -129,10 +129,10 @@ fn of_fleet(desk: &Desk, values: &mut Map<String, Value>) {
 }
 
 /// The youngest campaigns, and of each how many devices are done with.
-async fn of_campaigns(desk: &Desk, values: &mut Map<String, Value>) -> Result<Map<String, Value>, Error> {
+async fn of_campaigns(app: &AppState, values: &mut Map<String, Value>) -> Result<Map<String, Value>, Error> {
     let mut done = Map::new();
     let page = PageOf::new(Some(CAMPAIGNS_TOLD), None).map_err(Error::from)?;
-    for campaign in desk.nudges.list(page).await?.items {
+    for campaign in app.nudges.list(page).await?.items {
         let id = campaign.id;
         values.insert(format!("n{id}.state"), campaign.state.to_string().into());
         for (_, name, number) in nudges::numbers(&campaign) {
@@ -152,10 +152,10 @@ fn of_build(
     values: &mut Map<String, Value>,
     bars: &mut Map<String, Value>,
 ) {
-    let terms = &rollout.draft.terms;
+    let settings = &rollout.spec.settings;
     let told = [
-        ("percent", terms.percent.to_string()),
-        ("state", rollout.draft.state.to_string()),
+        ("percent", settings.percent.to_string()),
+        ("state", rollout.spec.state.to_string()),
         ("checks", show::count(stats.total_checks)),
         ("eligible", show::count(stats.total_eligible)),
         ("downloaded", show::count(stats.total_downloads)),
@@ -167,7 +167,7 @@ fn of_build(
     for (name, value) in told {
         values.insert(format!("b{build}.{name}"), value.into());
     }
-    bars.insert(format!("b{build}.percent"), terms.percent.get().into());
+    bars.insert(format!("b{build}.percent"), settings.percent.get().into());
     for (name, part) in [
         ("eligible", stats.total_eligible),
         ("downloaded", stats.total_downloads),
@@ -219,18 +219,18 @@ impl Rate {
 
 /// The ticks, for as long as the session holds and the server runs.
 pub(crate) async fn listen(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     _: Listener,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, StatusCode> {
-    let place = Arc::clone(&desk.live.places)
+    let place = Arc::clone(&app.live.places)
         .try_acquire_owned()
         .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let hearing = Hearing {
-        ticks: desk.live.ticks.clone(),
-        stop: desk.live.stop.clone(),
+        ticks: app.live.ticks.clone(),
+        stop: app.live.stop.clone(),
         headers,
-        desk,
+        app,
         greeted: false,
         _place: place,
     };
@@ -245,7 +245,7 @@ struct Hearing {
     ticks: watch::Receiver<Arc<str>>,
     stop: watch::Receiver<bool>,
     headers: HeaderMap,
-    desk: Arc<Desk>,
+    app: Arc<AppState>,
     greeted: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -261,7 +261,7 @@ impl Hearing {
             _ = self.stop.wait_for(|stop| *stop) => return None,
         }
         // A session that has ended sees no more; the page finds out when it asks again.
-        Visitor::of(&self.desk, &self.headers)?;
+        Visitor::of(&self.app, &self.headers)?;
         let tick = Arc::clone(&self.ticks.borrow_and_update());
         Some(Event::default().event("tick").data(&*tick))
     }

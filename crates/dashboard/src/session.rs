@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tidegate_service::Actor;
 
-use crate::Desk;
+use crate::AppState;
 
 const COOKIE: &str = "tidegate_session";
 
@@ -38,10 +38,13 @@ pub(crate) struct Visitor {
 
 impl Visitor {
     /// The visitor whose cookie these headers carry.
-    pub(crate) fn of(desk: &Desk, headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(app: &AppState, headers: &HeaderMap) -> Option<Self> {
         let token = token(headers)?;
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
-        let actor = desk.access.actor(token, request_id.map(str::to_owned)).ok()?;
+        let actor = app
+            .authenticator
+            .actor(token, request_id.map(str::to_owned))
+            .ok()?;
         Some(Self {
             actor,
             csrf: csrf(token),
@@ -61,11 +64,11 @@ impl Visitor {
 }
 
 /// Somebody without a session is led to the login, and from there back to where they were.
-impl FromRequestParts<Arc<Desk>> for Visitor {
+impl FromRequestParts<Arc<AppState>> for Visitor {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Response> {
-        Self::of(desk, &parts.headers).ok_or_else(|| {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, Response> {
+        Self::of(app, &parts.headers).ok_or_else(|| {
             let next = page_of(&parts.method, &parts.uri);
             let query: String = form_urlencoded::Serializer::new(String::new())
                 .append_pair("next", &next)
@@ -78,11 +81,11 @@ impl FromRequestParts<Arc<Desk>> for Visitor {
 /// Somebody who is logged in, for what scripts fetch: without a session, 401 and no redirection.
 pub(crate) struct Listener;
 
-impl FromRequestParts<Arc<Desk>> for Listener {
+impl FromRequestParts<Arc<AppState>> for Listener {
     type Rejection = StatusCode;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, StatusCode> {
-        let visitor = Visitor::of(desk, &parts.headers);
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, StatusCode> {
+        let visitor = Visitor::of(app, &parts.headers);
         visitor.map(|_| Self).ok_or(StatusCode::UNAUTHORIZED)
     }
 }

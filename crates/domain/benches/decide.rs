@@ -7,9 +7,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate_domain::{
-    Bucket, Build, BuildFacts, BuildId, Catalog, Decision, Origin, PackageCatalog, PackageName, Percent,
-    PollRequest, Release, Rollout, RolloutDraft, RolloutId, RolloutState, Sha256, SignerFingerprint, Signers,
-    Terms, VersionCode, cohort, decide, explain,
+    Bucket, Build, BuildFacts, BuildId, Catalog, Decision, PackageCatalog, PackageName, Percent, PollRequest,
+    Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Sha256,
+    SignerFingerprint, Signers, VersionCode, cohort, decide, explain,
 };
 
 const PACKAGES: usize = 50;
@@ -33,7 +33,7 @@ fn build(package: &PackageName, id: i64) -> Build {
             lineage: vec![],
             warnings: vec![],
         },
-        origin: Origin {
+        provenance: Provenance {
             notes: String::new(),
             build_type: String::new(),
             ci_run_id: String::new(),
@@ -45,12 +45,12 @@ fn build(package: &PackageName, id: i64) -> Build {
 }
 
 fn release(package: &PackageName, id: i64, share: i64) -> Release {
-    let draft = RolloutDraft {
+    let spec = RolloutSpec {
         package: package.clone(),
         build: BuildId(id),
         state: RolloutState::Active,
         is_current: false,
-        terms: Terms::to(Percent::new(share).expect("a share")),
+        settings: RolloutSettings::to(Percent::new(share).expect("a share")),
         attempt: 1,
         previous: None,
         rolled_back_from: None,
@@ -60,7 +60,7 @@ fn release(package: &PackageName, id: i64, share: i64) -> Release {
     Release {
         rollout: Rollout {
             id: RolloutId(id),
-            draft,
+            spec,
         },
         build: Arc::new(build(package, id)),
     }

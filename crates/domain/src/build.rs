@@ -13,7 +13,7 @@ pub struct Build {
     /// What the uploaded file says of itself.
     pub facts: BuildFacts,
     /// What the uploader said of it.
-    pub origin: Origin,
+    pub provenance: Provenance,
 }
 
 /// What an APK says of itself, read from the file and never from the uploader.
@@ -49,7 +49,7 @@ pub struct BuildFacts {
 
 /// Who brought a build, whence, and with which words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct Provenance {
     /// Release notes, shown to people and handed to agents.
     pub notes: String,
     /// The uploader's name for the kind of build, such as `release`.

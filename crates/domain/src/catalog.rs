@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{PackageName, Release, line::KnownSigners};
+use crate::{PackageName, Release, track::KnownSigners};
 
 /// A snapshot of all packages that release something. Built anew on every change, never edited, so that any
 /// number of polls read it without a lock.

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::{
     Bucket, Build, BuildId, Catalog, PackageCatalog, Rejection, Release, Rollout, RolloutId, RolloutState,
-    SdkLevel, SignerFingerprint, VersionCode, line::signer_of,
+    SdkLevel, SignerFingerprint, VersionCode, track::signer_of,
 };
 
 /// What a device says when it polls. Attributes that it leaves out are not judged, except by an audience that
@@ -301,7 +301,7 @@ impl Ask<'_> {
     }
 
     fn state<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
-        let state = self.release.rollout.draft.state;
+        let state = self.release.rollout.spec.state;
         let held = match state {
             RolloutState::Active | RolloutState::Completed => None,
             RolloutState::Paused => Some(Reason::Paused),
@@ -321,7 +321,7 @@ impl Ask<'_> {
 
     fn version<T: Trace>(&self, trace: &mut T) -> bool {
         let (installed, offered) = (self.request.installed, self.release.build.facts.version_code);
-        let forced = self.release.rollout.draft.terms.force_downgrade;
+        let forced = self.release.rollout.spec.settings.force_downgrade;
         let passed = installed < offered || (forced && installed > offered && self.same_signer(installed));
         self.note(trace, "version", passed, || {
             let inputs = vec![
@@ -350,14 +350,14 @@ impl Ask<'_> {
     }
 
     fn rejection<T: Trace>(&self, trace: &mut T) -> bool {
-        let draft = &self.release.rollout.draft;
+        let spec = &self.release.rollout.spec;
         let rejection = self
             .request
             .rejections
             .iter()
-            .find(|rejection| rejection.applies_to(draft.build, draft.attempt, self.now));
+            .find(|rejection| rejection.applies_to(spec.build, spec.attempt, self.now));
         self.note(trace, "rejection", rejection.is_none(), || {
-            let inputs = vec![("attempt", draft.attempt.to_string())];
+            let inputs = vec![("attempt", spec.attempt.to_string())];
             let answer = match rejection {
                 None => "the device has not given this build up".to_owned(),
                 Some(Rejection {
@@ -411,7 +411,7 @@ impl Ask<'_> {
     }
 
     fn audience<T: Trace>(&self, trace: &mut T) -> bool {
-        let audience = &self.release.rollout.draft.terms.audience;
+        let audience = &self.release.rollout.spec.settings.audience;
         let (region, model) = (self.request.region, self.request.model);
         let passed = audience.includes(region, model);
         self.note(trace, "audience", passed, || {
@@ -431,22 +431,22 @@ impl Ask<'_> {
     }
 
     fn cohort<T: Trace>(&self, trace: &mut T) -> bool {
-        let terms = &self.release.rollout.draft.terms;
-        let hash = || terms.bucket(self.request.device_id);
-        let bucket = if terms.salt.is_none() {
+        let settings = &self.release.rollout.spec.settings;
+        let hash = || settings.bucket(self.request.device_id);
+        let bucket = if settings.salt.is_none() {
             *self.unsalted.get_or_init(hash)
         } else {
             hash()
         };
-        let passed = bucket.is_within(terms.percent);
+        let passed = bucket.is_within(settings.percent);
         self.note(trace, "cohort", passed, || {
             let inputs = vec![
                 ("bucket", bucket.get().to_string()),
                 ("cohort", bucket.cohort().to_string()),
-                ("rollout_percent", terms.percent.get().to_string()),
-                ("salt", terms.salt.clone().unwrap_or_default()),
+                ("rollout_percent", settings.percent.get().to_string()),
+                ("salt", settings.salt.clone().unwrap_or_default()),
             ];
-            let limit = u16::from(terms.percent.get()) * 100;
+            let limit = u16::from(settings.percent.get()) * 100;
             let answer = if passed { "is below" } else { "is not below" };
             (inputs, format!("bucket {} {answer} {limit}", bucket.get()))
         })

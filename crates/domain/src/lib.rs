@@ -19,7 +19,7 @@
 //! ```
 //!
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
-//! - [`Line`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
+//! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
 //! - [`CampaignState`], [`DeliveryFailure`]: what may become of a nudge.
 //! - [`Report`]: what a device's report means for further offers.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
@@ -33,7 +33,6 @@ mod device;
 mod digest;
 mod error;
 mod ids;
-mod line;
 mod nudge;
 mod poll;
 mod preflight;
@@ -41,8 +40,9 @@ mod report;
 mod role;
 mod rollout;
 mod stats;
+mod track;
 
-pub use build::{Build, BuildFacts, Origin, SignerRange, Signers};
+pub use build::{Build, BuildFacts, Provenance, SignerRange, Signers};
 pub use catalog::{Catalog, PackageCatalog};
 pub use cohort::{Bucket, MAX_SALT_BYTES, cohort};
 pub use decision::{Decision, Explanation, Offer, PollRequest, Reason, Step, decide, explain};
@@ -53,7 +53,6 @@ pub use ids::{
     BuildId, CampaignId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent,
     RolloutId, SdkLevel, VersionCode,
 };
-pub use line::{By, Change, KnownSigners, Line, MAX_SERVING, OfferFacts, Promotion};
 pub use nudge::{
     ActionResult, CampaignState, DEFAULT_NUDGE_TTL, DeliveryFailure, MAX_ACTION_BYTES,
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES, NudgeAudience,
@@ -62,12 +61,15 @@ pub use nudge::{
 pub use poll::poll_after;
 pub use preflight::{
     Conditions, DeferReason, LOOK_AGAIN, LOOK_AGAIN_SOON, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network,
-    Undertaking, look_again_after, preflight,
+    UpdateNeeds, look_again_after, preflight,
 };
 pub use report::{
-    Consequence, MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REST_HOURS, RETRY_BUDGET,
-    Rejection, Report, ReportStatus,
+    Consequence, MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REJECTION_COOL_DOWN_HOURS,
+    RETRY_BUDGET, Rejection, Report, ReportStatus,
 };
 pub use role::Role;
-pub use rollout::{Audience, MAX_AUDIENCE_ENTRIES, Release, Rollout, RolloutDraft, RolloutState, Terms};
+pub use rollout::{
+    Audience, MAX_AUDIENCE_ENTRIES, Release, Rollout, RolloutSettings, RolloutSpec, RolloutState,
+};
 pub use stats::DeploymentStats;
+pub use track::{By, Change, KnownSigners, MAX_SERVING, OfferFacts, Promotion, Track};

@@ -50,7 +50,7 @@ pub struct Conditions {
 
 /// What is about to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Undertaking {
+pub struct UpdateNeeds {
     /// The rollout's term: the file may come over Wi-Fi only.
     pub wifi_only: bool,
     /// What is still to be fetched, in bytes. What has nothing to fetch needs no network.
@@ -93,13 +93,13 @@ impl DeferReason {
         }
     }
 
-    /// Whether the rule forbids the undertaking under these conditions.
-    pub fn holds(self, conditions: &Conditions, undertaking: &Undertaking) -> bool {
+    /// Whether the rule forbids the needs under these conditions.
+    pub fn holds(self, conditions: &Conditions, needs: &UpdateNeeds) -> bool {
         match self {
-            Self::StorageLow => conditions.free_bytes <= MIN_FREE_BYTES.max(undertaking.space_bytes),
+            Self::StorageLow => conditions.free_bytes <= MIN_FREE_BYTES.max(needs.space_bytes),
             Self::BatteryLow => !conditions.charging && conditions.battery_percent <= MIN_BATTERY_PERCENT,
             Self::WifiRequired => {
-                undertaking.wifi_only && undertaking.fetch_bytes > 0 && conditions.network != Network::Wifi
+                needs.wifi_only && needs.fetch_bytes > 0 && conditions.network != Network::Wifi
             }
             Self::InCall => conditions.in_call,
         }
@@ -117,10 +117,10 @@ impl fmt::Display for DeferReason {
 /// # Errors
 /// The rule that forbids it. When several do, the one that is likely to last longest: what an operator who reads
 /// the reports could do something about comes before what passes by itself.
-pub fn preflight(conditions: &Conditions, undertaking: &Undertaking) -> Result<(), DeferReason> {
+pub fn preflight(conditions: &Conditions, needs: &UpdateNeeds) -> Result<(), DeferReason> {
     match DeferReason::ALL
         .into_iter()
-        .find(|rule| rule.holds(conditions, undertaking))
+        .find(|rule| rule.holds(conditions, needs))
     {
         Some(reason) => Err(reason),
         None => Ok(()),

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{BuildId, Error};
 
 /// How many failures that may pass (storage, time-outs, a bad download) a device may have with one build before
-/// it is left alone for [`REST_HOURS`].
+/// it is left alone for [`REJECTION_COOL_DOWN_HOURS`].
 pub const RETRY_BUDGET: u32 = 3;
 
 /// How long a device that used up its [`RETRY_BUDGET`] is not offered the build, in hours.
-pub const REST_HOURS: i64 = 24;
+pub const REJECTION_COOL_DOWN_HOURS: i64 = 24;
 
 /// The longest `reason` in a report, in bytes.
 pub const MAX_REASON_BYTES: usize = 64;
@@ -130,7 +130,7 @@ impl Report {
                 if earlier_failures.saturating_add(1) < RETRY_BUDGET {
                     return Consequence::Failed;
                 }
-                Some(now + TimeDelta::hours(REST_HOURS))
+                Some(now + TimeDelta::hours(REJECTION_COOL_DOWN_HOURS))
             }
         };
         Consequence::Rejected(Rejection {

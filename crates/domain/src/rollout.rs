@@ -19,12 +19,12 @@ pub struct Rollout {
     pub id: RolloutId,
     /// What it consists of.
     #[serde(flatten)]
-    pub draft: RolloutDraft,
+    pub spec: RolloutSpec,
 }
 
 /// A rollout before storage has given it a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RolloutDraft {
+pub struct RolloutSpec {
     /// The package that it releases.
     pub package: PackageName,
     /// The build that it offers.
@@ -34,7 +34,7 @@ pub struct RolloutDraft {
     /// Whether it is the package's current one. At most one is; others that still serve were kept beside it.
     pub is_current: bool,
     /// To whom and how.
-    pub terms: Terms,
+    pub settings: RolloutSettings,
     /// How often this build was released anew: devices that gave it up for good try again when it rises.
     pub attempt: u32,
     /// The rollout to go back to when this one is rolled back.
@@ -49,7 +49,7 @@ pub struct RolloutDraft {
 
 /// To whom a build is offered, and under which conditions a device may take it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct RolloutSettings {
     /// The share of the audience.
     pub percent: Percent,
     /// Hashed into the cohort when present, so that this rollout meets other canaries first.
@@ -64,7 +64,7 @@ pub struct Terms {
     pub force_downgrade: bool,
 }
 
-impl Terms {
+impl RolloutSettings {
     /// A plain rollout to a share of everybody.
     pub fn to(percent: Percent) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Terms {
         }
     }
 
-    /// The device's bucket under these terms.
+    /// The device's bucket under these settings.
     pub fn bucket(&self, device_id: &str) -> Bucket {
         Bucket::of(device_id, self.salt.as_deref())
     }

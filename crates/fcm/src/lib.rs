@@ -15,7 +15,7 @@
 //! for a new one, a single request fetches it, and when it is refused all of them learn that from the same answer.
 //!
 //! What this crate must never know: devices, campaigns, commands, a database. It has no opinion on how often a
-//! message is tried; [`Backoff`] and [`Ceiling`] are arithmetic that is given the time and the randomness, for the
+//! message is tried; [`Backoff`] and [`RateLimiter`] are arithmetic that is given the time and the randomness, for the
 //! caller to apply.
 //!
 //! With the feature `stand-in`, [`stand_in::StandIn`] is a server that is FCM and Google's OAuth in one, with a
@@ -24,11 +24,11 @@
 mod account;
 mod answer;
 mod backoff;
-mod ceiling;
 mod client;
 mod error;
 mod message;
 mod oauth;
+mod rate_limiter;
 mod retry_after;
 #[cfg(feature = "stand-in")]
 pub mod stand_in;
@@ -36,8 +36,8 @@ mod trusted_url;
 
 pub use account::{MAX_ACCOUNT_BYTES, ServiceAccount};
 pub use backoff::Backoff;
-pub use ceiling::Ceiling;
 pub use client::{Client, DEFAULT_ENDPOINT, MAX_CONNECTIONS, MIN_TIMEOUT, Options};
 pub use error::{Decision, Error};
 pub use message::{MAX_DATA_BYTES, MAX_TOKEN_BYTES, MAX_TTL, Message, Priority};
+pub use rate_limiter::RateLimiter;
 pub use trusted_url::TrustedUrl;

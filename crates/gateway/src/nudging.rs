@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use tidegate_fcm::{Backoff, Client, MAX_ACCOUNT_BYTES, Options, ServiceAccount, TrustedUrl};
-use tidegate_service::{Clock, Counts, Sender, SenderSettings};
+use tidegate_service::{Clock, Counters, Sender, SenderSettings};
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
 use tokio::sync::{Notify, watch};
@@ -72,7 +72,7 @@ impl Nudging {
         store: Store,
         keys: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
-        counts: Arc<Counts>,
+        counts: Arc<Counters>,
         stop: watch::Receiver<bool>,
     ) -> JoinHandle<()> {
         let sender = Sender::new(store, self.client, keys, clock, self.settings, self.wake, counts);

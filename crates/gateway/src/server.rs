@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::wiring::{self, Chores, Stores};
+use crate::wiring::{self, BackgroundTasks, Stores};
 use crate::{Config, Error, port};
 
 /// Starts servers.
@@ -25,7 +25,7 @@ pub struct RunningServer {
     shutdown_delay: Duration,
     stop: watch::Sender<bool>,
     ports: Vec<JoinHandle<()>>,
-    chores: Chores,
+    background_tasks: BackgroundTasks,
 }
 
 impl Server {
@@ -54,7 +54,8 @@ impl Server {
             .unwrap_or_else(|| format!("http://{addr}"));
         let (stop, stopped) = watch::channel(false);
         let settings = wiring::settings(config, &public_url);
-        let (api, dashboard, chores) = wiring::wire(stores, config, settings, clock, stopped.clone()).await?;
+        let (api, dashboard, background_tasks) =
+            wiring::wire(stores, config, settings, clock, stopped.clone()).await?;
 
         let page = tidegate_dashboard::router(dashboard, stopped.clone());
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
@@ -83,7 +84,7 @@ impl Server {
             shutdown_delay: config.shutdown_delay,
             stop,
             ports,
-            chores,
+            background_tasks,
         })
     }
 }
@@ -116,7 +117,7 @@ impl RunningServer {
         tracing::info!(event = "ota.server.stop", "finishing what is under way");
         self.api.readiness.drain();
         tokio::time::sleep(self.shutdown_delay).await;
-        self.chores.stop_sending();
+        self.background_tasks.stop_sending();
         let _ = self.stop.send(true);
         for port in self.ports {
             if let Err(error) = port.await {
@@ -124,7 +125,7 @@ impl RunningServer {
             }
         }
         drop(self.api);
-        self.chores.finish().await;
+        self.background_tasks.finish().await;
         tracing::info!(event = "ota.server.stopped", "stopped");
     }
 }

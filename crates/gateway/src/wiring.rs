@@ -1,15 +1,15 @@
-//! Puts the parts together: stores, keys, snapshots, use cases, and the chores that go on beside them.
+//! Puts the parts together: stores, keys, snapshots, use cases, and the background_tasks that go on beside them.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::TimeDelta;
-use tidegate_api::{Api, MetricsPage, PollLog, Traffic};
+use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics};
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    Access, ActivityBuffer, Adoption, AuditLog, Builds, Clock, Counts, Devices, Downloads, Fleet, Live,
-    Nudges, Packages, People, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Uploads,
+    ActivityBuffer, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices, Downloads, Fleet,
+    Nudges, Packages, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Snapshots, Uploads, Users,
     background,
 };
 use tidegate_signing::KeyRing;
@@ -72,14 +72,14 @@ pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
     }
 }
 
-/// Makes the use cases and starts the chores.
+/// Makes the use cases and starts the background_tasks.
 pub(crate) async fn wire(
     stores: Stores,
     config: &Config,
     settings: Settings,
     clock: Arc<dyn Clock>,
     stopping: watch::Receiver<bool>,
-) -> Result<(Arc<Api>, Dashboard, Chores), Error> {
+) -> Result<(Arc<Api>, Dashboard, BackgroundTasks), Error> {
     let Stores {
         store,
         artifacts,
@@ -87,12 +87,12 @@ pub(crate) async fn wire(
         nudging,
     } = stores;
     let settings = Arc::new(settings);
-    let live = Arc::new(Live::load(store.clone()).await?);
+    let live = Arc::new(Snapshots::load(store.clone()).await?);
     let activity = Arc::new(ActivityBuffer::new(
         tokio::runtime::Handle::current().metrics().num_workers(),
     ));
-    let counts = Arc::<Counts>::default();
-    let traffic = Arc::new(Traffic::new(config.metrics));
+    let counts = Arc::<Counters>::default();
+    let request_metrics = Arc::new(RequestMetrics::new(config.metrics));
     let (reports, writer) = Reports::new(
         store.clone(),
         Arc::clone(&live),
@@ -108,12 +108,12 @@ pub(crate) async fn wire(
             activity: Arc::clone(&activity),
             reports: reports.queue(),
             counts: Arc::clone(&counts),
-            traffic: Arc::clone(&traffic),
+            request_metrics: Arc::clone(&request_metrics),
             adoption: Adoption::new(store.clone(), Arc::clone(&live), Arc::clone(&fleet)),
             rotating: config.rotation_key.is_some(),
         },
     )?;
-    let access = Arc::new(Access::new(
+    let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&keys),
         Arc::clone(&live),
         Arc::clone(&clock),
@@ -130,7 +130,8 @@ pub(crate) async fn wire(
             )
         })
     });
-    let chores = Chores::start(sending, writer, &live, &activity, &fleet, &store, &artifacts);
+    let background_tasks =
+        BackgroundTasks::start(sending, writer, &live, &activity, &fleet, &store, &artifacts);
     let api = Api {
         polls: Polls::new(
             Arc::clone(&live),
@@ -151,7 +152,7 @@ pub(crate) async fn wire(
             artifacts.clone(),
             Arc::clone(&live),
             Arc::clone(&keys),
-            Arc::clone(&access),
+            Arc::clone(&authenticator),
             reports.clone(),
             Arc::clone(&clock),
         )),
@@ -162,7 +163,7 @@ pub(crate) async fn wire(
             settings,
             counts,
         )),
-        people: Arc::new(People::new(store.clone(), keys, Arc::clone(&clock))),
+        users: Arc::new(Users::new(store.clone(), keys, Arc::clone(&clock))),
         nudges: Arc::new(Nudges::new(
             store.clone(),
             Arc::clone(&live),
@@ -178,22 +179,22 @@ pub(crate) async fn wire(
         builds: Arc::new(Builds::new(store.clone(), live, Arc::clone(&clock))),
         audit: Arc::new(AuditLog::new(store.clone(), Arc::clone(&clock))),
         readiness: Readiness::new(store, artifacts),
-        access,
+        authenticator,
         reports,
-        traffic,
+        request_metrics,
         metrics,
         poll_log: PollLog::one_in(config.log_polls),
         stopping,
     };
     let dashboard = dashboard(&api, fleet, clock);
-    Ok((Arc::new(api), dashboard, chores))
+    Ok((Arc::new(api), dashboard, background_tasks))
 }
 
 /// The operator's page calls the very use cases that the API calls.
 fn dashboard(api: &Api, fleet: Arc<Fleet>, clock: Arc<dyn Clock>) -> Dashboard {
     Dashboard {
-        access: Arc::clone(&api.access),
-        people: Arc::clone(&api.people),
+        authenticator: Arc::clone(&api.authenticator),
+        users: Arc::clone(&api.users),
         builds: Arc::clone(&api.builds),
         uploads: Arc::clone(&api.uploads),
         downloads: Arc::clone(&api.downloads),
@@ -217,7 +218,7 @@ fn page(config: &Config, sources: Sources) -> Result<Option<Arc<dyn MetricsPage>
 }
 
 /// What goes on beside the requests.
-pub(crate) struct Chores {
+pub(crate) struct BackgroundTasks {
     stop: watch::Sender<bool>,
     flush: JoinHandle<()>,
     follow: JoinHandle<()>,
@@ -243,11 +244,11 @@ impl Sending {
     }
 }
 
-impl Chores {
+impl BackgroundTasks {
     fn start(
         sending: Option<Sending>,
         writer: ReportWriter,
-        live: &Arc<Live>,
+        live: &Arc<Snapshots>,
         activity: &Arc<ActivityBuffer>,
         fleet: &Arc<Fleet>,
         store: &Store,

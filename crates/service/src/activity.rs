@@ -22,14 +22,14 @@ const SECONDS_PER_HOUR: i64 = 3600;
 
 /// The buffers.
 pub struct ActivityBuffer {
-    shards: Box<[Mutex<Desk>]>,
+    shards: Box<[Mutex<Shard>]>,
     dropped: AtomicU64,
 }
 
 /// What one worker writes to.
 #[derive(Default)]
-struct Desk {
-    buffered: Shard,
+struct Shard {
+    buffered: Buffered,
     decided: Decisions,
 }
 
@@ -43,23 +43,23 @@ pub struct Decisions {
 }
 
 /// What a poll leaves behind is put together without asking the allocator for anything: the text of all ids lies in
-/// one piece, and a package is named once for all the polls that met its current build.
+/// one piece, and a package is named once for all the polls that checks its current build.
 #[derive(Default)]
-struct Shard {
+struct Buffered {
     ids: String,
     seen: Vec<Entry>,
-    met: HashMap<Met, Checked>,
+    checks: HashMap<CheckKey, CheckCount>,
 }
 
 /// A build that was current, and the hour (since 1970) in which it was.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Met {
+struct CheckKey {
     build: BuildId,
     hour: i64,
 }
 
-/// The polls that met it.
-struct Checked {
+/// The polls that checks it.
+struct CheckCount {
     package: PackageName,
     polls: u64,
 }
@@ -68,7 +68,7 @@ struct Checked {
 struct Entry {
     /// Where in the text its device's id begins, and how long it is.
     id: (usize, usize),
-    met: Met,
+    checks: CheckKey,
     installed: VersionCode,
     offered: Option<BuildId>,
     at: DateTime<Utc>,
@@ -96,18 +96,18 @@ impl ActivityBuffer {
 
     /// Notes what a poll was told, and the poll itself if its package releases something.
     pub(crate) fn record(&self, reason: Option<Reason>, polled: Option<&Polled<'_>>) {
-        let mut desk = self.own_desk().lock().unwrap_or_else(PoisonError::into_inner);
-        desk.decided.count(reason);
+        let mut shard = self.own_shard().lock().unwrap_or_else(PoisonError::into_inner);
+        shard.decided.count(reason);
         let Some(polled) = polled else { return };
-        let shard = &mut desk.buffered;
-        let met = Met {
+        let shard = &mut shard.buffered;
+        let checks = CheckKey {
             build: polled.current,
             hour: polled.at.timestamp().div_euclid(SECONDS_PER_HOUR),
         };
         shard
-            .met
-            .entry(met)
-            .or_insert_with(|| Checked::of(polled.package))
+            .checks
+            .entry(checks)
+            .or_insert_with(|| CheckCount::of(polled.package))
             .polls += 1;
         if shard.seen.len() >= MAX_BUFFERED_POLLS {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -117,14 +117,14 @@ impl ActivityBuffer {
         shard.ids.push_str(polled.device_id);
         shard.seen.push(Entry {
             id,
-            met,
+            checks,
             installed: polled.installed,
             offered: polled.offered,
             at: polled.at,
         });
     }
 
-    fn own_desk(&self) -> &Mutex<Desk> {
+    fn own_shard(&self) -> &Mutex<Shard> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static WORKER: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed)));
         &self.shards[WORKER.get() % self.shards.len()]
@@ -138,17 +138,17 @@ impl ActivityBuffer {
     /// What polls were told, since the start.
     pub fn decisions(&self) -> Decisions {
         let mut sum = Decisions::default();
-        for desk in &self.shards {
-            sum.add(&desk.lock().unwrap_or_else(PoisonError::into_inner).decided);
+        for shard in &self.shards {
+            sum.add(&shard.lock().unwrap_or_else(PoisonError::into_inner).decided);
         }
         sum
     }
 
     /// How many polls wait to be written.
     pub fn buffered(&self) -> usize {
-        let waiting = |desk: &Mutex<Desk>| {
-            let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
-            desk.buffered.seen.len()
+        let waiting = |shard: &Mutex<Shard>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.buffered.seen.len()
         };
         self.shards.iter().map(waiting).sum()
     }
@@ -159,7 +159,7 @@ impl ActivityBuffer {
     /// [`crate::Kind::Unavailable`] when the database does not answer.
     pub async fn flush(&self, store: &Store) -> Result<(), Error> {
         let taken = self.take();
-        if taken.met.is_empty() {
+        if taken.checks.is_empty() {
             return Ok(());
         }
         let batch = taken.to_write();
@@ -170,18 +170,18 @@ impl ActivityBuffer {
         Ok(())
     }
 
-    fn take(&self) -> Shard {
-        let mut all = Shard::default();
-        for desk in &self.shards {
-            let taken = std::mem::take(&mut desk.lock().unwrap_or_else(PoisonError::into_inner).buffered);
+    fn take(&self) -> Buffered {
+        let mut all = Buffered::default();
+        for shard in &self.shards {
+            let taken = std::mem::take(&mut shard.lock().unwrap_or_else(PoisonError::into_inner).buffered);
             all.add(taken);
         }
         all
     }
 
-    fn give_back(&self, taken: Shard) {
-        let mut desk = self.shards[0].lock().unwrap_or_else(PoisonError::into_inner);
-        let shard = &mut desk.buffered;
+    fn give_back(&self, taken: Buffered) {
+        let mut shard = self.shards[0].lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = &mut shard.buffered;
         shard.add(taken);
         let over = shard.seen.len().saturating_sub(MAX_BUFFERED_POLLS);
         shard.truncate(MAX_BUFFERED_POLLS);
@@ -208,7 +208,7 @@ impl Decisions {
     }
 }
 
-impl Checked {
+impl CheckCount {
     fn of(package: &PackageName) -> Self {
         Self {
             package: package.clone(),
@@ -217,7 +217,7 @@ impl Checked {
     }
 }
 
-impl Shard {
+impl Buffered {
     fn add(&mut self, other: Self) {
         let begin = self.ids.len();
         self.ids.push_str(&other.ids);
@@ -225,11 +225,11 @@ impl Shard {
             id: (begin + entry.id.0, entry.id.1),
             ..entry
         }));
-        for (met, checked) in other.met {
-            self.met
-                .entry(met)
-                .or_insert_with(|| Checked::of(&checked.package))
-                .polls += checked.polls;
+        for (checks, count) in other.checks {
+            self.checks
+                .entry(checks)
+                .or_insert_with(|| CheckCount::of(&count.package))
+                .polls += count.polls;
         }
     }
 
@@ -245,10 +245,10 @@ impl Shard {
     }
 
     fn to_write(&self) -> Activity {
-        let checks = self.met.iter().map(|(met, checked)| Checks {
-            build: met.build,
-            at: DateTime::from_timestamp(met.hour * SECONDS_PER_HOUR, 0).unwrap_or_default(),
-            count: checked.polls,
+        let checks = self.checks.iter().map(|(checks, count)| Checks {
+            build: checks.build,
+            at: DateTime::from_timestamp(checks.hour * SECONDS_PER_HOUR, 0).unwrap_or_default(),
+            count: count.polls,
         });
         Activity {
             seen: self.latest(),
@@ -261,7 +261,7 @@ impl Shard {
         let mut last: HashMap<(&str, &PackageName, Option<BuildId>), &Entry> =
             HashMap::with_capacity(self.seen.len());
         for entry in &self.seen {
-            let package = &self.met[&entry.met].package;
+            let package = &self.checks[&entry.checks].package;
             let slot = last
                 .entry((self.device(entry), package, entry.offered))
                 .or_insert(entry);

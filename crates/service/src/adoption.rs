@@ -12,7 +12,7 @@ use tidegate_storage::Store;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::{Error, Fleet, Live};
+use crate::{Error, Fleet, Snapshots};
 
 /// How long the statistics of the builds that serve are kept.
 pub(crate) const STATS_KEPT_FOR: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub(crate) const MAX_WATCHED_ROLLOUTS: usize = 100;
 /// Watches the rollouts that serve.
 pub struct Adoption {
     store: Store,
-    live: Arc<Live>,
+    snapshots: Arc<Snapshots>,
     fleet: Arc<Fleet>,
     kept: Mutex<Kept>,
 }
@@ -55,10 +55,10 @@ pub struct RolloutNumbers {
 
 impl Adoption {
     /// Over this database and these snapshots.
-    pub fn new(store: Store, live: Arc<Live>, fleet: Arc<Fleet>) -> Self {
+    pub fn new(store: Store, snapshots: Arc<Snapshots>, fleet: Arc<Fleet>) -> Self {
         Self {
             store,
-            live,
+            snapshots,
             fleet,
             kept: Mutex::default(),
         }
@@ -71,7 +71,7 @@ impl Adoption {
     pub async fn rollouts(&self) -> Result<Vec<RolloutNumbers>, Error> {
         let mut kept = self.kept.lock().await;
         let mut rollouts = self.serving();
-        kept.refresh(&self.store, self.live.catalog_version(), &rollouts)
+        kept.refresh(&self.store, self.snapshots.catalog_version(), &rollouts)
             .await?;
         for rollout in &mut rollouts {
             rollout.adoption = kept.adoption(rollout.build);
@@ -81,17 +81,17 @@ impl Adoption {
     }
 
     fn serving(&self) -> Vec<RolloutNumbers> {
-        let catalog = self.live.catalog();
+        let catalog = self.snapshots.catalog();
         let releases = catalog.packages().flat_map(|(_, package)| &package.serving);
         let mut newest: Vec<_> = releases
             .map(|release| {
-                let draft = &release.rollout.draft;
+                let spec = &release.rollout.spec;
                 let numbers = RolloutNumbers {
-                    package: draft.package.clone(),
+                    package: spec.package.clone(),
                     build: release.build.id,
                     version_code: release.build.facts.version_code,
-                    percent: draft.terms.percent.get(),
-                    active: matches!(draft.state, RolloutState::Active | RolloutState::Completed),
+                    percent: spec.settings.percent.get(),
+                    active: matches!(spec.state, RolloutState::Active | RolloutState::Completed),
                     adoption: 0.0,
                     share: 0.0,
                 };

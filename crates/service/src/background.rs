@@ -1,4 +1,4 @@
-//! The chores of a running server: writing what polls left behind, noticing what other replicas changed, and
+//! The background_tasks of a running server: writing what polls left behind, noticing what other replicas changed, and
 //! counting the fleet.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tidegate_storage::Store;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::{ActivityBuffer, Fleet, Live};
+use crate::{ActivityBuffer, Fleet, Snapshots};
 
 /// How often buffered activity is written.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -36,10 +36,10 @@ pub async fn flush(activity: Arc<ActivityBuffer>, store: Store, stop: watch::Rec
 
 /// Looks for other replicas' changes until `stop` becomes true. A task of its own, so that a slow write delays no
 /// revocation.
-pub async fn follow(live: Arc<Live>, stop: watch::Receiver<bool>) {
+pub async fn follow(snapshots: Arc<Snapshots>, stop: watch::Receiver<bool>) {
     let mut rhythm = Rhythm::of(CATCH_UP_EVERY, stop);
     while rhythm.goes_on().await {
-        if let Err(error) = live.catch_up().await {
+        if let Err(error) = snapshots.catch_up().await {
             tracing::warn!(%error, "the database could not be asked for changes");
         }
     }
@@ -51,7 +51,7 @@ pub const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// A count is followed by a pause so many times as long as it took, so that it uses at most a twentieth of a core.
 const COUNT_PAUSES: u32 = 19;
 
-/// Counts the fleet until `stop` becomes true.
+/// Counters the fleet until `stop` becomes true.
 pub async fn count(fleet: Arc<Fleet>, mut stop: watch::Receiver<bool>) {
     loop {
         let begun = Instant::now();

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Rollout};
 use tidegate_storage::{BuildFilter, HourOfStats, Page, Paged, ReasonCount, Store};
 
-use crate::{Clock, Error, Live};
+use crate::{Clock, Error, Snapshots};
 
 /// How many hours [`Builds::stats`] tells one by one at most: thirty days.
 pub const MAX_STATS_HOURS: i64 = 720;
@@ -15,7 +15,7 @@ pub const MAX_STATS_HOURS: i64 = 720;
 /// Looks at builds.
 pub struct Builds {
     store: Store,
-    live: Arc<Live>,
+    snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
 }
 
@@ -39,8 +39,12 @@ pub struct BuildStats {
 
 impl Builds {
     /// Over this database and these snapshots.
-    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, live, clock }
+    pub fn new(store: Store, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            snapshots,
+            clock,
+        }
     }
 
     /// One build.
@@ -62,7 +66,7 @@ impl Builds {
 
     /// The builds that serve now, from memory, and the rollout of each.
     pub fn serving(&self) -> Vec<(BuildId, Rollout)> {
-        let catalog = self.live.catalog();
+        let catalog = self.snapshots.catalog();
         let releases = catalog.packages().flat_map(|(_, package)| &package.serving);
         releases
             .map(|release| (release.build.id, release.rollout.clone()))
@@ -115,7 +119,7 @@ impl Builds {
     }
 
     fn view(&self, build: Build) -> BuildView {
-        let catalog = self.live.catalog();
+        let catalog = self.snapshots.catalog();
         let serving = catalog
             .package(build.facts.package.as_str())
             .map(|package| &package.serving);

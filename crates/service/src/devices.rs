@@ -13,7 +13,7 @@ use tidegate_storage::{
     AuditNote, DeviceBuild, DeviceFilter, Enrollment, NewEnrollToken, Page, Paged, Store,
 };
 
-use crate::{Actor, Clock, Error, Kind, Live, Settings};
+use crate::{Actor, Clock, Error, Kind, Settings, Snapshots};
 
 /// How many devices one enrolment token may enrol at most.
 pub const MAX_ENROLL_USES: u32 = 1_000_000;
@@ -43,7 +43,7 @@ pub enum DeviceState {
 /// Manages devices.
 pub struct Devices {
     store: Store,
-    live: Arc<Live>,
+    snapshots: Arc<Snapshots>,
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
@@ -97,14 +97,14 @@ impl Devices {
     /// Over this database and these snapshots.
     pub fn new(
         store: Store,
-        live: Arc<Live>,
+        snapshots: Arc<Snapshots>,
         keys: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         settings: Arc<Settings>,
     ) -> Self {
         Self {
             store,
-            live,
+            snapshots,
             keys,
             clock,
             settings,
@@ -134,7 +134,7 @@ impl Devices {
         };
         let enrolled = self.store.enroll(enrollment).await?;
         if !enrolled.is_new {
-            self.live.follow_own_change().await;
+            self.snapshots.follow_own_change().await;
         }
         tracing::info!(event = "ota.enroll", device_id = %new.id, is_new = enrolled.is_new);
         Ok(Enrolled {
@@ -206,7 +206,7 @@ impl Devices {
         &self,
         package: Option<&PackageName>,
     ) -> Result<Option<(PackageName, VersionCode, BuildId)>, Error> {
-        let catalog = self.live.catalog();
+        let catalog = self.snapshots.catalog();
         let mut candidates = catalog
             .packages()
             .filter(|(name, _)| package.is_none_or(|package| *name == package))
@@ -214,7 +214,7 @@ impl Devices {
                 let current = package
                     .serving
                     .iter()
-                    .find(|release| release.rollout.draft.is_current)?;
+                    .find(|release| release.rollout.spec.is_current)?;
                 Some((name.clone(), current.build.facts.version_code, current.build.id))
             });
         let first = candidates.next();
@@ -258,8 +258,8 @@ impl Devices {
             Some(version) => version,
             None => VersionCode::new(0)?,
         };
-        let catalog = self.live.catalog();
-        let rejections = self.live.rejections();
+        let catalog = self.snapshots.catalog();
+        let rejections = self.snapshots.rejections();
         let attributes = &device.attributes;
         let request = PollRequest {
             device_id: id.as_str(),
@@ -293,7 +293,7 @@ impl Devices {
             .on_record(self.clock.now())
             .note("device.revoke", format!("device/{id}"));
         self.store.revoke(id, note).await?;
-        self.live.follow_own_change().await;
+        self.snapshots.follow_own_change().await;
         tracing::info!(event = "ota.device.revoke", actor = actor.subject, device_id = %id);
         Ok(())
     }

@@ -13,15 +13,15 @@ use tidegate_domain::{Build, BuildId, DeviceId, Role};
 use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
 use tidegate_storage::Store;
 
-use crate::{Access, Actor, Clock, Error, Kind, Live, Reports};
+use crate::{Actor, Authenticator, Clock, Error, Kind, Reports, Snapshots};
 
 /// Hands files out.
 pub struct Downloads {
     store: Store,
     artifacts: artifacts::Store,
-    live: Arc<Live>,
+    snapshots: Arc<Snapshots>,
     keys: Arc<KeyRing>,
-    access: Arc<Access>,
+    authenticator: Arc<Authenticator>,
     reports: Reports,
     clock: Arc<dyn Clock>,
 }
@@ -41,18 +41,18 @@ impl Downloads {
     pub fn new(
         store: Store,
         artifacts: artifacts::Store,
-        live: Arc<Live>,
+        snapshots: Arc<Snapshots>,
         keys: Arc<KeyRing>,
-        access: Arc<Access>,
+        authenticator: Arc<Authenticator>,
         reports: Reports,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             store,
             artifacts,
-            live,
+            snapshots,
             keys,
-            access,
+            authenticator,
             reports,
             clock,
         }
@@ -69,7 +69,7 @@ impl Downloads {
         query: &DownloadQuery,
         device_token: Option<&str>,
     ) -> Result<Download, Error> {
-        let generation = self.live.token_generation(&query.device_id);
+        let generation = self.snapshots.token_generation(&query.device_id);
         self.keys
             .verify_download(id, query, generation, self.clock.now())
             .map_err(|fault| {
@@ -80,7 +80,7 @@ impl Downloads {
                 Error::new(Kind::Forbidden, code, fault.to_string())
             })?;
         if let Some(token) = device_token {
-            self.access.device_claiming(token, &query.device_id)?;
+            self.authenticator.device_claiming(token, &query.device_id)?;
         }
         let device = DeviceId::parse(&query.device_id)?;
         Ok(Download {
@@ -104,7 +104,7 @@ impl Downloads {
     /// The builds that devices fetch are in the catalog; the database is asked for others only.
     async fn build(&self, id: BuildId) -> Result<Arc<Build>, Error> {
         let offered = {
-            let catalog = self.live.catalog();
+            let catalog = self.snapshots.catalog();
             let mut serving = catalog.packages().flat_map(|(_, package)| &package.serving);
             serving
                 .find(|release| release.build.id == id)
@@ -156,7 +156,7 @@ impl Count {
     }
 }
 
-/// A stream that counts a download once the connection has taken all of its bytes and lets go of it. It can't wait
+/// A stream that counters a download once the connection has taken all of its bytes and lets go of it. It can't wait
 /// to be asked for its end: a connection that was told the length never asks.
 struct Counted {
     bytes: artifacts::Chunks,

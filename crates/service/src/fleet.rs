@@ -11,7 +11,7 @@ use tidegate_domain::{BuildId, PackageName, VersionCode};
 use tidegate_storage::{Census, PackageCensus, Store, VersionCensus, VersionHour};
 use tokio::sync::Mutex;
 
-use crate::{Clock, Error, Live, SILENT_AFTER};
+use crate::{Clock, Error, SILENT_AFTER, Snapshots};
 
 /// The most versions that [`Coverage::leaves`] names.
 pub const MAX_LEAVING: usize = 5;
@@ -28,10 +28,10 @@ const PLACED_AT_ONCE: u32 = 2_000;
 /// How often that is done between two counts.
 const MAX_PLACINGS: u32 = 20;
 
-/// Counts the fleet.
+/// Counters the fleet.
 pub struct Fleet {
     store: Store,
-    live: Arc<Live>,
+    snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
     counted: ArcSwap<Counted>,
     /// When the count was last noted for the charts. Held while counting.
@@ -111,17 +111,17 @@ pub struct Leaving {
 
 impl Fleet {
     /// Over this database and these snapshots. Nothing is counted yet.
-    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Store, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
-            live,
+            snapshots,
             clock,
             counted: ArcSwap::default(),
             recorded_at: Mutex::default(),
         }
     }
 
-    /// Counts, and every now and then notes the result for the charts.
+    /// Counters, and every now and then notes the result for the charts.
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`] when the database does not answer; the last count stays.
@@ -166,7 +166,7 @@ impl Fleet {
     pub fn overview(&self) -> FleetOverview {
         let counted = self.counted.load();
         let census = &counted.census;
-        let catalog = self.live.catalog();
+        let catalog = self.snapshots.catalog();
         let mut overview = FleetOverview {
             devices: census.devices,
             seen_last_day: census.seen,
@@ -179,7 +179,7 @@ impl Fleet {
             let Some(release) = package
                 .serving
                 .iter()
-                .find(|release| release.rollout.draft.is_current)
+                .find(|release| release.rollout.spec.is_current)
             else {
                 continue;
             };

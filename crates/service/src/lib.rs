@@ -11,29 +11,27 @@
 //! There is no "application" struct. Each use case's struct ([`Polls`], [`Uploads`], [`Rollouts`], …) holds only
 //! what it needs, and only the binary that wires them sees all.
 //!
-//! What polls read ([`Live`]) and what they leave behind ([`ActivityBuffer`]) is kept in memory; everything that
+//! What polls read ([`Snapshots`]) and what they leave behind ([`ActivityBuffer`]) is kept in memory; everything that
 //! is answered as done has been committed.
 
-mod access;
 mod activity;
 mod actor;
 mod adoption;
 mod apk_facts;
 mod audit;
+mod authenticator;
 pub mod background;
 mod builds;
 mod clock;
-mod counts;
+mod counters;
 mod devices;
 mod download;
 mod error;
 mod fleet;
 mod from_below;
-mod guesses;
-mod live;
+mod login_throttle;
 mod nudges;
 mod packages;
-mod people;
 mod polls;
 mod readiness;
 mod reports;
@@ -41,16 +39,18 @@ mod rollouts;
 mod sender;
 mod settings;
 mod signer_policy;
+mod snapshots;
 mod upload;
+mod users;
 
-pub use access::Access;
 pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
 pub use actor::Actor;
 pub use adoption::{Adoption, RolloutNumbers};
 pub use audit::{AuditLog, Walk};
+pub use authenticator::Authenticator;
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use clock::{Clock, SystemClock};
-pub use counts::{BuildCounts, Counts, MAX_COUNTED_BUILDS};
+pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS};
 pub use devices::{
     DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, DeviceState, Devices, EnrollToken, Enrolled,
     MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, NewDevice, SILENT_AFTER,
@@ -60,14 +60,12 @@ pub use error::{Error, Kind};
 pub use fleet::{
     Coverage, Fleet, FleetOverview, Leaving, MAX_LEAVING, MAX_VERSIONS_SHOWN, VersionHistory, VersionPoint,
 };
-pub use guesses::{LOGIN_PAUSE_MINUTES, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_NAME};
-pub use live::Live;
+pub use login_throttle::{LOGIN_PAUSE_MINUTES, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_NAME};
 pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
 };
 pub use packages::Packages;
-pub use people::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, People};
-pub use polls::{CheckIn, Polls};
+pub use polls::{PollAnswer, Polls};
 pub use readiness::Readiness;
 pub use reports::{
     MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportQueue, ReportWriter, Reports,
@@ -75,8 +73,10 @@ pub use reports::{
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use settings::Settings;
+pub use snapshots::Snapshots;
 pub use tidegate_storage::{
     AuditEntry, AuditFilter, Broken, Campaign, DeviceBuild, DeviceFilter, FailedDelivery, HourOfStats,
     MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};
+pub use users::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, Users};

@@ -7,11 +7,11 @@ use tidegate_domain::{Decision, Offer, PollRequest, Reason, decide, poll_after};
 use tidegate_signing::KeyRing;
 
 use crate::activity::Polled;
-use crate::{ActivityBuffer, Clock, Live, Settings};
+use crate::{ActivityBuffer, Clock, Settings, Snapshots};
 
 /// Answers polls.
 pub struct Polls {
-    live: Arc<Live>,
+    snapshots: Arc<Snapshots>,
     activity: Arc<ActivityBuffer>,
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
@@ -19,7 +19,7 @@ pub struct Polls {
 }
 
 /// The answer to a poll, valid while the catalog is held.
-pub enum CheckIn<'a> {
+pub enum PollAnswer<'a> {
     /// The device is to take this build.
     Update {
         /// What is offered.
@@ -34,14 +34,14 @@ pub enum CheckIn<'a> {
 impl Polls {
     /// Over these snapshots and buffers.
     pub fn new(
-        live: Arc<Live>,
+        snapshots: Arc<Snapshots>,
         activity: Arc<ActivityBuffer>,
         keys: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         settings: Arc<Settings>,
     ) -> Self {
         Self {
-            live,
+            snapshots,
             activity,
             keys,
             clock,
@@ -51,10 +51,10 @@ impl Polls {
 
     /// Decides a poll of an authenticated device and hands the answer, with the time until the next poll, to
     /// `respond`, while the catalog that it borrows from is held. The request's rejections are filled in here.
-    pub fn check_in<R>(&self, poll: PollRequest<'_>, respond: impl FnOnce(CheckIn<'_>, Duration) -> R) -> R {
+    pub fn answer<R>(&self, poll: PollRequest<'_>, respond: impl FnOnce(PollAnswer<'_>, Duration) -> R) -> R {
         let now = self.clock.now();
-        let catalog = self.live.catalog();
-        let rejections = self.live.rejections();
+        let catalog = self.snapshots.catalog();
+        let rejections = self.snapshots.rejections();
         let rejections = rejections.get(poll.device_id).map_or(&[][..], Vec::as_slice);
         let decision = decide(&catalog, &PollRequest { rejections, ..poll }, now);
         let (offered, reason) = match &decision {
@@ -66,7 +66,7 @@ impl Polls {
             .and_then(|package| package.serving.first());
         let polled = current.map(|current| Polled {
             device_id: poll.device_id,
-            package: &current.rollout.draft.package,
+            package: &current.rollout.spec.package,
             installed: poll.installed,
             current: current.build.id,
             offered,
@@ -74,16 +74,16 @@ impl Polls {
         });
         self.activity.record(reason, polled.as_ref());
         let answer = match decision {
-            Decision::NoUpdate(reason) => CheckIn::NoUpdate(reason),
+            Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
             Decision::Offer(offer) => {
                 let expires = now + self.settings.download_url_ttl;
-                let generation = self.live.token_generation(poll.device_id);
+                let generation = self.snapshots.token_generation(poll.device_id);
                 let query = self
                     .keys
                     .sign_download(offer.build.id, poll.device_id, generation, expires);
                 let base = &self.settings.public_url;
                 let download_url = format!("{base}/v1/apk/{}/download?{query}", offer.build.id);
-                CheckIn::Update { offer, download_url }
+                PollAnswer::Update { offer, download_url }
             }
         };
         respond(answer, poll_after(poll.device_id, self.settings.poll_interval))

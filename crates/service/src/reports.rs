@@ -11,7 +11,7 @@ use tidegate_domain::{ActionResult, Build, BuildId, Consequence, DeviceId, Rejec
 use tidegate_storage::{Answered, Refusal, ReportOutcome, Store};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Clock, Counts, Error, Kind, Live};
+use crate::{Clock, Counters, Error, Kind, Snapshots};
 
 /// How many reports may wait for the writer. Beyond it devices are told to come back later.
 pub const MAX_QUEUED_REPORTS: usize = 10_000;
@@ -23,8 +23,8 @@ pub const MAX_REPORTS_PER_COMMIT: usize = 500;
 #[derive(Clone)]
 pub struct Reports {
     queue: mpsc::Sender<Entry>,
-    live: Arc<Live>,
-    counts: Arc<Counts>,
+    snapshots: Arc<Snapshots>,
+    counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
 }
 
@@ -71,27 +71,27 @@ impl Reports {
     /// gone and all that they took in is written.
     pub fn new(
         store: Store,
-        live: Arc<Live>,
-        counts: Arc<Counts>,
+        snapshots: Arc<Snapshots>,
+        counters: Arc<Counters>,
         clock: Arc<dyn Clock>,
     ) -> (Self, ReportWriter) {
         let (queue, incoming) = mpsc::channel(MAX_QUEUED_REPORTS);
         let writer = ReportWriter {
             incoming,
             store,
-            live: Arc::clone(&live),
-            counts: Arc::clone(&counts),
+            snapshots: Arc::clone(&snapshots),
+            counters: Arc::clone(&counters),
         };
         let reports = Self {
             queue,
-            live,
-            counts,
+            snapshots,
+            counters,
             clock,
         };
         (reports, writer)
     }
 
-    /// Records what a device says. Returns once it is on disk; the same report again returns alike and counts for
+    /// Records what a device says. Returns once it is on disk; the same report again returns alike and counters for
     /// nothing.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Reports {
     /// Records that the last byte of a build went out to a device. Lost, it is made good by the device's own
     /// report, so nobody waits for it.
     pub(crate) fn downloaded(&self, device: DeviceId, build: &Build) {
-        self.counts.downloaded(build);
+        self.counters.downloaded(build);
         let entry = Entry::Downloaded {
             device,
             build: build.id,
@@ -160,11 +160,11 @@ impl Reports {
     }
 
     fn attempt_of(&self, build: BuildId) -> u32 {
-        let catalog = self.live.catalog();
+        let catalog = self.snapshots.catalog();
         let serving = catalog.packages().flat_map(|(_, package)| &package.serving);
         serving
             .filter(|release| release.build.id == build)
-            .map(|r| r.rollout.draft.attempt)
+            .map(|r| r.rollout.spec.attempt)
             .max()
             .unwrap_or(1)
     }
@@ -199,8 +199,8 @@ fn busy() -> Error {
 pub struct ReportWriter {
     incoming: mpsc::Receiver<Entry>,
     store: Store,
-    live: Arc<Live>,
-    counts: Arc<Counts>,
+    snapshots: Arc<Snapshots>,
+    counters: Arc<Counters>,
 }
 
 /// What a group is split into.
@@ -286,7 +286,7 @@ impl ReportWriter {
         replies: Vec<oneshot::Sender<Result<(), Error>>>,
         outcomes: Vec<ReportOutcome>,
     ) {
-        self.live.apply(
+        self.snapshots.apply(
             reports
                 .iter()
                 .zip(&outcomes)
@@ -298,7 +298,7 @@ impl ReportWriter {
         );
         for (((device, report, _), outcome), reply) in reports.iter().zip(outcomes).zip(replies) {
             if outcome.fresh {
-                self.counts.reported(report.build, report.status);
+                self.counters.reported(report.build, report.status);
                 log(device, report);
             }
             let answer = outcome
@@ -392,5 +392,5 @@ fn log(device: &DeviceId, report: &Report) {
     );
 }
 
-/// What [`Live::apply`] takes: a device, a build, and the rejection to remember or `None` to forget.
+/// What [`Snapshots::apply`] takes: a device, a build, and the rejection to remember or `None` to forget.
 pub(crate) type RejectionChange<'a> = (&'a DeviceId, BuildId, Option<Rejection>);

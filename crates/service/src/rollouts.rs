@@ -1,21 +1,21 @@
 //! Releasing builds: promote, adjust, pause, resume, roll back.
 //!
-//! Every verb runs the pure rule of [`Line`] inside one transaction that also writes the audit entry, then has
+//! Every verb runs the pure rule of [`Track`] inside one transaction that also writes the audit entry, then has
 //! the catalog rebuilt, so that the very next poll is answered by the new state.
 
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Build, BuildId, By, Change, Line, PackageName, Percent, Promotion, Role, Rollout, RolloutState,
+    Build, BuildId, By, Change, PackageName, Percent, Promotion, Role, Rollout, RolloutState, Track,
 };
 use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, Store};
 
-use crate::{Actor, Clock, Error, Live};
+use crate::{Actor, Clock, Error, Snapshots};
 
 /// Releases builds.
 pub struct Rollouts {
     store: Store,
-    live: Arc<Live>,
+    snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
 }
 
@@ -45,15 +45,19 @@ pub struct RolledBack {
 
 impl Rollouts {
     /// Over this database, refreshing these snapshots.
-    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, live, clock }
+    pub fn new(store: Store, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            snapshots,
+            clock,
+        }
     }
 
     /// Makes a build its package's current one, in the place of `seen` where the caller names the build that they saw
     /// to be current.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::promote`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::promote`] refuses.
     pub async fn promote(
         &self,
         actor: &Actor,
@@ -65,32 +69,32 @@ impl Rollouts {
         let build = self.store.build(id).await?;
         let rule = {
             let (build, by) = (build.clone(), self.by(actor));
-            move |line: &Line, attempts: &Attempts| {
-                let change = line.promote(&build, &promotion, attempts.of(id), by.as_by())?;
+            move |track: &Track, attempts: &Attempts| {
+                let change = track.promote(&build, &promotion, attempts.of(id), by.as_by())?;
                 // What is as it should be already may be asked for again.
                 if !change.is_empty() {
-                    still_current(line, seen)?;
+                    still_current(track, seen)?;
                 }
                 Ok(change)
             }
         };
-        let (line, change) = self.change(actor, build.facts.package.clone(), rule).await?;
+        let (track, change) = self.change(actor, build.facts.package.clone(), rule).await?;
         tracing::info!(
             event = "ota.promote",
             actor = actor.subject,
             package_name = %build.facts.package,
             build_id = id.0,
             version_code = build.facts.version_code.get(),
-            rollout_percent = change.after.terms.percent.get(),
-            wifi_only = change.after.terms.wifi_only,
-            must_install = change.after.terms.must_install,
+            rollout_percent = change.after.settings.percent.get(),
+            wifi_only = change.after.settings.wifi_only,
+            must_install = change.after.settings.must_install,
             changed = !change.is_empty(),
         );
         // A repeated promotion is answered like the first: with the build that it replaced.
         let previous = if change.is_empty() {
-            line.predecessor.as_ref()
+            track.predecessor.as_ref()
         } else {
-            line.current()
+            track.current()
         };
         Ok(Promoted {
             previous: previous.map(|release| release.build.id),
@@ -101,15 +105,15 @@ impl Rollouts {
     /// Changes the share that a serving build is offered to.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::adjust`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::adjust`] refuses.
     pub async fn adjust(&self, actor: &Actor, id: BuildId, percent: Percent) -> Result<Adjusted, Error> {
         let change = self
-            .change_build(actor, id, move |line| line.adjust(id, percent))
+            .change_build(actor, id, move |track| track.adjust(id, percent))
             .await?;
         let old = change
             .before
             .as_ref()
-            .map_or(percent, |before| before.terms.percent);
+            .map_or(percent, |before| before.settings.percent);
         tracing::info!(
             event = "ota.rollout.adjust",
             actor = actor.subject,
@@ -123,9 +127,9 @@ impl Rollouts {
     /// Holds a serving build.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::pause`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::pause`] refuses.
     pub async fn pause(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
-        let change = self.change_build(actor, id, move |line| line.pause(id)).await?;
+        let change = self.change_build(actor, id, move |track| track.pause(id)).await?;
         tracing::info!(
             event = "ota.rollout.pause",
             actor = actor.subject,
@@ -137,9 +141,11 @@ impl Rollouts {
     /// Goes on with a held build.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Line::resume`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::resume`] refuses.
     pub async fn resume(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
-        let change = self.change_build(actor, id, move |line| line.resume(id)).await?;
+        let change = self
+            .change_build(actor, id, move |track| track.resume(id))
+            .await?;
         tracing::info!(
             event = "ota.rollout.resume",
             actor = actor.subject,
@@ -152,7 +158,7 @@ impl Rollouts {
     /// or while only one releases anything.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], and what [`Line::roll_back`] refuses.
+    /// [`crate::Kind::Forbidden`], and what [`Track::roll_back`] refuses.
     pub async fn roll_back(
         &self,
         actor: &Actor,
@@ -164,18 +170,18 @@ impl Rollouts {
         let package = match (package, bad) {
             (Some(package), _) => package,
             (None, Some(bad)) => self.store.build(bad).await?.facts.package,
-            (None, None) => self.live.only_package()?,
+            (None, None) => self.snapshots.only_package()?,
         };
         let by = self.by(actor);
-        let rule = move |line: &Line, _: &Attempts| {
-            still_current(line, bad)?;
-            line.roll_back(force_downgrade, by.as_by())
+        let rule = move |track: &Track, _: &Attempts| {
+            still_current(track, bad)?;
+            track.roll_back(force_downgrade, by.as_by())
         };
-        let (line, _) = self.change(actor, package.clone(), rule).await?;
-        let (Some(from), Some(to)) = (line.current(), &line.predecessor) else {
+        let (track, _) = self.change(actor, package.clone(), rule).await?;
+        let (Some(from), Some(to)) = (track.current(), &track.predecessor) else {
             return Err(Error::internal(
                 "rolling back",
-                &"a line without a current and a previous release",
+                &"a track without a current and a previous release",
             ));
         };
         tracing::info!(
@@ -204,8 +210,8 @@ impl Rollouts {
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`].
-    pub async fn line(&self, package: &PackageName) -> Result<Line, Error> {
-        Ok(self.store.line(package).await?)
+    pub async fn track(&self, package: &PackageName) -> Result<Track, Error> {
+        Ok(self.store.track(package).await?)
     }
 
     fn by(&self, actor: &Actor) -> OwnedBy {
@@ -219,35 +225,35 @@ impl Rollouts {
         &self,
         actor: &Actor,
         id: BuildId,
-        rule: impl Fn(&Line) -> Result<Change, tidegate_domain::Error> + Send + 'static,
+        rule: impl Fn(&Track) -> Result<Change, tidegate_domain::Error> + Send + 'static,
     ) -> Result<Change, Error> {
         actor.require(Role::Operator)?;
         let build = self.store.build(id).await?;
-        let rule = move |line: &Line, _: &Attempts| rule(line);
+        let rule = move |track: &Track, _: &Attempts| rule(track);
         Ok(self.change(actor, build.facts.package, rule).await?.1)
     }
 
-    /// Applies a rule to a package's line: the line as it was, and what changed.
+    /// Applies a rule to a package's track: the track as it was, and what changed.
     async fn change(
         &self,
         actor: &Actor,
         package: PackageName,
-        rule: impl Fn(&Line, &Attempts) -> Result<Change, tidegate_domain::Error> + Send + 'static,
-    ) -> Result<(Line, Change), Error> {
+        rule: impl Fn(&Track, &Attempts) -> Result<Change, tidegate_domain::Error> + Send + 'static,
+    ) -> Result<(Track, Change), Error> {
         let changed = self
             .store
-            .change_line(package, actor.on_record(self.clock.now()), rule)
+            .change_track(package, actor.on_record(self.clock.now()), rule)
             .await?;
         if !changed.change.is_empty() {
-            self.live.follow_own_change().await;
+            self.snapshots.follow_own_change().await;
         }
         Ok((changed.before, changed.change))
     }
 }
 
 /// Refuses when another build is current than the one that the caller saw.
-fn still_current(line: &Line, seen: Option<BuildId>) -> Result<(), tidegate_domain::Error> {
-    let current = line.current().map(|release| release.build.id);
+fn still_current(track: &Track, seen: Option<BuildId>) -> Result<(), tidegate_domain::Error> {
+    let current = track.current().map(|release| release.build.id);
     match seen {
         Some(build) if current != seen => Err(tidegate_domain::Error::NotCurrent { build }),
         _ => Ok(()),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_artifacts as artifacts;
-use tidegate_domain::{Build, BuildFacts, Origin, Role, Sha256, Signers};
+use tidegate_domain::{Build, BuildFacts, Provenance, Role, Sha256, Signers};
 use tidegate_storage::{AuditNote, Store};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::apk_facts::{self, Judged};
-use crate::{Actor, Clock, Counts, Error, Kind, Settings, signer_policy};
+use crate::{Actor, Clock, Counters, Error, Kind, Settings, signer_policy};
 
 /// The longest release notes, in bytes.
 pub const MAX_NOTES_BYTES: usize = 64 * 1024;
@@ -40,7 +40,7 @@ pub struct UploadNotes {
 pub struct Upload {
     actor: Actor,
     staging: artifacts::Staging,
-    counts: Arc<Counts>,
+    counters: Arc<Counters>,
     place: OwnedSemaphorePermit,
 }
 
@@ -50,7 +50,7 @@ impl Upload {
     /// # Errors
     /// [`Kind::TooLarge`] beyond the limit, [`Kind::Unavailable`] when the disk fails.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
-        self.counts.uploaded(bytes.len());
+        self.counters.uploaded(bytes.len());
         self.staging.write(bytes).await.map_err(Error::from)
     }
 }
@@ -62,7 +62,7 @@ impl Uploads {
         artifacts: artifacts::Store,
         clock: Arc<dyn Clock>,
         settings: Arc<Settings>,
-        counts: Arc<Counts>,
+        counters: Arc<Counters>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(settings.max_concurrent_uploads));
         let intake = Intake {
@@ -70,7 +70,7 @@ impl Uploads {
             artifacts,
             clock,
             settings,
-            counts,
+            counters,
             keeping: Mutex::new(()),
         };
         Self {
@@ -97,7 +97,7 @@ impl Uploads {
         Ok(Upload {
             actor: actor.clone(),
             staging,
-            counts: Arc::clone(&self.intake.counts),
+            counters: Arc::clone(&self.intake.counters),
             place,
         })
     }
@@ -122,7 +122,7 @@ struct Intake {
     artifacts: artifacts::Store,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
-    counts: Arc<Counts>,
+    counters: Arc<Counters>,
     /// Held while a file is kept and its row written, so that one upload's cleaning up can't take the file of
     /// another upload of the same bytes.
     keeping: Mutex<()>,
@@ -147,7 +147,7 @@ impl Intake {
         let staged = staging.finish().await?;
         let judged = self.judge(&staged).await?;
         let follows = self.follow(&judged).await?;
-        let origin = Origin {
+        let provenance = Provenance {
             notes: notes.notes,
             build_type: notes.build_type,
             ci_run_id: notes.ci_run_id,
@@ -155,7 +155,9 @@ impl Intake {
             uploaded_by: actor.subject.clone(),
             uploaded_at: self.clock.now(),
         };
-        let build = self.keep(staged, judged.facts, origin, follows, &actor).await?;
+        let build = self
+            .keep(staged, judged.facts, provenance, follows, &actor)
+            .await?;
         drop(place);
         tracing::info!(
             event = "ota.upload",
@@ -211,7 +213,7 @@ impl Intake {
         &self,
         staged: artifacts::Staged,
         facts: BuildFacts,
-        origin: Origin,
+        provenance: Provenance,
         follows: Follows,
         actor: &Actor,
     ) -> Result<Build, Error> {
@@ -220,10 +222,10 @@ impl Intake {
         let blob = self.artifacts.commit(staged).await?;
         let note = note(&facts, &actor.on_record(self.clock.now()));
         let inserted = match follows {
-            Follows::Pin => self.store.insert_build(facts, origin, note).await,
+            Follows::Pin => self.store.insert_build(facts, provenance, note).await,
             Follows::Rotation { pinned, then } => {
                 self.store
-                    .insert_rotated_build(facts, origin, pinned, then, note)
+                    .insert_rotated_build(facts, provenance, pinned, then, note)
                     .await
             }
         };

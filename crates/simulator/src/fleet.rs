@@ -11,7 +11,7 @@ use tidegate_agent::domain::PackageName;
 use tidegate_agent::{Error as AgentError, HttpTransport};
 
 use crate::device::{Birth, Device};
-use crate::formula::{Serving, Terms};
+use crate::formula::{RolloutSettings, Serving};
 use crate::gauge::Gauge;
 use crate::life::{Life, Pace, Then, wait_for};
 use crate::operator::Operator;
@@ -91,7 +91,7 @@ impl Fleet {
         Self::enroll_on(muster, None, operator, |_| {}).await
     }
 
-    /// The same on terms that every answer is held against.
+    /// The same on settings that every answer is held against.
     pub(crate) async fn enroll_on(
         muster: Muster,
         serving: Option<Serving>,
@@ -102,7 +102,7 @@ impl Fleet {
         let commons = Arc::new(Commons {
             http: HttpTransport::direct().map_err(|fault| Error::Server(fault.to_string()))?,
             gauge: Gauge::new()?,
-            terms: serving.map(Terms::new),
+            settings: serving.map(RolloutSettings::new),
             neighbourhood: Neighbourhood::default(),
             faults: muster.faults,
             calm: AtomicBool::new(false),

@@ -11,9 +11,9 @@ use crate::Error;
 use crate::operator::{Build, Rollout};
 use crate::world::World;
 
-/// The terms that are in force, shared by all devices and exchanged when the operator raises a share.
+/// The settings that are in force, shared by all devices and exchanged when the operator raises a share.
 #[derive(Debug)]
-pub(crate) struct Terms(RwLock<Arc<Serving>>);
+pub(crate) struct RolloutSettings(RwLock<Arc<Serving>>);
 
 /// The rollouts that offer something.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +104,7 @@ fn bucket(device: &str, salt: Option<&str>) -> u32 {
     number % 100 * 100 + number / 100 % 100
 }
 
-impl Terms {
+impl RolloutSettings {
     pub(crate) fn new(serving: Serving) -> Self {
         Self(RwLock::new(Arc::new(serving)))
     }

@@ -219,7 +219,7 @@ struct Run<'a> {
     plan: &'a Plan,
     fleet: Fleet,
     build: Build,
-    /// The terms that it began with.
+    /// The settings that it began with.
     first: Arc<Serving>,
     before: HashMap<i64, Before>,
     stages: Vec<Stage>,
@@ -227,7 +227,7 @@ struct Run<'a> {
     seen: Vec<(bool, bool)>,
     begun: Instant,
     enrolling: Duration,
-    /// When the terms were changed last.
+    /// When the settings were changed last.
     end: i64,
 }
 
@@ -242,7 +242,7 @@ impl Run<'_> {
         self.stage(from, self.plan.duration, watch).await
     }
 
-    /// Lets the fleet live on these terms, and looks at what came of it.
+    /// Lets the fleet live on these settings, and looks at what came of it.
     async fn stage(&mut self, from: Duration, to: Duration, watch: &impl Fn(Progress)) -> Result<(), Error> {
         self.end = moment(from);
         let (build, version) = (self.build.build_id, self.build.version_code);
@@ -268,11 +268,11 @@ impl Run<'_> {
         };
         self.fleet.live_until(moment(to), acted).await?;
         let (offered, installed) = tally(&self.seen);
-        let terms = self.terms();
+        let settings = self.settings();
         self.stages.push(Stage {
             from_h: from.as_secs_f64() / 3_600.0,
-            percent: terms.current().rollout_percent,
-            expected: self.expected(&terms),
+            percent: settings.current().rollout_percent,
+            expected: self.expected(&settings),
             offered,
             installed,
         });
@@ -285,13 +285,13 @@ impl Run<'_> {
         operator.adjust(self.build.build_id, percent).await?;
         let rollouts = operator.rollouts(&self.plan.package).await?;
         let serving = Serving::of(&self.plan.package, &rollouts)?;
-        if let Some(terms) = &self.fleet.commons.terms {
-            terms.change(serving);
+        if let Some(settings) = &self.fleet.commons.settings {
+            settings.change(serving);
         }
         Ok(())
     }
 
-    /// Lets every device finish what it began, on a network without faults, and ask once more on the last terms.
+    /// Lets every device finish what it began, on a network without faults, and ask once more on the last settings.
     async fn settle(&mut self, watch: &impl Fn(Progress)) -> Result<(), Error> {
         self.fleet.commons.calm.store(true, Ordering::Relaxed);
         let since = self.end;

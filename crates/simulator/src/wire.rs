@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::books::{Books, Reported};
 use crate::fate::Question;
-use crate::formula::Terms;
+use crate::formula::RolloutSettings;
 use crate::gauge::{Errand, Gauge};
 use crate::phone::Phone;
 use crate::place::Neighbourhood;
@@ -35,7 +35,7 @@ pub(crate) struct Commons {
     pub(crate) http: HttpTransport,
     pub(crate) gauge: Gauge,
     /// What every answer is held against, if somebody knows.
-    pub(crate) terms: Option<Terms>,
+    pub(crate) settings: Option<RolloutSettings>,
     pub(crate) neighbourhood: Neighbourhood,
     /// How likely a request is made to fail.
     pub(crate) faults: f64,
@@ -154,9 +154,12 @@ impl Wire {
             _ => return,
         };
         self.commons.gauge.polled();
-        let terms = self.commons.terms.as_ref();
-        let contradiction =
-            terms.and_then(|terms| terms.now().contradiction(&self.device, &self.phone.world, answer));
+        let settings = self.commons.settings.as_ref();
+        let contradiction = settings.and_then(|settings| {
+            settings
+                .now()
+                .contradiction(&self.device, &self.phone.world, answer)
+        });
         let mut books = self.books();
         books.polled(answer, self.phone.now());
         books.contradictions.extend(contradiction);

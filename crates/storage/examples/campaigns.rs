@@ -16,10 +16,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use tidegate_domain::{
-    Build, BuildFacts, By, DeviceId, NudgeAudience, NudgeOrder, Origin, PackageName, Percent, Promotion,
-    Sha256, SignerFingerprint, Signers, Terms, VersionCode,
+    Build, BuildFacts, By, DeviceId, NudgeAudience, NudgeOrder, PackageName, Percent, Promotion, Provenance,
+    RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
 };
-use tidegate_storage::{Activity, Actor, Campaign, Fate, NewCampaign, Outcome, Seen, Settings, Store};
+use tidegate_storage::{
+    Activity, Actor, Campaign, DeliveryOutcome, NewCampaign, Outcome, Seen, Settings, Store,
+};
 use tidegate_testkit::postgres;
 
 const CLAIM: u32 = 500;
@@ -93,7 +95,7 @@ async fn measure(engine: &str, store: &Store, build: &Build, devices: u64) {
         let outcomes = claims.into_iter().map(|claim| Outcome {
             device: claim.device,
             attempt: claim.attempt,
-            fate: Fate::Sent,
+            fate: DeliveryOutcome::Sent,
         });
         store
             .record_deliveries(all.id, outcomes.collect(), at(11))
@@ -174,7 +176,7 @@ async fn upload(store: &Store) -> Build {
         lineage: vec![],
         warnings: vec![],
     };
-    let origin = Origin {
+    let provenance = Provenance {
         notes: String::new(),
         build_type: String::new(),
         ci_run_id: String::new(),
@@ -183,14 +185,14 @@ async fn upload(store: &Store) -> Build {
         uploaded_at: at(0),
     };
     let note = actor().note("ota.upload", "package/com.example.app");
-    let build = store.insert_build(facts, origin, note).await.unwrap();
+    let build = store.insert_build(facts, provenance, note).await.unwrap();
     let promotion = Promotion {
-        terms: Terms::to(Percent::EVERYBODY),
+        settings: RolloutSettings::to(Percent::EVERYBODY),
         keep_previous: false,
         retry_failed: false,
     };
     let promoted = build.clone();
-    let change = store.change_line(build.facts.package.clone(), actor(), move |line, attempts| {
+    let change = store.change_track(build.facts.package.clone(), actor(), move |line, attempts| {
         let by = By {
             actor: "bench",
             now: at(0),

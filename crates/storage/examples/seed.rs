@@ -16,8 +16,8 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use tidegate_domain::{
-    BuildFacts, BuildId, By, CampaignState, DeviceId, NudgeOrder, Origin, PackageName, Percent, Promotion,
-    Sha256, SignerFingerprint, Signers, Terms, VersionCode, cohort,
+    BuildFacts, BuildId, By, CampaignState, DeviceId, NudgeOrder, PackageName, Percent, Promotion,
+    Provenance, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode, cohort,
 };
 use tidegate_storage::{Activity, Actor, Checks, NewCampaign, Settings, Store};
 
@@ -121,7 +121,7 @@ async fn upload(store: &Store, builds: i64) -> Vec<BuildId> {
             lineage: vec![],
             warnings: vec![],
         };
-        let origin = Origin {
+        let provenance = Provenance {
             notes: "Fixes and improvements.".into(),
             build_type: "release".into(),
             ci_run_id: format!("{}", 10_000 + code),
@@ -130,7 +130,7 @@ async fn upload(store: &Store, builds: i64) -> Vec<BuildId> {
             uploaded_at: at,
         };
         let note = actor(at).note("ota.upload", "package/com.example.app");
-        ids.push(store.insert_build(facts, origin, note).await.unwrap().id);
+        ids.push(store.insert_build(facts, provenance, note).await.unwrap().id);
     }
     ids
 }
@@ -139,14 +139,14 @@ async fn upload(store: &Store, builds: i64) -> Vec<BuildId> {
 async fn release(store: &Store, ids: &[BuildId]) {
     for id in ids {
         let build = store.build(*id).await.unwrap();
-        let now = build.origin.uploaded_at;
+        let now = build.provenance.uploaded_at;
         let percent = if Some(id) == ids.last() { 50 } else { 100 };
         let promotion = Promotion {
-            terms: Terms::to(Percent::new(percent).unwrap()),
+            settings: RolloutSettings::to(Percent::new(percent).unwrap()),
             keep_previous: false,
             retry_failed: false,
         };
-        let change = store.change_line(package(), actor(now), move |line, attempts| {
+        let change = store.change_track(package(), actor(now), move |line, attempts| {
             let by = By { actor: "seed", now };
             line.promote(&build, &promotion, attempts.of(build.id), by)
         });
@@ -250,7 +250,7 @@ async fn nudge(store: &Store, devices: u64) {
 async fn adjust(store: &Store, id: BuildId) {
     for percent in [49, 50].into_iter().cycle().take(ADJUSTMENTS) {
         let percent = Percent::new(percent).unwrap();
-        let change = store.change_line(package(), actor(Utc::now()), move |line, _| {
+        let change = store.change_track(package(), actor(Utc::now()), move |line, _| {
             line.adjust(id, percent)
         });
         change.await.unwrap();

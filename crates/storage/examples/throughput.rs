@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    BuildFacts, BuildId, DeviceAttributes, DeviceId, Origin, PackageName, Report, ReportStatus, Sha256,
+    BuildFacts, BuildId, DeviceAttributes, DeviceId, PackageName, Provenance, Report, ReportStatus, Sha256,
     SignerFingerprint, Signers, VersionCode,
 };
 use tidegate_storage::{Activity, Actor, Enrollment, NewEnrollToken, Seen, Settings, Store};
@@ -124,7 +124,7 @@ async fn upload(store: &Store) -> BuildId {
         lineage: vec![],
         warnings: vec![],
     };
-    let origin = Origin {
+    let provenance = Provenance {
         notes: String::new(),
         build_type: String::new(),
         ci_run_id: String::new(),
@@ -133,7 +133,7 @@ async fn upload(store: &Store) -> BuildId {
         uploaded_at: at(0),
     };
     let note = actor().note("ota.upload", "package/com.example.app");
-    store.insert_build(facts, origin, note).await.unwrap().id
+    store.insert_build(facts, provenance, note).await.unwrap().id
 }
 
 async fn enroll(store: &Store) -> Vec<DeviceId> {

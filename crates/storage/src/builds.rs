@@ -1,6 +1,6 @@
 //! Builds: what was uploaded.
 
-use tidegate_domain::{Build, BuildFacts, BuildId, Origin, PackageName, Sha256, Signers};
+use tidegate_domain::{Build, BuildFacts, BuildId, PackageName, Provenance, Sha256, Signers};
 
 use crate::store::run;
 use crate::{AuditNote, Error, Page, Paged, Store};
@@ -22,10 +22,10 @@ impl Store {
     pub async fn insert_build(
         &self,
         facts: BuildFacts,
-        origin: Origin,
+        provenance: Provenance,
         audit: AuditNote,
     ) -> Result<Build, Error> {
-        run!(self, write, builds::insert(&facts, &origin, None, &audit))
+        run!(self, write, builds::insert(&facts, &provenance, None, &audit))
     }
 
     /// Adds a build whose signers are not, to the letter, those of the pin: the caller has judged that they may
@@ -36,7 +36,7 @@ impl Store {
     pub async fn insert_rotated_build(
         &self,
         facts: BuildFacts,
-        origin: Origin,
+        provenance: Provenance,
         pinned: Signers,
         then: Signers,
         audit: AuditNote,
@@ -44,7 +44,7 @@ impl Store {
         run!(
             self,
             write,
-            builds::insert(&facts, &origin, Some((&pinned, &then)), &audit)
+            builds::insert(&facts, &provenance, Some((&pinned, &then)), &audit)
         )
     }
 

@@ -43,12 +43,12 @@ pub struct Outcome {
     /// The claim's attempt.
     pub attempt: u32,
     /// What became of it.
-    pub fate: Fate,
+    pub fate: DeliveryOutcome,
 }
 
 /// What became of a claimed delivery.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum DeliveryOutcome {
     /// Google took it.
     Sent,
     /// It is given up.
@@ -70,7 +70,7 @@ pub enum Fate {
     },
 }
 
-impl fmt::Debug for Fate {
+impl fmt::Debug for DeliveryOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sent => f.write_str("Sent"),

@@ -5,7 +5,7 @@
 //!
 //! This crate must never know why something is written: which release a promotion ends, what a failed
 //! installation means and who may do what is decided in `tidegate-domain` and above. It runs those pure rules
-//! *inside* its transactions ([`Store::change_line`], [`Store::record_reports`]), because a rule that looked at
+//! *inside* its transactions ([`Store::change_track`], [`Store::record_reports`]), because a rule that looked at
 //! the data before the transaction began has looked at something else.
 //!
 //! Nobody else knows the tables: rows and diesel's types never leave, and its errors become [`Error`] at the end
@@ -38,10 +38,10 @@ mod catalog;
 mod census;
 mod chain;
 mod deliveries;
+mod device_build;
 mod devices;
 mod enrollment;
 mod error;
-mod ledger;
 mod migrations;
 mod packages;
 mod page;
@@ -66,7 +66,7 @@ pub use builds::BuildFilter;
 pub use campaigns::{Campaign, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Progress};
 pub use catalog::Epochs;
 pub use census::{Census, MAX_CENSUS_ROWS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus, VersionHour};
-pub use deliveries::{Answered, Claim, Fate, MAX_CLAIM, Outcome, Recorded};
+pub use deliveries::{Answered, Claim, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
 pub use devices::{DeviceBuild, DeviceFilter, MAX_CANDIDATES, MAX_DEVICE_BUILDS};
 pub use enrollment::{Enrolled, Enrollment, NewEnrollToken};
 pub use error::{Error, TokenFault};
@@ -75,7 +75,7 @@ pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
 pub use reports::{MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Refusal, ReportOutcome};
-pub use rollouts::{Attempts, LineChange, RolloutFilter};
+pub use rollouts::{Attempts, RolloutFilter, TrackChange};
 pub use settings::{MAX_POOL_SIZE, Settings};
 pub use stats::{HourOfStats, MAX_STAT_HOURS};
 pub use store::Store;

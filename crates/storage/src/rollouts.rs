@@ -1,8 +1,8 @@
-//! Rollouts: the changes to a package's line, and its history.
+//! Rollouts: the changes to a package's track, and its history.
 
 use std::collections::HashMap;
 
-use tidegate_domain::{self as domain, BuildId, Change, Line, PackageName, Rollout};
+use tidegate_domain::{self as domain, BuildId, Change, PackageName, Rollout, Track};
 
 use crate::store::run;
 use crate::{Actor, Error, Page, Paged, Store};
@@ -27,46 +27,46 @@ impl Attempts {
     }
 }
 
-/// What [`Store::change_line`] did.
+/// What [`Store::change_track`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineChange {
+pub struct TrackChange {
     /// What the rule decided. When it is empty, nothing was written.
     pub change: Change,
     /// The rollout that was added, with its number.
     pub inserted: Option<Rollout>,
-    /// The line that the rule looked at.
-    pub before: Line,
+    /// The track that the rule looked at.
+    pub before: Track,
 }
 
 impl Store {
-    /// Changes a package's line of releases by a pure rule, in one transaction that holds the package for
-    /// itself: loads the line, asks the rule, writes all that it decided together with one audit entry
+    /// Changes a package's track of releases by a pure rule, in one transaction that holds the package for
+    /// itself: loads the track, asks the rule, writes all that it decided together with one audit entry
     /// (the change's action, target `package/<name>`, its facts before and after), and raises the catalog's epoch.
     /// An empty change writes nothing. The rule is asked again when the database wants the transaction run again.
     ///
-    /// A package that nobody knows has an empty line.
+    /// A package that nobody knows has an empty track.
     ///
     /// # Errors
     /// [`Error::Rule`] when the rule refuses; nothing was written then.
-    pub async fn change_line<F>(
+    pub async fn change_track<F>(
         &self,
         package: PackageName,
         actor: Actor,
         rule: F,
-    ) -> Result<LineChange, Error>
+    ) -> Result<TrackChange, Error>
     where
-        F: Fn(&Line, &Attempts) -> Result<Change, domain::Error> + Send + 'static,
+        F: Fn(&Track, &Attempts) -> Result<Change, domain::Error> + Send + 'static,
     {
-        run!(self, write, rollouts::change_line(&package, &actor, &rule))
+        run!(self, write, rollouts::change_track(&package, &actor, &rule))
     }
 
-    /// The line of a package as it stands.
+    /// The track of a package as it stands.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].
-    pub async fn line(&self, package: &PackageName) -> Result<Line, Error> {
+    pub async fn track(&self, package: &PackageName) -> Result<Track, Error> {
         let package = package.clone();
-        run!(self, snapshot, rollouts::line(&package))
+        run!(self, snapshot, rollouts::track(&package))
     }
 
     /// The rollouts that match, newest first.

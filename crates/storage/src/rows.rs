@@ -6,9 +6,9 @@
 use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, CampaignId, CampaignState, Device, DeviceAttributes, DeviceId, Origin,
-    PackageName, Percent, Rollout, RolloutDraft, RolloutId, Sha256, SignerFingerprint, SignerRange, Signers,
-    Terms, VersionCode,
+    Build, BuildFacts, BuildId, CampaignId, CampaignState, Device, DeviceAttributes, DeviceId, PackageName,
+    Percent, Provenance, Rollout, RolloutId, RolloutSettings, RolloutSpec, Sha256, SignerFingerprint,
+    SignerRange, Signers, VersionCode,
 };
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};
@@ -100,7 +100,7 @@ impl BuildRow {
             abis: from_json("builds.abis_json", &self.abis_json)?,
             debuggable: self.debuggable,
         };
-        let origin = Origin {
+        let provenance = Provenance {
             notes: self.notes,
             build_type: self.build_type,
             ci_run_id: self.ci_run_id,
@@ -111,7 +111,7 @@ impl BuildRow {
         Ok(Build {
             id: BuildId(self.id),
             facts,
-            origin,
+            provenance,
         })
     }
 }
@@ -140,7 +140,7 @@ pub(crate) struct NewBuild {
 }
 
 impl NewBuild {
-    pub(crate) fn of(package_id: i64, facts: &BuildFacts, origin: &Origin) -> Result<Self, Error> {
+    pub(crate) fn of(package_id: i64, facts: &BuildFacts, provenance: &Provenance) -> Result<Self, Error> {
         let size = i64::try_from(facts.size)
             .map_err(|_| tidegate_domain::Error::invalid("size", "is beyond all measure"))?;
         Ok(Self {
@@ -156,12 +156,12 @@ impl NewBuild {
             target_sdk: facts.target_sdk.into(),
             abis_json: to_json(&facts.abis)?,
             debuggable: facts.debuggable,
-            notes: clean(&origin.notes),
-            build_type: clean(&origin.build_type),
-            ci_run_id: clean(&origin.ci_run_id),
-            git_sha: clean(&origin.git_sha),
-            uploaded_by: clean(&origin.uploaded_by),
-            uploaded_at: micros(origin.uploaded_at),
+            notes: clean(&provenance.notes),
+            build_type: clean(&provenance.build_type),
+            ci_run_id: clean(&provenance.ci_run_id),
+            git_sha: clean(&provenance.git_sha),
+            uploaded_by: clean(&provenance.uploaded_by),
+            uploaded_at: micros(provenance.uploaded_at),
         })
     }
 }
@@ -216,7 +216,7 @@ pub(crate) struct RolloutRow {
 
 impl RolloutRow {
     pub(crate) fn into_rollout(self, package: &str) -> Result<Rollout, Error> {
-        let terms = Terms {
+        let settings = RolloutSettings {
             percent: parsed("rollouts.percent", Percent::new(self.percent.into()))?,
             salt: self.salt,
             audience: from_json("rollouts.audience_json", &self.audience_json)?,
@@ -224,12 +224,12 @@ impl RolloutRow {
             must_install: self.must_install,
             force_downgrade: self.force_downgrade,
         };
-        let draft = RolloutDraft {
+        let spec = RolloutSpec {
             package: package_name(package)?,
             build: BuildId(self.build_id),
             state: parsed("rollouts.state", self.state.parse())?,
             is_current: self.is_current,
-            terms,
+            settings,
             attempt: small("rollouts.attempt", self.attempt)?,
             previous: self.previous_id.map(RolloutId),
             rolled_back_from: self.rolled_back_from.map(BuildId),
@@ -238,7 +238,7 @@ impl RolloutRow {
         };
         Ok(Rollout {
             id: RolloutId(self.id),
-            draft,
+            spec,
         })
     }
 }
@@ -260,19 +260,19 @@ pub(crate) struct RolloutShape {
 }
 
 impl RolloutShape {
-    pub(crate) fn of(draft: &RolloutDraft) -> Result<Self, Error> {
-        let terms = &draft.terms;
+    pub(crate) fn of(spec: &RolloutSpec) -> Result<Self, Error> {
+        let settings = &spec.settings;
         Ok(Self {
-            state: draft.state.as_str().into(),
-            is_current: draft.is_current,
-            serving: draft.state.serves(),
-            percent: terms.percent.get().into(),
-            salt: clean_if(terms.salt.as_deref()),
-            audience_json: to_json(&terms.audience)?,
-            wifi_only: terms.wifi_only,
-            must_install: terms.must_install,
-            force_downgrade: terms.force_downgrade,
-            attempt: draft.attempt.into(),
+            state: spec.state.as_str().into(),
+            is_current: spec.is_current,
+            serving: spec.state.serves(),
+            percent: settings.percent.get().into(),
+            salt: clean_if(settings.salt.as_deref()),
+            audience_json: to_json(&settings.audience)?,
+            wifi_only: settings.wifi_only,
+            must_install: settings.must_install,
+            force_downgrade: settings.force_downgrade,
+            attempt: spec.attempt.into(),
         })
     }
 }
@@ -299,11 +299,11 @@ pub(crate) struct NewRollout {
 }
 
 impl NewRollout {
-    pub(crate) fn of(package_id: i64, draft: &RolloutDraft) -> Result<Self, Error> {
-        let shape = RolloutShape::of(draft)?;
+    pub(crate) fn of(package_id: i64, spec: &RolloutSpec) -> Result<Self, Error> {
+        let shape = RolloutShape::of(spec)?;
         Ok(Self {
             package_id,
-            build_id: draft.build.0,
+            build_id: spec.build.0,
             state: shape.state,
             is_current: shape.is_current,
             serving: shape.serving,
@@ -314,10 +314,10 @@ impl NewRollout {
             must_install: shape.must_install,
             force_downgrade: shape.force_downgrade,
             attempt: shape.attempt,
-            previous_id: draft.previous.map(|id| id.0),
-            rolled_back_from: draft.rolled_back_from.map(|id| id.0),
-            created_by: clean(&draft.created_by),
-            created_at: micros(draft.created_at),
+            previous_id: spec.previous.map(|id| id.0),
+            rolled_back_from: spec.rolled_back_from.map(|id| id.0),
+            created_by: clean(&spec.created_by),
+            created_at: micros(spec.created_at),
         })
     }
 }

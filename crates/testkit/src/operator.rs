@@ -80,9 +80,9 @@ impl Operator {
             .await
     }
 
-    /// Releases a build on terms of one's own.
-    pub async fn promote_as(&self, build: i64, terms: &Value) -> Answer {
-        self.post(&format!("/v1/apk/{build}/promote"), terms).await
+    /// Releases a build on settings of one's own.
+    pub async fn promote_as(&self, build: i64, settings: &Value) -> Answer {
+        self.post(&format!("/v1/apk/{build}/promote"), settings).await
     }
 
     /// Changes the share.

@@ -278,9 +278,9 @@ impl TestServer {
     /// When it is refused.
     pub async fn add_user(&self, name: &str, role: Role, password: &str) {
         let server = self.running.as_ref().and_then(|running| running.server.as_ref());
-        let people = &server.expect("the server does not run").api().people;
+        let users = &server.expect("the server does not run").api().users;
         let password = SecretString::from(password.to_owned());
-        let added = people.add(&Actor::console(), name, role, password).await;
+        let added = users.add(&Actor::console(), name, role, password).await;
         added.expect("the person was refused");
     }
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use tidegate_domain::{DeviceAttributes, DeviceId, Offer, PackageName, PollRequest, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{CheckIn, Error, NewDevice, NewReport};
+use tidegate_service::{Error, NewDevice, NewReport, PollAnswer};
 use tidegate_signing::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -60,7 +60,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     security(("device_token" = []))
 )]
 async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let begun = api.traffic.begin();
+    let begun = api.request_metrics.begin();
     let id = request_id::of(request.headers());
     // At the level debug, so that nobody pays for it but those who have traces sent.
     let span = tracing::debug_span!(
@@ -72,14 +72,14 @@ async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response
         .unwrap_or_else(|error| Refusal(error).into_response());
     span.record("status", response.status().as_u16());
     request_id::tell(&mut response, &id);
-    api.traffic.polled(begun, response.status());
+    api.request_metrics.polled(begun, response.status());
     response
 }
 
 fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
     let query = PollQuery::parse(uri.query().unwrap_or_default())?;
     let device_id = query.device_id.as_deref().ok_or_else(|| missing("device_id"))?;
-    api.access.device_claiming(bearer(headers)?, device_id)?;
+    api.authenticator.device_claiming(bearer(headers)?, device_id)?;
     let package = query.package.as_deref().ok_or_else(|| missing("package_name"))?;
     let poll = PollRequest {
         device_id,
@@ -91,8 +91,8 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
         abis: query.abi.as_deref(),
         rejections: &[],
     };
-    Ok(api.polls.check_in(poll, |answer, poll_after| match answer {
-        CheckIn::Update { offer, download_url } => {
+    Ok(api.polls.answer(poll, |answer, poll_after| match answer {
+        PollAnswer::Update { offer, download_url } => {
             if api.poll_log.takes() {
                 tracing::info!(
                     event = "ota.manifest.200",
@@ -104,7 +104,7 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
             }
             offered(&offer, download_url, poll_after)
         }
-        CheckIn::NoUpdate(reason) => {
+        PollAnswer::NoUpdate(reason) => {
             if api.poll_log.takes() {
                 let reason = reason.as_str();
                 tracing::info!(
@@ -124,7 +124,7 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
 }
 
 fn offered(offer: &Offer<'_>, download_url: String, poll_after: Duration) -> Response {
-    let (draft, facts) = (&offer.rollout.draft, &offer.build.facts);
+    let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
     let manifest = v1::UpdateManifest {
         build_id: offer.build.id.0,
         version_code: facts.version_code.get(),
@@ -134,15 +134,17 @@ fn offered(offer: &Offer<'_>, download_url: String, poll_after: Duration) -> Res
         sha256: facts.sha256.to_string(),
         signer_fingerprint: offer.signer.to_string(),
         file_size: i64::try_from(facts.size).unwrap_or(i64::MAX),
-        wifi_only: draft.terms.wifi_only,
-        must_install: draft.terms.must_install,
-        staged_rollout_percent: draft.terms.percent.into(),
-        release_notes: offer.build.origin.notes.clone(),
-        force_downgrade: draft.terms.force_downgrade,
+        wifi_only: spec.settings.wifi_only,
+        must_install: spec.settings.must_install,
+        staged_rollout_percent: spec.settings.percent.into(),
+        release_notes: offer.build.provenance.notes.clone(),
+        force_downgrade: spec.settings.force_downgrade,
         rollout_id: offer.rollout.id.0,
-        attempt: draft.attempt.into(),
+        attempt: spec.attempt.into(),
         min_sdk: facts.min_sdk.into(),
         poll_after_s: i64::try_from(poll_after.as_secs()).unwrap_or(i64::MAX),
+        offer: String::new(),
+        protocol: 1,
     };
     let headers = [
         (POLL_AFTER, seconds(poll_after)),
@@ -291,6 +293,7 @@ async fn enroll(
             rotation: enrolled.command_keys.rotation.as_ref().map(key),
         }),
         poll_after_s: i64::try_from(enrolled.poll_after.as_secs()).unwrap_or(i64::MAX),
+        protocol: 1,
     };
     Ok((StatusCode::CREATED, JsonAnswer(answer)))
 }

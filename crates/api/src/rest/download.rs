@@ -93,7 +93,7 @@ async fn authorize(api: &Api, id: BuildId, query: &str, headers: &HeaderMap) -> 
                 .await
         }
         None => {
-            let actor = credentials::actor(&api.access, bearer(headers)?, None)?;
+            let actor = credentials::actor(&api.authenticator, bearer(headers)?, None)?;
             api.downloads.authorize_person(&actor, id).await
         }
     }

@@ -16,8 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::credentials::Caller;
-use crate::patience::next_part;
 use crate::problem::{Problem, Refusal};
+use crate::timeouts::next_part;
 use crate::{Api, messages};
 
 /// How many parts a form may have: the five that are known, and no repetition of any.

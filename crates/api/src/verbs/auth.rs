@@ -15,7 +15,7 @@ pub(crate) async fn login(
     from: Option<IpAddr>,
 ) -> Result<v1::LoginResponse, Error> {
     let login = api
-        .people
+        .users
         .log_in(&request.name, request.password.into(), from)
         .await?;
     Ok(v1::LoginResponse {

@@ -1,6 +1,6 @@
 //! Rollouts.
 
-use tidegate_domain::{Audience, BuildId, Percent, Promotion, Role, RolloutState, Terms};
+use tidegate_domain::{Audience, BuildId, Percent, Promotion, Role, RolloutSettings, RolloutState};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Error, RolloutFilter};
 
@@ -15,7 +15,7 @@ pub(crate) async fn promote(
     let percent = Percent::new(request.rollout_percent)?;
     let audience = request.audience.unwrap_or_default();
     let promotion = Promotion {
-        terms: Terms {
+        settings: RolloutSettings {
             salt: request.salt,
             audience: Audience {
                 regions: audience.regions,
@@ -23,7 +23,7 @@ pub(crate) async fn promote(
             },
             wifi_only: request.wifi_only,
             must_install: request.must_install,
-            ..Terms::to(percent)
+            ..RolloutSettings::to(percent)
         },
         keep_previous: request.keep_previous,
         retry_failed: request.retry_failed,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tidegate_service::{AuditEntry, AuditFilter, Error, Page as PageOf, Walk};
 
 use super::Query;
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
@@ -75,7 +75,7 @@ struct ValueChange {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
@@ -89,7 +89,7 @@ pub(crate) async fn page(
     let token = query.given("page_token");
     let is_first = token.is_none();
     let page = PageOf::new(Some(ENTRIES_ON_A_PAGE), token).map_err(Error::from)?;
-    let entries = desk.audit.list(filter, page).await?;
+    let entries = app.audit.list(filter, page).await?;
     let text = |name| query.text(name).to_owned();
     let filter = Shown {
         actor: text("actor"),
@@ -106,13 +106,13 @@ pub(crate) async fn page(
         next,
         first,
         is_first,
-        chain: desk.audit.last_walk(),
+        chain: app.audit.last_walk(),
         frame: Frame::new(&visitor, Section::Audit, "Audit"),
     }))
 }
 
-pub(crate) async fn verify(State(desk): State<Arc<Desk>>, _: Posted) -> Result<Response, Refusal> {
-    desk.audit.verify().await?;
+pub(crate) async fn verify(State(app): State<Arc<AppState>>, _: Posted) -> Result<Response, Refusal> {
+    app.audit.verify().await?;
     Ok(Redirect::to("/audit#chain").into_response())
 }
 

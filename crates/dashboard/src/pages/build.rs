@@ -10,7 +10,7 @@ use tidegate_service::{BuildStats, Page as PageOf, ReasonCount, RolloutFilter};
 
 use super::cards::{Card, name};
 use super::{BuildPath, Query};
-use crate::Desk;
+use crate::AppState;
 use crate::chart::Chart;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
@@ -49,33 +49,33 @@ struct Stage {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     BuildPath(id): BuildPath,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
-    let view = desk.builds.get(id).await?;
-    let stats = desk.builds.stats(id, CHART_HOURS).await?;
+    let view = app.builds.get(id).await?;
+    let stats = app.builds.stats(id, CHART_HOURS).await?;
     let title = format!("{} {}", view.build.facts.package, name(&view.build));
     let page = Page {
         frame: Frame::new(&visitor, Section::Builds, title).after(&query),
         funnel: funnel(&stats),
         siblings: show::query(&[("package", view.build.facts.package.as_str())]),
-        notes: shown(&view.build.origin.notes),
-        failures: desk.builds.reasons(id).await?,
-        chart: chart(&stats, desk.clock.now()),
-        history: history(&desk, id).await?,
+        notes: shown(&view.build.provenance.notes),
+        failures: app.builds.reasons(id).await?,
+        chart: chart(&stats, app.clock.now()),
+        history: history(&app, id).await?,
         signers: signers(&view.build.facts.signers),
-        card: Card::new(view, stats.stats, desk.clock.now()),
+        card: Card::new(view, stats.stats, app.clock.now()),
     };
     Ok(html(&page))
 }
 
 /// A build and its numbers, for a dialog about it.
-pub(crate) async fn card_of(desk: &Desk, id: BuildId) -> Result<Card, Refusal> {
-    let view = desk.builds.get(id).await?;
-    let stats = desk.builds.stats(id, 0).await?;
-    Ok(Card::new(view, stats.stats, desk.clock.now()))
+pub(crate) async fn card_of(app: &AppState, id: BuildId) -> Result<Card, Refusal> {
+    let view = app.builds.get(id).await?;
+    let stats = app.builds.stats(id, 0).await?;
+    Ok(Card::new(view, stats.stats, app.clock.now()))
 }
 
 /// Release notes may be longer than a page should be.
@@ -86,13 +86,13 @@ fn shown(notes: &str) -> String {
     notes.chars().take(MAX_NOTES_CHARS).collect::<String>() + " …"
 }
 
-async fn history(desk: &Desk, id: BuildId) -> Result<Vec<Rollout>, Refusal> {
+async fn history(app: &AppState, id: BuildId) -> Result<Vec<Rollout>, Refusal> {
     let filter = RolloutFilter {
         package: None,
         build: Some(id),
     };
     let page = PageOf::new(Some(ROLLOUTS_SHOWN), None).map_err(tidegate_service::Error::from)?;
-    Ok(desk.rollouts.list(filter, page).await?.items)
+    Ok(app.rollouts.list(filter, page).await?.items)
 }
 
 fn funnel(stats: &BuildStats) -> Vec<Stage> {

@@ -10,7 +10,7 @@ use tidegate_service::{MAX_PAGE_SIZE, Page as PageOf};
 
 use super::Query;
 use super::cards::Card;
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
@@ -32,7 +32,7 @@ struct Page {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
@@ -43,21 +43,21 @@ pub(crate) async fn page(
     let token = query.given("page_token");
     let is_first = token.is_none();
     let page = PageOf::new(Some(BUILDS_ON_A_PAGE), token).map_err(tidegate_service::Error::from)?;
-    let builds = desk.builds.list(package.clone(), page).await?;
+    let builds = app.builds.list(package.clone(), page).await?;
     let name = package.map(|name| name.to_string()).unwrap_or_default();
     let next = builds
         .next_page_token
         .map(|token| show::query(&[("package", &name), ("page_token", &token)]));
     let ids: Vec<BuildId> = builds.items.iter().map(|view| view.build.id).collect();
-    let stats = desk.builds.stats_of(&ids).await?;
-    let now = desk.clock.now();
+    let stats = app.builds.stats_of(&ids).await?;
+    let now = app.clock.now();
     let cards = builds.items.into_iter().map(|view| {
         let stats = stats.get(&view.build.id).copied().unwrap_or_default();
         Card::new(view, stats, now)
     });
     Ok(html(&Page {
         cards: cards.collect(),
-        packages: packages(&desk).await?,
+        packages: packages(&app).await?,
         first: show::query(&[("package", &name)]),
         package: name,
         next,
@@ -67,9 +67,9 @@ pub(crate) async fn page(
 }
 
 /// The packages to choose from, as many as one list holds.
-pub(crate) async fn packages(desk: &Desk) -> Result<Vec<String>, Refusal> {
+pub(crate) async fn packages(app: &AppState) -> Result<Vec<String>, Refusal> {
     let page = PageOf::new(Some(MAX_PAGE_SIZE), None).map_err(tidegate_service::Error::from)?;
-    let packages = desk.packages.list(page).await?;
+    let packages = app.packages.list(page).await?;
     Ok(packages
         .items
         .into_iter()

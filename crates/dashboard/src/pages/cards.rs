@@ -32,29 +32,29 @@ impl Card {
     pub(crate) fn is_current(&self) -> bool {
         self.rollout
             .as_ref()
-            .is_some_and(|rollout| rollout.draft.is_current)
+            .is_some_and(|rollout| rollout.spec.is_current)
     }
 
     pub(crate) fn state(&self) -> &'static str {
         self.rollout
             .as_ref()
-            .map_or("not offered", |rollout| rollout.draft.state.as_str())
+            .map_or("not offered", |rollout| rollout.spec.state.as_str())
     }
 
     pub(crate) fn percent(&self) -> u8 {
         self.rollout
             .as_ref()
-            .map_or(0, |rollout| rollout.draft.terms.percent.get())
+            .map_or(0, |rollout| rollout.spec.settings.percent.get())
     }
 
     pub(crate) fn is_held(&self) -> bool {
         let held =
-            |rollout: &Rollout| matches!(rollout.draft.state, RolloutState::Paused | RolloutState::Halted);
+            |rollout: &Rollout| matches!(rollout.spec.state, RolloutState::Paused | RolloutState::Halted);
         self.rollout.as_ref().is_some_and(held)
     }
 
     pub(crate) fn may_be_paused(&self) -> bool {
-        let may = |rollout: &Rollout| rollout.draft.state.may_become(RolloutState::Paused);
+        let may = |rollout: &Rollout| rollout.spec.state.may_become(RolloutState::Paused);
         self.rollout.as_ref().is_some_and(may)
     }
 
@@ -75,7 +75,7 @@ impl Card {
     }
 
     pub(crate) fn ago(&self) -> String {
-        show::ago(self.build.origin.uploaded_at, self.now)
+        show::ago(self.build.provenance.uploaded_at, self.now)
     }
 
     pub(crate) fn adoption(&self) -> String {

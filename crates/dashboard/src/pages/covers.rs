@@ -4,7 +4,7 @@ use serde_json::json;
 use tidegate_domain::BuildId;
 use tidegate_service::Coverage;
 
-use crate::Desk;
+use crate::AppState;
 use crate::error::Refusal;
 use crate::show;
 
@@ -19,8 +19,8 @@ pub(crate) struct Covers {
 }
 
 /// Whom a share of the fleet is now, of a build that is offered already or is not.
-pub(crate) async fn of(desk: &Desk, id: BuildId, percent: u8, offered: bool) -> Result<Covers, Refusal> {
-    let coverage = desk.fleet.coverage(id).await?;
+pub(crate) async fn of(app: &AppState, id: BuildId, percent: u8, offered: bool) -> Result<Covers, Refusal> {
+    let coverage = app.fleet.coverage(id).await?;
     if coverage.measured_at.is_none() {
         return Ok(Covers {
             words: "The server has just started and has not counted the fleet yet.".to_owned(),

@@ -10,7 +10,7 @@ use tidegate_domain::{Device, DeviceId, PackageName, Step, VersionCode};
 use tidegate_service::{DeviceBuild, Error};
 
 use super::{Query, builds};
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::Fields;
 use crate::frame::{Frame, Section};
@@ -66,15 +66,15 @@ pub(crate) fn device_id(path: &str) -> Result<DeviceId, Refusal> {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Path(path): Path<String>,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     let id = device_id(&path)?;
-    let (device, mut history) = desk.devices.get(&id).await?;
+    let (device, mut history) = app.devices.get(&id).await?;
     history.truncate(BUILDS_SHOWN);
-    let packages = builds::packages(&desk).await?;
+    let packages = builds::packages(&app).await?;
     let package = query
         .given("package_name")
         .or_else(|| device.installed.first().map(|(name, _)| name.to_string()))
@@ -86,7 +86,7 @@ pub(crate) async fn page(
         .clone()
         .filter(|alias| !alias.trim().is_empty());
     Ok(html(&Page {
-        explanation: explain(&desk, &id, &package, &query).await?,
+        explanation: explain(&app, &id, &package, &query).await?,
         frame: Frame::new(
             &visitor,
             Section::Devices,
@@ -95,8 +95,8 @@ pub(crate) async fn page(
         .after(&query),
         path: format!("/devices/{}", show::segment(id.as_str())),
         nudge: show::query(&[("device_id", id.as_str())]),
-        may_nudge: device.has_fcm_token && desk.nudges.is_configured(),
-        facts: facts(&device, desk.clock.now()),
+        may_nudge: device.has_fcm_token && app.nudges.is_configured(),
+        facts: facts(&device, app.clock.now()),
         tags: device.attributes.tags,
         installed: device
             .installed
@@ -128,7 +128,7 @@ fn account(build: DeviceBuild) -> Account {
 }
 
 async fn explain(
-    desk: &Desk,
+    app: &AppState,
     id: &DeviceId,
     package: &str,
     query: &Fields,
@@ -141,7 +141,7 @@ async fn explain(
         Some(_) => Some(VersionCode::new(query.number("current_version_code")?)?),
         None => None,
     };
-    let explanation = desk.devices.explain(id, &package, installed).await?;
+    let explanation = app.devices.explain(id, &package, installed).await?;
     Ok(Some(Explained {
         installed: explanation.installed,
         build: explanation.outcome.ok().map(|build| build.0),

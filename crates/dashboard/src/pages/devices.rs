@@ -10,7 +10,7 @@ use tidegate_domain::{Device, PackageName};
 use tidegate_service::{DeviceState, Error, Page as PageOf};
 
 use super::{Query, builds};
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
@@ -70,7 +70,7 @@ struct Row {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
@@ -85,15 +85,15 @@ pub(crate) async fn page(
     let is_first = token.is_none();
     let page = PageOf::new(Some(DEVICES_ON_A_PAGE), token).map_err(Error::from)?;
     let state = state(&filter.state)?;
-    let devices = desk
+    let devices = app
         .devices
         .find(query.given("search"), package, state, page)
         .await?;
     let next = devices.next_page_token.map(|token| filter.query(&token));
-    let now = desk.clock.now();
+    let now = app.clock.now();
     Ok(html(&Page {
         rows: devices.items.into_iter().map(|device| row(device, now)).collect(),
-        packages: builds::packages(&desk).await?,
+        packages: builds::packages(&app).await?,
         first: filter.query(""),
         filter,
         states: STATES,

@@ -8,16 +8,16 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::BuildPath;
-use crate::Desk;
+use crate::AppState;
 use crate::error::Refusal;
 use crate::session::Visitor;
 
 pub(crate) async fn file(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     BuildPath(id): BuildPath,
 ) -> Result<Response, Refusal> {
-    let download = desk.downloads.authorize_person(&visitor.actor, id).await?;
+    let download = app.downloads.authorize_person(&visitor.actor, id).await?;
     let facts = &download.build.facts;
     let name = format!(
         "attachment; filename=\"{}-{}.apk\"",
@@ -31,6 +31,6 @@ pub(crate) async fn file(
     if let Ok(name) = HeaderValue::from_str(&name) {
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
-    let bytes = desk.downloads.open(&download, 0..facts.size).await?;
+    let bytes = app.downloads.open(&download, 0..facts.size).await?;
     Ok((headers, Body::from_stream(bytes)).into_response())
 }

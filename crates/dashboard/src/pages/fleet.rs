@@ -11,7 +11,7 @@ use tidegate_service::FleetOverview;
 
 use super::Query;
 use super::cards::Card;
-use crate::Desk;
+use crate::AppState;
 use crate::chart::Chart;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
@@ -99,22 +99,19 @@ pub(crate) fn tiles(overview: &FleetOverview) -> [Tile; 4] {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
-    let serving = desk.builds.serving();
-    let mut packages: Vec<&PackageName> = serving
-        .iter()
-        .map(|(_, rollout)| &rollout.draft.package)
-        .collect();
+    let serving = app.builds.serving();
+    let mut packages: Vec<&PackageName> = serving.iter().map(|(_, rollout)| &rollout.spec.package).collect();
     packages.sort_unstable();
     packages.dedup();
     let chosen = match query.given("package") {
         Some(name) => Some(PackageName::parse(&name)?),
         None => packages.first().map(|name| (*name).clone()),
     };
-    let overview = desk.fleet.overview();
+    let overview = app.fleet.overview();
     // A state is asked of one package: with several, the list would not know of which.
     let mut tiles = tiles(&overview);
     if packages.len() > 1 {
@@ -127,20 +124,20 @@ pub(crate) async fn page(
         tiles,
         measured: overview.measured_at.map(show::moment),
         packages: packages.iter().map(ToString::to_string).collect(),
-        chart: chart(&desk, chosen.as_ref()).await?,
+        chart: chart(&app, chosen.as_ref()).await?,
         package: chosen.map(|name| name.to_string()).unwrap_or_default(),
-        serving: cards(&desk).await?,
+        serving: cards(&app).await?,
     }))
 }
 
 /// Which versions ran, hour by hour, one upon the other.
-async fn chart(desk: &Desk, package: Option<&PackageName>) -> Result<Chart, Refusal> {
-    let now = desk.clock.now();
+async fn chart(app: &AppState, package: Option<&PackageName>) -> Result<Chart, Refusal> {
+    let now = app.clock.now();
     let mut chart = Chart::over(now - TimeDelta::hours(CHART_HOURS), now);
     let Some(package) = package else {
         return Ok(chart);
     };
-    let history = desk.fleet.versions(package, CHART_HOURS).await?;
+    let history = app.fleet.versions(package, CHART_HOURS).await?;
     if let Some(first) = history.points.first() {
         chart.begin_at(first.hour);
     }
@@ -161,17 +158,17 @@ async fn chart(desk: &Desk, package: Option<&PackageName>) -> Result<Chart, Refu
 }
 
 /// The builds that are offered now, the youngest rollout first.
-async fn cards(desk: &Desk) -> Result<Vec<Card>, Refusal> {
-    let mut serving = desk.builds.serving();
+async fn cards(app: &AppState) -> Result<Vec<Card>, Refusal> {
+    let mut serving = app.builds.serving();
     serving.sort_by_key(|(_, rollout)| std::cmp::Reverse(rollout.id));
     serving.truncate(SERVING_SHOWN);
     let ids: Vec<BuildId> = serving.iter().map(|(build, _)| *build).collect();
-    let stats = desk.builds.stats_of(&ids).await?;
+    let stats = app.builds.stats_of(&ids).await?;
     let mut cards = Vec::with_capacity(ids.len());
     for id in ids {
-        let view = desk.builds.get(id).await?;
+        let view = app.builds.get(id).await?;
         let stats = stats.get(&id).copied().unwrap_or_default();
-        cards.push(Card::new(view, stats, desk.clock.now()));
+        cards.push(Card::new(view, stats, app.clock.now()));
     }
     Ok(cards)
 }

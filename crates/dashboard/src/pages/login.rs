@@ -15,7 +15,7 @@ use super::Query;
 use crate::error::{html, status};
 use crate::form::{self, Posted};
 use crate::session::{self, Visitor};
-use crate::{Desk, assets, origin};
+use crate::{AppState, assets, origin};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -29,12 +29,12 @@ struct Page<'a> {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     Query(query): Query,
     headers: axum::http::HeaderMap,
 ) -> Response {
     let next = session::local(query.text("next"));
-    if Visitor::of(&desk, &headers).is_some() {
+    if Visitor::of(&app, &headers).is_some() {
         return Redirect::to(next).into_response();
     }
     html(&Page {
@@ -47,7 +47,7 @@ pub(crate) async fn page(
 }
 
 pub(crate) async fn log_in(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     connection: Option<Extension<ConnectInfo<SocketAddr>>>,
     request: Request,
 ) -> Result<Response, Response> {
@@ -59,8 +59,8 @@ pub(crate) async fn log_in(
     let (name, next) = (fields.text("name"), session::local(fields.text("next")));
     let password = SecretString::from(fields.raw("password").to_owned());
     let from = connection.map(|Extension(ConnectInfo(address))| address.ip());
-    match desk.people.log_in(name, password, from).await {
-        Ok(login) => Ok(welcome(&desk, &login, next, https)),
+    match app.users.log_in(name, password, from).await {
+        Ok(login) => Ok(welcome(&app, &login, next, https)),
         Err(error) => {
             let status = status(error.kind);
             let page = html(&Page {
@@ -81,8 +81,8 @@ pub(crate) async fn log_in(
     }
 }
 
-fn welcome(desk: &Desk, login: &Login, next: &str, https: bool) -> Response {
-    let seconds = (login.expires_at - desk.clock.now()).num_seconds();
+fn welcome(app: &AppState, login: &Login, next: &str, https: bool) -> Response {
+    let seconds = (login.expires_at - app.clock.now()).num_seconds();
     let cookie = session::begin(login.token.expose_secret(), seconds, https);
     ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
 }

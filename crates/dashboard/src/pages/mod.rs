@@ -28,14 +28,14 @@ use axum::routing::{get, post};
 use tidegate_domain::BuildId;
 use tidegate_service::Error;
 
-use crate::Desk;
+use crate::AppState;
 use crate::error::Refusal;
 use crate::form::Fields;
 use crate::live;
 use crate::session::Listener;
 
 /// What is rendered within a time limit.
-pub(crate) fn routes() -> Router<Arc<Desk>> {
+pub(crate) fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/", get(fleet::page))
         .route("/login", get(login::page).post(login::log_in))
@@ -65,7 +65,7 @@ pub(crate) fn routes() -> Router<Arc<Desk>> {
 }
 
 /// What takes as long as it takes: files, and the feed of live numbers.
-pub(crate) fn long_routes() -> Router<Arc<Desk>> {
+pub(crate) fn long_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/builds/upload", get(upload::page).post(upload::upload))
         .route("/builds/{id}/download", get(download::file))

@@ -11,7 +11,7 @@ use tidegate_domain::{
 use tidegate_service::Error;
 
 use super::{Query, builds, done};
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html, status};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
@@ -33,16 +33,16 @@ struct Page {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    show(&desk, &visitor, &query, query.text("device_id"), None).await
+    show(&app, &visitor, &query, query.text("device_id"), None).await
 }
 
 async fn show(
-    desk: &Desk,
+    app: &AppState,
     visitor: &Visitor,
     fields: &Fields,
     devices: &str,
@@ -53,7 +53,7 @@ async fn show(
         ("", false) => "chosen",
         (audience, _) => audience,
     };
-    let packages = builds::packages(desk).await?;
+    let packages = builds::packages(app).await?;
     // Behind is behind in something: where there is one package only, nobody has to be asked which.
     let package = match (fields.text("package_name"), &packages[..]) {
         ("", [only]) if error.is_none() => only.clone(),
@@ -61,7 +61,7 @@ async fn show(
     };
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Nudges, "Nudge devices"),
-        configured: desk.nudges.is_configured(),
+        configured: app.nudges.is_configured(),
         packages,
         package,
         audience: audience.to_owned(),
@@ -73,14 +73,14 @@ async fn show(
 }
 
 pub(crate) async fn begin(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
     let nudged = match order(&fields) {
         // The form's own name keeps a second click from making a second campaign.
         Ok(order) => {
-            desk.nudges
+            app.nudges
                 .nudge(&visitor.actor, order, fields.given("once"))
                 .await
         }
@@ -91,7 +91,7 @@ pub(crate) async fn begin(
         Err(error) => {
             let status = status(error.kind);
             let devices = fields.raw("device_ids").to_owned();
-            let page = show(&desk, &visitor, &fields, &devices, Some(error.message)).await?;
+            let page = show(&app, &visitor, &fields, &devices, Some(error.message)).await?;
             Ok((status, page).into_response())
         }
     }

@@ -9,7 +9,7 @@ use tidegate_domain::CampaignId;
 use tidegate_service::{Campaign, Error, FailedDelivery, Page as PageOf};
 
 use super::{Query, done};
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::Posted;
 use crate::frame::{Frame, Section};
@@ -89,21 +89,21 @@ fn row(campaign: Campaign) -> Row {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     let token = query.given("page_token");
     let is_first = token.is_none();
     let page = PageOf::new(Some(CAMPAIGNS_ON_A_PAGE), token).map_err(Error::from)?;
-    let campaigns = desk.nudges.list(page).await?;
+    let campaigns = app.nudges.list(page).await?;
     Ok(html(&ListPage {
         frame: Frame::new(&visitor, Section::Nudges, "Nudges"),
         next: campaigns
             .next_page_token
             .map(|token| show::query(&[("page_token", &token)])),
         rows: campaigns.items.into_iter().map(row).collect(),
-        configured: desk.nudges.is_configured(),
+        configured: app.nudges.is_configured(),
         is_first,
     }))
 }
@@ -120,16 +120,16 @@ fn campaign_id(path: &str) -> Result<CampaignId, Refusal> {
 }
 
 pub(crate) async fn one(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Path(path): Path<String>,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     use tidegate_domain::CampaignState::{Canceled, Paused, Running};
     let id = campaign_id(&path)?;
-    let campaign = desk.nudges.get(id).await?;
+    let campaign = app.nudges.get(id).await?;
     let page = PageOf::new(Some(FAILURES_SHOWN), query.given("page_token")).map_err(Error::from)?;
-    let failures = desk.nudges.failures(id, page).await?;
+    let failures = app.nudges.failures(id, page).await?;
     let next = failures.next_page_token;
     Ok(html(&OnePage {
         frame: Frame::new(&visitor, Section::Nudges, format!("Nudge {id}")).after(&query),
@@ -138,37 +138,37 @@ pub(crate) async fn one(
         may_pause: campaign.state.may_become(Paused),
         may_resume: campaign.state == Paused && campaign.state.may_become(Running),
         may_cancel: campaign.state.may_become(Canceled),
-        configured: desk.nudges.is_configured(),
+        configured: app.nudges.is_configured(),
         row: row(campaign),
     }))
 }
 
 pub(crate) async fn cancel(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     Path(path): Path<String>,
     Posted { visitor, .. }: Posted,
 ) -> Result<Response, Refusal> {
     let id = campaign_id(&path)?;
-    desk.nudges.cancel(&visitor.actor, id).await?;
+    app.nudges.cancel(&visitor.actor, id).await?;
     Ok(done(&format!("/nudges/{id}"), "cancelled"))
 }
 
 pub(crate) async fn pause(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     Path(path): Path<String>,
     Posted { visitor, .. }: Posted,
 ) -> Result<Response, Refusal> {
     let id = campaign_id(&path)?;
-    desk.nudges.pause(&visitor.actor, id).await?;
+    app.nudges.pause(&visitor.actor, id).await?;
     Ok(done(&format!("/nudges/{id}"), "held"))
 }
 
 pub(crate) async fn resume(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     Path(path): Path<String>,
     Posted { visitor, .. }: Posted,
 ) -> Result<Response, Refusal> {
     let id = campaign_id(&path)?;
-    desk.nudges.resume(&visitor.actor, id).await?;
+    app.nudges.resume(&visitor.actor, id).await?;
     Ok(done(&format!("/nudges/{id}"), "goes_on"))
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use tidegate_domain::{BuildId, Percent, Promotion, Role, Terms};
+use tidegate_domain::{BuildId, Percent, Promotion, Role, RolloutSettings};
 use tidegate_service::Error;
 
 use super::cards::{Card, name};
 use super::covers::{self, Covers};
 use super::{BuildPath, build, done};
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html, status};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
@@ -74,29 +74,29 @@ impl Form {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     BuildPath(id): BuildPath,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    let card = build::card_of(&desk, id).await?;
-    show(&desk, &visitor, card, Form::new(), None).await
+    let card = build::card_of(&app, id).await?;
+    show(&app, &visitor, card, Form::new(), None).await
 }
 
 async fn show(
-    desk: &Desk,
+    app: &AppState,
     visitor: &Visitor,
     card: Card,
     form: Form,
     error: Option<String>,
 ) -> Result<Response, Refusal> {
-    let line = desk.rollouts.line(&card.build.facts.package).await?;
-    let seen = line.current().map(|release| release.build.id);
-    let current = line
+    let track = app.rollouts.track(&card.build.facts.package).await?;
+    let seen = track.current().map(|release| release.build.id);
+    let current = track
         .current()
         .filter(|release| release.build.id != card.build.id)
         .map(|release| (release.build.id.0, name(&release.build)));
-    let covers = covers::of(desk, card.build.id, form.percent, false).await?;
+    let covers = covers::of(app, card.build.id, form.percent, false).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
         card,
@@ -111,14 +111,14 @@ async fn show(
 }
 
 pub(crate) async fn promote(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     BuildPath(id): BuildPath,
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    let card = build::card_of(&desk, id).await?;
+    let card = build::card_of(&app, id).await?;
     let promoted = match promotion(&fields) {
-        Ok((promotion, seen)) => desk
+        Ok((promotion, seen)) => app
             .rollouts
             .promote(&visitor.actor, id, promotion, seen)
             .await
@@ -129,7 +129,7 @@ pub(crate) async fn promote(
         Ok(()) => Ok(done(&format!("/builds/{id}"), "promoted")),
         Err(error) => {
             let status = status(error.kind);
-            let page = show(&desk, &visitor, card, Form::of(&fields), Some(error.message)).await?;
+            let page = show(&app, &visitor, card, Form::of(&fields), Some(error.message)).await?;
             Ok((status, page).into_response())
         }
     }
@@ -145,10 +145,10 @@ fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
         _ => Some(BuildId(fields.number("current")?)),
     };
     let promotion = Promotion {
-        terms: Terms {
+        settings: RolloutSettings {
             wifi_only: fields.ticked("wifi_only"),
             must_install,
-            ..Terms::to(percent)
+            ..RolloutSettings::to(percent)
         },
         keep_previous: fields.ticked("keep_previous"),
         retry_failed: fields.ticked("retry_failed"),

@@ -9,7 +9,7 @@ use tidegate_domain::Role;
 
 use super::device::device_id;
 use super::done;
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::Posted;
 use crate::frame::{Frame, Section};
@@ -25,12 +25,12 @@ struct Page {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Path(path): Path<String>,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Admin)?;
-    let (device, _) = desk.devices.get(&device_id(&path)?).await?;
+    let (device, _) = app.devices.get(&device_id(&path)?).await?;
     Ok(html(&Page {
         frame: Frame::new(
             &visitor,
@@ -43,12 +43,12 @@ pub(crate) async fn page(
 }
 
 pub(crate) async fn revoke(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     Path(path): Path<String>,
     Posted { visitor, .. }: Posted,
 ) -> Result<Response, Refusal> {
     let id = device_id(&path)?;
-    desk.devices.revoke(&visitor.actor, &id).await?;
+    app.devices.revoke(&visitor.actor, &id).await?;
     Ok(done(
         &format!("/devices/{}", show::segment(id.as_str())),
         "revoked",

@@ -10,7 +10,7 @@ use tidegate_service::{BuildView, Error, Kind};
 
 use super::cards::Card;
 use super::{BuildPath, build, done};
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html, status};
 use crate::form::Posted;
 use crate::frame::{Frame, Section};
@@ -30,39 +30,39 @@ struct Page {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     BuildPath(id): BuildPath,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    let (from, to) = sides(&desk, id).await?;
-    shown(&desk, &visitor, from, to, false, None).await
+    let (from, to) = sides(&app, id).await?;
+    shown(&app, &visitor, from, to, false, None).await
 }
 
 /// The build to take back, and the one to go back to, if there is one.
-async fn sides(desk: &Desk, id: BuildId) -> Result<(Card, Option<Card>), Refusal> {
-    let from = build::card_of(desk, id).await?;
-    let line = desk.rollouts.line(&from.build.facts.package).await?;
-    if line.current().map(|release| release.build.id) != Some(id) {
+async fn sides(app: &AppState, id: BuildId) -> Result<(Card, Option<Card>), Refusal> {
+    let from = build::card_of(app, id).await?;
+    let track = app.rollouts.track(&from.build.facts.package).await?;
+    if track.current().map(|release| release.build.id) != Some(id) {
         let message = format!(
             "{} is not the current build, so there is nothing to take back",
             from.name()
         );
         return Err(Error::new(Kind::Conflict, "not_current", message).into());
     }
-    let Some(to) = line.predecessor else {
+    let Some(to) = track.predecessor else {
         return Ok((from, None));
     };
-    let stats = desk.builds.stats(to.build.id, 0).await?.stats;
+    let stats = app.builds.stats(to.build.id, 0).await?.stats;
     let view = BuildView {
         rollout: Some(to.rollout),
         build: (*to.build).clone(),
     };
-    Ok((from, Some(Card::new(view, stats, desk.clock.now()))))
+    Ok((from, Some(Card::new(view, stats, app.clock.now()))))
 }
 
 async fn shown(
-    desk: &Desk,
+    app: &AppState,
     visitor: &Visitor,
     card: Card,
     to: Option<Card>,
@@ -74,7 +74,7 @@ async fn shown(
         .is_some_and(|to| to.build.facts.signers == card.build.facts.signers);
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Roll back {}", card.name())),
-        touched: touched(desk, &card).await?,
+        touched: touched(app, &card).await?,
         card,
         to,
         same_signer,
@@ -84,8 +84,8 @@ async fn shown(
 }
 
 /// How many devices a roll-back touches.
-async fn touched(desk: &Desk, card: &Card) -> Result<String, Refusal> {
-    let coverage = desk.fleet.coverage(card.build.id).await?;
+async fn touched(app: &AppState, card: &Card) -> Result<String, Refusal> {
+    let coverage = app.fleet.coverage(card.build.id).await?;
     let offered = card.stats.total_eligible - card.stats.installs_success;
     let stopped = format!(
         "Offered {} and not running it: {}. That offer ends.",
@@ -102,16 +102,16 @@ async fn touched(desk: &Desk, card: &Card) -> Result<String, Refusal> {
 }
 
 pub(crate) async fn roll_back(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     BuildPath(id): BuildPath,
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    let (from, to) = sides(&desk, id).await?;
+    let (from, to) = sides(&app, id).await?;
     let force = fields.ticked("force_downgrade");
     let rolled_back = if fields.text("version_name") == from.name().trim() {
         let package = Some(from.build.facts.package.clone());
-        desk.rollouts
+        app.rollouts
             .roll_back(&visitor.actor, package, Some(id), force)
             .await
     } else {
@@ -121,7 +121,7 @@ pub(crate) async fn roll_back(
     match rolled_back {
         Ok(rolled_back) => Ok(done(&format!("/builds/{}", rolled_back.to.id), "rolled_back")),
         Err(error) => {
-            let page = shown(&desk, &visitor, from, to, force, Some(error.message)).await?;
+            let page = shown(&app, &visitor, from, to, force, Some(error.message)).await?;
             Ok((status(error.kind), page).into_response())
         }
     }

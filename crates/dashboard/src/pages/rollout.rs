@@ -12,7 +12,7 @@ use super::cards::Card;
 use super::covers::{self, Covers};
 use super::promote::{CONFIRM_ABOVE, confirmed};
 use super::{BuildPath, build, done};
-use crate::Desk;
+use crate::AppState;
 use crate::error::{Refusal, html, status};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
@@ -34,18 +34,18 @@ struct Page {
 }
 
 pub(crate) async fn page(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     BuildPath(id): BuildPath,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    let card = serving(&desk, id).await?;
+    let card = serving(&app, id).await?;
     let percent = card.percent();
-    show(&desk, &visitor, card, percent, None).await
+    show(&app, &visitor, card, percent, None).await
 }
 
-async fn serving(desk: &Desk, id: tidegate_domain::BuildId) -> Result<Card, Refusal> {
-    let card = build::card_of(desk, id).await?;
+async fn serving(app: &AppState, id: tidegate_domain::BuildId) -> Result<Card, Refusal> {
+    let card = build::card_of(app, id).await?;
     if card.rollout.is_none() {
         let message = format!("{} is offered to nobody: promote it first", card.name());
         return Err(Error::new(Kind::Conflict, "not_serving", message).into());
@@ -54,13 +54,13 @@ async fn serving(desk: &Desk, id: tidegate_domain::BuildId) -> Result<Card, Refu
 }
 
 async fn show(
-    desk: &Desk,
+    app: &AppState,
     visitor: &Visitor,
     card: Card,
     percent: u8,
     error: Option<String>,
 ) -> Result<Response, Refusal> {
-    let covers = covers::of(desk, card.build.id, percent, true).await?;
+    let covers = covers::of(app, card.build.id, percent, true).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Rollout of {}", card.name())),
         card,
@@ -73,21 +73,21 @@ async fn show(
 }
 
 pub(crate) async fn adjust(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     BuildPath(id): BuildPath,
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    let card = serving(&desk, id).await?;
+    let card = serving(&app, id).await?;
     let adjusted = match wanted(&fields, card.percent()) {
-        Ok(percent) => desk.rollouts.adjust(&visitor.actor, id, percent).await.map(drop),
+        Ok(percent) => app.rollouts.adjust(&visitor.actor, id, percent).await.map(drop),
         Err(error) => Err(error),
     };
     match adjusted {
         Ok(()) => Ok(done(&format!("/builds/{id}"), "adjusted")),
         Err(error) => {
             let percent = fields.text("rollout_percent").parse().unwrap_or(card.percent());
-            let page = show(&desk, &visitor, card, percent, Some(error.message)).await?;
+            let page = show(&app, &visitor, card, percent, Some(error.message)).await?;
             Ok((status(error.kind), page).into_response())
         }
     }
@@ -103,19 +103,19 @@ fn wanted(fields: &Fields, now: u8) -> Result<Percent, Error> {
 }
 
 pub(crate) async fn pause(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     BuildPath(id): BuildPath,
     Posted { visitor, .. }: Posted,
 ) -> Result<Response, Refusal> {
-    desk.rollouts.pause(&visitor.actor, id).await?;
+    app.rollouts.pause(&visitor.actor, id).await?;
     Ok(done(&format!("/builds/{id}"), "paused"))
 }
 
 pub(crate) async fn resume(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     BuildPath(id): BuildPath,
     Posted { visitor, .. }: Posted,
 ) -> Result<Response, Refusal> {
-    desk.rollouts.resume(&visitor.actor, id).await?;
+    app.rollouts.resume(&visitor.actor, id).await?;
     Ok(done(&format!("/builds/{id}"), "resumed"))
 }

@@ -20,7 +20,7 @@ use crate::error::{Refusal, html, status};
 use crate::form::{foreign, stale};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
-use crate::{Desk, origin};
+use crate::{AppState, origin};
 
 /// How many parts the form may have: its token, the file and the four texts.
 const MAX_PARTS: usize = 6;
@@ -46,7 +46,7 @@ fn show(visitor: &Visitor, error: Option<String>) -> Response {
 }
 
 pub(crate) async fn upload(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     visitor: Visitor,
     request: Request,
 ) -> Result<Response, Response> {
@@ -55,7 +55,7 @@ pub(crate) async fn upload(
     }
     let by_script = visitor.made_by_script(request.headers());
     let wants_json = accepts_json(request.headers());
-    let taken = match take_in(&desk, &visitor, by_script, request).await {
+    let taken = match take_in(&app, &visitor, by_script, request).await {
         Ok(build) => Ok(build),
         Err(Stopped::Stale) => return Err(stale()),
         Err(Stopped::Refused(error)) => Err(error),
@@ -93,7 +93,7 @@ impl From<Error> for Stopped {
 }
 
 async fn take_in(
-    desk: &Desk,
+    app: &AppState,
     visitor: &Visitor,
     by_script: bool,
     request: Request,
@@ -109,7 +109,7 @@ async fn take_in(
         )
     })?;
     let mut reading = Reading {
-        desk,
+        app,
         visitor,
         trusted: by_script,
         upload: None,
@@ -132,7 +132,7 @@ async fn take_in(
 }
 
 struct Reading<'a> {
-    desk: &'a Desk,
+    app: &'a AppState,
     visitor: &'a Visitor,
     /// Whether the form's token was seen.
     trusted: bool,
@@ -163,7 +163,7 @@ impl Reading<'_> {
         if self.upload.is_some() {
             return Err(Error::invalid("file", "may come only once"));
         }
-        let mut upload = self.desk.uploads.begin(&self.visitor.actor).await?;
+        let mut upload = self.app.uploads.begin(&self.visitor.actor).await?;
         let mut is_empty = true;
         while let Some(bytes) = next(field.chunk()).await? {
             self.backlog.yielded(bytes.len());
@@ -184,7 +184,7 @@ impl Reading<'_> {
         let Some(upload) = self.upload else {
             return Err(Error::new(Kind::Invalid, "invalid_argument", "choose an APK file first").into());
         };
-        Ok(self.desk.uploads.finish(upload, self.notes).await?)
+        Ok(self.app.uploads.finish(upload, self.notes).await?)
     }
 }
 

@@ -70,13 +70,13 @@ fn releases() -> impl Strategy<Value = Release> {
                 build.facts.min_sdk = min_sdk;
                 build.facts.abis = abis;
                 let mut release = release(build);
-                let draft = &mut release.rollout.draft;
-                draft.state = state;
-                draft.attempt = attempt;
-                draft.terms.percent = percent(share);
-                draft.terms.salt = salt;
-                draft.terms.audience = audience;
-                draft.terms.force_downgrade = force_downgrade;
+                let spec = &mut release.rollout.spec;
+                spec.state = state;
+                spec.attempt = attempt;
+                spec.settings.percent = percent(share);
+                spec.settings.salt = salt;
+                spec.settings.audience = audience;
+                spec.settings.force_downgrade = force_downgrade;
                 release
             },
         )
@@ -133,23 +133,23 @@ fn catalogs() -> impl Strategy<Value = Catalog> {
 
 /// Says again, in the words of the requirements, what must hold of every offer.
 fn is_fair(catalog: &Catalog, device: &Device, release: &Release) -> bool {
-    let (draft, facts) = (&release.rollout.draft, &release.build.facts);
+    let (spec, facts) = (&release.rollout.spec, &release.build.facts);
     let installed = version(device.installed);
     let known = catalog.package(crate::fleet::PACKAGE).unwrap();
     let same_signer = known.known_signers.iter().any(|(version, signers)| {
         *version == installed && signers.seen_by(device.sdk) == facts.signers.seen_by(device.sdk)
     });
-    let goes_back = draft.terms.force_downgrade && installed > facts.version_code && same_signer;
-    matches!(draft.state, RolloutState::Active | RolloutState::Completed)
+    let goes_back = spec.settings.force_downgrade && installed > facts.version_code && same_signer;
+    matches!(spec.state, RolloutState::Active | RolloutState::Completed)
         && (installed < facts.version_code || goes_back)
         && device.sdk.is_none_or(|sdk| sdk >= facts.min_sdk)
         && (facts.abis.is_empty() || device.abis.is_none_or(|abis| abis.contains(&facts.abis[0])))
-        && draft.terms.audience.includes(device.region, device.model)
-        && draft.terms.bucket(&device.id).is_within(draft.terms.percent)
+        && spec.settings.audience.includes(device.region, device.model)
+        && spec.settings.bucket(&device.id).is_within(spec.settings.percent)
         && !device
             .rejections
             .iter()
-            .any(|r| r.applies_to(release.build.id, draft.attempt, at(100)))
+            .any(|r| r.applies_to(release.build.id, spec.attempt, at(100)))
 }
 
 proptest! {
@@ -205,7 +205,7 @@ proptest! {
             matches!(decide(&catalog, &device.request(), at(100)), Decision::Offer(_))
         };
         let mut raised = release.clone();
-        let share = &mut raised.rollout.draft.terms.percent;
+        let share = &mut raised.rollout.spec.settings.percent;
         *share = percent(more.max(i64::from(share.get())));
         prop_assert!(!offered(&release) || offered(&raised));
     }

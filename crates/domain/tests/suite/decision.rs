@@ -51,7 +51,7 @@ fn a_device_that_runs_something_older_is_offered_the_current_build() {
 #[test]
 fn every_reason_can_be_reached() {
     let current = || release(build(2));
-    let held = |state| catalog(vec![with(current(), |draft| draft.state = state)]);
+    let held = |state| catalog(vec![with(current(), |spec| spec.state = state)]);
     let rejections = [gave_up(2, 1)];
     let stated = PollRequest {
         sdk: Some(20),
@@ -76,12 +76,14 @@ fn every_reason_can_be_reached() {
         ),
         (
             Reason::NotInCohort,
-            catalog(vec![with(current(), |draft| draft.terms.percent = percent(22))]),
+            catalog(vec![with(current(), |spec| spec.settings.percent = percent(22))]),
             plain,
         ),
         (
             Reason::NotInAudience,
-            catalog(vec![with(current(), |draft| draft.terms.audience = to_germany())]),
+            catalog(vec![with(current(), |spec| {
+                spec.settings.audience = to_germany()
+            })]),
             PollRequest {
                 rejections: &[],
                 sdk: None,
@@ -123,10 +125,10 @@ fn every_reason_can_be_reached() {
 #[test]
 fn the_rules_are_asked_in_their_order() {
     // A device against which everything speaks; the faults are taken away one by one.
-    let mut current = with(release(build(2)), |draft| {
-        draft.state = RolloutState::Paused;
-        draft.terms.percent = percent(22);
-        draft.terms.audience = to_germany();
+    let mut current = with(release(build(2)), |spec| {
+        spec.state = RolloutState::Paused;
+        spec.settings.percent = percent(22);
+        spec.settings.audience = to_germany();
     });
     current = of(current, |facts| facts.abis = vec!["arm64-v8a".to_owned()]);
     let rejections = [gave_up(2, 1)];
@@ -142,7 +144,7 @@ fn the_rules_are_asked_in_their_order() {
         answer(&catalog(vec![current.clone()]), &request),
         Err(Reason::Paused)
     );
-    current = with(current, |draft| draft.state = RolloutState::Active);
+    current = with(current, |spec| spec.state = RolloutState::Active);
     let paused_no_more = catalog(vec![current]);
     assert_eq!(answer(&paused_no_more, &request), Err(Reason::AlreadyCurrent));
     request.installed = crate::fleet::version(10);
@@ -195,8 +197,8 @@ fn a_share_takes_the_devices_below_it() {
         (1, IN_7_PERCENT, Err(Reason::NotInCohort)),
         (100, IN_90_PERCENT, Ok(2)),
     ] {
-        let catalog = catalog(vec![with(release(build(2)), |draft| {
-            draft.terms.percent = percent(share);
+        let catalog = catalog(vec![with(release(build(2)), |spec| {
+            spec.settings.percent = percent(share);
         })]);
         assert_eq!(
             answer(&catalog, &poll(device, 0)),
@@ -210,9 +212,9 @@ fn a_share_takes_the_devices_below_it() {
 fn a_salt_meets_other_canaries() {
     let salted = |salt: &str| {
         let salt = Some(salt.to_owned());
-        catalog(vec![with(release(build(2)), |draft| {
-            draft.terms.percent = percent(10);
-            draft.terms.salt = salt;
+        catalog(vec![with(release(build(2)), |spec| {
+            spec.settings.percent = percent(10);
+            spec.settings.salt = salt;
         })])
     };
     let offered = |catalog: &Catalog| -> HashSet<u32> {
@@ -238,7 +240,7 @@ fn attributes_that_are_not_stated_are_not_judged_unless_an_audience_demands_them
         answer(&catalog(vec![picky.clone()]), &poll(IN_23_PERCENT, 0)),
         Ok(2)
     );
-    let addressed = catalog(vec![with(picky, |draft| draft.terms.audience = to_germany())]);
+    let addressed = catalog(vec![with(picky, |spec| spec.settings.audience = to_germany())]);
     assert_eq!(
         answer(&addressed, &poll(IN_23_PERCENT, 0)),
         Err(Reason::NotInAudience)
@@ -251,8 +253,8 @@ fn an_audience_asks_for_region_and_model_exactly() {
         regions: vec!["DE".to_owned(), "AT".to_owned()],
         models: vec!["Pixel 8".to_owned()],
     };
-    let catalog = catalog(vec![with(release(build(2)), |draft| {
-        draft.terms.audience = audience;
+    let catalog = catalog(vec![with(release(build(2)), |spec| {
+        spec.settings.audience = audience;
     })]);
     let ask = |region, model| {
         let request = PollRequest {
@@ -329,7 +331,7 @@ fn a_build_given_up_is_offered_again_when_its_attempt_rises() {
         (3, Err(Reason::RejectedByDevice)),
         (4, Ok(2)),
     ] {
-        let catalog = catalog(vec![with(release(build(2)), |draft| draft.attempt = attempt)]);
+        let catalog = catalog(vec![with(release(build(2)), |spec| spec.attempt = attempt)]);
         assert_eq!(answer(&catalog, &request), expected, "attempt {attempt}");
     }
 }
@@ -353,7 +355,7 @@ fn a_device_that_rests_is_offered_the_build_when_the_rest_is_over() {
 
 #[test]
 fn a_completed_rollout_still_serves_latecomers_and_an_ended_one_nobody() {
-    let in_state = |state| catalog(vec![with(release(build(2)), |draft| draft.state = state)]);
+    let in_state = |state| catalog(vec![with(release(build(2)), |spec| spec.state = state)]);
     let ask = |state| answer(&in_state(state), &poll(IN_23_PERCENT, 0));
     assert_eq!(ask(RolloutState::Completed), Ok(2));
     assert_eq!(ask(RolloutState::Superseded), Err(Reason::NoCurrentBuild));

@@ -9,7 +9,7 @@ const OTHER_SIGNER: SignerFingerprint = SignerFingerprint([0xbb; 32]);
 
 #[test]
 fn a_newer_device_goes_back_only_by_force_and_to_the_same_known_signer() {
-    let older = |force| with(release(build(2)), |draft| draft.terms.force_downgrade = force);
+    let older = |force| with(release(build(2)), |spec| spec.settings.force_downgrade = force);
     let newer = build(3);
     let mut foreign = build(4);
     foreign.facts.signers = Signers::one(OTHER_SIGNER);
@@ -68,7 +68,7 @@ fn the_signer_is_the_one_that_this_device_sees() {
 
 #[test]
 fn a_rotated_key_keeps_only_those_devices_from_going_back_that_see_it() {
-    let older = with(release(build(2)), |draft| draft.terms.force_downgrade = true);
+    let older = with(release(build(2)), |spec| spec.settings.force_downgrade = true);
     let mut newer = build(3);
     newer.facts.signers = rotated();
     let catalog = catalog_with(vec![older], &[newer]);

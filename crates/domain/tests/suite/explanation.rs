@@ -7,9 +7,9 @@ use crate::fleet::{IN_23_PERCENT, at, build, catalog, percent, poll, release, wi
 
 #[test]
 fn an_explanation_says_what_each_rule_saw() {
-    let catalog = catalog(vec![with(release(build(2)), |draft| {
-        draft.terms.percent = percent(10);
-        draft.terms.salt = None;
+    let catalog = catalog(vec![with(release(build(2)), |spec| {
+        spec.settings.percent = percent(10);
+        spec.settings.salt = None;
     })]);
     let explanation = explain(&catalog, &poll(IN_23_PERCENT, 10), at(0));
     let last = explanation.steps.last().unwrap();
@@ -43,8 +43,8 @@ fn an_explanation_tells_one_refusal_from_another() {
     }];
     let forever = [gave_up(2, 1)];
     let catalog_of = |force| {
-        catalog(vec![with(release(build(2)), |draft| {
-            draft.terms.force_downgrade = force;
+        catalog(vec![with(release(build(2)), |spec| {
+            spec.settings.force_downgrade = force;
         })])
     };
     let words = |catalog: &Catalog, request: &PollRequest<'_>| {

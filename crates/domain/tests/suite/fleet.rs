@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, Catalog, Origin, PackageCatalog, PackageName, Percent, PollRequest, Release,
-    Rollout, RolloutDraft, RolloutId, RolloutState, Sha256, SignerFingerprint, Signers, Terms, VersionCode,
+    Build, BuildFacts, BuildId, Catalog, PackageCatalog, PackageName, Percent, PollRequest, Provenance,
+    Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Sha256, SignerFingerprint,
+    Signers, VersionCode,
 };
 
 pub(crate) const PACKAGE: &str = "com.example.app";
@@ -50,7 +51,7 @@ pub(crate) fn build(id: i64) -> Build {
             lineage: vec![],
             warnings: vec![],
         },
-        origin: Origin {
+        provenance: Provenance {
             notes: "Fixes".to_owned(),
             build_type: "release".to_owned(),
             ci_run_id: "1".to_owned(),
@@ -66,12 +67,12 @@ pub(crate) fn release(build: Build) -> Release {
     Release {
         rollout: Rollout {
             id: RolloutId(build.id.0),
-            draft: RolloutDraft {
+            spec: RolloutSpec {
                 package: build.facts.package.clone(),
                 build: build.id,
                 state: RolloutState::Active,
                 is_current: true,
-                terms: Terms::to(Percent::EVERYBODY),
+                settings: RolloutSettings::to(Percent::EVERYBODY),
                 attempt: 1,
                 previous: None,
                 rolled_back_from: None,
@@ -83,9 +84,9 @@ pub(crate) fn release(build: Build) -> Release {
     }
 }
 
-/// The same with another draft.
-pub(crate) fn with(mut release: Release, edit: impl FnOnce(&mut RolloutDraft)) -> Release {
-    edit(&mut release.rollout.draft);
+/// The same with another spec.
+pub(crate) fn with(mut release: Release, edit: impl FnOnce(&mut RolloutSpec)) -> Release {
+    edit(&mut release.rollout.spec);
     release
 }
 
@@ -100,7 +101,7 @@ pub(crate) fn catalog_with(serving: Vec<Release>, stored: &[Build]) -> Catalog {
     let serving: Vec<Release> = serving
         .into_iter()
         .enumerate()
-        .map(|(at, release)| with(release, |draft| draft.is_current = at == 0))
+        .map(|(at, release)| with(release, |spec| spec.is_current = at == 0))
         .collect();
     let mut known_signers: Vec<_> = serving
         .iter()

@@ -1,7 +1,7 @@
 //! Rollouts that were kept beside the current one, for the devices that it does not take.
 
 use tidegate_domain::{
-    Audience, Catalog, Decision, PollRequest, Reason, Rejection, Release, RolloutDraft, RolloutState, decide,
+    Audience, Catalog, Decision, PollRequest, Reason, Rejection, Release, RolloutSpec, RolloutState, decide,
     explain,
 };
 
@@ -17,9 +17,9 @@ fn answer(catalog: &Catalog, request: &PollRequest<'_>) -> Result<i64, Reason> {
 }
 
 /// Build 3 is current for 10 %, build 2 was kept for 50 %.
-fn beside(edit: impl FnOnce(&mut RolloutDraft)) -> Vec<Release> {
-    let current = with(release(build(3)), |draft| draft.terms.percent = percent(10));
-    let kept = with(release(build(2)), |draft| draft.terms.percent = percent(50));
+fn beside(edit: impl FnOnce(&mut RolloutSpec)) -> Vec<Release> {
+    let current = with(release(build(3)), |spec| spec.settings.percent = percent(10));
+    let kept = with(release(build(2)), |spec| spec.settings.percent = percent(50));
     vec![with(current, edit), kept]
 }
 
@@ -47,7 +47,7 @@ fn without_a_kept_rollout_the_others_get_nothing() {
 fn a_chain_of_kept_rollouts_is_asked_to_its_end() {
     let shares = [(5, 1), (4, 7), (3, 23), (2, 90)];
     let chain =
-        shares.map(|(id, share)| with(release(build(id)), |draft| draft.terms.percent = percent(share)));
+        shares.map(|(id, share)| with(release(build(id)), |spec| spec.settings.percent = percent(share)));
     let catalog = catalog(chain.into());
     assert_eq!(answer(&catalog, &poll(IN_7_PERCENT, 0)), Ok(4));
     assert_eq!(answer(&catalog, &poll(IN_23_PERCENT, 0)), Ok(3));
@@ -63,7 +63,7 @@ fn a_chain_of_kept_rollouts_is_asked_to_its_end() {
 
 #[test]
 fn a_device_that_runs_the_current_build_is_never_handed_an_older_one() {
-    let catalog = catalog(beside(|draft| draft.terms.percent = percent(1)));
+    let catalog = catalog(beside(|spec| spec.settings.percent = percent(1)));
     for device in [IN_7_PERCENT, IN_23_PERCENT] {
         assert_eq!(answer(&catalog, &poll(device, 30)), Err(Reason::AlreadyCurrent));
         assert_eq!(answer(&catalog, &poll(device, 35)), Err(Reason::AlreadyCurrent));
@@ -86,7 +86,7 @@ fn holding_the_current_rollout_holds_its_own_devices_and_no_others() {
         (RolloutState::Halted, Reason::Halted),
         (RolloutState::Scheduled, Reason::Scheduled),
     ] {
-        let catalog = catalog(beside(|draft| draft.state = state));
+        let catalog = catalog(beside(|spec| spec.state = state));
         assert_eq!(answer(&catalog, &poll(IN_7_PERCENT, 10)), Err(reason));
         assert_eq!(answer(&catalog, &poll(IN_23_PERCENT, 10)), Ok(2));
         assert_eq!(
@@ -103,7 +103,7 @@ fn a_held_rollout_alone_answers_everybody_with_its_reason() {
         (RolloutState::Paused, Reason::Paused),
         (RolloutState::Halted, Reason::Halted),
     ] {
-        let catalog = catalog(beside(|draft| draft.state = state).into_iter().take(1).collect());
+        let catalog = catalog(beside(|spec| spec.state = state).into_iter().take(1).collect());
         for device in [IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT] {
             assert_eq!(answer(&catalog, &poll(device, 10)), Err(reason));
         }
@@ -113,7 +113,7 @@ fn a_held_rollout_alone_answers_everybody_with_its_reason() {
 #[test]
 fn holding_a_kept_rollout_leaves_the_current_one_alone() {
     let mut serving = beside(|_| ());
-    serving[1].rollout.draft.state = RolloutState::Paused;
+    serving[1].rollout.spec.state = RolloutState::Paused;
     let catalog = catalog(serving);
     assert_eq!(answer(&catalog, &poll(IN_7_PERCENT, 10)), Ok(3));
     assert_eq!(answer(&catalog, &poll(IN_23_PERCENT, 10)), Err(Reason::Paused));
@@ -129,11 +129,11 @@ fn pausing_takes_no_device_back_to_a_kept_build() {
     // The kept rollout came of a forced rollback. Lowering the current share put a device that has the current
     // build outside of it; pausing must not hand that device on.
     let paused = |state| {
-        let mut serving = beside(|draft| {
-            draft.state = state;
-            draft.terms.percent = percent(1);
+        let mut serving = beside(|spec| {
+            spec.state = state;
+            spec.settings.percent = percent(1);
         });
-        serving[1].rollout.draft.terms.force_downgrade = true;
+        serving[1].rollout.spec.settings.force_downgrade = true;
         catalog(serving)
     };
     let on_current = poll(IN_7_PERCENT, 30);
@@ -162,8 +162,8 @@ fn whatever_speaks_against_the_current_build_hands_the_device_on() {
         facts.min_sdk = 30;
         facts.abis = vec!["arm64-v8a".to_owned()];
     });
-    let current = with(current, |draft| {
-        draft.terms.audience = Audience {
+    let current = with(current, |spec| {
+        spec.settings.audience = Audience {
             regions: vec!["DE".to_owned()],
             models: vec![],
         };
@@ -201,7 +201,7 @@ fn whatever_speaks_against_the_current_build_hands_the_device_on() {
 #[test]
 fn when_none_takes_a_device_the_current_rollouts_reason_is_told() {
     let current = of(release(build(3)), |facts| facts.min_sdk = 34);
-    let kept = with(release(build(2)), |draft| draft.terms.percent = percent(1));
+    let kept = with(release(build(2)), |spec| spec.settings.percent = percent(1));
     let catalog = catalog(vec![current, kept]);
     let request = PollRequest {
         sdk: Some(30),
@@ -213,9 +213,9 @@ fn when_none_takes_a_device_the_current_rollouts_reason_is_told() {
 #[test]
 fn salted_and_unsalted_rollouts_beside_one_another_are_each_judged_by_their_own_buckets() {
     let salted = |id, share, salt: Option<&str>| {
-        with(release(build(id)), |draft| {
-            draft.terms.percent = percent(share);
-            draft.terms.salt = salt.map(str::to_owned);
+        with(release(build(id)), |spec| {
+            spec.settings.percent = percent(share);
+            spec.settings.salt = salt.map(str::to_owned);
         })
     };
     let serving = vec![
@@ -225,7 +225,7 @@ fn salted_and_unsalted_rollouts_beside_one_another_are_each_judged_by_their_own_
     ];
     // `abc123` has bucket 2263, and 2798 under the salt `release-42`.
     assert_eq!(answer(&catalog(serving.clone()), &poll(IN_23_PERCENT, 0)), Ok(3));
-    let wider = with(serving[1].clone(), |draft| draft.terms.percent = percent(28));
+    let wider = with(serving[1].clone(), |spec| spec.settings.percent = percent(28));
     let wider = vec![serving[0].clone(), wider, serving[2].clone()];
     assert_eq!(answer(&catalog(wider), &poll(IN_23_PERCENT, 0)), Ok(4));
 }

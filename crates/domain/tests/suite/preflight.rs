@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate_domain::{
-    Conditions, DeferReason, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network, Undertaking, look_again_after,
+    Conditions, DeferReason, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network, UpdateNeeds, look_again_after,
     preflight,
 };
 
@@ -14,7 +14,7 @@ const PLENTY: Conditions = Conditions {
     in_call: false,
 };
 
-const SMALL: Undertaking = Undertaking {
+const SMALL: UpdateNeeds = UpdateNeeds {
     wifi_only: false,
     fetch_bytes: 40_000_000,
     space_bytes: 80_000_000,
@@ -46,7 +46,7 @@ fn more_than_500_megabytes_stay_free_and_the_file_fits() {
         preflight(&with(500_000_000), &SMALL),
         Err(DeferReason::StorageLow)
     );
-    let large = Undertaking {
+    let large = UpdateNeeds {
         space_bytes: 2_000_000_000,
         ..SMALL
     };
@@ -68,11 +68,11 @@ fn nothing_is_done_during_a_call() {
 
 #[test]
 fn what_may_come_over_wifi_only_waits_for_it_unless_nothing_has_to_come() {
-    let wifi_only = Undertaking {
+    let wifi_only = UpdateNeeds {
         wifi_only: true,
         ..SMALL
     };
-    let fetched = Undertaking {
+    let fetched = UpdateNeeds {
         fetch_bytes: 0,
         ..wifi_only
     };
@@ -94,7 +94,7 @@ fn of_several_reasons_the_most_lasting_is_named() {
         network: Network::Mobile,
         in_call: true,
     };
-    let wifi_only = Undertaking {
+    let wifi_only = UpdateNeeds {
         wifi_only: true,
         ..SMALL
     };
@@ -138,9 +138,9 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     )
 }
 
-fn undertaking() -> impl Strategy<Value = Undertaking> {
+fn needs() -> impl Strategy<Value = UpdateNeeds> {
     (any::<bool>(), 0..4_000_000_000u64, 0..8_000_000_000u64).prop_map(
-        |(wifi_only, fetch_bytes, space_bytes)| Undertaking {
+        |(wifi_only, fetch_bytes, space_bytes)| UpdateNeeds {
             wifi_only,
             fetch_bytes,
             space_bytes,
@@ -152,7 +152,7 @@ proptest! {
     /// The safety promise in one sentence: a device that goes on breaks none of the rules, as they are written
     /// in words and not as they are written in code.
     #[test]
-    fn a_device_that_goes_on_is_safe(now in conditions(), what in undertaking()) {
+    fn a_device_that_goes_on_is_safe(now in conditions(), what in needs()) {
         if preflight(&now, &what).is_ok() {
             prop_assert!(!now.in_call);
             prop_assert!(now.charging || now.battery_percent > MIN_BATTERY_PERCENT);
@@ -163,14 +163,14 @@ proptest! {
 
     /// A reason is never invented: it is one that holds, and none that is named before it does.
     #[test]
-    fn a_reason_is_the_first_that_holds(now in conditions(), what in undertaking()) {
+    fn a_reason_is_the_first_that_holds(now in conditions(), what in needs()) {
         let holding: Vec<_> = DeferReason::ALL.into_iter().filter(|rule| rule.holds(&now, &what)).collect();
         prop_assert_eq!(preflight(&now, &what).err(), holding.first().copied());
     }
 
     /// Better conditions never give a device a reason to wait that it did not have.
     #[test]
-    fn better_conditions_forbid_nothing(now in conditions(), what in undertaking(), more in 0..4_000_000_000u64) {
+    fn better_conditions_forbid_nothing(now in conditions(), what in needs(), more in 0..4_000_000_000u64) {
         let better = Conditions {
             battery_percent: 100,
             charging: true,

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildId, Consequence, Error, MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REST_HOURS,
-    RETRY_BUDGET, Rejection, Report, ReportStatus,
+    BuildId, Consequence, Error, MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES,
+    REJECTION_COOL_DOWN_HOURS, RETRY_BUDGET, Rejection, Report, ReportStatus,
 };
 
 use crate::fleet::at;
@@ -78,7 +78,7 @@ fn a_device_that_used_up_its_tries_rests_for_a_day() {
         for earlier in 0..RETRY_BUDGET - 1 {
             assert_eq!(after(earlier), Consequence::Failed, "{earlier} failures before");
         }
-        let rest = rejected(Some(at(1_000 + REST_HOURS * 3_600)));
+        let rest = rejected(Some(at(1_000 + REJECTION_COOL_DOWN_HOURS * 3_600)));
         for earlier in [RETRY_BUDGET - 1, RETRY_BUDGET, u32::MAX] {
             assert_eq!(after(earlier), rest, "{earlier} failures before");
         }

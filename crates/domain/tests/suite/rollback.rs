@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_domain::{BuildId, Error, Promotion, RolloutState, SignerFingerprint, Signers, Terms};
+use tidegate_domain::{BuildId, Error, Promotion, RolloutSettings, RolloutState, SignerFingerprint, Signers};
 
 use crate::fleet::percent;
 use crate::store::{Store, to};
@@ -17,40 +17,40 @@ fn the_bad_build_is_offered_to_nobody_and_its_predecessor_again() {
     assert_eq!(change.action, "ota.rollback");
     assert_eq!(change.before.unwrap().build_id, BuildId(2));
     assert_eq!(
-        (change.after.build_id, change.after.terms.percent),
+        (change.after.build_id, change.after.settings.percent),
         (BuildId(1), percent(100))
     );
     assert_eq!(store.serving(), [(1, Active)]);
-    assert_eq!(store.rollouts[1].draft.state, RolledBack);
+    assert_eq!(store.rollouts[1].spec.state, RolledBack);
     assert_eq!(
-        store.rollouts[0].draft.state, Superseded,
+        store.rollouts[0].spec.state, Superseded,
         "history is not rewritten"
     );
-    assert_eq!(store.current().draft.rolled_back_from, Some(BuildId(2)));
+    assert_eq!(store.current().spec.rolled_back_from, Some(BuildId(2)));
 }
 
 #[test]
 fn the_predecessor_gets_back_the_terms_that_it_had() {
     let mut store = Store::with_builds(2);
-    let terms = Terms {
+    let settings = RolloutSettings {
         salt: Some("spring".to_owned()),
         wifi_only: true,
         must_install: true,
-        ..Terms::to(percent(25))
+        ..RolloutSettings::to(percent(25))
     };
     let careful = Promotion {
-        terms: terms.clone(),
+        settings: settings.clone(),
         ..to(25)
     };
     store.promote(1, &careful).unwrap();
-    store.run(|line| line.adjust(BuildId(1), percent(40))).unwrap();
+    store.run(|track| track.adjust(BuildId(1), percent(40))).unwrap();
     store.release_to(2, 100);
     store.roll_back(false).unwrap();
-    let expected = Terms {
+    let expected = RolloutSettings {
         percent: percent(40),
-        ..terms
+        ..settings
     };
-    assert_eq!(store.current().draft.terms, expected);
+    assert_eq!(store.current().spec.settings, expected);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_predecessor_that_was_kept_serves_once_and_is_current_again() {
     store.release_beside(3, 10);
     store.roll_back(false).unwrap();
     assert_eq!(store.serving(), [(2, Active), (1, Active)]);
-    assert_eq!(store.current().draft.terms.percent, percent(50));
+    assert_eq!(store.current().spec.settings.percent, percent(50));
 }
 
 #[test]
@@ -114,18 +114,18 @@ fn a_kept_predecessor_that_is_held_stays_held() {
         store.release_to(1, 100);
         store.release_beside(2, 10);
         store
-            .run(|line| {
+            .run(|track| {
                 if hold == Paused {
-                    line.pause(BuildId(1))
+                    track.pause(BuildId(1))
                 } else {
-                    line.halt(BuildId(1))
+                    track.halt(BuildId(1))
                 }
             })
             .unwrap();
         let change = store.roll_back(false).unwrap();
         assert_eq!(change.after.state, state);
         assert_eq!(store.serving(), [(1, state)]);
-        store.run(|line| line.resume(BuildId(1))).unwrap();
+        store.run(|track| track.resume(BuildId(1))).unwrap();
         assert_eq!(store.serving(), [(1, Active)]);
     }
 }
@@ -137,11 +137,11 @@ fn a_held_build_can_be_taken_back() {
         store.release_to(1, 100);
         store.release_to(2, 10);
         store
-            .run(|line| {
+            .run(|track| {
                 if hold == Paused {
-                    line.pause(BuildId(2))
+                    track.pause(BuildId(2))
                 } else {
-                    line.halt(BuildId(2))
+                    track.halt(BuildId(2))
                 }
             })
             .unwrap();
@@ -157,9 +157,9 @@ fn force_downgrade_is_said_anew_with_each_rollback() {
         store.release_to(id, 100);
     }
     store.roll_back(true).unwrap();
-    assert!(store.current().draft.terms.force_downgrade);
+    assert!(store.current().spec.settings.force_downgrade);
     store.roll_back(false).unwrap();
-    assert!(!store.current().draft.terms.force_downgrade);
+    assert!(!store.current().spec.settings.force_downgrade);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Build, BuildId, By, Change, Error, Line, MAX_SERVING, PackageName, Percent, Promotion, Release, Rollout,
-    RolloutId, RolloutState, Terms,
+    Build, BuildId, By, Change, Error, MAX_SERVING, PackageName, Percent, Promotion, Release, Rollout,
+    RolloutId, RolloutSettings, RolloutState, Track,
 };
 
 use crate::fleet::{PACKAGE, at, build, percent};
@@ -36,7 +36,7 @@ impl Store {
     fn release(&self, rollout: &Rollout) -> Release {
         Release {
             rollout: rollout.clone(),
-            build: Arc::clone(self.build(rollout.draft.build.0)),
+            build: Arc::clone(self.build(rollout.spec.build.0)),
         }
     }
 
@@ -44,19 +44,19 @@ impl Store {
         self.rollouts.iter().find(|rollout| rollout.id == id).unwrap()
     }
 
-    /// The line as storage loads it.
-    pub(crate) fn line(&self) -> Line {
+    /// The track as storage loads it.
+    pub(crate) fn track(&self) -> Track {
         let mut serving: Vec<_> = self
             .rollouts
             .iter()
-            .filter(|rollout| rollout.draft.state.serves())
+            .filter(|rollout| rollout.spec.state.serves())
             .collect();
-        serving.sort_by_key(|rollout| (!rollout.draft.is_current, -rollout.id.0));
+        serving.sort_by_key(|rollout| (!rollout.spec.is_current, -rollout.id.0));
         let previous = serving
             .first()
-            .filter(|rollout| rollout.draft.is_current)
-            .and_then(|rollout| rollout.draft.previous);
-        Line {
+            .filter(|rollout| rollout.spec.is_current)
+            .and_then(|rollout| rollout.spec.previous);
+        Track {
             package: PackageName::parse(PACKAGE).unwrap(),
             serving: serving.into_iter().map(|rollout| self.release(rollout)).collect(),
             predecessor: previous.map(|id| self.release(self.rollout(id))),
@@ -65,15 +65,15 @@ impl Store {
 
     /// The current rollout, which must be there.
     pub(crate) fn current(&self) -> Rollout {
-        self.line().current().unwrap().rollout.clone()
+        self.track().current().unwrap().rollout.clone()
     }
 
     /// The serving builds with their states, the current one first.
     pub(crate) fn serving(&self) -> Vec<(i64, RolloutState)> {
-        let serving = self.line().serving;
+        let serving = self.track().serving;
         serving
             .iter()
-            .map(|release| (release.build.id.0, release.rollout.draft.state))
+            .map(|release| (release.build.id.0, release.rollout.spec.state))
             .collect()
     }
 
@@ -85,24 +85,27 @@ impl Store {
                 .iter_mut()
                 .find(|rollout| rollout.id == update.id)
                 .unwrap();
-            let (from, to) = (place.draft.state, update.draft.state);
+            let (from, to) = (place.spec.state, update.spec.state);
             assert!(from == to || from.may_become(to), "{from} became {to}");
             assert_ne!(place, update, "an update that changes nothing");
             *place = update.clone();
         }
-        if let Some(draft) = &change.insert {
+        if let Some(spec) = &change.insert {
             let id = RolloutId(i64::try_from(self.rollouts.len()).unwrap() + 1);
             self.rollouts.push(Rollout {
                 id,
-                draft: draft.clone(),
+                spec: spec.clone(),
             });
         }
         self.check();
     }
 
-    /// Runs a verb on the line and applies what it decides.
-    pub(crate) fn run(&mut self, verb: impl FnOnce(&Line) -> Result<Change, Error>) -> Result<Change, Error> {
-        let change = verb(&self.line())?;
+    /// Runs a verb on the track and applies what it decides.
+    pub(crate) fn run(
+        &mut self,
+        verb: impl FnOnce(&Track) -> Result<Change, Error>,
+    ) -> Result<Change, Error> {
+        let change = verb(&self.track())?;
         self.apply(&change);
         Ok(change)
     }
@@ -110,7 +113,7 @@ impl Store {
     pub(crate) fn promote(&mut self, id: i64, promotion: &Promotion) -> Result<Change, Error> {
         let build = Arc::clone(self.build(id));
         let attempts = self.attempts(id);
-        self.run(|line| line.promote(&build, promotion, attempts, BY_ADA))
+        self.run(|track| track.promote(&build, promotion, attempts, BY_ADA))
     }
 
     /// Promotes to a share of everybody, which is to succeed.
@@ -124,24 +127,24 @@ impl Store {
     }
 
     pub(crate) fn roll_back(&mut self, force_downgrade: bool) -> Result<Change, Error> {
-        self.run(|line| line.roll_back(force_downgrade, BY_ADA))
+        self.run(|track| track.roll_back(force_downgrade, BY_ADA))
     }
 
     fn attempts(&self, build: i64) -> u32 {
         let of_build = self
             .rollouts
             .iter()
-            .filter(|rollout| rollout.draft.build == BuildId(build));
-        of_build.map(|rollout| rollout.draft.attempt).max().unwrap_or(0)
+            .filter(|rollout| rollout.spec.build == BuildId(build));
+        of_build.map(|rollout| rollout.spec.attempt).max().unwrap_or(0)
     }
 
     /// What holds of a package at every moment.
     fn check(&self) {
-        let line = self.line();
+        let track = self.track();
         let current = self
             .rollouts
             .iter()
-            .filter(|rollout| rollout.draft.is_current)
+            .filter(|rollout| rollout.spec.is_current)
             .count();
         assert_eq!(
             current,
@@ -149,29 +152,31 @@ impl Store {
             "once released, one rollout is current"
         );
         assert!(
-            line.serving
+            track
+                .serving
                 .first()
-                .is_none_or(|first| first.rollout.draft.is_current)
+                .is_none_or(|first| first.rollout.spec.is_current)
         );
         assert!(
-            line.serving
+            track
+                .serving
                 .iter()
-                .all(|release| release.rollout.draft.state.serves())
+                .all(|release| release.rollout.spec.state.serves())
         );
-        assert!(line.serving.len() <= MAX_SERVING);
-        let mut builds: Vec<_> = line.serving.iter().map(|release| release.build.id).collect();
+        assert!(track.serving.len() <= MAX_SERVING);
+        let mut builds: Vec<_> = track.serving.iter().map(|release| release.build.id).collect();
         builds.sort();
         assert!(
             builds.windows(2).all(|pair| pair[0] != pair[1]),
             "a build serves twice"
         );
         for rollout in &self.rollouts {
-            assert_ne!(rollout.draft.terms.percent, Percent::NOBODY);
-            assert!(rollout.draft.attempt > 0);
-            let previous = rollout.draft.previous.map(|id| self.rollout(id));
-            assert!(previous.is_none_or(|p| p.draft.build != rollout.draft.build && p.id < rollout.id));
-            let complete = rollout.draft.state == RolloutState::Completed;
-            assert!(!complete || rollout.draft.terms.percent == Percent::EVERYBODY);
+            assert_ne!(rollout.spec.settings.percent, Percent::NOBODY);
+            assert!(rollout.spec.attempt > 0);
+            let previous = rollout.spec.previous.map(|id| self.rollout(id));
+            assert!(previous.is_none_or(|p| p.spec.build != rollout.spec.build && p.id < rollout.id));
+            let complete = rollout.spec.state == RolloutState::Completed;
+            assert!(!complete || rollout.spec.settings.percent == Percent::EVERYBODY);
         }
     }
 }
@@ -179,7 +184,7 @@ impl Store {
 /// A plain promotion.
 pub(crate) fn to(share: i64) -> Promotion {
     Promotion {
-        terms: Terms::to(percent(share)),
+        settings: RolloutSettings::to(percent(share)),
         keep_previous: false,
         retry_failed: false,
     }
@@ -195,8 +200,8 @@ pub(crate) fn keeping(share: i64) -> Promotion {
 
 #[test]
 fn a_package_that_released_nothing_has_an_empty_line() {
-    let line = Store::with_builds(1).line();
-    assert_eq!(line, Line::empty(PackageName::parse(PACKAGE).unwrap()));
-    assert!(line.current().is_none());
+    let track = Store::with_builds(1).track();
+    assert_eq!(track, Track::empty(PackageName::parse(PACKAGE).unwrap()));
+    assert!(track.current().is_none());
     assert_eq!(BY_ADA.now, at(0));
 }

@@ -1,6 +1,8 @@
-//! Promote, adjust, pause, resume, halt, complete: what each does to the line, and what it refuses.
+//! Promote, adjust, pause, resume, halt, complete: what each does to the track, and what it refuses.
 
-use tidegate_domain::{Audience, BuildId, Error, Line, MAX_SERVING, Percent, Promotion, RolloutState, Terms};
+use tidegate_domain::{
+    Audience, BuildId, Error, MAX_SERVING, Percent, Promotion, RolloutSettings, RolloutState, Track,
+};
 
 use crate::fleet::percent;
 use crate::store::{BY_ADA, Store, keeping, to};
@@ -22,12 +24,12 @@ fn the_first_promotion_releases_a_build() {
     assert_eq!((change.after.build_id, change.after.state), (BuildId(1), Active));
     assert_eq!(change.after.version_name, "1.0");
     let current = store.current();
-    assert_eq!(current.draft.terms, Terms::to(percent(10)));
+    assert_eq!(current.spec.settings, RolloutSettings::to(percent(10)));
     assert_eq!(
-        (current.draft.created_by.as_str(), current.draft.created_at),
+        (current.spec.created_by.as_str(), current.spec.created_at),
         ("ada", BY_ADA.now)
     );
-    assert_eq!((current.draft.attempt, current.draft.previous), (1, None));
+    assert_eq!((current.spec.attempt, current.spec.previous), (1, None));
 }
 
 #[test]
@@ -36,9 +38,9 @@ fn a_second_promotion_ends_the_first() {
     store.release_to(1, 100);
     let change = store.release_to(2, 10);
     assert_eq!(store.serving(), [(2, Active)]);
-    assert_eq!(store.rollouts[0].draft.state, RolloutState::Superseded);
+    assert_eq!(store.rollouts[0].spec.state, RolloutState::Superseded);
     assert_eq!(change.before.unwrap().build_id, BuildId(1));
-    assert_eq!(store.current().draft.previous, Some(store.rollouts[0].id));
+    assert_eq!(store.current().spec.previous, Some(store.rollouts[0].id));
 }
 
 #[test]
@@ -70,16 +72,16 @@ fn promoting_again_under_other_terms_is_a_new_rollout_that_goes_back_to_the_same
     store.release_to(1, 100);
     store.release_to(2, 10);
     let wifi = Promotion {
-        terms: Terms {
+        settings: RolloutSettings {
             wifi_only: true,
-            ..Terms::to(percent(10))
+            ..RolloutSettings::to(percent(10))
         },
         ..to(10)
     };
     store.promote(2, &wifi).unwrap();
     assert_eq!(store.serving(), [(2, Active)]);
-    assert_eq!(store.current().draft.previous, Some(store.rollouts[0].id));
-    assert!(store.current().draft.terms.wifi_only);
+    assert_eq!(store.current().spec.previous, Some(store.rollouts[0].id));
+    assert!(store.current().spec.settings.wifi_only);
 }
 
 #[test]
@@ -87,7 +89,7 @@ fn promoting_a_held_build_again_releases_it() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_to(2, 10);
-    store.run(|line| line.pause(BuildId(2))).unwrap();
+    store.run(|track| track.pause(BuildId(2))).unwrap();
     assert!(!store.release_to(2, 10).is_empty());
     assert_eq!(store.serving(), [(2, Active)]);
 }
@@ -108,7 +110,7 @@ fn promoting_a_kept_build_ends_its_kept_rollout() {
     store.release_beside(2, 10);
     store.release_beside(1, 50);
     assert_eq!(store.serving(), [(1, Active), (2, Active)]);
-    assert_eq!(store.current().draft.terms.percent, percent(50));
+    assert_eq!(store.current().spec.settings.percent, percent(50));
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn retry_failed_raises_the_attempt_and_nothing_else_does() {
     };
     let attempt_after = |store: &mut Store, id, promotion: &Promotion| {
         store.promote(id, promotion).unwrap();
-        store.current().draft.attempt
+        store.current().spec.attempt
     };
     assert_eq!(attempt_after(&mut store, 1, &to(10)), 1);
     assert_eq!(attempt_after(&mut store, 1, &retry), 2);
@@ -143,9 +145,9 @@ fn a_build_that_a_gate_found_bad_is_not_gone_back_to() {
     let mut store = Store::with_builds(3);
     store.release_to(1, 100);
     store.release_to(2, 10);
-    store.run(|line| line.halt(BuildId(2))).unwrap();
+    store.run(|track| track.halt(BuildId(2))).unwrap();
     store.release_to(3, 10);
-    assert_eq!(store.current().draft.previous, Some(store.rollouts[0].id));
+    assert_eq!(store.current().spec.previous, Some(store.rollouts[0].id));
     store.roll_back(false).unwrap();
     assert_eq!(store.serving(), [(1, Active)]);
 }
@@ -156,13 +158,13 @@ fn a_promotion_over_a_bad_build_never_names_itself_as_what_to_go_back_to() {
     store.release_to(1, 100);
     store.release_to(2, 100);
     store.release_to(1, 100);
-    store.run(|line| line.halt(BuildId(1))).unwrap();
+    store.run(|track| track.halt(BuildId(1))).unwrap();
     store.release_to(2, 100);
     let current = store.current();
     let goes_back_to = current
-        .draft
+        .spec
         .previous
-        .map(|id| store.rollouts[usize::try_from(id.0).unwrap() - 1].draft.build);
+        .map(|id| store.rollouts[usize::try_from(id.0).unwrap() - 1].spec.build);
     assert_eq!(
         goes_back_to,
         Some(BuildId(1)),
@@ -177,11 +179,11 @@ fn no_more_rollouts_serve_side_by_side_than_the_limit() {
     for id in 1..=limit {
         store.release_beside(id, 10);
     }
-    let before = store.clone().line();
+    let before = store.clone().track();
     let refused = store.promote(limit + 1, &keeping(10)).unwrap_err();
     assert!(matches!(&refused, Error::TooManyServing { limit, .. } if *limit == MAX_SERVING));
     assert!(refused.to_string().contains("keep_previous"), "{refused}");
-    assert_eq!(store.line(), before);
+    assert_eq!(store.track(), before);
     store.release_beside(1, 20);
     assert_eq!(
         store.serving().len(),
@@ -195,29 +197,29 @@ fn no_more_rollouts_serve_side_by_side_than_the_limit() {
 #[test]
 fn terms_out_of_bounds_are_refused_by_their_name() {
     let mut store = Store::with_builds(1);
-    let mut refused = |edit: fn(&mut Terms)| {
+    let mut refused = |edit: fn(&mut RolloutSettings)| {
         let mut promotion = to(10);
-        edit(&mut promotion.terms);
+        edit(&mut promotion.settings);
         invalid_field(store.promote(1, &promotion))
     };
     assert_eq!(
-        refused(|terms| terms.percent = Percent::NOBODY),
+        refused(|settings| settings.percent = Percent::NOBODY),
         "rollout_percent"
     );
-    assert_eq!(refused(|terms| terms.salt = Some(String::new())), "salt");
-    assert_eq!(refused(|terms| terms.salt = Some("s".repeat(65))), "salt");
+    assert_eq!(refused(|settings| settings.salt = Some(String::new())), "salt");
+    assert_eq!(refused(|settings| settings.salt = Some("s".repeat(65))), "salt");
     assert_eq!(
-        refused(|terms| terms.audience.regions = vec!["DE".to_owned(); 101]),
+        refused(|settings| settings.audience.regions = vec!["DE".to_owned(); 101]),
         "audience"
     );
     assert_eq!(
-        refused(|terms| terms.audience.models = vec!["P".to_owned(); 101]),
+        refused(|settings| settings.audience.models = vec!["P".to_owned(); 101]),
         "audience"
     );
     assert!(store.rollouts.is_empty());
     let mut longest = to(1);
-    longest.terms.salt = Some("s".repeat(64));
-    longest.terms.audience = Audience {
+    longest.settings.salt = Some("s".repeat(64));
+    longest.settings.audience = Audience {
         regions: vec!["DE".to_owned(); 100],
         models: vec![],
     };
@@ -229,16 +231,16 @@ fn adjusting_changes_the_share_alone() {
     let mut store = Store::with_builds(1);
     store.release_to(1, 10);
     let before = store.current();
-    let change = store.run(|line| line.adjust(BuildId(1), percent(50))).unwrap();
+    let change = store.run(|track| track.adjust(BuildId(1), percent(50))).unwrap();
     assert_eq!(change.action, "ota.rollout.adjust");
-    assert_eq!(change.before.unwrap().terms.percent, percent(10));
-    assert_eq!(change.after.terms.percent, percent(50));
+    assert_eq!(change.before.unwrap().settings.percent, percent(10));
+    assert_eq!(change.after.settings.percent, percent(50));
     let mut expected = before;
-    expected.draft.terms.percent = percent(50);
+    expected.spec.settings.percent = percent(50);
     assert_eq!(store.current(), expected);
-    let lowered = store.run(|line| line.adjust(BuildId(1), percent(1))).unwrap();
-    assert_eq!(lowered.after.terms.percent, percent(1));
-    let again = store.run(|line| line.adjust(BuildId(1), percent(1))).unwrap();
+    let lowered = store.run(|track| track.adjust(BuildId(1), percent(1))).unwrap();
+    assert_eq!(lowered.after.settings.percent, percent(1));
+    let again = store.run(|track| track.adjust(BuildId(1), percent(1))).unwrap();
     assert!(again.is_empty());
 }
 
@@ -247,7 +249,7 @@ fn adjusting_to_nobody_is_refused_with_a_hint_to_pause() {
     let mut store = Store::with_builds(1);
     store.release_to(1, 10);
     let refused = store
-        .run(|line| line.adjust(BuildId(1), Percent::NOBODY))
+        .run(|track| track.adjust(BuildId(1), Percent::NOBODY))
         .unwrap_err();
     assert!(refused.to_string().contains("pause"), "{refused}");
 }
@@ -256,20 +258,20 @@ fn adjusting_to_nobody_is_refused_with_a_hint_to_pause() {
 fn a_completed_rollout_is_lowered_only_after_a_pause() {
     let mut store = Store::with_builds(1);
     store.release_to(1, 100);
-    store.run(|line| line.complete(BuildId(1))).unwrap();
+    store.run(|track| track.complete(BuildId(1))).unwrap();
     assert_eq!(
-        invalid_field(store.run(|line| line.adjust(BuildId(1), percent(50)))),
+        invalid_field(store.run(|track| track.adjust(BuildId(1), percent(50)))),
         "rollout_percent"
     );
     assert!(
         store
-            .run(|line| line.adjust(BuildId(1), percent(100)))
+            .run(|track| track.adjust(BuildId(1), percent(100)))
             .unwrap()
             .is_empty()
     );
-    store.run(|line| line.pause(BuildId(1))).unwrap();
-    store.run(|line| line.adjust(BuildId(1), percent(50))).unwrap();
-    store.run(|line| line.resume(BuildId(1))).unwrap();
+    store.run(|track| track.pause(BuildId(1))).unwrap();
+    store.run(|track| track.adjust(BuildId(1), percent(50))).unwrap();
+    store.run(|track| track.resume(BuildId(1))).unwrap();
     assert_eq!(store.serving(), [(1, Active)]);
 }
 
@@ -278,26 +280,26 @@ fn a_kept_rollout_is_changed_by_its_builds_name() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_beside(2, 10);
-    store.run(|line| line.pause(BuildId(1))).unwrap();
-    store.run(|line| line.adjust(BuildId(1), percent(30))).unwrap();
+    store.run(|track| track.pause(BuildId(1))).unwrap();
+    store.run(|track| track.adjust(BuildId(1), percent(30))).unwrap();
     assert_eq!(store.serving(), [(2, Active), (1, Paused)]);
 }
 
 /// A verb on one build.
-type Verb = fn(&Line, BuildId) -> Result<tidegate_domain::Change, Error>;
+type Verb = fn(&Track, BuildId) -> Result<tidegate_domain::Change, Error>;
 
 const VERBS: [(&str, Verb, RolloutState); 4] = [
-    ("ota.rollout.pause", Line::pause, Paused),
-    ("ota.rollout.resume", Line::resume, Active),
-    ("ota.rollout.halt", Line::halt, Halted),
-    ("ota.rollout.complete", Line::complete, Completed),
+    ("ota.rollout.pause", Track::pause, Paused),
+    ("ota.rollout.resume", Track::resume, Active),
+    ("ota.rollout.halt", Track::halt, Halted),
+    ("ota.rollout.complete", Track::complete, Completed),
 ];
 
 /// A released build in a state.
 fn released_in(state: RolloutState) -> Store {
     let mut store = Store::with_builds(1);
     store.release_to(1, 100);
-    store.rollouts[0].draft.state = state;
+    store.rollouts[0].spec.state = state;
     store
 }
 
@@ -306,7 +308,7 @@ fn each_verb_follows_the_state_machine_and_repeats_harmlessly() {
     for (action, verb, to) in VERBS {
         for from in RolloutState::ALL.into_iter().filter(|state| state.serves()) {
             let mut store = released_in(from);
-            let result = store.run(|line| verb(line, BuildId(1)));
+            let result = store.run(|track| verb(track, BuildId(1)));
             if from != to && !from.may_become(to) {
                 let build = BuildId(1);
                 assert_eq!(result, Err(Error::WrongState { build, from, to }), "{action}");
@@ -316,9 +318,9 @@ fn each_verb_follows_the_state_machine_and_repeats_harmlessly() {
             assert_eq!((change.action, change.after.state), (action, to));
             assert_eq!(change.before.as_ref().map(|before| before.state), Some(from));
             assert_eq!(change.is_empty(), from == to);
-            assert_eq!(store.current().draft.state, to);
+            assert_eq!(store.current().spec.state, to);
             assert!(
-                store.run(|line| verb(line, BuildId(1))).unwrap().is_empty(),
+                store.run(|track| verb(track, BuildId(1))).unwrap().is_empty(),
                 "{action} twice"
             );
         }
@@ -331,7 +333,7 @@ fn a_build_that_does_not_serve_cannot_be_changed() {
     let not_serving = Err(Error::NotServing { build: BuildId(1) });
     for (_, verb, _) in VERBS {
         assert_eq!(
-            store.run(|line| verb(line, BuildId(1))),
+            store.run(|track| verb(track, BuildId(1))),
             not_serving,
             "nothing was released"
         );
@@ -340,12 +342,15 @@ fn a_build_that_does_not_serve_cannot_be_changed() {
     store.release_to(2, 100);
     for (_, verb, _) in VERBS {
         assert_eq!(
-            store.run(|line| verb(line, BuildId(1))),
+            store.run(|track| verb(track, BuildId(1))),
             not_serving,
             "it was superseded"
         );
     }
-    assert_eq!(store.run(|line| line.adjust(BuildId(1), percent(5))), not_serving);
+    assert_eq!(
+        store.run(|track| track.adjust(BuildId(1), percent(5))),
+        not_serving
+    );
 }
 
 #[test]
@@ -353,10 +358,10 @@ fn only_a_rollout_to_everybody_is_complete() {
     let mut store = Store::with_builds(1);
     store.release_to(1, 99);
     assert_eq!(
-        invalid_field(store.run(|line| line.complete(BuildId(1)))),
+        invalid_field(store.run(|track| track.complete(BuildId(1)))),
         "rollout_percent"
     );
-    store.run(|line| line.adjust(BuildId(1), percent(100))).unwrap();
-    store.run(|line| line.complete(BuildId(1))).unwrap();
+    store.run(|track| track.adjust(BuildId(1), percent(100))).unwrap();
+    store.run(|track| track.complete(BuildId(1))).unwrap();
     assert_eq!(store.serving(), [(1, Completed)]);
 }

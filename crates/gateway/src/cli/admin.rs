@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use tidegate_domain::{Role, SdkLevel};
 use tidegate_service::{
-    Actor, Clock, Devices, Error as Refusal, Kind, Live, MAX_PAGE_SIZE, Package, Packages, Page, People,
-    SystemClock,
+    Actor, Clock, Devices, Error as Refusal, Kind, MAX_PAGE_SIZE, Package, Packages, Page, Snapshots,
+    SystemClock, Users,
 };
 use tidegate_signing::{ExposeSecret, MAX_PASSWORD_BYTES, SecretString};
 
@@ -40,7 +40,7 @@ pub(super) async fn enroll_token(
 ) -> Result<String, Error> {
     let stores = Stores::open(config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let live = Live::load(stores.store.clone()).await?;
+    let live = Snapshots::load(stores.store.clone()).await?;
     let settings = Arc::new(settings(config, ""));
     let devices = Devices::new(stores.store, Arc::new(live), stores.keys, clock, settings);
     let made = devices
@@ -53,8 +53,8 @@ pub(super) async fn enroll_token(
 pub(super) async fn add_user(config: &Config, name: String, role: Role) -> Result<String, Error> {
     let password = read_password(&name)?;
     let stores = Stores::open(config).await?;
-    let people = People::new(stores.store, stores.keys, Arc::new(SystemClock));
-    people.add(&Actor::console(), &name, role, password).await?;
+    let users = Users::new(stores.store, stores.keys, Arc::new(SystemClock));
+    users.add(&Actor::console(), &name, role, password).await?;
     Ok(format!("added {name} as {role}"))
 }
 

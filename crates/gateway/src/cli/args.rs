@@ -60,7 +60,7 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Work on a server's data from its own console: tokens and people.
+    /// Work on a server's data from its own console: tokens and users.
     #[command(subcommand)]
     Admin(Admin),
     /// Look into APK files, without a server.
@@ -110,14 +110,14 @@ pub(super) enum Admin {
         /// How long it holds.
         #[arg(long, default_value = "7d", value_parser = humantime::parse_duration)]
         ttl: Duration,
-        /// What it is for, for people.
+        /// What it is for, for users.
         #[arg(long, default_value = "")]
         note: String,
     },
     /// The signer that a package's builds must carry. Its first build sets it by itself.
     #[command(subcommand)]
     Signer(Signer),
-    /// People who may log in with a password.
+    /// Users who may log in with a password.
     #[command(subcommand)]
     User(AdminUser),
 }

@@ -65,7 +65,7 @@ pub fn report(error: &Error) -> ExitCode {
     }
 }
 
-/// Runs a command that works on the database beside a server, with warnings for people.
+/// Runs a command that works on the database beside a server, with warnings for users.
 fn console<'a, F>(config: &'a Config, command: impl FnOnce(&'a Config) -> F) -> Result<ExitCode, Error>
 where
     F: Future<Output = Result<String, Error>>,

@@ -97,7 +97,7 @@ pub struct Config {
 pub enum LogFormat {
     /// One JSON object a line, for machines.
     Json,
-    /// For people.
+    /// For users.
     Text,
 }
 

@@ -4,7 +4,7 @@
 pub struct Setting {
     /// Its name in the file; in the environment `TIDEGATE_` and the name in capitals.
     pub name: &'static str,
-    /// What it is when it is not given, for people.
+    /// What it is when it is not given, for users.
     pub default: &'static str,
     /// What it does, in a sentence.
     pub meaning: &'static str,

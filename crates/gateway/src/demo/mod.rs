@@ -82,9 +82,9 @@ async fn tell(
 /// The first person cannot be added over HTTP, because nobody is there yet who may. This is what
 /// `tidegate admin user add` does.
 async fn add_login(server: &RunningServer, home: &Home) -> Result<(), Error> {
-    let people = &server.api().people;
+    let users = &server.api().users;
     let password = home.password().to_owned().into();
-    match people.add(&Actor::console(), LOGIN, Role::Admin, password).await {
+    match users.add(&Actor::console(), LOGIN, Role::Admin, password).await {
         Err(error) if error.kind != Kind::Conflict => Err(error.into()),
         _ => Ok(()),
     }

@@ -69,7 +69,7 @@ pub(super) fn register(provider: &SdkMeterProvider, sources: &Arc<Sources>, aske
 
 fn polls(readings: &Readings) {
     readings.counter("ota_check", "Polls, by HTTP status.", |r, counter| {
-        for (status, times) in r.sources.traffic.polls() {
+        for (status, times) in r.sources.request_metrics.polls() {
             counter.observe(
                 times.count(),
                 &[KeyValue::new("status", status.as_str().to_owned())],

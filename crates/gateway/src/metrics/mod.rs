@@ -1,7 +1,7 @@
 //! What Prometheus is told.
 //!
-//! Nothing is counted here. The counts are plain numbers where things happen (`tidegate_service::Counts`, the poll's
-//! own buffer, `tidegate_api::Traffic`) and are read when somebody scrapes, so that a server that nobody scrapes does no
+//! Nothing is counted here. The counts are plain numbers where things happen (`tidegate_service::Counters`, the poll's
+//! own buffer, `tidegate_api::RequestMetrics`) and are read when somebody scrapes, so that a server that nobody scrapes does no
 //! work for its metrics and a poll pays for two additions. OpenTelemetry has no histogram that is read rather than
 //! written, so the request times go to the page by a collector of their own.
 //!
@@ -19,9 +19,11 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
-use tidegate_api::{MetricsPage, Traffic};
+use tidegate_api::{MetricsPage, RequestMetrics};
 use tidegate_domain::BuildId;
-use tidegate_service::{ActivityBuffer, Adoption, BuildCounts, Counts, Live, ReportQueue, RolloutNumbers};
+use tidegate_service::{
+    ActivityBuffer, Adoption, BuildCounts, Counters, ReportQueue, RolloutNumbers, Snapshots,
+};
 use tidegate_storage::Store;
 
 use crate::Error;
@@ -32,11 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Where the numbers are.
 pub(crate) struct Sources {
     pub(crate) store: Store,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<Snapshots>,
     pub(crate) activity: Arc<ActivityBuffer>,
     pub(crate) reports: ReportQueue,
-    pub(crate) counts: Arc<Counts>,
-    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) counts: Arc<Counters>,
+    pub(crate) request_metrics: Arc<RequestMetrics>,
     pub(crate) adoption: Adoption,
     /// Whether a second master key is accepted.
     pub(crate) rotating: bool,
@@ -74,7 +76,7 @@ impl Metrics {
         instruments::register(&provider, &sources, &asked);
         registry
             .register(Box::new(requests::RequestTimes::new(Arc::clone(
-                &sources.traffic,
+                &sources.request_metrics,
             ))))
             .map_err(|fault| Error::unusable("metrics")(&fault))?;
         Ok(Self {

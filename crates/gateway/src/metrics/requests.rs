@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use tidegate_api::{BOUNDS, POLL_ROUTE, Reading, Series, Traffic};
+use tidegate_api::{BOUNDS, POLL_ROUTE, Reading, RequestMetrics, Series};
 
 const NAME: &str = "ota_request_duration_seconds";
 const HELP: &str = "How long requests took, by route, method and HTTP status or gRPC code.";
 
 /// Reads the times when it is asked.
 pub(super) struct RequestTimes {
-    traffic: Arc<Traffic>,
+    request_metrics: Arc<RequestMetrics>,
     describes: Option<Desc>,
 }
 
 impl RequestTimes {
-    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(request_metrics: Arc<RequestMetrics>) -> Self {
         let labels = ["route", "method", "code"].map(str::to_owned);
         Self {
-            traffic,
+            request_metrics,
             // Refused only for names that are none.
             describes: Desc::new(NAME.to_owned(), HELP.to_owned(), labels.into(), HashMap::new()).ok(),
         }
@@ -33,7 +33,7 @@ impl Collector for RequestTimes {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let polls = self.traffic.polls().into_iter().map(|(status, reading)| {
+        let polls = self.request_metrics.polls().into_iter().map(|(status, reading)| {
             let series = Series {
                 route: POLL_ROUTE.to_owned(),
                 method: "GET".to_owned(),
@@ -41,7 +41,10 @@ impl Collector for RequestTimes {
             };
             (series, reading)
         });
-        let times = polls.chain(self.traffic.others()).map(histogram).collect();
+        let times = polls
+            .chain(self.request_metrics.others())
+            .map(histogram)
+            .collect();
         let mut family = MetricFamily::default();
         family.set_name(NAME.to_owned());
         family.set_help(HELP.to_owned());

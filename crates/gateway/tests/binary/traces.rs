@@ -148,7 +148,7 @@ async fn a_poll_and_a_promotion_arrive_at_the_collector_in_their_callers_trace()
         );
     }
     let promote = collector.span("POST /v1/apk/{id}/promote").await;
-    let change = collector.span("rollouts::change_line").await;
+    let change = collector.span("rollouts::change_track").await;
     assert_eq!(
         (change.parent_span_id, change.trace_id),
         (promote.span_id, promote.trace_id)

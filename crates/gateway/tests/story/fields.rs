@@ -89,9 +89,9 @@ async fn a_field_of_another_type_is_refused_by_its_name(engine: Engine) {
     let (_server, olga, build) = day(engine).await;
     let before = olga.everything().await;
     let with = |name: &str, value: Value| {
-        let mut terms = json!({ "rollout_percent": 10 });
-        terms[name] = value;
-        terms
+        let mut settings = json!({ "rollout_percent": 10 });
+        settings[name] = value;
+        settings
     };
     let bad = [
         ("wifi_only", with("wifi_only", json!("yes"))),
@@ -102,9 +102,9 @@ async fn a_field_of_another_type_is_refused_by_its_name(engine: Engine) {
         ("audience.regions", with("audience", json!({ "regions": "eu" }))),
         ("audience.country", with("audience", json!({ "country": ["eu"] }))),
     ];
-    for (field, terms) in bad {
-        println!("{terms}");
-        olga.promote_as(build, &terms).await.invalid(field);
+    for (field, settings) in bad {
+        println!("{settings}");
+        olga.promote_as(build, &settings).await.invalid(field);
     }
     assert_eq!(olga.everything().await, before);
 }

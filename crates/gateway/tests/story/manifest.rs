@@ -23,8 +23,8 @@ async fn a_manifest_is_complete(engine: Engine) {
         .part("file", reqwest::multipart::Part::bytes(apk.clone()));
     let taken = olga.upload_form(form).await.ok();
     let build = taken["build_id"].as_i64().unwrap();
-    let terms = json!({ "rollout_percent": 100, "wifi_only": true, "must_install": true });
-    olga.promote_as(build, &terms).await.ok();
+    let settings = json!({ "rollout_percent": 100, "wifi_only": true, "must_install": true });
+    olga.promote_as(build, &settings).await.ok();
     let polled = server.device("pixel-1").await.poll(3).await;
     let mut manifest = polled.manifest.unwrap();
 

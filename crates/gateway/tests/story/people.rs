@@ -66,8 +66,9 @@ async fn guessing_at_once_has_a_bound(engine: Engine) {
     server
         .add_user("olga", Role::Operator, "correct horse battery")
         .await;
-    let guesses: Vec<_> = (0..12).map(|number| format!("guess {number}")).collect();
-    let answers = futures::future::join_all(guesses.iter().map(|guess| log_in(&server, "olga", guess))).await;
+    let login_throttle: Vec<_> = (0..12).map(|number| format!("guess {number}")).collect();
+    let answers =
+        futures::future::join_all(login_throttle.iter().map(|guess| log_in(&server, "olga", guess))).await;
     let (told, bounded): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 401);
     assert!(
         !told.is_empty() && !bounded.is_empty(),

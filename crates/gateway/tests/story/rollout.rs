@@ -118,9 +118,9 @@ async fn promoting_answers_as_it_always_did(engine: Engine) {
     let first = olga.promote(old, 100).await.ok();
     assert_eq!(first["success"], true);
     assert!(first["previous_build_id"].is_null());
-    let terms = json!({ "rollout_percent": 10, "wifi_only": true, "must_install": true });
+    let settings = json!({ "rollout_percent": 10, "wifi_only": true, "must_install": true });
     assert_eq!(
-        olga.promote_as(new, &terms).await.ok(),
+        olga.promote_as(new, &settings).await.ok(),
         json!({
             "success": true, "build_id": new, "version_code": 2, "staged_rollout_percent": 10,
             "previous_build_id": old,

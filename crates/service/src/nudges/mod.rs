@@ -16,7 +16,7 @@ use tidegate_storage::{Campaign, FailedDelivery, NewCampaign, Page, Paged, Store
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-use crate::{Actor, Clock, Error, Kind, Live};
+use crate::{Actor, Clock, Error, Kind, Snapshots};
 
 pub use watch::CampaignWatch;
 
@@ -38,7 +38,7 @@ const SETTLING_EVERY: Duration = Duration::from_millis(50);
 /// Wakes devices.
 pub struct Nudges {
     store: Store,
-    live: Arc<Live>,
+    live: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
     wake: Option<Arc<Notify>>,
     watchers: Arc<Semaphore>,
@@ -56,7 +56,7 @@ pub struct Nudged {
 impl Nudges {
     /// Over this database. `wake` tells this process's sender that there is something to do; without one, FCM is
     /// not configured, and nothing can be sent.
-    pub fn new(store: Store, live: Arc<Live>, clock: Arc<dyn Clock>, wake: Option<Arc<Notify>>) -> Self {
+    pub fn new(store: Store, live: Arc<Snapshots>, clock: Arc<dyn Clock>, wake: Option<Arc<Notify>>) -> Self {
         Self {
             store,
             live,

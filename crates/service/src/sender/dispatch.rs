@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use tidegate_domain::{CampaignId, DeliveryFailure};
 use tidegate_fcm::Client;
 use tidegate_signing::KeyRing;
-use tidegate_storage::{Fate, Outcome};
+use tidegate_storage::{DeliveryOutcome, Outcome};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::verdict::Verdict;
-use super::{Board, Job, SenderSettings, command, lock, verdict};
+use super::{Job, SenderSettings, SenderState, command, lock, verdict};
 use crate::Clock;
 
-/// How often the ceiling is asked again.
+/// How often the rate_limiter is asked again.
 const TICK: Duration = Duration::from_millis(5);
 
 /// What became of a delivery.
@@ -30,7 +30,7 @@ pub(super) struct Dispatch {
     pub(super) keys: Arc<KeyRing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: SenderSettings,
-    pub(super) board: Arc<Board>,
+    pub(super) state: Arc<SenderState>,
     pub(super) outcomes: mpsc::Sender<Done>,
 }
 
@@ -62,15 +62,15 @@ impl Dispatch {
         while under_way.join_next().await.is_some() {}
     }
 
-    /// Waits for the ceiling; false when the delivery is not to be sent (any more).
+    /// Waits for the rate_limiter; false when the delivery is not to be sent (any more).
     async fn may_go(&self, job: &Job, stop: &watch::Receiver<bool>) -> bool {
         loop {
             let now = Instant::now();
-            let goes_on = !*stop.borrow() && self.board.is_live(job.campaign.id) && !self.is_stale(job);
-            if !goes_on || lock(&self.board.pressure).holds_off(now) {
+            let goes_on = !*stop.borrow() && self.state.is_live(job.campaign.id) && !self.is_stale(job);
+            if !goes_on || lock(&self.state.backoff).holds_off(now) {
                 return false;
             }
-            if lock(&self.board.ceiling).take(1, now) == 1 {
+            if lock(&self.state.rate_limiter).take(1, now) == 1 {
                 return true;
             }
             tokio::time::sleep(TICK).await;
@@ -88,34 +88,36 @@ impl Dispatch {
             Err(error) => {
                 tracing::error!(device = %job.claim.device, %error, "a command could not be signed");
                 let reason = DeliveryFailure::Unsendable;
-                return self.report(&job, Fate::Failed { reason, forget: None }).await;
+                return self
+                    .report(&job, DeliveryOutcome::Failed { reason, forget: None })
+                    .await;
             }
         };
         let Err(error) = self.fcm.send(&message).await else {
-            lock(&self.board.pressure).answered();
-            return self.report(&job, Fate::Sent).await;
+            lock(&self.state.backoff).answered();
+            return self.report(&job, DeliveryOutcome::Sent).await;
         };
         let now = self.clock.now();
         let verdict = verdict::of(&error, &job.claim, &self.settings, now, fastrand::f64());
         tracing::debug!(campaign_id = job.campaign.id.0, device = %job.claim.device, %error, "not sent");
-        if let Verdict::Delivery(Fate::Retry { at }) = &verdict {
+        if let Verdict::Delivery(DeliveryOutcome::Retry { at }) = &verdict {
             let wait = (*at - now).to_std().unwrap_or_default();
-            lock(&self.board.pressure).refused(wait, Instant::now());
+            lock(&self.state.backoff).refused(wait, Instant::now());
         } else {
             // An answer about this one message, or about us: FCM as a whole is well.
-            lock(&self.board.pressure).answered();
+            lock(&self.state.backoff).answered();
         }
         let fate = match verdict {
             Verdict::Delivery(fate) => fate,
             Verdict::Campaign(why) => {
-                lock(&self.board.halted).entry(job.campaign.id).or_insert(why);
+                lock(&self.state.halted).entry(job.campaign.id).or_insert(why);
                 job.given_back()
             }
         };
         self.report(&job, fate).await;
     }
 
-    async fn report(&self, job: &Job, fate: Fate) {
+    async fn report(&self, job: &Job, fate: DeliveryOutcome) {
         let done = Done {
             campaign: job.campaign.id,
             outcome: Outcome {

@@ -2,9 +2,9 @@
 //! it.
 //!
 //! Three tasks in a row, so that none waits for another's database call. *Claiming* takes small batches of due
-//! deliveries by lease, in turn from each campaign. *Sending* waits for the ceiling on messages a second, signs at
+//! deliveries by lease, in turn from each campaign. *Sending* waits for the rate_limiter on messages a second, signs at
 //! the last moment (agents refuse an old command) and keeps a bounded number under way. *Recording* writes outcomes
-//! in batches and watches the brake. The channels between them are short: when the database is slow, sending stops.
+//! in batches and watches the circuit_breaker. The channels between them are short: when the database is slow, sending stops.
 //!
 //! **What a crash costs.** Everything claimed and not recorded is due again when its lease ends. That is what was
 //! under way and what was answered in the last tenth of a second; the repeat bears the same request id, and agents
@@ -15,10 +15,10 @@
 //! not sent is given back. A fault that all messages have in common (another project, refused credentials) holds
 //! the campaign with the reason, and gives back what it met: it forgets no token and fails no delivery.
 
-mod brake;
+mod circuit_breaker;
 mod command;
 mod dispatch;
-mod pressure;
+mod project_backoff;
 mod recorder;
 mod verdict;
 
@@ -28,14 +28,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::CampaignId;
-use tidegate_fcm::{Backoff, Ceiling, Client};
+use tidegate_fcm::{Backoff, Client, RateLimiter};
 use tidegate_signing::KeyRing;
-use tidegate_storage::{Campaign, Claim, Fate, MAX_CLAIM, Store};
+use tidegate_storage::{Campaign, Claim, DeliveryOutcome, MAX_CLAIM, Store};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::{Clock, Counts, Error};
+use crate::{Clock, Counters, Error};
 use dispatch::Dispatch;
-use pressure::Pressure;
+use project_backoff::ProjectBackoff;
 use recorder::Recorder;
 
 /// How often due deliveries are looked for when nobody says that there are some.
@@ -92,7 +92,7 @@ pub struct Sender {
     clock: Arc<dyn Clock>,
     settings: SenderSettings,
     wake: Arc<Notify>,
-    counts: Arc<Counts>,
+    counts: Arc<Counters>,
 }
 
 /// A claimed delivery on its way.
@@ -103,23 +103,23 @@ struct Job {
 }
 
 impl Job {
-    fn given_back(&self) -> Fate {
+    fn given_back(&self) -> DeliveryOutcome {
         let claimed_at = self.claimed_at;
-        Fate::GivenBack { claimed_at }
+        DeliveryOutcome::GivenBack { claimed_at }
     }
 }
 
 /// What the three tasks share.
-struct Board {
+struct SenderState {
     /// The campaigns that are to be sent, as last read.
     live: Mutex<HashSet<CampaignId>>,
     /// Those that are about to be held.
     halted: Mutex<HashMap<CampaignId, String>>,
-    ceiling: Mutex<Ceiling>,
-    pressure: Mutex<Pressure>,
+    rate_limiter: Mutex<RateLimiter>,
+    backoff: Mutex<ProjectBackoff>,
 }
 
-impl Board {
+impl SenderState {
     fn is_live(&self, id: CampaignId) -> bool {
         lock(&self.live).contains(&id) && !lock(&self.halted).contains_key(&id)
     }
@@ -138,7 +138,7 @@ impl Sender {
         clock: Arc<dyn Clock>,
         settings: SenderSettings,
         wake: Arc<Notify>,
-        counts: Arc<Counts>,
+        counts: Arc<Counters>,
     ) -> Self {
         Self {
             store,
@@ -155,11 +155,11 @@ impl Sender {
     /// records it.
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let settings = self.settings;
-        let board = Arc::new(Board {
+        let state = Arc::new(SenderState {
             live: Mutex::default(),
             halted: Mutex::default(),
-            ceiling: Mutex::new(Ceiling::new(settings.max_per_second, settings.ramp)),
-            pressure: Mutex::default(),
+            rate_limiter: Mutex::new(RateLimiter::new(settings.max_per_second, settings.ramp)),
+            backoff: Mutex::default(),
         });
         let (jobs, queue) = mpsc::channel(MAX_CLAIM as usize);
         let (outcomes, done) = mpsc::channel(OUTCOME_QUEUE);
@@ -168,27 +168,27 @@ impl Sender {
             keys: Arc::clone(&self.keys),
             clock: Arc::clone(&self.clock),
             settings,
-            board: Arc::clone(&board),
+            state: Arc::clone(&state),
             outcomes,
         };
         let recorder = Recorder {
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
-            board: Arc::clone(&board),
+            state: Arc::clone(&state),
             counts: Arc::clone(&self.counts),
         };
         // Each ends when the one before it has ended and its queue is empty.
         tokio::join!(
-            self.claim(jobs, &board, stop.clone()),
+            self.claim(jobs, &state, stop.clone()),
             dispatch.run(queue, stop),
             recorder.run(done),
         );
     }
 
-    async fn claim(&self, jobs: mpsc::Sender<Job>, board: &Board, mut stop: watch::Receiver<bool>) {
+    async fn claim(&self, jobs: mpsc::Sender<Job>, state: &SenderState, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             let claimed = tokio::select! {
-                claimed = self.claim_some(&jobs, board) => claimed,
+                claimed = self.claim_some(&jobs, state) => claimed,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             let idle = match claimed {
@@ -209,16 +209,16 @@ impl Sender {
     }
 
     /// One round over all campaigns. Returns how many deliveries were claimed.
-    async fn claim_some(&self, jobs: &mpsc::Sender<Job>, board: &Board) -> Result<usize, Error> {
+    async fn claim_some(&self, jobs: &mpsc::Sender<Job>, state: &SenderState) -> Result<usize, Error> {
         let live = self.store.live_campaigns().await?;
-        *lock(&board.live) = live.iter().map(|campaign| campaign.id).collect();
-        if lock(&board.pressure).holds_off(Instant::now()) {
+        *lock(&state.live) = live.iter().map(|campaign| campaign.id).collect();
+        if lock(&state.backoff).holds_off(Instant::now()) {
             return Ok(0);
         }
-        let limit = self.claim_size(board, live.len());
+        let limit = self.claim_size(state, live.len());
         let mut claimed = 0;
         for campaign in live.into_iter().map(Arc::new) {
-            if !board.is_live(campaign.id) {
+            if !state.is_live(campaign.id) {
                 continue;
             }
             let now = self.clock.now();
@@ -239,8 +239,8 @@ impl Sender {
         Ok(claimed)
     }
 
-    fn claim_size(&self, board: &Board, campaigns: usize) -> u32 {
-        let rate = lock(&board.ceiling).rate(Instant::now());
+    fn claim_size(&self, state: &SenderState, campaigns: usize) -> u32 {
+        let rate = lock(&state.rate_limiter).rate(Instant::now());
         let share = rate * CLAIM_AHEAD / f64::from(u32::try_from(campaigns.max(1)).unwrap_or(1));
         #[expect(
             clippy::cast_possible_truncation,

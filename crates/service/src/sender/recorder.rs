@@ -1,16 +1,16 @@
-//! Writes down what became of deliveries, and watches the brake.
+//! Writes down what became of deliveries, and watches the circuit_breaker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_domain::{CampaignId, CampaignState, DeliveryFailure};
-use tidegate_storage::{Actor, Error, Fate, Outcome, Recorded, Store};
+use tidegate_storage::{Actor, DeliveryOutcome, Error, Outcome, Recorded, Store};
 use tokio::sync::mpsc;
 
 use super::dispatch::Done;
-use super::{Board, brake, lock};
-use crate::{Clock, Counts};
+use super::{SenderState, circuit_breaker, lock};
+use crate::{Clock, Counters};
 
 /// How many outcomes are written at once.
 const MAX_BATCH: usize = 1000;
@@ -28,11 +28,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Recorder {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) board: Arc<Board>,
-    pub(super) counts: Arc<Counts>,
+    pub(super) state: Arc<SenderState>,
+    pub(super) counts: Arc<Counters>,
 }
 
-/// The brake's own memory of a campaign, as last read.
+/// The circuit_breaker's own memory of a campaign, as last read.
 #[derive(Clone, Copy)]
 struct Known {
     dead: u64,
@@ -64,7 +64,7 @@ impl Recorder {
     /// is tried again beside.
     async fn next(&self, done: &mut mpsc::Receiver<Done>, batch: &mut Vec<Done>) -> bool {
         loop {
-            let is_holding = !lock(&self.board.halted).is_empty();
+            let is_holding = !lock(&self.state.halted).is_empty();
             tokio::select! {
                 count = done.recv_many(batch, MAX_BATCH) => return count > 0,
                 () = tokio::time::sleep(HOLD_AGAIN), if is_holding => self.hold_halted().await,
@@ -95,39 +95,40 @@ impl Recorder {
             queued = progress.queued,
         );
         if !matches!(state, CampaignState::Queued | CampaignState::Running) {
-            lock(&self.board.live).remove(&campaign);
+            lock(&self.state.live).remove(&campaign);
         }
         if *state == CampaignState::Completed || *state == CampaignState::Canceled {
             known.remove(&campaign);
             return;
         }
         let now_known = Known {
-            dead: brake::dead(progress),
-            limit: brake::limit(progress),
+            dead: circuit_breaker::dead(progress),
+            limit: circuit_breaker::limit(progress),
         };
         known.insert(campaign, now_known);
-        if brake::pulled(progress, tally.dead) {
+        if circuit_breaker::pulled(progress, tally.dead) {
             tracing::error!(
-                event = "ota.nudge.brake",
+                event = "ota.nudge.circuit_breaker",
                 campaign_id = campaign.0,
                 dead = now_known.dead,
                 total = progress.total,
                 "many tokens look dead; the campaign is held"
             );
-            lock(&self.board.halted)
+            lock(&self.state.halted)
                 .entry(campaign)
-                .or_insert_with(|| brake::reason(progress));
+                .or_insert_with(|| circuit_breaker::reason(progress));
         }
     }
 
-    /// Takes the order to forget off the deaths beyond the brake's limit.
+    /// Takes the order to forget off the deaths beyond the circuit_breaker's limit.
     async fn spare_tokens(
         &self,
         campaign: CampaignId,
         outcomes: &mut [Outcome],
         known: &mut HashMap<CampaignId, Known>,
     ) {
-        let forgets = |outcome: &Outcome| matches!(outcome.fate, Fate::Failed { forget: Some(_), .. });
+        let forgets =
+            |outcome: &Outcome| matches!(outcome.fate, DeliveryOutcome::Failed { forget: Some(_), .. });
         if !outcomes.iter().any(forgets) {
             return;
         }
@@ -136,15 +137,15 @@ impl Recorder {
             // Another server, or this one before it was started again, may have met some already.
             None => match self.store.campaign(campaign).await {
                 Ok(campaign) => Known {
-                    dead: brake::dead(&campaign.progress),
-                    limit: brake::limit(&campaign.progress),
+                    dead: circuit_breaker::dead(&campaign.progress),
+                    limit: circuit_breaker::limit(&campaign.progress),
                 },
                 Err(_) => Known { dead: 0, limit: 0 },
             },
         };
         for outcome in outcomes {
-            if let Fate::Failed { reason, forget } = &mut outcome.fate
-                && brake::counts(*reason)
+            if let DeliveryOutcome::Failed { reason, forget } = &mut outcome.fate
+                && circuit_breaker::counts(*reason)
             {
                 dead += 1;
                 if dead > limit {
@@ -179,7 +180,7 @@ impl Recorder {
     /// Holds the campaigns that cannot go on, for all servers to see.
     async fn hold_halted(&self) {
         let halted: Vec<(CampaignId, String)> = {
-            let halted = lock(&self.board.halted);
+            let halted = lock(&self.state.halted);
             halted.iter().map(|(id, why)| (*id, why.clone())).collect()
         };
         for (id, why) in halted {
@@ -194,8 +195,8 @@ impl Recorder {
             match self.store.hold_campaign(id, why, note).await {
                 // A rule that refuses: it has ended meanwhile.
                 Ok(_) | Err(Error::Rule(_) | Error::NotFound { .. }) => {
-                    lock(&self.board.live).remove(&id);
-                    lock(&self.board.halted).remove(&id);
+                    lock(&self.state.live).remove(&id);
+                    lock(&self.state.halted).remove(&id);
                 }
                 // It stays halted here, and is tried again.
                 Err(error) => tracing::warn!(%error, "a campaign could not be held"),
@@ -231,12 +232,12 @@ impl Tally {
         let mut tally = Self::default();
         for outcome in outcomes {
             match &outcome.fate {
-                Fate::Sent => tally.sent += 1,
-                Fate::Retry { .. } => tally.retried += 1,
-                Fate::GivenBack { .. } => tally.given_back += 1,
-                Fate::Failed { reason, .. } => {
+                DeliveryOutcome::Sent => tally.sent += 1,
+                DeliveryOutcome::Retry { .. } => tally.retried += 1,
+                DeliveryOutcome::GivenBack { .. } => tally.given_back += 1,
+                DeliveryOutcome::Failed { reason, .. } => {
                     tally.failed += 1;
-                    tally.dead += u64::from(brake::counts(*reason));
+                    tally.dead += u64::from(circuit_breaker::counts(*reason));
                     if *reason == DeliveryFailure::SenderIdMismatch {
                         tracing::error!(
                             event = "ota.nudge.sender_id_mismatch",

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::DeliveryFailure;
 use tidegate_fcm::{Decision, Error};
-use tidegate_storage::{Claim, Fate};
+use tidegate_storage::{Claim, DeliveryOutcome};
 
 use super::SenderSettings;
 
@@ -11,7 +11,7 @@ use super::SenderSettings;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// This delivery, and what becomes of it.
-    Delivery(Fate),
+    Delivery(DeliveryOutcome),
     /// All of them: why the campaign has to be held.
     Campaign(String),
 }
@@ -25,7 +25,7 @@ pub(super) fn of(
     random: f64,
 ) -> Verdict {
     let fate = match error.what_to_do() {
-        Decision::ForgetToken => Fate::Failed {
+        Decision::ForgetToken => DeliveryOutcome::Failed {
             reason: reason(error),
             forget: Some(claim.fcm_token.clone()),
         },
@@ -36,7 +36,7 @@ pub(super) fn of(
             if at > claim.first_claimed_at + settings.give_up_after {
                 failed(error)
             } else {
-                Fate::Retry { at }
+                DeliveryOutcome::Retry { at }
             }
         }
         Decision::RefreshTokenOnce | Decision::Stop => return Verdict::Campaign(error.to_string()),
@@ -44,8 +44,8 @@ pub(super) fn of(
     Verdict::Delivery(fate)
 }
 
-fn failed(error: &Error) -> Fate {
-    Fate::Failed {
+fn failed(error: &Error) -> DeliveryOutcome {
+    DeliveryOutcome::Failed {
         reason: reason(error),
         forget: None,
     }
@@ -116,8 +116,12 @@ mod tests {
             .iter()
             .map(|error| judge(error, &claim(1, TimeDelta::zero())))
             .collect();
-        let forgets =
-            |verdict: &Verdict| matches!(verdict, Verdict::Delivery(Fate::Failed { forget: Some(_), .. }));
+        let forgets = |verdict: &Verdict| {
+            matches!(
+                verdict,
+                Verdict::Delivery(DeliveryOutcome::Failed { forget: Some(_), .. })
+            )
+        };
         assert_eq!(verdicts.iter().filter(|verdict| forgets(verdict)).count(), 1);
         assert!(forgets(&verdicts[0]));
         let holds: Vec<bool> = verdicts
@@ -135,9 +139,9 @@ mod tests {
         let later = judge(&quota, &claim(1, TimeDelta::zero()));
         // 120 s as asked for, and half of the jitter's ten.
         let at = noon() + TimeDelta::seconds(125);
-        assert_eq!(later, Verdict::Delivery(Fate::Retry { at }));
+        assert_eq!(later, Verdict::Delivery(DeliveryOutcome::Retry { at }));
         let last = judge(&quota, &claim(9, TimeDelta::minutes(59)));
-        let gave_up = Fate::Failed {
+        let gave_up = DeliveryOutcome::Failed {
             reason: DeliveryFailure::QuotaExceeded,
             forget: None,
         };

@@ -93,7 +93,7 @@ impl Run<'_> {
 
     async fn compare(&self) -> Result<(Vec<Ledger>, Checks), Error> {
         let (mut ledgers, mut current) = (Vec::new(), 0);
-        for rollout in self.terms().rollouts() {
+        for rollout in self.settings().rollouts() {
             let build = rollout.build_id;
             let before = self.before.get(&build).cloned().unwrap_or_default();
             let stats = self.fleet.operator().stats(build).await?;
@@ -126,20 +126,20 @@ impl Run<'_> {
         Ok((ledgers, checks))
     }
 
-    pub(super) fn terms(&self) -> Arc<Serving> {
-        let terms = self.fleet.commons.terms.as_ref();
-        terms.map_or_else(|| Arc::clone(&self.first), crate::formula::Terms::now)
+    pub(super) fn settings(&self) -> Arc<Serving> {
+        let settings = self.fleet.commons.settings.as_ref();
+        settings.map_or_else(|| Arc::clone(&self.first), crate::formula::RolloutSettings::now)
     }
 
-    /// How many devices the formula takes on these terms.
-    pub(super) fn expected(&self, terms: &Serving) -> usize {
-        let taken = |device: &&Device| self.is_expected(terms, device);
+    /// How many devices the formula takes on these settings.
+    pub(super) fn expected(&self, settings: &Serving) -> usize {
+        let taken = |device: &&Device| self.is_expected(settings, device);
         self.fleet.devices().filter(taken).count()
     }
 
-    fn is_expected(&self, terms: &Serving, device: &Device) -> bool {
+    fn is_expected(&self, settings: &Serving, device: &Device) -> bool {
         let factory = self.plan.population.factory_version;
-        terms.reaches(&self.build, device.id(), device.world(), factory)
+        settings.reaches(&self.build, device.id(), device.world(), factory)
     }
 
     /// What happened with the current build.
@@ -148,9 +148,9 @@ impl Run<'_> {
     }
 
     fn formula(&self) -> Formula {
-        let terms = self.terms();
+        let settings = self.settings();
         let mut formula = Formula {
-            expected: self.expected(&terms),
+            expected: self.expected(&settings),
             offered: 0,
             wrong: 0,
             contradictions: Vec::new(),
@@ -159,7 +159,7 @@ impl Run<'_> {
             let offered = self.account(device).offered.is_some();
             let contradictions = device.with_books(|books| books.contradictions.clone());
             formula.offered += usize::from(offered);
-            formula.wrong += usize::from(offered != self.is_expected(&terms, device));
+            formula.wrong += usize::from(offered != self.is_expected(&settings, device));
             formula.contradictions.extend(contradictions);
             formula.contradictions.truncate(MAX_CONTRADICTIONS);
         }
@@ -199,7 +199,7 @@ impl Run<'_> {
             remarks.push(format!("{unfinished} devices did not finish what they began"));
         }
         let rollouts = self.fleet.operator().rollouts(&self.plan.package).await?;
-        if Serving::of(&self.plan.package, &rollouts)? != *self.terms() {
+        if Serving::of(&self.plan.package, &rollouts)? != *self.settings() {
             remarks.push("somebody else changed the package's rollouts meanwhile".to_owned());
         }
         remarks.extend(self.unheard());

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::devices::{self, Installed};
 use super::{BATCH, Conn, builds, deliveries, execute_on, rows, stats};
+use crate::device_build::DeviceBuildRow;
 use crate::error::Fault;
-use crate::ledger::Account;
 use crate::tally::Tally;
 use crate::time::micros;
 use crate::{Activity, ActivityOutcome, Seen};
@@ -109,7 +109,7 @@ fn offer(
     let ids: Vec<i64> = ids.into_iter().collect();
     let known = builds::versions(conn, &ids)?;
     first.retain(|(_, build), _| known.contains_key(build));
-    let mut accounts: BTreeMap<(i64, i64), Account> = BTreeMap::new();
+    let mut accounts: BTreeMap<(i64, i64), DeviceBuildRow> = BTreeMap::new();
     for account in devices::accounts(conn, &first.keys().copied().collect())? {
         accounts.insert((account.device_id, account.build_id), account);
     }
@@ -117,13 +117,13 @@ fn offer(
     for ((device, build), at) in first {
         let mut account = accounts
             .remove(&(device, build))
-            .unwrap_or_else(|| Account::new(device, build));
+            .unwrap_or_else(|| DeviceBuildRow::new(device, build));
         if account.offered_at.is_none() {
             account.offer(at, tally);
             offered.push(account);
         }
     }
-    let offered: Vec<&Account> = offered.iter().collect();
+    let offered: Vec<&DeviceBuildRow> = offered.iter().collect();
     devices::store_accounts(conn, &offered)?;
     Ok(offered.len() as u64)
 }

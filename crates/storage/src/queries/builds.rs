@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use tidegate_domain::{Build, BuildFacts, BuildId, Origin, PackageName, Sha256, Signers, VersionCode};
+use tidegate_domain::{Build, BuildFacts, BuildId, PackageName, Provenance, Sha256, Signers, VersionCode};
 
 use super::epochs::Epoch;
 use super::{Conn, Db, audit, epochs, packages};
@@ -17,15 +17,15 @@ use crate::{AuditNote, BuildFilter, Error, Page, Paged};
 pub(crate) fn insert(
     conn: &mut Conn,
     facts: &BuildFacts,
-    origin: &Origin,
+    provenance: &Provenance,
     rotation: Option<(&Signers, &Signers)>,
     note: &AuditNote,
 ) -> Result<Build, Fault> {
-    let package = packages::ensure(conn, &facts.package, origin.uploaded_at)?;
+    let package = packages::ensure(conn, &facts.package, provenance.uploaded_at)?;
     refuse_known_version(conn, package, facts)?;
     check_pin(conn, package, facts, rotation)?;
     let id: i64 = diesel::insert_into(builds::table)
-        .values(NewBuild::of(package, facts, origin)?)
+        .values(NewBuild::of(package, facts, provenance)?)
         .returning(builds::id)
         .get_result(conn)?;
     let signers: Vec<SignerRow> = facts

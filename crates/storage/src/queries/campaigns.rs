@@ -10,7 +10,9 @@ use super::recipients::{self, Draft};
 use super::{Conn, Db, analyze_deliveries, audit, counts, lock};
 use crate::error::Fault;
 use crate::rows::{CampaignRow, clean, clean_if, device_id, parsed, to_json};
-use crate::schema::{nudge_campaigns as campaigns, nudge_deliveries, nudge_strangers as strangers, packages};
+use crate::schema::{
+    nudge_campaigns as campaigns, nudge_deliveries, nudge_strangers as unknown_devices, packages,
+};
 use crate::time::micros;
 use crate::{
     Actor, AuditNote, Campaign, Error, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Page,
@@ -125,8 +127,8 @@ fn count(conn: &mut Conn, id: i64) -> Result<(), Fault> {
             None => changes.add(id, Kind::Queued, count),
         }
     }
-    let unknown: i64 = strangers::table
-        .filter(strangers::campaign_id.eq(id))
+    let unknown: i64 = unknown_devices::table
+        .filter(unknown_devices::campaign_id.eq(id))
         .count()
         .get_result(conn)?;
     changes.fail(id, DeliveryFailure::UnknownDevice.as_str(), unknown);
@@ -315,12 +317,12 @@ fn unknown_devices(
     after: &str,
     limit: i64,
 ) -> Result<Vec<FailureRow>, Fault> {
-    let names: Vec<String> = strangers::table
-        .filter(strangers::campaign_id.eq(id.0))
-        .filter(strangers::name.gt(after))
-        .order(strangers::name)
+    let names: Vec<String> = unknown_devices::table
+        .filter(unknown_devices::campaign_id.eq(id.0))
+        .filter(unknown_devices::name.gt(after))
+        .order(unknown_devices::name)
         .limit(limit)
-        .select(strangers::name)
+        .select(unknown_devices::name)
         .load(conn)?;
     let row = |name| FailureRow {
         id: 0,

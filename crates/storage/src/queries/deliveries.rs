@@ -15,7 +15,7 @@ use crate::error::Fault;
 use crate::rows::{clean, clean_if, device_id, parsed, small, to_json};
 use crate::schema::nudge_campaigns;
 use crate::time::{micros, moment};
-use crate::{Answered, Claim, Error, FOLLOWED_FOR, Fate, MAX_CLAIM, Outcome, Recorded};
+use crate::{Answered, Claim, DeliveryOutcome, Error, FOLLOWED_FOR, MAX_CLAIM, Outcome, Recorded};
 
 #[derive(Serialize)]
 struct Numbered {
@@ -246,13 +246,13 @@ pub(crate) fn record(
             });
         };
         match &outcome.fate {
-            Fate::Sent => ends.sent.push(Numbered { id }),
-            Fate::Failed { reason, forget } => {
+            DeliveryOutcome::Sent => ends.sent.push(Numbered { id }),
+            DeliveryOutcome::Failed { reason, forget } => {
                 ends.fail(*reason, id);
                 forgets.extend(forget.as_deref().map(|token| Forget { id, token }));
             }
-            Fate::Retry { at } => reopen(*at, None),
-            Fate::GivenBack { claimed_at } => reopen(now, Some(*claimed_at)),
+            DeliveryOutcome::Retry { at } => reopen(*at, None),
+            DeliveryOutcome::GivenBack { claimed_at } => reopen(now, Some(*claimed_at)),
         }
     }
     let forget = format!(

@@ -10,8 +10,8 @@ use tidegate_domain::{BuildId, Device, DeviceId, PackageName, VersionCode};
 use super::deliveries::Installation;
 use super::epochs::Epoch;
 use super::{BATCH, Conn, audit, epochs, execute_on, lock, rows};
+use crate::device_build::{self, DeviceBuildRow};
 use crate::error::Fault;
-use crate::ledger::{self, Account};
 use crate::rows::{DeviceRow, clean, device_id, package_name, parsed, small, version};
 use crate::schema::{builds, device_builds, device_packages, devices, packages};
 use crate::time::{micros, moment_if};
@@ -187,12 +187,12 @@ pub(crate) fn revoked(conn: &mut Conn) -> Result<Vec<(DeviceId, u32)>, Fault> {
 
 pub(crate) fn builds(conn: &mut Conn, id: &DeviceId) -> Result<Vec<DeviceBuild>, Fault> {
     let device = number(conn, id)?;
-    let rows: Vec<(Account, String, i64)> = device_builds::table
+    let rows: Vec<(DeviceBuildRow, String, i64)> = device_builds::table
         .inner_join(builds::table.inner_join(packages::table))
         .filter(device_builds::device_id.eq(device))
         .order(device_builds::build_id.desc())
         .limit(MAX_DEVICE_BUILDS)
-        .select((Account::as_select(), packages::name, builds::version_code))
+        .select((DeviceBuildRow::as_select(), packages::name, builds::version_code))
         .load(conn)?;
     let history: Result<Vec<DeviceBuild>, Error> = rows
         .into_iter()
@@ -201,7 +201,7 @@ pub(crate) fn builds(conn: &mut Conn, id: &DeviceId) -> Result<Vec<DeviceBuild>,
     Ok(history?)
 }
 
-fn into_device_build(account: Account, package: &str, code: i64) -> Result<DeviceBuild, Error> {
+fn into_device_build(account: DeviceBuildRow, package: &str, code: i64) -> Result<DeviceBuild, Error> {
     let last_status = account.last_status.as_deref().map(str::parse).transpose();
     Ok(DeviceBuild {
         build: BuildId(account.build_id),
@@ -220,7 +220,7 @@ fn into_device_build(account: Account, package: &str, code: i64) -> Result<Devic
 }
 
 /// The accounts of these pairs of device and build that exist.
-pub(crate) fn accounts(conn: &mut Conn, pairs: &BTreeSet<(i64, i64)>) -> Result<Vec<Account>, Fault> {
+pub(crate) fn accounts(conn: &mut Conn, pairs: &BTreeSet<(i64, i64)>) -> Result<Vec<DeviceBuildRow>, Fault> {
     #[derive(Serialize)]
     struct Pair {
         device_id: i64,
@@ -230,7 +230,7 @@ pub(crate) fn accounts(conn: &mut Conn, pairs: &BTreeSet<(i64, i64)>) -> Result<
     let sql = format!(
         "SELECT b.* FROM {} CROSS JOIN device_builds b
          WHERE b.device_id = v.device_id AND b.build_id = v.build_id",
-        rows(&ledger::COLUMNS[..2])
+        rows(&device_build::COLUMNS[..2])
     );
     let pairs: Vec<Pair> = pairs
         .iter()
@@ -239,14 +239,14 @@ pub(crate) fn accounts(conn: &mut Conn, pairs: &BTreeSet<(i64, i64)>) -> Result<
     let mut found = Vec::with_capacity(pairs.len());
     for pairs in pairs.chunks(BATCH) {
         let query = diesel::sql_query(&sql).bind::<diesel::sql_types::Text, _>(crate::rows::to_json(&pairs)?);
-        found.extend(query.load::<Account>(conn)?);
+        found.extend(query.load::<DeviceBuildRow>(conn)?);
     }
     Ok(found)
 }
 
 /// Writes accounts whole; their devices are held by this transaction.
-pub(crate) fn store_accounts(conn: &mut Conn, accounts: &[&Account]) -> Result<(), Fault> {
-    let names: Vec<&str> = ledger::COLUMNS.iter().map(|(name, _)| *name).collect();
+pub(crate) fn store_accounts(conn: &mut Conn, accounts: &[&DeviceBuildRow]) -> Result<(), Fault> {
+    let names: Vec<&str> = device_build::COLUMNS.iter().map(|(name, _)| *name).collect();
     let updates: Vec<String> = names[2..]
         .iter()
         .map(|name| format!("{name} = excluded.{name}"))
@@ -255,7 +255,7 @@ pub(crate) fn store_accounts(conn: &mut Conn, accounts: &[&Account]) -> Result<(
         "INSERT INTO device_builds ({columns}) SELECT {columns} FROM {source} WHERE true
          ON CONFLICT (device_id, build_id) DO UPDATE SET {updates}",
         columns = names.join(", "),
-        source = rows(&ledger::COLUMNS),
+        source = rows(&device_build::COLUMNS),
         updates = updates.join(", "),
     );
     for accounts in accounts.chunks(BATCH) {

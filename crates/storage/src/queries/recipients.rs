@@ -12,8 +12,8 @@ use tidegate_domain::{
 };
 
 use super::{BATCH, Conn, catalog, execute_on, rows};
+use crate::device_build;
 use crate::error::Fault;
-use crate::ledger;
 use crate::rows::{small, version};
 use crate::schema::{device_builds, enroll_token_uses as uses};
 
@@ -42,12 +42,12 @@ pub(crate) fn is_revoked(conn: &mut Conn, device: i64, generation: i64) -> Resul
 }
 
 /// Writes the deliveries.
-pub(crate) fn write(conn: &mut Conn, draft: &Draft<'_>) -> Result<(), Fault> {
-    if let Some(named) = &draft.order.devices {
-        strangers(conn, draft, named)?;
+pub(crate) fn write(conn: &mut Conn, spec: &Draft<'_>) -> Result<(), Fault> {
+    if let Some(named) = &spec.order.devices {
+        unknown_devices(conn, spec, named)?;
     }
-    match (draft.order.audience, &draft.order.devices, &draft.order.package) {
-        (NudgeAudience::All, None, _) => fleet(conn, draft),
+    match (spec.order.audience, &spec.order.devices, &spec.order.package) {
+        (NudgeAudience::All, None, _) => fleet(conn, spec),
         (NudgeAudience::All, Some(named), _) => {
             let named: Vec<Named<'_>> = named.iter().map(Named::of).collect();
             for named in named.chunks(BATCH) {
@@ -55,11 +55,11 @@ pub(crate) fn write(conn: &mut Conn, draft: &Draft<'_>) -> Result<(), Fault> {
                     "{} CROSS JOIN devices d WHERE d.name = v.name",
                     rows(&Named::COLUMNS)
                 );
-                execute_on(conn, &insert(draft, &source), named)?;
+                execute_on(conn, &insert(spec, &source), named)?;
             }
             Ok(())
         }
-        (NudgeAudience::Behind, named, Some(package)) => behind(conn, draft, package, named.as_deref()),
+        (NudgeAudience::Behind, named, Some(package)) => behind(conn, spec, package, named.as_deref()),
         (NudgeAudience::Behind, _, None) => {
             let fault = "must be named for the audience behind";
             Err(crate::Error::Rule(tidegate_domain::Error::invalid("package_name", fault)).into())
@@ -68,14 +68,14 @@ pub(crate) fn write(conn: &mut Conn, draft: &Draft<'_>) -> Result<(), Fault> {
 }
 
 /// Every device of the fleet, in one statement.
-fn fleet(conn: &mut Conn, draft: &Draft<'_>) -> Result<(), Fault> {
-    diesel::sql_query(insert(draft, "devices d WHERE true")).execute(conn)?;
+fn fleet(conn: &mut Conn, spec: &Draft<'_>) -> Result<(), Fault> {
+    diesel::sql_query(insert(spec, "devices d WHERE true")).execute(conn)?;
     Ok(())
 }
 
 /// The statement that makes deliveries of the devices `d` of this source.
-fn insert(draft: &Draft<'_>, source: &str) -> String {
-    let (campaign, at) = (draft.campaign, draft.at);
+fn insert(spec: &Draft<'_>, source: &str) -> String {
+    let (campaign, at) = (spec.campaign, spec.at);
     let (revoked, no_token) = (DeliveryFailure::Revoked, DeliveryFailure::NoFcmToken);
     format!(
         "INSERT INTO nudge_deliveries (campaign_id, device_id, state, reason, attempts, due_at)
@@ -102,12 +102,12 @@ impl<'a> Named<'a> {
 }
 
 /// The named devices that do not exist.
-fn strangers(conn: &mut Conn, draft: &Draft<'_>, named: &[DeviceId]) -> Result<(), Fault> {
+fn unknown_devices(conn: &mut Conn, spec: &Draft<'_>, named: &[DeviceId]) -> Result<(), Fault> {
     let named: Vec<Named<'_>> = named.iter().map(Named::of).collect();
     let sql = format!(
         "INSERT INTO nudge_strangers (campaign_id, name) SELECT {}, v.name FROM {}
          WHERE NOT EXISTS (SELECT 1 FROM devices WHERE devices.name = v.name)",
-        draft.campaign,
+        spec.campaign,
         rows(&Named::COLUMNS)
     );
     for named in named.chunks(BATCH) {
@@ -142,24 +142,24 @@ struct Numbered {
 /// The devices that the poll's own decision offers something: read, judged and written in bounded batches.
 fn behind(
     conn: &mut Conn,
-    draft: &Draft<'_>,
+    spec: &Draft<'_>,
     package: &PackageName,
     named: Option<&[DeviceId]>,
 ) -> Result<(), Fault> {
     let (catalog, _) = catalog::load(conn)?;
     let sql = insert(
-        draft,
+        spec,
         &format!(
             "{} CROSS JOIN devices d WHERE d.id = v.id",
             rows(&[("id", "bigint")])
         ),
     );
     let write = |conn: &mut Conn, candidates: &[Candidate]| {
-        let chosen = judge(conn, &catalog, package, draft.now, candidates)?;
+        let chosen = judge(conn, &catalog, package, spec.now, candidates)?;
         execute_on(conn, &sql, &chosen)?;
         Ok::<_, Fault>(())
     };
-    let package_id = draft.package.unwrap_or_default();
+    let package_id = spec.package.unwrap_or_default();
     match named {
         Some(named) => {
             for named in named.chunks(BATCH) {
@@ -251,7 +251,7 @@ fn rejections(conn: &mut Conn, of: &[Candidate]) -> Result<HashMap<i64, Vec<Reje
         found
             .entry(device)
             .or_default()
-            .extend(ledger::rejection(build, attempt, until)?);
+            .extend(device_build::rejection(build, attempt, until)?);
     }
     Ok(found)
 }

@@ -12,8 +12,8 @@ use super::devices::{self, Installed};
 use super::epochs::Epoch;
 use super::reasons::{self, Reasons};
 use super::{BATCH, Conn, builds, epochs, execute_on, rows, stats};
+use crate::device_build::{self, Capacity, DeviceBuildRow};
 use crate::error::Fault;
-use crate::ledger::{self, Account, Room};
 use crate::rows::{clean_if, device_id, to_json};
 use crate::schema::{device_builds, devices as device_table, reports, rollouts};
 use crate::tally::Tally;
@@ -72,16 +72,16 @@ impl ReportRow {
 }
 
 /// What is known of all devices and builds of a batch, and what the batch changes.
-struct Book {
+struct ReportBatch {
     devices: HashMap<String, i64>,
     /// Package and version of each build.
     builds: HashMap<i64, (i64, i64)>,
-    accounts: BTreeMap<(i64, i64), Account>,
+    accounts: BTreeMap<(i64, i64), DeviceBuildRow>,
     touched: BTreeSet<(i64, i64)>,
     tally: Tally,
 }
 
-impl Book {
+impl ReportBatch {
     fn open<'a>(
         conn: &mut Conn,
         pairs: impl Iterator<Item = (&'a DeviceId, BuildId)> + Clone,
@@ -118,17 +118,17 @@ impl Book {
     }
 
     /// The account, to be changed, and the tally that the change is counted in.
-    fn account(&mut self, device: i64, build: BuildId) -> (&mut Account, &mut Tally) {
+    fn account(&mut self, device: i64, build: BuildId) -> (&mut DeviceBuildRow, &mut Tally) {
         let key = (device, build.0);
         let account = self
             .accounts
             .entry(key)
-            .or_insert_with(|| Account::new(device, build.0));
+            .or_insert_with(|| DeviceBuildRow::new(device, build.0));
         (account, &mut self.tally)
     }
 
     fn close(&self, conn: &mut Conn) -> Result<(), Fault> {
-        let changed: Vec<&Account> = self
+        let changed: Vec<&DeviceBuildRow> = self
             .touched
             .iter()
             .filter_map(|key| self.accounts.get(key))
@@ -142,7 +142,7 @@ pub(crate) fn record(
     conn: &mut Conn,
     batch: &[(DeviceId, Report, DateTime<Utc>)],
 ) -> Result<Vec<ReportOutcome>, Fault> {
-    let mut book = Book::open(
+    let mut book = ReportBatch::open(
         conn,
         batch.iter().map(|(device, report, _)| (device, report.build)),
     )?;
@@ -172,9 +172,9 @@ pub(crate) fn record(
             continue;
         }
         let is_taken = match account.room_for(report.status) {
-            Room::ForAll => true,
-            Room::ForNews => told.is_news(conn, &row)?,
-            Room::None => false,
+            Capacity::ForAll => true,
+            Capacity::ForNews => told.is_news(conn, &row)?,
+            Capacity::None => false,
         };
         told.note(&row);
         if !is_taken {
@@ -332,7 +332,7 @@ fn reasons_of(fresh: &[ReportRow]) -> Reasons {
 }
 
 /// What the devices run after these reports; of several about one package the last counts.
-fn installations(fresh: &[ReportRow], book: &Book) -> Vec<Installed> {
+fn installations(fresh: &[ReportRow], book: &ReportBatch) -> Vec<Installed> {
     let names: HashMap<i64, &str> = book
         .devices
         .iter()
@@ -367,7 +367,7 @@ pub(crate) fn record_downloads(
     conn: &mut Conn,
     batch: &[(DeviceId, BuildId, DateTime<Utc>)],
 ) -> Result<u64, Fault> {
-    let mut book = Book::open(conn, batch.iter().map(|(device, build, _)| (device, *build)))?;
+    let mut book = ReportBatch::open(conn, batch.iter().map(|(device, build, _)| (device, *build)))?;
     let mut first = 0;
     for (device, build, at) in batch {
         if let Ok(device) = book.find(device, *build) {
@@ -399,7 +399,7 @@ pub(crate) fn rejections(conn: &mut Conn) -> Result<Vec<(DeviceId, Rejection)>, 
         .load(conn)?;
     let mut found = Vec::with_capacity(rows.len());
     for (name, build, attempt, until) in rows {
-        if let Some(rejection) = ledger::rejection(build, attempt, until)? {
+        if let Some(rejection) = device_build::rejection(build, attempt, until)? {
             found.push((device_id(&name)?, rejection));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use tidegate_domain::{
-    self as domain, BuildId, Change, Line, PackageName, Release, Rollout, RolloutDraft, RolloutId,
+    self as domain, BuildId, Change, PackageName, Release, Rollout, RolloutId, RolloutSpec, Track,
 };
 
 use super::epochs::Epoch;
@@ -12,21 +12,21 @@ use super::{Conn, Db, audit, builds, epochs, lock};
 use crate::error::Fault;
 use crate::rows::{NewRollout, RolloutRow, RolloutShape, small};
 use crate::schema::{packages, rollouts};
-use crate::{Actor, Attempts, AuditNote, Error, LineChange, Page, Paged, RolloutFilter};
+use crate::{Actor, Attempts, AuditNote, Error, Page, Paged, RolloutFilter, TrackChange};
 
-pub(crate) fn change_line<F>(
+pub(crate) fn change_track<F>(
     conn: &mut Conn,
     package: &PackageName,
     actor: &Actor,
     rule: &F,
-) -> Result<LineChange, Fault>
+) -> Result<TrackChange, Fault>
 where
-    F: Fn(&Line, &Attempts) -> Result<Change, domain::Error>,
+    F: Fn(&Track, &Attempts) -> Result<Change, domain::Error>,
 {
     let id = lock::package(conn, package.as_str())?;
     let (before, attempts) = match id {
-        Some(id) => (load_line(conn, id, package)?, attempts(conn, id)?),
-        None => (Line::empty(package.clone()), Attempts::default()),
+        Some(id) => (load_track(conn, id, package)?, attempts(conn, id)?),
+        None => (Track::empty(package.clone()), Attempts::default()),
     };
     let change = rule(&before, &attempts).map_err(Error::Rule)?;
     let mut inserted = None;
@@ -36,7 +36,7 @@ where
         epochs::raise(conn, Epoch::Catalog)?;
         audit::append(conn, &note(package, actor, &change)?)?;
     }
-    Ok(LineChange {
+    Ok(TrackChange {
         change,
         inserted,
         before,
@@ -50,7 +50,7 @@ fn apply(conn: &mut Conn, package: i64, change: &Change) -> Result<Option<Rollou
             .filter(rollouts::id.eq(rollout.id.0))
             .filter(rollouts::package_id.eq(package));
         let changed = diesel::update(own)
-            .set(RolloutShape::of(&rollout.draft)?)
+            .set(RolloutShape::of(&rollout.spec)?)
             .execute(conn)?;
         if changed != 1 {
             return Err(Error::not_found(format!("rollout {} of the package", rollout.id)).into());
@@ -59,19 +59,19 @@ fn apply(conn: &mut Conn, package: i64, change: &Change) -> Result<Option<Rollou
     change
         .insert
         .as_ref()
-        .map(|draft| insert(conn, package, draft))
+        .map(|spec| insert(conn, package, spec))
         .transpose()
 }
 
-fn insert(conn: &mut Conn, package: i64, draft: &RolloutDraft) -> Result<Rollout, Fault> {
-    if !builds::versions(conn, &[draft.build.0])?.contains_key(&draft.build.0) {
-        return Err(builds::unknown(draft.build).into());
+fn insert(conn: &mut Conn, package: i64, spec: &RolloutSpec) -> Result<Rollout, Fault> {
+    if !builds::versions(conn, &[spec.build.0])?.contains_key(&spec.build.0) {
+        return Err(builds::unknown(spec.build).into());
     }
     let row: RolloutRow = diesel::insert_into(rollouts::table)
-        .values(NewRollout::of(package, draft)?)
+        .values(NewRollout::of(package, spec)?)
         .returning(RolloutRow::as_returning())
         .get_result(conn)?;
-    Ok(row.into_rollout(draft.package.as_str())?)
+    Ok(row.into_rollout(spec.package.as_str())?)
 }
 
 fn note(package: &PackageName, actor: &Actor, change: &Change) -> Result<AuditNote, Error> {
@@ -97,19 +97,19 @@ fn attempts(conn: &mut Conn, package: i64) -> Result<Attempts, Fault> {
     Ok(Attempts(attempts))
 }
 
-pub(crate) fn line(conn: &mut Conn, package: &PackageName) -> Result<Line, Fault> {
+pub(crate) fn track(conn: &mut Conn, package: &PackageName) -> Result<Track, Fault> {
     let id: Option<i64> = packages::table
         .filter(packages::name.eq(package.as_str()))
         .select(packages::id)
         .first(conn)
         .optional()?;
     match id {
-        Some(id) => load_line(conn, id, package),
-        None => Ok(Line::empty(package.clone())),
+        Some(id) => load_track(conn, id, package),
+        None => Ok(Track::empty(package.clone())),
     }
 }
 
-fn load_line(conn: &mut Conn, id: i64, package: &PackageName) -> Result<Line, Fault> {
+fn load_track(conn: &mut Conn, id: i64, package: &PackageName) -> Result<Track, Fault> {
     let serving: Vec<RolloutRow> = rollouts::table
         .filter(rollouts::package_id.eq(id))
         .filter(rollouts::serving)
@@ -119,8 +119,8 @@ fn load_line(conn: &mut Conn, id: i64, package: &PackageName) -> Result<Line, Fa
     let serving = into_rollouts(serving, package)?;
     let before = serving
         .first()
-        .filter(|rollout| rollout.draft.is_current)
-        .and_then(|rollout| rollout.draft.previous);
+        .filter(|rollout| rollout.spec.is_current)
+        .and_then(|rollout| rollout.spec.previous);
     let predecessor: Option<RolloutRow> = match before {
         None => None,
         Some(RolloutId(id)) => rollouts::table
@@ -133,17 +133,17 @@ fn load_line(conn: &mut Conn, id: i64, package: &PackageName) -> Result<Line, Fa
     let ids: Vec<i64> = serving
         .iter()
         .chain(&predecessor)
-        .map(|rollout| rollout.draft.build.0)
+        .map(|rollout| rollout.spec.build.0)
         .collect();
     let found = builds::by_ids(conn, &ids)?;
-    let release = |rollout: Rollout| match found.get(&rollout.draft.build.0) {
+    let release = |rollout: Rollout| match found.get(&rollout.spec.build.0) {
         Some(build) => Ok(Release {
             rollout,
             build: build.clone(),
         }),
-        None => Err(Error::corrupt("rollouts.build_id", rollout.draft.build)),
+        None => Err(Error::corrupt("rollouts.build_id", rollout.spec.build)),
     };
-    Ok(Line {
+    Ok(Track {
         package: package.clone(),
         serving: serving.into_iter().map(release).collect::<Result<_, _>>()?,
         predecessor: predecessor.into_iter().map(release).next().transpose()?,

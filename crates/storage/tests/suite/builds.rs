@@ -5,7 +5,7 @@ use tidegate_storage::{BuildFilter, Error, Page};
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, actor, all, at, facts, origin, package, signers, upload};
+use crate::samples::{APP, actor, all, at, facts, package, provenance, signers, upload};
 
 on_both_engines!(
     a_build_comes_back_as_it_went_in,
@@ -35,9 +35,12 @@ async fn a_build_comes_back_as_it_went_in(place: &Place) {
     ])
     .unwrap();
     let note = actor("ci").note("ota.upload", "package/com.example.app");
-    let build = store.insert_build(given.clone(), origin(), note).await.unwrap();
+    let build = store
+        .insert_build(given.clone(), provenance(), note)
+        .await
+        .unwrap();
     assert_eq!(build.facts, given);
-    assert_eq!(build.origin, origin());
+    assert_eq!(build.provenance, provenance());
     assert_eq!(store.build(build.id).await, Ok(build.clone()));
     assert_eq!(store.stats(build.id).await, Ok(Default::default()));
     assert_eq!(store.blob_in_use(given.sha256).await, Ok(true));
@@ -56,7 +59,7 @@ async fn a_version_exists_once(place: &Place) {
     let store = place.store().await;
     let first = upload(&store, APP, 7).await;
     let note = actor("ci").note("ota.upload", "package/com.example.app");
-    let again = store.insert_build(facts(APP, 7), origin(), note).await;
+    let again = store.insert_build(facts(APP, 7), provenance(), note).await;
     assert_eq!(
         again,
         Err(Error::VersionExists {
@@ -75,7 +78,7 @@ async fn the_first_build_pins_its_signer(place: &Place) {
     let mut foreign = facts(APP, 2);
     foreign.signers = signers(2);
     let note = actor("ci").note("ota.upload", "package/com.example.app");
-    let refused = store.insert_build(foreign, origin(), note).await.unwrap_err();
+    let refused = store.insert_build(foreign, provenance(), note).await.unwrap_err();
     assert!(refused.to_string().contains("02:02"), "{refused}");
     assert!(matches!(refused, Error::SignerConflict { pinned, .. } if pinned == signers(1)));
 }
@@ -90,15 +93,18 @@ async fn a_proven_rotation_moves_the_pin(place: &Place) {
     };
     let note = || actor("ci").note("ota.upload", "package/com.example.app");
     let stale = store
-        .insert_rotated_build(rotated(2), origin(), signers(9), rotated(2).signers, note())
+        .insert_rotated_build(rotated(2), provenance(), signers(9), rotated(2).signers, note())
         .await;
     assert!(matches!(stale, Err(Error::SignerConflict { .. })));
     store
-        .insert_rotated_build(rotated(2), origin(), signers(1), rotated(2).signers, note())
+        .insert_rotated_build(rotated(2), provenance(), signers(1), rotated(2).signers, note())
         .await
         .unwrap();
     assert_eq!(store.package(&package(APP)).await.unwrap().pin, Some(signers(2)));
-    store.insert_build(rotated(3), origin(), note()).await.unwrap();
+    store
+        .insert_build(rotated(3), provenance(), note())
+        .await
+        .unwrap();
 }
 
 async fn a_refused_upload_leaves_nothing(place: &Place) {
@@ -106,7 +112,7 @@ async fn a_refused_upload_leaves_nothing(place: &Place) {
     let mut impossible = facts(APP, 1);
     impossible.size = u64::MAX;
     let note = actor("ci").note("ota.upload", "package/com.example.app");
-    let refused = store.insert_build(impossible, origin(), note).await;
+    let refused = store.insert_build(impossible, provenance(), note).await;
     assert!(matches!(
         refused,
         Err(Error::Rule(Rule::Invalid { field: "size", .. }))
@@ -157,12 +163,12 @@ fn codes(builds: &[tidegate_domain::Build]) -> Vec<i64> {
 
 async fn a_text_that_postgresql_cannot_hold_is_made_one_that_it_can(place: &Place) {
     let store = place.store().await;
-    let mut origin = origin();
-    origin.notes = "a\0b".into();
+    let mut provenance = provenance();
+    provenance.notes = "a\0b".into();
     let mut note = actor("c\0i").note("ota.upload", "package/com.example.app");
     note.after = Some(serde_json::json!({ "notes": "a\0b" }));
-    let build = store.insert_build(facts(APP, 1), origin, note).await.unwrap();
-    assert_eq!(build.origin.notes, "a\u{fffd}b");
+    let build = store.insert_build(facts(APP, 1), provenance, note).await.unwrap();
+    assert_eq!(build.provenance.notes, "a\u{fffd}b");
     assert_eq!(store.verify_audit().await, Ok(Ok(1)));
 }
 
@@ -172,7 +178,7 @@ async fn uploads_of_one_version_at_once_leave_one_build(place: &Place) {
         .map(|_| {
             let store = store.clone();
             let note = actor("ci").note("ota.upload", "package/com.example.app");
-            tokio::spawn(async move { store.insert_build(facts(APP, 1), origin(), note).await })
+            tokio::spawn(async move { store.insert_build(facts(APP, 1), provenance(), note).await })
         })
         .collect();
     let mut taken = 0;
@@ -180,7 +186,7 @@ async fn uploads_of_one_version_at_once_leave_one_build(place: &Place) {
         match upload.await.unwrap() {
             Ok(build) => {
                 taken += 1;
-                assert_eq!(build.origin.uploaded_at, at(0));
+                assert_eq!(build.provenance.uploaded_at, at(0));
             }
             Err(fault) => assert!(matches!(fault, Error::VersionExists { .. }), "{fault:?}"),
         }

@@ -28,7 +28,7 @@ async fn the_catalog_holds_what_serves_and_all_signers(place: &Place) {
     let package = catalog.package(APP).unwrap();
     let serving: Vec<_> = package.serving.iter().map(|release| release.build.id).collect();
     assert_eq!(serving, [third.id, first.id]);
-    assert!(package.serving[0].rollout.draft.is_current);
+    assert!(package.serving[0].rollout.spec.is_current);
     assert_eq!(*package.serving[0].build, third);
     let known: Vec<i64> = package
         .known_signers

@@ -6,7 +6,9 @@ use chrono::TimeDelta;
 use tidegate_domain::{
     ActionResult, CampaignId, CampaignState, DeliveryFailure, DeviceId, NudgeOrder, ReportStatus,
 };
-use tidegate_storage::{Activity, Answered, Claim, Error, FOLLOWED_FOR, Fate, Outcome, Seen, Store};
+use tidegate_storage::{
+    Activity, Answered, Claim, DeliveryOutcome, Error, FOLLOWED_FOR, Outcome, Seen, Store,
+};
 
 use crate::on_both_engines;
 use crate::place::Place;
@@ -39,7 +41,7 @@ fn names(claims: &[Claim]) -> Vec<String> {
     claims.iter().map(|claim| claim.device.to_string()).collect()
 }
 
-fn outcome(claim: &Claim, fate: Fate) -> Outcome {
+fn outcome(claim: &Claim, fate: DeliveryOutcome) -> Outcome {
     Outcome {
         device: claim.device.clone(),
         attempt: claim.attempt,
@@ -48,12 +50,15 @@ fn outcome(claim: &Claim, fate: Fate) -> Outcome {
 }
 
 fn sent(claims: &[Claim]) -> Vec<Outcome> {
-    claims.iter().map(|claim| outcome(claim, Fate::Sent)).collect()
+    claims
+        .iter()
+        .map(|claim| outcome(claim, DeliveryOutcome::Sent))
+        .collect()
 }
 
 fn failed(claim: &Claim, reason: DeliveryFailure, forget: Option<&str>) -> Outcome {
     let forget = forget.map(ToOwned::to_owned);
-    outcome(claim, Fate::Failed { reason, forget })
+    outcome(claim, DeliveryOutcome::Failed { reason, forget })
 }
 
 async fn a_claim_is_a_lease(place: &Place) {
@@ -162,7 +167,7 @@ async fn an_end_counts_once_whoever_tells_it(place: &Place) {
     let stranger = Outcome {
         device: crate::samples::device("nobody"),
         attempt: 1,
-        fate: Fate::Sent,
+        fate: DeliveryOutcome::Sent,
     };
     let told = store
         .record_deliveries(id, vec![stranger], at(103))
@@ -177,7 +182,7 @@ async fn a_retry_is_its_claimants_alone(place: &Place) {
     let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
     let slow = claim(&store, id, 0, 1).await;
     let fast = claim(&store, id, 100, 1).await;
-    let later = |claim, second| vec![outcome(claim, Fate::Retry { at: at(second) })];
+    let later = |claim, second| vec![outcome(claim, DeliveryOutcome::Retry { at: at(second) })];
     store
         .record_deliveries(id, later(&slow[0], 101), at(101))
         .await
@@ -201,7 +206,7 @@ async fn what_is_given_back_is_as_if_it_had_never_been_claimed(place: &Place) {
     let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
     let give_back = async |claim: &Claim, second| {
         let claimed_at = at(second);
-        let outcomes = vec![outcome(claim, Fate::GivenBack { claimed_at })];
+        let outcomes = vec![outcome(claim, DeliveryOutcome::GivenBack { claimed_at })];
         let told = store.record_deliveries(id, outcomes, at(second + 1)).await;
         assert_eq!(told.unwrap().progress.queued, 1);
     };
@@ -210,7 +215,7 @@ async fn what_is_given_back_is_as_if_it_had_never_been_claimed(place: &Place) {
     // An hour is not up for a delivery that waited for it unsent.
     let second = claim(&store, id, 5_000, 1).await;
     assert_eq!((second[0].attempt, second[0].first_claimed_at), (2, at(5_000)));
-    let later = vec![outcome(&second[0], Fate::Retry { at: at(5_010) })];
+    let later = vec![outcome(&second[0], DeliveryOutcome::Retry { at: at(5_010) })];
     store.record_deliveries(id, later, at(5_001)).await.unwrap();
     // What an earlier claim tried stays tried.
     let third = claim(&store, id, 5_010, 1).await;
@@ -351,7 +356,7 @@ async fn what_came_before_the_command_does_not_count(place: &Place) {
     poll(&store, &devices, 9).await;
     assert_eq!(traces(&store, id).await, (0, 0, 0));
     let outcomes = vec![
-        outcome(&claims[0], Fate::Sent),
+        outcome(&claims[0], DeliveryOutcome::Sent),
         failed(&claims[1], DeliveryFailure::Unavailable, None),
     ];
     store.record_deliveries(id, outcomes, at(11)).await.unwrap();

@@ -4,7 +4,7 @@ use tidegate_storage::{Error, Page};
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, actor, all, facts, origin, package, signers, upload};
+use crate::samples::{APP, actor, all, facts, package, provenance, signers, upload};
 
 on_both_engines!(a_pin_is_set_lifted_and_set_anew, packages_are_listed_by_name,);
 
@@ -17,7 +17,7 @@ async fn a_pin_is_set_lifted_and_set_anew(place: &Place) {
         .await
         .unwrap();
     let refused = store
-        .insert_build(facts(APP, 1), origin(), note("ota.upload"))
+        .insert_build(facts(APP, 1), provenance(), note("ota.upload"))
         .await;
     assert!(matches!(refused, Err(Error::SignerConflict { .. })));
 

@@ -1,7 +1,7 @@
 //! Who a campaign is for.
 
 use tidegate_domain::{NudgeAudience, NudgeOrder, Rejection, ReportStatus, cohort};
-use tidegate_storage::{Activity, Fate, Outcome, Seen, Store};
+use tidegate_storage::{Activity, DeliveryOutcome, Outcome, Seen, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
@@ -140,8 +140,8 @@ async fn a_campaign_for_a_hundred_thousand_devices(place: &Place) {
             device: claim.device,
             attempt: claim.attempt,
             fate: match n % 2 {
-                0 => Fate::Sent,
-                _ => Fate::Retry { at: at(600) },
+                0 => DeliveryOutcome::Sent,
+                _ => DeliveryOutcome::Retry { at: at(600) },
             },
         };
         let outcomes = claims.into_iter().enumerate().map(outcome).collect();

@@ -1,7 +1,9 @@
 //! What devices report, and what it counts for.
 
 use chrono::TimeDelta;
-use tidegate_domain::{BuildId, Consequence, DeploymentStats, REST_HOURS, Rejection, Report, ReportStatus};
+use tidegate_domain::{
+    BuildId, Consequence, DeploymentStats, REJECTION_COOL_DOWN_HOURS, Rejection, Report, ReportStatus,
+};
 use tidegate_storage::Refusal;
 
 use crate::on_both_engines;
@@ -148,7 +150,7 @@ async fn failures_that_may_pass_lead_to_a_rest(place: &Place) {
     let rest = Rejection {
         build: build.id,
         attempt: 1,
-        until: Some(at(3) + TimeDelta::hours(REST_HOURS)),
+        until: Some(at(3) + TimeDelta::hours(REJECTION_COOL_DOWN_HOURS)),
     };
     assert_eq!(send("t3", 3).await.consequence, Consequence::Rejected(rest));
     assert_eq!(store.rejections().await, Ok(vec![(devices[0].clone(), rest)]));

@@ -38,17 +38,17 @@ async fn an_operators_day(place: &Place) {
         now: at(60),
     };
     let back = store
-        .change_line(package(APP), actor("ann"), move |line, _| {
-            line.roll_back(false, by())
+        .change_track(package(APP), actor("ann"), move |track, _| {
+            track.roll_back(false, by())
         })
         .await
         .unwrap();
     let inserted = back.inserted.unwrap();
-    assert_eq!(inserted.draft.build, old.id);
-    assert_eq!(inserted.draft.rolled_back_from, Some(new.id));
+    assert_eq!(inserted.spec.build, old.id);
+    assert_eq!(inserted.spec.rolled_back_from, Some(new.id));
 
     let history = all(2, |page| store.rollouts(RolloutFilter::default(), page)).await;
-    let states: Vec<RolloutState> = history.iter().map(|rollout| rollout.draft.state).collect();
+    let states: Vec<RolloutState> = history.iter().map(|rollout| rollout.spec.state).collect();
     assert_eq!(
         states,
         [
@@ -82,25 +82,25 @@ async fn a_rule_that_refuses_writes_nothing(place: &Place) {
     let store = place.store().await;
     let build = upload(&store, APP, 1).await;
     promote(&store, &build, promotion(100)).await;
-    let before = store.line(&package(APP)).await.unwrap();
+    let before = store.track(&package(APP)).await.unwrap();
     let epochs = store.epochs().await.unwrap();
     let by = By {
         actor: "ann",
         now: at(0),
     };
     let refused = store
-        .change_line(package(APP), actor("ann"), move |line, _| {
-            line.roll_back(false, by)
+        .change_track(package(APP), actor("ann"), move |track, _| {
+            track.roll_back(false, by)
         })
         .await;
     assert!(matches!(refused, Err(Error::Rule(Rule::NoPredecessor { .. }))));
     let unknown = store
-        .change_line(package("com.example.none"), actor("ann"), move |line, _| {
-            line.roll_back(false, by)
+        .change_track(package("com.example.none"), actor("ann"), move |track, _| {
+            track.roll_back(false, by)
         })
         .await;
     assert!(matches!(unknown, Err(Error::Rule(Rule::NoCurrentBuild { .. }))));
-    assert_eq!(store.line(&package(APP)).await.unwrap(), before);
+    assert_eq!(store.track(&package(APP)).await.unwrap(), before);
     assert_eq!(store.epochs().await.unwrap(), epochs);
     assert_eq!(store.verify_audit().await, Ok(Ok(2)));
 }
@@ -122,18 +122,18 @@ async fn a_kept_rollout_serves_beside_the_new_one(place: &Place) {
         let build = upload(&store, APP, code).await;
         let mut keeping = promotion(10);
         keeping.keep_previous = true;
-        keeping.terms.salt = Some("spring".into());
-        keeping.terms.audience.regions = vec!["eu".into()];
+        keeping.settings.salt = Some("spring".into());
+        keeping.settings.audience.regions = vec!["eu".into()];
         promote(&store, &build, keeping).await;
         builds.push(build.id);
     }
-    let line = store.line(&package(APP)).await.unwrap();
-    let serving: Vec<_> = line.serving.iter().map(|release| release.build.id).collect();
+    let track = store.track(&package(APP)).await.unwrap();
+    let serving: Vec<_> = track.serving.iter().map(|release| release.build.id).collect();
     assert_eq!(serving, [builds[2], builds[1], builds[0]]);
-    assert_eq!(line.predecessor.unwrap().build.id, builds[1]);
-    assert_eq!(line.serving[2].rollout.draft.terms.audience.regions, ["eu"]);
+    assert_eq!(track.predecessor.unwrap().build.id, builds[1]);
+    assert_eq!(track.serving[2].rollout.spec.settings.audience.regions, ["eu"]);
     assert_eq!(
-        line.serving[2].rollout.draft.terms.salt.as_deref(),
+        track.serving[2].rollout.spec.settings.salt.as_deref(),
         Some("spring")
     );
 }
@@ -148,7 +148,7 @@ async fn a_build_released_anew_counts_its_attempts(place: &Place) {
         promote(&store, &build, again.clone()).await,
         promote(&store, &build, again).await,
     ]
-    .map(|change| change.inserted.unwrap().draft.attempt);
+    .map(|change| change.inserted.unwrap().spec.attempt);
     assert_eq!(attempts, [1, 2, 3]);
 }
 
@@ -176,18 +176,11 @@ async fn promotions_at_once_leave_one_current(place: &Place) {
     }
     let history = all(100, |page| stores[0].rollouts(RolloutFilter::default(), page)).await;
     assert_eq!(history.len(), 8);
-    let current: Vec<_> = history
-        .iter()
-        .filter(|rollout| rollout.draft.is_current)
-        .collect();
+    let current: Vec<_> = history.iter().filter(|rollout| rollout.spec.is_current).collect();
     assert_eq!(current.len(), 1);
     assert_eq!(current[0].id, history[0].id, "the last one is it");
     for pair in history.windows(2) {
-        assert_eq!(
-            pair[0].draft.previous,
-            Some(pair[1].id),
-            "each saw the one before"
-        );
+        assert_eq!(pair[0].spec.previous, Some(pair[1].id), "each saw the one before");
     }
     assert_eq!(stores[1].verify_audit().await, Ok(Ok(16)));
 }
@@ -223,14 +216,14 @@ async fn another_packages_build_cannot_be_released(place: &Place) {
     upload(&store, APP, 1).await;
     let foreign = upload(&store, "com.example.other", 1).await;
     let refused = store
-        .change_line(package(APP), actor("ann"), move |line, attempts| {
+        .change_track(package(APP), actor("ann"), move |track, attempts| {
             let by = By {
                 actor: "ann",
                 now: at(0),
             };
-            line.promote(&foreign, &promotion(100), attempts.of(foreign.id), by)
+            track.promote(&foreign, &promotion(100), attempts.of(foreign.id), by)
         })
         .await;
     assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
-    assert_eq!(store.line(&package(APP)).await.unwrap().serving, vec![]);
+    assert_eq!(store.track(&package(APP)).await.unwrap().serving, vec![]);
 }

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, By, DeviceAttributes, DeviceId, NudgeOrder, Origin, PackageName, Percent,
-    Promotion, Report, ReportStatus, Sha256, SignerFingerprint, Signers, Terms, VersionCode,
+    Build, BuildFacts, BuildId, By, DeviceAttributes, DeviceId, NudgeOrder, PackageName, Percent, Promotion,
+    Provenance, Report, ReportStatus, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
 };
 use tidegate_storage::{
-    Actor, Campaign, Enrollment, LineChange, NewCampaign, NewEnrollToken, Page, Paged, Store,
+    Actor, Campaign, Enrollment, NewCampaign, NewEnrollToken, Page, Paged, Store, TrackChange,
 };
 
 pub(crate) const APP: &str = "com.example.app";
@@ -62,8 +62,8 @@ pub(crate) fn facts(name: &str, code: i64) -> BuildFacts {
     }
 }
 
-pub(crate) fn origin() -> Origin {
-    Origin {
+pub(crate) fn provenance() -> Provenance {
+    Provenance {
         notes: "Fixes the thing.".into(),
         build_type: "release".into(),
         ci_run_id: "1234".into(),
@@ -76,23 +76,23 @@ pub(crate) fn origin() -> Origin {
 pub(crate) async fn upload(store: &Store, name: &str, code: i64) -> Build {
     let note = actor("ci").note("ota.upload", format!("package/{name}"));
     store
-        .insert_build(facts(name, code), origin(), note)
+        .insert_build(facts(name, code), provenance(), note)
         .await
         .expect("the upload is taken")
 }
 
 pub(crate) fn promotion(percent: i64) -> Promotion {
     Promotion {
-        terms: Terms::to(Percent::new(percent).unwrap()),
+        settings: RolloutSettings::to(Percent::new(percent).unwrap()),
         keep_previous: false,
         retry_failed: false,
     }
 }
 
-pub(crate) async fn promote(store: &Store, build: &Build, promotion: Promotion) -> LineChange {
+pub(crate) async fn promote(store: &Store, build: &Build, promotion: Promotion) -> TrackChange {
     let build = build.clone();
     store
-        .change_line(
+        .change_track(
             build.facts.package.clone(),
             actor("ann"),
             move |line, attempts| {

@@ -1,6 +1,6 @@
 //! What happened since the process began, counted where it happens and read when somebody asks for the metrics.
 //!
-//! These are counts of this process: they begin at zero with it, as Prometheus expects of counters, and the sums over
+//! These are counters of this process: they begin at zero with it, as Prometheus expects of counters, and the sums over
 //! all servers are the fleet's. The statistics of a build, which outlive a process, are in the database.
 
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use tidegate_domain::{Build, BuildId, ReportStatus, VersionCode};
 /// metrics grow without end.
 pub const MAX_COUNTED_BUILDS: usize = 100;
 
-/// The counts. Nothing in here is on a poll's way.
+/// The counters. Nothing in here is on a poll's way.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct Counters {
     reports: [AtomicU64; ReportStatus::ALL.len()],
     uploaded_bytes: AtomicU64,
     nudges: [AtomicU64; 3],
@@ -35,23 +35,23 @@ pub struct BuildCounts {
     pub failed: u64,
 }
 
-impl Counts {
+impl Counters {
     /// A report was written that was not a repetition.
     pub(crate) fn reported(&self, build: BuildId, status: ReportStatus) {
         // A test holds the order of the variants to that of the list.
         self.reports[status as usize].fetch_add(1, Ordering::Relaxed);
         match status {
-            ReportStatus::InstallSuccess => self.of_build(build, |counts| counts.installed += 1),
-            ReportStatus::InstallFailed => self.of_build(build, |counts| counts.failed += 1),
+            ReportStatus::InstallSuccess => self.of_build(build, |counters| counters.installed += 1),
+            ReportStatus::InstallFailed => self.of_build(build, |counters| counters.failed += 1),
             ReportStatus::Downloaded | ReportStatus::VerifyFailed | ReportStatus::Deferred => {}
         }
     }
 
     /// The last byte of a build's file went out to a device.
     pub(crate) fn downloaded(&self, build: &Build) {
-        self.of_build(build.id, |counts| {
-            counts.version_code = Some(build.facts.version_code);
-            counts.downloads += 1;
+        self.of_build(build.id, |counters| {
+            counters.version_code = Some(build.facts.version_code);
+            counters.downloads += 1;
         });
     }
 
@@ -104,14 +104,14 @@ mod tests {
 
     #[test]
     fn each_status_is_counted_as_its_own() {
-        let counts = Counts::default();
+        let counters = Counters::default();
         for (times, status) in (1..).zip(ReportStatus::ALL) {
             for _ in 0..times {
-                counts.reported(BuildId(7), status);
+                counters.reported(BuildId(7), status);
             }
         }
         assert_eq!(
-            ReportStatus::ALL.map(|status| counts.reports(status)),
+            ReportStatus::ALL.map(|status| counters.reports(status)),
             [1, 2, 3, 4, 5]
         );
         let expected = BuildCounts {
@@ -119,16 +119,16 @@ mod tests {
             failed: 4,
             ..BuildCounts::default()
         };
-        assert_eq!(counts.builds(), BTreeMap::from([(BuildId(7), expected)]));
+        assert_eq!(counters.builds(), BTreeMap::from([(BuildId(7), expected)]));
     }
 
     #[test]
     fn a_thousand_builds_are_not_a_thousand_series() {
-        let counts = Counts::default();
+        let counters = Counters::default();
         for build in 0..1000 {
-            counts.reported(BuildId(build), ReportStatus::InstallSuccess);
+            counters.reported(BuildId(build), ReportStatus::InstallSuccess);
         }
-        let builds = counts.builds();
+        let builds = counters.builds();
         assert_eq!(builds.len(), MAX_COUNTED_BUILDS);
         assert_eq!(
             builds.first_key_value().map(|(build, _)| *build),

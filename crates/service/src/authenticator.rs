@@ -5,19 +5,23 @@ use std::sync::Arc;
 use tidegate_domain::DeviceId;
 use tidegate_signing::KeyRing;
 
-use crate::{Actor, Clock, Error, Kind, Live};
+use crate::{Actor, Clock, Error, Kind, Snapshots};
 
 /// Checks credentials.
-pub struct Access {
+pub struct Authenticator {
     keys: Arc<KeyRing>,
-    live: Arc<Live>,
+    snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
 }
 
-impl Access {
-    /// Over these keys and the revocations in `live`.
-    pub fn new(keys: Arc<KeyRing>, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, live, clock }
+impl Authenticator {
+    /// Over these keys and the revocations in `snapshots`.
+    pub fn new(keys: Arc<KeyRing>, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            keys,
+            snapshots,
+            clock,
+        }
     }
 
     /// The device whose token this is, if it claims to be `device_id`.
@@ -50,7 +54,7 @@ impl Access {
             let message = "the device token is not one that this server issued; enrol again";
             Error::new(Kind::Unauthenticated, "invalid_token", message)
         })?;
-        if claims.generation() < self.live.token_generation(claims.device()) {
+        if claims.generation() < self.snapshots.token_generation(claims.device()) {
             let message = "the device token was revoked; enrol again";
             return Err(Error::new(Kind::Unauthenticated, "token_revoked", message));
         }

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 /// of single devices, which have quotas of their own.
 const IN_A_ROW: u32 = 10;
 
-/// Counts refusals that no other answer came between.
+/// Counters refusals that no other answer came between.
 #[derive(Debug, Default)]
-pub(super) struct Pressure {
+pub(super) struct ProjectBackoff {
     in_a_row: u32,
     until: Option<Instant>,
 }
 
-impl Pressure {
+impl ProjectBackoff {
     /// An answer that asks for no wait.
     pub(super) fn answered(&mut self) {
         self.in_a_row = 0;
@@ -46,20 +46,20 @@ mod tests {
 
     #[test]
     fn a_row_of_refusals_holds_off_and_another_answer_ends_the_row() {
-        let (mut pressure, now) = (Pressure::default(), Instant::now());
+        let (mut backoff, now) = (ProjectBackoff::default(), Instant::now());
         let wait = Duration::from_secs(60);
         for _ in 0..IN_A_ROW - 1 {
-            pressure.refused(wait, now);
+            backoff.refused(wait, now);
         }
-        pressure.answered();
-        pressure.refused(wait, now);
-        assert!(!pressure.holds_off(now));
+        backoff.answered();
+        backoff.refused(wait, now);
+        assert!(!backoff.holds_off(now));
         for _ in 0..IN_A_ROW {
-            pressure.refused(wait, now);
+            backoff.refused(wait, now);
         }
-        assert!(pressure.holds_off(now + Duration::from_secs(59)));
-        assert!(!pressure.holds_off(now + Duration::from_secs(60)));
-        pressure.refused(wait, now + Duration::from_secs(61));
-        assert!(pressure.holds_off(now + Duration::from_secs(62)));
+        assert!(backoff.holds_off(now + Duration::from_secs(59)));
+        assert!(!backoff.holds_off(now + Duration::from_secs(60)));
+        backoff.refused(wait, now + Duration::from_secs(61));
+        assert!(backoff.holds_off(now + Duration::from_secs(62)));
     }
 }

@@ -1,6 +1,6 @@
 //! Guessing passwords has a bound: so many failures for one name, and so many from one address, and then a pause.
 //!
-//! Kept in memory by each replica: a guesser who spreads over three replicas has three times the guesses, which is
+//! Kept in memory by each replica: a guesser who spreads over three replicas has three times the login_throttle, which is
 //! still nothing, and no login waits for a database to be told about somebody else's failures.
 
 use std::collections::HashMap;
@@ -29,12 +29,12 @@ const MAX_NAME_BYTES: usize = 64;
 
 /// The failures of late.
 #[derive(Default)]
-pub(crate) struct Guesses {
+pub(crate) struct LoginThrottle {
     names: Mutex<Failures<String>>,
     addresses: Mutex<Failures<IpAddr>>,
 }
 
-impl Guesses {
+impl LoginThrottle {
     /// Refuses those who have guessed too often.
     pub(crate) fn check(&self, name: &str, from: Option<IpAddr>, now: DateTime<Utc>) -> Result<(), Error> {
         let name_pause = lock(&self.names).pause(&key(name), MAX_FAILURES_PER_NAME, now);
@@ -129,43 +129,49 @@ mod tests {
 
     #[test]
     fn a_name_pauses_after_so_many_failures_and_not_for_ever() {
-        let guesses = Guesses::default();
+        let login_throttle = LoginThrottle::default();
         for _ in 0..MAX_FAILURES_PER_NAME {
-            assert_eq!(guesses.check("olga", None, at(0)), Ok(()));
-            guesses.failed("olga", None, at(0));
+            assert_eq!(login_throttle.check("olga", None, at(0)), Ok(()));
+            login_throttle.failed("olga", None, at(0));
         }
-        let refused = guesses.check("olga", None, at(1)).unwrap_err();
+        let refused = login_throttle.check("olga", None, at(1)).unwrap_err();
         assert_eq!(
             (refused.kind, refused.code),
             (Kind::Exhausted, "too_many_failed_logins")
         );
         assert!(refused.message.contains("for this name"), "{refused}");
-        assert_eq!(guesses.check("omar", None, at(1)), Ok(()));
-        assert_eq!(guesses.check("olga", None, at(LOGIN_PAUSE_MINUTES)), Ok(()));
-        guesses.failed("olga", None, at(LOGIN_PAUSE_MINUTES));
-        assert_eq!(guesses.check("olga", None, at(LOGIN_PAUSE_MINUTES)), Ok(()));
+        assert_eq!(login_throttle.check("omar", None, at(1)), Ok(()));
+        assert_eq!(
+            login_throttle.check("olga", None, at(LOGIN_PAUSE_MINUTES)),
+            Ok(())
+        );
+        login_throttle.failed("olga", None, at(LOGIN_PAUSE_MINUTES));
+        assert_eq!(
+            login_throttle.check("olga", None, at(LOGIN_PAUSE_MINUTES)),
+            Ok(())
+        );
     }
 
     #[test]
     fn an_address_pauses_whatever_names_it_tries() {
-        let (guesses, from) = (Guesses::default(), Some(IpAddr::from([10, 0, 0, 1])));
+        let (login_throttle, from) = (LoginThrottle::default(), Some(IpAddr::from([10, 0, 0, 1])));
         for number in 0..MAX_FAILURES_PER_ADDRESS {
-            guesses.failed(&format!("name-{number}"), from, at(0));
+            login_throttle.failed(&format!("name-{number}"), from, at(0));
         }
-        guesses.succeeded("name-1");
-        assert!(guesses.check("olga", from, at(1)).is_err());
+        login_throttle.succeeded("name-1");
+        assert!(login_throttle.check("olga", from, at(1)).is_err());
         assert_eq!(
-            guesses.check("olga", Some(IpAddr::from([10, 0, 0, 2])), at(1)),
+            login_throttle.check("olga", Some(IpAddr::from([10, 0, 0, 2])), at(1)),
             Ok(())
         );
     }
 
     #[test]
     fn what_is_remembered_has_a_bound() {
-        let guesses = Guesses::default();
+        let login_throttle = LoginThrottle::default();
         for number in 0..(MAX_REMEMBERED + 10) {
-            guesses.failed(&format!("name-{number}"), None, at(0));
+            login_throttle.failed(&format!("name-{number}"), None, at(0));
         }
-        assert!(lock(&guesses.names).since.len() <= MAX_REMEMBERED);
+        assert!(lock(&login_throttle.names).since.len() <= MAX_REMEMBERED);
     }
 }

@@ -1,6 +1,6 @@
-//! A package's line of releases, and every change that an operator can make to it, as pure transitions.
+//! A package's track of releases, and every change that an operator can make to it, as pure transitions.
 //!
-//! Each verb looks at the line as it stands and returns a [`Change`]: which rollouts take a new shape, which one
+//! Each verb looks at the track as it stands and returns a [`Change`]: which rollouts take a new shape, which one
 //! is new, and what the audit log is to say. Nothing is changed in place; storage applies the whole change in
 //! one transaction or none of it. A change that would alter nothing comes back empty, so that a retried request
 //! does no harm and leaves no second entry in the audit log.
@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Build, BuildId, Error, PackageName, Percent, Release, Rollout, RolloutDraft, RolloutId, RolloutState,
-    SignerFingerprint, Terms, VersionCode, cohort::MAX_SALT_BYTES,
+    Build, BuildId, Error, PackageName, Percent, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
+    RolloutState, SignerFingerprint, VersionCode, cohort::MAX_SALT_BYTES,
 };
 
 /// How many rollouts of one package may serve side by side. Each costs every poll of the package a look.
@@ -18,7 +18,7 @@ pub const MAX_SERVING: usize = 8;
 
 /// The rollouts of one package that serve, and the one that the current one would be rolled back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct Track {
     /// The package.
     pub package: PackageName,
     /// The rollouts that serve, the current one first, then those kept beside it, newest first.
@@ -40,7 +40,7 @@ pub struct By<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promotion {
     /// To whom and how.
-    pub terms: Terms,
+    pub settings: RolloutSettings,
     /// Leave the rollouts that serve now to the devices that the new one does not take.
     pub keep_previous: bool,
     /// Offer the build anew to devices that gave it up for good.
@@ -55,7 +55,7 @@ pub struct Change {
     /// Existing rollouts in their new shape.
     pub updates: Vec<Rollout>,
     /// The rollout to add, if any. It becomes the current one.
-    pub insert: Option<RolloutDraft>,
+    pub insert: Option<RolloutSpec>,
     /// How the package's offer stood before; `None` when nothing was offered.
     pub before: Option<OfferFacts>,
     /// How it stands afterwards.
@@ -82,22 +82,22 @@ pub struct OfferFacts {
     pub state: RolloutState,
     /// To whom and how.
     #[serde(flatten)]
-    pub terms: Terms,
+    pub settings: RolloutSettings,
 }
 
 impl OfferFacts {
-    fn of(draft: &RolloutDraft, build: &Build) -> Self {
+    fn of(spec: &RolloutSpec, build: &Build) -> Self {
         Self {
             build_id: build.id,
             version_code: build.facts.version_code,
             version_name: build.facts.version_name.clone(),
-            state: draft.state,
-            terms: draft.terms.clone(),
+            state: spec.state,
+            settings: spec.settings.clone(),
         }
     }
 }
 
-impl Line {
+impl Track {
     /// A package that releases nothing yet.
     pub fn empty(package: PackageName) -> Self {
         Self {
@@ -111,13 +111,13 @@ impl Line {
     pub fn current(&self) -> Option<&Release> {
         self.serving
             .first()
-            .filter(|release| release.rollout.draft.is_current)
+            .filter(|release| release.rollout.spec.is_current)
     }
 
     /// Releases a build to a share of the fleet. `attempts` is how often the build was released before.
     ///
     /// Without `keep_previous` every rollout that serves now ends, so that a device outside the new share is
-    /// offered nothing. Promoting what is already current under the same terms changes nothing.
+    /// offered nothing. Promoting what is already current under the same settings changes nothing.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a share of 0, an over-long salt or audience; [`Error::TooManyServing`].
@@ -128,15 +128,15 @@ impl Line {
         attempts: u32,
         by: By<'_>,
     ) -> Result<Change, Error> {
-        check_terms(&promotion.terms)?;
+        check_settings(&promotion.settings)?;
         let current = self.current();
-        let before = current.map(|release| OfferFacts::of(&release.rollout.draft, &release.build));
-        let draft = RolloutDraft {
+        let before = current.map(|release| OfferFacts::of(&release.rollout.spec, &release.build));
+        let spec = RolloutSpec {
             package: self.package.clone(),
             build: build.id,
             state: RolloutState::Active,
             is_current: true,
-            terms: promotion.terms.clone(),
+            settings: promotion.settings.clone(),
             attempt: if promotion.retry_failed {
                 attempts.saturating_add(1)
             } else {
@@ -147,10 +147,11 @@ impl Line {
             created_by: by.actor.to_owned(),
             created_at: by.now,
         };
-        let after = OfferFacts::of(&draft, build);
+        let after = OfferFacts::of(&spec, build);
         let unchanged = current.is_some_and(|release| {
-            let now = &release.rollout.draft;
-            let same_offer = now.build == build.id && now.terms == draft.terms && now.state == draft.state;
+            let now = &release.rollout.spec;
+            let same_offer =
+                now.build == build.id && now.settings == spec.settings && now.state == spec.state;
             let nothing_to_end = promotion.keep_previous || self.serving.len() == 1;
             same_offer && nothing_to_end && !promotion.retry_failed
         });
@@ -167,7 +168,7 @@ impl Line {
         Ok(Change {
             action: "ota.promote",
             updates,
-            insert: Some(draft),
+            insert: Some(spec),
             before,
             after,
         })
@@ -178,19 +179,19 @@ impl Line {
     /// itself, or rolling back would offer anew what is being taken back.
     fn predecessor_for(&self, build: BuildId) -> Option<RolloutId> {
         let current = &self.current()?.rollout;
-        if current.draft.build != build && current.draft.state != RolloutState::Halted {
+        if current.spec.build != build && current.spec.state != RolloutState::Halted {
             return Some(current.id);
         }
         match &self.predecessor {
-            Some(earlier) if earlier.build.id == build => earlier.rollout.draft.previous,
-            _ => current.draft.previous,
+            Some(earlier) if earlier.build.id == build => earlier.rollout.spec.previous,
+            _ => current.spec.previous,
         }
     }
 
     /// The rollouts that serve now, in the shape in which they make way for a new current one. A kept rollout
     /// of the very same build would never be asked, so it ends all the same.
     fn make_way(&self, build: BuildId, keep: bool) -> Result<Vec<Rollout>, Error> {
-        let stays = |release: &Release| keep && release.rollout.draft.build != build;
+        let stays = |release: &Release| keep && release.rollout.spec.build != build;
         if self.serving.iter().filter(|release| stays(release)).count() >= MAX_SERVING {
             return Err(Error::TooManyServing {
                 package: self.package.to_string(),
@@ -200,12 +201,12 @@ impl Line {
         Ok(self
             .serving
             .iter()
-            .filter(|release| !stays(release) || release.rollout.draft.is_current)
+            .filter(|release| !stays(release) || release.rollout.spec.is_current)
             .map(|release| {
                 let mut rollout = release.rollout.clone();
-                rollout.draft.is_current = false;
+                rollout.spec.is_current = false;
                 if !stays(release) {
-                    rollout.draft.state = RolloutState::Superseded;
+                    rollout.spec.state = RolloutState::Superseded;
                 }
                 rollout
             })
@@ -219,14 +220,14 @@ impl Line {
     /// [`Error::Invalid`] for 0 (pause it instead), and below 100 for a completed rollout; [`Error::NotServing`].
     pub fn adjust(&self, build: BuildId, percent: Percent) -> Result<Change, Error> {
         check_percent(percent)?;
-        self.change_one(build, "ota.rollout.adjust", |draft| {
-            if draft.state == RolloutState::Completed && percent != Percent::EVERYBODY {
+        self.change_one(build, "ota.rollout.adjust", |spec| {
+            if spec.state == RolloutState::Completed && percent != Percent::EVERYBODY {
                 return Err(Error::invalid(
                     "rollout_percent",
                     "must stay 100 for a completed rollout; pause it before lowering its share",
                 ));
             }
-            draft.terms.percent = percent;
+            spec.settings.percent = percent;
             Ok(())
         })
     }
@@ -236,8 +237,8 @@ impl Line {
     /// # Errors
     /// [`Error::NotServing`], [`Error::WrongState`].
     pub fn pause(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_one(build, "ota.rollout.pause", |draft| {
-            enter(draft, RolloutState::Paused)
+        self.change_one(build, "ota.rollout.pause", |spec| {
+            enter(spec, RolloutState::Paused)
         })
     }
 
@@ -246,8 +247,8 @@ impl Line {
     /// # Errors
     /// [`Error::NotServing`], [`Error::WrongState`].
     pub fn resume(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_one(build, "ota.rollout.resume", |draft| {
-            enter(draft, RolloutState::Active)
+        self.change_one(build, "ota.rollout.resume", |spec| {
+            enter(spec, RolloutState::Active)
         })
     }
 
@@ -256,8 +257,8 @@ impl Line {
     /// # Errors
     /// [`Error::NotServing`], [`Error::WrongState`].
     pub fn halt(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_one(build, "ota.rollout.halt", |draft| {
-            enter(draft, RolloutState::Halted)
+        self.change_one(build, "ota.rollout.halt", |spec| {
+            enter(spec, RolloutState::Halted)
         })
     }
 
@@ -266,19 +267,19 @@ impl Line {
     /// # Errors
     /// [`Error::NotServing`], [`Error::WrongState`]; [`Error::Invalid`] below 100 %.
     pub fn complete(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_one(build, "ota.rollout.complete", |draft| {
-            if draft.terms.percent != Percent::EVERYBODY {
+        self.change_one(build, "ota.rollout.complete", |spec| {
+            if spec.settings.percent != Percent::EVERYBODY {
                 return Err(Error::invalid(
                     "rollout_percent",
                     "must be 100 before a rollout is complete",
                 ));
             }
-            enter(draft, RolloutState::Completed)
+            enter(spec, RolloutState::Completed)
         })
     }
 
     /// Takes the current build back: it is offered to nobody any more, and its predecessor is offered again under
-    /// the terms that it had. One that still serves beside it and is held stays held: nobody who holds a build as
+    /// the settings that it had. One that still serves beside it and is held stays held: nobody who holds a build as
     /// bad wants another's rollback to release it.
     ///
     /// Devices that already updated are left alone unless `force_downgrade`, which demands that both builds show
@@ -300,17 +301,17 @@ impl Line {
                 to: target.build.id,
             });
         }
-        let old = &target.rollout.draft;
+        let old = &target.rollout.spec;
         let state = match old.state {
             held @ (RolloutState::Paused | RolloutState::Halted) => held,
             _ => RolloutState::Active,
         };
-        let draft = RolloutDraft {
+        let spec = RolloutSpec {
             state,
             is_current: true,
-            terms: Terms {
+            settings: RolloutSettings {
                 force_downgrade,
-                ..old.terms.clone()
+                ..old.settings.clone()
             },
             rolled_back_from: Some(current.build.id),
             created_by: by.actor.to_owned(),
@@ -327,9 +328,9 @@ impl Line {
         Ok(Change {
             action: "ota.rollback",
             updates,
-            before: Some(OfferFacts::of(&current.rollout.draft, &current.build)),
-            after: OfferFacts::of(&draft, &target.build),
-            insert: Some(draft),
+            before: Some(OfferFacts::of(&current.rollout.spec, &current.build)),
+            after: OfferFacts::of(&spec, &target.build),
+            insert: Some(spec),
         })
     }
 
@@ -337,7 +338,7 @@ impl Line {
         &self,
         build: BuildId,
         action: &'static str,
-        edit: impl FnOnce(&mut RolloutDraft) -> Result<(), Error>,
+        edit: impl FnOnce(&mut RolloutSpec) -> Result<(), Error>,
     ) -> Result<Change, Error> {
         let release = self
             .serving
@@ -345,9 +346,9 @@ impl Line {
             .find(|release| release.build.id == build)
             .ok_or(Error::NotServing { build })?;
         let mut rollout = release.rollout.clone();
-        edit(&mut rollout.draft)?;
-        let before = Some(OfferFacts::of(&release.rollout.draft, &release.build));
-        let after = OfferFacts::of(&rollout.draft, &release.build);
+        edit(&mut rollout.spec)?;
+        let before = Some(OfferFacts::of(&release.rollout.spec, &release.build));
+        let after = OfferFacts::of(&rollout.spec, &release.build);
         let updates = if rollout == release.rollout {
             vec![]
         } else {
@@ -365,28 +366,28 @@ impl Line {
 
 fn in_state(rollout: &Rollout, state: RolloutState) -> Rollout {
     let mut rollout = rollout.clone();
-    rollout.draft.state = state;
-    rollout.draft.is_current = false;
+    rollout.spec.state = state;
+    rollout.spec.is_current = false;
     rollout
 }
 
-fn enter(draft: &mut RolloutDraft, state: RolloutState) -> Result<(), Error> {
-    let from = draft.state;
+fn enter(spec: &mut RolloutSpec, state: RolloutState) -> Result<(), Error> {
+    let from = spec.state;
     if from != state && !from.may_become(state) {
         return Err(Error::WrongState {
-            build: draft.build,
+            build: spec.build,
             from,
             to: state,
         });
     }
-    draft.state = state;
+    spec.state = state;
     Ok(())
 }
 
-fn check_terms(terms: &Terms) -> Result<(), Error> {
-    check_percent(terms.percent)?;
-    terms.audience.check()?;
-    match &terms.salt {
+fn check_settings(settings: &RolloutSettings) -> Result<(), Error> {
+    check_percent(settings.percent)?;
+    settings.audience.check()?;
+    match &settings.salt {
         Some(salt) if salt.is_empty() || salt.len() > MAX_SALT_BYTES => {
             Err(Error::invalid("salt", "must be 1 to 64 bytes, or left out"))
         }

@@ -1,9 +1,9 @@
-//! Whatever an operator and the health gates do, and in whatever order, the line stays in order.
+//! Whatever an operator and the health gates do, and in whatever order, the track stays in order.
 //!
 //! `Store` checks the invariants after every change; what is checked here is what each verb promises besides.
 
 use proptest::prelude::*;
-use tidegate_domain::{BuildId, Change, Error, Promotion, RolloutState, Terms};
+use tidegate_domain::{BuildId, Change, Error, Promotion, RolloutSettings, RolloutState};
 
 use crate::fleet::percent;
 use crate::store::{Store, to};
@@ -58,17 +58,17 @@ fn run(store: &mut Store, verb: &Verb) -> Result<Change, Error> {
             retry_failed,
         } => {
             let promotion = Promotion {
-                terms: Terms::to(percent(share)),
+                settings: RolloutSettings::to(percent(share)),
                 keep_previous,
                 retry_failed,
             };
             store.promote(build, &promotion)
         }
-        Verb::Adjust(build, share) => store.run(|line| line.adjust(BuildId(build), percent(share))),
-        Verb::Pause(build) => store.run(|line| line.pause(BuildId(build))),
-        Verb::Resume(build) => store.run(|line| line.resume(BuildId(build))),
-        Verb::Halt(build) => store.run(|line| line.halt(BuildId(build))),
-        Verb::Complete(build) => store.run(|line| line.complete(BuildId(build))),
+        Verb::Adjust(build, share) => store.run(|track| track.adjust(BuildId(build), percent(share))),
+        Verb::Pause(build) => store.run(|track| track.pause(BuildId(build))),
+        Verb::Resume(build) => store.run(|track| track.resume(BuildId(build))),
+        Verb::Halt(build) => store.run(|track| track.halt(BuildId(build))),
+        Verb::Complete(build) => store.run(|track| track.complete(BuildId(build))),
         Verb::RollBack(force) => store.roll_back(force),
     }
 }
@@ -90,15 +90,15 @@ fn check_promise(store: &Store, verb: &Verb, change: &Change) {
     let current = store.current();
     match *verb {
         Verb::Promote { build, .. } => {
-            assert_eq!(current.draft.build, BuildId(build));
-            assert_eq!(current.draft.state, RolloutState::Active);
+            assert_eq!(current.spec.build, BuildId(build));
+            assert_eq!(current.spec.state, RolloutState::Active);
             assert_eq!(change.after.build_id, BuildId(build));
         }
         Verb::RollBack(force) => {
             let bad = change.before.as_ref().unwrap().build_id;
             assert!(store.serving().iter().all(|(build, _)| BuildId(*build) != bad));
-            assert_eq!(current.draft.rolled_back_from, Some(bad));
-            assert_eq!(current.draft.terms.force_downgrade, force);
+            assert_eq!(current.spec.rolled_back_from, Some(bad));
+            assert_eq!(current.spec.settings.force_downgrade, force);
         }
         _ => {}
     }
@@ -109,10 +109,10 @@ proptest! {
     fn no_sequence_of_verbs_brings_a_line_into_disorder(sequence in prop::collection::vec(verbs(), 1..60)) {
         let mut store = Store::with_builds(BUILDS);
         for verb in &sequence {
-            let before = store.line();
+            let before = store.track();
             match run(&mut store, verb) {
                 Ok(change) => {
-                    prop_assert_eq!(change.is_empty(), store.line() == before);
+                    prop_assert_eq!(change.is_empty(), store.track() == before);
                     check_promise(&store, verb, &change);
                     if is_repeatable(verb) {
                         prop_assert!(run(&mut store, verb).unwrap().is_empty(), "{:?} twice", verb);

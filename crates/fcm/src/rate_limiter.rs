@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 /// How much of a second's messages may gather while nobody sends.
 const BURST: Duration = Duration::from_millis(100);
 
-/// A ceiling on messages a second that rises from nothing to its full height: Firebase asks senders to take at
+/// A rate_limiter on messages a second that rises from nothing to its full height: Firebase asks senders to take at
 /// least a minute for that. Who pauses for longer than the rise took begins again from below.
 #[derive(Clone, Copy, Debug)]
-pub struct Ceiling {
+pub struct RateLimiter {
     per_second: f64,
     rise: Duration,
     begun: Option<Instant>,
@@ -17,7 +17,7 @@ pub struct Ceiling {
     credit: f64,
 }
 
-impl Ceiling {
+impl RateLimiter {
     /// At most so many a second, reached after `rise`.
     pub fn new(per_second: u32, rise: Duration) -> Self {
         Self {
@@ -78,13 +78,13 @@ mod tests {
     use super::*;
 
     /// Takes whatever it can get every 10 ms.
-    fn sent(ceiling: &mut Ceiling, from: Instant, until: Duration) -> u32 {
+    fn sent(rate_limiter: &mut RateLimiter, from: Instant, until: Duration) -> u32 {
         let ticks = until.as_millis() / 10;
         let mut now = from;
         (0..ticks)
             .map(|_| {
                 now += Duration::from_millis(10);
-                ceiling.take(u32::MAX, now)
+                rate_limiter.take(u32::MAX, now)
             })
             .sum()
     }
@@ -92,11 +92,11 @@ mod tests {
     #[test]
     fn the_rate_rises_over_a_minute_and_stays_there() {
         let begin = Instant::now();
-        let mut ceiling = Ceiling::new(9000, Duration::from_secs(60));
-        let rising = sent(&mut ceiling, begin, Duration::from_secs(60));
+        let mut rate_limiter = RateLimiter::new(9000, Duration::from_secs(60));
+        let rising = sent(&mut rate_limiter, begin, Duration::from_secs(60));
         assert!((268_000..272_000).contains(&rising), "{rising}");
         let full = sent(
-            &mut ceiling,
+            &mut rate_limiter,
             begin + Duration::from_secs(60),
             Duration::from_secs(10),
         );
@@ -105,19 +105,22 @@ mod tests {
 
     #[test]
     fn a_single_message_goes_at_once() {
-        let mut ceiling = Ceiling::new(1, Duration::from_secs(60));
+        let mut rate_limiter = RateLimiter::new(1, Duration::from_secs(60));
         let now = Instant::now();
-        assert_eq!(ceiling.take(5, now), 1);
-        assert_eq!(ceiling.take(5, now), 0);
+        assert_eq!(rate_limiter.take(5, now), 1);
+        assert_eq!(rate_limiter.take(5, now), 0);
     }
 
     #[test]
     fn a_pause_saves_nothing_up_and_a_long_one_begins_anew() {
-        let mut ceiling = Ceiling::new(1000, Duration::from_secs(10));
+        let mut rate_limiter = RateLimiter::new(1000, Duration::from_secs(10));
         let begin = Instant::now();
-        sent(&mut ceiling, begin, Duration::from_secs(10));
+        sent(&mut rate_limiter, begin, Duration::from_secs(10));
         let after_a_pause = begin + Duration::from_secs(15);
-        assert_eq!(ceiling.take(u32::MAX, after_a_pause), 100);
-        assert_eq!(ceiling.take(u32::MAX, after_a_pause + Duration::from_secs(11)), 1);
+        assert_eq!(rate_limiter.take(u32::MAX, after_a_pause), 100);
+        assert_eq!(
+            rate_limiter.take(u32::MAX, after_a_pause + Duration::from_secs(11)),
+            1
+        );
     }
 }

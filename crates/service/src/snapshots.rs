@@ -2,7 +2,7 @@
 //! builds that devices gave up.
 //!
 //! Each is an immutable snapshot behind an atomic pointer. A change made here is seen at once, one made by
-//! another replica when [`Live::catch_up`] next finds that the database has moved on.
+//! another replica when [`Snapshots::catch_up`] next finds that the database has moved on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::reports::RejectionChange;
 use crate::{Error, Kind};
 
 /// The snapshots.
-pub struct Live {
+pub struct Snapshots {
     store: Store,
     catalog: ArcSwap<Catalog>,
     revoked: ArcSwap<HashMap<DeviceId, u32>>,
@@ -36,13 +36,13 @@ struct Standing {
     confirmed: Instant,
 }
 
-impl Live {
+impl Snapshots {
     /// Reads everything for the first time.
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`] when the database does not answer.
     pub async fn load(store: Store) -> Result<Self, Error> {
-        let live = Self {
+        let snapshots = Self {
             store,
             catalog: ArcSwap::default(),
             revoked: ArcSwap::default(),
@@ -53,8 +53,8 @@ impl Live {
                 confirmed: Instant::now(),
             }),
         };
-        live.catch_up().await?;
-        Ok(live)
+        snapshots.catch_up().await?;
+        Ok(snapshots)
     }
 
     /// Rereads whatever has changed since the last time. Cheap when nothing has.
@@ -87,7 +87,7 @@ impl Live {
         Ok(())
     }
 
-    /// As [`Live::catch_up`], after a change that is committed already: should the database be away for a moment,
+    /// As [`Snapshots::catch_up`], after a change that is committed already: should the database be away for a moment,
     /// the change is noticed with the next look, and must not be told as a failure.
     pub(crate) async fn follow_own_change(&self) {
         if let Err(error) = self.catch_up().await {

@@ -1,4 +1,4 @@
-//! People: adding them, and giving them a token for their password.
+//! Users: adding them, and giving them a token for their password.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,23 +9,23 @@ use tidegate_signing::{KeyRing, SecretString, hash_password, verify_password};
 use tidegate_storage::{AuditNote, Store};
 use tokio::sync::Semaphore;
 
-use crate::guesses::Guesses;
+use crate::login_throttle::LoginThrottle;
 use crate::{Actor, Clock, Error, Kind};
 
 /// How long a login holds, in hours.
 pub const LOGIN_HOURS: i64 = 12;
 
 /// How many passwords are checked at once. Each costs tens of megabytes and of milliseconds by design, so this is
-/// also what keeps a flood of guesses from starving the server.
+/// also what keeps a flood of login_throttle from starving the server.
 pub const MAX_CONCURRENT_LOGINS: usize = 2;
 
-/// Manages people.
-pub struct People {
+/// Manages users.
+pub struct Users {
     store: Store,
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     checking: Arc<Semaphore>,
-    guesses: Guesses,
+    login_throttle: LoginThrottle,
 }
 
 /// A successful login.
@@ -38,7 +38,7 @@ pub struct Login {
     pub expires_at: DateTime<Utc>,
 }
 
-impl People {
+impl Users {
     /// Over this database.
     pub fn new(store: Store, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl People {
             keys,
             clock,
             checking: Arc::new(Semaphore::new(MAX_CONCURRENT_LOGINS)),
-            guesses: Guesses::default(),
+            login_throttle: LoginThrottle::default(),
         }
     }
 
@@ -87,7 +87,7 @@ impl People {
         password: SecretString,
         from: Option<IpAddr>,
     ) -> Result<Login, Error> {
-        self.guesses.check(name, from, self.clock.now())?;
+        self.login_throttle.check(name, from, self.clock.now())?;
         let place = Arc::clone(&self.checking).try_acquire_owned().map_err(|_| {
             Error::new(
                 Kind::Exhausted,
@@ -110,11 +110,11 @@ impl People {
         .await?;
         let Some(user) = user.filter(|_| matches) else {
             tracing::warn!(event = "ota.login.refused", "a login was refused");
-            self.guesses.failed(name, from, self.clock.now());
+            self.login_throttle.failed(name, from, self.clock.now());
             let message = "the name or the password is wrong";
             return Err(Error::new(Kind::Unauthenticated, "login_refused", message));
         };
-        self.guesses.succeeded(name);
+        self.login_throttle.succeeded(name);
         let (now, ttl) = (self.clock.now(), TimeDelta::hours(LOGIN_HOURS));
         let token = self.issue(&user.name, user.role, ttl)?;
         Ok(Login {
@@ -127,7 +127,7 @@ impl People {
     /// Issues an admin token.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a bad subject or time to live.
+    /// [`Kind::Invalid`] for a bad subject or time to snapshots.
     pub fn issue(&self, subject: &str, role: Role, ttl: TimeDelta) -> Result<SecretString, Error> {
         self.keys
             .admin_token(subject, role, ttl, self.clock.now())

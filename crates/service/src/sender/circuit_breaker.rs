@@ -1,4 +1,4 @@
-//! The brake: a campaign in which many tokens look dead has more likely a wrong configuration than a dead fleet.
+//! The circuit_breaker: a campaign in which many tokens look dead has more likely a wrong configuration than a dead fleet.
 
 use tidegate_domain::DeliveryFailure;
 use tidegate_storage::Progress;
@@ -23,7 +23,7 @@ const NEVER_SENT: [DeliveryFailure; 3] = [
     DeliveryFailure::UnknownDevice,
 ];
 
-/// How many deliveries may look dead before the brake holds the campaign.
+/// How many deliveries may look dead before the circuit_breaker holds the campaign.
 pub(super) fn limit(progress: &Progress) -> u64 {
     (with_token(progress) / ONE_IN).max(ALWAYS)
 }

@@ -59,7 +59,7 @@ const POLL_STATUSES: [StatusCode; 6] = [
 const SHARDS: usize = 16;
 
 /// The times of requests.
-pub struct Traffic {
+pub struct RequestMetrics {
     timed: bool,
     polls: Box<[PollShard]>,
     others: RwLock<HashMap<Series, Arc<Times>>>,
@@ -120,7 +120,7 @@ impl Times {
     }
 }
 
-impl Traffic {
+impl RequestMetrics {
     /// Times nothing when it is not `timed`.
     pub fn new(timed: bool) -> Self {
         Self {
@@ -195,8 +195,12 @@ impl Traffic {
 }
 
 /// Times every request but the poll, which times itself.
-pub(crate) async fn time(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
-    if !traffic.timed {
+pub(crate) async fn time(
+    State(request_metrics): State<Arc<RequestMetrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !request_metrics.timed {
         return next.run(request).await;
     }
     let begun = Instant::now();
@@ -216,7 +220,7 @@ pub(crate) async fn time(State(traffic): State<Arc<Traffic>>, request: Request, 
         method: method.to_owned(),
         code,
     };
-    traffic.note(series, begun.elapsed());
+    request_metrics.note(series, begun.elapsed());
     response
 }
 
@@ -266,16 +270,16 @@ mod tests {
 
     #[test]
     fn names_without_end_are_not_series_without_end() {
-        let traffic = Traffic::new(true);
+        let request_metrics = RequestMetrics::new(true);
         for number in 0..2 * MAX_SERIES {
             let series = Series {
                 route: number.to_string(),
                 method: "GET".to_owned(),
                 code: "200".to_owned(),
             };
-            traffic.note(series, Duration::ZERO);
+            request_metrics.note(series, Duration::ZERO);
         }
-        let readings = traffic.others();
+        let readings = request_metrics.others();
         assert_eq!(readings.len(), MAX_SERIES + 1);
         let all: u64 = readings.iter().map(|(_, reading)| reading.count()).sum();
         assert_eq!(all, 2 * MAX_SERIES as u64);
@@ -283,13 +287,13 @@ mod tests {
 
     #[test]
     fn polls_of_all_threads_are_one_number() {
-        let traffic = Arc::new(Traffic::new(true));
+        let request_metrics = Arc::new(RequestMetrics::new(true));
         let threads: Vec<_> = (0..4)
             .map(|_| {
-                let traffic = Arc::clone(&traffic);
+                let request_metrics = Arc::clone(&request_metrics);
                 std::thread::spawn(move || {
                     for status in [StatusCode::OK, StatusCode::IM_A_TEAPOT] {
-                        traffic.polled(traffic.begin(), status);
+                        request_metrics.polled(request_metrics.begin(), status);
                     }
                 })
             })
@@ -297,7 +301,7 @@ mod tests {
         for thread in threads {
             thread.join().unwrap();
         }
-        let counts: Vec<u64> = traffic
+        let counts: Vec<u64> = request_metrics
             .polls()
             .iter()
             .map(|(_, reading)| reading.count())

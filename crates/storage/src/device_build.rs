@@ -14,7 +14,7 @@ use crate::time::{micros, moment_if};
 /// A row of `device_builds`.
 #[derive(Clone, Default, Queryable, QueryableByName, Selectable, Serialize)]
 #[diesel(table_name = device_builds)]
-pub(crate) struct Account {
+pub(crate) struct DeviceBuildRow {
     pub(crate) device_id: i64,
     pub(crate) build_id: i64,
     pub(crate) offered_at: Option<i64>,
@@ -53,14 +53,14 @@ pub(crate) const COLUMNS: [(&str, &str); 15] = [
 
 /// What an account still takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum Capacity {
     ForAll,
     /// The first of its status in its attempt.
     ForNews,
     None,
 }
 
-impl Account {
+impl DeviceBuildRow {
     pub(crate) fn new(device_id: i64, build_id: i64) -> Self {
         Self {
             device_id,
@@ -87,7 +87,7 @@ impl Account {
     }
 
     /// Whether there is room for a report that was not taken before.
-    pub(crate) fn room_for(&self, status: ReportStatus) -> Room {
+    pub(crate) fn room_for(&self, status: ReportStatus) -> Capacity {
         let first_on_the_device = match status {
             ReportStatus::Downloaded => self.downloaded_at.is_none(),
             ReportStatus::VerifyFailed => self.verify_failed_at.is_none(),
@@ -96,13 +96,13 @@ impl Account {
             ReportStatus::Deferred => false,
         };
         if self.reports < MAX_REPORTS_PER_BUILD || first_on_the_device {
-            Room::ForAll
+            Capacity::ForAll
         } else if status != ReportStatus::Deferred
             && self.reports < MAX_REPORTS_PER_BUILD + MAX_NEWS_PER_BUILD
         {
-            Room::ForNews
+            Capacity::ForNews
         } else {
-            Room::None
+            Capacity::None
         }
     }
 
