@@ -51,7 +51,7 @@ fn release(package: &PackageName, id: i64, share: i64) -> Release {
         state: RolloutState::Active,
         is_current: false,
         settings: RolloutSettings::to(Percent::new(share).expect("a share")),
-        attempt: 1,
+        retry_generation: 1,
         previous: None,
         rolled_back_from: None,
         created_by: String::new(),

@@ -3,24 +3,26 @@
 //! Both run the same evaluation: [`decide`] with a trace that costs nothing, [`explain`] with one that writes down
 //! each rule that was asked, what it was given and what it answered. They can therefore never disagree.
 //!
-//! The rollouts of a package are asked in order, the current one first. Rules that say "not this device" pass it
-//! on to the next rollout that was kept beside the current one; rules that say "nothing for you now" end the
-//! search. When no rollout takes the device, the reason given is the current rollout's.
+//! A rollout that takes devices back from a version is asked first, by the devices that run that version and by no
+//! others. Then the rollouts of a package are asked in order, the current one first. Rules that say "not this device"
+//! pass it on to the next rollout; rules that say "nothing for you now" end the search. When no rollout takes the
+//! device, the reason given is the current rollout's.
 
 use std::cell::OnceCell;
+use std::cmp::Ordering;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Bucket, Build, BuildId, Catalog, PackageCatalog, Rejection, Release, Rollout, RolloutId, RolloutState,
-    SdkLevel, SignerFingerprint, VersionCode, track::signer_of,
+    Bucket, Build, BuildId, Catalog, DeviceFacts, Rejection, Release, Rollout, RolloutId, RolloutState,
+    SignerFingerprint, Track, VersionCode,
 };
 
-/// What a device says when it polls. Attributes that it leaves out are not judged, except by an audience that
-/// demands them.
+/// A device's poll, or what its next one would say.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct PollRequest<'a> {
     /// The device.
     pub device_id: &'a str,
@@ -28,16 +30,33 @@ pub struct PollRequest<'a> {
     pub package: &'a str,
     /// The version it runs; 0 when the package is not installed.
     pub installed: VersionCode,
-    /// Its API level.
-    pub sdk: Option<SdkLevel>,
-    /// Its region.
-    pub region: Option<&'a str>,
-    /// Its model.
-    pub model: Option<&'a str>,
-    /// Its instruction sets, comma-separated, best first.
-    pub abis: Option<&'a str>,
+    /// What it says of itself. What it leaves out is not judged, except by an audience that demands it.
+    pub facts: &'a DeviceFacts<'a>,
     /// The builds that it gave up.
-    pub rejections: &'a [Rejection],
+    pub rejections: &'a [BuildRejection],
+}
+
+/// A build that a device gave up.
+pub type BuildRejection = (BuildId, Rejection);
+
+impl<'a> PollRequest<'a> {
+    /// A poll of this device for this package, on which it runs `installed`. All who ask for a decision, be it the
+    /// device itself or somebody who wants to know what it would be told, ask through this.
+    pub fn new(
+        device_id: &'a str,
+        package: &'a str,
+        installed: VersionCode,
+        facts: &'a DeviceFacts<'a>,
+        rejections: &'a [BuildRejection],
+    ) -> Self {
+        Self {
+            device_id,
+            package,
+            installed,
+            facts,
+            rejections,
+        }
+    }
 }
 
 /// The answer to a poll.
@@ -58,6 +77,8 @@ pub struct Offer<'c> {
     pub build: &'c Build,
     /// The signer that this device will see on it.
     pub signer: SignerFingerprint,
+    /// Whether the device is taken back from the version that it runs.
+    pub forced: bool,
 }
 
 /// Why a device is offered nothing.
@@ -66,15 +87,17 @@ pub struct Offer<'c> {
 pub enum Reason {
     /// The package releases nothing.
     NoCurrentBuild,
-    /// The device runs this version or a higher one that it is not to be taken back from.
+    /// The device runs this version.
     AlreadyCurrent,
+    /// The device runs a higher version, and is not to be taken back from it.
+    NewerInstalled,
     /// The device is outside the share of the fleet.
     NotInCohort,
     /// The device is not one of those that the rollout addresses.
     NotInAudience,
-    /// An operator holds the rollout.
+    /// An operator paused the rollout.
     Paused,
-    /// A health gate holds the rollout.
+    /// A health gate halted the rollout.
     Halted,
     /// The rollout has not begun.
     Scheduled,
@@ -88,9 +111,10 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoCurrentBuild,
         Self::AlreadyCurrent,
+        Self::NewerInstalled,
         Self::NotInCohort,
         Self::NotInAudience,
         Self::Paused,
@@ -106,6 +130,7 @@ impl Reason {
         match self {
             Self::NoCurrentBuild => "no_current_build",
             Self::AlreadyCurrent => "already_current",
+            Self::NewerInstalled => "newer_installed",
             Self::NotInCohort => "not_in_cohort",
             Self::NotInAudience => "not_in_audience",
             Self::Paused => "paused",
@@ -181,7 +206,7 @@ impl Trace for Vec<Step> {
 /// What one rollout says of a device.
 enum Verdict {
     Takes,
-    /// Not this device; a rollout kept beside it may take it.
+    /// Not this device; another rollout may take it.
     PassesOn(Reason),
     /// This device, and nothing for it now.
     Ends(Reason),
@@ -193,42 +218,51 @@ fn evaluate<'c, T: Trace>(
     now: DateTime<Utc>,
     trace: &mut T,
 ) -> Decision<'c> {
-    let package = catalog
-        .package(request.package)
-        .filter(|package| !package.serving.is_empty());
+    let track = catalog
+        .track(request.package)
+        .filter(|track| !track.serving.is_empty());
     trace.note(|| Step {
         rollout: None,
         build: None,
         rule: "current_rollout",
         inputs: vec![("package_name", request.package.to_owned())],
-        passed: package.is_some(),
-        answer: match package {
-            Some(package) => format!("{} rollout(s) serve this package", package.serving.len()),
+        passed: track.is_some(),
+        answer: match track {
+            Some(track) => format!("{} rollout(s) serve this package", track.serving.len()),
             None => "nothing was released for this package".to_owned(),
         },
     });
-    let Some(package) = package else {
+    let Some(track) = track else {
         return Decision::NoUpdate(Reason::NoCurrentBuild);
     };
-    let mut first_reason = None;
     let unsalted = OnceCell::new();
-    for release in &package.serving {
-        let ask = Ask {
-            release,
-            package,
-            request,
-            now,
-            unsalted: &unsalted,
-        };
-        match ask.verdict(trace) {
-            Verdict::Takes => {
-                let signer = release.build.facts.signers.seen_by(request.sdk);
-                return Decision::Offer(Offer {
-                    rollout: &release.rollout,
-                    build: &release.build,
-                    signer,
-                });
-            }
+    let ask = |release: &'c Release| Ask {
+        release,
+        track,
+        request,
+        now,
+        unsalted: &unsalted,
+    };
+    let offer = |release: &'c Release, forced| {
+        Decision::Offer(Offer {
+            rollout: &release.rollout,
+            build: &release.build,
+            signer: release.build.facts.signers.seen_by(request.facts.sdk),
+            forced,
+        })
+    };
+    let takes_back = |release: &&Release| release.rollout.spec.takes_back == Some(request.installed);
+    for release in track.serving.iter().filter(takes_back) {
+        match ask(release).forced_verdict(trace) {
+            Verdict::Takes => return offer(release, true),
+            Verdict::Ends(reason) => return Decision::NoUpdate(reason),
+            Verdict::PassesOn(_) => {}
+        }
+    }
+    let mut first_reason = None;
+    for release in &track.serving {
+        match ask(release).verdict(trace) {
+            Verdict::Takes => return offer(release, false),
             Verdict::Ends(reason) => return Decision::NoUpdate(reason),
             Verdict::PassesOn(reason) => first_reason = first_reason.or(Some(reason)),
         }
@@ -239,7 +273,7 @@ fn evaluate<'c, T: Trace>(
 /// One rollout asked about one poll.
 struct Ask<'a> {
     release: &'a Release,
-    package: &'a PackageCatalog,
+    track: &'a Track,
     request: &'a PollRequest<'a>,
     now: DateTime<Utc>,
     /// The device's bucket without a salt: the same for all rollouts that have none, so it is hashed once.
@@ -249,27 +283,49 @@ struct Ask<'a> {
 impl Ask<'_> {
     /// Cheap rules first; the cohort, which costs a hash, last.
     fn verdict<T: Trace>(&self, trace: &mut T) -> Verdict {
-        let held = self.state(trace);
-        // The other rules are asked of a held rollout too, for it holds its own devices only: one that it would
-        // not take goes on to a kept rollout, but one that has its build must not, or it might be taken back.
-        if !self.version(trace) {
-            return Verdict::Ends(held.unwrap_or(Reason::AlreadyCurrent));
+        let stopped = self.state(trace);
+        // The other rules are asked of a paused or halted rollout too: it stops the devices that it would take, and
+        // no others.
+        match self.version(trace) {
+            Ordering::Less => {}
+            Ordering::Equal => return Verdict::Ends(stopped.unwrap_or(Reason::AlreadyCurrent)),
+            Ordering::Greater => return Verdict::PassesOn(stopped.unwrap_or(Reason::NewerInstalled)),
         }
-        match self.first_refusal(trace) {
-            Some(reason) => Verdict::PassesOn(held.unwrap_or(reason)),
-            None => held.map_or(Verdict::Takes, Verdict::Ends),
+        match self.unfit(trace).or_else(|| self.not_a_member(trace)) {
+            Some(reason) => Verdict::PassesOn(stopped.unwrap_or(reason)),
+            None => stopped.map_or(Verdict::Takes, Verdict::Ends),
         }
     }
 
-    /// The first rule that says "not this device".
-    fn first_refusal<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
+    /// Whether the rollout takes the device back from the version that it runs. Share and audience are not asked: a
+    /// bad version is to be taken from everybody who has it.
+    fn forced_verdict<T: Trace>(&self, trace: &mut T) -> Verdict {
+        if !self.takes_back(trace) {
+            return Verdict::PassesOn(Reason::NewerInstalled);
+        }
+        let stopped = self.state(trace);
+        match self.unfit(trace) {
+            Some(reason) => Verdict::PassesOn(reason),
+            None => stopped.map_or(Verdict::Takes, Verdict::Ends),
+        }
+    }
+
+    /// Why the device cannot install the build.
+    fn unfit<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
         if !self.rejection(trace) {
             Some(Reason::RejectedByDevice)
         } else if !self.sdk(trace) {
             Some(Reason::IncompatibleSdk)
         } else if !self.abi(trace) {
             Some(Reason::IncompatibleAbi)
-        } else if !self.audience(trace) {
+        } else {
+            None
+        }
+    }
+
+    /// Why the device is not one of those that the rollout addresses.
+    fn not_a_member<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
+        if !self.audience(trace) {
             Some(Reason::NotInAudience)
         } else if !self.cohort(trace) {
             Some(Reason::NotInCohort)
@@ -302,7 +358,7 @@ impl Ask<'_> {
 
     fn state<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
         let state = self.release.rollout.spec.state;
-        let held = match state {
+        let stopped = match state {
             RolloutState::Active | RolloutState::Completed => None,
             RolloutState::Paused => Some(Reason::Paused),
             RolloutState::Halted => Some(Reason::Halted),
@@ -310,33 +366,49 @@ impl Ask<'_> {
             // The catalog holds no rollout that has ended; were one there, it must offer nothing.
             RolloutState::Superseded | RolloutState::RolledBack => Some(Reason::NoCurrentBuild),
         };
-        self.note(trace, "state", held.is_none(), || {
+        self.note(trace, "state", stopped.is_none(), || {
             (
                 vec![("state", state.to_string())],
                 format!("the rollout is {state}"),
             )
         });
-        held
+        stopped
     }
 
-    fn version<T: Trace>(&self, trace: &mut T) -> bool {
+    /// How the version that the device runs compares with the offered one.
+    fn version<T: Trace>(&self, trace: &mut T) -> Ordering {
         let (installed, offered) = (self.request.installed, self.release.build.facts.version_code);
-        let forced = self.release.rollout.spec.settings.force_downgrade;
-        let passed = installed < offered || (forced && installed > offered && self.same_signer(installed));
-        self.note(trace, "version", passed, || {
+        let order = installed.cmp(&offered);
+        self.note(trace, "version", order == Ordering::Less, || {
             let inputs = vec![
                 ("current_version_code", installed.to_string()),
                 ("version_code", offered.to_string()),
-                ("force_downgrade", forced.to_string()),
             ];
-            let answer = match (installed.cmp(&offered), passed) {
-                (std::cmp::Ordering::Less, _) => "the device runs an older version",
-                (std::cmp::Ordering::Equal, _) => "the device already runs this version",
-                (_, true) => "the device runs a newer version of the same signer and is taken back",
-                (_, false) if forced => {
-                    "the device runs a newer version that is not known to have the same signer"
+            let answer = match order {
+                Ordering::Less => "the device runs an older version",
+                Ordering::Equal => "the device already runs this version",
+                Ordering::Greater => {
+                    "the device runs a newer version, which this rollout takes nobody back from"
                 }
-                _ => "the device runs a newer version, and downgrades are not forced",
+            };
+            (inputs, answer.to_owned())
+        });
+        order
+    }
+
+    /// The device runs the version that a forced roll-back takes back: Android must take the older build, too.
+    fn takes_back<T: Trace>(&self, trace: &mut T) -> bool {
+        let installed = self.request.installed;
+        let passed = self.same_signer(installed);
+        self.note(trace, "forced_roll_back", passed, || {
+            let inputs = vec![
+                ("current_version_code", installed.to_string()),
+                ("version_code", self.release.build.facts.version_code.to_string()),
+            ];
+            let answer = if passed {
+                "the device runs the version that is taken back, whatever its share and audience"
+            } else {
+                "the device runs the version that is taken back, and no older build has the signer that it knows"
             };
             (inputs, answer.to_owned())
         })
@@ -344,8 +416,9 @@ impl Ask<'_> {
 
     /// Whether the version that the device runs is one the server holds, signed alike in this device's eyes.
     fn same_signer(&self, installed: VersionCode) -> bool {
-        let sdk = self.request.sdk;
-        signer_of(&self.package.known_signers, installed, sdk)
+        let sdk = self.request.facts.sdk;
+        self.track
+            .signer_of(installed, sdk)
             .is_some_and(|signer| signer == self.release.build.facts.signers.seen_by(sdk))
     }
 
@@ -355,16 +428,19 @@ impl Ask<'_> {
             .request
             .rejections
             .iter()
-            .find(|rejection| rejection.applies_to(spec.build, spec.attempt, self.now));
+            .find(|(build, rejection)| {
+                *build == spec.build && rejection.applies_to(spec.retry_generation, self.now)
+            })
+            .map(|(_, rejection)| rejection);
         self.note(trace, "rejection", rejection.is_none(), || {
-            let inputs = vec![("attempt", spec.attempt.to_string())];
+            let inputs = vec![("retry_generation", spec.retry_generation.to_string())];
             let answer = match rejection {
                 None => "the device has not given this build up".to_owned(),
                 Some(Rejection {
                     until: Some(until), ..
                 }) => {
                     format!(
-                        "the device failed repeatedly and rests until {}",
+                        "the device failed repeatedly and is not asked to try again until {}",
                         until.format("%FT%TZ")
                     )
                 }
@@ -378,7 +454,7 @@ impl Ask<'_> {
     }
 
     fn sdk<T: Trace>(&self, trace: &mut T) -> bool {
-        let (sdk, min_sdk) = (self.request.sdk, self.release.build.facts.min_sdk);
+        let (sdk, min_sdk) = (self.request.facts.sdk, self.release.build.facts.min_sdk);
         let passed = sdk.is_none_or(|sdk| sdk >= min_sdk);
         self.note(trace, "sdk", passed, || {
             let stated = sdk.map_or("not stated".to_owned(), |sdk| sdk.to_string());
@@ -393,7 +469,7 @@ impl Ask<'_> {
     }
 
     fn abi<T: Trace>(&self, trace: &mut T) -> bool {
-        let (device, build) = (self.request.abis, &self.release.build.facts.abis);
+        let (device, build) = (self.request.facts.abis.as_deref(), &self.release.build.facts.abis);
         let passed = build.is_empty()
             || device.is_none_or(|abis| abis.split(',').any(|abi| build.iter().any(|b| b == abi.trim())));
         self.note(trace, "abi", passed, || {
@@ -412,7 +488,8 @@ impl Ask<'_> {
 
     fn audience<T: Trace>(&self, trace: &mut T) -> bool {
         let audience = &self.release.rollout.spec.settings.audience;
-        let (region, model) = (self.request.region, self.request.model);
+        let facts = self.request.facts;
+        let (region, model) = (facts.region.as_deref(), facts.model.as_deref());
         let passed = audience.includes(region, model);
         self.note(trace, "audience", passed, || {
             let inputs = vec![

@@ -1,4 +1,6 @@
-//! A device as the server knows it.
+//! A device as the server knows it, and what it says of itself.
+
+use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,50 +14,110 @@ pub const MAX_TAGS: usize = 32;
 /// The longest FCM registration token, in bytes. Google gives no bound; those seen are below 300.
 pub const MAX_FCM_TOKEN_BYTES: usize = 4096;
 
-/// What a device says of itself when it enrols.
+/// What a device says of itself, in its enrolment and in each poll. What it leaves out is unknown, and a rule that
+/// asks for it is not met.
+///
+/// The texts are borrowed while a poll is answered and owned where they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceAttributes {
-    /// The name that people gave it.
-    pub alias: Option<String>,
-    /// `Build.MODEL`.
-    pub model: Option<String>,
-    /// `Build.MANUFACTURER`.
-    pub manufacturer: Option<String>,
+#[serde(default)]
+pub struct DeviceFacts<'a> {
     /// `Build.VERSION.SDK_INT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sdk: Option<SdkLevel>,
-    /// `Build.VERSION.RELEASE`.
-    pub android_version: Option<String>,
+    /// `Build.MODEL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Cow<'a, str>>,
+    /// `Build.MANUFACTURER`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manufacturer: Option<Cow<'a, str>>,
     /// Where it works, in the fleet's own words.
-    pub region: Option<String>,
-    /// The fleet's own labels.
-    pub tags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Cow<'a, str>>,
+    /// `Build.VERSION.RELEASE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub android: Option<Cow<'a, str>>,
+    /// `Build.SUPPORTED_ABIS`, comma-separated, best first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abis: Option<Cow<'a, str>>,
+    /// Its own labels, comma-separated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Cow<'a, str>>,
+    /// Its time zone, by its IANA name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Cow<'a, str>>,
+    /// The newest version of the protocol that its agent knows; 0 for one that says none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub protocol: u32,
+    /// Whether it can poll every 30 minutes for some hours.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dense: bool,
 }
 
-impl DeviceAttributes {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl DeviceFacts<'_> {
+    /// The free texts by their names in the protocol.
+    fn texts(&self) -> [(&'static str, Option<&str>); 7] {
+        [
+            ("model", self.model.as_deref()),
+            ("manufacturer", self.manufacturer.as_deref()),
+            ("region", self.region.as_deref()),
+            ("android", self.android.as_deref()),
+            ("abi", self.abis.as_deref()),
+            ("zone", self.zone.as_deref()),
+            ("tags", self.tags.as_deref()),
+        ]
+    }
+
     /// Checks the bounds.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the field's name.
     pub fn check(&self) -> Result<(), Error> {
-        let texts = [
-            ("alias", &self.alias),
-            ("model", &self.model),
-            ("manufacturer", &self.manufacturer),
-            ("android_version", &self.android_version),
-            ("region", &self.region),
-        ];
-        for (field, text) in texts {
-            if text.as_ref().is_some_and(|text| text.len() > MAX_ATTRIBUTE_BYTES) {
-                return Err(Error::invalid(field, "is longer than 256 bytes"));
+        for (field, text) in self.texts() {
+            let limit = if field == "tags" {
+                MAX_TAGS * (MAX_ATTRIBUTE_BYTES + 1)
+            } else {
+                MAX_ATTRIBUTE_BYTES
+            };
+            if text.is_some_and(|text| text.len() > limit) {
+                return Err(Error::invalid(field, format!("is longer than {limit} bytes")));
             }
         }
-        if self.tags.len() > MAX_TAGS || self.tags.iter().any(|tag| tag.len() > MAX_ATTRIBUTE_BYTES) {
+        let tags = self.tags();
+        if tags.clone().count() > MAX_TAGS || tags.into_iter().any(|tag| tag.len() > MAX_ATTRIBUTE_BYTES) {
             return Err(Error::invalid(
                 "tags",
                 "may be at most 32, of at most 256 bytes each",
             ));
         }
         Ok(())
+    }
+
+    /// Its own labels, one by one.
+    pub fn tags(&self) -> impl Iterator<Item = &str> + Clone {
+        let tags = self.tags.as_deref().unwrap_or_default();
+        tags.split(',').map(str::trim).filter(|tag| !tag.is_empty())
+    }
+
+    /// The same, to be kept.
+    pub fn into_owned(self) -> DeviceFacts<'static> {
+        let owned = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        DeviceFacts {
+            sdk: self.sdk,
+            model: owned(self.model),
+            manufacturer: owned(self.manufacturer),
+            region: owned(self.region),
+            android: owned(self.android),
+            abis: owned(self.abis),
+            tags: owned(self.tags),
+            zone: owned(self.zone),
+            protocol: self.protocol,
+            dense: self.dense,
+        }
     }
 }
 
@@ -64,8 +126,12 @@ impl DeviceAttributes {
 pub struct Device {
     /// Its id.
     pub id: DeviceId,
-    /// What it said of itself.
-    pub attributes: DeviceAttributes,
+    /// The name that people gave it.
+    pub alias: Option<String>,
+    /// What it said of itself when it enrolled.
+    pub enrolled: DeviceFacts<'static>,
+    /// What it said of itself in its last poll; `None` before the first.
+    pub polled: Option<DeviceFacts<'static>>,
     /// Whether it can be nudged.
     pub has_fcm_token: bool,
     /// The generation of device tokens that is accepted; revoking raises it.
@@ -76,4 +142,29 @@ pub struct Device {
     pub enrolled_at: DateTime<Utc>,
     /// When it last polled; buffered by a second.
     pub last_seen_at: Option<DateTime<Utc>>,
+}
+
+impl Device {
+    /// What the device is judged by: its last poll, before the first its enrolment. What the last poll left out is
+    /// unknown, so that whoever asks for the device's next answer is told what the device will be told.
+    pub fn facts(&self) -> &DeviceFacts<'static> {
+        self.polled.as_ref().unwrap_or(&self.enrolled)
+    }
+
+    /// What people are shown: what the last poll left out is filled in from the enrolment.
+    pub fn shown(&self) -> DeviceFacts<'static> {
+        let (now, then) = (self.facts().clone(), &self.enrolled);
+        DeviceFacts {
+            sdk: now.sdk.or(then.sdk),
+            model: now.model.or_else(|| then.model.clone()),
+            manufacturer: now.manufacturer.or_else(|| then.manufacturer.clone()),
+            region: now.region.or_else(|| then.region.clone()),
+            android: now.android.or_else(|| then.android.clone()),
+            abis: now.abis.or_else(|| then.abis.clone()),
+            tags: now.tags.or_else(|| then.tags.clone()),
+            zone: now.zone.or_else(|| then.zone.clone()),
+            protocol: now.protocol,
+            dense: now.dense,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What a rule can refuse.
 
-use crate::{BuildId, CampaignId, CampaignState, RolloutState};
+use crate::{BuildId, CampaignId, CampaignState, RolloutId, RolloutState};
 
 /// A rule's refusal. Each variant is a decision that the caller can take; [`Error::code`] is its stable name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,17 @@ pub enum Error {
     NotServing {
         /// The build that was named.
         build: BuildId,
+    },
+    /// Several rollouts of the build serve, so it is not clear which of them is to be changed.
+    #[error(
+        "build {build} is offered by several rollouts ({}): name the one that is meant",
+        list(rollouts)
+    )]
+    SeveralServing {
+        /// The build that was named.
+        build: BuildId,
+        /// Its rollouts that serve.
+        rollouts: Vec<RolloutId>,
     },
     /// The build named is not its package's current one, as the caller took it to be.
     #[error("build {build} is not the current one (any more): look again before you change what is")]
@@ -98,6 +109,7 @@ impl Error {
             Self::Invalid { .. } => "invalid_argument",
             Self::NoCurrentBuild { .. } => "no_current_build",
             Self::NotServing { .. } => "not_serving",
+            Self::SeveralServing { .. } => "several_serving",
             Self::NotCurrent { .. } => "not_current",
             Self::NoPredecessor { .. } => "no_predecessor",
             Self::SignerMismatch { .. } => "signer_mismatch",
@@ -105,4 +117,9 @@ impl Error {
             Self::TooManyServing { .. } => "too_many_serving",
         }
     }
+}
+
+fn list(rollouts: &[RolloutId]) -> String {
+    let numbers: Vec<String> = rollouts.iter().map(ToString::to_string).collect();
+    numbers.join(", ")
 }

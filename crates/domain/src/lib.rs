@@ -21,7 +21,7 @@
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
 //! - [`CampaignState`], [`DeliveryFailure`]: what may become of a nudge.
-//! - [`Report`]: what a device's report means for further offers.
+//! - [`DeviceBuild`]: what a device's [`Report`] means for further offers, to server and agent alike.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
@@ -30,6 +30,7 @@ mod catalog;
 mod cohort;
 mod decision;
 mod device;
+mod device_build;
 mod digest;
 mod error;
 mod ids;
@@ -43,10 +44,16 @@ mod stats;
 mod track;
 
 pub use build::{Build, BuildFacts, Provenance, SignerRange, Signers};
-pub use catalog::{Catalog, PackageCatalog};
+pub use catalog::Catalog;
 pub use cohort::{Bucket, MAX_SALT_BYTES, cohort};
-pub use decision::{Decision, Explanation, Offer, PollRequest, Reason, Step, decide, explain};
-pub use device::{Device, DeviceAttributes, MAX_ATTRIBUTE_BYTES, MAX_FCM_TOKEN_BYTES, MAX_TAGS};
+pub use decision::{
+    BuildRejection, Decision, Explanation, Offer, PollRequest, Reason, Step, decide, explain,
+};
+pub use device::{Device, DeviceFacts, MAX_ATTRIBUTE_BYTES, MAX_FCM_TOKEN_BYTES, MAX_TAGS};
+pub use device_build::{
+    Capacity, Consequence, DeviceBuild, LastReport, MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Milestones,
+    Rejection,
+};
 pub use digest::{Sha256, SignerFingerprint};
 pub use error::Error;
 pub use ids::{
@@ -64,8 +71,8 @@ pub use preflight::{
     UpdateNeeds, look_again_after, preflight,
 };
 pub use report::{
-    Consequence, MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REJECTION_COOL_DOWN_HOURS,
-    RETRY_BUDGET, Rejection, Report, ReportStatus,
+    MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REJECTION_COOL_DOWN_HOURS, RETRY_BUDGET,
+    Report, ReportStatus, TERMINAL_REASONS,
 };
 pub use role::Role;
 pub use rollout::{

@@ -1,15 +1,14 @@
-//! What devices say they did with an offer, and what the server concludes from a failure.
+//! What devices say they did with an offer, and what a failure means for the next offer.
 
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{BuildId, Error};
 
 /// How many failures that may pass (storage, time-outs, a bad download) a device may have with one build before
-/// it is left alone for [`REJECTION_COOL_DOWN_HOURS`].
+/// it is not offered the build for [`REJECTION_COOL_DOWN_HOURS`].
 pub const RETRY_BUDGET: u32 = 3;
 
 /// How long a device that used up its [`RETRY_BUDGET`] is not offered the build, in hours.
@@ -79,10 +78,21 @@ impl FromStr for ReportStatus {
     }
 }
 
+/// Reasons of `verify_failed` and `install_failed` that no retry can change: the same file would come again, and the
+/// device would refuse it again. Agents that say none of these words are judged by [`RETRY_BUDGET`].
+pub const TERMINAL_REASONS: [&str; 6] = [
+    "signature_refused",
+    "package_mismatch",
+    "version_mismatch",
+    "signer_mismatch",
+    "installed_signer_mismatch",
+    "downgrade_refused",
+];
+
 /// What a device says it did with a build.
 ///
-/// Two reports of one device are the same report when all of build, status, attempt and request id agree; the
-/// second is answered like the first and counts for nothing.
+/// Two reports of one device are the same report when all of build, status, retry generation and request id agree;
+/// the second is answered like the first and counts for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The build.
@@ -95,8 +105,8 @@ pub struct Report {
     pub android_status: Option<i32>,
     /// `PackageInstaller`'s message.
     pub message: Option<String>,
-    /// The rollout's attempt number that the device acted on.
-    pub attempt: u32,
+    /// The rollout's retry generation that the device acted on; `attempt` in the protocol.
+    pub retry_generation: u32,
     /// The id that the device gives each try, so that a repeated try is not taken for a repeated report.
     pub request_id: Option<String>,
 }
@@ -120,62 +130,21 @@ impl Report {
         Ok(())
     }
 
-    /// What the report means for further offers, given how many failures of this attempt came before it.
-    pub fn consequence(&self, earlier_failures: u32, now: DateTime<Utc>) -> Consequence {
-        let until = match self.status {
-            ReportStatus::InstallSuccess => return Consequence::Forgiven,
-            ReportStatus::Downloaded | ReportStatus::Deferred => return Consequence::None,
-            ReportStatus::InstallFailed if is_terminal(self.android_status) => None,
-            ReportStatus::InstallFailed | ReportStatus::VerifyFailed => {
-                if earlier_failures.saturating_add(1) < RETRY_BUDGET {
-                    return Consequence::Failed;
-                }
-                Some(now + TimeDelta::hours(REJECTION_COOL_DOWN_HOURS))
-            }
-        };
-        Consequence::Rejected(Rejection {
-            build: self.build,
-            attempt: self.attempt,
-            until,
-        })
+    /// Whether no later try of the same file on this device can end otherwise: Android called it invalid (4), in
+    /// conflict with the installed app (5) or incompatible (7), or the agent gave one of [`TERMINAL_REASONS`].
+    ///
+    /// Source: <https://developer.android.com/reference/android/content/pm/PackageInstaller#STATUS_FAILURE_INVALID>
+    pub fn is_terminal(&self) -> bool {
+        let refused =
+            self.status == ReportStatus::InstallFailed && matches!(self.android_status, Some(4 | 5 | 7));
+        let failed = matches!(
+            self.status,
+            ReportStatus::InstallFailed | ReportStatus::VerifyFailed
+        );
+        let named = self
+            .reason
+            .as_deref()
+            .is_some_and(|reason| TERMINAL_REASONS.contains(&reason));
+        refused || (failed && named)
     }
-}
-
-/// What a report means for further offers of the build to the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consequence {
-    /// Nothing.
-    None,
-    /// A failure that may pass: the device is offered the build again.
-    Failed,
-    /// The device is not to be offered the build.
-    Rejected(Rejection),
-    /// The build runs on the device: earlier failures are forgotten.
-    Forgiven,
-}
-
-/// A device's refusal of a build, remembered so that it is not offered the same build for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejection {
-    /// The build.
-    pub build: BuildId,
-    /// The attempt that failed; a rollout with a higher one is offered again.
-    pub attempt: u32,
-    /// When the device may try again; `None` when it may not.
-    pub until: Option<DateTime<Utc>>,
-}
-
-impl Rejection {
-    /// Whether it keeps a rollout of this build and attempt from the device now.
-    pub fn applies_to(&self, build: BuildId, attempt: u32, now: DateTime<Utc>) -> bool {
-        self.build == build && attempt <= self.attempt && self.until.is_none_or(|until| now < until)
-    }
-}
-
-/// Whether `PackageInstaller`'s status is one that no retry can change on this device: invalid (4), conflicting
-/// signature (5) or incompatible (7).
-///
-/// Source: <https://developer.android.com/reference/android/content/pm/PackageInstaller#STATUS_FAILURE_INVALID>
-fn is_terminal(android_status: Option<i32>) -> bool {
-    matches!(android_status, Some(4 | 5 | 7))
 }

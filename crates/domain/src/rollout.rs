@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Bucket, Build, BuildId, Error, PackageName, Percent, RolloutId};
+use crate::{Bucket, Build, BuildId, Error, PackageName, Percent, RolloutId, VersionCode};
 
 /// The longest list of regions or models in an [`Audience`].
 pub const MAX_AUDIENCE_ENTRIES: usize = 100;
@@ -17,12 +17,12 @@ pub const MAX_AUDIENCE_ENTRIES: usize = 100;
 pub struct Rollout {
     /// Its number.
     pub id: RolloutId,
-    /// What it consists of.
+    /// All that there is to know of it besides its number.
     #[serde(flatten)]
     pub spec: RolloutSpec,
 }
 
-/// A rollout before storage has given it a number.
+/// A rollout without its number, which storage gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutSpec {
     /// The package that it releases.
@@ -31,16 +31,19 @@ pub struct RolloutSpec {
     pub build: BuildId,
     /// Where it stands.
     pub state: RolloutState,
-    /// Whether it is the package's current one. At most one is; others that still serve were kept beside it.
+    /// Whether it is the package's current one. At most one is; others may serve beside it.
     pub is_current: bool,
     /// To whom and how.
     pub settings: RolloutSettings,
     /// How often this build was released anew: devices that gave it up for good try again when it rises.
-    pub attempt: u32,
+    pub retry_generation: u32,
     /// The rollout to go back to when this one is rolled back.
     pub previous: Option<RolloutId>,
     /// The build that was rolled back to make this rollout.
     pub rolled_back_from: Option<BuildId>,
+    /// The version that this rollout takes devices back from, when a roll-back was forced. It concerns exactly the
+    /// devices that run it, whatever the settings say of share and audience.
+    pub takes_back: Option<VersionCode>,
     /// The subject of the credential that made it.
     pub created_by: String,
     /// When it was made.
@@ -60,8 +63,6 @@ pub struct RolloutSettings {
     pub wifi_only: bool,
     /// Shorten the waiting on the device. Overrides no safety rule.
     pub must_install: bool,
-    /// Offer the build also to devices that run a higher version, of the same signer.
-    pub force_downgrade: bool,
 }
 
 impl RolloutSettings {
@@ -73,7 +74,6 @@ impl RolloutSettings {
             audience: Audience::default(),
             wifi_only: false,
             must_install: false,
-            force_downgrade: false,
         }
     }
 
@@ -126,11 +126,11 @@ pub enum RolloutState {
     Scheduled,
     /// Offered.
     Active,
-    /// Held by an operator: nobody is offered it until it is resumed.
+    /// Stopped by an operator: nobody is offered it until it is resumed.
     Paused,
     /// Declared done: everybody is offered it, and latecomers still are.
     Completed,
-    /// Held by a health gate.
+    /// Stopped by a health gate.
     Halted,
     /// Replaced by a later promotion.
     Superseded,

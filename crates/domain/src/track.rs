@@ -10,21 +10,25 @@ use serde::Serialize;
 
 use crate::{
     Build, BuildId, Error, PackageName, Percent, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
-    RolloutState, SignerFingerprint, VersionCode, cohort::MAX_SALT_BYTES,
+    RolloutState, SdkLevel, SignerFingerprint, Signers, VersionCode, cohort::MAX_SALT_BYTES,
 };
 
 /// How many rollouts of one package may serve side by side. Each costs every poll of the package a look.
 pub const MAX_SERVING: usize = 8;
 
-/// The rollouts of one package that serve, and the one that the current one would be rolled back to.
+/// The rollouts of one package that serve, and what is known beside them to judge polls and changes: the catalog is
+/// made of tracks, and every verb looks at one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {
     /// The package.
     pub package: PackageName,
-    /// The rollouts that serve, the current one first, then those kept beside it, newest first.
+    /// The rollouts that serve, in the order in which polls ask them: the current one first, then the others, newest
+    /// first.
     pub serving: Vec<Release>,
     /// The release that the current rollout names as its predecessor.
     pub predecessor: Option<Release>,
+    /// The signers of every build of the package, by ascending version code.
+    pub known_signers: KnownSigners,
 }
 
 /// Who asks for a change, and when.
@@ -83,6 +87,8 @@ pub struct OfferFacts {
     /// To whom and how.
     #[serde(flatten)]
     pub settings: RolloutSettings,
+    /// Whether devices are taken back from a higher version.
+    pub force_downgrade: bool,
 }
 
 impl OfferFacts {
@@ -93,6 +99,7 @@ impl OfferFacts {
             version_name: build.facts.version_name.clone(),
             state: spec.state,
             settings: spec.settings.clone(),
+            force_downgrade: spec.takes_back.is_some(),
         }
     }
 }
@@ -104,6 +111,7 @@ impl Track {
             package,
             serving: Vec::new(),
             predecessor: None,
+            known_signers: KnownSigners::new(),
         }
     }
 
@@ -114,10 +122,42 @@ impl Track {
             .filter(|release| release.rollout.spec.is_current)
     }
 
+    /// The rollouts of a build that serve.
+    fn rollouts_of(&self, build: BuildId) -> impl Iterator<Item = &Release> {
+        self.serving
+            .iter()
+            .filter(move |release| release.build.id == build)
+    }
+
+    /// The only rollout of a build that serves.
+    fn rollout_of(&self, build: BuildId) -> Result<&Release, Error> {
+        let mut candidates = self.rollouts_of(build);
+        let only = candidates.next().ok_or(Error::NotServing { build })?;
+        if candidates.next().is_none() {
+            return Ok(only);
+        }
+        Err(Error::SeveralServing {
+            build,
+            rollouts: self
+                .rollouts_of(build)
+                .map(|release| release.rollout.id)
+                .collect(),
+        })
+    }
+
+    /// The signer that a device of this level sees on the version it runs, if the server holds that version.
+    pub(crate) fn signer_of(&self, version: VersionCode, sdk: Option<SdkLevel>) -> Option<SignerFingerprint> {
+        let at = self
+            .known_signers
+            .binary_search_by_key(&version, |(version, _)| *version)
+            .ok()?;
+        Some(self.known_signers[at].1.seen_by(sdk))
+    }
+
     /// Releases a build to a share of the fleet. `attempts` is how often the build was released before.
     ///
     /// Without `keep_previous` every rollout that serves now ends, so that a device outside the new share is
-    /// offered nothing. Promoting what is already current under the same settings changes nothing.
+    /// offered nothing. Promoting what is already current with the same settings changes nothing.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a share of 0, an over-long salt or audience; [`Error::TooManyServing`].
@@ -137,21 +177,24 @@ impl Track {
             state: RolloutState::Active,
             is_current: true,
             settings: promotion.settings.clone(),
-            attempt: if promotion.retry_failed {
+            retry_generation: if promotion.retry_failed {
                 attempts.saturating_add(1)
             } else {
                 attempts.max(1)
             },
             previous: self.predecessor_for(build.id),
             rolled_back_from: None,
+            takes_back: None,
             created_by: by.actor.to_owned(),
             created_at: by.now,
         };
         let after = OfferFacts::of(&spec, build);
         let unchanged = current.is_some_and(|release| {
             let now = &release.rollout.spec;
-            let same_offer =
-                now.build == build.id && now.settings == spec.settings && now.state == spec.state;
+            let same_offer = now.build == build.id
+                && now.settings == spec.settings
+                && now.state == spec.state
+                && now.takes_back.is_none();
             let nothing_to_end = promotion.keep_previous || self.serving.len() == 1;
             same_offer && nothing_to_end && !promotion.retry_failed
         });
@@ -164,7 +207,7 @@ impl Track {
                 after,
             });
         }
-        let updates = self.make_way(build.id, promotion.keep_previous)?;
+        let updates = self.supersede(promotion.keep_previous, build.facts.version_code)?;
         Ok(Change {
             action: "ota.promote",
             updates,
@@ -188,36 +231,39 @@ impl Track {
         }
     }
 
-    /// The rollouts that serve now, in the shape in which they make way for a new current one. A kept rollout
-    /// of the very same build would never be asked, so it ends all the same.
-    fn make_way(&self, build: BuildId, keep: bool) -> Result<Vec<Rollout>, Error> {
-        let stays = |release: &Release| keep && release.rollout.spec.build != build;
-        if self.serving.iter().filter(|release| stays(release)).count() >= MAX_SERVING {
+    /// The rollouts that change when one of this version becomes current: without `keep` all of them are superseded;
+    /// with it the current one goes on serving beside the new one, and none takes devices back from a version that is
+    /// being released again.
+    fn supersede(&self, keep: bool, version: VersionCode) -> Result<Vec<Rollout>, Error> {
+        if keep && self.serving.len() >= MAX_SERVING {
             return Err(Error::TooManyServing {
                 package: self.package.to_string(),
                 limit: MAX_SERVING,
             });
         }
-        Ok(self
-            .serving
-            .iter()
-            .filter(|release| !stays(release) || release.rollout.spec.is_current)
-            .map(|release| {
-                let mut rollout = release.rollout.clone();
-                rollout.spec.is_current = false;
-                if !stays(release) {
-                    rollout.spec.state = RolloutState::Superseded;
-                }
-                rollout
-            })
-            .collect())
+        let rollouts = self.serving.iter().map(|release| &release.rollout);
+        if !keep {
+            return Ok(rollouts
+                .map(|rollout| in_state(rollout, RolloutState::Superseded))
+                .collect());
+        }
+        let mut changed = Vec::new();
+        for rollout in rollouts {
+            let mut kept = in_state(rollout, rollout.spec.state);
+            kept.spec.takes_back = kept.spec.takes_back.filter(|taken| *taken != version);
+            if kept != *rollout {
+                changed.push(kept);
+            }
+        }
+        Ok(changed)
     }
 
     /// Changes the share that a serving build is offered to. Lowering it takes nothing back: it only ends new
     /// offers.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for 0 (pause it instead), and below 100 for a completed rollout; [`Error::NotServing`].
+    /// [`Error::Invalid`] for 0 (pause it instead), and below 100 for a completed rollout;
+    /// [`Error::NotServing`], [`Error::SeveralServing`].
     pub fn adjust(&self, build: BuildId, percent: Percent) -> Result<Change, Error> {
         check_percent(percent)?;
         self.change_one(build, "ota.rollout.adjust", |spec| {
@@ -232,40 +278,36 @@ impl Track {
         })
     }
 
-    /// Holds a serving build: its polls answer `paused` until it is resumed.
+    /// Stops offering a build, in all of its rollouts that serve: their polls answer `paused` until it is resumed.
     ///
     /// # Errors
     /// [`Error::NotServing`], [`Error::WrongState`].
     pub fn pause(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_one(build, "ota.rollout.pause", |spec| {
-            enter(spec, RolloutState::Paused)
-        })
+        self.change_all(build, "ota.rollout.pause", RolloutState::Paused)
     }
 
-    /// Offers a held build again, whether an operator or a health gate held it.
+    /// Offers a paused or halted build again.
     ///
     /// # Errors
-    /// [`Error::NotServing`], [`Error::WrongState`].
+    /// [`Error::NotServing`], [`Error::SeveralServing`], [`Error::WrongState`].
     pub fn resume(&self, build: BuildId) -> Result<Change, Error> {
         self.change_one(build, "ota.rollout.resume", |spec| {
             enter(spec, RolloutState::Active)
         })
     }
 
-    /// Holds a build because a health gate found it bad.
+    /// Stops offering a build that a health gate found bad, in all of its rollouts that serve.
     ///
     /// # Errors
     /// [`Error::NotServing`], [`Error::WrongState`].
     pub fn halt(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_one(build, "ota.rollout.halt", |spec| {
-            enter(spec, RolloutState::Halted)
-        })
+        self.change_all(build, "ota.rollout.halt", RolloutState::Halted)
     }
 
     /// Declares a rollout to everybody done. It goes on serving latecomers.
     ///
     /// # Errors
-    /// [`Error::NotServing`], [`Error::WrongState`]; [`Error::Invalid`] below 100 %.
+    /// [`Error::NotServing`], [`Error::SeveralServing`], [`Error::WrongState`]; [`Error::Invalid`] below 100 %.
     pub fn complete(&self, build: BuildId) -> Result<Change, Error> {
         self.change_one(build, "ota.rollout.complete", |spec| {
             if spec.settings.percent != Percent::EVERYBODY {
@@ -278,12 +320,13 @@ impl Track {
         })
     }
 
-    /// Takes the current build back: it is offered to nobody any more, and its predecessor is offered again under
-    /// the settings that it had. One that still serves beside it and is held stays held: nobody who holds a build as
-    /// bad wants another's rollback to release it.
+    /// Takes the current build back: none of its rollouts offers it any more, and its predecessor is offered again with
+    /// the settings that it had. A predecessor that still serves and is paused or halted stays so: nobody who stopped a
+    /// build as bad wants another's roll-back to release it.
     ///
-    /// Devices that already updated are left alone unless `force_downgrade`, which demands that both builds show
-    /// every device the same signer: Android refuses anything else.
+    /// Devices that already updated are left alone unless `force_downgrade`: then exactly those that run the version
+    /// that is taken back are offered the predecessor, whatever its share and audience. Both builds must show every
+    /// device the same signer: Android refuses anything else.
     ///
     /// # Errors
     /// [`Error::NoCurrentBuild`], [`Error::NoPredecessor`], [`Error::SignerMismatch`].
@@ -303,31 +346,28 @@ impl Track {
         }
         let old = &target.rollout.spec;
         let state = match old.state {
-            held @ (RolloutState::Paused | RolloutState::Halted) => held,
+            stopped @ (RolloutState::Paused | RolloutState::Halted) => stopped,
             _ => RolloutState::Active,
         };
         let spec = RolloutSpec {
             state,
             is_current: true,
-            settings: RolloutSettings {
-                force_downgrade,
-                ..old.settings.clone()
-            },
             rolled_back_from: Some(current.build.id),
+            takes_back: force_downgrade.then_some(current.build.facts.version_code),
             created_by: by.actor.to_owned(),
             created_at: by.now,
             ..old.clone()
         };
-        let mut updates = vec![in_state(&current.rollout, RolloutState::RolledBack)];
-        let kept = self
+        let bad = self.rollouts_of(current.build.id);
+        let ended = bad.map(|release| in_state(&release.rollout, RolloutState::RolledBack));
+        let replaced = self
             .serving
             .iter()
-            .skip(1)
-            .filter(|release| release.build.id == target.build.id);
-        updates.extend(kept.map(|release| in_state(&release.rollout, RolloutState::Superseded)));
+            .filter(|release| release.rollout.id == target.rollout.id)
+            .map(|release| in_state(&release.rollout, RolloutState::Superseded));
         Ok(Change {
             action: "ota.rollback",
-            updates,
+            updates: ended.chain(replaced).collect(),
             before: Some(OfferFacts::of(&current.rollout.spec, &current.build)),
             after: OfferFacts::of(&spec, &target.build),
             insert: Some(spec),
@@ -340,27 +380,41 @@ impl Track {
         action: &'static str,
         edit: impl FnOnce(&mut RolloutSpec) -> Result<(), Error>,
     ) -> Result<Change, Error> {
-        let release = self
-            .serving
-            .iter()
-            .find(|release| release.build.id == build)
-            .ok_or(Error::NotServing { build })?;
+        let release = self.rollout_of(build)?;
         let mut rollout = release.rollout.clone();
         edit(&mut rollout.spec)?;
-        let before = Some(OfferFacts::of(&release.rollout.spec, &release.build));
-        let after = OfferFacts::of(&rollout.spec, &release.build);
-        let updates = if rollout == release.rollout {
-            vec![]
-        } else {
-            vec![rollout]
-        };
-        Ok(Change {
-            action,
-            updates,
-            insert: None,
-            before,
-            after,
-        })
+        Ok(change_of(action, release, vec![rollout], &self.serving))
+    }
+
+    /// Brings all rollouts of a build into a state.
+    fn change_all(&self, build: BuildId, action: &'static str, state: RolloutState) -> Result<Change, Error> {
+        let first = self
+            .rollouts_of(build)
+            .next()
+            .ok_or(Error::NotServing { build })?;
+        let mut rollouts = Vec::new();
+        for release in self.rollouts_of(build) {
+            let mut rollout = release.rollout.clone();
+            enter(&mut rollout.spec, state)?;
+            rollouts.push(rollout);
+        }
+        Ok(change_of(action, first, rollouts, &self.serving))
+    }
+}
+
+/// A change of rollouts that serve, told by how the first of them stood and stands. Rollouts that are as they were are
+/// left out.
+fn change_of(action: &'static str, first: &Release, rollouts: Vec<Rollout>, serving: &[Release]) -> Change {
+    let after = rollouts.first().map_or(&first.rollout, |rollout| rollout);
+    Change {
+        action,
+        before: Some(OfferFacts::of(&first.rollout.spec, &first.build)),
+        after: OfferFacts::of(&after.spec, &first.build),
+        insert: None,
+        updates: rollouts
+            .into_iter()
+            .filter(|rollout| serving.iter().all(|release| release.rollout != *rollout))
+            .collect(),
     }
 }
 
@@ -406,16 +460,4 @@ fn check_percent(percent: Percent) -> Result<(), Error> {
 }
 
 /// The signer of every version of a package that the server holds, for judging what a device runs.
-pub type KnownSigners = Vec<(VersionCode, crate::Signers)>;
-
-/// The signer that a device of this level sees on the version it runs, if the server holds that version.
-pub(crate) fn signer_of(
-    known: &KnownSigners,
-    version: VersionCode,
-    sdk: Option<crate::SdkLevel>,
-) -> Option<SignerFingerprint> {
-    let at = known
-        .binary_search_by_key(&version, |(version, _)| *version)
-        .ok()?;
-    Some(known[at].1.seen_by(sdk))
-}
+pub type KnownSigners = Vec<(VersionCode, Signers)>;

@@ -22,13 +22,13 @@ pub(crate) struct DeviceBuildRow {
     pub(crate) verify_failed_at: Option<i64>,
     pub(crate) install_failed_at: Option<i64>,
     pub(crate) installed_at: Option<i64>,
-    pub(crate) failure_attempt: i64,
+    pub(crate) failure_generation: i64,
     pub(crate) failures: i64,
     pub(crate) reports: i64,
     pub(crate) last_status: Option<String>,
     pub(crate) last_reason: Option<String>,
     pub(crate) last_at: Option<i64>,
-    pub(crate) rejected_attempt: Option<i64>,
+    pub(crate) rejected_generation: Option<i64>,
     pub(crate) rejected_until_at: Option<i64>,
 }
 
@@ -41,13 +41,13 @@ pub(crate) const COLUMNS: [(&str, &str); 15] = [
     ("verify_failed_at", "bigint"),
     ("install_failed_at", "bigint"),
     ("installed_at", "bigint"),
-    ("failure_attempt", "bigint"),
+    ("failure_generation", "bigint"),
     ("failures", "bigint"),
     ("reports", "bigint"),
     ("last_status", "text"),
     ("last_reason", "text"),
     ("last_at", "bigint"),
-    ("rejected_attempt", "bigint"),
+    ("rejected_generation", "bigint"),
     ("rejected_until_at", "bigint"),
 ];
 
@@ -55,7 +55,7 @@ pub(crate) const COLUMNS: [(&str, &str); 15] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Capacity {
     ForAll,
-    /// The first of its status in its attempt.
+    /// The first of its status in its retry_generation.
     ForNews,
     None,
 }
@@ -138,8 +138,8 @@ impl DeviceBuildRow {
             self.last_reason = clean_if(report.reason.as_deref());
             self.last_at = Some(now);
         }
-        let consequence = report.consequence(self.earlier_failures(report.attempt), at);
-        self.bear(consequence, report.attempt);
+        let consequence = report.consequence(self.earlier_failures(report.retry_generation), at);
+        self.bear(consequence, report.retry_generation);
         // A weaker rejection than the one that is held must not replace it in anybody's memory either.
         match (consequence, self.rejection()) {
             (Consequence::Rejected(_), Ok(Some(held))) => Consequence::Rejected(held),
@@ -147,76 +147,76 @@ impl DeviceBuildRow {
         }
     }
 
-    /// Failures of this attempt so far. Those of an attempt before the last are not kept.
-    fn earlier_failures(&self, attempt: u32) -> u32 {
-        if i64::from(attempt) == self.failure_attempt {
+    /// Failures of this retry_generation so far. Those of an retry_generation before the last are not kept.
+    fn earlier_failures(&self, retry_generation: u32) -> u32 {
+        if i64::from(retry_generation) == self.failure_generation {
             u32::try_from(self.failures).unwrap_or(u32::MAX)
         } else {
             0
         }
     }
 
-    fn bear(&mut self, consequence: Consequence, attempt: u32) {
+    fn bear(&mut self, consequence: Consequence, retry_generation: u32) {
         match consequence {
             Consequence::None => {}
-            Consequence::Failed => self.count_failure(attempt),
+            Consequence::Failed => self.count_failure(retry_generation),
             Consequence::Rejected(rejection) => {
-                self.count_failure(attempt);
+                self.count_failure(retry_generation);
                 self.reject(&rejection);
             }
             Consequence::Forgiven => {
                 self.failures = 0;
-                self.rejected_attempt = None;
+                self.rejected_generation = None;
                 self.rejected_until_at = None;
             }
         }
     }
 
-    fn count_failure(&mut self, attempt: u32) {
-        let attempt = i64::from(attempt);
-        if attempt > self.failure_attempt {
-            self.failure_attempt = attempt;
+    fn count_failure(&mut self, retry_generation: u32) {
+        let retry_generation = i64::from(retry_generation);
+        if retry_generation > self.failure_generation {
+            self.failure_generation = retry_generation;
             self.failures = 0;
         }
-        if attempt == self.failure_attempt {
+        if retry_generation == self.failure_generation {
             self.failures += 1;
         }
     }
 
-    /// The stronger one stays: that of the higher attempt, of equal ones that which lasts longer.
+    /// The stronger one stays: that of the higher retry_generation, of equal ones that which lasts longer.
     fn reject(&mut self, rejection: &Rejection) {
-        let attempt = i64::from(rejection.attempt);
+        let retry_generation = i64::from(rejection.retry_generation);
         let until = rejection.until.map(micros);
         let weight = |until: Option<i64>| until.unwrap_or(i64::MAX);
-        let stronger = match self.rejected_attempt {
+        let stronger = match self.rejected_generation {
             None => true,
-            Some(held) if held == attempt => weight(until) > weight(self.rejected_until_at),
-            Some(held) => attempt > held,
+            Some(held) if held == retry_generation => weight(until) > weight(self.rejected_until_at),
+            Some(held) => retry_generation > held,
         };
         if stronger {
-            self.rejected_attempt = Some(attempt);
+            self.rejected_generation = Some(retry_generation);
             self.rejected_until_at = until;
         }
     }
 
     /// What keeps the build from the device.
     pub(crate) fn rejection(&self) -> Result<Option<Rejection>, Error> {
-        rejection(self.build_id, self.rejected_attempt, self.rejected_until_at)
+        rejection(self.build_id, self.rejected_generation, self.rejected_until_at)
     }
 }
 
 /// A rejection as it stands in its two columns.
 pub(crate) fn rejection(
     build: i64,
-    attempt: Option<i64>,
+    retry_generation: Option<i64>,
     until: Option<i64>,
 ) -> Result<Option<Rejection>, Error> {
-    let Some(attempt) = attempt else {
+    let Some(retry_generation) = retry_generation else {
         return Ok(None);
     };
     Ok(Some(Rejection {
         build: BuildId(build),
-        attempt: small("device_builds.rejected_attempt", attempt)?,
+        retry_generation: small("device_builds.rejected_generation", retry_generation)?,
         until: moment_if(until)?,
     }))
 }

@@ -7,10 +7,10 @@ use crate::store::run;
 use crate::{Error, Store};
 
 /// How many reports of one device about one build are kept, whatever they say. Beyond it only news are: the first
-/// word of an outcome, in an attempt that did not have it.
+/// word of an outcome, in an retry_generation that did not have it.
 pub const MAX_REPORTS_PER_BUILD: i64 = 64;
 
-/// How many news are kept beyond [`MAX_REPORTS_PER_BUILD`], as the number of an attempt is the device's own word.
+/// How many news are kept beyond [`MAX_REPORTS_PER_BUILD`], as the number of an retry_generation is the device's own word.
 /// The first of each outcome on a device is taken even then, since there are four.
 pub const MAX_NEWS_PER_BUILD: i64 = 64;
 

@@ -207,7 +207,7 @@ pub(crate) struct RolloutRow {
     wifi_only: bool,
     must_install: bool,
     force_downgrade: bool,
-    attempt: i64,
+    retry_generation: i64,
     previous_id: Option<i64>,
     rolled_back_from: Option<i64>,
     created_by: String,
@@ -230,7 +230,7 @@ impl RolloutRow {
             state: parsed("rollouts.state", self.state.parse())?,
             is_current: self.is_current,
             settings,
-            attempt: small("rollouts.attempt", self.attempt)?,
+            retry_generation: small("rollouts.retry_generation", self.retry_generation)?,
             previous: self.previous_id.map(RolloutId),
             rolled_back_from: self.rolled_back_from.map(BuildId),
             created_by: self.created_by,
@@ -256,7 +256,7 @@ pub(crate) struct RolloutShape {
     wifi_only: bool,
     must_install: bool,
     force_downgrade: bool,
-    attempt: i64,
+    retry_generation: i64,
 }
 
 impl RolloutShape {
@@ -272,7 +272,7 @@ impl RolloutShape {
             wifi_only: settings.wifi_only,
             must_install: settings.must_install,
             force_downgrade: settings.force_downgrade,
-            attempt: spec.attempt.into(),
+            retry_generation: spec.retry_generation.into(),
         })
     }
 }
@@ -291,7 +291,7 @@ pub(crate) struct NewRollout {
     wifi_only: bool,
     must_install: bool,
     force_downgrade: bool,
-    attempt: i64,
+    retry_generation: i64,
     previous_id: Option<i64>,
     rolled_back_from: Option<i64>,
     created_by: String,
@@ -313,7 +313,7 @@ impl NewRollout {
             wifi_only: shape.wifi_only,
             must_install: shape.must_install,
             force_downgrade: shape.force_downgrade,
-            attempt: shape.attempt,
+            retry_generation: shape.retry_generation,
             previous_id: spec.previous.map(|id| id.0),
             rolled_back_from: spec.rolled_back_from.map(|id| id.0),
             created_by: clean(&spec.created_by),

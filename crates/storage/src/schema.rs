@@ -129,13 +129,13 @@ diesel::table! {
         verify_failed_at -> Nullable<BigInt>,
         install_failed_at -> Nullable<BigInt>,
         installed_at -> Nullable<BigInt>,
-        failure_attempt -> BigInt,
+        failure_generation -> BigInt,
         failures -> BigInt,
         reports -> BigInt,
         last_status -> Nullable<Text>,
         last_reason -> Nullable<Text>,
         last_at -> Nullable<BigInt>,
-        rejected_attempt -> Nullable<BigInt>,
+        rejected_generation -> Nullable<BigInt>,
         rejected_until_at -> Nullable<BigInt>,
     }
 }

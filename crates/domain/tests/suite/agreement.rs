@@ -64,7 +64,15 @@ fn releases() -> impl Strategy<Value = Release> {
         1..4_u32,
     )
         .prop_map(
-            |((id, signers, min_sdk, abis), state, share, salt, audience, force_downgrade, attempt)| {
+            |(
+                (id, signers, min_sdk, abis),
+                state,
+                share,
+                salt,
+                audience,
+                force_downgrade,
+                retry_generation,
+            )| {
                 let mut build = build(id);
                 build.facts.signers = signers;
                 build.facts.min_sdk = min_sdk;
@@ -72,7 +80,7 @@ fn releases() -> impl Strategy<Value = Release> {
                 let mut release = release(build);
                 let spec = &mut release.rollout.spec;
                 spec.state = state;
-                spec.attempt = attempt;
+                spec.retry_generation = retry_generation;
                 spec.settings.percent = percent(share);
                 spec.settings.salt = salt;
                 spec.settings.audience = audience;
@@ -84,10 +92,12 @@ fn releases() -> impl Strategy<Value = Release> {
 
 fn rejections() -> impl Strategy<Value = Vec<Rejection>> {
     let one =
-        (1..6_i64, 1..4_u32, prop::option::of(0..200_i64)).prop_map(|(build, attempt, until)| Rejection {
-            build: BuildId(build),
-            attempt,
-            until: until.map(at),
+        (1..6_i64, 1..4_u32, prop::option::of(0..200_i64)).prop_map(|(build, retry_generation, until)| {
+            Rejection {
+                build: BuildId(build),
+                retry_generation,
+                until: until.map(at),
+            }
         });
     prop::collection::vec(one, 0..3)
 }
@@ -149,7 +159,7 @@ fn is_fair(catalog: &Catalog, device: &Device, release: &Release) -> bool {
         && !device
             .rejections
             .iter()
-            .any(|r| r.applies_to(release.build.id, spec.attempt, at(100)))
+            .any(|r| r.applies_to(release.build.id, spec.retry_generation, at(100)))
 }
 
 proptest! {

@@ -20,10 +20,10 @@ pub(crate) fn answer(catalog: &Catalog, request: &PollRequest<'_>) -> Result<i64
     }
 }
 
-pub(crate) fn gave_up(build: i64, attempt: u32) -> Rejection {
+pub(crate) fn gave_up(build: i64, retry_generation: u32) -> Rejection {
     Rejection {
         build: tidegate_domain::BuildId(build),
-        attempt,
+        retry_generation,
         until: None,
     }
 }
@@ -326,13 +326,19 @@ fn a_build_given_up_is_offered_again_when_its_attempt_rises() {
         rejections: &rejections,
         ..poll(IN_23_PERCENT, 0)
     };
-    for (attempt, expected) in [
+    for (retry_generation, expected) in [
         (1, Err(Reason::RejectedByDevice)),
         (3, Err(Reason::RejectedByDevice)),
         (4, Ok(2)),
     ] {
-        let catalog = catalog(vec![with(release(build(2)), |spec| spec.attempt = attempt)]);
-        assert_eq!(answer(&catalog, &request), expected, "attempt {attempt}");
+        let catalog = catalog(vec![with(release(build(2)), |spec| {
+            spec.retry_generation = retry_generation
+        })]);
+        assert_eq!(
+            answer(&catalog, &request),
+            expected,
+            "retry_generation {retry_generation}"
+        );
     }
 }
 

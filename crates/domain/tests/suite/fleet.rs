@@ -73,7 +73,7 @@ pub(crate) fn release(build: Build) -> Release {
                 state: RolloutState::Active,
                 is_current: true,
                 settings: RolloutSettings::to(Percent::EVERYBODY),
-                attempt: 1,
+                retry_generation: 1,
                 previous: None,
                 rolled_back_from: None,
                 created_by: "ada".to_owned(),

@@ -155,7 +155,7 @@ fn pausing_takes_no_device_back_to_a_kept_build() {
 fn whatever_speaks_against_the_current_build_hands_the_device_on() {
     let gave_up = [Rejection {
         build: tidegate_domain::BuildId(3),
-        attempt: 1,
+        retry_generation: 1,
         until: None,
     }];
     let current = of(release(build(3)), |facts| {

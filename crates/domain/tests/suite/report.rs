@@ -17,7 +17,7 @@ fn report(status: ReportStatus, android_status: Option<i32>) -> Report {
         reason: None,
         android_status,
         message: None,
-        attempt: 1,
+        retry_generation: 1,
         request_id: None,
     }
 }
@@ -25,7 +25,7 @@ fn report(status: ReportStatus, android_status: Option<i32>) -> Report {
 fn rejected(until: Option<DateTime<Utc>>) -> Consequence {
     Consequence::Rejected(Rejection {
         build: BUILD,
-        attempt: 1,
+        retry_generation: 1,
         until,
     })
 }
@@ -89,17 +89,20 @@ fn a_device_that_used_up_its_tries_rests_for_a_day() {
 fn a_rejection_holds_for_its_build_its_attempt_and_its_time() {
     let rests = Rejection {
         build: BUILD,
-        attempt: 2,
+        retry_generation: 2,
         until: Some(at(100)),
     };
-    for (build, attempt, now, applies) in [
+    for (build, retry_generation, now, applies) in [
         (2, 2, 99, true),
         (2, 1, 99, true),
         (2, 3, 99, false),
         (3, 2, 99, false),
         (2, 2, 100, false),
     ] {
-        assert_eq!(rests.applies_to(BuildId(build), attempt, at(now)), applies);
+        assert_eq!(
+            rests.applies_to(BuildId(build), retry_generation, at(now)),
+            applies
+        );
     }
     let for_good = Rejection { until: None, ..rests };
     assert!(for_good.applies_to(BUILD, 2, DateTime::<Utc>::MAX_UTC));
@@ -108,13 +111,13 @@ fn a_rejection_holds_for_its_build_its_attempt_and_its_time() {
 #[test]
 fn the_rejection_carries_the_attempt_that_the_device_acted_on() {
     let report = Report {
-        attempt: 7,
+        retry_generation: 7,
         ..report(ReportStatus::InstallFailed, Some(5))
     };
     let Consequence::Rejected(rejection) = report.consequence(0, at(0)) else {
         panic!("not rejected");
     };
-    assert_eq!((rejection.attempt, rejection.until), (7, None));
+    assert_eq!((rejection.retry_generation, rejection.until), (7, None));
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn the_same_report_twice_is_equal_and_another_try_is_not() {
     assert_eq!(first, first.clone());
     for other in [
         Report {
-            attempt: 2,
+            retry_generation: 2,
             ..first.clone()
         },
         Report {

@@ -135,7 +135,10 @@ impl Store {
             .rollouts
             .iter()
             .filter(|rollout| rollout.spec.build == BuildId(build));
-        of_build.map(|rollout| rollout.spec.attempt).max().unwrap_or(0)
+        of_build
+            .map(|rollout| rollout.spec.retry_generation)
+            .max()
+            .unwrap_or(0)
     }
 
     /// What holds of a package at every moment.
@@ -172,7 +175,7 @@ impl Store {
         );
         for rollout in &self.rollouts {
             assert_ne!(rollout.spec.settings.percent, Percent::NOBODY);
-            assert!(rollout.spec.attempt > 0);
+            assert!(rollout.spec.retry_generation > 0);
             let previous = rollout.spec.previous.map(|id| self.rollout(id));
             assert!(previous.is_none_or(|p| p.spec.build != rollout.spec.build && p.id < rollout.id));
             let complete = rollout.spec.state == RolloutState::Completed;

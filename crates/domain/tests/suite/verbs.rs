@@ -29,7 +29,7 @@ fn the_first_promotion_releases_a_build() {
         (current.spec.created_by.as_str(), current.spec.created_at),
         ("ada", BY_ADA.now)
     );
-    assert_eq!((current.spec.attempt, current.spec.previous), (1, None));
+    assert_eq!((current.spec.retry_generation, current.spec.previous), (1, None));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn retry_failed_raises_the_attempt_and_nothing_else_does() {
     };
     let attempt_after = |store: &mut Store, id, promotion: &Promotion| {
         store.promote(id, promotion).unwrap();
-        store.current().spec.attempt
+        store.current().spec.retry_generation
     };
     assert_eq!(attempt_after(&mut store, 1, &to(10)), 1);
     assert_eq!(attempt_after(&mut store, 1, &retry), 2);

@@ -238,20 +238,20 @@ fn rejections(conn: &mut Conn, of: &[Candidate]) -> Result<HashMap<i64, Vec<Reje
     let ids: Vec<i64> = of.iter().map(|candidate| candidate.id).collect();
     let rows: Vec<(i64, i64, Option<i64>, Option<i64>)> = device_builds::table
         .filter(device_builds::device_id.eq_any(ids))
-        .filter(device_builds::rejected_attempt.is_not_null())
+        .filter(device_builds::rejected_generation.is_not_null())
         .select((
             device_builds::device_id,
             device_builds::build_id,
-            device_builds::rejected_attempt,
+            device_builds::rejected_generation,
             device_builds::rejected_until_at,
         ))
         .load(conn)?;
     let mut found: HashMap<i64, Vec<Rejection>> = HashMap::new();
-    for (device, build, attempt, until) in rows {
+    for (device, build, retry_generation, until) in rows {
         found
             .entry(device)
             .or_default()
-            .extend(device_build::rejection(build, attempt, until)?);
+            .extend(device_build::rejection(build, retry_generation, until)?);
     }
     Ok(found)
 }

@@ -27,7 +27,7 @@ const KEY_COLUMNS: [(&str, &str); 5] = [
     ("device_id", "bigint"),
     ("build_id", "bigint"),
     ("status", "text"),
-    ("attempt", "bigint"),
+    ("retry_generation", "bigint"),
     ("request_id", "text"),
 ];
 
@@ -37,7 +37,7 @@ struct ReportRow {
     device_id: i64,
     build_id: i64,
     status: String,
-    attempt: i64,
+    retry_generation: i64,
     request_id: String,
     reason: Option<String>,
     android_status: Option<i32>,
@@ -51,7 +51,7 @@ impl ReportRow {
             device_id,
             build_id: report.build.0,
             status: report.status.as_str().into(),
-            attempt: report.attempt.into(),
+            retry_generation: report.retry_generation.into(),
             request_id: clean_if(report.request_id.as_deref()).unwrap_or_default(),
             reason: clean_if(report.reason.as_deref()),
             android_status: report.android_status,
@@ -65,7 +65,7 @@ impl ReportRow {
             self.device_id,
             self.build_id,
             self.status.clone(),
-            self.attempt,
+            self.retry_generation,
             self.request_id.clone(),
         )
     }
@@ -221,20 +221,20 @@ fn repeat(rejection: Option<Rejection>) -> ReportOutcome {
     }
 }
 
-/// What was told of an attempt, as far as this batch met it.
+/// What was told of an retry_generation, as far as this batch met it.
 #[derive(Default)]
 struct Told(HashSet<(i64, i64, String, i64)>);
 
 impl Told {
     fn note(&mut self, row: &ReportRow) {
         let status = row.status.clone();
-        self.0.insert((row.device_id, row.build_id, status, row.attempt));
+        self.0.insert((row.device_id, row.build_id, status, row.retry_generation));
     }
 
-    /// Whether nothing of this status was told in this attempt. Asks the table; so ask only of a device that has
+    /// Whether nothing of this status was told in this retry_generation. Asks the table; so ask only of a device that has
     /// said a lot.
     fn is_news(&self, conn: &mut Conn, row: &ReportRow) -> Result<bool, Fault> {
-        let told = (row.device_id, row.build_id, row.status.clone(), row.attempt);
+        let told = (row.device_id, row.build_id, row.status.clone(), row.retry_generation);
         if self.0.contains(&told) {
             return Ok(false);
         }
@@ -242,7 +242,7 @@ impl Told {
             .filter(reports::device_id.eq(row.device_id))
             .filter(reports::build_id.eq(row.build_id))
             .filter(reports::status.eq(&row.status))
-            .filter(reports::attempt.eq(row.attempt))
+            .filter(reports::retry_generation.eq(row.retry_generation))
             .count()
             .get_result(conn)?;
         Ok(earlier == 0)
@@ -260,14 +260,14 @@ fn known_keys<'a>(
         device_id: i64,
         build_id: i64,
         status: String,
-        attempt: i64,
+        retry_generation: i64,
         request_id: String,
     }
     let sql = format!(
-        "SELECT r.device_id, r.build_id, r.status, r.attempt, r.request_id
+        "SELECT r.device_id, r.build_id, r.status, r.retry_generation, r.request_id
          FROM {} CROSS JOIN reports r
          WHERE r.device_id = v.device_id AND r.build_id = v.build_id AND r.status = v.status
-           AND r.attempt = v.attempt AND r.request_id = v.request_id",
+           AND r.retry_generation = v.retry_generation AND r.request_id = v.request_id",
         rows(&KEY_COLUMNS)
     );
     let candidates: Vec<&ReportRow> = candidates.collect();
@@ -279,7 +279,7 @@ fn known_keys<'a>(
                 row.device_id,
                 row.build_id,
                 row.status,
-                row.attempt,
+                row.retry_generation,
                 row.request_id,
             ));
         }
@@ -388,18 +388,18 @@ pub(crate) fn rejections(conn: &mut Conn) -> Result<Vec<(DeviceId, Rejection)>, 
         .select(rollouts::build_id);
     let rows: Vec<(String, i64, Option<i64>, Option<i64>)> = device_builds::table
         .inner_join(device_table::table)
-        .filter(device_builds::rejected_attempt.is_not_null())
+        .filter(device_builds::rejected_generation.is_not_null())
         .filter(device_builds::build_id.eq_any(serving))
         .select((
             device_table::name,
             device_builds::build_id,
-            device_builds::rejected_attempt,
+            device_builds::rejected_generation,
             device_builds::rejected_until_at,
         ))
         .load(conn)?;
     let mut found = Vec::with_capacity(rows.len());
-    for (name, build, attempt, until) in rows {
-        if let Some(rejection) = device_build::rejection(build, attempt, until)? {
+    for (name, build, retry_generation, until) in rows {
+        if let Some(rejection) = device_build::rejection(build, retry_generation, until)? {
             found.push((device_id(&name)?, rejection));
         }
     }

@@ -88,11 +88,11 @@ fn attempts(conn: &mut Conn, package: i64) -> Result<Attempts, Fault> {
     let highest: Vec<(i64, Option<i64>)> = rollouts::table
         .filter(rollouts::package_id.eq(package))
         .group_by(rollouts::build_id)
-        .select((rollouts::build_id, diesel::dsl::max(rollouts::attempt)))
+        .select((rollouts::build_id, diesel::dsl::max(rollouts::retry_generation)))
         .load(conn)?;
     let mut attempts = HashMap::new();
-    for (build, attempt) in highest {
-        attempts.insert(BuildId(build), small("rollouts.attempt", attempt.unwrap_or(0))?);
+    for (build, retry_generation) in highest {
+        attempts.insert(BuildId(build), small("rollouts.retry_generation", retry_generation.unwrap_or(0))?);
     }
     Ok(Attempts(attempts))
 }

@@ -66,7 +66,7 @@ async fn behind_are_those_whom_a_poll_would_offer_something(place: &Place) {
         .unwrap();
     let gave_up = Rejection {
         build: build.id,
-        attempt: 1,
+        retry_generation: 1,
         until: None,
     };
     assert_eq!(
@@ -138,7 +138,7 @@ async fn a_campaign_for_a_hundred_thousand_devices(place: &Place) {
             .unwrap();
         let outcome = |(n, claim): (usize, tidegate_storage::Claim)| Outcome {
             device: claim.device,
-            attempt: claim.attempt,
+            retry_generation: claim.retry_generation,
             fate: match n % 2 {
                 0 => DeliveryOutcome::Sent,
                 _ => DeliveryOutcome::Retry { at: at(600) },

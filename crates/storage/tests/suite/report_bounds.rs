@@ -57,7 +57,7 @@ async fn talkative(place: &Place) -> (Store, BuildId, DeviceId) {
     (store, build.id, device)
 }
 
-/// Each outcome once for each attempt.
+/// Each outcome once for each retry_generation.
 async fn an_outcome_is_taken_after_any_number_of_words(place: &Place) {
     let (store, build, device) = talkative(place).await;
     let batch = outcomes_twice(build).into_iter();
@@ -85,10 +85,10 @@ fn outcomes_twice(build: BuildId) -> Vec<Report> {
         ReportStatus::InstallSuccess,
     ];
     let mut reports = vec![];
-    for attempt in [1, 2, 3] {
+    for retry_generation in [1, 2, 3] {
         for try_ in ["first", "second"] {
             reports.extend(outcomes.map(|status| Report {
-                attempt,
+                retry_generation,
                 request_id: Some(try_.into()),
                 ..report(build, status)
             }));
@@ -116,12 +116,12 @@ async fn check_outcomes(store: &Store, build: BuildId, device: &DeviceId, answer
     assert_eq!(runs.len(), 1, "what it runs is known: {runs:?}");
 }
 
-/// The number of an attempt is the device's own word.
+/// The number of an retry_generation is the device's own word.
 async fn news_are_bounded_too(place: &Place) {
     let (store, build, device) = talkative(place).await;
     let attempts = 1..=u32::try_from(MAX_NEWS_PER_BUILD + 9).unwrap();
-    let flood = attempts.map(|attempt| Report {
-        attempt,
+    let flood = attempts.map(|retry_generation| Report {
+        retry_generation,
         ..report(build, ReportStatus::InstallFailed)
     });
     let flood = flood.map(|report| (device.clone(), report, at(200)));

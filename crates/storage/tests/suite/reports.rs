@@ -149,7 +149,7 @@ async fn failures_that_may_pass_lead_to_a_rest(place: &Place) {
     assert_eq!(store.epochs().await.unwrap().rejections, 0);
     let rest = Rejection {
         build: build.id,
-        attempt: 1,
+        retry_generation: 1,
         until: Some(at(3) + TimeDelta::hours(REJECTION_COOL_DOWN_HOURS)),
     };
     assert_eq!(send("t3", 3).await.consequence, Consequence::Rejected(rest));
@@ -183,7 +183,7 @@ async fn a_failure_that_cannot_pass_rejects_for_good(place: &Place) {
     let devices = enroll_many(&store, 1).await;
     let good = Rejection {
         build: build.id,
-        attempt: 1,
+        retry_generation: 1,
         until: None,
     };
     let mut batch = vec![(devices[0].clone(), failure(build.id, 7, "t0"), at(1))];
@@ -201,9 +201,9 @@ async fn a_later_attempt_begins_anew(place: &Place) {
     let build = upload(&store, APP, 2).await;
     promote(&store, &build, promotion(100)).await;
     let devices = enroll_many(&store, 1).await;
-    let send = async |attempt, try_: &str| {
+    let send = async |retry_generation, try_: &str| {
         let report = Report {
-            attempt,
+            retry_generation,
             ..failure(build.id, 6, try_)
         };
         let batch = vec![(devices[0].clone(), report, at(1))];
@@ -213,18 +213,18 @@ async fn a_later_attempt_begins_anew(place: &Place) {
         assert_eq!(send(1, try_).await, Consequence::Failed);
     }
     for try_ in ["c", "d"] {
-        assert_eq!(send(2, try_).await, Consequence::Failed, "of the second attempt");
+        assert_eq!(send(2, try_).await, Consequence::Failed, "of the second retry_generation");
     }
     assert!(matches!(
         send(2, "e").await,
-        Consequence::Rejected(Rejection { attempt: 2, .. })
+        Consequence::Rejected(Rejection { retry_generation: 2, .. })
     ));
     assert_eq!(
         send(1, "late").await,
         Consequence::Failed,
-        "an old attempt's straggler"
+        "an old retry_generation's straggler"
     );
-    assert_eq!(store.rejections().await.unwrap()[0].1.attempt, 2);
+    assert_eq!(store.rejections().await.unwrap()[0].1.retry_generation, 2);
 }
 
 async fn strangers_are_refused_in_their_place(place: &Place) {

@@ -148,7 +148,7 @@ async fn a_build_released_anew_counts_its_attempts(place: &Place) {
         promote(&store, &build, again.clone()).await,
         promote(&store, &build, again).await,
     ]
-    .map(|change| change.inserted.unwrap().spec.attempt);
+    .map(|change| change.inserted.unwrap().spec.retry_generation);
     assert_eq!(attempts, [1, 2, 3]);
 }
 

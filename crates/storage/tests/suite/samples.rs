@@ -151,7 +151,7 @@ pub(crate) fn report(build: BuildId, status: ReportStatus) -> Report {
         reason: None,
         android_status: None,
         message: None,
-        attempt: 1,
+        retry_generation: 1,
         request_id: None,
     }
 }
