@@ -1,8 +1,8 @@
-//! A build's deployment statistics.
+//! Deployment statistics.
 
 use serde::Serialize;
 
-/// Counts for one build. All but `total_checks` count distinct devices, so nothing counts twice and no count falls.
+/// Counts for one build, or for what one rollout did with it. All but `total_checks` count distinct devices, so nothing counts twice and no count falls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DeploymentStats {
     /// Polls for the package while the build was its current one.
@@ -28,5 +28,16 @@ impl DeploymentStats {
         #[expect(clippy::cast_precision_loss, reason = "device counts stay far below 2^52")]
         let rate = self.installs_success as f64 / self.total_eligible as f64 * 100.0;
         rate
+    }
+}
+
+impl std::ops::AddAssign for DeploymentStats {
+    fn add_assign(&mut self, more: Self) {
+        self.total_checks = self.total_checks.saturating_add(more.total_checks);
+        self.total_eligible += more.total_eligible;
+        self.total_downloads += more.total_downloads;
+        self.installs_success += more.installs_success;
+        self.installs_failed += more.installs_failed;
+        self.verify_failed += more.verify_failed;
     }
 }

@@ -1,32 +1,41 @@
 //! What every replica keeps in memory, so that a poll asks no database: the catalog, the revoked tokens and the
 //! builds that devices gave up.
 //!
-//! Each is an immutable snapshot behind an atomic pointer. A change made here is seen at once, one made by
+//! The catalog is an immutable snapshot behind an atomic pointer: it is small and changes as a whole. The other two grow
+//! with the fleet, and one bad release adds half a million rejections; they are maps that readers and writers use at the
+//! same time, and a change costs what changed, not what is there. A change made here is seen at once, one made by
 //! another replica when [`Snapshots::catch_up`] next finds that the database has moved on.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tidegate_domain::{Catalog, DeviceId, PackageName, Rejection};
-use tidegate_storage::{Epochs, Store};
+use papaya::{HashMap, HashMapRef, LocalGuard};
+use tidegate_domain::{BuildId, BuildRejection, Catalog, DeviceId, PackageName, Rejection};
+use tidegate_storage::{Epochs, RejectionChange, Store};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::reports::RejectionChange;
 use crate::{Error, Kind};
 
 /// The snapshots.
 pub struct Snapshots {
     store: Store,
     catalog: ArcSwap<Catalog>,
-    revoked: ArcSwap<HashMap<DeviceId, u32>>,
-    rejections: ArcSwap<HashMap<DeviceId, Vec<Rejection>>>,
+    revoked: HashMap<DeviceId, u32>,
+    rejections: HashMap<DeviceId, Vec<BuildRejection>>,
     /// What the snapshots were read at. Held while reading, so that an older read never replaces a newer one.
-    read_at: Mutex<Option<Epochs>>,
+    read_at: Mutex<Option<ReadAt>>,
     /// Which catalog this is, and when the database last said that there is no newer one.
     standing: ArcSwap<Standing>,
+}
+
+/// What the snapshots hold.
+struct ReadAt {
+    epochs: Epochs,
+    /// The builds that serve: rejections of others are not kept.
+    serving: HashSet<BuildId>,
 }
 
 /// How far a server's snapshots can be trusted.
@@ -34,6 +43,16 @@ pub struct Snapshots {
 struct Standing {
     catalog: i64,
     confirmed: Instant,
+}
+
+/// What devices gave up, as it is while a poll is answered.
+pub(crate) struct Rejections<'a>(HashMapRef<'a, DeviceId, Vec<BuildRejection>, std::hash::RandomState, LocalGuard<'a>>);
+
+impl Rejections<'_> {
+    /// The builds that this device gave up.
+    pub(crate) fn of(&self, device: &str) -> &[BuildRejection] {
+        self.0.get(device).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl Snapshots {
@@ -45,8 +64,8 @@ impl Snapshots {
         let snapshots = Self {
             store,
             catalog: ArcSwap::default(),
-            revoked: ArcSwap::default(),
-            rejections: ArcSwap::default(),
+            revoked: HashMap::new(),
+            rejections: HashMap::new(),
             read_at: Mutex::default(),
             standing: ArcSwap::from_pointee(Standing {
                 catalog: 0,
@@ -60,30 +79,69 @@ impl Snapshots {
     /// Rereads whatever has changed since the last time. Cheap when nothing has.
     ///
     /// # Errors
-    /// [`crate::Kind::Unavailable`] when the database does not answer; the snapshots stay as they are.
+    /// [`crate::Kind::Unavailable`] when the database does not answer; the snapshots stay as they are, or are as new as
+    /// what could be read.
     pub async fn catch_up(&self) -> Result<(), Error> {
         let mut read_at = self.read_at.lock().await;
         // Taken before the reading: a change in between is then read again rather than missed.
         let asked = Instant::now();
         let epochs = self.store.epochs().await?;
-        let last = *read_at;
-        if last.is_none_or(|last| last.catalog != epochs.catalog) {
-            let (catalog, _) = self.store.load_catalog().await?;
-            self.catalog.store(Arc::new(catalog));
+        let last = read_at.take();
+        match self.read(&epochs, last.as_ref()).await {
+            Ok(serving) => *read_at = Some(ReadAt { epochs, serving }),
+            Err(error) => {
+                *read_at = last;
+                return Err(error);
+            }
         }
-        if last.is_none_or(|last| last.tokens != epochs.tokens) {
-            let revoked = self.store.revoked_generations().await?;
-            self.revoked.store(Arc::new(revoked.into_iter().collect()));
-        }
-        if last.is_none_or(|last| last.rejections != epochs.rejections || last.catalog != epochs.catalog) {
-            self.rejections
-                .store(Arc::new(by_device(self.store.rejections().await?)));
-        }
-        *read_at = Some(epochs);
         self.standing.store(Arc::new(Standing {
             catalog: epochs.catalog,
             confirmed: asked,
         }));
+        Ok(())
+    }
+
+    /// Reads what changed since `last`, and returns the builds that serve.
+    async fn read(&self, epochs: &Epochs, last: Option<&ReadAt>) -> Result<HashSet<BuildId>, Error> {
+        self.read_revoked(epochs, last).await?;
+        let none = HashSet::new();
+        let served = last.map_or(&none, |last| &last.serving);
+        if let Some(last) = last.filter(|last| last.epochs.rejections != epochs.rejections) {
+            let changes = self.store.rejections_since(last.epochs.rejections).await?;
+            self.merge(changes.into_iter().filter(|(_, build, _)| served.contains(build)));
+        }
+        if last.is_some_and(|last| last.epochs.catalog == epochs.catalog) {
+            return Ok(served.clone());
+        }
+        let (catalog, _) = self.store.load_catalog().await?;
+        let serving = serving_builds(&catalog);
+        // Before the builds are offered: nobody is to be offered once more what they gave up.
+        let added: Vec<BuildId> = serving.difference(served).copied().collect();
+        if !added.is_empty() {
+            let rejections = self.store.rejections(added).await?;
+            self.merge(
+                rejections
+                    .into_iter()
+                    .map(|(device, (build, rejection))| (device, build, Some(rejection))),
+            );
+        }
+        self.catalog.store(Arc::new(catalog));
+        if !served.is_subset(&serving) {
+            self.forget_all_but(&serving);
+        }
+        Ok(serving)
+    }
+
+    async fn read_revoked(&self, epochs: &Epochs, last: Option<&ReadAt>) -> Result<(), Error> {
+        let raised = match last {
+            None => self.store.revoked_generations().await?,
+            Some(last) if last.epochs.tokens == epochs.tokens => return Ok(()),
+            Some(last) => self.store.revoked_since(last.epochs.tokens).await?,
+        };
+        let revoked = self.revoked.pin();
+        for (device, generation) in raised {
+            revoked.insert(device, generation);
+        }
         Ok(())
     }
 
@@ -106,11 +164,9 @@ impl Snapshots {
     /// [`Kind::Conflict`] when none releases anything, [`Kind::Invalid`] when several do.
     pub(crate) fn only_package(&self) -> Result<PackageName, Error> {
         let catalog = self.catalog();
-        let mut serving = catalog
-            .packages()
-            .filter(|(_, package)| !package.serving.is_empty());
+        let mut serving = catalog.tracks().filter(|track| !track.serving.is_empty());
         match (serving.next(), serving.next()) {
-            (Some((name, _)), None) => Ok(name.clone()),
+            (Some(track), None) => Ok(track.package.clone()),
             (None, _) => Err(Error::new(
                 Kind::Conflict,
                 "no_current_build",
@@ -135,43 +191,57 @@ impl Snapshots {
 
     /// The token generation that a device must present: 1 unless its token was revoked.
     pub(crate) fn token_generation(&self, device: &str) -> u32 {
-        self.revoked.load().get(device).copied().unwrap_or(1)
+        self.revoked.pin().get(device).copied().unwrap_or(1)
     }
 
     /// The builds that devices gave up.
-    pub(crate) fn rejections(&self) -> arc_swap::Guard<Arc<HashMap<DeviceId, Vec<Rejection>>>> {
-        self.rejections.load()
+    pub(crate) fn rejections(&self) -> Rejections<'_> {
+        Rejections(self.rejections.pin())
     }
 
-    /// Takes over what a group of reports just wrote, so that the devices' next polls already know.
-    pub(crate) fn apply<'a>(&self, changes: impl Iterator<Item = RejectionChange<'a>>) {
-        let known = self.rejections.load();
-        // Most installations succeed on devices that never failed, and change nothing here.
-        let changes: Vec<_> = changes
-            .filter(|(device, _, rejection)| rejection.is_some() || known.contains_key(*device))
-            .collect();
-        if changes.is_empty() {
-            return;
-        }
-        self.rejections.rcu(|current| {
-            let mut map = HashMap::clone(current);
-            for (device, build, rejection) in &changes {
-                let known = map.entry((*device).clone()).or_default();
-                known.retain(|known| known.build != *build);
-                known.extend(*rejection);
-                if known.is_empty() {
-                    map.remove(*device);
-                }
+    /// Takes over what was just written, so that the devices' next polls already know.
+    pub(crate) fn merge(&self, changes: impl Iterator<Item = RejectionChange>) {
+        let rejections = self.rejections.pin();
+        for (device, build, rejection) in changes {
+            // Most installations succeed on devices that never failed, and change nothing here.
+            if rejection.is_none() && !rejections.contains_key(&device) {
+                continue;
             }
-            map
-        });
+            rejections.compute(device, |entry| {
+                let known = entry.map_or(&[][..], |(_, known)| known.as_slice());
+                let changed = with_rejection(known, build, rejection);
+                if changed.is_empty() {
+                    papaya::Operation::Remove::<_, ()>
+                } else {
+                    papaya::Operation::Insert(changed)
+                }
+            });
+        }
+    }
+
+    /// Forgets what was given up of builds that serve no longer.
+    fn forget_all_but(&self, serving: &HashSet<BuildId>) {
+        let rejections = self.rejections.pin();
+        let gone: Vec<(DeviceId, BuildId)> = rejections
+            .iter()
+            .flat_map(|(device, known)| known.iter().map(move |(build, _)| (device, *build)))
+            .filter(|(_, build)| !serving.contains(build))
+            .map(|(device, build)| (device.clone(), build))
+            .collect();
+        self.merge(gone.into_iter().map(|(device, build)| (device, build, None)));
     }
 }
 
-fn by_device(rejections: Vec<(DeviceId, Rejection)>) -> HashMap<DeviceId, Vec<Rejection>> {
-    let mut map: HashMap<DeviceId, Vec<Rejection>> = HashMap::new();
-    for (device, rejection) in rejections {
-        map.entry(device).or_default().push(rejection);
-    }
-    map
+fn serving_builds(catalog: &Catalog) -> HashSet<BuildId> {
+    catalog
+        .tracks()
+        .flat_map(|track| &track.serving)
+        .map(|release| release.build.id)
+        .collect()
+}
+
+/// What a device gave up, with another word about one build.
+fn with_rejection(known: &[BuildRejection], build: BuildId, rejection: Option<Rejection>) -> Vec<BuildRejection> {
+    let others = known.iter().copied().filter(|(of, _)| *of != build);
+    others.chain(rejection.map(|rejection| (build, rejection))).collect()
 }

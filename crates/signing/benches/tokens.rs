@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
-use tidegate_domain::{BuildId, DeviceId, Role};
+use tidegate_domain::{BuildId, DeviceId, Role, RolloutId};
 use tidegate_signing::{
     CommandKeys, CommandVerifier, ExposeSecret, KeyRing, MasterKey, enroll_token_hash, new_enroll_token,
     sign_command,
@@ -39,11 +39,11 @@ fn downloads(c: &mut Criterion) {
     let end = now + TimeDelta::hours(1);
     c.bench_function("download: sign and print", |b| {
         b.iter(|| {
-            ring.sign_download(BuildId(42), black_box(device.as_str()), 1, end)
+            ring.sign_download(BuildId(42), RolloutId(7), black_box(device.as_str()), 1, end)
                 .to_string()
         });
     });
-    let query = ring.sign_download(BuildId(42), device.as_str(), 1, end);
+    let query = ring.sign_download(BuildId(42), RolloutId(7), device.as_str(), 1, end);
     c.bench_function("download: verify", |b| {
         b.iter(|| ring.verify_download(BuildId(42), black_box(&query), 1, now));
     });

@@ -1,25 +1,31 @@
 //! Download URLs that hold for one build, one device and a while.
 //!
 //! A device fetches a file with a plain HTTP client, perhaps another process than the agent, which carries no
-//! token; so the URL itself is the permission. The tag covers a version byte, the build and the end as eight
-//! bytes each, big-endian, and then the device's id: every field has its place, so no two permissions sign alike.
+//! token; so the URL itself is the permission. The tag covers a version byte, the build, the token generation, the end
+//! and the rollout, each big-endian in its place, and then the device's id, so no two permissions sign alike. URLs of
+//! version 1 name no rollout; they are accepted as long as they hold, and no longer made.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tidegate_domain::{BuildId, MAX_DEVICE_ID_BYTES};
+use tidegate_domain::{BuildId, MAX_DEVICE_ID_BYTES, RolloutId};
 
 use crate::KeyRing;
 use crate::mac::{tag_from_text, to_text};
 
-const VERSION: u8 = 1;
+const WITHOUT_ROLLOUT: u8 = 1;
+const WITH_ROLLOUT: u8 = 2;
 
-/// The query of a download URL. It displays as `device_id=…&expires=…&signature=…`, percent-encoded.
+/// The query of a download URL. It displays as `device_id=…&rollout_id=…&expires=…&signature=…`,
+/// percent-encoded.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownloadQuery {
     /// The device that may download.
     pub device_id: String,
+    /// The rollout that offered the build.
+    #[serde(default)]
+    pub rollout_id: Option<i64>,
     /// The first second, since 1970, at which it may no more.
     pub expires: i64,
     /// The tag, base64url.
@@ -46,18 +52,21 @@ impl KeyRing {
     pub fn sign_download(
         &self,
         build: BuildId,
+        rollout: RolloutId,
         device: &str,
         generation: u32,
         expires: DateTime<Utc>,
     ) -> DownloadQuery {
-        let expires = expires.timestamp();
-        let (head, device) = (head(build, generation, expires), device.to_owned());
+        let mut query = DownloadQuery {
+            device_id: device.to_owned(),
+            rollout_id: Some(rollout.0),
+            expires: expires.timestamp(),
+            signature: String::new(),
+        };
+        let head = query.head(build, generation);
         let tag = self.primary.download_url.tag(&[&head, device.as_bytes()]);
-        DownloadQuery {
-            device_id: device,
-            expires,
-            signature: to_text(&tag),
-        }
+        query.signature = to_text(&tag);
+        query
     }
 
     /// Checks a permission to download this build now, for a device whose tokens of `generation` are accepted.
@@ -78,7 +87,7 @@ impl KeyRing {
             return Err(DownloadError::Malformed);
         }
         let tag = tag_from_text(&query.signature).ok_or(DownloadError::Malformed)?;
-        let head = head(build, generation, query.expires);
+        let head = query.head(build, generation);
         let parts = [&head[..], query.device_id.as_bytes()];
         if !self.any(|keys| keys.download_url.verify(&parts, &tag)) {
             return Err(DownloadError::Tampered);
@@ -90,12 +99,18 @@ impl KeyRing {
     }
 }
 
-fn head(build: BuildId, generation: u32, expires: i64) -> [u8; 21] {
-    let mut head = [VERSION; 21];
-    head[1..9].copy_from_slice(&build.0.to_be_bytes());
-    head[9..13].copy_from_slice(&generation.to_be_bytes());
-    head[13..].copy_from_slice(&expires.to_be_bytes());
-    head
+impl DownloadQuery {
+    /// What is signed before the device's id.
+    fn head(&self, build: BuildId, generation: u32) -> Vec<u8> {
+        let version = self.rollout_id.map_or(WITHOUT_ROLLOUT, |_| WITH_ROLLOUT);
+        let mut head = Vec::with_capacity(29);
+        head.push(version);
+        head.extend(build.0.to_be_bytes());
+        head.extend(generation.to_be_bytes());
+        head.extend(self.expires.to_be_bytes());
+        head.extend(self.rollout_id.into_iter().flat_map(i64::to_be_bytes));
+        head
+    }
 }
 
 impl fmt::Display for DownloadQuery {
@@ -109,6 +124,9 @@ impl fmt::Display for DownloadQuery {
                 write!(f, "%{byte:02X}")?;
             }
         }
+        if let Some(rollout) = self.rollout_id {
+            write!(f, "&rollout_id={rollout}")?;
+        }
         write!(f, "&expires={}&signature={}", self.expires, self.signature)
     }
 }
@@ -118,6 +136,7 @@ impl fmt::Debug for DownloadQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DownloadQuery")
             .field("device_id", &self.device_id)
+            .field("rollout_id", &self.rollout_id)
             .field("expires", &self.expires)
             .finish_non_exhaustive()
     }

@@ -42,6 +42,7 @@ mod error;
 mod key_ring;
 mod mac;
 mod master_key;
+mod offer;
 mod passwords;
 
 pub use admin_token::{AdminClaims, MAX_ADMIN_TOKEN_BYTES, MAX_ADMIN_TTL_DAYS, MAX_SUBJECT_BYTES};
@@ -56,5 +57,6 @@ pub use enroll_token::{enroll_token_hash, new_enroll_token};
 pub use error::{Error, TokenError};
 pub use key_ring::KeyRing;
 pub use master_key::{MAX_MASTER_KEY_BYTES, MIN_MASTER_KEY_BYTES, MasterKey};
+pub use offer::OfferClaim;
 pub use passwords::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES, hash_password, verify_password};
 pub use secrecy::{ExposeSecret, SecretString};

@@ -1,7 +1,7 @@
 //! What polls leave behind, buffered by the caller and written in bulk.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, DeviceId, PackageName, VersionCode};
+use tidegate_domain::{BuildId, DeviceFacts, DeviceId, PackageName, Reason, RolloutId, VersionCode};
 
 use crate::store::run;
 use crate::{Error, Store};
@@ -22,18 +22,51 @@ pub struct Seen {
     pub device: DeviceId,
     /// When.
     pub at: DateTime<Utc>,
+    /// What it said of itself.
+    pub facts: DeviceFacts<'static>,
     /// The package it asked about.
     pub package: PackageName,
     /// The version it runs; 0 when the package is not installed.
     pub installed: VersionCode,
-    /// The build that it was offered.
-    pub offered: Option<BuildId>,
+    /// How often the package had crashed, if it said so.
+    pub crashes: Option<u32>,
+    /// What it was told.
+    pub told: Standing,
 }
 
-/// How many polls met a build as the current one.
+/// What a device's last poll for a package was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// To take a build.
+    Offered {
+        /// The rollout that offered it.
+        rollout: RolloutId,
+        /// The build.
+        build: BuildId,
+    },
+    /// Nothing, for this reason.
+    Refused(Reason),
+}
+
+impl Standing {
+    /// The word for an offer; a refusal's is its reason.
+    pub const OFFERED: &'static str = "offered";
+
+    /// Its word in SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offered { .. } => Self::OFFERED,
+            Self::Refused(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// How many polls met a rollout as the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checks {
-    /// The build.
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// Its build.
     pub build: BuildId,
     /// Any moment of the hour in which they came.
     pub at: DateTime<Utc>,
@@ -51,7 +84,8 @@ pub struct ActivityOutcome {
 }
 
 impl Store {
-    /// Writes a batch in one transaction: when each device was last seen and what it runs, first offers (which
+    /// Writes a batch in one transaction: when each device was last seen, what it said of itself,
+    /// what it runs and what it was told, first offers (which
     /// raise `total_eligible`) and checks. Devices, packages and builds that do not exist are passed over.
     ///
     /// # Errors

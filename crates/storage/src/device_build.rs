@@ -1,39 +1,39 @@
-//! What became of a build on a device, and how a report changes it. Pure: the queries load and store it.
+//! Rows of what became of builds on devices. What changes them is decided in the domain; the queries load and store
+//! them.
 
 use diesel::prelude::*;
 use serde::Serialize;
-use tidegate_domain::{BuildId, Consequence, Rejection, Report, ReportStatus};
+use tidegate_domain::{DeviceBuild, LastReport, Milestones, Rejection};
 
 use crate::Error;
-use crate::reports::{MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD};
-use crate::rows::{clean_if, small};
-use crate::schema::device_builds;
-use crate::tally::Tally;
-use crate::time::{micros, moment_if};
+use crate::rows::{clean_if, parsed, small};
+use crate::schema::{device_builds, device_rollouts};
+use crate::time::{micros, moment, moment_if};
 
-/// A row of `device_builds`.
-#[derive(Clone, Default, Queryable, QueryableByName, Selectable, Serialize)]
+/// A row of `device_builds`, without what epochs are compared with.
+#[derive(Clone, Queryable, QueryableByName, Selectable, Serialize)]
 #[diesel(table_name = device_builds)]
 pub(crate) struct DeviceBuildRow {
     pub(crate) device_id: i64,
     pub(crate) build_id: i64,
-    pub(crate) offered_at: Option<i64>,
-    pub(crate) downloaded_at: Option<i64>,
-    pub(crate) verify_failed_at: Option<i64>,
-    pub(crate) install_failed_at: Option<i64>,
-    pub(crate) installed_at: Option<i64>,
-    pub(crate) failure_generation: i64,
-    pub(crate) failures: i64,
-    pub(crate) reports: i64,
-    pub(crate) last_status: Option<String>,
-    pub(crate) last_reason: Option<String>,
-    pub(crate) last_at: Option<i64>,
-    pub(crate) rejected_generation: Option<i64>,
-    pub(crate) rejected_until_at: Option<i64>,
+    offered_at: Option<i64>,
+    downloaded_at: Option<i64>,
+    verify_failed_at: Option<i64>,
+    install_failed_at: Option<i64>,
+    installed_at: Option<i64>,
+    failure_generation: i64,
+    failures: i64,
+    reports: i64,
+    last_status: Option<String>,
+    last_reason: Option<String>,
+    last_at: Option<i64>,
+    rejected_generation: Option<i64>,
+    rejected_until_at: Option<i64>,
+    pub(crate) offered_rollout_id: Option<i64>,
 }
 
-/// The columns of `device_builds` with PostgreSQL's names of their types.
-pub(crate) const COLUMNS: [(&str, &str); 15] = [
+/// The columns of [`DeviceBuildRow`] with PostgreSQL's names of their types.
+pub(crate) const BUILD_COLUMNS: [(&str, &str); 16] = [
     ("device_id", "bigint"),
     ("build_id", "bigint"),
     ("offered_at", "bigint"),
@@ -49,180 +49,153 @@ pub(crate) const COLUMNS: [(&str, &str); 15] = [
     ("last_at", "bigint"),
     ("rejected_generation", "bigint"),
     ("rejected_until_at", "bigint"),
+    ("offered_rollout_id", "bigint"),
 ];
 
-/// What an account still takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Capacity {
-    ForAll,
-    /// The first of its status in its retry_generation.
-    ForNews,
-    None,
-}
-
 impl DeviceBuildRow {
-    pub(crate) fn new(device_id: i64, build_id: i64) -> Self {
+    pub(crate) fn of(
+        device_id: i64,
+        build_id: i64,
+        offered_rollout_id: Option<i64>,
+        history: &DeviceBuild,
+    ) -> Self {
+        let (milestones, last) = (&history.milestones, history.last.as_ref());
         Self {
             device_id,
             build_id,
-            ..Self::default()
+            offered_at: milestones.offered_at.map(micros),
+            downloaded_at: milestones.downloaded_at.map(micros),
+            verify_failed_at: milestones.verify_failed_at.map(micros),
+            install_failed_at: milestones.install_failed_at.map(micros),
+            installed_at: milestones.installed_at.map(micros),
+            failure_generation: history.failure_generation.into(),
+            failures: history.failures.into(),
+            reports: history.reports.into(),
+            last_status: last.map(|last| last.status.as_str().into()),
+            last_reason: last.and_then(|last| clean_if(last.reason.as_deref())),
+            last_at: last.map(|last| micros(last.at)),
+            rejected_generation: history
+                .rejection
+                .map(|rejection| rejection.retry_generation.into()),
+            rejected_until_at: history
+                .rejection
+                .and_then(|rejection| rejection.until)
+                .map(micros),
+            offered_rollout_id,
         }
     }
 
-    /// Notes that the device was offered the build, if that is news.
-    pub(crate) fn offer(&mut self, at: i64, tally: &mut Tally) {
-        if first(&mut self.offered_at, at) {
-            tally.at(self.build_id, at).total_eligible += 1;
-        }
-    }
-
-    /// Notes that the device has the whole file, and returns whether that is news.
-    pub(crate) fn download(&mut self, at: i64, tally: &mut Tally) -> bool {
-        self.offer(at, tally);
-        let news = first(&mut self.downloaded_at, at);
-        if news {
-            tally.at(self.build_id, at).total_downloads += 1;
-        }
-        news
-    }
-
-    /// Whether there is room for a report that was not taken before.
-    pub(crate) fn room_for(&self, status: ReportStatus) -> Capacity {
-        let first_on_the_device = match status {
-            ReportStatus::Downloaded => self.downloaded_at.is_none(),
-            ReportStatus::VerifyFailed => self.verify_failed_at.is_none(),
-            ReportStatus::InstallFailed => self.install_failed_at.is_none(),
-            ReportStatus::InstallSuccess => self.installed_at.is_none(),
-            ReportStatus::Deferred => false,
-        };
-        if self.reports < MAX_REPORTS_PER_BUILD || first_on_the_device {
-            Capacity::ForAll
-        } else if status != ReportStatus::Deferred
-            && self.reports < MAX_REPORTS_PER_BUILD + MAX_NEWS_PER_BUILD
-        {
-            Capacity::ForNews
-        } else {
-            Capacity::None
-        }
-    }
-
-    /// Takes a report that was not taken before, and for which there is room.
-    pub(crate) fn take(
-        &mut self,
-        report: &Report,
-        at: chrono::DateTime<chrono::Utc>,
-        tally: &mut Tally,
-    ) -> Consequence {
-        self.reports += 1;
-        let now = micros(at);
-        self.offer(now, tally);
-        let build = self.build_id;
-        match report.status {
-            ReportStatus::Downloaded => {
-                self.download(now, tally);
-            }
-            ReportStatus::VerifyFailed if first(&mut self.verify_failed_at, now) => {
-                tally.at(build, now).verify_failed += 1;
-            }
-            ReportStatus::InstallFailed if first(&mut self.install_failed_at, now) => {
-                tally.at(build, now).installs_failed += 1;
-            }
-            ReportStatus::InstallSuccess if first(&mut self.installed_at, now) => {
-                tally.at(build, now).installs_success += 1;
-            }
-            _ => {}
-        }
-        // Reports that waited in a device's queue may come after younger ones.
-        if self.last_at.is_none_or(|last| last <= now) {
-            self.last_status = Some(report.status.as_str().into());
-            self.last_reason = clean_if(report.reason.as_deref());
-            self.last_at = Some(now);
-        }
-        let consequence = report.consequence(self.earlier_failures(report.retry_generation), at);
-        self.bear(consequence, report.retry_generation);
-        // A weaker rejection than the one that is held must not replace it in anybody's memory either.
-        match (consequence, self.rejection()) {
-            (Consequence::Rejected(_), Ok(Some(held))) => Consequence::Rejected(held),
-            _ => consequence,
-        }
-    }
-
-    /// Failures of this retry_generation so far. Those of an retry_generation before the last are not kept.
-    fn earlier_failures(&self, retry_generation: u32) -> u32 {
-        if i64::from(retry_generation) == self.failure_generation {
-            u32::try_from(self.failures).unwrap_or(u32::MAX)
-        } else {
-            0
-        }
-    }
-
-    fn bear(&mut self, consequence: Consequence, retry_generation: u32) {
-        match consequence {
-            Consequence::None => {}
-            Consequence::Failed => self.count_failure(retry_generation),
-            Consequence::Rejected(rejection) => {
-                self.count_failure(retry_generation);
-                self.reject(&rejection);
-            }
-            Consequence::Forgiven => {
-                self.failures = 0;
-                self.rejected_generation = None;
-                self.rejected_until_at = None;
-            }
-        }
-    }
-
-    fn count_failure(&mut self, retry_generation: u32) {
-        let retry_generation = i64::from(retry_generation);
-        if retry_generation > self.failure_generation {
-            self.failure_generation = retry_generation;
-            self.failures = 0;
-        }
-        if retry_generation == self.failure_generation {
-            self.failures += 1;
-        }
-    }
-
-    /// The stronger one stays: that of the higher retry_generation, of equal ones that which lasts longer.
-    fn reject(&mut self, rejection: &Rejection) {
-        let retry_generation = i64::from(rejection.retry_generation);
-        let until = rejection.until.map(micros);
-        let weight = |until: Option<i64>| until.unwrap_or(i64::MAX);
-        let stronger = match self.rejected_generation {
-            None => true,
-            Some(held) if held == retry_generation => weight(until) > weight(self.rejected_until_at),
-            Some(held) => retry_generation > held,
-        };
-        if stronger {
-            self.rejected_generation = Some(retry_generation);
-            self.rejected_until_at = until;
-        }
-    }
-
-    /// What keeps the build from the device.
-    pub(crate) fn rejection(&self) -> Result<Option<Rejection>, Error> {
-        rejection(self.build_id, self.rejected_generation, self.rejected_until_at)
+    pub(crate) fn into_history(self) -> Result<DeviceBuild, Error> {
+        Ok(DeviceBuild {
+            milestones: Milestones {
+                offered_at: moment_if(self.offered_at)?,
+                downloaded_at: moment_if(self.downloaded_at)?,
+                verify_failed_at: moment_if(self.verify_failed_at)?,
+                install_failed_at: moment_if(self.install_failed_at)?,
+                installed_at: moment_if(self.installed_at)?,
+            },
+            last: last_report(self.last_status, self.last_reason, self.last_at)?,
+            reports: small("device_builds.reports", self.reports)?,
+            failure_generation: small("device_builds.failure_generation", self.failure_generation)?,
+            failures: small("device_builds.failures", self.failures)?,
+            rejection: rejection(self.rejected_generation, self.rejected_until_at)?,
+        })
     }
 }
 
-/// A rejection as it stands in its two columns.
-pub(crate) fn rejection(
-    build: i64,
-    retry_generation: Option<i64>,
-    until: Option<i64>,
-) -> Result<Option<Rejection>, Error> {
-    let Some(retry_generation) = retry_generation else {
+/// A row of `device_rollouts`.
+#[derive(Clone, Queryable, QueryableByName, Selectable, Serialize)]
+#[diesel(table_name = device_rollouts)]
+pub(crate) struct DeviceRolloutRow {
+    pub(crate) device_id: i64,
+    pub(crate) rollout_id: i64,
+    pub(crate) build_id: i64,
+    offered_at: Option<i64>,
+    downloaded_at: Option<i64>,
+    verify_failed_at: Option<i64>,
+    install_failed_at: Option<i64>,
+    installed_at: Option<i64>,
+    last_status: Option<String>,
+    last_reason: Option<String>,
+    last_at: Option<i64>,
+}
+
+/// The columns of [`DeviceRolloutRow`] with PostgreSQL's names of their types.
+pub(crate) const ROLLOUT_COLUMNS: [(&str, &str); 11] = [
+    ("device_id", "bigint"),
+    ("rollout_id", "bigint"),
+    ("build_id", "bigint"),
+    ("offered_at", "bigint"),
+    ("downloaded_at", "bigint"),
+    ("verify_failed_at", "bigint"),
+    ("install_failed_at", "bigint"),
+    ("installed_at", "bigint"),
+    ("last_status", "text"),
+    ("last_reason", "text"),
+    ("last_at", "bigint"),
+];
+
+/// What a device did with a build that one rollout offered it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RolloutHistory {
+    pub(crate) milestones: Milestones,
+    pub(crate) last: Option<LastReport>,
+}
+
+impl DeviceRolloutRow {
+    pub(crate) fn of((device_id, rollout_id, build_id): (i64, i64, i64), history: &RolloutHistory) -> Self {
+        let (milestones, last) = (&history.milestones, history.last.as_ref());
+        Self {
+            device_id,
+            rollout_id,
+            build_id,
+            offered_at: milestones.offered_at.map(micros),
+            downloaded_at: milestones.downloaded_at.map(micros),
+            verify_failed_at: milestones.verify_failed_at.map(micros),
+            install_failed_at: milestones.install_failed_at.map(micros),
+            installed_at: milestones.installed_at.map(micros),
+            last_status: last.map(|last| last.status.as_str().into()),
+            last_reason: last.and_then(|last| clean_if(last.reason.as_deref())),
+            last_at: last.map(|last| micros(last.at)),
+        }
+    }
+
+    pub(crate) fn into_history(self) -> Result<RolloutHistory, Error> {
+        Ok(RolloutHistory {
+            milestones: Milestones {
+                offered_at: moment_if(self.offered_at)?,
+                downloaded_at: moment_if(self.downloaded_at)?,
+                verify_failed_at: moment_if(self.verify_failed_at)?,
+                install_failed_at: moment_if(self.install_failed_at)?,
+                installed_at: moment_if(self.installed_at)?,
+            },
+            last: last_report(self.last_status, self.last_reason, self.last_at)?,
+        })
+    }
+}
+
+fn last_report(
+    status: Option<String>,
+    reason: Option<String>,
+    at: Option<i64>,
+) -> Result<Option<LastReport>, Error> {
+    let (Some(status), Some(at)) = (status, at) else {
         return Ok(None);
     };
-    Ok(Some(Rejection {
-        build: BuildId(build),
-        retry_generation: small("device_builds.rejected_generation", retry_generation)?,
-        until: moment_if(until)?,
+    Ok(Some(LastReport {
+        status: parsed("last_status", status.parse())?,
+        reason,
+        at: moment(at)?,
     }))
 }
 
-fn first(slot: &mut Option<i64>, at: i64) -> bool {
-    let news = slot.is_none();
-    slot.get_or_insert(at);
-    news
+/// A rejection as it stands in its two columns.
+pub(crate) fn rejection(generation: Option<i64>, until: Option<i64>) -> Result<Option<Rejection>, Error> {
+    let Some(generation) = generation else {
+        return Ok(None);
+    };
+    Ok(Some(Rejection {
+        retry_generation: small("device_builds.rejected_generation", generation)?,
+        until: moment_if(until)?,
+    }))
 }

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Rejection, ReportStatus, VersionCode};
+use tidegate_domain::{
+    BuildId, Device, DeviceBuild, DeviceId, LastReport, Milestones, PackageName, RolloutId, VersionCode,
+};
 
 use crate::store::run;
 use crate::{AuditNote, Error, Page, Paged, Store};
@@ -29,33 +31,30 @@ pub struct DeviceFilter {
     pub silent_since: Option<DateTime<Utc>>,
 }
 
-/// What became of one build on one device. The times are those of the first time.
+/// What became of one build on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceBuild {
+pub struct BuildOnDevice {
     /// The build.
     pub build: BuildId,
     /// Its package.
     pub package: PackageName,
     /// Its version.
     pub version_code: VersionCode,
-    /// When the device was offered it.
-    pub offered_at: Option<DateTime<Utc>>,
-    /// When it had the whole file.
-    pub downloaded_at: Option<DateTime<Utc>>,
-    /// When it found the file not to be what the manifest said.
-    pub verify_failed_at: Option<DateTime<Utc>>,
-    /// When Android refused it.
-    pub install_failed_at: Option<DateTime<Utc>>,
-    /// When Android installed it.
-    pub installed_at: Option<DateTime<Utc>>,
-    /// What the device reported last.
-    pub last_status: Option<ReportStatus>,
-    /// Why, in a word.
-    pub last_reason: Option<String>,
-    /// When it reported that.
-    pub last_at: Option<DateTime<Utc>>,
-    /// That it gave the build up.
-    pub rejection: Option<Rejection>,
+    /// What became of it.
+    pub history: DeviceBuild,
+}
+
+/// What a device did with a build that one rollout offered it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutOnDevice {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// The build.
+    pub build: BuildId,
+    /// The first time of each thing.
+    pub milestones: Milestones,
+    /// The device's last word.
+    pub last: Option<LastReport>,
 }
 
 impl Store {
@@ -114,12 +113,39 @@ impl Store {
         run!(self, read, devices::revoked())
     }
 
+    /// The devices whose generation was raised after this value of the tokens' epoch.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn revoked_since(&self, epoch: i64) -> Result<Vec<(DeviceId, u32)>, Error> {
+        run!(self, read, devices::revoked_since(epoch))
+    }
+
     /// What became of each build on a device, newest build first, at most [`MAX_DEVICE_BUILDS`].
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn device_builds(&self, id: &DeviceId) -> Result<Vec<DeviceBuild>, Error> {
+    pub async fn device_builds(&self, id: &DeviceId) -> Result<Vec<BuildOnDevice>, Error> {
         let id = id.clone();
         run!(self, snapshot, devices::builds(&id))
+    }
+
+    /// What a device did with the builds that rollouts offered it, newest rollout first, at most
+    /// [`MAX_DEVICE_BUILDS`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn device_rollouts(&self, id: &DeviceId) -> Result<Vec<RolloutOnDevice>, Error> {
+        let id = id.clone();
+        run!(self, snapshot, devices::rollouts(&id))
+    }
+
+    /// What a device's last poll for each package was told: [`crate::Standing::OFFERED`], or a reason's name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn standings(&self, id: &DeviceId) -> Result<Vec<(PackageName, String)>, Error> {
+        let id = id.clone();
+        run!(self, snapshot, devices::standings(&id))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{DeviceAttributes, DeviceId, PackageName, VersionCode};
+use tidegate_domain::{DeviceFacts, DeviceId, PackageName, VersionCode};
 
 use crate::store::run;
 use crate::{AuditNote, Error, Store};
@@ -16,7 +16,9 @@ pub struct Enrollment {
     /// The device.
     pub device: DeviceId,
     /// What it says of itself.
-    pub attributes: DeviceAttributes,
+    pub facts: DeviceFacts<'static>,
+    /// The name that people gave it.
+    pub alias: Option<String>,
     /// Its FCM registration token; `None` keeps the one that is known.
     pub fcm_token: Option<String>,
     /// What it runs. Left aside when the server knows no such package.
@@ -30,7 +32,8 @@ impl fmt::Debug for Enrollment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Enrollment")
             .field("device", &self.device)
-            .field("attributes", &self.attributes)
+            .field("alias", &self.alias)
+            .field("facts", &self.facts)
             .field("has_fcm_token", &self.fcm_token.is_some())
             .field("package", &self.package)
             .field("now", &self.now)

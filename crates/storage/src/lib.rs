@@ -19,9 +19,15 @@
 //!
 //! **How writers queue.** SQLite has one writer, so one connection writes, and all that want to write wait for it
 //! in the order they came; readers have a pool of their own and see the last committed state. On PostgreSQL both
-//! are the same pool. Multi-row writes lock devices in the order of their names, then statistics in the order
-//! of builds, then deliveries, campaigns and their counts, then epochs, then the audit chain, so that no two transactions wait for each other; a deadlock or
-//! serialisation failure that happens all the same is tried again a few times.
+//! are the same pool. There every transaction takes its row locks in one order, so that no two wait for each other:
+//!
+//! 1. devices, by name
+//! 2. statistics, by build; a build's row guards its hours and the rows of its rollouts
+//! 3. deliveries, campaigns and their counts
+//! 4. epochs
+//! 5. the audit chain
+//!
+//! A deadlock or serialisation failure that happens all the same is tried again a few times.
 //!
 //! **Committed means durable.** SQLite runs in WAL mode with `synchronous=FULL`. A method that returned `Ok` has
 //! committed.
@@ -60,23 +66,23 @@ mod tally;
 mod time;
 mod users;
 
-pub use activity::{Activity, ActivityOutcome, Checks, Seen};
+pub use activity::{Activity, ActivityOutcome, Checks, Seen, Standing};
 pub use audit::{Actor, AuditEntry, AuditFilter, AuditNote, Broken};
 pub use builds::BuildFilter;
 pub use campaigns::{Campaign, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Progress};
 pub use catalog::Epochs;
 pub use census::{Census, MAX_CENSUS_ROWS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus, VersionHour};
 pub use deliveries::{Answered, Claim, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
-pub use devices::{DeviceBuild, DeviceFilter, MAX_CANDIDATES, MAX_DEVICE_BUILDS};
+pub use devices::{BuildOnDevice, DeviceFilter, MAX_CANDIDATES, MAX_DEVICE_BUILDS, RolloutOnDevice};
 pub use enrollment::{Enrolled, Enrollment, NewEnrollToken};
 pub use error::{Error, TokenFault};
 pub use packages::Package;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
-pub use reports::{MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Refusal, ReportOutcome};
+pub use reports::{NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
 pub use rollouts::{Attempts, RolloutFilter, TrackChange};
 pub use settings::{MAX_POOL_SIZE, Settings};
-pub use stats::{HourOfStats, MAX_STAT_HOURS};
+pub use stats::{BuildStats, HourOfStats, MAX_ROLLOUTS_OF_BUILD, MAX_STAT_HOURS, RolloutStats};
 pub use store::Store;
 pub use users::User;

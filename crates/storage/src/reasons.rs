@@ -6,7 +6,7 @@ use tidegate_domain::{BuildId, ReportStatus};
 use crate::store::run;
 use crate::{Error, Store};
 
-/// The most reasons of one build that are kept apart: they are the devices' own words, and a device may invent
+/// The most reasons of one build and rollout that are kept apart: they are the devices' own words, and a device may invent
 /// any number of them. Further ones count without their words.
 pub const MAX_REASONS: usize = 100;
 

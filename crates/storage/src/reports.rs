@@ -1,18 +1,39 @@
 //! What devices report.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, Consequence, DeviceId, Rejection, Report};
+use tidegate_domain::{BuildId, BuildRejection, Consequence, DeviceId, Report, RolloutId};
 
 use crate::store::run;
 use crate::{Error, Store};
 
-/// How many reports of one device about one build are kept, whatever they say. Beyond it only news are: the first
-/// word of an outcome, in an retry_generation that did not have it.
-pub const MAX_REPORTS_PER_BUILD: i64 = 64;
+/// A report as it is handed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReport {
+    /// Whose it is.
+    pub device: DeviceId,
+    /// What it says. Its retry generation is that of the offer; see `attempt`.
+    pub report: Report,
+    /// The rollout that the report proves to have been offered by. `None` from agents that prove nothing: then the
+    /// offer that was recorded last for this device and build counts.
+    pub rollout: Option<RolloutId>,
+    /// The retry generation that the device states. Without one, and where a rollout is proven, the rollout's counts.
+    pub attempt: Option<u32>,
+    /// When it came.
+    pub at: DateTime<Utc>,
+}
 
-/// How many news are kept beyond [`MAX_REPORTS_PER_BUILD`], as the number of an retry_generation is the device's own word.
-/// The first of each outcome on a device is taken even then, since there are four.
-pub const MAX_NEWS_PER_BUILD: i64 = 64;
+/// A finished download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDownload {
+    /// Who has the file.
+    pub device: DeviceId,
+    /// The build whose file it is.
+    pub build: BuildId,
+    /// The rollout that the signed URL names; `None` for one that names none.
+    pub rollout: Option<RolloutId>,
+    /// When its last byte went out.
+    pub at: DateTime<Utc>,
+}
 
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,44 +54,68 @@ pub enum Refusal {
     UnknownDevice,
     /// There is no such build.
     UnknownBuild,
-    /// The device reported about this build [`MAX_REPORTS_PER_BUILD`] times already, and this is no news. It never
-    /// will be.
+    /// The device proves no offer of this build, and none was recorded.
+    NotOffered,
+    /// The device states a higher retry generation than that of the rollout.
+    AttemptTooHigh,
+    /// The device reported about this build [`tidegate_domain::MAX_REPORTS_PER_BUILD`] times already, and this is the
+    /// first of nothing. It never will be.
     TooMany,
 }
+
+/// What changed about the builds that a device gave up. `None`: it gave this one up no longer.
+pub type RejectionChange = (DeviceId, BuildId, Option<tidegate_domain::Rejection>);
 
 impl Store {
     /// Takes reports of any number of devices in one transaction and answers each in its place.
     ///
-    /// Statistics count each device once. A report about a build tells that the device was offered it, even if
-    /// the offer itself was lost in a crash. An installation sets what the device runs. A rejection that was
-    /// added or forgiven raises the rejections' epoch.
+    /// Statistics count each device once, for the build and for the rollout that offered it. A report that proves its
+    /// offer tells that the device was offered the build, even if the offer itself was lost in a crash. An
+    /// installation sets what the device runs. A rejection that was added or forgiven raises the rejections' epoch.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`]; nothing was written then.
-    pub async fn record_reports(
-        &self,
-        batch: Vec<(DeviceId, Report, DateTime<Utc>)>,
-    ) -> Result<Vec<ReportOutcome>, Error> {
+    pub async fn record_reports(&self, batch: Vec<NewReport>) -> Result<Vec<ReportOutcome>, Error> {
         run!(self, write, reports::record(&batch))
     }
 
-    /// Notes that the server sent the last byte of a build to a device. Returns for how many of them it was the
-    /// first time. Unknown devices and builds are passed over.
+    /// Notes that the server sent every byte of a build to a device. Returns for how many of them it was the first
+    /// time. Unknown devices and builds are passed over.
     ///
     /// # Errors
     /// As [`Store::record_reports`].
-    pub async fn record_downloads(
-        &self,
-        batch: Vec<(DeviceId, BuildId, DateTime<Utc>)>,
-    ) -> Result<u64, Error> {
+    pub async fn record_downloads(&self, batch: Vec<NewDownload>) -> Result<u64, Error> {
         run!(self, write, reports::record_downloads(&batch))
     }
 
-    /// What devices gave up, of builds that serve.
+    /// What devices gave up of these builds.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].
-    pub async fn rejections(&self) -> Result<Vec<(DeviceId, Rejection)>, Error> {
-        run!(self, read, reports::rejections())
+    pub async fn rejections(&self, builds: Vec<BuildId>) -> Result<Vec<(DeviceId, BuildRejection)>, Error> {
+        run!(self, read, reports::rejections(&builds))
+    }
+
+    /// What changed about the builds that devices gave up, after this value of the rejections' epoch. Told are the
+    /// rejections as they stand, so hearing of one twice does no harm.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn rejections_since(&self, epoch: i64) -> Result<Vec<RejectionChange>, Error> {
+        run!(self, read, reports::rejections_since(epoch))
+    }
+
+    /// Gives a device another try: of one build, or of all that it failed with. Returns of how many.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn forget_rejections(
+        &self,
+        device: &DeviceId,
+        build: Option<BuildId>,
+        audit: crate::AuditNote,
+    ) -> Result<usize, Error> {
+        let device = device.clone();
+        run!(self, write, reports::forget_by_operator(&device, build, &audit))
     }
 }

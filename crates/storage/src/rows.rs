@@ -3,10 +3,12 @@
 //! What a row holds was checked before it was written. When it cannot be read all the same, somebody else wrote
 //! it, and that is [`Error::Corrupt`], never the caller's fault.
 
+use std::borrow::Cow;
+
 use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, CampaignId, CampaignState, Device, DeviceAttributes, DeviceId, PackageName,
+    Build, BuildFacts, BuildId, CampaignId, CampaignState, Device, DeviceFacts, DeviceId, PackageName,
     Percent, Provenance, Rollout, RolloutId, RolloutSettings, RolloutSpec, Sha256, SignerFingerprint,
     SignerRange, Signers, VersionCode,
 };
@@ -206,12 +208,12 @@ pub(crate) struct RolloutRow {
     audience_json: String,
     wifi_only: bool,
     must_install: bool,
-    force_downgrade: bool,
     retry_generation: i64,
     previous_id: Option<i64>,
     rolled_back_from: Option<i64>,
     created_by: String,
     created_at: i64,
+    takes_back_version: Option<i64>,
 }
 
 impl RolloutRow {
@@ -222,7 +224,6 @@ impl RolloutRow {
             audience: from_json("rollouts.audience_json", &self.audience_json)?,
             wifi_only: self.wifi_only,
             must_install: self.must_install,
-            force_downgrade: self.force_downgrade,
         };
         let spec = RolloutSpec {
             package: package_name(package)?,
@@ -233,6 +234,7 @@ impl RolloutRow {
             retry_generation: small("rollouts.retry_generation", self.retry_generation)?,
             previous: self.previous_id.map(RolloutId),
             rolled_back_from: self.rolled_back_from.map(BuildId),
+            takes_back: self.takes_back_version.map(version).transpose()?,
             created_by: self.created_by,
             created_at: moment(self.created_at)?,
         };
@@ -255,8 +257,8 @@ pub(crate) struct RolloutShape {
     audience_json: String,
     wifi_only: bool,
     must_install: bool,
-    force_downgrade: bool,
     retry_generation: i64,
+    takes_back_version: Option<i64>,
 }
 
 impl RolloutShape {
@@ -271,8 +273,8 @@ impl RolloutShape {
             audience_json: to_json(&settings.audience)?,
             wifi_only: settings.wifi_only,
             must_install: settings.must_install,
-            force_downgrade: settings.force_downgrade,
             retry_generation: spec.retry_generation.into(),
+            takes_back_version: spec.takes_back.map(VersionCode::get),
         })
     }
 }
@@ -290,12 +292,12 @@ pub(crate) struct NewRollout {
     audience_json: String,
     wifi_only: bool,
     must_install: bool,
-    force_downgrade: bool,
     retry_generation: i64,
     previous_id: Option<i64>,
     rolled_back_from: Option<i64>,
     created_by: String,
     created_at: i64,
+    takes_back_version: Option<i64>,
 }
 
 impl NewRollout {
@@ -312,17 +314,17 @@ impl NewRollout {
             audience_json: shape.audience_json,
             wifi_only: shape.wifi_only,
             must_install: shape.must_install,
-            force_downgrade: shape.force_downgrade,
             retry_generation: shape.retry_generation,
             previous_id: spec.previous.map(|id| id.0),
             rolled_back_from: spec.rolled_back_from.map(|id| id.0),
             created_by: clean(&spec.created_by),
             created_at: micros(spec.created_at),
+            takes_back_version: shape.takes_back_version,
         })
     }
 }
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = devices)]
 pub(crate) struct DeviceRow {
     pub(crate) id: i64,
@@ -338,22 +340,28 @@ pub(crate) struct DeviceRow {
     token_generation: i64,
     enrolled_at: i64,
     last_seen_at: Option<i64>,
+    polled_json: Option<String>,
 }
 
 impl DeviceRow {
     pub(crate) fn into_device(self, installed: Vec<(PackageName, VersionCode)>) -> Result<Device, Error> {
-        let attributes = DeviceAttributes {
-            alias: self.alias,
-            model: self.model,
-            manufacturer: self.manufacturer,
+        let tags: Vec<String> = from_json("devices.tags_json", &self.tags_json)?;
+        let enrolled = DeviceFacts {
             sdk: self.sdk.map(|sdk| small("devices.sdk", sdk)).transpose()?,
-            android_version: self.android_version,
-            region: self.region,
-            tags: from_json("devices.tags_json", &self.tags_json)?,
+            model: self.model.map(Cow::Owned),
+            manufacturer: self.manufacturer.map(Cow::Owned),
+            region: self.region.map(Cow::Owned),
+            android: self.android_version.map(Cow::Owned),
+            tags: Some(tags.join(","))
+                .filter(|tags| !tags.is_empty())
+                .map(Cow::Owned),
+            ..DeviceFacts::default()
         };
         Ok(Device {
             id: device_id(&self.name)?,
-            attributes,
+            alias: self.alias,
+            enrolled,
+            polled: self.polled_json.as_deref().map(polled_facts).transpose()?,
             has_fcm_token: self.fcm_token.is_some(),
             token_generation: small("devices.token_generation", self.token_generation)?,
             installed,
@@ -361,6 +369,11 @@ impl DeviceRow {
             last_seen_at: moment_if(self.last_seen_at)?,
         })
     }
+}
+
+/// What a device's last poll said of it.
+pub(crate) fn polled_facts(json: &str) -> Result<DeviceFacts<'static>, Error> {
+    from_json("devices.polled_json", json)
 }
 
 /// What a device says of itself when it enrols.
@@ -379,17 +392,17 @@ pub(crate) struct DeviceShape {
 }
 
 impl DeviceShape {
-    pub(crate) fn of(attributes: &DeviceAttributes, enrolled_at: i64) -> Result<Self, Error> {
-        let tags: Vec<String> = attributes.tags.iter().map(|tag| clean(tag)).collect();
-        let alias = clean_if(attributes.alias.as_deref());
+    pub(crate) fn of(alias: Option<&str>, facts: &DeviceFacts<'_>, enrolled_at: i64) -> Result<Self, Error> {
+        let tags: Vec<String> = facts.tags().map(clean).collect();
+        let alias = clean_if(alias);
         Ok(Self {
             alias_key: alias.as_deref().map(str::to_lowercase),
             alias,
-            model: clean_if(attributes.model.as_deref()),
-            manufacturer: clean_if(attributes.manufacturer.as_deref()),
-            sdk: attributes.sdk.map(i64::from),
-            android_version: clean_if(attributes.android_version.as_deref()),
-            region: clean_if(attributes.region.as_deref()),
+            model: clean_if(facts.model.as_deref()),
+            manufacturer: clean_if(facts.manufacturer.as_deref()),
+            sdk: facts.sdk.map(i64::from),
+            android_version: clean_if(facts.android.as_deref()),
+            region: clean_if(facts.region.as_deref()),
             tags_json: to_json(&tags)?,
             enrolled_at,
         })

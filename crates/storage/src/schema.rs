@@ -56,18 +56,47 @@ diesel::table! {
         audience_json -> Text,
         wifi_only -> Bool,
         must_install -> Bool,
-        force_downgrade -> Bool,
-        attempt -> BigInt,
+        retry_generation -> BigInt,
         previous_id -> Nullable<BigInt>,
         rolled_back_from -> Nullable<BigInt>,
         created_by -> Text,
         created_at -> BigInt,
+        takes_back_version -> Nullable<BigInt>,
     }
 }
 
 diesel::table! {
     deployment_stats (build_id) {
         build_id -> BigInt,
+        total_checks -> BigInt,
+        total_eligible -> BigInt,
+        total_downloads -> BigInt,
+        installs_success -> BigInt,
+        installs_failed -> BigInt,
+        verify_failed -> BigInt,
+        last_updated_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    rollout_stats (rollout_id, build_id) {
+        rollout_id -> BigInt,
+        build_id -> BigInt,
+        total_checks -> BigInt,
+        total_eligible -> BigInt,
+        total_downloads -> BigInt,
+        installs_success -> BigInt,
+        installs_failed -> BigInt,
+        verify_failed -> BigInt,
+        last_updated_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    rollout_stat_hours (rollout_id, build_id, hour_at) {
+        rollout_id -> BigInt,
+        build_id -> BigInt,
+        hour_at -> BigInt,
         total_checks -> BigInt,
         total_eligible -> BigInt,
         total_downloads -> BigInt,
@@ -107,6 +136,8 @@ diesel::table! {
         token_generation -> BigInt,
         enrolled_at -> BigInt,
         last_seen_at -> Nullable<BigInt>,
+        polled_json -> Nullable<Text>,
+        token_epoch -> BigInt,
     }
 }
 
@@ -117,6 +148,8 @@ diesel::table! {
         version_code -> BigInt,
         seen_at -> BigInt,
         cohort -> Nullable<Integer>,
+        standing -> Nullable<Text>,
+        crashes -> Nullable<BigInt>,
     }
 }
 
@@ -137,6 +170,24 @@ diesel::table! {
         last_at -> Nullable<BigInt>,
         rejected_generation -> Nullable<BigInt>,
         rejected_until_at -> Nullable<BigInt>,
+        offered_rollout_id -> Nullable<BigInt>,
+        rejection_epoch -> BigInt,
+    }
+}
+
+diesel::table! {
+    device_rollouts (device_id, rollout_id, build_id) {
+        device_id -> BigInt,
+        rollout_id -> BigInt,
+        build_id -> BigInt,
+        offered_at -> Nullable<BigInt>,
+        downloaded_at -> Nullable<BigInt>,
+        verify_failed_at -> Nullable<BigInt>,
+        install_failed_at -> Nullable<BigInt>,
+        installed_at -> Nullable<BigInt>,
+        last_status -> Nullable<Text>,
+        last_reason -> Nullable<Text>,
+        last_at -> Nullable<BigInt>,
     }
 }
 
@@ -150,7 +201,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    report_reasons (build_id, status, reason) {
+    rollout_reasons (build_id, rollout_id, status, reason) {
+        rollout_id -> BigInt,
         build_id -> BigInt,
         status -> Text,
         reason -> Text,
@@ -165,7 +217,7 @@ diesel::table! {
         device_id -> BigInt,
         build_id -> BigInt,
         status -> Text,
-        attempt -> BigInt,
+        retry_generation -> BigInt,
         request_id -> Text,
         reason -> Nullable<Text>,
         android_status -> Nullable<Integer>,
@@ -219,6 +271,15 @@ diesel::table! {
         before_json -> Nullable<Text>,
         after_json -> Nullable<Text>,
         request_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    servers (id) {
+        id -> Text,
+        version -> Text,
+        started_at -> BigInt,
+        seen_at -> BigInt,
     }
 }
 
@@ -296,6 +357,7 @@ diesel::joinable!(device_packages -> packages (package_id));
 diesel::joinable!(device_packages -> devices (device_id));
 diesel::joinable!(device_builds -> devices (device_id));
 diesel::joinable!(device_builds -> builds (build_id));
+diesel::joinable!(device_rollouts -> builds (build_id));
 diesel::joinable!(reports -> devices (device_id));
 diesel::joinable!(version_hours -> packages (package_id));
 diesel::allow_tables_to_appear_in_same_query!(
@@ -307,6 +369,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     devices,
     device_packages,
     device_builds,
+    device_rollouts,
     reports,
     nudge_campaigns,
     nudge_deliveries,

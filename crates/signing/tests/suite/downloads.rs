@@ -1,15 +1,16 @@
 //! A download URL lets one device fetch one build for a while.
 
 use proptest::prelude::*;
-use tidegate_domain::BuildId;
+use tidegate_domain::{BuildId, RolloutId};
 use tidegate_signing::{DownloadError, DownloadQuery, KeyRing, MasterKey};
 
 use crate::{KNOWN_TIME, at, bit_flips, fresh_ring, known_ring};
 
 const BUILD: BuildId = BuildId(42);
+const ROLLOUT: RolloutId = RolloutId(7);
 
 fn known_query() -> DownloadQuery {
-    known_ring().sign_download(BUILD, "Gerät-ü", 1, at(KNOWN_TIME))
+    known_ring().sign_download(BUILD, ROLLOUT, "Gerät-ü", 1, at(KNOWN_TIME))
 }
 
 /// The verdict a second before the end, so that only what was altered can be at fault.
@@ -21,9 +22,37 @@ fn verdict(build: BuildId, query: &DownloadQuery) -> Result<(), DownloadError> {
 fn the_query_is_the_documented_one() {
     assert_eq!(
         known_query().to_string(),
-        "device_id=Ger%C3%A4t-%C3%BC&expires=1764000000&signature=x18CMZ0xmoe3g1aOfQVx6UTrLpM1TsUn08jnyT85xm8"
+        "device_id=Ger%C3%A4t-%C3%BC&rollout_id=7&expires=1764000000&signature=tLf52HvaRVjAGnpyUqoKMogDm2pHWFvidlK2onkQln4"
     );
     assert_eq!(verdict(BUILD, &known_query()), Ok(()));
+}
+
+/// As the version before signed it: what it handed out holds over an upgrade.
+#[test]
+fn a_url_that_names_no_rollout_is_accepted_as_before() {
+    let earlier = DownloadQuery {
+        device_id: "Gerät-ü".to_owned(),
+        rollout_id: None,
+        expires: KNOWN_TIME,
+        signature: "x18CMZ0xmoe3g1aOfQVx6UTrLpM1TsUn08jnyT85xm8".to_owned(),
+    };
+    assert_eq!(verdict(BUILD, &earlier), Ok(()));
+    let named = DownloadQuery {
+        rollout_id: Some(7),
+        ..earlier
+    };
+    assert_eq!(verdict(BUILD, &named), Err(DownloadError::Tampered));
+}
+
+#[test]
+fn another_rollout_or_none_is_tampering() {
+    for other in [None, Some(0), Some(8), Some(-7), Some(i64::MAX)] {
+        let query = DownloadQuery {
+            rollout_id: other,
+            ..known_query()
+        };
+        assert_eq!(verdict(BUILD, &query), Err(DownloadError::Tampered), "{other:?}");
+    }
 }
 
 #[test]
@@ -110,14 +139,14 @@ fn a_truncated_or_padded_signature_is_malformed() {
 
 #[test]
 fn a_signature_of_another_master_key_is_tampering() {
-    let foreign = fresh_ring().sign_download(BUILD, "Gerät-ü", 1, at(KNOWN_TIME));
+    let foreign = fresh_ring().sign_download(BUILD, RolloutId(7), "Gerät-ü", 1, at(KNOWN_TIME));
     assert_eq!(verdict(BUILD, &foreign), Err(DownloadError::Tampered));
 }
 
 #[test]
 fn fields_cannot_be_spliced_into_one_another() {
     let ring = known_ring();
-    let query = ring.sign_download(BuildId(1), "2|3", 1, at(KNOWN_TIME));
+    let query = ring.sign_download(BuildId(1), RolloutId(7), "2|3", 1, at(KNOWN_TIME));
     for (build, device_id) in [(12, "3"), (1, "2"), (1, "2|3|4"), (1, "|2|3")] {
         let spliced = DownloadQuery {
             device_id: device_id.to_owned(),
@@ -141,7 +170,7 @@ fn a_device_id_of_no_possible_length_is_malformed() {
 #[test]
 fn a_url_from_before_a_rotation_still_downloads() {
     let [old, new] = [(); 2].map(|()| MasterKey::generate().unwrap());
-    let query = KeyRing::new(&old, None).sign_download(BUILD, "abc123", 1, at(100));
+    let query = KeyRing::new(&old, None).sign_download(BUILD, RolloutId(7), "abc123", 1, at(100));
     let verdict = |ring: KeyRing| ring.verify_download(BUILD, &query, 1, at(50));
     assert_eq!(verdict(KeyRing::new(&new, Some(&old))), Ok(()));
     assert_eq!(verdict(KeyRing::new(&new, None)), Err(DownloadError::Tampered));
@@ -166,13 +195,14 @@ proptest! {
     #[test]
     fn every_permission_holds_and_survives_a_url(build: i64, id in "\\PC{1,32}", end in 1..4_000_000_000_i64) {
         let ring = known_ring();
-        let text = ring.sign_download(BuildId(build), &id, 1, at(end)).to_string();
+        let text = ring.sign_download(BuildId(build), RolloutId(7), &id, 1, at(end)).to_string();
         prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%=&".contains(&b)));
         let fields: Vec<_> = text.split('&').map(|pair| pair.split_once('=').unwrap()).collect();
         let query = DownloadQuery {
             device_id: decoded(fields[0].1),
-            expires: fields[1].1.parse().unwrap(),
-            signature: fields[2].1.to_owned(),
+            rollout_id: Some(fields[1].1.parse().unwrap()),
+            expires: fields[2].1.parse().unwrap(),
+            signature: fields[3].1.to_owned(),
         };
         prop_assert_eq!(&query.device_id, &id);
         prop_assert_eq!(ring.verify_download(BuildId(build), &query, 1, at(end - 1)), Ok(()));

@@ -9,6 +9,7 @@ mod device_tokens;
 mod downloads;
 mod enroll_tokens;
 mod keys;
+mod offers;
 mod passwords;
 mod secrecy;
 

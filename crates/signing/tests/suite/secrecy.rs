@@ -1,7 +1,7 @@
 //! Nothing secret prints itself, however deep in somebody's `{:?}` it lies.
 
 use chrono::TimeDelta;
-use tidegate_domain::{BuildId, Role};
+use tidegate_domain::{BuildId, Role, RolloutId};
 use tidegate_signing::{
     CommandKey, CommandKeys, CommandVerifier, ExposeSecret, MasterKey, new_enroll_token, sign_command,
 };
@@ -60,7 +60,7 @@ fn tokens_are_silent() {
     for token in [ring.device_token(&phone, 1), enroll, admin] {
         assert_silent(&token, &[token.expose_secret()]);
     }
-    let query = ring.sign_download(BuildId(1), "abc123", 1, at(100));
+    let query = ring.sign_download(BuildId(1), RolloutId(7), "abc123", 1, at(100));
     assert_silent(&query, &[&query.signature]);
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tidegate_domain::DeviceFacts;
 
 use super::devices::{self, Installed};
-use super::{BATCH, Conn, builds, deliveries, execute_on, rows, stats};
-use crate::device_build::DeviceBuildRow;
+use super::histories::{BuildKey, Histories, RolloutKey};
+use super::{BATCH, Conn, builds, deliveries, execute_on, rows};
 use crate::error::Fault;
-use crate::tally::Tally;
+use crate::rows::to_json;
 use crate::time::micros;
-use crate::{Activity, ActivityOutcome, Seen};
+use crate::{Activity, ActivityOutcome, Seen, Standing};
 
 pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcome, Fault> {
     let names: BTreeSet<&str> = batch.seen.iter().map(|seen| seen.device.as_str()).collect();
@@ -18,15 +20,19 @@ pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcom
     let latest = latest(&batch.seen, &devices);
     touch(conn, &latest)?;
     install(conn, &batch.seen, &devices)?;
-    let mut tally = Tally::default();
-    let new_offers = offer(conn, &batch.seen, &devices, &mut tally)?;
+    let mut histories = Histories::default();
+    let new_offers = offer(conn, &batch.seen, &devices, &mut histories)?;
     for checks in &batch.checks {
         let count = i64::try_from(checks.count).unwrap_or(i64::MAX);
-        let sum = &mut tally.at(checks.build.0, micros(checks.at)).total_checks;
-        *sum = sum.saturating_add(count);
+        let (build, at) = (checks.build.0, micros(checks.at));
+        let of_build = &mut histories.tally.build(build, at).total_checks;
+        *of_build = of_build.saturating_add(count);
+        let of_rollout = &mut histories.tally.rollout(checks.rollout.0, build, at).total_checks;
+        *of_rollout = of_rollout.saturating_add(count);
     }
-    stats::add(conn, &tally)?;
-    deliveries::polled(conn, &latest)?;
+    histories.write(conn)?;
+    let polled: BTreeMap<i64, i64> = latest.iter().map(|(&id, seen)| (id, micros(seen.at))).collect();
+    deliveries::polled(conn, &polled)?;
     Ok(ActivityOutcome {
         devices: devices.len() as u64,
         new_offers,
@@ -34,96 +40,100 @@ pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcom
 }
 
 /// Each device's last poll.
-fn latest(seen: &[Seen], devices: &HashMap<String, i64>) -> BTreeMap<i64, i64> {
-    let mut latest: BTreeMap<i64, i64> = BTreeMap::new();
+fn latest<'a>(seen: &'a [Seen], devices: &HashMap<String, i64>) -> BTreeMap<i64, &'a Seen> {
+    let mut latest: BTreeMap<i64, &Seen> = BTreeMap::new();
     for seen in seen {
         if let Some(id) = devices.get(seen.device.as_str()) {
-            let at = latest.entry(*id).or_insert(i64::MIN);
-            *at = micros(seen.at).max(*at);
+            let last = latest.entry(*id).or_insert(seen);
+            if last.at <= seen.at {
+                *last = seen;
+            }
         }
     }
     latest
 }
 
-/// When each device was last seen.
-fn touch(conn: &mut Conn, latest: &BTreeMap<i64, i64>) -> Result<(), Fault> {
+/// When each device was last seen, and what it said of itself then.
+fn touch(conn: &mut Conn, latest: &BTreeMap<i64, &Seen>) -> Result<(), Fault> {
     #[derive(Serialize)]
     struct Touch {
         id: i64,
         at: i64,
+        polled: String,
     }
-    let touches: Vec<Touch> = latest.iter().map(|(&id, &at)| Touch { id, at }).collect();
+    let touches: Result<Vec<Touch>, Fault> = latest
+        .iter()
+        .map(|(&id, seen)| {
+            Ok(Touch {
+                id,
+                at: micros(seen.at),
+                polled: to_json::<DeviceFacts<'_>>(&seen.facts)?,
+            })
+        })
+        .collect();
     let sql = format!(
-        "UPDATE devices SET last_seen_at = v.at FROM {}
-         WHERE devices.id = v.id AND (devices.last_seen_at IS NULL OR devices.last_seen_at < v.at)",
-        rows(&[("id", "bigint"), ("at", "bigint")])
+        "UPDATE devices SET last_seen_at = v.at, polled_json = v.polled FROM {}
+         WHERE devices.id = v.id AND (devices.last_seen_at IS NULL OR devices.last_seen_at <= v.at)",
+        rows(&[("id", "bigint"), ("at", "bigint"), ("polled", "text")])
     );
-    for touches in touches.chunks(BATCH) {
+    for touches in touches?.chunks(BATCH) {
         execute_on(conn, &sql, touches)?;
     }
     Ok(())
 }
 
-/// What each device runs, by its last word.
+/// What each device runs and was told, by its last poll.
 fn install(conn: &mut Conn, seen: &[Seen], devices: &HashMap<String, i64>) -> Result<(), Fault> {
     let names: BTreeSet<&str> = seen.iter().map(|seen| seen.package.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let packages = devices::package_ids(conn, &names)?;
-    let mut latest: BTreeMap<(i64, i64), Installed> = BTreeMap::new();
+    let mut latest: BTreeMap<(i64, i64), &Seen> = BTreeMap::new();
     for seen in seen {
         let device = devices.get(seen.device.as_str());
         let (Some(&device_id), Some(&package_id)) = (device, packages.get(seen.package.as_str())) else {
             continue;
         };
-        let installed = Installed {
-            device_id,
-            package_id,
-            version_code: seen.installed.get(),
-            seen_at: micros(seen.at),
-            cohort: tidegate_domain::cohort(seen.device.as_str()),
-        };
-        let entry = latest.entry((device_id, package_id)).or_insert(installed);
-        if entry.seen_at <= installed.seen_at {
-            *entry = installed;
+        let last = latest.entry((device_id, package_id)).or_insert(seen);
+        if last.at <= seen.at {
+            *last = seen;
         }
     }
-    let latest: Vec<Installed> = latest.into_values().collect();
-    devices::set_installed(conn, &latest)
+    let polled: Vec<Installed> = latest
+        .into_iter()
+        .map(|((device_id, package_id), seen)| Installed::polled(device_id, package_id, seen))
+        .collect();
+    devices::set_polled(conn, &polled)
 }
 
-/// The first offers of a build to a device.
+/// The offers, the first of each device, rollout and build.
 fn offer(
     conn: &mut Conn,
     seen: &[Seen],
     devices: &HashMap<String, i64>,
-    tally: &mut Tally,
+    histories: &mut Histories,
 ) -> Result<u64, Fault> {
-    let mut first: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+    let mut offers: BTreeMap<RolloutKey, DateTime<Utc>> = BTreeMap::new();
     for seen in seen {
-        if let (Some(id), Some(build)) = (devices.get(seen.device.as_str()), seen.offered) {
-            let at = first.entry((*id, build.0)).or_insert(i64::MAX);
-            *at = micros(seen.at).min(*at);
+        if let (Some(id), Standing::Offered { rollout, build }) =
+            (devices.get(seen.device.as_str()), seen.told)
+        {
+            let at = offers.entry((*id, rollout.0, build.0)).or_insert(seen.at);
+            *at = seen.at.min(*at);
         }
     }
-    let ids: BTreeSet<i64> = first.keys().map(|(_, build)| *build).collect();
+    let ids: BTreeSet<i64> = offers.keys().map(|(_, _, build)| *build).collect();
     let ids: Vec<i64> = ids.into_iter().collect();
     let known = builds::versions(conn, &ids)?;
-    first.retain(|(_, build), _| known.contains_key(build));
-    let mut accounts: BTreeMap<(i64, i64), DeviceBuildRow> = BTreeMap::new();
-    for account in devices::accounts(conn, &first.keys().copied().collect())? {
-        accounts.insert((account.device_id, account.build_id), account);
-    }
-    let mut offered = Vec::new();
-    for ((device, build), at) in first {
-        let mut account = accounts
-            .remove(&(device, build))
-            .unwrap_or_else(|| DeviceBuildRow::new(device, build));
-        if account.offered_at.is_none() {
-            account.offer(at, tally);
-            offered.push(account);
-        }
-    }
-    let offered: Vec<&DeviceBuildRow> = offered.iter().collect();
-    devices::store_accounts(conn, &offered)?;
-    Ok(offered.len() as u64)
+    offers.retain(|(_, _, build), _| known.contains_key(build));
+    let builds: BTreeSet<BuildKey> = offers
+        .keys()
+        .map(|(device, _, build)| (*device, *build))
+        .collect();
+    histories.read_builds(conn, &builds)?;
+    histories.read_rollouts(conn, &offers.keys().copied().collect())?;
+    // In the order in which they were made: the last one counts for reports that name no rollout.
+    let mut offers: Vec<(RolloutKey, DateTime<Utc>)> = offers.into_iter().collect();
+    offers.sort_by_key(|(_, at)| *at);
+    let first = offers.into_iter().filter(|(key, at)| histories.offer(*key, *at));
+    Ok(first.count() as u64)
 }

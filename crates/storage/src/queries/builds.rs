@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use tidegate_domain::{Build, BuildFacts, BuildId, PackageName, Provenance, Sha256, Signers, VersionCode};
+use tidegate_domain::{
+    Build, BuildFacts, BuildId, PackageName, Provenance, Sha256, SignerRange, Signers, VersionCode,
+};
 
 use super::epochs::Epoch;
 use super::{Conn, Db, audit, epochs, packages};
 use crate::error::Fault;
-use crate::rows::{BuildRow, NewBuild, SignerRow, version};
-use crate::schema::{build_signers, builds, deployment_stats, packages as package_table};
+use crate::rows::{BuildRow, NewBuild, SignerRow, parsed, version};
+use crate::schema::{build_signers, builds, deployment_stats, packages as package_table, rollouts};
 use crate::{AuditNote, BuildFilter, Error, Page, Paged};
 
 pub(crate) fn insert(
@@ -207,4 +209,43 @@ pub(crate) fn version_names(
 
 pub(crate) fn unknown(id: BuildId) -> Error {
     Error::not_found(format!("build {id}"))
+}
+
+/// The signers of every build of the packages that release something, or of this one, by package and ascending
+/// version.
+pub(crate) fn known_signers(
+    conn: &mut Conn,
+    package: Option<i64>,
+) -> Result<Vec<(String, VersionCode, Signers)>, Fault> {
+    let releasing = rollouts::table
+        .filter(rollouts::serving)
+        .select(rollouts::package_id);
+    let mut signers = build_signers::table
+        .inner_join(builds::table.inner_join(package_table::table))
+        .filter(builds::package_id.eq_any(releasing))
+        .order((package_table::id, builds::version_code, build_signers::from_sdk))
+        .select((package_table::name, builds::version_code, SignerRow::as_select()))
+        .into_boxed::<Db>();
+    if let Some(package) = package {
+        signers = signers.filter(builds::package_id.eq(package));
+    }
+    let rows: Vec<(String, i64, SignerRow)> = signers.load(conn)?;
+    let mut grouped: Vec<(String, i64, i64, Vec<SignerRange>)> = Vec::new();
+    for (name, version, row) in rows {
+        let build = row.build_id;
+        let range = row.into_range()?;
+        match grouped.last_mut() {
+            Some((_, _, last, ranges)) if *last == build => ranges.push(range),
+            _ => grouped.push((name, version, build, vec![range])),
+        }
+    }
+    let mut known = Vec::with_capacity(grouped.len());
+    for (name, code, _, ranges) in grouped {
+        known.push((
+            name,
+            version(code)?,
+            parsed("build_signers", Signers::new(ranges))?,
+        ));
+    }
+    Ok(known)
 }

@@ -5,17 +5,17 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
-use tidegate_domain::{BuildId, Device, DeviceId, PackageName, VersionCode};
+use tidegate_domain::{BuildId, Device, DeviceId, PackageName, RolloutId, VersionCode};
 
 use super::deliveries::Installation;
 use super::epochs::Epoch;
 use super::{BATCH, Conn, audit, epochs, execute_on, lock, rows};
-use crate::device_build::{self, DeviceBuildRow};
+use crate::device_build::{DeviceBuildRow, DeviceRolloutRow};
 use crate::error::Fault;
-use crate::rows::{DeviceRow, clean, device_id, package_name, parsed, small, version};
-use crate::schema::{builds, device_builds, device_packages, devices, packages};
-use crate::time::{micros, moment_if};
-use crate::{AuditNote, DeviceBuild, Error, MAX_DEVICE_BUILDS};
+use crate::rows::{DeviceRow, clean, device_id, package_name, small, version};
+use crate::schema::{builds, device_builds, device_packages, device_rollouts, devices, packages};
+use crate::time::micros;
+use crate::{AuditNote, BuildOnDevice, Error, MAX_DEVICE_BUILDS, RolloutOnDevice, Seen};
 
 /// The numbers of those that exist. Until the transaction ends, nobody else changes anything about them.
 pub(crate) fn hold(conn: &mut Conn, names: &BTreeSet<&str>) -> Result<HashMap<String, i64>, Fault> {
@@ -41,7 +41,7 @@ pub(crate) fn package_ids(conn: &mut Conn, names: &[&str]) -> Result<HashMap<Str
     Ok(found)
 }
 
-/// What a device runs.
+/// What a device runs, and what its last poll was told.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Installed {
     pub(crate) device_id: i64,
@@ -49,9 +49,55 @@ pub(crate) struct Installed {
     pub(crate) version_code: i64,
     pub(crate) seen_at: i64,
     pub(crate) cohort: u8,
+    standing: Option<&'static str>,
+    crashes: Option<u32>,
 }
 
+const INSTALLED_COLUMNS: [(&str, &str); 7] = [
+    ("device_id", "bigint"),
+    ("package_id", "bigint"),
+    ("version_code", "bigint"),
+    ("seen_at", "bigint"),
+    ("cohort", "integer"),
+    ("standing", "text"),
+    ("crashes", "bigint"),
+];
+
 impl Installed {
+    /// As the device reported or said at its enrolment.
+    pub(crate) fn reported(
+        device_id: i64,
+        package_id: i64,
+        version_code: i64,
+        seen_at: i64,
+        name: &str,
+    ) -> Self {
+        Self {
+            device_id,
+            package_id,
+            version_code,
+            seen_at,
+            cohort: tidegate_domain::cohort(name),
+            standing: None,
+            crashes: None,
+        }
+    }
+
+    /// As its poll said, and was told.
+    pub(crate) fn polled(device_id: i64, package_id: i64, seen: &Seen) -> Self {
+        Self {
+            standing: Some(seen.told.as_str()),
+            crashes: seen.crashes,
+            ..Self::reported(
+                device_id,
+                package_id,
+                seen.installed.get(),
+                micros(seen.at),
+                seen.device.as_str(),
+            )
+        }
+    }
+
     pub(crate) fn as_installation(&self) -> Installation {
         Installation {
             device_id: self.device_id,
@@ -61,22 +107,37 @@ impl Installed {
     }
 }
 
-/// Most polls bring no news, and write nothing here.
+/// What devices run, by their own word between two polls. What they were told stays as it is.
 pub(crate) fn set_installed(conn: &mut Conn, installed: &[Installed]) -> Result<(), Fault> {
-    let source = rows(&[
-        ("device_id", "bigint"),
-        ("package_id", "bigint"),
-        ("version_code", "bigint"),
-        ("seen_at", "bigint"),
-        ("cohort", "integer"),
-    ]);
+    upsert_installed(
+        conn,
+        installed,
+        "version_code = excluded.version_code, seen_at = excluded.seen_at",
+        "device_packages.version_code <> excluded.version_code",
+    )
+}
+
+/// What devices run and were told. Most polls bring no news, and write nothing here.
+pub(crate) fn set_polled(conn: &mut Conn, polled: &[Installed]) -> Result<(), Fault> {
+    upsert_installed(
+        conn,
+        polled,
+        "version_code = excluded.version_code, seen_at = excluded.seen_at,
+         standing = excluded.standing, crashes = excluded.crashes",
+        "(device_packages.version_code <> excluded.version_code
+          OR device_packages.standing IS DISTINCT FROM excluded.standing
+          OR device_packages.crashes IS DISTINCT FROM excluded.crashes)",
+    )
+}
+
+fn upsert_installed(conn: &mut Conn, installed: &[Installed], set: &str, news: &str) -> Result<(), Fault> {
+    let names: Vec<&str> = INSTALLED_COLUMNS.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
     let sql = format!(
-        "INSERT INTO device_packages (device_id, package_id, version_code, seen_at, cohort)
-         SELECT device_id, package_id, version_code, seen_at, cohort FROM {source} WHERE true
-         ON CONFLICT (device_id, package_id) DO UPDATE
-         SET version_code = excluded.version_code, seen_at = excluded.seen_at
-         WHERE device_packages.version_code <> excluded.version_code
-           AND device_packages.seen_at <= excluded.seen_at"
+        "INSERT INTO device_packages ({names}) SELECT {names} FROM {} WHERE true
+         ON CONFLICT (device_id, package_id) DO UPDATE SET {set}
+         WHERE {news} AND device_packages.seen_at <= excluded.seen_at",
+        rows(&INSTALLED_COLUMNS)
     );
     for installed in installed.chunks(BATCH) {
         execute_on(conn, &sql, installed)?;
@@ -148,44 +209,61 @@ pub(crate) fn store_fcm_token(
 }
 
 pub(crate) fn revoke(conn: &mut Conn, id: &DeviceId, note: &AuditNote) -> Result<u32, Fault> {
-    let generation: Option<i64> = diesel::update(devices::table.filter(devices::name.eq(id.as_str())))
+    let device: Option<i64> = diesel::update(devices::table.filter(devices::name.eq(id.as_str())))
         .set((
-            devices::token_generation.eq(devices::token_generation + 1),
             devices::fcm_token.eq(None::<String>),
             devices::fcm_token_at.eq(None::<i64>),
         ))
-        .returning(devices::token_generation)
+        .returning(devices::id)
         .get_result(conn)
         .optional()?;
-    let generation = generation.ok_or_else(|| unknown(id))?;
-    epochs::raise(conn, Epoch::Tokens)?;
+    let generation = raise_generation(conn, device.ok_or_else(|| unknown(id))?)?;
     audit::append(conn, note)?;
-    Ok(small("devices.token_generation", generation)?)
+    Ok(generation)
 }
 
-/// Refuses the tokens that a device was given so far, and returns the generation that is accepted from now on.
+/// Refuses the tokens that a device was given so far, and returns the generation that is accepted from now on. The
+/// device is held by the transaction.
 pub(crate) fn raise_generation(conn: &mut Conn, device: i64) -> Result<u32, Fault> {
+    let epoch = epochs::raise(conn, Epoch::Tokens)?;
     let generation: i64 = diesel::update(devices::table.find(device))
-        .set(devices::token_generation.eq(devices::token_generation + 1))
+        .set((
+            devices::token_generation.eq(devices::token_generation + 1),
+            devices::token_epoch.eq(epoch),
+        ))
         .returning(devices::token_generation)
         .get_result(conn)?;
-    epochs::raise(conn, Epoch::Tokens)?;
     Ok(small("devices.token_generation", generation)?)
 }
 
+/// The devices whose generation was raised after this value of the tokens' epoch.
+pub(crate) fn revoked_since(conn: &mut Conn, epoch: i64) -> Result<Vec<(DeviceId, u32)>, Fault> {
+    let rows: Vec<(String, i64)> = devices::table
+        .filter(devices::token_epoch.gt(epoch))
+        .filter(devices::token_epoch.gt(0))
+        .select((devices::name, devices::token_generation))
+        .load(conn)?;
+    into_generations(rows)
+}
+
+/// All devices whose generation was ever raised.
 pub(crate) fn revoked(conn: &mut Conn) -> Result<Vec<(DeviceId, u32)>, Fault> {
     let rows: Vec<(String, i64)> = devices::table
         .filter(devices::token_generation.gt(1))
         .select((devices::name, devices::token_generation))
         .load(conn)?;
-    let revoked: Result<Vec<_>, Error> = rows
+    into_generations(rows)
+}
+
+fn into_generations(rows: Vec<(String, i64)>) -> Result<Vec<(DeviceId, u32)>, Fault> {
+    let generations: Result<Vec<_>, Error> = rows
         .into_iter()
         .map(|(name, generation)| Ok((device_id(&name)?, small("devices.token_generation", generation)?)))
         .collect();
-    Ok(revoked?)
+    Ok(generations?)
 }
 
-pub(crate) fn builds(conn: &mut Conn, id: &DeviceId) -> Result<Vec<DeviceBuild>, Fault> {
+pub(crate) fn builds(conn: &mut Conn, id: &DeviceId) -> Result<Vec<BuildOnDevice>, Fault> {
     let device = number(conn, id)?;
     let rows: Vec<(DeviceBuildRow, String, i64)> = device_builds::table
         .inner_join(builds::table.inner_join(packages::table))
@@ -194,74 +272,63 @@ pub(crate) fn builds(conn: &mut Conn, id: &DeviceId) -> Result<Vec<DeviceBuild>,
         .limit(MAX_DEVICE_BUILDS)
         .select((DeviceBuildRow::as_select(), packages::name, builds::version_code))
         .load(conn)?;
-    let history: Result<Vec<DeviceBuild>, Error> = rows
+    let found: Result<Vec<BuildOnDevice>, Error> = rows
         .into_iter()
-        .map(|(account, package, code)| into_device_build(account, &package, code))
+        .map(|(row, package, code)| {
+            Ok(BuildOnDevice {
+                build: BuildId(row.build_id),
+                package: package_name(&package)?,
+                version_code: version(code)?,
+                history: row.into_history()?,
+            })
+        })
         .collect();
-    Ok(history?)
+    Ok(found?)
 }
 
-fn into_device_build(account: DeviceBuildRow, package: &str, code: i64) -> Result<DeviceBuild, Error> {
-    let last_status = account.last_status.as_deref().map(str::parse).transpose();
-    Ok(DeviceBuild {
-        build: BuildId(account.build_id),
-        package: package_name(package)?,
-        version_code: version(code)?,
-        offered_at: moment_if(account.offered_at)?,
-        downloaded_at: moment_if(account.downloaded_at)?,
-        verify_failed_at: moment_if(account.verify_failed_at)?,
-        install_failed_at: moment_if(account.install_failed_at)?,
-        installed_at: moment_if(account.installed_at)?,
-        last_status: parsed("device_builds.last_status", last_status)?,
-        rejection: account.rejection()?,
-        last_reason: account.last_reason,
-        last_at: moment_if(account.last_at)?,
-    })
+/// What a device did with the builds that rollouts offered it, newest rollout first.
+pub(crate) fn rollouts(conn: &mut Conn, id: &DeviceId) -> Result<Vec<RolloutOnDevice>, Fault> {
+    let device = number(conn, id)?;
+    let rows: Vec<DeviceRolloutRow> = device_rollouts::table
+        .filter(device_rollouts::device_id.eq(device))
+        .order((
+            device_rollouts::rollout_id.desc(),
+            device_rollouts::build_id.desc(),
+        ))
+        .limit(MAX_DEVICE_BUILDS)
+        .select(DeviceRolloutRow::as_select())
+        .load(conn)?;
+    let found: Result<Vec<RolloutOnDevice>, Error> = rows
+        .into_iter()
+        .map(|row| {
+            let (rollout, build) = (RolloutId(row.rollout_id), BuildId(row.build_id));
+            let history = row.into_history()?;
+            Ok(RolloutOnDevice {
+                rollout,
+                build,
+                milestones: history.milestones,
+                last: history.last,
+            })
+        })
+        .collect();
+    Ok(found?)
 }
 
-/// The accounts of these pairs of device and build that exist.
-pub(crate) fn accounts(conn: &mut Conn, pairs: &BTreeSet<(i64, i64)>) -> Result<Vec<DeviceBuildRow>, Fault> {
-    #[derive(Serialize)]
-    struct Pair {
-        device_id: i64,
-        build_id: i64,
-    }
-    // Crossed, not joined: SQLite keeps the order and looks each pair up by the primary key.
-    let sql = format!(
-        "SELECT b.* FROM {} CROSS JOIN device_builds b
-         WHERE b.device_id = v.device_id AND b.build_id = v.build_id",
-        rows(&device_build::COLUMNS[..2])
-    );
-    let pairs: Vec<Pair> = pairs
-        .iter()
-        .map(|&(device_id, build_id)| Pair { device_id, build_id })
+/// What a device's last poll for each package was told.
+pub(crate) fn standings(conn: &mut Conn, id: &DeviceId) -> Result<Vec<(PackageName, String)>, Fault> {
+    let device = number(conn, id)?;
+    let rows: Vec<(String, Option<String>)> = device_packages::table
+        .inner_join(packages::table)
+        .filter(device_packages::device_id.eq(device))
+        .filter(device_packages::standing.is_not_null())
+        .order(packages::name)
+        .select((packages::name, device_packages::standing))
+        .load(conn)?;
+    let found: Result<Vec<_>, Error> = rows
+        .into_iter()
+        .map(|(package, standing)| Ok((package_name(&package)?, standing.unwrap_or_default())))
         .collect();
-    let mut found = Vec::with_capacity(pairs.len());
-    for pairs in pairs.chunks(BATCH) {
-        let query = diesel::sql_query(&sql).bind::<diesel::sql_types::Text, _>(crate::rows::to_json(&pairs)?);
-        found.extend(query.load::<DeviceBuildRow>(conn)?);
-    }
-    Ok(found)
-}
-
-/// Writes accounts whole; their devices are held by this transaction.
-pub(crate) fn store_accounts(conn: &mut Conn, accounts: &[&DeviceBuildRow]) -> Result<(), Fault> {
-    let names: Vec<&str> = device_build::COLUMNS.iter().map(|(name, _)| *name).collect();
-    let updates: Vec<String> = names[2..]
-        .iter()
-        .map(|name| format!("{name} = excluded.{name}"))
-        .collect();
-    let sql = format!(
-        "INSERT INTO device_builds ({columns}) SELECT {columns} FROM {source} WHERE true
-         ON CONFLICT (device_id, build_id) DO UPDATE SET {updates}",
-        columns = names.join(", "),
-        source = rows(&device_build::COLUMNS),
-        updates = updates.join(", "),
-    );
-    for accounts in accounts.chunks(BATCH) {
-        execute_on(conn, &sql, accounts)?;
-    }
-    Ok(())
+    Ok(found?)
 }
 
 fn number(conn: &mut Conn, id: &DeviceId) -> Result<i64, Fault> {
@@ -273,6 +340,6 @@ fn number(conn: &mut Conn, id: &DeviceId) -> Result<i64, Fault> {
     Ok(number.ok_or_else(|| unknown(id))?)
 }
 
-fn unknown(id: &DeviceId) -> Error {
+pub(crate) fn unknown(id: &DeviceId) -> Error {
     Error::not_found(format!("device {id}"))
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use tidegate_domain as domain;
 
 use super::devices::Installed;
-use super::{Conn, audit, devices};
+use super::{Conn, audit, devices, reports};
 use crate::error::Fault;
 use crate::rows::{DeviceShape, clean, small};
 use crate::schema::{devices as device_table, enroll_token_uses as uses, enroll_tokens as tokens};
@@ -44,18 +44,15 @@ pub(crate) fn enroll(conn: &mut Conn, enrollment: &Enrollment) -> Result<Enrolle
     if use_token(conn, token, device, &enrolled, now)? && !enrolled.is_new {
         // Another token than before enrols the same id: whoever held the device's credential so far loses it.
         enrolled.token_generation = devices::raise_generation(conn, device)?;
+        // It is taken for another installation of Android: what failed on the one before may work on this.
+        reports::forget_rejections(conn, device, None)?;
     }
     note_generation(conn, token, device, &enrolled)?;
     if let Some((package, version)) = &enrollment.package {
         let known = devices::package_ids(conn, &[package.as_str()])?;
         if let Some(package) = known.get(package.as_str()) {
-            let installed = Installed {
-                device_id: device,
-                package_id: *package,
-                version_code: version.get(),
-                seen_at: now,
-                cohort: domain::cohort(enrollment.device.as_str()),
-            };
+            let name = enrollment.device.as_str();
+            let installed = Installed::reported(device, *package, version.get(), now, name);
             devices::set_installed(conn, &[installed])?;
         }
     }
@@ -77,7 +74,7 @@ fn open_token(conn: &mut Conn, enrollment: &Enrollment) -> Result<i64, Fault> {
 
 fn upsert_device(conn: &mut Conn, enrollment: &Enrollment, now: i64) -> Result<(i64, Enrolled), Fault> {
     let name = enrollment.device.as_str();
-    let shape = DeviceShape::of(&enrollment.attributes, now)?;
+    let shape = DeviceShape::of(enrollment.alias.as_deref(), &enrollment.facts, now)?;
     // The bare row first: after it the device exists and is this transaction's, whoever else enrols it now.
     let added = diesel::insert_into(device_table::table)
         .values((device_table::name.eq(name), &shape))
@@ -86,7 +83,7 @@ fn upsert_device(conn: &mut Conn, enrollment: &Enrollment, now: i64) -> Result<(
         .execute(conn)?;
     let (id, generation): (i64, i64) =
         diesel::update(device_table::table.filter(device_table::name.eq(name)))
-            .set(&shape)
+            .set((&shape, device_table::polled_json.eq(None::<String>)))
             .returning((device_table::id, device_table::token_generation))
             .get_result(conn)?;
     if let Some(token) = &enrollment.fcm_token {

@@ -25,12 +25,13 @@ impl Epoch {
     }
 }
 
-/// Late in a transaction: until it ends, others that change the same thing wait.
-pub(crate) fn raise(conn: &mut Conn, epoch: Epoch) -> Result<(), Fault> {
-    diesel::update(epochs::table.find(epoch.name()))
+/// Late in a transaction: until it ends, others that change the same thing wait. So values are committed in their
+/// order, and who has read one has read all that was stamped with it or with a lower one.
+pub(crate) fn raise(conn: &mut Conn, epoch: Epoch) -> Result<i64, Fault> {
+    Ok(diesel::update(epochs::table.find(epoch.name()))
         .set(epochs::value.eq(epochs::value + 1))
-        .execute(conn)?;
-    Ok(())
+        .returning(epochs::value)
+        .get_result(conn)?)
 }
 
 pub(crate) fn all(conn: &mut Conn) -> Result<Epochs, Fault> {

@@ -15,6 +15,7 @@ pub(crate) mod device_list;
 pub(crate) mod devices;
 pub(crate) mod enrollment;
 pub(crate) mod epochs;
+pub(crate) mod histories;
 pub(crate) mod packages;
 pub(crate) mod reasons;
 pub(crate) mod recipients;

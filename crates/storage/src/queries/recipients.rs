@@ -7,14 +7,14 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use serde::Serialize;
 use tidegate_domain::{
-    Catalog, Decision, DeliveryFailure, DeviceId, NudgeAudience, NudgeOrder, PackageName, PollRequest,
-    Rejection, decide,
+    BuildId, BuildRejection, Catalog, Decision, DeliveryFailure, DeviceId, NudgeAudience, NudgeOrder,
+    PackageName, PollRequest, decide,
 };
 
 use super::{BATCH, Conn, catalog, execute_on, rows};
 use crate::device_build;
 use crate::error::Fault;
-use crate::rows::{small, version};
+use crate::rows::{DeviceRow, version};
 use crate::schema::{device_builds, enroll_token_uses as uses};
 
 /// A campaign that is being written down.
@@ -119,16 +119,8 @@ fn unknown_devices(conn: &mut Conn, spec: &Draft<'_>, named: &[DeviceId]) -> Res
 /// A device with all that the decision looks at.
 #[derive(QueryableByName)]
 struct Candidate {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    name: String,
-    #[diesel(sql_type = diesel::sql_types::Nullable<BigInt>)]
-    sdk: Option<i64>,
-    #[diesel(sql_type = diesel::sql_types::Nullable<Text>)]
-    region: Option<String>,
-    #[diesel(sql_type = diesel::sql_types::Nullable<Text>)]
-    model: Option<String>,
+    #[diesel(embed)]
+    device: DeviceRow,
     /// None: it never asked about the package.
     #[diesel(sql_type = diesel::sql_types::Nullable<BigInt>)]
     version_code: Option<i64>,
@@ -154,7 +146,7 @@ fn behind(
             rows(&[("id", "bigint")])
         ),
     );
-    let write = |conn: &mut Conn, candidates: &[Candidate]| {
+    let write = |conn: &mut Conn, candidates: Vec<Candidate>| {
         let chosen = judge(conn, &catalog, package, spec.now, candidates)?;
         execute_on(conn, &sql, &chosen)?;
         Ok::<_, Fault>(())
@@ -164,7 +156,7 @@ fn behind(
         Some(named) => {
             for named in named.chunks(BATCH) {
                 let candidates = by_name(conn, package_id, named)?;
-                write(conn, &candidates)?;
+                write(conn, candidates)?;
             }
         }
         None => {
@@ -172,15 +164,15 @@ fn behind(
             loop {
                 let candidates = page(conn, package_id, after)?;
                 let Some(last) = candidates.last() else { break };
-                after = last.id;
-                write(conn, &candidates)?;
+                after = last.device.id;
+                write(conn, candidates)?;
             }
         }
     }
     Ok(())
 }
 
-const CANDIDATE: &str = "SELECT d.id, d.name, d.sdk, d.region, d.model, p.version_code";
+const CANDIDATE: &str = "SELECT d.*, p.version_code";
 
 /// The page is cut before it is joined: otherwise PostgreSQL may join the whole fleet for each page of it.
 fn page(conn: &mut Conn, package: i64, after: i64) -> Result<Vec<Candidate>, Fault> {
@@ -209,33 +201,27 @@ fn judge(
     catalog: &Catalog,
     package: &PackageName,
     now: DateTime<Utc>,
-    candidates: &[Candidate],
+    candidates: Vec<Candidate>,
 ) -> Result<Vec<Numbered>, Fault> {
-    let rejections = rejections(conn, candidates)?;
+    let rejections = rejections(conn, &candidates)?;
     let mut chosen = Vec::new();
     for candidate in candidates {
-        let Some(installed) = candidate.version_code else {
+        let (id, Some(installed)) = (candidate.device.id, candidate.version_code) else {
             continue;
         };
-        let request = PollRequest {
-            device_id: &candidate.name,
-            package: package.as_str(),
-            installed: version(installed)?,
-            sdk: candidate.sdk.map(|sdk| small("devices.sdk", sdk)).transpose()?,
-            region: candidate.region.as_deref(),
-            model: candidate.model.as_deref(),
-            abis: None,
-            rejections: rejections.get(&candidate.id).map_or(&[][..], Vec::as_slice),
-        };
+        let device = candidate.device.into_device(vec![])?;
+        let rejections = rejections.get(&id).map_or(&[][..], Vec::as_slice);
+        let (name, installed) = (device.id.as_str(), version(installed)?);
+        let request = PollRequest::new(name, package.as_str(), installed, device.facts(), rejections);
         if matches!(decide(catalog, &request, now), Decision::Offer(_)) {
-            chosen.push(Numbered { id: candidate.id });
+            chosen.push(Numbered { id });
         }
     }
     Ok(chosen)
 }
 
-fn rejections(conn: &mut Conn, of: &[Candidate]) -> Result<HashMap<i64, Vec<Rejection>>, Fault> {
-    let ids: Vec<i64> = of.iter().map(|candidate| candidate.id).collect();
+fn rejections(conn: &mut Conn, of: &[Candidate]) -> Result<HashMap<i64, Vec<BuildRejection>>, Fault> {
+    let ids: Vec<i64> = of.iter().map(|candidate| candidate.device.id).collect();
     let rows: Vec<(i64, i64, Option<i64>, Option<i64>)> = device_builds::table
         .filter(device_builds::device_id.eq_any(ids))
         .filter(device_builds::rejected_generation.is_not_null())
@@ -246,12 +232,13 @@ fn rejections(conn: &mut Conn, of: &[Candidate]) -> Result<HashMap<i64, Vec<Reje
             device_builds::rejected_until_at,
         ))
         .load(conn)?;
-    let mut found: HashMap<i64, Vec<Rejection>> = HashMap::new();
+    let mut found: HashMap<i64, Vec<BuildRejection>> = HashMap::new();
     for (device, build, retry_generation, until) in rows {
+        let rejection = device_build::rejection(retry_generation, until)?;
         found
             .entry(device)
             .or_default()
-            .extend(device_build::rejection(build, retry_generation, until)?);
+            .extend(rejection.map(|rejection| (BuildId(build), rejection)));
     }
     Ok(found)
 }

@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
-use tidegate_domain::{BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
+use tidegate_domain::{
+    BuildId, BuildRejection, Capacity, Consequence, DeviceId, Rejection, Report, ReportStatus,
+};
 
 use super::deliveries::{self, Installation};
 use super::devices::{self, Installed};
-use super::epochs::Epoch;
+use super::histories::{self, BuildKey, Histories, RolloutKey};
 use super::reasons::{self, Reasons};
-use super::{BATCH, Conn, builds, epochs, execute_on, rows, stats};
-use crate::device_build::{self, Capacity, DeviceBuildRow};
+use super::{BATCH, Conn, audit, builds, execute_on, rows};
+use crate::device_build::rejection;
 use crate::error::Fault;
-use crate::rows::{clean_if, device_id, to_json};
+use crate::rows::{clean_if, device_id, small, to_json};
 use crate::schema::{device_builds, devices as device_table, reports, rollouts};
-use crate::tally::Tally;
 use crate::time::micros;
-use crate::{Refusal, ReportOutcome};
+use crate::{AuditNote, NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
 
 /// What makes two reports the same, beside the device and the build.
 type Key = (i64, i64, String, i64, String);
@@ -71,138 +72,187 @@ impl ReportRow {
     }
 }
 
-/// What is known of all devices and builds of a batch, and what the batch changes.
-struct ReportBatch {
+/// What a batch's reports are about.
+struct Subjects {
     devices: HashMap<String, i64>,
     /// Package and version of each build.
     builds: HashMap<i64, (i64, i64)>,
-    accounts: BTreeMap<(i64, i64), DeviceBuildRow>,
-    touched: BTreeSet<(i64, i64)>,
-    tally: Tally,
+    /// Each rollout's package and retry generation.
+    rollouts: HashMap<i64, (i64, u32)>,
+    histories: Histories,
 }
 
-impl ReportBatch {
-    fn open<'a>(
-        conn: &mut Conn,
-        pairs: impl Iterator<Item = (&'a DeviceId, BuildId)> + Clone,
-    ) -> Result<Self, Fault> {
-        let names: BTreeSet<&str> = pairs.clone().map(|(device, _)| device.as_str()).collect();
-        let ids: BTreeSet<i64> = pairs.clone().map(|(_, build)| build.0).collect();
+/// A device's word about a build, with the rollout that it proves.
+struct About<'a> {
+    device: &'a DeviceId,
+    build: BuildId,
+    rollout: Option<i64>,
+}
+
+impl Subjects {
+    fn read(conn: &mut Conn, about: &[About<'_>]) -> Result<Self, Fault> {
+        let names: BTreeSet<&str> = about.iter().map(|about| about.device.as_str()).collect();
+        let ids: BTreeSet<i64> = about.iter().map(|about| about.build.0).collect();
         let ids: Vec<i64> = ids.into_iter().collect();
         let devices = devices::hold(conn, &names)?;
         let builds = builds::versions(conn, &ids)?;
-        let known: BTreeSet<(i64, i64)> = pairs
-            .filter(|(_, build)| builds.contains_key(&build.0))
-            .filter_map(|(device, build)| Some((*devices.get(device.as_str())?, build.0)))
-            .collect();
-        let mut accounts = BTreeMap::new();
-        for account in devices::accounts(conn, &known)? {
-            accounts.insert((account.device_id, account.build_id), account);
-        }
-        Ok(Self {
+        let mut subjects = Self {
             devices,
             builds,
-            accounts,
-            touched: BTreeSet::new(),
-            tally: Tally::default(),
-        })
+            rollouts: HashMap::new(),
+            histories: Histories::default(),
+        };
+        let keys: BTreeSet<BuildKey> = about
+            .iter()
+            .filter_map(|about| subjects.build_key(about).ok())
+            .collect();
+        subjects.histories.read_builds(conn, &keys)?;
+        let recorded = keys.iter().filter_map(|key| subjects.histories.offered_by(*key));
+        let named = about.iter().filter_map(|about| about.rollout);
+        let ids: BTreeSet<i64> = recorded.chain(named).collect();
+        subjects.rollouts = generations(conn, &ids.into_iter().collect::<Vec<_>>())?;
+        let keys: BTreeSet<RolloutKey> = about
+            .iter()
+            .filter_map(|about| subjects.rollout_key(about).ok())
+            .collect();
+        subjects.histories.read_rollouts(conn, &keys)?;
+        Ok(subjects)
     }
 
-    /// The device's number, if both exist.
-    fn find(&self, device: &DeviceId, build: BuildId) -> Result<i64, Refusal> {
-        let device = self.devices.get(device.as_str()).ok_or(Refusal::UnknownDevice)?;
-        if !self.builds.contains_key(&build.0) {
+    /// The device's number and the build's, if both exist.
+    fn build_key(&self, about: &About<'_>) -> Result<BuildKey, Refusal> {
+        let device = self
+            .devices
+            .get(about.device.as_str())
+            .ok_or(Refusal::UnknownDevice)?;
+        if !self.builds.contains_key(&about.build.0) {
             return Err(Refusal::UnknownBuild);
         }
-        Ok(*device)
+        Ok((*device, about.build.0))
     }
 
-    /// The account, to be changed, and the tally that the change is counted in.
-    fn account(&mut self, device: i64, build: BuildId) -> (&mut DeviceBuildRow, &mut Tally) {
-        let key = (device, build.0);
-        let account = self
-            .accounts
-            .entry(key)
-            .or_insert_with(|| DeviceBuildRow::new(device, build.0));
-        (account, &mut self.tally)
+    /// The same with the rollout that offered the build: the one that is proven, else the one that was recorded last.
+    fn rollout_key(&self, about: &About<'_>) -> Result<RolloutKey, Refusal> {
+        let key = self.build_key(about)?;
+        let (package, _) = self.builds[&key.1];
+        let is_of_package = |id: &i64| self.rollouts.get(id).is_some_and(|(of, _)| *of == package);
+        let rollout = about
+            .rollout
+            .filter(is_of_package)
+            .or_else(|| self.histories.offered_by(key))
+            .ok_or(Refusal::NotOffered)?;
+        Ok((key.0, rollout, key.1))
     }
 
-    fn close(&self, conn: &mut Conn) -> Result<(), Fault> {
-        let changed: Vec<&DeviceBuildRow> = self
-            .touched
-            .iter()
-            .filter_map(|key| self.accounts.get(key))
-            .collect();
-        devices::store_accounts(conn, &changed)?;
-        stats::add(conn, &self.tally)
+    /// The report as it is counted, and what it is about.
+    fn judge(&self, new: &NewReport) -> Result<(RolloutKey, Report), Refusal> {
+        let key = self.rollout_key(&About::of_report(new))?;
+        let own = self.rollouts.get(&key.1).map_or(1, |(_, generation)| *generation);
+        let stated = new.attempt.unwrap_or(own);
+        if stated > own {
+            return Err(Refusal::AttemptTooHigh);
+        }
+        let report = Report {
+            retry_generation: stated,
+            ..new.report.clone()
+        };
+        Ok((key, report))
     }
 }
 
-pub(crate) fn record(
-    conn: &mut Conn,
-    batch: &[(DeviceId, Report, DateTime<Utc>)],
-) -> Result<Vec<ReportOutcome>, Fault> {
-    let mut book = ReportBatch::open(
-        conn,
-        batch.iter().map(|(device, report, _)| (device, report.build)),
-    )?;
-    let candidates: Vec<Result<ReportRow, Refusal>> = batch
+impl<'a> About<'a> {
+    fn of_report(new: &'a NewReport) -> Self {
+        Self {
+            device: &new.device,
+            build: new.report.build,
+            rollout: new.rollout.map(|rollout| rollout.0),
+        }
+    }
+
+    fn of_download(new: &'a NewDownload) -> Self {
+        Self {
+            device: &new.device,
+            build: new.build,
+            rollout: new.rollout.map(|rollout| rollout.0),
+        }
+    }
+}
+
+/// The package and the retry generation of rollouts that exist.
+fn generations(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, (i64, u32)>, Fault> {
+    let mut found = HashMap::new();
+    for ids in ids.chunks(BATCH) {
+        let rows: Vec<(i64, i64, i64)> = rollouts::table
+            .filter(rollouts::id.eq_any(ids))
+            .select((rollouts::id, rollouts::package_id, rollouts::retry_generation))
+            .load(conn)?;
+        for (id, package, generation) in rows {
+            found.insert(id, (package, small("rollouts.retry_generation", generation)?));
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn record(conn: &mut Conn, batch: &[NewReport]) -> Result<Vec<ReportOutcome>, Fault> {
+    let about: Vec<About<'_>> = batch.iter().map(About::of_report).collect();
+    let mut subjects = Subjects::read(conn, &about)?;
+    let candidates: Vec<Result<(RolloutKey, Report, ReportRow), Refusal>> = batch
         .iter()
-        .map(|(device, report, at)| {
-            let device = book.find(device, report.build)?;
-            Ok(ReportRow::of(device, report, *at))
+        .map(|new| {
+            let (key, report) = subjects.judge(new)?;
+            let row = ReportRow::of(key.0, &report, new.at);
+            Ok((key, report, row))
         })
         .collect();
-    let mut known = known_keys(conn, candidates.iter().flatten())?;
+    let rows = candidates.iter().flatten().map(|(_, _, row)| row);
+    let mut known = known_keys(conn, rows)?;
     let (mut fresh, mut told) = (Vec::new(), Told::default());
     let mut outcomes = Vec::with_capacity(batch.len());
-    let mut rejections_changed = false;
-    for ((_, report, at), candidate) in batch.iter().zip(candidates) {
-        let row = match candidate {
-            Ok(row) => row,
+    for (new, candidate) in batch.iter().zip(candidates) {
+        let (key, report, row) = match candidate {
+            Ok(candidate) => candidate,
             Err(refusal) => {
                 outcomes.push(refused(refusal));
                 continue;
             }
         };
-        let (account, tally) = book.account(row.device_id, report.build);
-        let before = account.rejection()?;
+        let of_build = (key.0, key.2);
         if known.contains(&row.key()) {
-            outcomes.push(repeat(before));
+            outcomes.push(repeat(subjects.histories.rejection(of_build)));
             continue;
         }
-        let is_taken = match account.room_for(report.status) {
-            Capacity::ForAll => true,
-            Capacity::ForNews => told.is_news(conn, &row)?,
-            Capacity::None => false,
+        let is_taken = match subjects.histories.capacity_for(of_build, report.status) {
+            Capacity::Any => true,
+            Capacity::FirstOfItsKind => told.is_first(conn, &row)?,
+            Capacity::Full => false,
         };
         told.note(&row);
         if !is_taken {
             outcomes.push(refused(Refusal::TooMany));
             continue;
         }
-        let consequence = account.take(report, *at, tally);
-        rejections_changed |= account.rejection()? != before;
-        book.touched.insert((row.device_id, row.build_id));
+        let consequence = subjects.histories.take(key, &report, new.at);
         known.insert(row.key());
-        fresh.push(row);
+        fresh.push((key, row));
         outcomes.push(ReportOutcome {
             fresh: true,
             consequence,
             refused: None,
         });
     }
-    insert(conn, &fresh)?;
-    let installed = installations(&fresh, &book);
+    write(conn, &subjects, &fresh)?;
+    Ok(outcomes)
+}
+
+fn write(conn: &mut Conn, subjects: &Subjects, fresh: &[(RolloutKey, ReportRow)]) -> Result<(), Fault> {
+    insert(conn, &fresh.iter().map(|(_, row)| row).collect::<Vec<_>>())?;
+    let installed = installations(fresh, subjects);
     devices::set_installed(conn, &installed)?;
-    book.close(conn)?;
+    subjects.histories.write(conn)?;
     let installed: Vec<Installation> = installed.iter().map(Installed::as_installation).collect();
     deliveries::installed(conn, &installed)?;
-    reasons::add(conn, &reasons_of(&fresh))?;
-    if rejections_changed {
-        epochs::raise(conn, Epoch::Rejections)?;
-    }
-    Ok(outcomes)
+    reasons::add(conn, &reasons_of(fresh))?;
+    subjects.histories.announce_rejections(conn)
 }
 
 fn refused(refusal: Refusal) -> ReportOutcome {
@@ -228,13 +278,19 @@ struct Told(HashSet<(i64, i64, String, i64)>);
 impl Told {
     fn note(&mut self, row: &ReportRow) {
         let status = row.status.clone();
-        self.0.insert((row.device_id, row.build_id, status, row.retry_generation));
+        self.0
+            .insert((row.device_id, row.build_id, status, row.retry_generation));
     }
 
     /// Whether nothing of this status was told in this retry_generation. Asks the table; so ask only of a device that has
     /// said a lot.
-    fn is_news(&self, conn: &mut Conn, row: &ReportRow) -> Result<bool, Fault> {
-        let told = (row.device_id, row.build_id, row.status.clone(), row.retry_generation);
+    fn is_first(&self, conn: &mut Conn, row: &ReportRow) -> Result<bool, Fault> {
+        let told = (
+            row.device_id,
+            row.build_id,
+            row.status.clone(),
+            row.retry_generation,
+        );
         if self.0.contains(&told) {
             return Ok(false);
         }
@@ -287,7 +343,7 @@ fn known_keys<'a>(
     Ok(known)
 }
 
-fn insert(conn: &mut Conn, fresh: &[ReportRow]) -> Result<(), Fault> {
+fn insert(conn: &mut Conn, fresh: &[&ReportRow]) -> Result<(), Fault> {
     let facts = [
         ("reason", "text"),
         ("android_status", "integer"),
@@ -308,9 +364,9 @@ fn insert(conn: &mut Conn, fresh: &[ReportRow]) -> Result<(), Fault> {
 }
 
 /// Why devices failed or waited, summed up.
-fn reasons_of(fresh: &[ReportRow]) -> Reasons {
+fn reasons_of(fresh: &[(RolloutKey, ReportRow)]) -> Reasons {
     let mut reasons = Reasons::default();
-    for row in fresh {
+    for ((_, rollout, _), row) in fresh {
         let status = row.status.parse();
         if matches!(
             status,
@@ -320,88 +376,146 @@ fn reasons_of(fresh: &[ReportRow]) -> Reasons {
                 .reason
                 .clone()
                 .or_else(|| row.android_status.map(|code| format!("android_status {code}")));
-            reasons.count(
-                row.build_id,
-                &row.status,
-                reason.unwrap_or_default(),
-                row.reported_at,
-            );
+            let of = (row.build_id, *rollout);
+            reasons.count(of, &row.status, reason.unwrap_or_default(), row.reported_at);
         }
     }
     reasons
 }
 
 /// What the devices run after these reports; of several about one package the last counts.
-fn installations(fresh: &[ReportRow], book: &ReportBatch) -> Vec<Installed> {
-    let names: HashMap<i64, &str> = book
+fn installations(fresh: &[(RolloutKey, ReportRow)], subjects: &Subjects) -> Vec<Installed> {
+    let names: HashMap<i64, &str> = subjects
         .devices
         .iter()
         .map(|(name, id)| (*id, name.as_str()))
         .collect();
     let mut latest: BTreeMap<(i64, i64), Installed> = BTreeMap::new();
-    for row in fresh {
+    for (_, row) in fresh {
         let (Some(&(package_id, version_code)), Some(name)) =
-            (book.builds.get(&row.build_id), names.get(&row.device_id))
+            (subjects.builds.get(&row.build_id), names.get(&row.device_id))
         else {
             continue;
         };
         if row.status != ReportStatus::InstallSuccess.as_str() {
             continue;
         }
-        let installed = Installed {
-            device_id: row.device_id,
-            package_id,
-            version_code,
-            seen_at: row.reported_at,
-            cohort: tidegate_domain::cohort(name),
-        };
-        let entry = latest.entry((row.device_id, package_id)).or_insert(installed);
-        if entry.seen_at <= installed.seen_at {
-            *entry = installed;
+        let installed = Installed::reported(row.device_id, package_id, version_code, row.reported_at, name);
+        match latest.entry((row.device_id, package_id)) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(installed);
+            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                if entry.get().seen_at <= installed.seen_at {
+                    entry.insert(installed);
+                }
+            }
         }
     }
     latest.into_values().collect()
 }
 
-pub(crate) fn record_downloads(
-    conn: &mut Conn,
-    batch: &[(DeviceId, BuildId, DateTime<Utc>)],
-) -> Result<u64, Fault> {
-    let mut book = ReportBatch::open(conn, batch.iter().map(|(device, build, _)| (device, *build)))?;
+pub(crate) fn record_downloads(conn: &mut Conn, batch: &[NewDownload]) -> Result<u64, Fault> {
+    let about: Vec<About<'_>> = batch.iter().map(About::of_download).collect();
+    let mut subjects = Subjects::read(conn, &about)?;
     let mut first = 0;
-    for (device, build, at) in batch {
-        if let Ok(device) = book.find(device, *build) {
-            let (account, tally) = book.account(device, *build);
-            if account.download(micros(*at), tally) {
-                book.touched.insert((device, build.0));
-                first += 1;
-            }
+    for (new, about) in batch.iter().zip(&about) {
+        if let Ok(key) = subjects.rollout_key(about)
+            && subjects.histories.download(key, new.at)
+        {
+            first += 1;
         }
     }
-    book.close(conn)?;
+    subjects.histories.write(conn)?;
     Ok(first)
 }
 
-pub(crate) fn rejections(conn: &mut Conn) -> Result<Vec<(DeviceId, Rejection)>, Fault> {
-    let serving = rollouts::table
-        .filter(rollouts::serving)
-        .select(rollouts::build_id);
-    let rows: Vec<(String, i64, Option<i64>, Option<i64>)> = device_builds::table
-        .inner_join(device_table::table)
-        .filter(device_builds::rejected_generation.is_not_null())
-        .filter(device_builds::build_id.eq_any(serving))
-        .select((
+type RejectionRow = (String, i64, Option<i64>, Option<i64>);
+
+macro_rules! rejection_rows {
+    () => {
+        device_builds::table.inner_join(device_table::table).select((
             device_table::name,
             device_builds::build_id,
             device_builds::rejected_generation,
             device_builds::rejected_until_at,
         ))
+    };
+}
+
+pub(crate) fn rejections(
+    conn: &mut Conn,
+    builds: &[BuildId],
+) -> Result<Vec<(DeviceId, BuildRejection)>, Fault> {
+    let ids: Vec<i64> = builds.iter().map(|build| build.0).collect();
+    let rows: Vec<RejectionRow> = rejection_rows!()
+        .filter(device_builds::rejected_generation.is_not_null())
+        .filter(device_builds::build_id.eq_any(ids))
         .load(conn)?;
     let mut found = Vec::with_capacity(rows.len());
-    for (name, build, retry_generation, until) in rows {
-        if let Some(rejection) = device_build::rejection(build, retry_generation, until)? {
-            found.push((device_id(&name)?, rejection));
+    for (name, build, generation, until) in rows {
+        if let Some(rejection) = rejection(generation, until)? {
+            found.push((device_id(&name)?, (BuildId(build), rejection)));
         }
     }
     Ok(found)
+}
+
+pub(crate) fn rejections_since(conn: &mut Conn, epoch: i64) -> Result<Vec<RejectionChange>, Fault> {
+    let rows: Vec<RejectionRow> = rejection_rows!()
+        .filter(device_builds::rejection_epoch.gt(epoch.max(0)))
+        .filter(device_builds::rejection_epoch.gt(0))
+        .load(conn)?;
+    let mut found = Vec::with_capacity(rows.len());
+    for (name, build, generation, until) in rows {
+        found.push((device_id(&name)?, BuildId(build), rejection(generation, until)?));
+    }
+    Ok(found)
+}
+
+pub(crate) fn forget_by_operator(
+    conn: &mut Conn,
+    id: &DeviceId,
+    build: Option<BuildId>,
+    note: &AuditNote,
+) -> Result<usize, Fault> {
+    let held = devices::hold(conn, &BTreeSet::from([id.as_str()]))?;
+    let device = *held.get(id.as_str()).ok_or_else(|| devices::unknown(id))?;
+    let forgotten = forget_rejections(conn, device, build)?;
+    if forgotten > 0 {
+        audit::append(conn, note)?;
+    }
+    Ok(forgotten)
+}
+
+/// Forgets what a device gave up, and its failures, of one build or of all. The device is held by the transaction.
+pub(crate) fn forget_rejections(
+    conn: &mut Conn,
+    device: i64,
+    build: Option<BuildId>,
+) -> Result<usize, Fault> {
+    let mut failed = device_builds::table
+        .filter(device_builds::device_id.eq(device))
+        .filter(
+            device_builds::rejected_generation
+                .is_not_null()
+                .or(device_builds::failures.gt(0)),
+        )
+        .select(device_builds::build_id)
+        .into_boxed();
+    if let Some(build) = build {
+        failed = failed.filter(device_builds::build_id.eq(build.0));
+    }
+    let failed: Vec<i64> = failed.load(conn)?;
+    let of_device = device_builds::table.filter(device_builds::device_id.eq(device));
+    diesel::update(of_device.filter(device_builds::build_id.eq_any(&failed)))
+        .set((
+            device_builds::failures.eq(0),
+            device_builds::rejected_generation.eq(None::<i64>),
+            device_builds::rejected_until_at.eq(None::<i64>),
+        ))
+        .execute(conn)?;
+    let keys: BTreeSet<BuildKey> = failed.into_iter().map(|build| (device, build)).collect();
+    histories::announce(conn, &keys)?;
+    Ok(keys.len())
 }

@@ -1,14 +1,15 @@
 //! Rollouts' statements.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use tidegate_domain::{
-    self as domain, BuildId, Change, PackageName, Release, Rollout, RolloutId, RolloutSpec, Track,
+    self as domain, BuildId, Change, PackageName, Release, Rollout, RolloutSpec, Track,
 };
 
 use super::epochs::Epoch;
-use super::{Conn, Db, audit, builds, epochs, lock};
+use super::{BATCH, Conn, Db, audit, builds, epochs, lock};
 use crate::error::Fault;
 use crate::rows::{NewRollout, RolloutRow, RolloutShape, small};
 use crate::schema::{packages, rollouts};
@@ -92,7 +93,10 @@ fn attempts(conn: &mut Conn, package: i64) -> Result<Attempts, Fault> {
         .load(conn)?;
     let mut attempts = HashMap::new();
     for (build, retry_generation) in highest {
-        attempts.insert(BuildId(build), small("rollouts.retry_generation", retry_generation.unwrap_or(0))?);
+        attempts.insert(
+            BuildId(build),
+            small("rollouts.retry_generation", retry_generation.unwrap_or(0))?,
+        );
     }
     Ok(Attempts(attempts))
 }
@@ -110,49 +114,86 @@ pub(crate) fn track(conn: &mut Conn, package: &PackageName) -> Result<Track, Fau
 }
 
 fn load_track(conn: &mut Conn, id: i64, package: &PackageName) -> Result<Track, Fault> {
-    let serving: Vec<RolloutRow> = rollouts::table
-        .filter(rollouts::package_id.eq(id))
+    let found = tracks(conn, Some(id))?.pop();
+    Ok(found.unwrap_or_else(|| Track::empty(package.clone())))
+}
+
+/// The tracks of all packages that release something, or of this one if it does.
+pub(crate) fn tracks(conn: &mut Conn, package: Option<i64>) -> Result<Vec<Track>, Fault> {
+    let mut serving = rollouts::table
+        .inner_join(packages::table)
         .filter(rollouts::serving)
-        .order((rollouts::is_current.desc(), rollouts::id.desc()))
-        .select(RolloutRow::as_select())
-        .load(conn)?;
-    let serving = into_rollouts(serving, package)?;
-    let before = serving
-        .first()
-        .filter(|rollout| rollout.spec.is_current)
-        .and_then(|rollout| rollout.spec.previous);
-    let predecessor: Option<RolloutRow> = match before {
-        None => None,
-        Some(RolloutId(id)) => rollouts::table
-            .find(id)
-            .select(RolloutRow::as_select())
-            .first(conn)
-            .optional()?,
-    };
-    let predecessor = into_rollouts(predecessor.into_iter().collect(), package)?;
-    let ids: Vec<i64> = serving
+        .order((
+            rollouts::package_id,
+            rollouts::is_current.desc(),
+            rollouts::id.desc(),
+        ))
+        .select((packages::name, RolloutRow::as_select()))
+        .into_boxed::<Db>();
+    if let Some(package) = package {
+        serving = serving.filter(rollouts::package_id.eq(package));
+    }
+    let serving = into_rollouts(serving.load(conn)?)?;
+    let previous: Vec<i64> = serving
         .iter()
-        .chain(&predecessor)
+        .filter(|rollout| rollout.spec.is_current)
+        .filter_map(|rollout| Some(rollout.spec.previous?.0))
+        .collect();
+    let predecessors = by_ids(conn, &previous)?;
+    let ids: BTreeSet<i64> = serving
+        .iter()
+        .chain(predecessors.values())
         .map(|rollout| rollout.spec.build.0)
         .collect();
-    let found = builds::by_ids(conn, &ids)?;
+    let mut found = HashMap::new();
+    for ids in ids.into_iter().collect::<Vec<_>>().chunks(BATCH) {
+        found.extend(builds::by_ids(conn, ids)?);
+    }
     let release = |rollout: Rollout| match found.get(&rollout.spec.build.0) {
         Some(build) => Ok(Release {
             rollout,
-            build: build.clone(),
+            build: Arc::clone(build),
         }),
         None => Err(Error::corrupt("rollouts.build_id", rollout.spec.build)),
     };
-    Ok(Track {
-        package: package.clone(),
-        serving: serving.into_iter().map(release).collect::<Result<_, _>>()?,
-        predecessor: predecessor.into_iter().map(release).next().transpose()?,
-    })
+    let mut tracks: Vec<Track> = Vec::new();
+    for rollout in serving {
+        let package = &rollout.spec.package;
+        if tracks.last().is_none_or(|track| track.package != *package) {
+            tracks.push(Track::empty(package.clone()));
+        }
+        let Some(track) = tracks.last_mut() else { continue };
+        if let Some(earlier) = rollout.spec.previous.filter(|_| rollout.spec.is_current) {
+            let earlier = predecessors.get(&earlier.0).cloned();
+            track.predecessor = earlier.map(release).transpose()?;
+        }
+        track.serving.push(release(rollout)?);
+    }
+    for (name, version, signers) in builds::known_signers(conn, package)? {
+        if let Some(track) = tracks.iter_mut().find(|track| track.package.as_str() == name) {
+            track.known_signers.push((version, signers));
+        }
+    }
+    Ok(tracks)
 }
 
-fn into_rollouts(rows: Vec<RolloutRow>, package: &PackageName) -> Result<Vec<Rollout>, Error> {
+fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Rollout>, Fault> {
+    let mut found = HashMap::new();
+    for ids in ids.chunks(BATCH) {
+        let rows: Vec<(String, RolloutRow)> = rollouts::table
+            .inner_join(packages::table)
+            .filter(rollouts::id.eq_any(ids))
+            .select((packages::name, RolloutRow::as_select()))
+            .load(conn)?;
+        let rollouts = into_rollouts(rows)?;
+        found.extend(rollouts.into_iter().map(|rollout| (rollout.id.0, rollout)));
+    }
+    Ok(found)
+}
+
+fn into_rollouts(rows: Vec<(String, RolloutRow)>) -> Result<Vec<Rollout>, Error> {
     rows.into_iter()
-        .map(|row| row.into_rollout(package.as_str()))
+        .map(|(package, row)| row.into_rollout(&package))
         .collect()
 }
 

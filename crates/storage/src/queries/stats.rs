@@ -1,21 +1,31 @@
 //! Statistics' statements.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use tidegate_domain::{self as domain, BuildId, DeploymentStats};
+use tidegate_domain::{self as domain, BuildId, DeploymentStats, RolloutId};
 
-use super::{Conn, builds};
+use super::{Conn, builds, execute_on, rows};
 use crate::error::Fault;
-use crate::schema::{deployment_stat_hours as hours, deployment_stats as stats};
-use crate::tally::Tally;
-use crate::time::{micros, moment};
+use crate::schema::{deployment_stat_hours as hours, deployment_stats as stats, rollout_stats};
+use crate::stats::{BuildStats, RolloutStats};
+use crate::tally::{Sums, Tally, totals};
+use crate::time::{micros, moment, moment_if};
 use crate::{Error, HourOfStats, MAX_STAT_HOURS};
 
-type Counts = (i64, i64, i64, i64, i64, i64);
+type Counters = (i64, i64, i64, i64, i64, i64);
 
-fn into_stats((checks, eligible, downloads, success, failed, verify): Counts) -> DeploymentStats {
+const COUNTERS: [&str; 6] = [
+    "total_checks",
+    "total_eligible",
+    "total_downloads",
+    "installs_success",
+    "installs_failed",
+    "verify_failed",
+];
+
+fn into_stats((checks, eligible, downloads, success, failed, verify): Counters) -> DeploymentStats {
     DeploymentStats {
         total_checks: checks,
         total_eligible: eligible,
@@ -26,73 +36,161 @@ fn into_stats((checks, eligible, downloads, success, failed, verify): Counts) ->
     }
 }
 
-/// Adds what a batch counted. Builds that do not exist are passed over.
+/// Adds what a batch counted. Builds and rollouts that do not exist are passed over.
 pub(crate) fn add(conn: &mut Conn, tally: &Tally) -> Result<(), Fault> {
-    let sums = tally.builds();
-    let mut known = Vec::with_capacity(sums.len());
-    for (build, sum) in &sums {
-        let changed = diesel::update(stats::table.find(build))
-            .set((
-                stats::total_checks.eq(stats::total_checks + sum.total_checks),
-                stats::total_eligible.eq(stats::total_eligible + sum.total_eligible),
-                stats::total_downloads.eq(stats::total_downloads + sum.total_downloads),
-                stats::installs_success.eq(stats::installs_success + sum.installs_success),
-                stats::installs_failed.eq(stats::installs_failed + sum.installs_failed),
-                stats::verify_failed.eq(stats::verify_failed + sum.verify_failed),
-            ))
-            .execute(conn)?;
-        if changed == 1 {
-            known.push(*build);
+    let by_hour = tally.build_hours();
+    let mut known = BTreeSet::new();
+    // One by one in the order of builds: whoever holds a build's row holds its hours and its rollouts' rows as well.
+    for total in totals(&by_hour) {
+        if add_to_build(conn, &total)? {
+            known.insert(total.build_id);
         }
     }
-    for (build, hour, sum) in tally.hours() {
-        if known.binary_search(&build).is_ok() {
-            add_hour(conn, build, hour, sum)?;
-        }
+    let is_known = |sums: &Sums| known.contains(&sums.build_id);
+    let of_builds: Vec<Sums> = by_hour.into_iter().filter(is_known).collect();
+    add_rows(
+        conn,
+        "deployment_stat_hours",
+        &["build_id", "hour_at"],
+        false,
+        &of_builds,
+    )?;
+    let of_rollouts = tally.rollout_hours();
+    add_rows(
+        conn,
+        "rollout_stats",
+        &["rollout_id", "build_id"],
+        true,
+        &totals(&of_rollouts),
+    )?;
+    add_rows(
+        conn,
+        "rollout_stat_hours",
+        &["rollout_id", "build_id", "hour_at"],
+        false,
+        &of_rollouts,
+    )
+}
+
+fn add_to_build(conn: &mut Conn, sums: &Sums) -> Result<bool, Fault> {
+    let added: Vec<String> = COUNTERS
+        .iter()
+        .map(|name| format!("{name} = deployment_stats.{name} + v.{name}"))
+        .collect();
+    let sql = format!(
+        "UPDATE deployment_stats SET {}, {} FROM {} WHERE deployment_stats.build_id = v.build_id",
+        added.join(", "),
+        latest("deployment_stats", "v"),
+        rows(&columns(&["build_id"], true)),
+    );
+    Ok(execute_on(conn, &sql, &[*sums])? == 1)
+}
+
+/// The columns of rows of sums with PostgreSQL's names of their types.
+fn columns<'a>(key: &[&'a str], has_latest: bool) -> Vec<(&'a str, &'static str)> {
+    let latest = has_latest.then_some("last_updated_at");
+    let names = key.iter().copied().chain(COUNTERS).chain(latest);
+    names.map(|name| (name, "bigint")).collect()
+}
+
+/// Batches may be written in another order than they came in.
+fn latest(table: &str, new: &str) -> String {
+    format!(
+        "last_updated_at = CASE WHEN {table}.last_updated_at > {new}.last_updated_at
+                           THEN {table}.last_updated_at ELSE {new}.last_updated_at END"
+    )
+}
+
+/// Adds to the rows of a table, which are made where they are missing.
+fn add_rows(
+    conn: &mut Conn,
+    table: &str,
+    key: &[&str],
+    has_latest: bool,
+    sums: &[Sums],
+) -> Result<(), Fault> {
+    let columns = columns(key, has_latest);
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let exists = if key.contains(&"rollout_id") {
+        "EXISTS (SELECT 1 FROM rollouts r JOIN builds b ON b.package_id = r.package_id
+                 WHERE r.id = v.rollout_id AND b.id = v.build_id)"
+    } else {
+        "true"
+    };
+    let mut updates: Vec<String> = COUNTERS
+        .iter()
+        .map(|name| format!("{name} = {table}.{name} + excluded.{name}"))
+        .collect();
+    updates.extend(has_latest.then(|| latest(table, "excluded")));
+    let sql = format!(
+        "INSERT INTO {table} ({names}) SELECT {names} FROM {source} WHERE {exists}
+         ON CONFLICT ({key}) DO UPDATE SET {updates}",
+        names = names.join(", "),
+        source = rows(&columns),
+        key = key.join(", "),
+        updates = updates.join(", "),
+    );
+    for sums in sums.chunks(super::BATCH) {
+        execute_on(conn, &sql, sums)?;
     }
     Ok(())
 }
 
-fn add_hour(conn: &mut Conn, build: i64, hour: i64, sum: &DeploymentStats) -> Result<(), Fault> {
-    diesel::insert_into(hours::table)
-        .values((
-            hours::build_id.eq(build),
-            hours::hour_at.eq(hour),
-            hours::total_checks.eq(sum.total_checks),
-            hours::total_eligible.eq(sum.total_eligible),
-            hours::total_downloads.eq(sum.total_downloads),
-            hours::installs_success.eq(sum.installs_success),
-            hours::installs_failed.eq(sum.installs_failed),
-            hours::verify_failed.eq(sum.verify_failed),
-        ))
-        .on_conflict((hours::build_id, hours::hour_at))
-        .do_update()
-        .set((
-            hours::total_checks.eq(hours::total_checks + sum.total_checks),
-            hours::total_eligible.eq(hours::total_eligible + sum.total_eligible),
-            hours::total_downloads.eq(hours::total_downloads + sum.total_downloads),
-            hours::installs_success.eq(hours::installs_success + sum.installs_success),
-            hours::installs_failed.eq(hours::installs_failed + sum.installs_failed),
-            hours::verify_failed.eq(hours::verify_failed + sum.verify_failed),
-        ))
-        .execute(conn)?;
-    Ok(())
+type Row = (Counters, Option<i64>);
+
+fn into_build_stats((counters, last): Row) -> Result<BuildStats, Error> {
+    Ok(BuildStats {
+        stats: into_stats(counters),
+        last_updated: moment_if(last)?,
+    })
 }
 
-pub(crate) fn get(conn: &mut Conn, build: BuildId) -> Result<DeploymentStats, Fault> {
-    let counts: Option<Counts> = stats::table
+macro_rules! counters {
+    ($table:ident) => {
+        (
+            $table::total_checks,
+            $table::total_eligible,
+            $table::total_downloads,
+            $table::installs_success,
+            $table::installs_failed,
+            $table::verify_failed,
+        )
+    };
+}
+
+pub(crate) fn get(conn: &mut Conn, build: BuildId) -> Result<BuildStats, Fault> {
+    let row: Option<Row> = stats::table
         .find(build.0)
-        .select((
-            stats::total_checks,
-            stats::total_eligible,
-            stats::total_downloads,
-            stats::installs_success,
-            stats::installs_failed,
-            stats::verify_failed,
-        ))
+        .select((counters!(stats), stats::last_updated_at))
         .first(conn)
         .optional()?;
-    Ok(into_stats(counts.ok_or_else(|| builds::unknown(build))?))
+    Ok(into_build_stats(row.ok_or_else(|| builds::unknown(build))?)?)
+}
+
+/// What each rollout did with a build, newest rollout first.
+pub(crate) fn of_rollouts(conn: &mut Conn, build: BuildId) -> Result<Vec<RolloutStats>, Fault> {
+    let rows: Vec<(i64, Row)> = rollout_stats::table
+        .filter(rollout_stats::build_id.eq(build.0))
+        .order(rollout_stats::rollout_id.desc())
+        .limit(crate::stats::MAX_ROLLOUTS_OF_BUILD)
+        .select((
+            rollout_stats::rollout_id,
+            (counters!(rollout_stats), rollout_stats::last_updated_at),
+        ))
+        .load(conn)?;
+    let found: Result<Vec<RolloutStats>, Error> = rows
+        .into_iter()
+        .map(|(rollout, row)| {
+            let BuildStats { stats, last_updated } = into_build_stats(row)?;
+            Ok(RolloutStats {
+                rollout: RolloutId(rollout),
+                build,
+                stats,
+                last_updated,
+            })
+        })
+        .collect();
+    Ok(found?)
 }
 
 /// The statistics of those builds that exist.
@@ -100,24 +198,11 @@ pub(crate) fn many(conn: &mut Conn, ids: &[BuildId]) -> Result<HashMap<BuildId, 
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let mut found = HashMap::with_capacity(ids.len());
     for ids in ids.chunks(super::BATCH) {
-        let rows: Vec<(i64, Counts)> = stats::table
+        let rows: Vec<(i64, Counters)> = stats::table
             .filter(stats::build_id.eq_any(ids))
-            .select((
-                stats::build_id,
-                (
-                    stats::total_checks,
-                    stats::total_eligible,
-                    stats::total_downloads,
-                    stats::installs_success,
-                    stats::installs_failed,
-                    stats::verify_failed,
-                ),
-            ))
+            .select((stats::build_id, counters!(stats)))
             .load(conn)?;
-        found.extend(
-            rows.into_iter()
-                .map(|(id, counts)| (BuildId(id), into_stats(counts))),
-        );
+        found.extend(rows.into_iter().map(|(id, row)| (BuildId(id), into_stats(row))));
     }
     Ok(found)
 }
@@ -133,29 +218,19 @@ pub(crate) fn by_hour(
         return Err(Error::Rule(domain::Error::invalid("to", fault)).into());
     }
     get(conn, build)?;
-    let rows: Vec<(i64, Counts)> = hours::table
+    let rows: Vec<(i64, Counters)> = hours::table
         .filter(hours::build_id.eq(build.0))
         .filter(hours::hour_at.ge(micros(from)))
         .filter(hours::hour_at.lt(micros(to)))
         .order(hours::hour_at)
-        .select((
-            hours::hour_at,
-            (
-                hours::total_checks,
-                hours::total_eligible,
-                hours::total_downloads,
-                hours::installs_success,
-                hours::installs_failed,
-                hours::verify_failed,
-            ),
-        ))
+        .select((hours::hour_at, counters!(hours)))
         .load(conn)?;
     let hours: Result<Vec<HourOfStats>, Error> = rows
         .into_iter()
-        .map(|(hour, counts)| {
+        .map(|(hour, counters)| {
             Ok(HourOfStats {
                 hour: moment(hour)?,
-                stats: into_stats(counts),
+                stats: into_stats(counters),
             })
         })
         .collect();

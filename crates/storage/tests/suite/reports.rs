@@ -213,11 +213,18 @@ async fn a_later_attempt_begins_anew(place: &Place) {
         assert_eq!(send(1, try_).await, Consequence::Failed);
     }
     for try_ in ["c", "d"] {
-        assert_eq!(send(2, try_).await, Consequence::Failed, "of the second retry_generation");
+        assert_eq!(
+            send(2, try_).await,
+            Consequence::Failed,
+            "of the second retry_generation"
+        );
     }
     assert!(matches!(
         send(2, "e").await,
-        Consequence::Rejected(Rejection { retry_generation: 2, .. })
+        Consequence::Rejected(Rejection {
+            retry_generation: 2,
+            ..
+        })
     ));
     assert_eq!(
         send(1, "late").await,

@@ -1,0 +1,124 @@
+-- The rollout becomes the unit: what devices did is kept by rollout and build beside the build's own totals, since two
+-- rollouts may offer one build. See 0001 for the conventions.
+
+-- How often a build was released anew. "Attempt" stays the protocol's word for it.
+ALTER TABLE rollouts RENAME COLUMN attempt TO retry_generation;
+ALTER TABLE reports RENAME COLUMN attempt TO retry_generation;
+ALTER TABLE device_builds RENAME COLUMN failure_attempt TO failure_generation;
+ALTER TABLE device_builds RENAME COLUMN rejected_attempt TO rejected_generation;
+
+-- The version that a forced roll-back takes devices back from; NULL: it was not forced.
+ALTER TABLE rollouts ADD COLUMN takes_back_version INTEGER;
+UPDATE rollouts SET takes_back_version = (SELECT version_code FROM builds WHERE builds.id = rollouts.rolled_back_from)
+WHERE force_downgrade = 1;
+ALTER TABLE rollouts DROP COLUMN force_downgrade;
+
+-- What the device said of itself in its last poll; NULL: it has not polled since this column exists.
+ALTER TABLE devices ADD COLUMN polled_json TEXT;
+-- The value of the epoch "tokens" at which token_generation changed last.
+ALTER TABLE devices ADD COLUMN token_epoch INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX devices_token_epoch ON devices (token_epoch) WHERE token_epoch > 0;
+
+-- What the device's last poll was told: "offered", or the reason why nothing was.
+ALTER TABLE device_packages ADD COLUMN standing TEXT;
+-- How often the package had crashed, as its last poll said.
+ALTER TABLE device_packages ADD COLUMN crashes INTEGER;
+CREATE INDEX device_packages_standing ON device_packages (package_id, standing, device_id);
+
+-- The rollout that offered the build last. A report that names no rollout counts for it.
+ALTER TABLE device_builds ADD COLUMN offered_rollout_id INTEGER REFERENCES rollouts (id);
+-- The value of the epoch "rejections" at which the rejection changed last.
+ALTER TABLE device_builds ADD COLUMN rejection_epoch INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX device_builds_rejection_epoch ON device_builds (rejection_epoch) WHERE rejection_epoch > 0;
+CREATE INDEX device_builds_offered_rollout ON device_builds (offered_rollout_id);
+UPDATE device_builds
+SET offered_rollout_id = (SELECT max(id) FROM rollouts WHERE rollouts.build_id = device_builds.build_id)
+WHERE offered_at IS NOT NULL;
+
+CREATE TABLE device_rollouts (
+  device_id INTEGER NOT NULL REFERENCES devices (id),
+  rollout_id INTEGER NOT NULL REFERENCES rollouts (id),
+  build_id INTEGER NOT NULL REFERENCES builds (id),
+  -- The first time of each; NULL: never. Each is counted once in the rollout's statistics.
+  offered_at INTEGER,
+  downloaded_at INTEGER,
+  verify_failed_at INTEGER,
+  install_failed_at INTEGER,
+  installed_at INTEGER,
+  last_status TEXT,
+  last_reason TEXT,
+  last_at INTEGER,
+  PRIMARY KEY (device_id, rollout_id, build_id)
+) STRICT, WITHOUT ROWID;
+-- Until now nobody kept which rollout of a build a device met: it is taken to be the build's last.
+INSERT INTO device_rollouts
+SELECT device_id, offered_rollout_id, build_id, offered_at, downloaded_at, verify_failed_at, install_failed_at,
+       installed_at, last_status, last_reason, last_at
+FROM device_builds WHERE offered_rollout_id IS NOT NULL
+ORDER BY device_id, offered_rollout_id, build_id;
+CREATE INDEX device_rollouts_rollout ON device_rollouts (rollout_id);
+CREATE INDEX device_rollouts_build ON device_rollouts (build_id);
+
+ALTER TABLE deployment_stats ADD COLUMN last_updated_at INTEGER;
+UPDATE deployment_stats
+SET last_updated_at = (SELECT max(hour_at) FROM deployment_stat_hours h WHERE h.build_id = deployment_stats.build_id);
+
+CREATE TABLE rollout_stats (
+  rollout_id INTEGER NOT NULL REFERENCES rollouts (id),
+  build_id INTEGER NOT NULL REFERENCES builds (id),
+  total_checks INTEGER NOT NULL DEFAULT 0,
+  total_eligible INTEGER NOT NULL DEFAULT 0,
+  total_downloads INTEGER NOT NULL DEFAULT 0,
+  installs_success INTEGER NOT NULL DEFAULT 0,
+  installs_failed INTEGER NOT NULL DEFAULT 0,
+  verify_failed INTEGER NOT NULL DEFAULT 0,
+  last_updated_at INTEGER,
+  PRIMARY KEY (rollout_id, build_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO rollout_stats
+SELECT (SELECT max(id) FROM rollouts r WHERE r.build_id = s.build_id), s.build_id, s.total_checks, s.total_eligible,
+       s.total_downloads, s.installs_success, s.installs_failed, s.verify_failed, s.last_updated_at
+FROM deployment_stats s WHERE EXISTS (SELECT 1 FROM rollouts r WHERE r.build_id = s.build_id);
+CREATE INDEX rollout_stats_build ON rollout_stats (build_id);
+
+CREATE TABLE rollout_stat_hours (
+  rollout_id INTEGER NOT NULL REFERENCES rollouts (id),
+  build_id INTEGER NOT NULL REFERENCES builds (id),
+  hour_at INTEGER NOT NULL,
+  total_checks INTEGER NOT NULL DEFAULT 0,
+  total_eligible INTEGER NOT NULL DEFAULT 0,
+  total_downloads INTEGER NOT NULL DEFAULT 0,
+  installs_success INTEGER NOT NULL DEFAULT 0,
+  installs_failed INTEGER NOT NULL DEFAULT 0,
+  verify_failed INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (rollout_id, build_id, hour_at)
+) STRICT, WITHOUT ROWID;
+INSERT INTO rollout_stat_hours
+SELECT (SELECT max(id) FROM rollouts r WHERE r.build_id = h.build_id), h.build_id, h.hour_at, h.total_checks,
+       h.total_eligible, h.total_downloads, h.installs_success, h.installs_failed, h.verify_failed
+FROM deployment_stat_hours h WHERE EXISTS (SELECT 1 FROM rollouts r WHERE r.build_id = h.build_id);
+CREATE INDEX rollout_stat_hours_build ON rollout_stat_hours (build_id);
+
+-- Reasons by rollout and build; 0: told before the build had a rollout.
+CREATE TABLE rollout_reasons (
+  rollout_id INTEGER NOT NULL,
+  build_id INTEGER NOT NULL REFERENCES builds (id),
+  status TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  reports INTEGER NOT NULL,
+  last_at INTEGER NOT NULL,
+  PRIMARY KEY (build_id, rollout_id, status, reason)
+) STRICT, WITHOUT ROWID;
+INSERT INTO rollout_reasons
+SELECT coalesce((SELECT max(id) FROM rollouts r WHERE r.build_id = o.build_id), 0), o.build_id, o.status, o.reason,
+       o.reports, o.last_at
+FROM report_reasons o;
+DROP TABLE report_reasons;
+
+-- Servers that run on this database. Migrations wait for those that were seen lately to end.
+CREATE TABLE servers (
+  id TEXT PRIMARY KEY,
+  version TEXT NOT NULL,
+  started_at INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
