@@ -4,7 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidegate_domain::{
-    BuildId, Consequence, DeferReason, DeviceId, Rejection, Report, ReportStatus, Sha256 as FileHash,
+    BuildId, Consequence, DeferReason, DeviceBuild, DeviceId, Rejection, Report, ReportStatus,
+    Sha256 as FileHash,
 };
 use tidegate_signing::CommandMemory;
 
@@ -110,7 +111,7 @@ pub(crate) struct Memory {
     pub outbox: Outbox,
     pub partial: Option<Partial>,
     pub failures: Option<Failures>,
-    rejections: Vec<Rejection>,
+    rejections: Vec<(BuildId, Rejection)>,
     /// What was reported of the update that was deferred last.
     #[serde(default)]
     deferrals: Option<Deferrals>,
@@ -218,19 +219,26 @@ impl Memory {
             reason: Some(said.reason.to_owned()).filter(|reason| !reason.is_empty()),
             android_status: said.android_status,
             message: Some(shortened(said.message)).filter(|message| !message.is_empty()),
-            attempt: job.attempt,
+            retry_generation: job.attempt,
             request_id: Some(request_id.clone()),
         };
         let earlier = self.failures_of(job);
-        match report.consequence(earlier, now) {
+        let mut history = DeviceBuild {
+            failure_generation: job.attempt,
+            failures: earlier,
+            ..DeviceBuild::default()
+        };
+        match history.take(&report, now) {
             Consequence::None => {}
             Consequence::Forgiven => self.failures = None,
-            Consequence::Rejected(_) | Consequence::Failed if for_good => self.reject(Rejection {
-                build: job.build_id,
-                attempt: job.attempt,
-                until: None,
-            }),
-            Consequence::Rejected(rejection) => self.reject(rejection),
+            Consequence::Rejected(_) | Consequence::Failed if for_good => self.reject(
+                job.build_id,
+                Rejection {
+                    retry_generation: job.attempt,
+                    until: None,
+                },
+            ),
+            Consequence::Rejected(rejection) => self.reject(job.build_id, rejection),
             Consequence::Failed => {
                 self.failures = Some(Failures {
                     build: job.build_id,
@@ -245,7 +253,7 @@ impl Memory {
             reason: report.reason,
             android_status: report.android_status,
             message: report.message,
-            attempt: report.attempt,
+            attempt: report.retry_generation,
             request_id,
         }));
     }
@@ -261,20 +269,20 @@ impl Memory {
             .map_or(0, |failures| failures.count)
     }
 
-    fn reject(&mut self, rejection: Rejection) {
+    fn reject(&mut self, build: BuildId, rejection: Rejection) {
         self.failures = None;
-        self.rejections.retain(|earlier| earlier.build != rejection.build);
+        self.rejections.retain(|(earlier, _)| *earlier != build);
         if self.rejections.len() == MAX_REJECTIONS {
             self.rejections.remove(0);
         }
-        self.rejections.push(rejection);
+        self.rejections.push((build, rejection));
     }
 
     /// Whether the agent gave this build up.
     pub(crate) fn has_given_up(&self, job: &Manifest, now: DateTime<Utc>) -> bool {
         self.rejections
             .iter()
-            .any(|rejection| rejection.applies_to(job.build_id, job.attempt, now))
+            .any(|(build, rejection)| *build == job.build_id && rejection.applies_to(job.attempt, now))
     }
 
     /// Reports a deferral, once for each reason.

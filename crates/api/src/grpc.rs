@@ -276,6 +276,13 @@ impl DeviceService for Grpc {
         call!(self, request, verbs::devices::revoke)
     }
 
+    async fn retry_device(
+        &self,
+        request: Request<v1::RetryDeviceRequest>,
+    ) -> Result<Response<v1::RetryDeviceResponse>, Status> {
+        call!(self, request, verbs::devices::retry)
+    }
+
     async fn create_enrollment_token(
         &self,
         request: Request<v1::CreateEnrollmentTokenRequest>,

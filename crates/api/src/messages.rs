@@ -1,23 +1,32 @@
 //! From the domain's types to the protocol's messages, one function for each.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Audience, Build, DeliveryFailure, Device, Rollout, SdkLevel, SignerRange, Step};
+use tidegate_domain::{
+    Audience, Build, DeliveryFailure, Device, DeviceBuild, PackageName, Rollout, SdkLevel, SignerRange, Step,
+};
 use tidegate_proto::{Timestamp, v1};
-use tidegate_service::{BuildStats, BuildView, Campaign, FailedDelivery, Package, Progress};
+use tidegate_service::{
+    BuildOnDevice, BuildStats, BuildView, Campaign, DeviceView, FailedDelivery, Package, Progress,
+    RolloutOnDevice, RolloutStats,
+};
 
 pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
     Some(time.into())
 }
 
 pub(crate) fn build(view: BuildView) -> v1::Build {
-    let BuildView { build, rollout } = view;
+    let BuildView { build, rollout, last } = view;
     let Build {
         id,
         facts,
         provenance,
     } = build;
-    let rollout = rollout.map(|rollout| (rollout.id, rollout.spec));
-    let spec = rollout.as_ref().map(|(_, spec)| spec);
+    let serving = rollout.as_ref().map(|rollout| &rollout.spec);
+    let previous_build = last.as_ref().and_then(|last| last.previous_build);
+    let last = last.map(|last| last.rollout.spec);
+    let last = last.as_ref();
     v1::Build {
         build_id: id.0,
         package_name: facts.package.to_string(),
@@ -40,13 +49,15 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         git_sha: provenance.git_sha,
         uploaded_by: provenance.uploaded_by,
         uploaded_at: time(provenance.uploaded_at),
-        is_current: spec.is_some_and(|spec| spec.is_current),
-        rollout_id: rollout.as_ref().map(|(id, _)| id.0),
-        rollout_state: spec.map(|spec| spec.state.to_string()),
-        staged_rollout_percent: spec.map(|spec| spec.settings.percent.into()),
-        promoted_at: spec.and_then(|spec| time(spec.created_at)),
-        promoted_by: spec.map(|spec| spec.created_by.clone()),
-        rollback_from_build_id: spec.and_then(|spec| spec.rolled_back_from).map(|id| id.0),
+        is_current: serving.is_some_and(|spec| spec.is_current),
+        rollout_id: rollout.as_ref().map(|rollout| rollout.id.0),
+        rollout_state: serving.map(|spec| spec.state.to_string()),
+        staged_rollout_percent: last.map(|spec| spec.settings.percent.into()),
+        promoted_at: last.and_then(|spec| time(spec.created_at)),
+        promoted_by: last.map(|spec| spec.created_by.clone()),
+        rollback_from_build_id: previous_build.map(|id| id.0),
+        wifi_only: last.map(|spec| spec.settings.wifi_only),
+        must_install: last.map(|spec| spec.settings.must_install),
     }
 }
 
@@ -80,7 +91,13 @@ pub(crate) fn build_ref(build: &Build) -> v1::BuildRef {
 }
 
 pub(crate) fn stats(stats: BuildStats) -> v1::DeploymentStats {
-    let BuildStats { build, stats, hours } = stats;
+    let BuildStats {
+        build,
+        stats,
+        last_updated,
+        rollouts,
+        hours,
+    } = stats;
     v1::DeploymentStats {
         build_id: build.id.0,
         package_name: build.facts.package.to_string(),
@@ -93,6 +110,8 @@ pub(crate) fn stats(stats: BuildStats) -> v1::DeploymentStats {
         installs_failed: stats.installs_failed,
         verify_failed: stats.verify_failed,
         adoption_rate: stats.adoption_rate(),
+        last_updated: last_updated.and_then(time),
+        rollouts: rollouts.iter().map(rollout_stats).collect(),
         hours: hours
             .into_iter()
             .map(|hour| v1::HourlyStats {
@@ -105,6 +124,21 @@ pub(crate) fn stats(stats: BuildStats) -> v1::DeploymentStats {
                 verify_failed: hour.stats.verify_failed,
             })
             .collect(),
+    }
+}
+
+fn rollout_stats(of: &RolloutStats) -> v1::RolloutStats {
+    v1::RolloutStats {
+        rollout_id: of.rollout.0,
+        build_id: of.build.0,
+        total_checks: of.stats.total_checks,
+        total_eligible: of.stats.total_eligible,
+        total_downloads: of.stats.total_downloads,
+        installs_success: of.stats.installs_success,
+        installs_failed: of.stats.installs_failed,
+        verify_failed: of.stats.verify_failed,
+        adoption_rate: of.stats.adoption_rate(),
+        last_updated: of.last_updated.and_then(time),
     }
 }
 
@@ -121,8 +155,8 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         audience: audience(spec.settings.audience),
         wifi_only: spec.settings.wifi_only,
         must_install: spec.settings.must_install,
-        force_downgrade: spec.settings.force_downgrade,
-        attempt: spec.attempt.into(),
+        force_downgrade: spec.takes_back.is_some(),
+        attempt: spec.retry_generation.into(),
         previous_rollout_id: spec.previous.map(|id| id.0),
         rollback_from_build_id: spec.rolled_back_from.map(|id| id.0),
         created_by: spec.created_by,
@@ -138,36 +172,88 @@ fn audience(audience: Audience) -> Option<v1::Audience> {
     })
 }
 
-pub(crate) fn device(device: Device, builds: Vec<v1::DeviceBuild>) -> v1::Device {
-    let Device {
-        id,
-        attributes,
-        has_fcm_token,
-        token_generation: _,
-        installed,
-        enrolled_at,
-        last_seen_at,
-    } = device;
+/// A device without its history.
+pub(crate) fn device(device: Device) -> v1::Device {
+    let facts = device.shown();
     v1::Device {
-        device_id: id.to_string(),
-        alias: attributes.alias,
-        model: attributes.model,
-        manufacturer: attributes.manufacturer,
-        sdk: attributes.sdk.map(i64::from),
-        android_version: attributes.android_version,
-        region: attributes.region,
-        tags: attributes.tags,
-        has_fcm_token,
-        installed: installed
+        device_id: device.id.to_string(),
+        tags: facts.tags().map(str::to_owned).collect(),
+        alias: device.alias,
+        model: facts.model.map(Cow::into_owned),
+        manufacturer: facts.manufacturer.map(Cow::into_owned),
+        sdk: facts.sdk.map(i64::from),
+        android_version: facts.android.map(Cow::into_owned),
+        region: facts.region.map(Cow::into_owned),
+        abi: facts.abis.map(Cow::into_owned),
+        zone: facts.zone.map(Cow::into_owned),
+        protocol: facts.protocol.into(),
+        has_fcm_token: device.has_fcm_token,
+        installed: device
+            .installed
             .into_iter()
             .map(|(package, version)| v1::InstalledPackage {
                 package_name: package.to_string(),
                 version_code: version.get(),
             })
             .collect(),
-        enrolled_at: time(enrolled_at),
-        last_seen_at: last_seen_at.and_then(time),
-        builds,
+        enrolled_at: time(device.enrolled_at),
+        last_seen_at: device.last_seen_at.and_then(time),
+        builds: vec![],
+        rollouts: vec![],
+        standings: vec![],
+    }
+}
+
+/// A device with its history.
+pub(crate) fn device_view(view: DeviceView) -> v1::Device {
+    let standing = |(package, told): (PackageName, String)| v1::Standing {
+        package_name: package.to_string(),
+        told,
+    };
+    v1::Device {
+        builds: view.builds.into_iter().map(device_build).collect(),
+        rollouts: view.rollouts.into_iter().map(device_rollout).collect(),
+        standings: view.standings.into_iter().map(standing).collect(),
+        ..device(view.device)
+    }
+}
+
+fn device_build(of: BuildOnDevice) -> v1::DeviceBuild {
+    let DeviceBuild {
+        milestones,
+        last,
+        rejection,
+        ..
+    } = of.history;
+    v1::DeviceBuild {
+        build_id: of.build.0,
+        package_name: of.package.to_string(),
+        version_code: of.version_code.get(),
+        offered_at: milestones.offered_at.and_then(time),
+        downloaded_at: milestones.downloaded_at.and_then(time),
+        installed_at: milestones.installed_at.and_then(time),
+        install_failed_at: milestones.install_failed_at.and_then(time),
+        verify_failed_at: milestones.verify_failed_at.and_then(time),
+        last_status: last.as_ref().map(|last| last.status.to_string()),
+        last_reported_at: last.as_ref().and_then(|last| time(last.at)),
+        last_reason: last.and_then(|last| last.reason),
+        rejected: rejection.is_some(),
+        rejected_until: rejection.and_then(|rejection| rejection.until).and_then(time),
+    }
+}
+
+fn device_rollout(of: RolloutOnDevice) -> v1::DeviceRollout {
+    v1::DeviceRollout {
+        rollout_id: of.rollout.0,
+        build_id: of.build.0,
+        offered_at: of.milestones.offered_at.and_then(time),
+        downloaded_at: of.milestones.downloaded_at.and_then(time),
+        installed_at: of.milestones.installed_at.and_then(time),
+        install_failed_at: of.milestones.install_failed_at.and_then(time),
+        verify_failed_at: of.milestones.verify_failed_at.and_then(time),
+        last_status: of.last.as_ref().map(|last| last.status.to_string()),
+        last_reported_at: of.last.as_ref().and_then(|last| time(last.at)),
+        last_reason: of.last.and_then(|last| last.reason),
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) async fn wire(
     let (reports, writer) = Reports::new(
         store.clone(),
         Arc::clone(&live),
+        Arc::clone(&activity),
+        Arc::clone(&keys),
         Arc::clone(&counts),
         Arc::clone(&clock),
     );

@@ -4,19 +4,23 @@
 //! its own; its lock is only ever contended for the instant in which the flusher takes the buffer away. A crash
 //! loses what came since the last flush and the flush under way; a shutdown loses none.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, DeviceId, PackageName, Reason, VersionCode};
-use tidegate_storage::{Activity, Checks, Seen, Store};
+use tidegate_domain::{BuildId, DeviceFacts, DeviceId, PackageName, Reason, RolloutId, VersionCode};
+use tidegate_storage::{Activity, Checks, Seen, Standing, Store};
 
 use crate::Error;
 
 /// How many polls one worker buffers, should the database be away. Polls beyond it are answered and not recorded.
 pub const MAX_BUFFERED_POLLS: usize = 200_000;
+
+/// How many bytes of text they may hold: a device may say a lot of itself.
+const MAX_BUFFERED_BYTES: usize = 64 << 20;
 
 const SECONDS_PER_HOUR: i64 = 3600;
 
@@ -24,6 +28,8 @@ const SECONDS_PER_HOUR: i64 = 3600;
 pub struct ActivityBuffer {
     shards: Box<[Mutex<Shard>]>,
     dropped: AtomicU64,
+    /// Held while what was buffered is written.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// What one worker writes to.
@@ -42,46 +48,75 @@ pub struct Decisions {
     pub refused: [u64; Reason::ALL.len()],
 }
 
-/// What a poll leaves behind is put together without asking the allocator for anything: the text of all ids lies in
-/// one piece, and a package is named once for all the polls that checks its current build.
+/// What a poll leaves behind is put together without asking the allocator for anything: all text lies in one piece, and
+/// a package is named once for all the polls that met its current rollout.
 #[derive(Default)]
 struct Buffered {
-    ids: String,
+    text: String,
     seen: Vec<Entry>,
     checks: HashMap<CheckKey, CheckCount>,
 }
 
-/// A build that was current, and the hour (since 1970) in which it was.
+/// The rollout that was the current one, its build, and the hour (since 1970) of the poll.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct CheckKey {
+    rollout: RolloutId,
     build: BuildId,
     hour: i64,
 }
 
-/// The polls that checks it.
+/// The polls that met it.
 struct CheckCount {
     package: PackageName,
     polls: u64,
 }
 
+/// How many texts a poll is made of: the device's id, and what it said of itself.
+const TEXTS: usize = 8;
+
 /// One poll.
 struct Entry {
-    /// Where in the text its device's id begins, and how long it is.
-    id: (usize, usize),
-    checks: CheckKey,
+    /// Where in the text this poll's begin.
+    begin: usize,
+    /// How long each is; `None` for what was not said.
+    lengths: [Option<u16>; TEXTS],
+    sdk: Option<u32>,
+    protocol: u32,
+    dense: bool,
+    crashes: Option<u32>,
+    check: CheckKey,
     installed: VersionCode,
-    offered: Option<BuildId>,
+    told: Standing,
     at: DateTime<Utc>,
 }
 
 /// One answered poll.
 pub(crate) struct Polled<'a> {
     pub device_id: &'a str,
+    pub facts: &'a DeviceFacts<'a>,
     pub package: &'a PackageName,
     pub installed: VersionCode,
-    pub current: BuildId,
-    pub offered: Option<BuildId>,
+    pub crashes: Option<u32>,
+    /// The current rollout and its build.
+    pub current: (RolloutId, BuildId),
+    pub told: Standing,
     pub at: DateTime<Utc>,
+}
+
+impl Polled<'_> {
+    fn texts(&self) -> [Option<&str>; TEXTS] {
+        let facts = self.facts;
+        [
+            Some(self.device_id),
+            facts.model.as_deref(),
+            facts.manufacturer.as_deref(),
+            facts.region.as_deref(),
+            facts.android.as_deref(),
+            facts.abis.as_deref(),
+            facts.tags.as_deref(),
+            facts.zone.as_deref(),
+        ]
+    }
 }
 
 impl ActivityBuffer {
@@ -91,6 +126,7 @@ impl ActivityBuffer {
         Self {
             shards,
             dropped: AtomicU64::new(0),
+            writing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -99,29 +135,9 @@ impl ActivityBuffer {
         let mut shard = self.own_shard().lock().unwrap_or_else(PoisonError::into_inner);
         shard.decided.count(reason);
         let Some(polled) = polled else { return };
-        let shard = &mut shard.buffered;
-        let checks = CheckKey {
-            build: polled.current,
-            hour: polled.at.timestamp().div_euclid(SECONDS_PER_HOUR),
-        };
-        shard
-            .checks
-            .entry(checks)
-            .or_insert_with(|| CheckCount::of(polled.package))
-            .polls += 1;
-        if shard.seen.len() >= MAX_BUFFERED_POLLS {
+        if !shard.buffered.push(polled) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
         }
-        let id = (shard.ids.len(), polled.device_id.len());
-        shard.ids.push_str(polled.device_id);
-        shard.seen.push(Entry {
-            id,
-            checks,
-            installed: polled.installed,
-            offered: polled.offered,
-            at: polled.at,
-        });
     }
 
     fn own_shard(&self) -> &Mutex<Shard> {
@@ -153,11 +169,13 @@ impl ActivityBuffer {
         self.shards.iter().map(waiting).sum()
     }
 
-    /// Writes what was buffered. What cannot be written is kept for the next time.
+    /// Writes what was buffered; when it returns, all that was recorded before the call is written. What cannot be
+    /// written is kept for the next time.
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`] when the database does not answer.
     pub async fn flush(&self, store: &Store) -> Result<(), Error> {
+        let _one_at_a_time = self.writing.lock().await;
         let taken = self.take();
         if taken.checks.is_empty() {
             return Ok(());
@@ -183,8 +201,7 @@ impl ActivityBuffer {
         let mut shard = self.shards[0].lock().unwrap_or_else(PoisonError::into_inner);
         let shard = &mut shard.buffered;
         shard.add(taken);
-        let over = shard.seen.len().saturating_sub(MAX_BUFFERED_POLLS);
-        shard.truncate(MAX_BUFFERED_POLLS);
+        let over = shard.truncate();
         self.dropped.fetch_add(over as u64, Ordering::Relaxed);
     }
 }
@@ -218,36 +235,109 @@ impl CheckCount {
 }
 
 impl Buffered {
+    /// Takes a poll in; false when there is no more room for what it said.
+    fn push(&mut self, polled: &Polled<'_>) -> bool {
+        let (rollout, build) = polled.current;
+        let check = CheckKey {
+            rollout,
+            build,
+            hour: polled.at.timestamp().div_euclid(SECONDS_PER_HOUR),
+        };
+        self.checks
+            .entry(check)
+            .or_insert_with(|| CheckCount::of(polled.package))
+            .polls += 1;
+        if self.seen.len() >= MAX_BUFFERED_POLLS || self.text.len() >= MAX_BUFFERED_BYTES {
+            return false;
+        }
+        let begin = self.text.len();
+        let lengths = polled.texts().map(|text| {
+            let text = text?;
+            let length = u16::try_from(text.len()).ok()?;
+            self.text.push_str(text);
+            Some(length)
+        });
+        self.seen.push(Entry {
+            begin,
+            lengths,
+            sdk: polled.facts.sdk,
+            protocol: polled.facts.protocol,
+            dense: polled.facts.dense,
+            crashes: polled.crashes,
+            check,
+            installed: polled.installed,
+            told: polled.told,
+            at: polled.at,
+        });
+        true
+    }
+
     fn add(&mut self, other: Self) {
-        let begin = self.ids.len();
-        self.ids.push_str(&other.ids);
+        let begin = self.text.len();
+        self.text.push_str(&other.text);
         self.seen.extend(other.seen.into_iter().map(|entry| Entry {
-            id: (begin + entry.id.0, entry.id.1),
+            begin: begin + entry.begin,
             ..entry
         }));
-        for (checks, count) in other.checks {
+        for (key, count) in other.checks {
             self.checks
-                .entry(checks)
+                .entry(key)
                 .or_insert_with(|| CheckCount::of(&count.package))
                 .polls += count.polls;
         }
     }
 
-    fn truncate(&mut self, polls: usize) {
-        self.seen.truncate(polls);
-        let end = self.seen.last().map_or(0, |last| last.id.0 + last.id.1);
-        self.ids.truncate(end);
+    /// Drops what is beyond the bounds, and returns how many polls that were.
+    fn truncate(&mut self) -> usize {
+        let fits = self
+            .seen
+            .partition_point(|entry| entry.begin < MAX_BUFFERED_BYTES);
+        let kept = fits.min(MAX_BUFFERED_POLLS);
+        let over = self.seen.len().saturating_sub(kept);
+        if let Some(first) = self.seen.get(kept) {
+            self.text.truncate(first.begin);
+        }
+        self.seen.truncate(kept);
+        over
+    }
+
+    /// What a poll said, in the order of [`Polled::texts`].
+    fn texts(&self, entry: &Entry) -> [Option<&str>; TEXTS] {
+        let mut at = entry.begin;
+        entry.lengths.map(|length| {
+            let begin = at;
+            at += usize::from(length?);
+            self.text.get(begin..at)
+        })
     }
 
     fn device(&self, entry: &Entry) -> &str {
-        let (begin, length) = entry.id;
-        &self.ids[begin..begin + length]
+        self.texts(entry)[0].unwrap_or_default()
+    }
+
+    fn facts(&self, entry: &Entry) -> DeviceFacts<'static> {
+        let [_, model, manufacturer, region, android, abis, tags, zone] =
+            self.texts(entry).map(|text| text.map(Cow::Borrowed));
+        let facts = DeviceFacts {
+            sdk: entry.sdk,
+            model,
+            manufacturer,
+            region,
+            android,
+            abis,
+            tags,
+            zone,
+            protocol: entry.protocol,
+            dense: entry.dense,
+        };
+        facts.into_owned()
     }
 
     fn to_write(&self) -> Activity {
-        let checks = self.checks.iter().map(|(checks, count)| Checks {
-            build: checks.build,
-            at: DateTime::from_timestamp(checks.hour * SECONDS_PER_HOUR, 0).unwrap_or_default(),
+        let checks = self.checks.iter().map(|(key, count)| Checks {
+            rollout: key.rollout,
+            build: key.build,
+            at: DateTime::from_timestamp(key.hour * SECONDS_PER_HOUR, 0).unwrap_or_default(),
             count: count.polls,
         });
         Activity {
@@ -256,31 +346,31 @@ impl Buffered {
         }
     }
 
-    /// The last poll of each device for each package and offer: what came before it says nothing more.
+    /// The last poll of each device for each package and answer: what came before it says nothing more.
     fn latest(&self) -> Vec<Seen> {
-        let mut last: HashMap<(&str, &PackageName, Option<BuildId>), &Entry> =
+        let mut last: HashMap<(&str, &PackageName, Standing), &Entry> =
             HashMap::with_capacity(self.seen.len());
         for entry in &self.seen {
-            let package = &self.checks[&entry.checks].package;
+            let package = &self.checks[&entry.check].package;
             let slot = last
-                .entry((self.device(entry), package, entry.offered))
+                .entry((self.device(entry), package, entry.told))
                 .or_insert(entry);
             if slot.at < entry.at {
                 *slot = entry;
             }
         }
-        let seen = last
-            .into_iter()
-            .filter_map(|((device, package, offered), entry)| {
-                Some(Seen {
-                    // A device that was let in has an id that is one.
-                    device: DeviceId::parse(device).ok()?,
-                    package: package.clone(),
-                    installed: entry.installed,
-                    offered,
-                    at: entry.at,
-                })
-            });
+        let seen = last.into_iter().filter_map(|((device, package, told), entry)| {
+            Some(Seen {
+                // A device that was let in has an id that is one.
+                device: DeviceId::parse(device).ok()?,
+                facts: self.facts(entry),
+                package: package.clone(),
+                installed: entry.installed,
+                crashes: entry.crashes,
+                told,
+                at: entry.at,
+            })
+        });
         seen.collect()
     }
 }
@@ -300,7 +390,7 @@ mod tests {
         buffer.record(None, None);
         let counted = buffer.decisions();
         assert_eq!(counted.offered, 1);
-        assert_eq!(counted.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(counted.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
         assert_eq!(buffer.buffered(), 0);
     }
 
@@ -308,13 +398,22 @@ mod tests {
     fn what_could_not_be_written_keeps_its_devices_and_the_bound() {
         let buffer = ActivityBuffer::new(1);
         let package = PackageName::parse("com.example.app").unwrap();
+        let facts = DeviceFacts {
+            sdk: Some(34),
+            region: Some("eu".into()),
+            tags: Some(String::new().into()),
+            protocol: 2,
+            ..DeviceFacts::default()
+        };
         let poll = |device_id: &str, second: i64| {
             let polled = Polled {
                 device_id,
+                facts: &facts,
                 package: &package,
                 installed: VersionCode::new(1).unwrap(),
-                current: BuildId(7),
-                offered: None,
+                crashes: None,
+                current: (RolloutId(3), BuildId(7)),
+                told: Standing::Refused(Reason::NotInCohort),
                 at: DateTime::from_timestamp(second, 0).unwrap(),
             };
             buffer.record(Some(Reason::NotInCohort), Some(&polled));
@@ -333,6 +432,7 @@ mod tests {
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, [("a-new-one", 2), ("old", 3)]);
+        assert!(written.seen.iter().all(|seen| seen.facts == facts), "{written:?}");
 
         for second in 0..=MAX_BUFFERED_POLLS {
             poll("many", i64::try_from(second).unwrap());

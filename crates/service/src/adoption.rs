@@ -82,7 +82,7 @@ impl Adoption {
 
     fn serving(&self) -> Vec<RolloutNumbers> {
         let catalog = self.snapshots.catalog();
-        let releases = catalog.packages().flat_map(|(_, package)| &package.serving);
+        let releases = catalog.tracks().flat_map(|track| &track.serving);
         let mut newest: Vec<_> = releases
             .map(|release| {
                 let spec = &release.rollout.spec;

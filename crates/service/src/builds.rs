@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Rollout};
-use tidegate_storage::{BuildFilter, HourOfStats, Page, Paged, ReasonCount, Store};
+use tidegate_storage::{
+    BuildFilter, BuildRollout, HourOfStats, Page, Paged, ReasonCount, RolloutStats, Store,
+};
 
 use crate::{Clock, Error, Snapshots};
 
@@ -19,12 +21,14 @@ pub struct Builds {
     clock: Arc<dyn Clock>,
 }
 
-/// A build and the rollout that offers it, while one does.
+/// A build, and how it is or was released.
 pub struct BuildView {
     /// The build.
     pub build: Build,
-    /// The rollout that serves it.
+    /// The rollout that offers it, while one does: the current one before others.
     pub rollout: Option<Rollout>,
+    /// The same, or else the last one that did.
+    pub last: Option<BuildRollout>,
 }
 
 /// What became of a build.
@@ -33,6 +37,10 @@ pub struct BuildStats {
     pub build: Build,
     /// The counts.
     pub stats: DeploymentStats,
+    /// When the last thing that they count happened.
+    pub last_updated: Option<DateTime<Utc>>,
+    /// What each of its rollouts did, newest rollout first.
+    pub rollouts: Vec<RolloutStats>,
     /// The last hours, oldest first.
     pub hours: Vec<HourOfStats>,
 }
@@ -52,7 +60,9 @@ impl Builds {
     /// # Errors
     /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
     pub async fn get(&self, id: BuildId) -> Result<BuildView, Error> {
-        Ok(self.view(self.store.build(id).await?))
+        let build = self.store.build(id).await?;
+        let last = self.store.last_rollouts(vec![id]).await?.remove(&id);
+        Ok(self.view(build, last))
     }
 
     /// Builds, newest first.
@@ -61,13 +71,18 @@ impl Builds {
     /// [`crate::Kind::Invalid`] for a bad page token, [`crate::Kind::Unavailable`].
     pub async fn list(&self, package: Option<PackageName>, page: Page) -> Result<Paged<BuildView>, Error> {
         let builds = self.store.builds(BuildFilter { package }, page).await?;
-        Ok(builds.map(|build| self.view(build)))
+        let ids = builds.items.iter().map(|build| build.id).collect();
+        let mut last = self.store.last_rollouts(ids).await?;
+        Ok(builds.map(|build| {
+            let last = last.remove(&build.id);
+            self.view(build, last)
+        }))
     }
 
     /// The builds that serve now, from memory, and the rollout of each.
     pub fn serving(&self) -> Vec<(BuildId, Rollout)> {
         let catalog = self.snapshots.catalog();
-        let releases = catalog.packages().flat_map(|(_, package)| &package.serving);
+        let releases = catalog.tracks().flat_map(|track| &track.serving);
         releases
             .map(|release| (release.build.id, release.rollout.clone()))
             .collect()
@@ -93,13 +108,20 @@ impl Builds {
             ));
         }
         let build = self.store.build(id).await?;
-        let stats = self.store.stats(id).await?;
+        let of_build = self.store.stats(id).await?;
+        let rollouts = self.store.rollout_stats(id).await?;
         let hours = if hours == 0 {
             vec![]
         } else {
             self.hours(id, hours).await?
         };
-        Ok(BuildStats { build, stats, hours })
+        Ok(BuildStats {
+            build,
+            stats: of_build.stats,
+            last_updated: of_build.last_updated,
+            rollouts,
+            hours,
+        })
     }
 
     /// Why devices failed with a build or put it off, most frequent first.
@@ -118,14 +140,14 @@ impl Builds {
             .await?)
     }
 
-    fn view(&self, build: Build) -> BuildView {
+    fn view(&self, build: Build, last: Option<BuildRollout>) -> BuildView {
         let catalog = self.snapshots.catalog();
-        let serving = catalog
-            .package(build.facts.package.as_str())
-            .map(|package| &package.serving);
-        let release = serving.and_then(|serving| serving.iter().find(|release| release.build.id == build.id));
+        let track = catalog.track(build.facts.package.as_str());
+        let mut serving = track.into_iter().flat_map(|track| &track.serving);
+        let release = serving.find(|release| release.build.id == build.id);
         BuildView {
             rollout: release.map(|release| release.rollout.clone()),
+            last,
             build,
         }
     }

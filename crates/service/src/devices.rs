@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    BuildId, Decision, Device, DeviceAttributes, DeviceId, Error as RuleError, MAX_FCM_TOKEN_BYTES,
-    PackageName, PollRequest, Reason, Role, Step, VersionCode, explain, poll_after,
+    BuildId, Decision, Device, DeviceFacts, DeviceId, Error as RuleError, MAX_ATTRIBUTE_BYTES,
+    MAX_FCM_TOKEN_BYTES, PackageName, PollRequest, Reason, Role, Step, VersionCode, explain, poll_after,
 };
 use tidegate_signing::{CommandKeys, KeyRing, SecretString, enroll_token_hash, new_enroll_token};
 use tidegate_storage::{
-    AuditNote, DeviceBuild, DeviceFilter, Enrollment, NewEnrollToken, Page, Paged, Store,
+    AuditNote, BuildOnDevice, DeviceFilter, Enrollment, NewEnrollToken, Page, Paged, RolloutOnDevice, Store,
 };
 
 use crate::{Actor, Clock, Error, Kind, Settings, Snapshots};
@@ -49,14 +49,28 @@ pub struct Devices {
     settings: Arc<Settings>,
 }
 
+/// A device and its history.
+pub struct DeviceView {
+    /// The device.
+    pub device: Device,
+    /// What became of each build on it, newest build first.
+    pub builds: Vec<BuildOnDevice>,
+    /// What it did with the builds that rollouts offered it, newest rollout first.
+    pub rollouts: Vec<RolloutOnDevice>,
+    /// What its last poll for each package was told: [`crate::Standing::OFFERED`], or a reason's name.
+    pub standings: Vec<(PackageName, String)>,
+}
+
 /// What a device brings to enrol.
 pub struct NewDevice {
     /// The enrolment token that it was given.
     pub enrollment_token: String,
     /// Its id.
     pub id: DeviceId,
+    /// The name that people gave it.
+    pub alias: Option<String>,
     /// What it says of itself.
-    pub attributes: DeviceAttributes,
+    pub facts: DeviceFacts<'static>,
     /// Its FCM registration token.
     pub fcm_token: Option<String>,
     /// A package that it runs, and the version.
@@ -117,7 +131,8 @@ impl Devices {
     /// # Errors
     /// [`Kind::Invalid`], [`Kind::Unauthenticated`] for a token that is unknown, expired or used up.
     pub async fn enroll(&self, new: NewDevice) -> Result<Enrolled, Error> {
-        new.attributes.check()?;
+        check_alias(new.alias.as_deref())?;
+        new.facts.check()?;
         check_fcm_token(new.fcm_token.as_deref())?;
         let unknown = || {
             let message = "the enrollment_token is not one that this server issued";
@@ -127,7 +142,8 @@ impl Devices {
         let enrollment = Enrollment {
             token_hash,
             device: new.id.clone(),
-            attributes: new.attributes,
+            alias: new.alias,
+            facts: new.facts,
             fcm_token: new.fcm_token,
             package: new.installed,
             now: self.clock.now(),
@@ -208,14 +224,11 @@ impl Devices {
     ) -> Result<Option<(PackageName, VersionCode, BuildId)>, Error> {
         let catalog = self.snapshots.catalog();
         let mut candidates = catalog
-            .packages()
-            .filter(|(name, _)| package.is_none_or(|package| *name == package))
-            .filter_map(|(name, package)| {
-                let current = package
-                    .serving
-                    .iter()
-                    .find(|release| release.rollout.spec.is_current)?;
-                Some((name.clone(), current.build.facts.version_code, current.build.id))
+            .tracks()
+            .filter(|track| package.is_none_or(|package| track.package == *package))
+            .filter_map(|track| {
+                let build = &track.current()?.build;
+                Some((track.package.clone(), build.facts.version_code, build.id))
             });
         let first = candidates.next();
         if candidates.next().is_some() {
@@ -227,18 +240,21 @@ impl Devices {
         Ok(first.filter(|(_, version, _)| version.get() > 0))
     }
 
-    /// One device, and what it did with each build.
+    /// One device, what it did with each build and each rollout, and what its last polls were told.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
-    pub async fn get(&self, id: &DeviceId) -> Result<(Device, Vec<DeviceBuild>), Error> {
-        let device = self.store.device(id).await?;
-        let builds = self.store.device_builds(id).await?;
-        Ok((device, builds))
+    pub async fn get(&self, id: &DeviceId) -> Result<DeviceView, Error> {
+        Ok(DeviceView {
+            device: self.store.device(id).await?,
+            builds: self.store.device_builds(id).await?,
+            rollouts: self.store.device_rollouts(id).await?,
+            standings: self.store.standings(id).await?,
+        })
     }
 
-    /// Runs the very decision that the device's next poll gets, and tells each rule that it asks. What the device
-    /// says only while polling (its instruction sets) is taken as not stated.
+    /// Runs the very decision that the device's next poll gets, and tells each rule that it asks. The device is judged
+    /// by what its last poll said of it, before the first by its enrolment.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
@@ -260,17 +276,8 @@ impl Devices {
         };
         let catalog = self.snapshots.catalog();
         let rejections = self.snapshots.rejections();
-        let attributes = &device.attributes;
-        let request = PollRequest {
-            device_id: id.as_str(),
-            package: package.as_str(),
-            installed,
-            sdk: attributes.sdk,
-            region: attributes.region.as_deref(),
-            model: attributes.model.as_deref(),
-            abis: None,
-            rejections: rejections.get(id).map_or(&[][..], Vec::as_slice),
-        };
+        let gave_up = rejections.of(id.as_str());
+        let request = PollRequest::new(id.as_str(), package.as_str(), installed, device.facts(), gave_up);
         let explanation = explain(&catalog, &request, self.clock.now());
         let outcome = match explanation.decision {
             Decision::Offer(offer) => Ok(offer.build.id),
@@ -298,6 +305,30 @@ impl Devices {
         Ok(())
     }
 
+    /// Lets a device try again what it gave up: one build, or all. Returns of how many builds.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn retry(&self, actor: &Actor, id: &DeviceId, build: Option<BuildId>) -> Result<usize, Error> {
+        actor.require(Role::Operator)?;
+        let note = AuditNote {
+            after: Some(serde_json::json!({ "build_id": build })),
+            ..actor
+                .on_record(self.clock.now())
+                .note("device.retry", format!("device/{id}"))
+        };
+        let forgotten = self.store.forget_rejections(id, build, note).await?;
+        self.snapshots.follow_own_change().await;
+        tracing::info!(
+            event = "ota.device.retry",
+            actor = actor.subject,
+            device_id = %id,
+            build_id = build.map(|build| build.0),
+            builds = forgotten,
+        );
+        Ok(forgotten)
+    }
+
     /// Makes a token with which devices enrol. Only its hash is kept.
     ///
     /// # Errors
@@ -319,7 +350,7 @@ impl Devices {
         if ttl < TimeDelta::seconds(1) || ttl > TimeDelta::days(MAX_ENROLL_TTL_DAYS) {
             return Err(Error::invalid("ttl_s", "must be from one second to 366 days"));
         }
-        if note.len() > tidegate_domain::MAX_ATTRIBUTE_BYTES {
+        if note.len() > MAX_ATTRIBUTE_BYTES {
             return Err(Error::invalid("note", "is longer than 256 bytes"));
         }
         let (token, hash) = new_enroll_token().map_err(|fault| Error::internal("drawing a token", &fault))?;
@@ -348,6 +379,14 @@ impl Devices {
             expires_at,
         })
     }
+}
+
+fn check_alias(alias: Option<&str>) -> Result<(), Error> {
+    if alias.is_some_and(|alias| alias.len() > MAX_ATTRIBUTE_BYTES) {
+        let fault = format!("is longer than {MAX_ATTRIBUTE_BYTES} bytes");
+        return Err(RuleError::invalid("alias", fault).into());
+    }
+    Ok(())
 }
 
 fn check_fcm_token(token: Option<&str>) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::stream::BoxStream;
 use tidegate_artifacts as artifacts;
-use tidegate_domain::{Build, BuildId, DeviceId, Role};
+use tidegate_domain::{Build, BuildId, DeviceId, Role, RolloutId};
 use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
 use tidegate_storage::Store;
 
@@ -31,6 +31,7 @@ pub struct Download {
     /// The build whose file it is.
     pub build: Arc<Build>,
     device: Option<DeviceId>,
+    rollout: Option<RolloutId>,
 }
 
 /// A file's bytes, as they go out.
@@ -86,6 +87,7 @@ impl Downloads {
         Ok(Download {
             build: self.build(id).await?,
             device: Some(device),
+            rollout: query.rollout_id.map(RolloutId),
         })
     }
 
@@ -98,6 +100,7 @@ impl Downloads {
         Ok(Download {
             build: self.build(id).await?,
             device: None,
+            rollout: None,
         })
     }
 
@@ -105,7 +108,7 @@ impl Downloads {
     async fn build(&self, id: BuildId) -> Result<Arc<Build>, Error> {
         let offered = {
             let catalog = self.snapshots.catalog();
-            let mut serving = catalog.packages().flat_map(|(_, package)| &package.serving);
+            let mut serving = catalog.tracks().flat_map(|track| &track.serving);
             serving
                 .find(|release| release.build.id == id)
                 .map(|release| Arc::clone(&release.build))
@@ -132,6 +135,7 @@ impl Downloads {
                 reports: self.reports.clone(),
                 device,
                 build: Arc::clone(&download.build),
+                rollout: download.rollout,
             });
         Ok(Box::pin(Counted { bytes, left, count }))
     }
@@ -142,6 +146,7 @@ struct Count {
     reports: Reports,
     device: DeviceId,
     build: Arc<Build>,
+    rollout: Option<RolloutId>,
 }
 
 impl Count {
@@ -152,7 +157,7 @@ impl Count {
             build_id = self.build.id.0,
             version_code = self.build.facts.version_code.get(),
         );
-        self.reports.downloaded(self.device, &self.build);
+        self.reports.downloaded(self.device, &self.build, self.rollout);
     }
 }
 

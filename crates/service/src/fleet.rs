@@ -175,12 +175,8 @@ impl Fleet {
             failing: 0,
             measured_at: counted.at,
         };
-        for (name, package) in catalog.packages() {
-            let Some(release) = package
-                .serving
-                .iter()
-                .find(|release| release.rollout.spec.is_current)
-            else {
+        for track in catalog.tracks() {
+            let Some(release) = track.current() else {
                 continue;
             };
             let id = release.build.id;
@@ -190,7 +186,7 @@ impl Fleet {
                 .find(|(build, _)| *build == id)
                 .map_or(0, |(_, devices)| *devices);
             let current = release.build.facts.version_code;
-            for count in of(census, name).map_or(&[][..], |package| &package.versions) {
+            for count in of(census, &track.package).map_or(&[][..], |package| &package.versions) {
                 if count.version == current {
                     overview.current += count.devices();
                 } else if count.version < current && count.version.get() > 0 {

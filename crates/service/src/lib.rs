@@ -52,7 +52,7 @@ pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use clock::{Clock, SystemClock};
 pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS};
 pub use devices::{
-    DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, DeviceState, Devices, EnrollToken, Enrolled,
+    DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, DeviceState, DeviceView, Devices, EnrollToken, Enrolled,
     MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, NewDevice, SILENT_AFTER,
 };
 pub use download::{Download, Downloads, FileStream};
@@ -65,7 +65,7 @@ pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
 };
 pub use packages::Packages;
-pub use polls::{PollAnswer, Polls};
+pub use polls::{Poll, PollAnswer, Polls};
 pub use readiness::Readiness;
 pub use reports::{
     MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportQueue, ReportWriter, Reports,
@@ -75,8 +75,9 @@ pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use settings::Settings;
 pub use snapshots::Snapshots;
 pub use tidegate_storage::{
-    AuditEntry, AuditFilter, Broken, Campaign, DeviceBuild, DeviceFilter, FailedDelivery, HourOfStats,
-    MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
+    AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter, FailedDelivery,
+    HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
+    RolloutOnDevice, RolloutStats, Standing,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};
 pub use users::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, Users};

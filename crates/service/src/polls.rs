@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_domain::{Decision, Offer, PollRequest, Reason, decide, poll_after};
-use tidegate_signing::KeyRing;
+use chrono::{DateTime, Utc};
+use tidegate_domain::{
+    Decision, DeviceFacts, Offer, PollRequest, Reason, Track, VersionCode, decide, poll_after,
+};
+use tidegate_signing::{KeyRing, OfferClaim};
+use tidegate_storage::Standing;
 
 use crate::activity::Polled;
 use crate::{ActivityBuffer, Clock, Settings, Snapshots};
@@ -18,6 +22,20 @@ pub struct Polls {
     settings: Arc<Settings>,
 }
 
+/// A device's poll.
+pub struct Poll<'a> {
+    /// The device; its token was checked.
+    pub device_id: &'a str,
+    /// The package it asks about.
+    pub package: &'a str,
+    /// The version it runs; 0 when the package is not installed.
+    pub installed: VersionCode,
+    /// What it says of itself.
+    pub facts: DeviceFacts<'a>,
+    /// How often the package has crashed, if it says so.
+    pub crashes: Option<u32>,
+}
+
 /// The answer to a poll, valid while the catalog is held.
 pub enum PollAnswer<'a> {
     /// The device is to take this build.
@@ -26,6 +44,8 @@ pub enum PollAnswer<'a> {
         offer: Offer<'a>,
         /// Where to fetch it: signed, expiring, for this device.
         download_url: String,
+        /// Proves the offer, in the device's reports.
+        proof: String,
     },
     /// The device is to take nothing.
     NoUpdate(Reason),
@@ -50,42 +70,63 @@ impl Polls {
     }
 
     /// Decides a poll of an authenticated device and hands the answer, with the time until the next poll, to
-    /// `respond`, while the catalog that it borrows from is held. The request's rejections are filled in here.
-    pub fn answer<R>(&self, poll: PollRequest<'_>, respond: impl FnOnce(PollAnswer<'_>, Duration) -> R) -> R {
+    /// `respond`, while the catalog that it borrows from is held.
+    pub fn answer<R>(&self, poll: &Poll<'_>, respond: impl FnOnce(PollAnswer<'_>, Duration) -> R) -> R {
         let now = self.clock.now();
         let catalog = self.snapshots.catalog();
         let rejections = self.snapshots.rejections();
-        let rejections = rejections.get(poll.device_id).map_or(&[][..], Vec::as_slice);
-        let decision = decide(&catalog, &PollRequest { rejections, ..poll }, now);
-        let (offered, reason) = match &decision {
-            Decision::Offer(offer) => (Some(offer.build.id), None),
-            Decision::NoUpdate(reason) => (None, Some(*reason)),
+        let gave_up = rejections.of(poll.device_id);
+        let request = PollRequest::new(poll.device_id, poll.package, poll.installed, &poll.facts, gave_up);
+        let decision = decide(&catalog, &request, now);
+        let told = match &decision {
+            Decision::Offer(offer) => Standing::Offered {
+                rollout: offer.rollout.id,
+                build: offer.build.id,
+            },
+            Decision::NoUpdate(reason) => Standing::Refused(*reason),
         };
-        let current = catalog
-            .package(poll.package)
-            .and_then(|package| package.serving.first());
+        let reason = match told {
+            Standing::Offered { .. } => None,
+            Standing::Refused(reason) => Some(reason),
+        };
+        let current = catalog.track(poll.package).and_then(Track::current);
         let polled = current.map(|current| Polled {
             device_id: poll.device_id,
+            facts: &poll.facts,
             package: &current.rollout.spec.package,
             installed: poll.installed,
-            current: current.build.id,
-            offered,
+            crashes: poll.crashes,
+            current: (current.rollout.id, current.build.id),
+            told,
             at: now,
         });
         self.activity.record(reason, polled.as_ref());
         let answer = match decision {
             Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
-            Decision::Offer(offer) => {
-                let expires = now + self.settings.download_url_ttl;
-                let generation = self.snapshots.token_generation(poll.device_id);
-                let query = self
-                    .keys
-                    .sign_download(offer.build.id, poll.device_id, generation, expires);
-                let base = &self.settings.public_url;
-                let download_url = format!("{base}/v1/apk/{}/download?{query}", offer.build.id);
-                PollAnswer::Update { offer, download_url }
-            }
+            Decision::Offer(offer) => self.update(poll.device_id, offer, now),
         };
         respond(answer, poll_after(poll.device_id, self.settings.poll_interval))
+    }
+
+    /// What a device needs to take an offer: where the file is, and the proof that it was offered.
+    fn update<'a>(&self, device_id: &str, offer: Offer<'a>, now: DateTime<Utc>) -> PollAnswer<'a> {
+        let (rollout, build) = (offer.rollout.id, offer.build.id);
+        let expires = now + self.settings.download_url_ttl;
+        let generation = self.snapshots.token_generation(device_id);
+        let query = self
+            .keys
+            .sign_download(build, rollout, device_id, generation, expires);
+        let base = &self.settings.public_url;
+        let proof = self.keys.sign_offer(&OfferClaim {
+            device: device_id,
+            rollout,
+            build,
+            attempt: offer.rollout.spec.retry_generation,
+        });
+        PollAnswer::Update {
+            offer,
+            download_url: format!("{base}/v1/apk/{build}/download?{query}"),
+            proof,
+        }
     }
 }

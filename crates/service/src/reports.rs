@@ -7,11 +7,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{ActionResult, Build, BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
-use tidegate_storage::{Answered, Refusal, ReportOutcome, Store};
+use tidegate_domain::{ActionResult, Build, BuildId, Consequence, DeviceId, Report, ReportStatus, RolloutId};
+use tidegate_signing::{KeyRing, OfferClaim};
+use tidegate_storage::{self as storage, Answered, NewDownload, Refusal, ReportOutcome, Store};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Clock, Counters, Error, Kind, Snapshots};
+use crate::background::FLUSH_EVERY;
+use crate::{ActivityBuffer, Clock, Counters, Error, Kind, Snapshots};
 
 /// How many reports may wait for the writer. Beyond it devices are told to come back later.
 pub const MAX_QUEUED_REPORTS: usize = 10_000;
@@ -19,16 +21,23 @@ pub const MAX_QUEUED_REPORTS: usize = 10_000;
 /// How many reports one commit carries at most.
 pub const MAX_REPORTS_PER_COMMIT: usize = 500;
 
+/// The error's code when a device reports on a build that it was not offered.
+const NOT_OFFERED: &str = "not_offered";
+
 /// Takes reports in.
 #[derive(Clone)]
 pub struct Reports {
     queue: mpsc::Sender<Entry>,
+    store: Store,
     snapshots: Arc<Snapshots>,
+    activity: Arc<ActivityBuffer>,
+    keys: Arc<KeyRing>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
 }
 
-/// A report as the device sends it; the attempt may be left to the server.
+/// A report as the device sends it.
+#[derive(Clone)]
 pub struct NewReport {
     /// The build.
     pub build: BuildId,
@@ -44,20 +53,18 @@ pub struct NewReport {
     pub attempt: Option<u32>,
     /// Names the device's try.
     pub request_id: Option<String>,
+    /// The manifest's rollout; `None` from agents that know none.
+    pub rollout: Option<RolloutId>,
+    /// The manifest's proof of the offer.
+    pub offer: Option<String>,
 }
 
 enum Entry {
     Report {
-        device: DeviceId,
-        report: Report,
-        at: DateTime<Utc>,
+        report: storage::NewReport,
         reply: oneshot::Sender<Result<(), Error>>,
     },
-    Downloaded {
-        device: DeviceId,
-        build: BuildId,
-        at: DateTime<Utc>,
-    },
+    Downloaded(NewDownload),
     Answer {
         device: DeviceId,
         result: ActionResult,
@@ -72,51 +79,97 @@ impl Reports {
     pub fn new(
         store: Store,
         snapshots: Arc<Snapshots>,
+        activity: Arc<ActivityBuffer>,
+        keys: Arc<KeyRing>,
         counters: Arc<Counters>,
         clock: Arc<dyn Clock>,
     ) -> (Self, ReportWriter) {
         let (queue, incoming) = mpsc::channel(MAX_QUEUED_REPORTS);
         let writer = ReportWriter {
             incoming,
-            store,
+            store: store.clone(),
             snapshots: Arc::clone(&snapshots),
             counters: Arc::clone(&counters),
         };
         let reports = Self {
             queue,
+            store,
             snapshots,
+            activity,
+            keys,
             counters,
             clock,
         };
         (reports, writer)
     }
 
-    /// Records what a device says. Returns once it is on disk; the same report again returns alike and counters for
+    /// Records what a device says. Returns once it is on disk; the same report again returns alike and counts for
     /// nothing.
     ///
+    /// It counts for the rollout whose offer it proves. Agents that prove nothing are believed as far as the server
+    /// recorded an offer of this build to this device: what is still buffered is written first, and a report that
+    /// finds no offer waits once for the time in which another replica writes what it has buffered.
+    ///
     /// # Errors
-    /// [`Kind::Invalid`], [`Kind::NotFound`] for an unknown build, [`Kind::Conflict`] when a device reports one
-    /// build without end, [`Kind::Unavailable`].
+    /// [`Kind::Invalid`], [`Kind::NotFound`] for an unknown build, [`Kind::Conflict`] for a build that the device was
+    /// not offered and when a device reports one build without end, [`Kind::Unavailable`].
     pub async fn submit(&self, device: DeviceId, new: NewReport) -> Result<(), Error> {
-        let report = Report {
-            attempt: new.attempt.unwrap_or_else(|| self.attempt_of(new.build)),
-            build: new.build,
-            status: new.status,
-            reason: new.reason,
-            android_status: new.android_status,
-            message: new.message,
-            request_id: new.request_id,
-        };
-        report.check()?;
-        let (reply, answer) = oneshot::channel();
-        let entry = Entry::Report {
+        let rollout = self.proven(&device, &new);
+        let report = storage::NewReport {
             device,
-            report,
+            rollout,
+            attempt: new.attempt,
+            report: Report {
+                retry_generation: new.attempt.unwrap_or_default(),
+                build: new.build,
+                status: new.status,
+                reason: new.reason,
+                android_status: new.android_status,
+                message: new.message,
+                request_id: new.request_id,
+            },
             at: self.clock.now(),
-            reply,
         };
+        report.report.check()?;
+        if rollout.is_some() {
+            return self.file(report).await;
+        }
+        self.activity.flush(&self.store).await?;
+        match self.file(report.clone()).await {
+            Err(error) if error.code == NOT_OFFERED => {
+                tokio::time::sleep(FLUSH_EVERY * 3 / 2).await;
+                self.file(report).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn file(&self, report: storage::NewReport) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        let entry = Entry::Report { report, reply };
         self.queue.try_send(entry).map_err(|_| busy())?;
         answer.await.map_err(|_| busy())?
+    }
+
+    /// The rollout that the report proves to have made its offer.
+    fn proven(&self, device: &DeviceId, new: &NewReport) -> Option<RolloutId> {
+        let rollout = new.rollout?;
+        let attempt = new.attempt.or_else(|| self.retry_generation_of(rollout))?;
+        let claim = OfferClaim {
+            device: device.as_str(),
+            rollout,
+            build: new.build,
+            attempt,
+        };
+        let proves = self.keys.proves_offer(&claim, new.offer.as_deref()?);
+        proves.then_some(rollout)
+    }
+
+    fn retry_generation_of(&self, rollout: RolloutId) -> Option<u32> {
+        let catalog = self.snapshots.catalog();
+        let mut serving = catalog.tracks().flat_map(|track| &track.serving);
+        let release = serving.find(|release| release.rollout.id == rollout)?;
+        Some(release.rollout.spec.retry_generation)
     }
 
     /// Records what became of a command on the device that it was sent to. Returns once it is on disk; the same
@@ -137,15 +190,16 @@ impl Reports {
         answer.await.map_err(|_| busy())?
     }
 
-    /// Records that the last byte of a build went out to a device. Lost, it is made good by the device's own
+    /// Records that every byte of a build went out to a device. Lost, it is made good by the device's own
     /// report, so nobody waits for it.
-    pub(crate) fn downloaded(&self, device: DeviceId, build: &Build) {
+    pub(crate) fn downloaded(&self, device: DeviceId, build: &Build, rollout: Option<RolloutId>) {
         self.counters.downloaded(build);
-        let entry = Entry::Downloaded {
+        let entry = Entry::Downloaded(NewDownload {
             device,
             build: build.id,
+            rollout,
             at: self.clock.now(),
-        };
+        });
         if self.queue.try_send(entry).is_err() {
             tracing::warn!(
                 build_id = build.id.0,
@@ -157,16 +211,6 @@ impl Reports {
     /// A look at the queue, for somebody who must not keep the writer from ending.
     pub fn queue(&self) -> ReportQueue {
         ReportQueue(self.queue.downgrade())
-    }
-
-    fn attempt_of(&self, build: BuildId) -> u32 {
-        let catalog = self.snapshots.catalog();
-        let serving = catalog.packages().flat_map(|(_, package)| &package.serving);
-        serving
-            .filter(|release| release.build.id == build)
-            .map(|r| r.rollout.spec.attempt)
-            .max()
-            .unwrap_or(1)
     }
 }
 
@@ -206,9 +250,9 @@ pub struct ReportWriter {
 /// What a group is split into.
 #[derive(Default)]
 struct Group {
-    reports: Vec<(DeviceId, Report, DateTime<Utc>)>,
+    reports: Vec<storage::NewReport>,
     replies: Vec<oneshot::Sender<Result<(), Error>>>,
-    downloads: Vec<(DeviceId, BuildId, DateTime<Utc>)>,
+    downloads: Vec<NewDownload>,
     answers: Vec<(DeviceId, ActionResult, DateTime<Utc>)>,
     answer_replies: Vec<oneshot::Sender<Result<(), Error>>>,
 }
@@ -282,28 +326,27 @@ impl ReportWriter {
 
     fn answer(
         &self,
-        reports: &[(DeviceId, Report, DateTime<Utc>)],
+        reports: &[storage::NewReport],
         replies: Vec<oneshot::Sender<Result<(), Error>>>,
         outcomes: Vec<ReportOutcome>,
     ) {
-        self.snapshots.apply(
-            reports
-                .iter()
-                .zip(&outcomes)
-                .filter_map(|((device, report, _), outcome)| match outcome.consequence {
-                    Consequence::Rejected(rejection) => Some((device, report.build, Some(rejection))),
-                    Consequence::Forgiven => Some((device, report.build, None)),
-                    Consequence::None | Consequence::Failed => None,
-                }),
-        );
-        for (((device, report, _), outcome), reply) in reports.iter().zip(outcomes).zip(replies) {
+        let changes = reports.iter().zip(&outcomes).filter_map(|(new, outcome)| {
+            let rejection = match outcome.consequence {
+                Consequence::Rejected(rejection) => Some(rejection),
+                Consequence::Forgiven => None,
+                Consequence::None | Consequence::Failed => return None,
+            };
+            Some((new.device.clone(), new.report.build, rejection))
+        });
+        self.snapshots.merge(changes);
+        for ((new, outcome), reply) in reports.iter().zip(outcomes).zip(replies) {
             if outcome.fresh {
-                self.counters.reported(report.build, report.status);
-                log(device, report);
+                self.counters.reported(new.report.build, new.report.status);
+                log(new);
             }
             let answer = outcome
                 .refused
-                .map_or(Ok(()), |refused| Err(refusal(refused, report)));
+                .map_or(Ok(()), |refused| Err(refusal(refused, &new.report)));
             let _ = reply.send(answer);
         }
     }
@@ -314,16 +357,11 @@ impl Group {
         let mut group = Self::default();
         for entry in entries {
             match entry {
-                Entry::Report {
-                    device,
-                    report,
-                    at,
-                    reply,
-                } => {
-                    group.reports.push((device, report, at));
+                Entry::Report { report, reply } => {
+                    group.reports.push(report);
                     group.replies.push(reply);
                 }
-                Entry::Downloaded { device, build, at } => group.downloads.push((device, build, at)),
+                Entry::Downloaded(download) => group.downloads.push(download),
                 Entry::Answer {
                     device,
                     result,
@@ -352,6 +390,15 @@ fn refusal(refusal: Refusal, report: &Report) -> Error {
             "too_many_reports",
             format!("the device has reported build {} too often", report.build),
         ),
+        Refusal::NotOffered => Error::new(
+            Kind::Conflict,
+            NOT_OFFERED,
+            format!(
+                "the device was not offered build {}; nothing was recorded",
+                report.build
+            ),
+        ),
+        Refusal::AttemptTooHigh => Error::invalid("attempt", "is higher than that of the rollout"),
         Refusal::UnknownBuild => {
             Error::not_found("unknown_build", format!("there is no build {}", report.build))
         }
@@ -380,17 +427,16 @@ fn log_answer(device: &DeviceId, result: &ActionResult) {
     );
 }
 
-fn log(device: &DeviceId, report: &Report) {
+fn log(new: &storage::NewReport) {
+    let report = &new.report;
     tracing::info!(
         event = "ota.report",
-        device_id = %device,
+        device_id = %new.device,
         build_id = report.build.0,
+        rollout_id = new.rollout.map(|rollout| rollout.0),
         status = report.status.as_str(),
         reason = report.reason.as_deref(),
         android_status = report.android_status,
-        attempt = report.attempt,
+        attempt = new.attempt,
     );
 }
-
-/// What [`Snapshots::apply`] takes: a device, a build, and the rejection to remember or `None` to forget.
-pub(crate) type RejectionChange<'a> = (&'a DeviceId, BuildId, Option<Rejection>);

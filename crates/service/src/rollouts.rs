@@ -124,7 +124,7 @@ impl Rollouts {
         Ok(Adjusted { old, new: percent })
     }
 
-    /// Holds a serving build.
+    /// Stops offering a build, in all of its rollouts that serve.
     ///
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::pause`] refuses.
@@ -138,7 +138,7 @@ impl Rollouts {
         Ok(change.after.state)
     }
 
-    /// Goes on with a held build.
+    /// Offers a paused or halted build again.
     ///
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::resume`] refuses.

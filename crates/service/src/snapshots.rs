@@ -46,7 +46,9 @@ struct Standing {
 }
 
 /// What devices gave up, as it is while a poll is answered.
-pub(crate) struct Rejections<'a>(HashMapRef<'a, DeviceId, Vec<BuildRejection>, std::hash::RandomState, LocalGuard<'a>>);
+pub(crate) struct Rejections<'a>(
+    HashMapRef<'a, DeviceId, Vec<BuildRejection>, std::hash::RandomState, LocalGuard<'a>>,
+);
 
 impl Rejections<'_> {
     /// The builds that this device gave up.
@@ -241,7 +243,13 @@ fn serving_builds(catalog: &Catalog) -> HashSet<BuildId> {
 }
 
 /// What a device gave up, with another word about one build.
-fn with_rejection(known: &[BuildRejection], build: BuildId, rejection: Option<Rejection>) -> Vec<BuildRejection> {
+fn with_rejection(
+    known: &[BuildRejection],
+    build: BuildId,
+    rejection: Option<Rejection>,
+) -> Vec<BuildRejection> {
     let others = known.iter().copied().filter(|(of, _)| *of != build);
-    others.chain(rejection.map(|rejection| (build, rejection))).collect()
+    others
+        .chain(rejection.map(|rejection| (build, rejection)))
+        .collect()
 }

@@ -186,6 +186,11 @@ impl Intake {
     /// Whether the build may follow what its package had before.
     async fn follow(&self, judged: &Judged) -> Result<Follows, Error> {
         let facts = &judged.facts;
+        if facts.version_code.get() == 0 {
+            let message = "the APK has version code 0, which a device's poll can't tell from \"not installed\"; give it a \
+                           version code of 1 or higher";
+            return Err(Error::new(Kind::Refused, "version_code_zero", message));
+        }
         let package = match self.store.package(&facts.package).await {
             Ok(package) => Some(package),
             Err(tidegate_storage::Error::NotFound { .. }) => None,

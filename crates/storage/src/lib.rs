@@ -81,7 +81,7 @@ pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
 pub use reports::{NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
-pub use rollouts::{Attempts, RolloutFilter, TrackChange};
+pub use rollouts::{Attempts, BuildRollout, RolloutFilter, TrackChange};
 pub use settings::{MAX_POOL_SIZE, Settings};
 pub use stats::{BuildStats, HourOfStats, MAX_ROLLOUTS_OF_BUILD, MAX_STAT_HOURS, RolloutStats};
 pub use store::Store;

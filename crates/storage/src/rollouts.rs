@@ -16,6 +16,15 @@ pub struct RolloutFilter {
     pub build: Option<BuildId>,
 }
 
+/// A build's rollout, and what was released before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildRollout {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// The build that a roll-back would return to.
+    pub previous_build: Option<BuildId>,
+}
+
 /// How often each build of a package was released.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts(pub(crate) HashMap<BuildId, u32>);
@@ -75,5 +84,14 @@ impl Store {
     /// [`Error::Rule`] for a page token that no page gave.
     pub async fn rollouts(&self, filter: RolloutFilter, page: Page) -> Result<Paged<Rollout>, Error> {
         run!(self, read, rollouts::list(&filter, &page))
+    }
+
+    /// Of each of these builds the rollout that serves it, the current one before others and newer before older ones;
+    /// for a build that none serves, its last one. Builds that were never released are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn last_rollouts(&self, builds: Vec<BuildId>) -> Result<HashMap<BuildId, BuildRollout>, Error> {
+        run!(self, snapshot, rollouts::last_of(&builds))
     }
 }

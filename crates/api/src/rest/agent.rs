@@ -8,9 +8,9 @@ use axum::Json as JsonAnswer;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use tidegate_domain::{DeviceAttributes, DeviceId, Offer, PackageName, PollRequest, VersionCode};
+use tidegate_domain::{DeviceFacts, DeviceId, Offer, PackageName, RolloutId, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{Error, NewDevice, NewReport, PollAnswer};
+use tidegate_service::{Error, NewDevice, NewReport, Poll, PollAnswer};
 use tidegate_signing::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,6 +23,9 @@ use crate::{Api, BuildId, request_id, verbs};
 
 /// Why a 304 offers nothing, such as `not_in_cohort`.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
+
+/// The version of the agents' protocol that this server speaks.
+const PROTOCOL: i64 = 2;
 
 /// Seconds until the device's next poll.
 pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
@@ -81,18 +84,20 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
     let device_id = query.device_id.as_deref().ok_or_else(|| missing("device_id"))?;
     api.authenticator.device_claiming(bearer(headers)?, device_id)?;
     let package = query.package.as_deref().ok_or_else(|| missing("package_name"))?;
-    let poll = PollRequest {
+    query.facts.check()?;
+    let poll = Poll {
         device_id,
         package,
         installed: query.installed.ok_or_else(|| missing("current_version_code"))?,
-        sdk: query.sdk,
-        region: query.region.as_deref(),
-        model: query.model.as_deref(),
-        abis: query.abi.as_deref(),
-        rejections: &[],
+        facts: query.facts,
+        crashes: query.crashes,
     };
-    Ok(api.polls.answer(poll, |answer, poll_after| match answer {
-        PollAnswer::Update { offer, download_url } => {
+    Ok(api.polls.answer(&poll, |answer, poll_after| match answer {
+        PollAnswer::Update {
+            offer,
+            download_url,
+            proof,
+        } => {
             if api.poll_log.takes() {
                 tracing::info!(
                     event = "ota.manifest.200",
@@ -102,7 +107,7 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
                     version_code = offer.build.facts.version_code.get(),
                 );
             }
-            offered(&offer, download_url, poll_after)
+            offered(&offer, download_url, proof, poll_after)
         }
         PollAnswer::NoUpdate(reason) => {
             if api.poll_log.takes() {
@@ -123,7 +128,7 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
     }))
 }
 
-fn offered(offer: &Offer<'_>, download_url: String, poll_after: Duration) -> Response {
+fn offered(offer: &Offer<'_>, download_url: String, proof: String, poll_after: Duration) -> Response {
     let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
     let manifest = v1::UpdateManifest {
         build_id: offer.build.id.0,
@@ -136,15 +141,15 @@ fn offered(offer: &Offer<'_>, download_url: String, poll_after: Duration) -> Res
         file_size: i64::try_from(facts.size).unwrap_or(i64::MAX),
         wifi_only: spec.settings.wifi_only,
         must_install: spec.settings.must_install,
-        staged_rollout_percent: spec.settings.percent.into(),
+        staged_rollout_percent: shown_percent(offer),
         release_notes: offer.build.provenance.notes.clone(),
-        force_downgrade: spec.settings.force_downgrade,
+        force_downgrade: offer.forced,
         rollout_id: offer.rollout.id.0,
-        attempt: spec.attempt.into(),
+        attempt: spec.retry_generation.into(),
         min_sdk: facts.min_sdk.into(),
         poll_after_s: i64::try_from(poll_after.as_secs()).unwrap_or(i64::MAX),
-        offer: String::new(),
-        protocol: 1,
+        offer: proof,
+        protocol: PROTOCOL,
     };
     let headers = [
         (POLL_AFTER, seconds(poll_after)),
@@ -152,6 +157,17 @@ fn offered(offer: &Offer<'_>, download_url: String, poll_after: Duration) -> Res
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (headers, JsonAnswer(manifest)).into_response()
+}
+
+/// The share as agents of protocol 1 may judge it once more by themselves: by the unsalted formula, which a salt or a
+/// forced roll-back doesn't follow.
+fn shown_percent(offer: &Offer<'_>) -> i64 {
+    let settings = &offer.rollout.spec.settings;
+    if offer.forced || settings.salt.is_some() {
+        100
+    } else {
+        settings.percent.into()
+    }
 }
 
 fn seconds(time: Duration) -> HeaderValue {
@@ -168,15 +184,14 @@ struct PollQuery<'a> {
     device_id: Option<Cow<'a, str>>,
     package: Option<Cow<'a, str>>,
     installed: Option<VersionCode>,
-    sdk: Option<u32>,
-    model: Option<Cow<'a, str>>,
-    region: Option<Cow<'a, str>>,
-    abi: Option<Cow<'a, str>>,
+    facts: DeviceFacts<'a>,
+    crashes: Option<u32>,
 }
 
 impl<'a> PollQuery<'a> {
     fn parse(query: &'a str) -> Result<Self, Error> {
         let mut poll = Self::default();
+        let facts = &mut poll.facts;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
                 "device_id" => poll.device_id = Some(value),
@@ -190,10 +205,17 @@ impl<'a> PollQuery<'a> {
                         .map_err(|_| Error::invalid("current_version_code", "must be a whole number"))?;
                     poll.installed = Some(current_version(code)?);
                 }
-                "sdk" => poll.sdk = Some(sdk(&value)?),
-                "model" => poll.model = Some(value),
-                "region" => poll.region = Some(value),
-                "abi" => poll.abi = Some(value),
+                "sdk" => facts.sdk = Some(number("sdk", &value, "must be an API level such as 34")?),
+                "model" => facts.model = Some(value),
+                "manufacturer" => facts.manufacturer = Some(value),
+                "region" => facts.region = Some(value),
+                "android" => facts.android = Some(value),
+                "abi" => facts.abis = Some(value),
+                "tags" => facts.tags = Some(value),
+                "zone" => facts.zone = Some(value),
+                "protocol" => facts.protocol = number("protocol", &value, "must be a number such as 2")?,
+                "dense" => facts.dense = value == "1",
+                "crashes" => poll.crashes = Some(number("crashes", &value, "must be a number")?),
                 _ => {}
             }
         }
@@ -201,9 +223,8 @@ impl<'a> PollQuery<'a> {
     }
 }
 
-fn sdk(text: &str) -> Result<u32, Error> {
-    text.parse()
-        .map_err(|_| Error::invalid("sdk", "must be an API level such as 34"))
+fn number(field: &'static str, text: &str, fault: &'static str) -> Result<u32, Error> {
+    text.parse().map_err(|_| Error::invalid(field, fault))
 }
 
 /// Tells what became of an offer. Answered when it is on disk; the same report again is answered alike and
@@ -216,7 +237,7 @@ fn sdk(text: &str) -> Result<u32, Error> {
         (status = 400, description = "A field is missing or malformed", body = Problem),
         (status = 401, description = "No valid device token", body = Problem),
         (status = 404, description = "No such build", body = Problem),
-        (status = 409, description = "Too many reports on one build: no later try ends otherwise", body = Problem),
+        (status = 409, description = "The device was not offered the build, or reported on it too often: no later try ends otherwise", body = Problem),
         (status = 503, description = "Try again later", body = Problem),
     ),
     security(("device_token" = []))
@@ -235,6 +256,8 @@ async fn report(
         message: request.message,
         attempt: narrow("attempt", request.attempt)?,
         request_id: request.request_id,
+        rollout: request.rollout_id.map(RolloutId),
+        offer: request.offer,
     };
     api.reports.submit(device, report).await?;
     Ok(JsonAnswer(v1::ReportResponse {
@@ -271,14 +294,17 @@ async fn enroll(
         .enroll(NewDevice {
             enrollment_token: request.enrollment_token,
             id,
-            attributes: DeviceAttributes {
-                alias: request.alias,
-                model: request.model,
-                manufacturer: request.manufacturer,
+            alias: request.alias,
+            facts: DeviceFacts {
                 sdk: narrow("sdk", request.sdk)?,
-                android_version: request.android_version,
-                region: request.region,
-                tags: request.tags,
+                model: request.model.map(Cow::Owned),
+                manufacturer: request.manufacturer.map(Cow::Owned),
+                region: request.region.map(Cow::Owned),
+                android: request.android_version.map(Cow::Owned),
+                tags: Some(request.tags.join(","))
+                    .filter(|tags| !tags.is_empty())
+                    .map(Cow::Owned),
+                ..DeviceFacts::default()
             },
             fcm_token: request.fcm_token,
             installed,
@@ -293,7 +319,7 @@ async fn enroll(
             rotation: enrolled.command_keys.rotation.as_ref().map(key),
         }),
         poll_after_s: i64::try_from(enrolled.poll_after.as_secs()).unwrap_or(i64::MAX),
-        protocol: 1,
+        protocol: PROTOCOL,
     };
     Ok((StatusCode::CREATED, JsonAnswer(answer)))
 }

@@ -21,6 +21,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(get))
         .routes(routes!(explain))
         .routes(routes!(revoke))
+        .routes(routes!(retry))
         .routes(routes!(create_enrollment_token))
 }
 
@@ -95,6 +96,23 @@ async fn revoke(
 ) -> Answer<v1::RevokeDeviceResponse> {
     same_device(device_id, &mut request.device_id)?;
     Ok(JsonAnswer(verbs::devices::revoke(&api, &actor, request).await?))
+}
+
+/// Lets a device try again what it gave up: one build, or all.
+#[utoipa::path(
+    post, path = "/v1/devices/{device_id}/retry",
+    operation_id = "RetryDevice", tag = "devices", params(("device_id" = String, Path)),
+    responses((status = 200, body = v1::RetryDeviceResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn retry(
+    State(api): State<Arc<Api>>,
+    Caller(actor): Caller,
+    TextPath(device_id): TextPath,
+    Json(mut request): Json<v1::RetryDeviceRequest>,
+) -> Answer<v1::RetryDeviceResponse> {
+    same_device(device_id, &mut request.device_id)?;
+    Ok(JsonAnswer(verbs::devices::retry(&api, &actor, request).await?))
 }
 
 /// Makes a token with which devices enrol.

@@ -101,10 +101,11 @@ async fn authorize(api: &Api, id: BuildId, query: &str, headers: &HeaderMap) -> 
 
 /// The signed query; `None` when there is no signature at all.
 fn signed_query(query: &str) -> Result<Option<DownloadQuery>, Error> {
-    let (mut device_id, mut expires, mut signature) = (None, None, None);
+    let (mut device_id, mut rollout_id, mut expires, mut signature) = (None, None, None, None);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
             "device_id" => device_id = Some(value.into_owned()),
+            "rollout_id" => rollout_id = Some(value.into_owned()),
             "expires" => expires = Some(value.into_owned()),
             "signature" => signature = Some(value.into_owned()),
             _ => {}
@@ -115,8 +116,12 @@ fn signed_query(query: &str) -> Result<Option<DownloadQuery>, Error> {
     };
     let malformed = || Error::new(Kind::Forbidden, "url_refused", "the download URL is malformed");
     let expires = expires.and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+    let rollout_id = rollout_id
+        .map(|text| text.parse().map_err(|_| malformed()))
+        .transpose()?;
     Ok(Some(DownloadQuery {
         device_id: device_id.ok_or_else(malformed)?,
+        rollout_id,
         expires,
         signature,
     }))

@@ -1,9 +1,9 @@
 //! Devices.
 
 use chrono::TimeDelta;
-use tidegate_domain::{DeviceId, PackageName, Role, VersionCode};
+use tidegate_domain::{BuildId, DeviceId, PackageName, Role, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceBuild, DeviceFilter, Error};
+use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Error};
 use tidegate_signing::ExposeSecret;
 
 use super::{non_empty, optional_package, page};
@@ -26,11 +26,7 @@ pub(crate) async fn list(
         .list(filter, page(request.page_size, request.page_token)?)
         .await?;
     Ok(v1::ListDevicesResponse {
-        items: devices
-            .items
-            .into_iter()
-            .map(|device| messages::device(device, vec![]))
-            .collect(),
+        items: devices.items.into_iter().map(messages::device).collect(),
         next_page_token: devices.next_page_token.unwrap_or_default(),
     })
 }
@@ -41,32 +37,8 @@ pub(crate) async fn get(
     request: v1::GetDeviceRequest,
 ) -> Result<v1::Device, Error> {
     actor.require(Role::Viewer)?;
-    let (device, builds) = api.devices.get(&DeviceId::parse(&request.device_id)?).await?;
-    Ok(messages::device(
-        device,
-        builds.into_iter().map(device_build).collect(),
-    ))
-}
-
-fn device_build(build: DeviceBuild) -> v1::DeviceBuild {
-    v1::DeviceBuild {
-        build_id: build.build.0,
-        package_name: build.package.to_string(),
-        version_code: build.version_code.get(),
-        offered_at: build.offered_at.and_then(time),
-        downloaded_at: build.downloaded_at.and_then(time),
-        installed_at: build.installed_at.and_then(time),
-        install_failed_at: build.install_failed_at.and_then(time),
-        verify_failed_at: build.verify_failed_at.and_then(time),
-        last_status: build.last_status.map(|status| status.to_string()),
-        last_reason: build.last_reason,
-        last_reported_at: build.last_at.and_then(time),
-        rejected: build.rejection.is_some(),
-        rejected_until: build
-            .rejection
-            .and_then(|rejection| rejection.until)
-            .and_then(time),
-    }
+    let view = api.devices.get(&DeviceId::parse(&request.device_id)?).await?;
+    Ok(messages::device_view(view))
 }
 
 pub(crate) async fn explain(
@@ -106,6 +78,23 @@ pub(crate) async fn revoke(
     Ok(v1::RevokeDeviceResponse {
         success: true,
         device_id: request.device_id,
+    })
+}
+
+pub(crate) async fn retry(
+    api: &Api,
+    actor: &Actor,
+    request: v1::RetryDeviceRequest,
+) -> Result<v1::RetryDeviceResponse, Error> {
+    let device = DeviceId::parse(&request.device_id)?;
+    let builds = api
+        .devices
+        .retry(actor, &device, request.build_id.map(BuildId))
+        .await?;
+    Ok(v1::RetryDeviceResponse {
+        success: true,
+        device_id: request.device_id,
+        builds: i64::try_from(builds).unwrap_or(i64::MAX),
     })
 }
 

@@ -1,5 +1,6 @@
 //! One device: what it says of itself, what became of each build on it, and why it is offered what it is.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use askama::Template;
@@ -7,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, DeviceId, PackageName, Step, VersionCode};
-use tidegate_service::{DeviceBuild, Error};
+use tidegate_service::{BuildOnDevice, Error};
 
 use super::{Query, builds};
 use crate::AppState;
@@ -72,7 +73,8 @@ pub(crate) async fn page(
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     let id = device_id(&path)?;
-    let (device, mut history) = app.devices.get(&id).await?;
+    let view = app.devices.get(&id).await?;
+    let (device, mut history) = (view.device, view.builds);
     history.truncate(BUILDS_SHOWN);
     let packages = builds::packages(&app).await?;
     let package = query
@@ -80,11 +82,7 @@ pub(crate) async fn page(
         .or_else(|| device.installed.first().map(|(name, _)| name.to_string()))
         .or_else(|| packages.first().cloned())
         .unwrap_or_default();
-    let title = device
-        .attributes
-        .alias
-        .clone()
-        .filter(|alias| !alias.trim().is_empty());
+    let title = device.alias.clone().filter(|alias| !alias.trim().is_empty());
     Ok(html(&Page {
         explanation: explain(&app, &id, &package, &query).await?,
         frame: Frame::new(
@@ -97,7 +95,7 @@ pub(crate) async fn page(
         nudge: show::query(&[("device_id", id.as_str())]),
         may_nudge: device.has_fcm_token && app.nudges.is_configured(),
         facts: facts(&device, app.clock.now()),
-        tags: device.attributes.tags,
+        tags: device.shown().tags().map(str::to_owned).collect(),
         installed: device
             .installed
             .into_iter()
@@ -110,17 +108,19 @@ pub(crate) async fn page(
     }))
 }
 
-fn account(build: DeviceBuild) -> Account {
+fn account(of: BuildOnDevice) -> Account {
+    let history = of.history;
+    let milestones = history.milestones;
     Account {
-        id: build.build.0,
-        name: format!("{} {}", build.package, build.version_code),
-        offered_at: build.offered_at,
-        downloaded_at: build.downloaded_at,
-        installed_at: build.installed_at,
-        failed_at: build.install_failed_at.or(build.verify_failed_at),
-        last: build.last_status.map_or("–", |status| status.as_str()),
-        reason: build.last_reason,
-        gave_up: build.rejection.map(|rejection| match rejection.until {
+        id: of.build.0,
+        name: format!("{} {}", of.package, of.version_code),
+        offered_at: milestones.offered_at,
+        downloaded_at: milestones.downloaded_at,
+        installed_at: milestones.installed_at,
+        failed_at: milestones.install_failed_at.or(milestones.verify_failed_at),
+        last: history.last.as_ref().map_or("–", |last| last.status.as_str()),
+        reason: history.last.and_then(|last| last.reason),
+        gave_up: history.rejection.map(|rejection| match rejection.until {
             Some(until) => format!("not again before {}", show::moment(until)),
             None => "given up".to_owned(),
         }),
@@ -155,8 +155,8 @@ async fn explain(
 }
 
 fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
-    let attributes = &device.attributes;
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let shown = device.shown();
+    let text = |text: &Option<Cow<'_, str>>| text.clone().unwrap_or_default().into_owned();
     let seen = device.last_seen_at.map_or_else(
         || "never".to_owned(),
         |seen| format!("{} ({} UTC)", show::ago(seen, now), show::moment(seen)),
@@ -172,15 +172,15 @@ fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     };
     vec![
         ("Device id", device.id.to_string()),
-        ("Alias", text(&attributes.alias)),
-        ("Manufacturer", text(&attributes.manufacturer)),
-        ("Model", text(&attributes.model)),
-        ("Android", text(&attributes.android_version)),
+        ("Alias", device.alias.clone().unwrap_or_default()),
+        ("Manufacturer", text(&shown.manufacturer)),
+        ("Model", text(&shown.model)),
+        ("Android", text(&shown.android)),
         (
             "API level",
-            attributes.sdk.map(|sdk| sdk.to_string()).unwrap_or_default(),
+            shown.sdk.map(|sdk| sdk.to_string()).unwrap_or_default(),
         ),
-        ("Region", text(&attributes.region)),
+        ("Region", text(&shown.region)),
         ("Last seen", seen),
         ("Enrolled", format!("{} UTC", show::moment(device.enrolled_at))),
         ("Can be nudged", nudge.to_owned()),

@@ -120,21 +120,21 @@ fn state(word: &str) -> Result<Option<DeviceState>, Error> {
 }
 
 fn row(device: Device, now: DateTime<Utc>) -> Row {
-    let attributes = device.attributes;
-    let maker = [attributes.manufacturer, attributes.model];
-    let android = match (attributes.android_version, attributes.sdk) {
+    let shown = device.shown();
+    let maker = [shown.manufacturer, shown.model];
+    let android = match (shown.android, shown.sdk) {
         (Some(version), Some(sdk)) => format!("{version} (API {sdk})"),
-        (Some(version), None) => version,
+        (Some(version), None) => version.into_owned(),
         (None, Some(sdk)) => format!("API {sdk}"),
         (None, None) => String::new(),
     };
     Row {
         path: format!("/devices/{}", show::segment(device.id.as_str())),
         id: device.id.to_string(),
-        alias: attributes.alias.unwrap_or_default(),
+        alias: device.alias.unwrap_or_default(),
         model: maker.into_iter().flatten().collect::<Vec<_>>().join(" "),
         android,
-        region: attributes.region.unwrap_or_default(),
+        region: shown.region.unwrap_or_default().into_owned(),
         installed: device
             .installed
             .into_iter()

@@ -30,7 +30,7 @@ pub(crate) async fn page(
     Path(path): Path<String>,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Admin)?;
-    let (device, _) = app.devices.get(&device_id(&path)?).await?;
+    let device = app.devices.get(&device_id(&path)?).await?.device;
     Ok(html(&Page {
         frame: Frame::new(
             &visitor,

@@ -56,6 +56,7 @@ async fn sides(app: &AppState, id: BuildId) -> Result<(Card, Option<Card>), Refu
     let stats = app.builds.stats(to.build.id, 0).await?.stats;
     let view = BuildView {
         rollout: Some(to.rollout),
+        last: None,
         build: (*to.build).clone(),
     };
     Ok((from, Some(Card::new(view, stats, app.clock.now()))))

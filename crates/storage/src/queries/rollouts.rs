@@ -4,16 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use tidegate_domain::{
-    self as domain, BuildId, Change, PackageName, Release, Rollout, RolloutSpec, Track,
-};
+use tidegate_domain::{self as domain, BuildId, Change, PackageName, Release, Rollout, RolloutSpec, Track};
 
 use super::epochs::Epoch;
 use super::{BATCH, Conn, Db, audit, builds, epochs, lock};
 use crate::error::Fault;
 use crate::rows::{NewRollout, RolloutRow, RolloutShape, small};
 use crate::schema::{packages, rollouts};
-use crate::{Actor, Attempts, AuditNote, Error, Page, Paged, RolloutFilter, TrackChange};
+use crate::{Actor, Attempts, AuditNote, BuildRollout, Error, Page, Paged, RolloutFilter, TrackChange};
 
 pub(crate) fn change_track<F>(
     conn: &mut Conn,
@@ -187,6 +185,36 @@ fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Rollout>, Fault> 
             .load(conn)?;
         let rollouts = into_rollouts(rows)?;
         found.extend(rollouts.into_iter().map(|rollout| (rollout.id.0, rollout)));
+    }
+    Ok(found)
+}
+
+pub(crate) fn last_of(conn: &mut Conn, ids: &[BuildId]) -> Result<HashMap<BuildId, BuildRollout>, Fault> {
+    let mut found: HashMap<BuildId, BuildRollout> = HashMap::new();
+    for ids in ids.chunks(BATCH) {
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        let rows: Vec<(String, RolloutRow)> = rollouts::table
+            .inner_join(packages::table)
+            .filter(rollouts::build_id.eq_any(ids))
+            .order((
+                rollouts::serving.desc(),
+                rollouts::is_current.desc(),
+                rollouts::id.desc(),
+            ))
+            .select((packages::name, RolloutRow::as_select()))
+            .load(conn)?;
+        for rollout in into_rollouts(rows)? {
+            found.entry(rollout.spec.build).or_insert(BuildRollout {
+                rollout,
+                previous_build: None,
+            });
+        }
+    }
+    let previous = found.values().filter_map(|last| last.rollout.spec.previous);
+    let previous = by_ids(conn, &previous.map(|id| id.0).collect::<Vec<_>>())?;
+    for last in found.values_mut() {
+        let earlier = last.rollout.spec.previous.and_then(|id| previous.get(&id.0));
+        last.previous_build = earlier.map(|rollout| rollout.spec.build);
     }
     Ok(found)
 }
