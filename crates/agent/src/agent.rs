@@ -1,36 +1,17 @@
 //! The agent: its state machine, one transition at a time.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{
-    BuildId, DeferReason, DeviceId, PackageName, UpdateNeeds, VersionCode, look_again_after, preflight,
-};
+use tidegate_domain::{BuildId, DeferReason, UpdateNeeds, VersionCode, look_again_after, preflight};
 use tidegate_signing::CommandVerifier;
 
-use crate::memory::{Memory, State, Wait};
-use crate::patience::{Alarm, is_due, pause};
+use crate::agent_state::{AgentState, Partial, State, Wait};
+use crate::backoff::pause;
+use crate::config::Config;
+use crate::deadline::{Deadline, is_due};
+use crate::expected_apk::ExpectedApk;
 use crate::platform::conditions;
 use crate::protocol::Manifest;
-use crate::verifying::Promise;
 use crate::{Credentials, Error, Platform, StateStore, Transport};
-
-/// Whose agent it is, and of which server.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The server, such as `https://updates.example.com`.
-    pub server: String,
-    /// The device.
-    pub device: DeviceId,
-    /// The package that is kept up to date.
-    pub package: PackageName,
-    /// `Build.VERSION.SDK_INT`: signatures are verified as this level does.
-    pub sdk: u32,
-    /// `Build.MODEL`, for audiences.
-    pub model: Option<String>,
-    /// The region, for audiences.
-    pub region: Option<String>,
-    /// `Build.SUPPORTED_ABIS`, comma-separated, best first.
-    pub abis: Option<String>,
-}
 
 /// Where an agent stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,23 +20,22 @@ pub enum Phase {
     Idle,
     /// A poll is due.
     Checking,
-    /// A safety rule holds an update up.
+    /// A safety rule forbids the update for now.
     Waiting(DeferReason),
     /// The file is being fetched.
     Downloading,
-    /// The file is here and not yet trusted.
+    /// The whole file is here and has to be verified.
     Verifying,
-    /// The file is trusted and Android has to say.
+    /// The file is verified and Android has to install it.
     Installing,
-    /// The server has to be told.
+    /// Messages to the server have to be sent.
     Reporting,
 }
 
 /// What a step led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Next {
-    /// When [`Agent::step`] is to be called again: now, when there is more to do at once. An earlier call does
-    /// nothing.
+    /// When to call [`Agent::step`] again. This is now if there is more to do. An earlier call does nothing.
     pub at: DateTime<Utc>,
     /// Where the agent stands.
     pub phase: Phase,
@@ -69,25 +49,26 @@ pub struct Agent<P, T, S> {
     pub(crate) platform: P,
     pub(crate) transport: T,
     pub(crate) store: S,
-    pub(crate) memory: Memory,
+    pub(crate) saved: AgentState,
     pub(crate) verifier: CommandVerifier,
-    /// What the file was found to keep by this very agent, since it was opened.
-    pub(crate) verified: Option<Promise>,
-    /// How often in a row the device's own storage failed, and until when it is left alone.
+    /// What the file was verified against since this agent was opened.
+    pub(crate) verified: Option<ExpectedApk>,
+    /// How often in a row the device's own storage failed.
     storage_faults: u32,
-    stalled_until: Option<Alarm>,
+    /// When it is used again after a failure.
+    stalled_until: Option<Deadline>,
 }
 
 impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
-    /// An agent that goes on where the last one on this store stopped, however it stopped. It polls at its first
-    /// step, unless it has something more urgent to finish, or was told by the server to stay away.
+    /// An agent that continues where the last one on this store stopped, however it stopped. Its first step polls,
+    /// unless there is an update to finish first, or the server's `Retry-After` is not over.
     ///
-    /// A state that can't be read is set aside, and the agent begins anew: reports that were not acknowledged are
-    /// lost, what was fetched is fetched again, and commands that were signed before now are refused, since
-    /// they may have been taken. What is installed is asked of Android, so nothing is installed twice.
+    /// A state that can't be read is set aside, and the agent starts with an empty one: reports that were not
+    /// acknowledged are lost, the file is fetched again, and commands that were signed before now are refused, since
+    /// they may have been accepted already. Nothing is installed twice, since Android knows what is installed.
     ///
     /// # Errors
-    /// [`Error::Storage`], [`Error::Invalid`] for a server that is no URL.
+    /// [`Error::Storage`]; [`Error::Invalid`] for a setting that can't be used, such as a server that is no URL.
     pub fn open(
         config: Config,
         credentials: Credentials,
@@ -95,67 +76,69 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         transport: T,
         mut store: S,
     ) -> Result<Self, Error> {
-        check_server(&config.server)?;
+        config.check()?;
         let now = platform.clock();
-        let memory = match store.load()? {
-            None => Memory::new(now),
-            Some(bytes) => match Memory::from_bytes(&bytes) {
-                Some(memory) => memory,
+        let saved = match store.load()? {
+            None => AgentState::new(now),
+            Some(bytes) => match AgentState::from_bytes(&bytes) {
+                Some(saved) => saved,
                 None => {
-                    tracing::error!("the agent's state can't be read; it begins anew");
+                    tracing::error!("the agent's state can't be read; it starts with an empty one");
                     store.set_aside(&bytes)?;
-                    Memory::lost(now)
+                    AgentState::lost(now)
                 }
             },
         };
         let verifier = CommandVerifier::new(config.device.clone(), credentials.command_keys.clone())
-            .with_memory(memory.commands.clone());
+            .with_memory(saved.commands.clone());
         let mut agent = Self {
             config,
             credentials,
             platform,
             transport,
             store,
-            memory,
+            saved,
             verifier,
             verified: None,
             storage_faults: 0,
             stalled_until: None,
         };
-        agent.wake_up(now)?;
+        agent.recover(now)?;
         Ok(agent)
     }
 
-    /// What differs after a restart: the file may have lost its end, and nothing is trusted that an earlier process
-    /// verified.
-    fn wake_up(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
-        let synced = self.memory.partial.map_or(0, |partial| partial.synced);
+    /// Corrects the state after a restart: the end of the file may be missing, and what an earlier process verified
+    /// has to be verified again.
+    fn recover(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
+        let synced = self.saved.partial.map_or(0, |partial| partial.synced);
         let len = self.store.file_len()?;
         if len > synced {
             self.store.truncate(synced)?;
         } else if len < synced {
-            // The storage broke its word. What is there may not be what was written.
+            // The storage lost bytes that it had synced. What is left may be wrong as well.
             self.store.truncate(0)?;
         }
         let lost = len < synced;
-        self.change(|memory| {
+        let protocol = self.credentials.server_protocol;
+        self.change(|saved| {
+            saved.server_protocol = protocol.unwrap_or(saved.server_protocol);
             if lost {
-                memory.partial = None;
+                saved.partial = None;
             }
-            memory.poll_at = Alarm::now(now);
-            memory.outbox.at = Alarm::now(now);
-            if let State::Installing { job } = &memory.state {
-                memory.state = State::Verifying { job: job.clone() };
+            saved.poll_at = Deadline::now(now);
+            saved.outbox.at = Deadline::now(now);
+            if let State::Installing { job } = &saved.state {
+                saved.state = State::Verifying { job: job.clone() };
             }
         })?;
         Ok(())
     }
 
-    /// Makes one transition, if one is due. What it did is in the store when it returns. Dropping the future at
-    /// any point is like a loss of power: the agent is to be opened again on what the store holds.
+    /// Makes one transition, if one is due. Its result is in the store when this returns. Dropping the future is like a
+    /// loss of power: open another agent on the store then.
     pub async fn step(&mut self) -> Next {
         let now = self.platform.clock();
-        self.set_right(now);
+        self.follow_clock(now);
         if is_due(self.wake_at(), now) {
             match self.transit(now).await {
                 Ok(()) => (self.storage_faults, self.stalled_until) = (0, None),
@@ -163,46 +146,48 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             }
         }
         let now = self.platform.clock();
-        self.set_right(now);
+        self.follow_clock(now);
         Next {
             at: self.wake_at().max(now),
             phase: self.phase(),
         }
     }
 
-    /// The clock may have been set back, also in the middle of a step.
-    fn set_right(&mut self, now: DateTime<Utc>) {
-        self.memory.set_right(now);
+    /// Corrects all deadlines if the clock was set back, which may happen during a step too.
+    fn follow_clock(&mut self, now: DateTime<Utc>) {
+        self.saved.follow_clock(now);
         if let Some(until) = &mut self.stalled_until {
-            until.set_right(now);
+            until.expire_if_clock_went_back(now);
         }
     }
 
     async fn transit(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
-        match self.memory.state.clone() {
+        match self.saved.state.clone() {
             State::Idle => self.leave_idle(now),
             State::Checking => self.check(now).await,
-            State::Waiting(wait) => self.look_around(&wait, now),
+            State::Waiting(wait) => self.continue_waiting(&wait, now),
             State::Downloading { job, .. } => self.download(&job, now).await,
             State::Verifying { job } => self.verify(&job, now).await,
             State::Installing { job } => self.install(&job, now).await,
-            State::Reporting { then } => self.send_letter(then, now).await,
+            State::Reporting { then } => self.send_next(then, now).await,
         }
     }
 
-    /// The device's storage fails: the state stays what the store holds, and the transition is tried again.
+    /// The device's storage failed: the state stays what the store holds, and the transition is tried again later.
     fn stall(&mut self, error: &Error) {
         self.storage_faults += 1;
         let wait = pause(self.config.device.as_str(), self.storage_faults);
         tracing::error!(%error, "a step of the agent failed");
-        self.stalled_until = Some(Alarm::after(self.platform.clock(), wait));
+        self.stalled_until = Some(Deadline::after(self.platform.clock(), wait));
     }
 
     fn wake_at(&self) -> DateTime<Utc> {
-        let due = match &self.memory.state {
-            State::Idle => self.rest_ends(),
-            State::Waiting(wait) => self.rest_ends().min(self.memory.heeding(wait.at.at)),
-            State::Downloading { at, .. } => self.memory.heeding(at.at).min(self.poll_at()),
+        let due = match &self.saved.state {
+            State::Idle => self.poll_or_send_at(),
+            State::Waiting(wait) => self
+                .poll_or_send_at()
+                .min(self.saved.respecting_retry_after(wait.at.at)),
+            State::Downloading { at, .. } => self.saved.respecting_retry_after(at.at).min(self.poll_at()),
             State::Checking
             | State::Verifying { .. }
             | State::Installing { .. }
@@ -211,59 +196,63 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         self.stalled_until.map_or(due, |until| due.max(until.at))
     }
 
-    fn rest_ends(&self) -> DateTime<Utc> {
+    fn poll_or_send_at(&self) -> DateTime<Utc> {
         let poll = self.poll_at();
-        self.letters_at().map_or(poll, |letters| letters.min(poll))
+        self.saved
+            .outgoing_at()
+            .map_or(poll, |outgoing| outgoing.min(poll))
     }
 
     fn poll_at(&self) -> DateTime<Utc> {
-        self.memory.heeding(self.memory.poll_at.at)
+        self.saved.respecting_retry_after(self.saved.poll_at.at)
     }
 
-    /// Whether the offer that is being taken is old, as after a restart or a command: it may have been taken back.
-    pub(crate) fn is_to_ask_again(&self, now: DateTime<Utc>) -> bool {
-        is_due(self.memory.poll_at.at, now)
+    /// Whether the present offer has to be confirmed by a poll, as after a restart or a command: it may have been taken
+    /// back.
+    pub(crate) fn is_poll_due(&self, now: DateTime<Utc>) -> bool {
+        is_due(self.saved.poll_at.at, now)
     }
 
-    /// Asks whether the offer is still meant, as soon as the server lets itself be asked. What was fetched is kept.
-    pub(crate) fn ask_again(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
+    /// Polls again before the update goes on, as soon as the server's `Retry-After` allows. What was fetched is kept.
+    pub(crate) fn poll_again(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
         let state = if is_due(self.poll_at(), now) {
             State::Checking
         } else {
             State::Idle
         };
-        self.change(|memory| memory.state = state)
+        self.change(|saved| saved.state = state)
     }
 
-    fn letters_at(&self) -> Option<DateTime<Utc>> {
-        self.memory.letters_at()
+    fn is_message_due(&self, now: DateTime<Utc>) -> bool {
+        self.saved.outgoing_at().is_some_and(|at| is_due(at, now))
     }
 
     fn leave_idle(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
-        let state = if self.letters_at().is_some_and(|at| is_due(at, now)) {
+        let state = if self.is_message_due(now) {
             State::Reporting { then: None }
         } else {
             State::Checking
         };
-        self.change(|memory| memory.state = state)
+        self.change(|saved| saved.state = state)
     }
 
-    /// A wait never ends in an installation: it ends in a poll, since the offer may have been taken back meanwhile.
-    fn look_around(&mut self, wait: &Wait, now: DateTime<Utc>) -> Result<(), Error> {
-        if self.letters_at().is_some_and(|at| is_due(at, now)) {
+    /// Asks the safety rules again. When they allow the update, the agent polls before it goes on, since the offer may
+    /// have been taken back.
+    fn continue_waiting(&mut self, wait: &Wait, now: DateTime<Utc>) -> Result<(), Error> {
+        if self.is_message_due(now) {
             let then = Some(wait.clone());
-            return self.change(|memory| memory.state = State::Reporting { then });
+            return self.change(|saved| saved.state = State::Reporting { then });
         }
         if is_due(self.poll_at(), now) {
-            return self.change(|memory| memory.state = State::Checking);
+            return self.change(|saved| saved.state = State::Checking);
         }
         match self.permission(&wait.job) {
-            Ok(()) => self.change(|memory| memory.state = State::Checking),
+            Ok(()) => self.change(|saved| saved.state = State::Checking),
             Err(reason) => self.defer(&wait.job, reason),
         }
     }
 
-    /// Asks the safety rules.
+    /// What the safety rules say to an update.
     pub(crate) fn permission(&self, job: &Manifest) -> Result<(), DeferReason> {
         let here = self.fetched(job);
         let fetch_bytes = job.file_size.saturating_sub(here);
@@ -275,53 +264,52 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         preflight(&conditions(&self.platform), &needs)
     }
 
-    /// How much of a job's file is here, safely.
+    /// How many bytes of a job's file are here and safe from a loss of power.
     pub(crate) fn fetched(&self, job: &Manifest) -> u64 {
-        let ours = |partial: &crate::memory::Partial| partial.sha256 == job.sha256;
-        self.memory
+        let is_of_this = |partial: &Partial| partial.sha256 == job.sha256;
+        self.saved
             .partial
-            .filter(ours)
+            .filter(is_of_this)
             .map_or(0, |partial| partial.synced)
     }
 
-    /// Waits because of a safety rule, and reports it once for each rule and attempt.
+    /// Waits because of a safety rule, and reports that once for each rule, file and attempt.
     pub(crate) fn defer(&mut self, job: &Manifest, reason: DeferReason) -> Result<(), Error> {
         let now = self.platform.clock();
         let wait = Wait {
             job: job.clone(),
             reason,
-            at: Alarm::after(now, look_again_after(job.must_install)),
+            at: Deadline::after(now, look_again_after(job.must_install)),
         };
         let device = self.config.device.clone();
-        self.change(|memory| {
-            memory.defer(job, reason, now);
-            memory.answer_nudges(&device, "deferred", now);
-            memory.rest(Some(wait), now);
+        self.change(|saved| {
+            saved.report_deferral(job, reason, now);
+            saved.answer_nudges(&device, "deferred", now);
+            saved.finish(Some(wait), now);
         })
     }
 
-    /// Lets go of the file that is on its way.
+    /// Deletes what was fetched.
     pub(crate) fn discard_file(&mut self) -> Result<(), Error> {
         self.verified = None;
-        self.change(|memory| memory.partial = None)?;
+        self.change(|saved| saved.partial = None)?;
         Ok(self.store.truncate(0)?)
     }
 
-    /// Changes the memory: first in the store, then in here, so that what has been done is never more than what is
-    /// known to have been done.
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Memory)) -> Result<(), Error> {
-        let mut memory = self.memory.clone();
-        change(&mut memory);
-        if memory != self.memory {
-            self.store.save(&memory.to_bytes())?;
-            self.memory = memory;
+    /// Changes the state: first in the store, then here. So when an action follows, the store knows of it already.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut AgentState)) -> Result<(), Error> {
+        let mut changed = self.saved.clone();
+        change(&mut changed);
+        if changed != self.saved {
+            self.store.save(&changed.to_bytes())?;
+            self.saved = changed;
         }
         Ok(())
     }
 
     /// Where the agent stands.
     pub fn phase(&self) -> Phase {
-        match &self.memory.state {
+        match &self.saved.state {
             State::Idle => Phase::Idle,
             State::Checking => Phase::Checking,
             State::Waiting(wait) => Phase::Waiting(wait.reason),
@@ -332,9 +320,9 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         }
     }
 
-    /// The build that is being taken, if one is.
+    /// The build that is being installed or waited for, if there is one.
     pub fn taking(&self) -> Option<(BuildId, VersionCode)> {
-        let job = match &self.memory.state {
+        let job = match &self.saved.state {
             State::Waiting(wait) => &wait.job,
             State::Downloading { job, .. } | State::Verifying { job } | State::Installing { job } => job,
             State::Idle | State::Checking | State::Reporting { .. } => return None,
@@ -342,14 +330,14 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         Some((job.build_id, job.version_code))
     }
 
-    /// How many things the server has not acknowledged yet.
+    /// How many messages the server has not acknowledged yet.
     pub fn unacknowledged(&self) -> usize {
-        self.memory.outbox.len()
+        self.saved.outbox.len()
     }
 
-    /// Whether the server refused the device's token when it was asked last: the device has to enrol again.
+    /// Whether the server refused the device's token when it was asked last. The device has to enrol again then.
     pub fn is_locked_out(&self) -> bool {
-        self.memory.locked_out
+        self.saved.locked_out
     }
 
     /// The device.
@@ -362,23 +350,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         &self.transport
     }
 
-    /// The store, for instance to take the power away from and open another agent on.
+    /// Ends the agent and returns its store, for another agent.
     pub fn into_store(self) -> S {
         self.store
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.config.server.trim_end_matches('/'))
-    }
-}
-
-fn check_server(server: &str) -> Result<(), Error> {
-    let known = server.starts_with("http://") || server.starts_with("https://");
-    match server.parse::<http::Uri>() {
-        Ok(uri) if known && uri.query().is_none() => Ok(()),
-        _ => Err(Error::invalid(
-            "server",
-            "must be a URL such as https://updates.example.com",
-        )),
     }
 }

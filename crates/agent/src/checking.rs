@@ -1,4 +1,4 @@
-//! Checking: the poll, and what to make of its answer.
+//! Checking: polls the server and acts on the answer.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -7,21 +7,25 @@ use http::header::AUTHORIZATION;
 use tidegate_domain::{ReportStatus, VersionCode, poll_after};
 
 use crate::agent::Agent;
+use crate::agent_state::{AgentState, State};
+use crate::backoff::{MAX_PAUSE, MAX_WAIT, POLL_INTERVAL, pause, requested_wait, retry_after};
+use crate::deadline::Deadline;
 use crate::exchange::{self, Answer};
-use crate::memory::{Said, State};
-use crate::patience::{Alarm, MAX_PAUSE, POLL_INTERVAL, obeyed, pause, retry_after};
-use crate::protocol::{MAX_FILE_BYTES, MAX_URL_BYTES, Manifest, POLL_AFTER, REASON};
+use crate::protocol::{
+    MAX_FILE_BYTES, MAX_OFFER_BYTES, MAX_URL_BYTES, Manifest, POLL_AFTER, PROTOCOL, REASON,
+};
+use crate::report_details::ReportDetails;
 use crate::{Error, Platform, StateStore, Transport};
 
-/// Reasons for "nothing for you now" under which a file that was begun may still be wanted.
-const MAY_COME_AGAIN: [&str; 2] = ["paused", "halted"];
+/// Reasons for "no update" that may pass. A partial file is kept then; after any other reason it is deleted.
+const PASSING_REASONS: [&str; 2] = ["paused", "halted"];
 
-/// What an agent does about an offer.
+/// What an agent does with an offer.
 enum Verdict {
     Take,
-    /// There is nothing to do; the word answers a command.
-    Leave(&'static str),
-    /// It is a step back, which this device can't take.
+    /// Nothing. The word answers a command.
+    Ignore(&'static str),
+    /// It reports that this device can't install a lower version.
     RefuseDowngrade,
 }
 
@@ -35,8 +39,8 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                     Ok(job) => self.consider(job, &answer, now),
                     Err(error) => self.failed_to_check(&error, None, now),
                 },
-                StatusCode::NOT_MODIFIED => self.nothing_for_us(&answer, now),
-                StatusCode::UNAUTHORIZED => self.shut_out(now),
+                StatusCode::NOT_MODIFIED => self.no_update(&answer, now),
+                StatusCode::UNAUTHORIZED => self.token_refused(now),
                 _ => {
                     let asked = retry_after(&answer.headers, now);
                     self.failed_to_check(&answer.refusal(), asked, now)
@@ -57,15 +61,28 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 "current_version_code",
                 &installed.map_or(0, VersionCode::get).to_string(),
             )
-            .append_pair("sdk", &config.sdk.to_string());
-        let more = [
-            ("model", &config.model),
-            ("region", &config.region),
-            ("abi", &config.abis),
+            .append_pair("sdk", &config.sdk.to_string())
+            .append_pair("protocol", &PROTOCOL.to_string());
+        // Servers of protocol 1 ignore what they don't know in a query, so this needs no permission.
+        let optional = [
+            ("model", config.model.clone()),
+            ("manufacturer", config.manufacturer.clone()),
+            ("android", config.android.clone()),
+            ("region", config.region.clone()),
+            ("abi", config.abis.clone()),
+            ("zone", self.platform.zone().or_else(|| config.zone.clone())),
+            (
+                "crashes",
+                self.platform
+                    .crashes(&config.package)
+                    .map(|count| count.to_string()),
+            ),
+            ("dense", config.dense.then(|| "1".to_owned())),
+            ("tags", (!config.tags.is_empty()).then(|| config.tags.join(","))),
         ];
-        for (name, value) in more {
+        for (name, value) in optional {
             if let Some(value) = value {
-                query.append_pair(name, value);
+                query.append_pair(name, &value);
             }
         }
         let url = self.url(&format!("/v1/agent/update?{}", query.finish()));
@@ -75,35 +92,36 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             .map_err(|fault| Error::invalid("server", fault.to_string()))
     }
 
-    fn next_poll(&self, answer: &Answer, now: DateTime<Utc>) -> Alarm {
+    fn next_poll(&self, answer: &Answer, now: DateTime<Utc>) -> Deadline {
         let wait = match answer.number(POLL_AFTER) {
             Some(seconds) => std::time::Duration::from_secs(seconds.max(1)),
             None => poll_after(self.config.device.as_str(), POLL_INTERVAL),
         };
-        Alarm::after(now, wait.min(crate::patience::MAX_REST))
+        Deadline::after(now, wait.min(MAX_WAIT))
     }
 
     fn consider(&mut self, job: Manifest, answer: &Answer, now: DateTime<Utc>) -> Result<(), Error> {
         let poll_at = self.next_poll(answer, now);
         let verdict = self.judge(&job, now);
         let device = self.config.device.clone();
-        self.change(|memory| {
-            memory.answered(poll_at);
+        self.change(|saved| {
+            saved.poll_succeeded(poll_at);
+            saved.server_protocol = job.protocol;
             match verdict {
                 Verdict::Take => {
-                    let at = Alarm::now(now);
-                    memory.state = State::Downloading { job, at };
+                    let at = Deadline::now(now);
+                    saved.state = State::Downloading { job, at };
                 }
-                Verdict::Leave(outcome) => {
-                    memory.answer_nudges(&device, outcome, now);
-                    memory.rest(None, now);
+                Verdict::Ignore(outcome) => {
+                    saved.answer_nudges(&device, outcome, now);
+                    saved.finish(None, now);
                 }
                 Verdict::RefuseDowngrade => {
-                    tracing::warn!(version = %job.version_code, "a downgrade that this device can't do");
-                    let said = Said::new(ReportStatus::InstallFailed, "downgrade_refused");
-                    memory.report(&job, said, true, now);
-                    memory.answer_nudges(&device, "refused", now);
-                    memory.rest(None, now);
+                    tracing::warn!(version = %job.version_code, "this device can't install a lower version");
+                    let details = ReportDetails::new(ReportStatus::InstallFailed, "downgrade_refused");
+                    saved.report(&job, details, now);
+                    saved.answer_nudges(&device, "refused", now);
+                    saved.finish(None, now);
                 }
             }
         })
@@ -112,13 +130,13 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     fn judge(&self, job: &Manifest, now: DateTime<Utc>) -> Verdict {
         let installed = self.platform.installed_version(&self.config.package);
         if installed == Some(job.version_code) {
-            Verdict::Leave("no_update")
-        } else if self.memory.has_given_up(job, now) {
-            Verdict::Leave("given_up")
+            Verdict::Ignore("no_update")
+        } else if self.saved.files.has_given_up(job, now) {
+            Verdict::Ignore("given_up")
         } else if installed.is_none_or(|installed| installed < job.version_code) {
             Verdict::Take
         } else if !job.force_downgrade {
-            Verdict::Leave("no_update")
+            Verdict::Ignore("no_update")
         } else if self.platform.can_downgrade() {
             Verdict::Take
         } else {
@@ -126,32 +144,32 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         }
     }
 
-    fn nothing_for_us(&mut self, answer: &Answer, now: DateTime<Utc>) -> Result<(), Error> {
+    fn no_update(&mut self, answer: &Answer, now: DateTime<Utc>) -> Result<(), Error> {
         let poll_at = self.next_poll(answer, now);
         let reason = answer.headers.get(REASON).map(http::HeaderValue::as_bytes);
-        let may_come_again = MAY_COME_AGAIN
+        let may_pass = PASSING_REASONS
             .iter()
             .any(|known| reason == Some(known.as_bytes()));
-        if self.memory.partial.is_some() && !may_come_again {
+        if self.saved.partial.is_some() && !may_pass {
             self.discard_file()?;
         }
         let device = self.config.device.clone();
-        self.change(|memory| {
-            memory.answered(poll_at);
-            memory.answer_nudges(&device, "no_update", now);
-            memory.rest(None, now);
+        self.change(|saved| {
+            saved.poll_succeeded(poll_at);
+            saved.answer_nudges(&device, "no_update", now);
+            saved.finish(None, now);
         })
     }
 
-    /// The token is worth nothing any more. Somebody has to enrol the device again, so there is no hurry.
-    fn shut_out(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
-        tracing::error!("the server does not know this device's token; it has to enrol again");
-        let poll_at = Alarm::after(now, MAX_PAUSE);
-        self.change(|memory| {
-            memory.locked_out = true;
-            memory.poll_at = poll_at;
-            memory.outbox.at = poll_at;
-            memory.state = State::Idle;
+    /// The token is no longer valid. The device has to enrol again, so there is no point in asking often.
+    fn token_refused(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
+        tracing::error!("the server refuses this device's token; the device has to enrol again");
+        let poll_at = Deadline::after(now, MAX_PAUSE);
+        self.change(|saved| {
+            saved.locked_out = true;
+            saved.poll_at = poll_at;
+            saved.outbox.at = poll_at;
+            saved.state = State::Idle;
         })
     }
 
@@ -163,30 +181,33 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     ) -> Result<(), Error> {
         tracing::warn!(%error, "a poll failed");
         let device = self.config.device.clone();
-        self.change(|memory| {
-            memory.faults = memory.faults.saturating_add(1);
-            let faults = memory.faults;
-            memory.poll_at = Alarm::after(now, pause(device.as_str(), faults));
+        self.change(|saved| {
+            saved.faults = saved.faults.saturating_add(1);
+            let faults = saved.faults;
+            saved.poll_at = Deadline::after(now, pause(device.as_str(), faults));
             if let Some(asked) = asked {
-                memory.not_before = Some(Alarm::after(now, obeyed(device.as_str(), faults, asked)));
+                saved.not_before = Some(Deadline::after(
+                    now,
+                    requested_wait(device.as_str(), faults, asked),
+                ));
             }
-            memory.state = State::Idle;
+            saved.state = State::Idle;
         })
     }
 }
 
-impl crate::memory::Memory {
+impl AgentState {
     /// The server answered a poll.
-    fn answered(&mut self, poll_at: Alarm) {
+    fn poll_succeeded(&mut self, poll_at: Deadline) {
         self.faults = 0;
         self.locked_out = false;
         self.not_before = None;
         self.poll_at = poll_at;
-        self.asked();
+        self.polled();
     }
 }
 
-/// A manifest that makes sense and is for us.
+/// The manifest of an answer, if it is one that can be acted on.
 fn read_manifest(answer: &Answer, package: &str) -> Result<Manifest, Error> {
     let manifest: Manifest = answer.json()?;
     let fault = if manifest.package_name.as_str() != package {
@@ -195,6 +216,8 @@ fn read_manifest(answer: &Answer, package: &str) -> Result<Manifest, Error> {
         format!("a file of {} bytes", manifest.file_size)
     } else if manifest.download_url.len() > MAX_URL_BYTES {
         format!("a URL of {} bytes", manifest.download_url.len())
+    } else if manifest.offer.len() > MAX_OFFER_BYTES {
+        format!("an offer of {} bytes", manifest.offer.len())
     } else {
         return Ok(manifest);
     };

@@ -1,4 +1,4 @@
-//! Downloading: fetches the file, or what is missing of it.
+//! Downloading: fetches the file, or the part of it that is missing.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -7,14 +7,16 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
 use tidegate_domain::{DeferReason, ReportStatus, look_again_after};
 
 use crate::agent::Agent;
+use crate::agent_state::{AgentState, Partial, State};
+use crate::backoff::{pause, requested_wait, retry_after};
+use crate::deadline::Deadline;
 use crate::exchange::{self, EXCHANGE_LIMIT};
-use crate::memory::{Partial, Said, State};
-use crate::patience::{Alarm, obeyed, pause, retry_after};
 use crate::platform::conditions;
 use crate::protocol::Manifest;
+use crate::report_details::ReportDetails;
 use crate::{Body, Error, Platform, StateStore, Transport};
 
-/// After so many bytes what was fetched is made safe from a loss of power.
+/// How many bytes are written before they are synced.
 const SYNC_BYTES: u64 = 1024 * 1024;
 
 /// How one connection ended.
@@ -23,48 +25,48 @@ enum Ending {
     Whole,
     /// A safety rule stopped it.
     Unsafe(DeferReason),
-    /// The connection broke, or something strange answered: go on later.
+    /// The connection broke, or the answer was not our server's: try again later.
     Cut(Error, Option<std::time::Duration>),
-    /// The URL is worth nothing any more: ask for another.
+    /// The URL is no longer valid: poll for another.
     UrlRefused,
-    /// The server's file is not of the size that the manifest names.
+    /// The server's file does not have the size that the manifest names.
     WrongSize(String),
 }
 
 impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     pub(crate) async fn download(&mut self, job: &Manifest, now: DateTime<Utc>) -> Result<(), Error> {
-        self.make_room_for(job)?;
+        self.discard_other_file(job)?;
         let had = self.fetched(job);
-        if had < job.file_size && self.is_to_ask_again(now) {
-            // And what is its URL now?
-            return self.ask_again(now);
+        if had < job.file_size && self.is_poll_due(now) {
+            // The poll also brings a fresh URL.
+            return self.poll_again(now);
         }
         if let Err(reason) = self.permission(job) {
             return self.defer(job, reason);
         }
         if had == job.file_size {
-            return self.change(|memory| memory.state = State::Verifying { job: job.clone() });
+            return self.change(|saved| saved.state = State::Verifying { job: job.clone() });
         }
         let ending = self.fetch(job, had).await?;
         self.conclude(job, had, ending)
     }
 
-    /// Another file than the one that is here is let go of.
-    fn make_room_for(&mut self, job: &Manifest) -> Result<(), Error> {
-        let ours = self
-            .memory
+    /// Deletes what is here of another file, and bytes that were not noted as synced.
+    fn discard_other_file(&mut self, job: &Manifest) -> Result<(), Error> {
+        let is_of_this = self
+            .saved
             .partial
             .is_some_and(|partial| partial.sha256 == job.sha256 && partial.synced <= job.file_size);
-        if !ours {
+        if !is_of_this {
             self.discard_file()?;
         } else if self.store.file_len()? != self.fetched(job) {
-            // A transition that failed left more than it noted.
+            // A transition failed after it had written and before it had synced.
             self.store.truncate(self.fetched(job))?;
         }
         Ok(())
     }
 
-    /// One connection.
+    /// Makes one request.
     async fn fetch(&mut self, job: &Manifest, had: u64) -> Result<Ending, Error> {
         let mut request = http::Request::get(&job.download_url);
         if had > 0 {
@@ -76,12 +78,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             Ok(request) => request,
             Err(fault) => return Ok(Ending::Cut(Error::Malformed(fault.to_string()), None)),
         };
-        // Only the beginning has a limit: a large file may rightly take an hour.
+        // Only the wait for the head is limited: a large file may take an hour.
         let (head, body) = match exchange::within(EXCHANGE_LIMIT, self.transport.send(request)).await {
             Ok(response) => response.into_parts(),
             Err(error) => return Ok(Ending::Cut(error, None)),
         };
-        match beginning(&head, job, had) {
+        match first_byte(&head, job, had) {
             Ok(from) => {
                 if from < had {
                     self.discard_file()?;
@@ -139,7 +141,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         Ok(ending)
     }
 
-    /// The rules, in the middle of a download: Wi-Fi may be left and a call may come at any time.
+    /// What the safety rules say during a download: the device may leave its Wi-Fi or get a call at any time.
     fn may_go_on(&self, job: &Manifest, here: u64) -> Result<(), DeferReason> {
         let fetch_bytes = job.file_size - here;
         let needs = tidegate_domain::UpdateNeeds {
@@ -150,7 +152,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         tidegate_domain::preflight(&conditions(&self.platform), &needs)
     }
 
-    /// Makes what is here safe, then notes that it is.
+    /// Syncs what was written, then notes how much that is.
     fn note(&mut self, job: &Manifest, here: u64) -> Result<(), Error> {
         if here == 0 {
             return Ok(());
@@ -160,26 +162,26 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             sha256: job.sha256,
             synced: here,
         };
-        self.change(|memory| memory.partial = Some(partial))
+        self.change(|saved| saved.partial = Some(partial))
     }
 
     fn conclude(&mut self, job: &Manifest, had: u64, ending: Ending) -> Result<(), Error> {
         match ending {
             Ending::Whole => self.downloaded(job),
             Ending::Unsafe(reason) => self.defer(job, reason),
-            Ending::WrongSize(detail) => self.distrust(job, "size_mismatch", &detail, false, true),
+            Ending::WrongSize(detail) => self.verification_failed(job, "size_mismatch", &detail, true),
             Ending::UrlRefused => {
                 let now = self.platform.clock();
                 let device = self.config.device.clone();
-                self.change(|memory| {
-                    // At once for the first time; a server whose new URLs are no better is asked ever less often.
-                    memory.faults = memory.faults.saturating_add(1);
-                    memory.url_refusals = memory.url_refusals.saturating_add(1);
-                    if memory.url_refusals == 1 {
-                        memory.state = State::Checking;
+                self.change(|saved| {
+                    // The first time it polls at once. If the next URLs are refused as well, it waits longer each time.
+                    saved.faults = saved.faults.saturating_add(1);
+                    saved.url_refusals = saved.url_refusals.saturating_add(1);
+                    if saved.url_refusals == 1 {
+                        saved.state = State::Checking;
                     } else {
-                        memory.poll_at = Alarm::after(now, pause(device.as_str(), memory.url_refusals - 1));
-                        memory.state = State::Idle;
+                        saved.poll_at = Deadline::after(now, pause(device.as_str(), saved.url_refusals - 1));
+                        saved.state = State::Idle;
                     }
                 })
             }
@@ -187,23 +189,23 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 tracing::warn!(%error, "a download was cut");
                 let now = self.platform.clock();
                 let device = self.config.device.clone();
-                let came_on = self.fetched(job) > had;
-                self.change(|memory| {
-                    memory.faults = if came_on {
+                let made_progress = self.fetched(job) > had;
+                self.change(|saved| {
+                    saved.faults = if made_progress {
                         1
                     } else {
-                        memory.faults.saturating_add(1)
+                        saved.faults.saturating_add(1)
                     };
                     let wait = match asked {
-                        Some(asked) => obeyed(device.as_str(), memory.faults, asked),
-                        None => pause(device.as_str(), memory.faults),
+                        Some(asked) => requested_wait(device.as_str(), saved.faults, asked),
+                        None => pause(device.as_str(), saved.faults),
                     };
-                    memory.state = State::Downloading {
+                    saved.state = State::Downloading {
                         job: job.clone(),
-                        at: Alarm::after(now, wait),
+                        at: Deadline::after(now, wait),
                     };
                     if asked.is_some() {
-                        memory.not_before = Some(Alarm::after(now, wait));
+                        saved.not_before = Some(Deadline::after(now, wait));
                     }
                 })
             }
@@ -213,47 +215,46 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     fn downloaded(&mut self, job: &Manifest) -> Result<(), Error> {
         self.store.sync()?;
         let now = self.platform.clock();
-        self.change(|memory| {
-            memory.partial = Some(Partial {
+        self.change(|saved| {
+            saved.partial = Some(Partial {
                 sha256: job.sha256,
                 synced: job.file_size,
             });
-            memory.faults = 0;
-            memory.url_refusals = 0;
-            memory.report(job, Said::new(ReportStatus::Downloaded, ""), false, now);
-            memory.state = State::Verifying { job: job.clone() };
+            saved.faults = 0;
+            saved.url_refusals = 0;
+            saved.report(job, ReportDetails::new(ReportStatus::Downloaded, ""), now);
+            saved.state = State::Verifying { job: job.clone() };
         })
     }
 
-    /// The file is not what the manifest says. `for_good`: the same bytes would come again.
-    pub(crate) fn distrust(
+    /// The file is not what the manifest says, or could not be checked. `discard` deletes it.
+    pub(crate) fn verification_failed(
         &mut self,
         job: &Manifest,
         reason: &str,
         detail: &str,
-        for_good: bool,
         discard: bool,
     ) -> Result<(), Error> {
         tracing::warn!(
             build = job.build_id.0,
             reason,
             detail,
-            "a file is not to be trusted"
+            "a file failed its verification"
         );
         let now = self.platform.clock();
         let device = self.config.device.clone();
-        let said = Said {
+        let details = ReportDetails {
             message: detail,
-            ..Said::new(ReportStatus::VerifyFailed, reason)
+            ..ReportDetails::new(ReportStatus::VerifyFailed, reason)
         };
-        self.change(|memory| {
+        self.change(|saved| {
             if discard {
-                memory.partial = None;
+                saved.partial = None;
             }
-            memory.report(job, said, for_good, now);
-            memory.answer_nudges(&device, "failed", now);
-            memory.try_again_soon(job, now);
-            memory.rest(None, now);
+            saved.report(job, details, now);
+            saved.answer_nudges(&device, "failed", now);
+            saved.try_again_soon(job, now);
+            saved.finish(None, now);
         })?;
         if discard {
             self.verified = None;
@@ -263,11 +264,11 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     }
 }
 
-impl crate::memory::Memory {
-    /// A failure that may pass is not left until the next regular poll.
+impl AgentState {
+    /// After a failure that may pass, polls earlier than the server asked for.
     pub(crate) fn try_again_soon(&mut self, job: &Manifest, now: DateTime<Utc>) {
-        if !self.has_given_up(job, now) {
-            let soon = Alarm::after(now, look_again_after(job.must_install));
+        if !self.files.has_given_up(job, now) {
+            let soon = Deadline::after(now, look_again_after(job.must_install));
             self.poll_at = self.poll_at.min(soon);
         }
     }
@@ -277,7 +278,7 @@ fn too_long(job: &Manifest) -> String {
     format!("more than the {} bytes of the manifest came", job.file_size)
 }
 
-/// Whether the body ends where the file does. A connection that breaks there has brought all of it.
+/// Whether the body ends where the file does. A connection that breaks there is fine: all of the file is here.
 async fn nothing_more(body: &mut Body) -> bool {
     loop {
         match body.chunk().await {
@@ -288,20 +289,20 @@ async fn nothing_more(body: &mut Body) -> bool {
     }
 }
 
-/// The strong ETag that the server gives a build's file.
+/// The strong ETag of a build's file.
 fn etag(job: &Manifest) -> String {
     format!("\"{}\"", job.sha256)
 }
 
-/// Where in the file the body begins, if it is the file's.
-fn beginning(head: &http::response::Parts, job: &Manifest, had: u64) -> Result<u64, Ending> {
+/// Which byte of the file the body starts with, if it is a part of this file.
+fn first_byte(head: &http::response::Parts, job: &Manifest, had: u64) -> Result<u64, Ending> {
     let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let strange = |what: String| Err(Ending::Cut(Error::Malformed(what), None));
+    let unusable = |what: String| Err(Ending::Cut(Error::Malformed(what), None));
     let other_file = text(ETAG).is_some_and(|tag| tag != etag(job));
     let length = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     match head.status {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT if other_file => {
-            strange("another file is at the URL".to_owned())
+            unusable("the ETag is that of another file".to_owned())
         }
         StatusCode::OK => match length {
             Some(length) if length != job.file_size => Err(Ending::WrongSize(format!(
@@ -318,7 +319,7 @@ fn beginning(head: &http::response::Parts, job: &Manifest, had: u64) -> Result<u
                     job.file_size
                 ))),
                 Some((first, _)) if first == had && had > 0 => Ok(had),
-                _ => strange("another part of the file came than was asked for".to_owned()),
+                _ => unusable("the answer is another part of the file than requested".to_owned()),
             }
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
@@ -329,17 +330,17 @@ fn beginning(head: &http::response::Parts, job: &Manifest, had: u64) -> Result<u
                     "the file has {size} bytes, the manifest names {}",
                     job.file_size
                 ))),
-                _ => strange("the rest of the file is refused".to_owned()),
+                _ => unusable("the server refuses to send the rest of the file".to_owned()),
             }
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
             Err(Ending::UrlRefused)
         }
-        status => strange(format!("the download was answered with {status}")),
+        status => unusable(format!("the download was answered with {status}")),
     }
 }
 
-/// `bytes 500-999/8000`: first byte and size of the whole.
+/// The first byte and the size of the whole file, from such as `bytes 500-999/8000`.
 fn content_range(text: &str) -> Option<(u64, u64)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, _) = range.split_once('-')?;

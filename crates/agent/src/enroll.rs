@@ -1,4 +1,4 @@
-//! Becoming one of the fleet.
+//! Enrolling a device with a server.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use tidegate_signing::{CommandKey, CommandKeys, ExposeSecret, SecretString};
 use crate::protocol::{EnrollAnswer, EnrollBody};
 use crate::{Error, Transport, exchange};
 
-/// What a device says of itself when it enrols. All of it may be left out.
+/// What a device tells about itself when it enrols. All of it may be left out.
 #[derive(Clone, Default, Serialize)]
 pub struct Enrollment {
-    /// The name that people gave it.
+    /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
     /// `Build.MODEL`.
@@ -57,18 +57,21 @@ impl fmt::Debug for Enrollment {
     }
 }
 
-/// What a device is given when it enrols. To be kept where secrets are kept: in Android's key store, not in the
+/// The secrets that a device gets when it enrols. Keep them where secrets are kept: in Android's key store, not in the
 /// state file.
 #[derive(Clone)]
 pub struct Credentials {
-    /// Proves to the server who asks.
+    /// Proves to the server which device asks.
     pub device_token: SecretString,
     /// Prove to the device that a command is the server's.
     pub command_keys: CommandKeys,
+    /// The protocol that the server named in the enrolment; `None` for credentials that were stored. It is no secret
+    /// and need not be stored: the agent keeps it in its state.
+    pub server_protocol: Option<u32>,
 }
 
 impl Credentials {
-    /// Credentials that were kept as texts.
+    /// Credentials that were stored as texts.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a token that no header can carry, or a key that is too short or too long.
@@ -85,10 +88,11 @@ impl Credentials {
                 primary: key(primary)?,
                 rotation: rotation.map(key).transpose()?,
             },
+            server_protocol: None,
         })
     }
 
-    /// The value of the `Authorization` header, marked so that it isn't printed.
+    /// The value of the `Authorization` header, marked as sensitive so that it isn't printed.
     pub(crate) fn bearer(&self) -> http::HeaderValue {
         let text = format!("Bearer {}", self.device_token.expose_secret());
         let mut value =
@@ -104,8 +108,8 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Enrols a device with a server, such as `https://updates.example.com`. After a lost answer it may be repeated,
-/// also with a token that is for one use, and gives the same credentials.
+/// Enrols a device with a server, such as `https://updates.example.com`. After a lost answer, call it again: it gives the
+/// same credentials, also for a token that is for one use.
 ///
 /// # Errors
 /// [`Error::Refused`] with `401` for a token that is unknown, used up or expired and `400` for a field that is
@@ -131,5 +135,9 @@ pub async fn enroll(
     let answer = exchange::ask(transport, request).await?.or_refused()?;
     let answer: EnrollAnswer = answer.json()?;
     let keys = &answer.command_keys;
-    Credentials::new(&answer.device_token, &keys.primary, keys.rotation.as_deref())
+    let credentials = Credentials::new(&answer.device_token, &keys.primary, keys.rotation.as_deref())?;
+    Ok(Credentials {
+        server_protocol: Some(answer.protocol),
+        ..credentials
+    })
 }

@@ -1,16 +1,16 @@
-//! What can go wrong around an agent, by what its embedder does about it.
+//! The errors of an agent, one for each thing that an embedder can do about them.
 
 use std::io;
 
 use tidegate_signing::CommandError;
 
-/// Why something did not happen.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server can't be reached, or the connection broke: try again later.
     #[error("the server was not reached: {0}")]
     Transport(String),
-    /// Something else than our server answered, or it answers in a way that this agent does not know.
+    /// The answer is not one of this protocol. Perhaps something else than the server answered.
     #[error("the answer can't be used: {0}")]
     Malformed(String),
     /// The server refuses.
@@ -18,7 +18,7 @@ pub enum Error {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The stable name of the refusal; empty when none came along.
+        /// The stable code of the refusal; empty if the answer has none.
         code: String,
         /// What is wrong, in words.
         detail: String,
@@ -26,21 +26,21 @@ pub enum Error {
     /// The device's own storage fails.
     #[error("the device's storage fails: {0}")]
     Storage(#[from] io::Error),
-    /// The folder belongs to an agent that runs already.
-    #[error("another agent works in {0}")]
+    /// Another agent uses the folder.
+    #[error("another agent uses {0}")]
     Busy(String),
-    /// A command is not to be obeyed.
+    /// A command was refused.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// A command is ours, and this agent doesn't know what to do about it.
+    /// A command is genuine, but this agent doesn't know its action.
     #[error("the action {0:?} is unknown to this agent")]
     UnknownAction(String),
-    /// A setting or a credential does not have the form that it needs.
+    /// A setting or a credential is malformed.
     #[error("{what} {fault}")]
     Invalid {
         /// Which.
         what: &'static str,
-        /// What is wrong with it, to be read after its name.
+        /// What is wrong with it, as the rest of a sentence that starts with its name.
         fault: String,
     },
 }

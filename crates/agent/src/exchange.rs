@@ -1,4 +1,4 @@
-//! A request with a short answer.
+//! Requests with a short answer.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use crate::protocol::{MAX_ANSWER_BYTES, Problem};
 use crate::{Credentials, Error, Transport};
 
-/// How long a short exchange may take from beginning to end. A transport that only minds how long a server is
-/// silent can be held for days by one that sends a byte a minute, as some portals do.
+/// How long a request with a short answer may take as a whole. A transport that only limits silence would wait for days
+/// if the other side, such as a captive portal, sent a byte a minute.
 pub(crate) const EXCHANGE_LIMIT: Duration = Duration::from_secs(120);
 
-/// The refusal of a report about a build of which the server has heard enough. It does not pass; a server that is
-/// older than this agent says it with a status that usually does.
+/// The code of a report that is refused because the server has enough reports about the build. Retrying does not help,
+/// although some servers send it with status 429.
 const TOO_MANY_REPORTS: &str = "too_many_reports";
 
 /// A short answer, read to its end.
@@ -47,7 +47,7 @@ async fn ask_for(
     .await
 }
 
-/// Gives up what takes longer.
+/// The result of `what`, or an error when it takes longer than `limit`.
 pub(crate) async fn within<T>(
     limit: Duration,
     what: impl Future<Output = Result<T, Error>>,
@@ -63,12 +63,12 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|fault| Error::Malformed(fault.to_string()))
     }
 
-    /// A header's number.
+    /// The number in a header.
     pub(crate) fn number(&self, header: &str) -> Option<u64> {
         self.headers.get(header)?.to_str().ok()?.trim().parse().ok()
     }
 
-    /// The answer, unless it is a refusal.
+    /// The answer if its status is a success, else the refusal as an error.
     pub(crate) fn or_refused(self) -> Result<Self, Error> {
         if self.status.is_success() {
             return Ok(self);
@@ -85,24 +85,24 @@ impl Answer {
         }
     }
 
-    /// Whether the server itself refuses, in so many words, and will do so again: not a proxy on the way, not a
-    /// server that is overwhelmed, and not one that wants other credentials.
-    pub(crate) fn refuses_for_good(&self) -> bool {
-        let own = self
+    /// Whether the server will refuse this request each time. A refusal by a proxy may pass, and so may one because of
+    /// load or because of the credentials.
+    pub(crate) fn is_final_refusal(&self) -> bool {
+        let from_server = self
             .headers
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
-        let passing = matches!(self.status.as_u16(), 401 | 408 | 421 | 425 | 429);
-        let heard_enough = || {
+        let may_pass = matches!(self.status.as_u16(), 401 | 408 | 421 | 425 | 429);
+        let has_enough = || {
             let problem: Problem = self.json().unwrap_or_default();
             problem.code == TOO_MANY_REPORTS
         };
-        own && self.status.is_client_error() && (!passing || heard_enough())
+        from_server && self.status.is_client_error() && (!may_pass || has_enough())
     }
 }
 
 /// A request with the device's token and a JSON body.
-pub(crate) fn tell(
+pub(crate) fn json_request(
     method: http::Method,
     url: String,
     credentials: &Credentials,
@@ -123,28 +123,28 @@ mod tests {
     use super::*;
     use crate::Body;
 
-    /// Answers at once, and then with a little more every millisecond.
-    struct Dripping;
+    /// Answers at once, and sends a little more of the body every millisecond.
+    struct SlowBody;
 
-    /// Small enough that the longest answer takes twice the limit of the test.
-    const DROP: [u8; MAX_ANSWER_BYTES / 64] = [b' '; MAX_ANSWER_BYTES / 64];
+    /// So short that the longest allowed answer takes twice as long as the limit of the test.
+    const PIECE: [u8; MAX_ANSWER_BYTES / 64] = [b' '; MAX_ANSWER_BYTES / 64];
 
-    impl Transport for Dripping {
+    impl Transport for SlowBody {
         async fn send(&self, _: http::Request<Bytes>) -> Result<http::Response<Body>, Error> {
-            let drops = futures::stream::repeat_with(|| Ok(Bytes::from_static(&DROP)));
-            let drops = futures::StreamExt::then(drops, async |drop| {
+            let pieces = futures::stream::repeat_with(|| Ok(Bytes::from_static(&PIECE)));
+            let pieces = futures::StreamExt::then(pieces, async |piece| {
                 tokio::time::sleep(Duration::from_millis(1)).await;
-                drop
+                piece
             });
-            Ok(http::Response::new(Body::new(drops)))
+            Ok(http::Response::new(Body::new(pieces)))
         }
     }
 
-    /// It is never silent, and never ends.
+    /// Its silences are short, and it never ends.
     #[tokio::test]
-    async fn an_answer_that_only_drips_is_given_up() {
+    async fn an_answer_that_comes_too_slowly_is_given_up() {
         let request = http::Request::new(Bytes::new());
-        let answer = ask_for(Duration::from_millis(30), &Dripping, request).await;
+        let answer = ask_for(Duration::from_millis(30), &SlowBody, request).await;
         assert!(matches!(answer, Err(Error::Transport(_))));
     }
 }

@@ -12,20 +12,20 @@ const ASIDE: &str = "state.unreadable";
 const UPDATE: &str = "update.apk";
 const LOCK: &str = "lock";
 
-/// A folder with `state.json` and, while a build is on its way, `update.apk`.
+/// A folder with `state.json` and, during an update, `update.apk`.
 #[derive(Debug)]
 pub struct FolderStore {
     folder: PathBuf,
     update: Option<File>,
-    // Held as long as the store lives; the system lets go of it when the process ends, however it ends.
+    // Held until the store is dropped. The system releases it when the process ends, however that happens.
     _lock: File,
 }
 
 impl FolderStore {
-    /// Opens a folder, and makes it where it is missing, for the owner's eyes only: the state holds download URLs.
+    /// Opens a folder, and creates it if it is missing, readable by its owner only: the state holds download URLs.
     ///
     /// # Errors
-    /// [`Error::Busy`] when an agent works in it already, [`Error::Storage`].
+    /// [`Error::Busy`] when another agent uses it, [`Error::Storage`].
     pub fn open(folder: &Path) -> Result<Self, Error> {
         private_folder(folder)?;
         let lock = File::create(folder.join(LOCK))?;
@@ -51,7 +51,7 @@ impl FolderStore {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, self.path(name))?;
-        // The rename itself is safe once the folder is.
+        // Only this makes the rename safe from a loss of power.
         sync_folder(&self.folder)
     }
 }
@@ -72,7 +72,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Elsewhere a folder can't be opened as a file, and a rename is as safe as the system makes it.
+/// Other systems can't open a folder as a file.
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())

@@ -7,11 +7,11 @@ use futures::StreamExt;
 
 use crate::{Body, Error, Transport};
 
-/// How long a connection may take to come about.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a server may be silent in the middle of an answer. There is no limit for a whole answer here: a download
-/// may rightly take an hour, and the agent limits its short exchanges itself.
+/// How long a server may be silent during an answer. A whole answer has no limit here: a download may take an hour, and
+/// the agent itself limits requests with a short answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// HTTP over reqwest and rustls.
@@ -19,12 +19,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct HttpTransport(reqwest::Client);
 
 impl HttpTransport {
-    /// Straight to the server: no proxy, no redirects, and time limits that suit a device.
+    /// A transport without proxies and redirects, with time limits that suit a device.
     ///
     /// # Errors
     /// [`Error::Transport`] when the system offers no TLS roots.
     pub fn direct() -> Result<Self, Error> {
-        // A program that chose its cryptography keeps its choice.
+        // This fails, and should, if the program has installed another provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder()
             .no_proxy()
@@ -36,7 +36,7 @@ impl HttpTransport {
             .map_err(fault)
     }
 
-    /// Through a client of one's own, for proxies and private roots. It should follow no redirects.
+    /// A transport with a client of the embedder's, for proxies and private roots. It must not follow redirects.
     pub fn with_client(client: reqwest::Client) -> Self {
         Self(client)
     }
@@ -54,7 +54,7 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Without the URL, whose signature is worth something, and with the causes, which reqwest leaves out.
+/// The error without its URL, whose signature is secret, and with its causes, which reqwest does not print.
 fn fault(error: reqwest::Error) -> Error {
     let error = error.without_url();
     let mut text = error.to_string();

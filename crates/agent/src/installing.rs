@@ -1,13 +1,14 @@
-//! Installing: the last look at the safety rules, and then Android's word.
+//! Installing: asks the safety rules a last time, then Android.
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::ReportStatus;
 
 use crate::agent::Agent;
-use crate::memory::{Said, State};
-use crate::patience::Alarm;
+use crate::agent_state::State;
+use crate::deadline::Deadline;
 use crate::platform::{InstallOutcome, Installation, STATUS_SUCCESS};
 use crate::protocol::Manifest;
+use crate::report_details::ReportDetails;
 use crate::{Error, Platform, StateStore, Transport};
 
 impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
@@ -17,20 +18,20 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         if installed == Some(job.version_code) {
             return self.installed(job);
         }
-        if self.verified != Some(self.promise(job)) {
-            // Not this file, or not over this app: somebody may have replaced it meanwhile.
-            return self.change(|memory| memory.state = State::Verifying { job: job.clone() });
+        if self.verified != Some(self.expected_apk(job)) {
+            // Another file was verified, or the installed app was replaced since.
+            return self.change(|saved| saved.state = State::Verifying { job: job.clone() });
         }
-        if self.is_to_ask_again(now) {
-            return self.ask_again(now);
+        if self.is_poll_due(now) {
+            return self.poll_again(now);
         }
         let downgrade = installed.is_some_and(|installed| installed > job.version_code);
         if downgrade && !(job.force_downgrade && self.platform.can_downgrade()) {
-            // Somebody installed a newer one meanwhile. The next poll tells whether that is right.
+            // Somebody installed a newer version since the poll. The server may have another offer for it.
             let now = self.platform.clock();
-            return self.change(|memory| {
-                memory.poll_at = Alarm::now(now);
-                memory.state = State::Idle;
+            return self.change(|saved| {
+                saved.poll_at = Deadline::now(now);
+                saved.state = State::Idle;
             });
         }
         if let Err(reason) = self.permission(job) {
@@ -50,7 +51,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         match (outcome.status == STATUS_SUCCESS, there) {
             (true, true) => self.installed(job),
             (true, false) => {
-                let detail = "the installer was content, and the version is not there";
+                let detail = "Android reported success, and the version is not installed";
                 let outcome = InstallOutcome::failure(1, detail);
                 self.not_installed(job, &outcome, "not_there")
             }
@@ -58,26 +59,26 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         }
     }
 
-    /// It runs. This is said once for each installation, as the state leaves the update with it.
+    /// Android installed it. This is reported once, since the same change of the state ends the update.
     pub(crate) fn installed(&mut self, job: &Manifest) -> Result<(), Error> {
         tracing::info!(build = job.build_id.0, version = %job.version_code, "an update is installed");
         let now = self.platform.clock();
         let device = self.config.device.clone();
-        let said = Said {
+        let details = ReportDetails {
             android_status: Some(STATUS_SUCCESS),
-            ..Said::new(ReportStatus::InstallSuccess, "")
+            ..ReportDetails::new(ReportStatus::InstallSuccess, "")
         };
-        self.change(|memory| {
-            memory.partial = None;
-            memory.report(job, said, false, now);
-            memory.answer_nudges(&device, "installed", now);
-            memory.rest(None, now);
+        self.change(|saved| {
+            saved.partial = None;
+            saved.report(job, details, now);
+            saved.answer_nudges(&device, "installed", now);
+            saved.finish(None, now);
         })?;
         self.verified = None;
         Ok(self.store.truncate(0)?)
     }
 
-    /// The file stays where a retry may end otherwise: it need not be fetched again.
+    /// Android refused it. The file is kept for another try, unless the agent has given it up.
     fn not_installed(&mut self, job: &Manifest, outcome: &InstallOutcome, reason: &str) -> Result<(), Error> {
         tracing::warn!(
             build = job.build_id.0,
@@ -87,18 +88,18 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         );
         let now = self.platform.clock();
         let device = self.config.device.clone();
-        let said = Said {
+        let details = ReportDetails {
             android_status: Some(outcome.status),
             message: &outcome.message,
-            ..Said::new(ReportStatus::InstallFailed, reason)
+            ..ReportDetails::new(ReportStatus::InstallFailed, reason)
         };
-        self.change(|memory| {
-            memory.report(job, said, false, now);
-            memory.answer_nudges(&device, "failed", now);
-            memory.try_again_soon(job, now);
-            memory.rest(None, now);
+        self.change(|saved| {
+            saved.report(job, details, now);
+            saved.answer_nudges(&device, "failed", now);
+            saved.try_again_soon(job, now);
+            saved.finish(None, now);
         })?;
-        if self.memory.has_given_up(job, now) {
+        if self.saved.files.has_given_up(job, now) {
             self.discard_file()?;
         }
         Ok(())

@@ -7,25 +7,25 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tidegate_domain::ReportStatus;
 
-use crate::patience::Alarm;
+use crate::deadline::Deadline;
 use crate::protocol::{ActionResultBody, ReportBody};
 
-/// How many letters are kept. An offer makes at most a handful, and comes from a server that can be reached; so
-/// this is only met where polls are answered and reports never are.
+/// How many messages to the server are kept. An offer leads to a handful of them, and it came from a server that could
+/// be reached; the limit is only met when a server answers polls and never takes reports.
 pub const MAX_OUTBOX: usize = 64;
 
-/// One thing to be told.
+/// One message to the server.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Letter {
+pub(crate) enum Outgoing {
     Report(ReportBody),
     ActionResult(ActionResultBody),
     FcmToken(String),
 }
 
-impl Letter {
-    /// Whether it tells how something ended, rather than how it goes.
-    fn is_an_outcome(&self) -> bool {
+impl Outgoing {
+    /// Whether it must not be dropped while there are others: how an update ended, or where the device is reached.
+    fn is_important(&self) -> bool {
         match self {
             Self::Report(report) => {
                 !matches!(report.status, ReportStatus::Downloaded | ReportStatus::Deferred)
@@ -36,9 +36,8 @@ impl Letter {
     }
 }
 
-/// Only what kind of letter it is: what is in it goes to the server and into no log. Whoever has a push token, for
-/// one, may learn more than it looks like.
-impl fmt::Debug for Letter {
+/// Prints the kind only. The content may be secret, such as a push token, and does not belong in a log.
+impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Report(report) => write!(f, "Report({})", report.status),
@@ -48,55 +47,57 @@ impl fmt::Debug for Letter {
     }
 }
 
-/// The letters.
+/// The messages to the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outbox {
-    letters: VecDeque<Letter>,
-    /// How often in a row the server did not take one.
+    // State files call it so.
+    #[serde(rename = "letters")]
+    queue: VecDeque<Outgoing>,
+    /// How many deliveries in a row failed.
     pub faults: u32,
     /// When the next one is to be sent.
-    pub at: Alarm,
+    pub at: Deadline,
 }
 
 impl Outbox {
     pub(crate) fn new(now: DateTime<Utc>) -> Self {
         Self {
-            letters: VecDeque::new(),
+            queue: VecDeque::new(),
             faults: 0,
-            at: Alarm::now(now),
+            at: Deadline::now(now),
         }
     }
 
-    pub(crate) fn push(&mut self, letter: Letter) {
-        if matches!(letter, Letter::FcmToken(_)) {
-            // Only the last one leads anywhere.
-            self.letters.retain(|other| !matches!(other, Letter::FcmToken(_)));
+    pub(crate) fn push(&mut self, message: Outgoing) {
+        if matches!(message, Outgoing::FcmToken(_)) {
+            // Only the latest token is valid.
+            self.queue.retain(|other| !matches!(other, Outgoing::FcmToken(_)));
         }
-        if self.letters.len() >= MAX_OUTBOX {
-            let least = self.letters.iter().position(|letter| !letter.is_an_outcome());
-            let lost = self.letters.remove(least.unwrap_or(0));
-            tracing::warn!(?lost, "the outbox is full");
+        if self.queue.len() >= MAX_OUTBOX {
+            let unimportant = self.queue.iter().position(|message| !message.is_important());
+            let dropped = self.queue.remove(unimportant.unwrap_or(0));
+            tracing::warn!(?dropped, "the outbox is full");
         }
-        self.letters.push_back(letter);
+        self.queue.push_back(message);
     }
 
-    pub(crate) fn first(&self) -> Option<&Letter> {
-        self.letters.front()
+    pub(crate) fn first(&self) -> Option<&Outgoing> {
+        self.queue.front()
     }
 
-    /// The first letter is done with.
-    pub(crate) fn done(&mut self) {
-        self.letters.pop_front();
+    /// Removes the first message: it was delivered, or will never be.
+    pub(crate) fn remove_first(&mut self) {
+        self.queue.pop_front();
         self.faults = 0;
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.letters.len()
+        self.queue.len()
     }
 
-    /// When there is something to send, if there is.
+    /// When the first message is to be sent, if there is one.
     pub(crate) fn due(&self) -> Option<DateTime<Utc>> {
-        (!self.letters.is_empty()).then_some(self.at.at)
+        (!self.queue.is_empty()).then_some(self.at.at)
     }
 }
 
@@ -104,12 +105,12 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    /// A full outbox is logged with what is lost.
+    /// A message that is dropped is logged.
     #[test]
-    fn a_letter_prints_its_kind_alone() {
+    fn an_outgoing_message_prints_its_kind_alone() {
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
         let mut outbox = Outbox::new(now);
-        outbox.push(Letter::FcmToken("where-to-reach-it".to_owned()));
+        outbox.push(Outgoing::FcmToken("where-to-reach-it".to_owned()));
         assert!(!format!("{outbox:?}").contains("where-to-reach-it"));
         assert_eq!(format!("{:?}", outbox.first()), "Some(FcmToken)");
     }

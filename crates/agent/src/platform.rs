@@ -12,28 +12,28 @@ use tidegate_domain::{Conditions, Network, PackageName, SignerFingerprint, Versi
 /// Source: <https://developer.android.com/reference/android/content/pm/PackageInstaller#STATUS_SUCCESS>
 pub const STATUS_SUCCESS: i32 = 0;
 
-/// The device. Everything but [`Platform::install`] is asked often, up to once for each chunk of a download, and
-/// must answer from memory.
+/// The device. Everything but [`Platform::install`] is called often, up to once for each chunk of a download, and must
+/// return without waiting for anything.
 pub trait Platform: Send + Sync {
-    /// What the battery holds, in percent; 100 for a device without one.
+    /// The charge of the battery in percent; 100 for a device without one.
     fn battery(&self) -> u8;
 
-    /// Whether the device hangs on a charger.
+    /// Whether the device is charging.
     fn charging(&self) -> bool;
 
-    /// What is free where apps are installed, in bytes.
+    /// The free space where apps are installed, in bytes.
     fn free_space(&self) -> u64;
 
-    /// How the device is connected. What may cost money by the byte is [`Network::Mobile`], a metered Wi-Fi too.
+    /// How the device is connected. Everything metered is [`Network::Mobile`], a metered Wi-Fi too.
     fn network(&self) -> Network;
 
-    /// Whether somebody is on the phone, or it rings.
+    /// Whether there is a call, or the phone rings.
     fn in_call(&self) -> bool;
 
     /// The installed version of a package; `None` when it is not installed.
     fn installed_version(&self, package: &PackageName) -> Option<VersionCode>;
 
-    /// The certificate that Android knows as the installed package's present signer.
+    /// The certificate of the installed package's present signer, as Android knows it.
     fn installed_signer(&self, package: &PackageName) -> Option<SignerFingerprint>;
 
     /// Whether this device can install a lower version over a higher one and keep the app's data. Ordinary devices
@@ -42,18 +42,28 @@ pub trait Platform: Send + Sync {
         false
     }
 
-    /// Installs, and waits until Android has said what became of it.
+    /// How often the package crashed since it was installed, if the agent can know.
+    fn crashes(&self, _package: &PackageName) -> Option<u64> {
+        None
+    }
+
+    /// The IANA name of the present time zone, such as `Europe/Berlin`. `None`: [`crate::Config::zone`].
+    fn zone(&self) -> Option<String> {
+        None
+    }
+
+    /// Installs, and waits for Android's result.
     ///
-    /// When the agent itself is updated its process ends in here; the next one finds the new version and reports.
-    /// An installation that outlives the process otherwise must be over before an agent is opened again, or it
-    /// would be begun twice.
+    /// If the agent itself is updated, its process ends during this call; the next process finds the new version and
+    /// reports it. If an installation can go on for another reason after the process has ended, wait until it is over
+    /// before you open an agent again. Otherwise it would be started twice.
     fn install(&self, installation: Installation<'_>) -> impl Future<Output = InstallOutcome> + Send;
 
-    /// The time. It may jump.
+    /// The present time. The clock may be set, forward or back.
     fn clock(&self) -> DateTime<Utc>;
 }
 
-/// A platform may be shared with whoever changes it.
+/// An agent can share a platform with its embedder.
 impl<P: Platform> Platform for Arc<P> {
     fn battery(&self) -> u8 {
         (**self).battery()
@@ -79,6 +89,12 @@ impl<P: Platform> Platform for Arc<P> {
     fn can_downgrade(&self) -> bool {
         (**self).can_downgrade()
     }
+    fn crashes(&self, package: &PackageName) -> Option<u64> {
+        (**self).crashes(package)
+    }
+    fn zone(&self) -> Option<String> {
+        (**self).zone()
+    }
     fn install(&self, installation: Installation<'_>) -> impl Future<Output = InstallOutcome> + Send {
         (**self).install(installation)
     }
@@ -87,7 +103,7 @@ impl<P: Platform> Platform for Arc<P> {
     }
 }
 
-/// The device as the safety rules see it.
+/// What the safety rules need to know about the device.
 pub(crate) fn conditions(platform: &impl Platform) -> Conditions {
     Conditions {
         battery_percent: platform.battery(),
@@ -98,7 +114,7 @@ pub(crate) fn conditions(platform: &impl Platform) -> Conditions {
     }
 }
 
-/// What is to be installed. Size, hash, signature, signer, package and version are checked.
+/// A file to install. Its size, hash, signature, signer, package and version have been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Installation<'a> {
     /// The package.
@@ -107,25 +123,25 @@ pub struct Installation<'a> {
     pub version: VersionCode,
     /// The file.
     pub file: &'a StoredFile,
-    /// Whether the version is lower than the installed one, as the operator forces it to be.
+    /// Whether the version is lower than the installed one. That happens only if an operator forces it.
     pub downgrade: bool,
 }
 
-/// A whole file, where the [`crate::StateStore`] keeps it.
+/// A complete file in a [`crate::StateStore`].
 #[derive(Clone, Debug)]
 pub enum StoredFile {
     /// In a folder.
     Path(PathBuf),
-    /// In memory.
-    Memory(Arc<Vec<u8>>),
+    /// In saved.
+    AgentState(Arc<Vec<u8>>),
 }
 
 impl StoredFile {
-    /// Where it lies; `None` when it lies in memory.
+    /// Its path; `None` when it is in memory.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Path(path) => Some(path),
-            Self::Memory(_) => None,
+            Self::AgentState(_) => None,
         }
     }
 
@@ -136,12 +152,12 @@ impl StoredFile {
     pub fn open(&self) -> std::io::Result<Box<dyn Source + Send>> {
         Ok(match self {
             Self::Path(path) => Box::new(std::fs::File::open(path)?),
-            Self::Memory(bytes) => Box::new(Arc::clone(bytes)),
+            Self::AgentState(bytes) => Box::new(Arc::clone(bytes)),
         })
     }
 }
 
-/// What Android said.
+/// Android's result of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstallOutcome {
     /// `PackageInstaller`'s `EXTRA_STATUS`, [`STATUS_SUCCESS`] when it is installed.
@@ -167,7 +183,7 @@ impl InstallOutcome {
         }
     }
 
-    /// The status in a word, for reports.
+    /// The status as the one word that reports use.
     pub(crate) fn reason(&self) -> &'static str {
         match self.status {
             2 => "blocked",

@@ -1,8 +1,22 @@
-//! The protocol's JSON, as a device reads and writes it (`docs/agent.md`). What an answer has beyond this is
-//! ignored, so that the server may learn to say more.
+//! The protocol's JSON, as a device reads and writes it (`docs/agent.md`). Unknown fields of an answer are ignored, so
+//! that the server can add some.
+//!
+//! Servers of protocol 1 refuse unknown fields of a report with 400. So the fields of protocol 2 are only sent to a
+//! server that named protocol 2 before, in a manifest or in the answer to the enrolment.
 
 use serde::{Deserialize, Serialize};
-use tidegate_domain::{BuildId, PackageName, ReportStatus, Sha256, SignerFingerprint, VersionCode};
+use tidegate_domain::{
+    BuildId, PackageName, ReportStatus, RolloutId, Sha256, SignerFingerprint, VersionCode,
+};
+
+/// The newest version of the protocol that this agent knows.
+pub const PROTOCOL: u32 = 2;
+
+/// The first version in which reports name their rollout and carry the offer.
+const PROTOCOL_WITH_OFFERS: u32 = 2;
+
+/// The version of a server that names none.
+const FIRST_PROTOCOL: u32 = 1;
 
 /// The header that says why a 304 offers nothing.
 pub(crate) const REASON: &str = "tidegate-reason";
@@ -18,6 +32,9 @@ pub const MAX_FILE_BYTES: u64 = u32::MAX as u64;
 
 /// The longest download URL, in bytes.
 pub(crate) const MAX_URL_BYTES: usize = 4096;
+
+/// The longest offer, in bytes. It is kept with each report until that is delivered.
+pub(crate) const MAX_OFFER_BYTES: usize = 512;
 
 /// What a device is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,14 +52,14 @@ pub struct Manifest {
     pub download_url: String,
     /// The file's hash.
     pub sha256: Sha256,
-    /// The certificate that this device is to see as the signer.
+    /// The certificate that this device has to find as the file's signer.
     pub signer_fingerprint: SignerFingerprint,
     /// The file's size in bytes.
     pub file_size: u64,
     /// The file may come over Wi-Fi only.
     #[serde(default)]
     pub wifi_only: bool,
-    /// Waiting is to be short.
+    /// The device asks its safety rules more often. It overrides none of them.
     #[serde(default)]
     pub must_install: bool,
     /// The version may be lower than the installed one.
@@ -51,10 +68,48 @@ pub struct Manifest {
     /// Rises when devices that gave the build up are to try it again.
     #[serde(default = "first_attempt")]
     pub attempt: u32,
+    /// The rollout that offers the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout_id: Option<RolloutId>,
+    /// Proves to the server that it made this offer. Its content means nothing to the device; empty before protocol 2.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub offer: String,
+    /// The newest version of the protocol that the server knows.
+    #[serde(default = "first_protocol")]
+    pub protocol: u32,
 }
 
 fn first_attempt() -> u32 {
     1
+}
+
+fn first_protocol() -> u32 {
+    FIRST_PROTOCOL
+}
+
+/// Whether a server that named this protocol takes reports with the fields of protocol 2.
+pub(crate) fn takes_offers(server_protocol: u32) -> bool {
+    server_protocol >= PROTOCOL_WITH_OFFERS
+}
+
+/// Where an offer came from, as its reports tell it.
+#[derive(Debug, Default)]
+pub(crate) struct OfferOrigin {
+    pub rollout_id: Option<RolloutId>,
+    pub offer: Option<String>,
+}
+
+impl Manifest {
+    /// What the reports about this offer echo: nothing before protocol 2.
+    pub(crate) fn origin(&self) -> OfferOrigin {
+        if !takes_offers(self.protocol) {
+            return OfferOrigin::default();
+        }
+        OfferOrigin {
+            rollout_id: self.rollout_id,
+            offer: Some(self.offer.clone()).filter(|offer| !offer.is_empty()),
+        }
+    }
 }
 
 /// What became of an offer.
@@ -64,19 +119,41 @@ pub struct ReportBody {
     pub build_id: BuildId,
     /// What happened.
     pub status: ReportStatus,
-    /// Why, in a word.
+    /// Why, as one word.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// `PackageInstaller`'s status.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub android_status: Option<i32>,
-    /// More words.
+    /// The details.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message: Option<String>,
     /// The manifest's attempt.
     pub attempt: u32,
-    /// Names this report, the same each time that it is sent.
+    /// Identifies this report: the same each time it is sent.
     pub request_id: String,
+    /// The manifest's, since protocol 2.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rollout_id: Option<RolloutId>,
+    /// The manifest's, since protocol 2.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offer: Option<String>,
+}
+
+impl ReportBody {
+    /// Whether it has fields that servers of protocol 1 refuse.
+    pub(crate) fn has_origin(&self) -> bool {
+        self.rollout_id.is_some() || self.offer.is_some()
+    }
+
+    /// The same report for a server of protocol 1.
+    pub(crate) fn without_origin(&self) -> Self {
+        Self {
+            rollout_id: None,
+            offer: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// What became of a command.
@@ -84,16 +161,16 @@ pub struct ReportBody {
 pub struct ActionResultBody {
     /// The command's.
     pub request_id: String,
-    /// The agent.
+    /// The device.
     pub device_id: String,
-    /// What it asked for.
+    /// The command's.
     pub action: String,
-    /// What came of it, in a word.
+    /// What it led to, as one word.
     pub outcome: String,
-    /// More words.
+    /// The details.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message: Option<String>,
-    /// When it was done with: RFC 3339, UTC.
+    /// When that was, by the device's clock: RFC 3339, UTC.
     pub finished_at: String,
 }
 
@@ -114,6 +191,8 @@ pub(crate) struct EnrollBody<'a> {
 pub(crate) struct EnrollAnswer {
     pub device_token: String,
     pub command_keys: CommandKeysAnswer,
+    #[serde(default = "first_protocol")]
+    pub protocol: u32,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +202,7 @@ pub(crate) struct CommandKeysAnswer {
     pub rotation: Option<String>,
 }
 
-/// The part of RFC 9457 that is acted on.
+/// The fields of an RFC 9457 problem that the agent uses.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Problem {

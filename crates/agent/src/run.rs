@@ -1,4 +1,4 @@
-//! The loop of an agent that lives in real time.
+//! The loop that drives an agent in real time.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,30 +10,31 @@ use tokio::sync::mpsc;
 use crate::agent::Agent;
 use crate::{Platform, StateStore, Transport};
 
-/// The longest single sleep. A device that slept deeply, or whose clock was set, is back on time after this.
+/// The longest single sleep. After this the loop looks at the clock again, which may have been set, or have gone on
+/// while the device slept.
 const MAX_SLEEP: Duration = Duration::from_secs(15 * 60);
 
-/// The shortest rest between two steps that are due at once, so that no fault can make an agent spin.
-const BREATH: Duration = Duration::from_millis(1);
+/// The shortest sleep between two steps, so that no fault can make an agent use a whole processor.
+const MIN_SLEEP: Duration = Duration::from_millis(1);
 
-/// What an agent is told from outside while it runs.
+/// What an agent is told by its embedder while it runs.
 #[derive(Clone)]
 pub enum Signal {
     /// A command came through the push service.
     Command {
         /// The command.
         command: Command,
-        /// When it came, by the device's clock. The agent may be busy with a download for longer than a command
-        /// may be old, and hears of it only then.
+        /// When it came, by the device's clock. A download can keep the agent busy for longer than a command may be
+        /// old.
         arrived: DateTime<Utc>,
     },
-    /// A charger, a network or a call came or went.
+    /// The charger, the network or a call changed.
     ConditionsChanged,
-    /// Firebase reaches the device under another token.
+    /// Firebase gave the device another registration token.
     FcmToken(String),
 }
 
-/// Without the push token and the command's signature.
+/// Prints the kind only, without the push token and the command's signature.
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -45,8 +46,8 @@ impl fmt::Debug for Signal {
 }
 
 impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
-    /// Steps and sleeps until `shutdown` completes, which may be at any point: what was under way goes on when the
-    /// agent is opened again on the store that is returned. Signals are heard between two steps.
+    /// Steps and sleeps until `shutdown` completes, which may interrupt a step: an agent that is opened on the returned
+    /// store continues it. Signals are handled between two steps.
     pub async fn run(mut self, mut signals: mpsc::Receiver<Signal>, shutdown: impl Future<Output = ()>) -> S {
         tokio::pin!(shutdown);
         let mut connected = true;
@@ -57,28 +58,28 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 next = self.step() => next,
             };
             while let Ok(signal) = signals.try_recv() {
-                self.hear(signal);
+                self.handle(signal);
             }
-            let wait = (next.at - self.platform.clock()).to_std().unwrap_or(BREATH);
+            let wait = (next.at - self.platform.clock()).to_std().unwrap_or(MIN_SLEEP);
             tokio::select! {
                 () = &mut shutdown => return self.into_store(),
-                () = tokio::time::sleep(wait.clamp(BREATH, MAX_SLEEP)) => {}
+                () = tokio::time::sleep(wait.clamp(MIN_SLEEP, MAX_SLEEP)) => {}
                 signal = signals.recv(), if connected => match signal {
-                    Some(signal) => self.hear(signal),
+                    Some(signal) => self.handle(signal),
                     None => connected = false,
                 },
             }
         }
     }
 
-    fn hear(&mut self, signal: Signal) {
-        let heard = match signal {
+    fn handle(&mut self, signal: Signal) {
+        let handled = match signal {
             Signal::Command { command, arrived } => self.nudge_of(&command, arrived),
             Signal::ConditionsChanged => self.look_again(),
             Signal::FcmToken(token) => self.set_fcm_token(&token),
         };
-        if let Err(error) = heard {
-            tracing::warn!(%error, "a signal was not obeyed");
+        if let Err(error) = handled {
+            tracing::warn!(%error, "a signal was refused");
         }
     }
 }

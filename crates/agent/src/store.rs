@@ -1,36 +1,36 @@
-//! Where an agent keeps what must outlive it: one small state, and one file that is on its way.
+//! Where an agent keeps what it needs after a restart: one small state, and the file of the present update.
 //!
-//! A seam, so that a simulator can hold ten thousand of them in memory and take their power away.
+//! It is a trait so that a simulator can keep ten thousand of them in memory, and simulate losses of power.
 
 use std::io;
 use std::sync::Arc;
 
 use crate::StoredFile;
 
-/// The room for one agent. The calls are short and block; an embedder whose runtime must not be kept waiting by a
-/// disk gives the agent a thread of its own.
+/// The storage of one agent. The calls are short and block. An embedder whose runtime must not wait for a disk runs the
+/// agent in a thread of its own.
 pub trait StateStore: Send {
-    /// The state that was saved last; `None` when none ever was.
+    /// The state that was saved last; `None` if none was.
     ///
     /// # Errors
     /// When the storage fails.
     fn load(&mut self) -> io::Result<Option<Vec<u8>>>;
 
-    /// Replaces the state. Whatever happens meanwhile, the old or the new state is there afterwards, whole; once
-    /// this has returned, the new one.
+    /// Replaces the state. After a crash during the call, the whole old or the whole new state is there; after the call,
+    /// the new one.
     ///
     /// # Errors
     /// When the storage fails.
     fn save(&mut self, state: &[u8]) -> io::Result<()>;
 
-    /// Keeps a state that can't be read for people to look at, one at most.
+    /// Keeps a state that can't be read, for people to look at. Only the last one needs to be kept.
     ///
     /// # Errors
     /// When the storage fails.
     fn set_aside(&mut self, state: &[u8]) -> io::Result<()>;
 
-    /// How many bytes of the file are there. After a loss of power, bytes since the last [`StateStore::sync`] may
-    /// be missing, or be others.
+    /// The length of the file in bytes. After a loss of power, bytes that were written after the last
+    /// [`StateStore::sync`] may be missing or wrong.
     ///
     /// # Errors
     /// When the storage fails.
@@ -39,16 +39,16 @@ pub trait StateStore: Send {
     /// Adds to the file.
     ///
     /// # Errors
-    /// When the storage fails; [`io::ErrorKind::StorageFull`] when there is no room.
+    /// When the storage fails; [`io::ErrorKind::StorageFull`] when it is full.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns once all of the file is safe from a loss of power.
+    /// Returns when all of the file is safe from a loss of power.
     ///
     /// # Errors
     /// When the storage fails.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Shortens the file. At 0 it need not be there any more.
+    /// Shortens the file. Length 0 may delete it.
     ///
     /// # Errors
     /// When the storage fails.
@@ -61,7 +61,7 @@ pub trait StateStore: Send {
     fn file(&mut self) -> io::Result<StoredFile>;
 }
 
-/// A store that lives as long as its owner.
+/// A store in memory.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     state: Option<Vec<u8>>,
@@ -79,7 +79,7 @@ impl MemoryStore {
         }
     }
 
-    /// What a loss of power leaves of it: the bytes that were not synced are gone.
+    /// Simulates a loss of power: bytes that were not synced are gone.
     pub fn lose_power(&mut self) {
         let synced = self.synced;
         Arc::make_mut(&mut self.file).truncate(synced);
@@ -90,7 +90,7 @@ impl MemoryStore {
         self.state.as_deref()
     }
 
-    /// The state that could not be read.
+    /// The state that was set aside since it could not be read.
     pub fn aside(&self) -> Option<&[u8]> {
         self.aside.as_deref()
     }
@@ -127,7 +127,7 @@ impl StateStore for MemoryStore {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         if len == 0 {
-            // Ten thousand of these are held at once: give the room back.
+            // Free the memory: a simulator holds ten thousand of these.
             self.file = Arc::default();
         } else {
             Arc::make_mut(&mut self.file).truncate(usize::try_from(len).unwrap_or(usize::MAX));
@@ -137,6 +137,6 @@ impl StateStore for MemoryStore {
     }
 
     fn file(&mut self) -> io::Result<StoredFile> {
-        Ok(StoredFile::Memory(Arc::clone(&self.file)))
+        Ok(StoredFile::AgentState(Arc::clone(&self.file)))
     }
 }

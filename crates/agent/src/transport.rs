@@ -1,5 +1,5 @@
-//! How the agent's requests reach the server. A seam, so that an embedder can bring its own HTTP client, and a
-//! simulator can measure, lose and spoil what goes through.
+//! How the agent's requests reach the server. It is a trait so that an embedder can bring its own HTTP client, and a
+//! simulator can measure requests, lose them and damage the answers.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt};
 
 use crate::Error;
 
-/// Carries requests. Redirects are not to be followed: they would carry a device's token to another host.
+/// Sends requests. It must not follow redirects: they would send a device's token to another host.
 pub trait Transport: Send + Sync {
     /// Sends a request and waits for the head of its answer, whatever its status. Dropping the future or the body
     /// ends the request.
@@ -22,7 +22,7 @@ pub trait Transport: Send + Sync {
     ) -> impl Future<Output = Result<http::Response<Body>, Error>> + Send;
 }
 
-/// A transport may be shared by many agents.
+/// Many agents can share a transport.
 impl<T: Transport> Transport for std::sync::Arc<T> {
     fn send(
         &self,
@@ -36,8 +36,8 @@ impl<T: Transport> Transport for std::sync::Arc<T> {
 pub struct Body(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>);
 
 impl Body {
-    /// A body that comes in these pieces. An error is a connection that broke; an end without one means that the
-    /// server had no more to send.
+    /// A body of these pieces. An error is a connection that broke; an end without an error means that the server sent
+    /// all.
     pub fn new(pieces: impl Stream<Item = Result<Bytes, Error>> + Send + 'static) -> Self {
         Self(Box::pin(pieces))
     }
@@ -52,7 +52,7 @@ impl Body {
         self.0
     }
 
-    /// All of a body that must be short.
+    /// The whole body, or an error when it is longer than `limit`.
     pub(crate) async fn read(mut self, limit: usize) -> Result<Vec<u8>, Error> {
         let mut all = Vec::new();
         while let Some(piece) = self.chunk().await {

@@ -156,13 +156,16 @@ impl Device {
     fn start(&mut self, credentials: Credentials) -> Result<(), tidegate_agent::Error> {
         let world = &self.phone.world;
         let config = Config {
-            server: self.server.clone(),
-            device: self.id.clone(),
-            package: self.package.clone(),
-            sdk: world.sdk,
             model: Some(world.model.name.clone()),
+            manufacturer: Some(world.model.manufacturer.clone()),
             region: Some(world.region.name.clone()),
             abis: Some(world.model.abis.clone()),
+            ..Config::new(
+                self.server.clone(),
+                self.id.clone(),
+                self.package.clone(),
+                world.sdk,
+            )
         };
         let (phone, wire) = (Arc::clone(&self.phone), Arc::clone(&self.wire));
         self.agent = Some(Agent::open(

@@ -1,4 +1,4 @@
-//! A file that is not the promised one is never installed, and the server is told what is wrong with it.
+//! A file that is not the manifest's is never installed, and the server is told what is wrong with it.
 
 use std::io;
 use std::sync::Arc;

@@ -1,16 +1,18 @@
-//! The device's promises, told as a phone meets them: against the real server, against one that lies, and with the
-//! power going at every moment.
+//! What an agent guarantees, from a phone's view: with the real server, with one that answers wrongly, and with a loss
+//! of power at every moment.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backoff;
 mod commands;
 mod good_way;
 mod integrity;
 mod nudged;
 mod page;
-mod patience;
 mod phone;
 mod power;
+mod protocol_versions;
 mod real;
 mod safety;
 mod stage;
+mod state_file;

@@ -18,6 +18,7 @@ const VARYING: &[&str] = &[
     "primary",
     "rotation",
     "download_url",
+    "offer",
     "sha256",
     "signer_fingerprint",
     "file_size",
@@ -135,7 +136,7 @@ async fn every_example_of_the_page_is_answered_as_the_page_says() {
             assert!(answer.body.is_empty(), "{place}");
         }
         if let Ok(answered) = serde_json::from_slice::<Value>(&answer.body) {
-            for name in ["device_token", "download_url", "sha256"] {
+            for name in ["device_token", "download_url", "sha256", "offer"] {
                 if let Some(value) = answered[name].as_str() {
                     known.insert(name, value.to_owned());
                 }
@@ -177,6 +178,7 @@ fn the_vectors_of_the_page_are_those_that_the_crates_compute() {
 #[test]
 fn the_page_names_every_word_that_this_agent_reports() {
     let sources = [
+        include_str!("../../src/expected_apk.rs"),
         include_str!("../../src/verifying.rs"),
         include_str!("../../src/installing.rs"),
         include_str!("../../src/checking.rs"),

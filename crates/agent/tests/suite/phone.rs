@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     /// Android does not say who signed the app.
     pub signer_is_hidden: bool,
     pub can_downgrade: bool,
+    pub crashes: Option<u64>,
+    pub zone: Option<String>,
     /// Goes at some moment.
     pub fuse: Arc<Fuse>,
     /// What Android says to the next installations; nothing: it obeys.
@@ -57,6 +59,8 @@ impl Phone {
             installed: Some((version, signer)),
             signer_is_hidden: false,
             can_downgrade: false,
+            crashes: None,
+            zone: None,
             fuse: Arc::default(),
             answers: vec![],
             asked: vec![],
@@ -101,6 +105,12 @@ impl Platform for Phone {
     fn can_downgrade(&self) -> bool {
         self.facts().can_downgrade
     }
+    fn crashes(&self, _: &PackageName) -> Option<u64> {
+        self.facts().crashes
+    }
+    fn zone(&self) -> Option<String> {
+        self.facts().zone.clone()
+    }
     fn clock(&self) -> DateTime<Utc> {
         self.facts().now
     }
@@ -140,13 +150,10 @@ pub(crate) fn fingerprint_of(apk: &[u8]) -> SignerFingerprint {
 
 pub(crate) fn config(server: &str, device: &str) -> Config {
     Config {
-        server: server.to_owned(),
-        device: device.parse().unwrap(),
-        package: PACKAGE.parse().unwrap(),
-        sdk: 34,
         model: Some("Buoy 4".to_owned()),
         region: Some("eu-north".to_owned()),
         abis: Some("arm64-v8a".to_owned()),
+        ..Config::new(server, device.parse().unwrap(), PACKAGE.parse().unwrap(), 34)
     }
 }
 
@@ -168,7 +175,7 @@ pub(crate) fn open<T: Transport, S: StateStore>(
     .unwrap()
 }
 
-/// Steps until the agent wants to rest: where, and until when.
+/// Steps until the agent wants to sleep: where, and until when.
 pub(crate) async fn settle<T: Transport, S: StateStore>(agent: &mut Held<T, S>) -> Next {
     for _ in 0..MANY_STEPS {
         let next = agent.step().await;
@@ -176,7 +183,7 @@ pub(crate) async fn settle<T: Transport, S: StateStore>(agent: &mut Held<T, S>) 
             return next;
         }
     }
-    panic!("the agent never rests: {:?}", agent.phase());
+    panic!("the agent never sleeps: {:?}", agent.phase());
 }
 
 /// Lets time pass until the agent wants to go on, and settles again.

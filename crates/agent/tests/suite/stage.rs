@@ -76,6 +76,9 @@ pub(crate) struct Script {
     pub file: Vec<u8>,
     pub poll_answers: VecDeque<Reply>,
     pub report_answers: VecDeque<Reply>,
+    pub enrolment_answers: VecDeque<Reply>,
+    /// The answer to a report with fields of protocol 2, as of a server that does not know them.
+    pub refuses_offers: Option<Reply>,
     pub tricks: VecDeque<Trick>,
     /// Whether there is a route for results of commands.
     pub takes_results: bool,
@@ -85,6 +88,7 @@ pub(crate) struct Script {
     pub downloads: Vec<(String, Option<String>)>,
     /// All reports that arrived, acknowledged or not.
     pub reports: Vec<Value>,
+    pub enrolments: Vec<Value>,
     pub results: Vec<Value>,
     pub tokens: Vec<String>,
 }
@@ -109,11 +113,14 @@ impl Stage {
                 file: apk.to_vec(),
                 poll_answers: VecDeque::new(),
                 report_answers: VecDeque::new(),
+                enrolment_answers: VecDeque::new(),
+                refuses_offers: None,
                 tricks: VecDeque::new(),
                 takes_results: true,
                 polls: vec![],
                 downloads: vec![],
                 reports: vec![],
+                enrolments: vec![],
                 results: vec![],
                 tokens: vec![],
             }),
@@ -165,9 +172,18 @@ impl Stage {
             ("GET", "/v1/agent/update") => script.polled(target),
             ("GET", _) => script.download(target, range),
             ("POST", "/v1/agent/report") => {
-                script.reports.push(read());
+                let report = read();
+                let has_offer = report.get("offer").is_some() || report.get("rollout_id").is_some();
+                script.reports.push(report);
+                if let Some(refusal) = script.refuses_offers.clone().filter(|_| has_offer) {
+                    return refusal;
+                }
                 let good = Reply::json(200, &json!({ "success": true }));
                 script.report_answers.pop_front().unwrap_or(good)
+            }
+            ("POST", "/v1/agent/enroll") => {
+                script.enrolments.push(read());
+                script.enrolment_answers.pop_front().unwrap()
             }
             ("POST", "/v1/action-result") if script.takes_results => {
                 script.results.push(read());

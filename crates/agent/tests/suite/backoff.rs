@@ -1,4 +1,4 @@
-//! Cuts, refusals and servers that want to be left alone.
+//! Broken connections, refusals, and servers that ask for a wait.
 
 use std::sync::Arc;
 
@@ -238,7 +238,7 @@ async fn a_report_that_the_server_refuses_for_good_is_let_go_of() {
     assert!(stage.has_been_told("install_success", ""));
 }
 
-/// Enough is enough, whatever the status: it will be no different later, and a rest would hold up the other letters.
+/// The code is final whatever the status: a retry would not help, and a wait would delay the other messages.
 #[tokio::test]
 async fn a_report_of_which_the_server_has_heard_enough_is_let_go_of() {
     for status in [409, 429] {
@@ -257,7 +257,7 @@ async fn a_report_of_which_the_server_has_heard_enough_is_let_go_of() {
     }
 }
 
-/// "Too many requests" is about now, and costs no outcome however often it is said.
+/// A 429 with another code may pass: the outcome is kept however often it is answered.
 #[tokio::test]
 async fn an_outcome_outlives_any_number_of_refusals_that_pass() {
     let stage = Stage::offering(&apks::build(PACKAGE, 2));
@@ -337,7 +337,7 @@ async fn a_clock_that_was_ahead_costs_no_poll() {
         assert!(next.at - right < TimeDelta::hours(8), "{ahead}: {next:?}");
         assert_eq!(stage.script().polls.len(), 2, "{ahead}");
 
-        // A rest that was promised is kept all the same, and is no longer than it was.
+        // The wait for a `Retry-After` is not shortened, and is no longer than it was.
         let busy = Reply::status(503).with("retry-after", "1200");
         stage.script().poll_answers.push_back(busy);
         phone.facts().now = right + ahead + TimeDelta::days(1);
