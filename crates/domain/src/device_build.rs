@@ -26,9 +26,9 @@ pub struct DeviceBuild {
     pub last: Option<LastReport>,
     /// How many reports were taken.
     pub reports: u32,
-    /// The retry generation that `failures` counts.
+    /// The highest retry generation that failed.
     pub failure_generation: u32,
-    /// Failures of the highest generation that failed, since the last success.
+    /// Failures since the last success, or since `failure_generation` first failed.
     pub failures: u32,
     /// Whether the build is kept from the device, and until when.
     pub rejection: Option<Rejection>,
@@ -180,9 +180,10 @@ impl DeviceBuild {
     /// | `downloaded`, `deferred` | none |
     /// | `install_success` | failures and rejection are forgotten |
     /// | a failure that is [terminal](Report::is_terminal) | rejected for good |
-    /// | any other failure | counted; the [`RETRY_BUDGET`]th in a row of a retry generation rejects the build for [`REJECTION_COOL_DOWN_HOURS`] |
+    /// | any other failure | counted; from the [`RETRY_BUDGET`]th in a row on the build is rejected for [`REJECTION_COOL_DOWN_HOURS`] |
     ///
-    /// A rejection that is held already is never replaced by a weaker one.
+    /// A success and the first failure of a higher retry generation begin the count anew. A rejection that has not ended
+    /// is never replaced by a weaker one.
     pub fn take(&mut self, report: &Report, now: DateTime<Utc>) -> Consequence {
         self.reports = self.reports.saturating_add(1);
         self.milestones.reach(report.status, now);
@@ -216,19 +217,19 @@ impl DeviceBuild {
             retry_generation: report.retry_generation,
             until,
         };
-        let held = self.rejection.map_or(rejection, |held| held.stronger(rejection));
-        self.rejection = Some(held);
-        Consequence::Rejected(held)
+        let has_not_ended = |earlier: &Rejection| earlier.until.is_none_or(|until| now < until);
+        let earlier = self.rejection.filter(has_not_ended);
+        let standing = earlier.map_or(rejection, |earlier| earlier.stronger(rejection));
+        self.rejection = Some(standing);
+        Consequence::Rejected(standing)
     }
 
-    /// Counts a failure, and returns how many of its generation there are. Those of a generation before the last are
-    /// not kept: each is its only one.
+    /// Counts a failure, and returns how many there are. Those of an older generation count like the others: a roll-back
+    /// can restore a rollout of one, and its devices must not fetch and fail for ever.
     fn count_failure(&mut self, generation: u32) -> u32 {
         if generation > self.failure_generation {
             self.failure_generation = generation;
             self.failures = 0;
-        } else if generation < self.failure_generation {
-            return 1;
         }
         self.failures = self.failures.saturating_add(1);
         self.failures

@@ -247,15 +247,7 @@ impl Track {
                 .map(|rollout| in_state(rollout, RolloutState::Superseded))
                 .collect());
         }
-        let mut changed = Vec::new();
-        for rollout in rollouts {
-            let mut kept = in_state(rollout, rollout.spec.state);
-            kept.spec.takes_back = kept.spec.takes_back.filter(|taken| *taken != version);
-            if kept != *rollout {
-                changed.push(kept);
-            }
-        }
-        Ok(changed)
+        Ok(rollouts.filter_map(|rollout| beside(rollout, version)).collect())
     }
 
     /// Changes the share that a serving build is offered to. Lowering it takes nothing back: it only ends new
@@ -278,12 +270,13 @@ impl Track {
         })
     }
 
-    /// Stops offering a build, in all of its rollouts that serve: their polls answer `paused` until it is resumed.
+    /// Stops offering a build, in all of its rollouts that serve: their polls answer `paused` until it is resumed. A
+    /// rollout that is halted stays so.
     ///
     /// # Errors
     /// [`Error::NotServing`], [`Error::WrongState`].
     pub fn pause(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_all(build, "ota.rollout.pause", RolloutState::Paused)
+        self.stop_all(build, "ota.rollout.pause", RolloutState::Paused)
     }
 
     /// Offers a paused or halted build again.
@@ -296,12 +289,13 @@ impl Track {
         })
     }
 
-    /// Stops offering a build that a health gate found bad, in all of its rollouts that serve.
+    /// Stops offering a build that a health gate found bad, in all of its rollouts that serve. A rollout that is paused
+    /// stays so.
     ///
     /// # Errors
     /// [`Error::NotServing`], [`Error::WrongState`].
     pub fn halt(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_all(build, "ota.rollout.halt", RolloutState::Halted)
+        self.stop_all(build, "ota.rollout.halt", RolloutState::Halted)
     }
 
     /// Declares a rollout to everybody done. It goes on serving latecomers.
@@ -326,7 +320,8 @@ impl Track {
     ///
     /// Devices that already updated are left alone unless `force_downgrade`: then exactly those that run the version
     /// that is taken back are offered the predecessor, whatever its share and audience. Both builds must show every
-    /// device the same signer: Android refuses anything else.
+    /// device the same signer: Android refuses anything else. No rollout goes on taking devices back from the version
+    /// that is offered again.
     ///
     /// # Errors
     /// [`Error::NoCurrentBuild`], [`Error::NoPredecessor`], [`Error::SignerMismatch`].
@@ -360,11 +355,17 @@ impl Track {
         };
         let bad = self.rollouts_of(current.build.id);
         let ended = bad.map(|release| in_state(&release.rollout, RolloutState::RolledBack));
-        let replaced = self
+        let others = self
             .serving
             .iter()
-            .filter(|release| release.rollout.id == target.rollout.id)
-            .map(|release| in_state(&release.rollout, RolloutState::Superseded));
+            .filter(|release| release.build.id != current.build.id);
+        let replaced = others.filter_map(|release| {
+            if release.rollout.id == target.rollout.id {
+                Some(in_state(&release.rollout, RolloutState::Superseded))
+            } else {
+                beside(&release.rollout, target.build.facts.version_code)
+            }
+        });
         Ok(Change {
             action: "ota.rollback",
             updates: ended.chain(replaced).collect(),
@@ -383,39 +384,49 @@ impl Track {
         let release = self.rollout_of(build)?;
         let mut rollout = release.rollout.clone();
         edit(&mut rollout.spec)?;
-        Ok(change_of(action, release, vec![rollout], &self.serving))
+        change_of(action, &[(release, rollout)]).ok_or(Error::NotServing { build })
     }
 
-    /// Brings all rollouts of a build into a state.
-    fn change_all(&self, build: BuildId, action: &'static str, state: RolloutState) -> Result<Change, Error> {
-        let first = self
-            .rollouts_of(build)
-            .next()
-            .ok_or(Error::NotServing { build })?;
-        let mut rollouts = Vec::new();
+    /// Brings the rollouts of a build into a state that offers nothing. One that may not enter it, because it was
+    /// stopped otherwise, stays as it is and keeps the others from nothing; the change is refused when none may.
+    fn stop_all(&self, build: BuildId, action: &'static str, state: RolloutState) -> Result<Change, Error> {
+        let mut refusal = Error::NotServing { build };
+        let mut stopped = Vec::new();
         for release in self.rollouts_of(build) {
             let mut rollout = release.rollout.clone();
-            enter(&mut rollout.spec, state)?;
-            rollouts.push(rollout);
+            match enter(&mut rollout.spec, state) {
+                Ok(()) => stopped.push((release, rollout)),
+                Err(error) => refusal = error,
+            }
         }
-        Ok(change_of(action, first, rollouts, &self.serving))
+        change_of(action, &stopped).ok_or(refusal)
     }
 }
 
-/// A change of rollouts that serve, told by how the first of them stood and stands. Rollouts that are as they were are
-/// left out.
-fn change_of(action: &'static str, first: &Release, rollouts: Vec<Rollout>, serving: &[Release]) -> Change {
-    let after = rollouts.first().map_or(&first.rollout, |rollout| rollout);
-    Change {
+/// A change of rollouts that serve, each with its new shape; `None` when there is none. It is told by the first one
+/// that is altered, and those that are as they were are left out.
+fn change_of(action: &'static str, shapes: &[(&Release, Rollout)]) -> Option<Change> {
+    let is_altered = |(release, rollout): &&(&Release, Rollout)| release.rollout != *rollout;
+    let (release, rollout) = shapes.iter().find(is_altered).or(shapes.first())?;
+    Some(Change {
         action,
-        before: Some(OfferFacts::of(&first.rollout.spec, &first.build)),
-        after: OfferFacts::of(&after.spec, &first.build),
+        before: Some(OfferFacts::of(&release.rollout.spec, &release.build)),
+        after: OfferFacts::of(&rollout.spec, &release.build),
         insert: None,
-        updates: rollouts
-            .into_iter()
-            .filter(|rollout| serving.iter().all(|release| release.rollout != *rollout))
+        updates: shapes
+            .iter()
+            .filter(is_altered)
+            .map(|(_, rollout)| rollout.clone())
             .collect(),
-    }
+    })
+}
+
+/// The new shape of a rollout that goes on serving beside one of this version, if that alters it: it is not the current
+/// one, and takes no device back from a version that is being offered.
+fn beside(rollout: &Rollout, version: VersionCode) -> Option<Rollout> {
+    let mut beside = in_state(rollout, rollout.spec.state);
+    beside.spec.takes_back = beside.spec.takes_back.filter(|taken| *taken != version);
+    (beside != *rollout).then_some(beside)
 }
 
 fn in_state(rollout: &Rollout, state: RolloutState) -> Rollout {

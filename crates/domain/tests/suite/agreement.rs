@@ -1,37 +1,17 @@
 //! For any catalog and any device: the explanation is that of the decision, and an offer breaks no rule.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use tidegate_domain::{
-    Audience, BuildId, Catalog, Decision, PollRequest, Reason, Rejection, Release, RolloutState, Signers,
-    decide, explain,
+    Audience, BuildId, BuildRejection, Catalog, Decision, Promotion, Reason, Rejection, Release, RolloutId,
+    RolloutSettings, RolloutState, Signers, VersionCode, decide, explain,
 };
 
-use crate::fleet::{at, build, catalog_with, percent, poll, release, version};
-
-/// A device and all it may state, owned so that a poll can borrow it.
-#[derive(Clone, Debug)]
-struct Device {
-    id: String,
-    installed: i64,
-    sdk: Option<u32>,
-    region: Option<&'static str>,
-    model: Option<&'static str>,
-    abis: Option<&'static str>,
-    rejections: Vec<Rejection>,
-}
-
-impl Device {
-    fn request(&self) -> PollRequest<'_> {
-        PollRequest {
-            sdk: self.sdk,
-            region: self.region,
-            model: self.model,
-            abis: self.abis,
-            rejections: &self.rejections,
-            ..poll(&self.id, self.installed)
-        }
-    }
-}
+use crate::fleet::{PACKAGE, Phone, at, build, catalog_with, percent, phone, release, version};
+use crate::property::check_often;
+use crate::store::{Store, to};
 
 fn signers() -> impl Strategy<Value = Signers> {
     prop_oneof![3 => Just(0xaa_u8), 1 => Just(0xbb)]
@@ -60,19 +40,11 @@ fn releases() -> impl Strategy<Value = Release> {
         0..=100_i64,
         salt,
         audiences(),
-        any::<bool>(),
+        prop::option::of((1..7_i64).prop_map(|id| version(10 * id))),
         1..4_u32,
     )
         .prop_map(
-            |(
-                (id, signers, min_sdk, abis),
-                state,
-                share,
-                salt,
-                audience,
-                force_downgrade,
-                retry_generation,
-            )| {
+            |((id, signers, min_sdk, abis), state, share, salt, audience, takes_back, retry_generation)| {
                 let mut build = build(id);
                 build.facts.signers = signers;
                 build.facts.min_sdk = min_sdk;
@@ -84,46 +56,48 @@ fn releases() -> impl Strategy<Value = Release> {
                 spec.settings.percent = percent(share);
                 spec.settings.salt = salt;
                 spec.settings.audience = audience;
-                spec.settings.force_downgrade = force_downgrade;
+                spec.takes_back = takes_back;
                 release
             },
         )
 }
 
-fn rejections() -> impl Strategy<Value = Vec<Rejection>> {
+fn rejections() -> impl Strategy<Value = Vec<BuildRejection>> {
     let one =
         (1..6_i64, 1..4_u32, prop::option::of(0..200_i64)).prop_map(|(build, retry_generation, until)| {
-            Rejection {
-                build: BuildId(build),
+            let until = until.map(at);
+            let rejection = Rejection {
                 retry_generation,
-                until: until.map(at),
-            }
+                until,
+            };
+            (BuildId(build), rejection)
         });
     prop::collection::vec(one, 0..3)
 }
 
-fn devices() -> impl Strategy<Value = Device> {
+fn devices() -> impl Strategy<Value = Phone> {
     let stated = |values: &'static [&'static str]| prop::option::of(prop::sample::select(values));
     (
         "[a-z0-9-]{1,20}",
-        0..70_i64,
+        prop_oneof![0..70_i64, (0..7_i64).prop_map(|id| 10 * id)],
         prop::option::of(18..37_u32),
         stated(&["DE", "FR"]),
         stated(&["Pixel", "Fold"]),
         stated(&["arm64-v8a,armeabi-v7a", "x86_64"]),
         rejections(),
     )
-        .prop_map(|(id, installed, sdk, region, model, abis, rejections)| Device {
-            id,
-            installed,
-            sdk,
-            region,
-            model,
-            abis,
-            rejections,
+        .prop_map(|(id, installed, sdk, region, model, abis, rejections)| {
+            let mut device = phone(&id, installed);
+            device.facts.sdk = sdk;
+            device.facts.region = region.map(Into::into);
+            device.facts.model = model.map(Into::into);
+            device.facts.abis = abis.map(Into::into);
+            device.rejections = rejections;
+            device
         })
 }
 
+/// Up to four rollouts, of which several may offer the same build.
 fn catalogs() -> impl Strategy<Value = Catalog> {
     let stored = (1..7_i64, signers()).prop_map(|(id, signers)| {
         let mut build = build(id);
@@ -133,90 +107,212 @@ fn catalogs() -> impl Strategy<Value = Catalog> {
     let serving = prop::collection::vec(releases(), 0..5);
     (serving, prop::collection::vec(stored, 0..3)).prop_map(|(mut serving, mut stored)| {
         // A version code exists once, so a build has one signer wherever it turns up.
-        let mut seen = Vec::new();
-        let mut first = |id: BuildId| !seen.contains(&id) && (seen.push(id), true).1;
-        serving.retain(|release| first(release.build.id));
-        stored.retain(|build| first(build.id));
+        for at in 0..serving.len() {
+            serving[at].rollout.id = RolloutId(i64::try_from(at).unwrap() + 1);
+            let id = serving[at].build.id;
+            let first = serving.iter().find(|release| release.build.id == id).unwrap();
+            serving[at].build = Arc::clone(&first.build);
+        }
+        let serves: Vec<BuildId> = serving.iter().map(|release| release.build.id).collect();
+        stored.retain(|build| !serves.contains(&build.id));
+        stored.sort_by_key(|build| build.id);
+        stored.dedup_by_key(|build| build.id);
         catalog_with(serving, &stored)
     })
 }
 
-/// Says again, in the words of the requirements, what must hold of every offer.
-fn is_fair(catalog: &Catalog, device: &Device, release: &Release) -> bool {
-    let (spec, facts) = (&release.rollout.spec, &release.build.facts);
-    let installed = version(device.installed);
-    let known = catalog.package(crate::fleet::PACKAGE).unwrap();
-    let same_signer = known.known_signers.iter().any(|(version, signers)| {
-        *version == installed && signers.seen_by(device.sdk) == facts.signers.seen_by(device.sdk)
-    });
-    let goes_back = spec.settings.force_downgrade && installed > facts.version_code && same_signer;
-    matches!(spec.state, RolloutState::Active | RolloutState::Completed)
-        && (installed < facts.version_code || goes_back)
-        && device.sdk.is_none_or(|sdk| sdk >= facts.min_sdk)
-        && (facts.abis.is_empty() || device.abis.is_none_or(|abis| abis.contains(&facts.abis[0])))
-        && spec.settings.audience.includes(device.region, device.model)
-        && spec.settings.bucket(&device.id).is_within(spec.settings.percent)
-        && !device
-            .rejections
-            .iter()
-            .any(|r| r.applies_to(release.build.id, spec.retry_generation, at(100)))
+fn serving(catalog: &Catalog) -> &[Release] {
+    &catalog.track(PACKAGE).unwrap().serving
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+/// Says again, in the words of the requirements, whether the device can install a build.
+fn is_fit(device: &Phone, release: &Release) -> bool {
+    let (spec, build) = (&release.rollout.spec, &release.build.facts);
+    let abis = device.facts.abis.as_deref();
+    device.facts.sdk.is_none_or(|sdk| sdk >= build.min_sdk)
+        && (build.abis.is_empty() || abis.is_none_or(|abis| abis.contains(&build.abis[0])))
+        && !device.rejections.iter().any(|(build, rejection)| {
+            *build == spec.build && rejection.applies_to(spec.retry_generation, at(100))
+        })
+}
 
-    #[test]
-    fn the_explanation_is_that_of_the_decision(catalog in catalogs(), device in devices()) {
-        let request = device.request();
-        let explanation = explain(&catalog, &request, at(100));
-        prop_assert_eq!(&explanation.decision, &decide(&catalog, &request, at(100)));
-        let failed = explanation.steps.iter().filter(|step| !step.passed).count();
+/// The same of the rollout's share and audience, which an ordinary offer heeds.
+fn is_member(device: &Phone, release: &Release) -> bool {
+    let settings = &release.rollout.spec.settings;
+    let (region, model) = (device.facts.region.as_deref(), device.facts.model.as_deref());
+    settings.audience.includes(region, model) && settings.bucket(&device.id).is_within(settings.percent)
+}
+
+fn is_offered(release: &Release) -> bool {
+    let state = release.rollout.spec.state;
+    matches!(state, RolloutState::Active | RolloutState::Completed)
+}
+
+/// Whether an ordinary offer of this rollout would be fair.
+fn may_be_offered(device: &Phone, release: &Release) -> bool {
+    is_offered(release)
+        && device.installed < release.build.facts.version_code
+        && is_fit(device, release)
+        && is_member(device, release)
+}
+
+/// Whether a forced roll-back concerns the device: it runs the version that is taken back, can install the build, and
+/// knows its signer.
+fn is_taken_back(catalog: &Catalog, device: &Phone, release: &Release) -> bool {
+    let sdk = device.facts.sdk;
+    let mut known = catalog.track(PACKAGE).unwrap().known_signers.iter();
+    release.rollout.spec.takes_back == Some(device.installed)
+        && is_fit(device, release)
+        && known.any(|(version, signers): &(VersionCode, Signers)| {
+            *version == device.installed && signers.seen_by(sdk) == release.build.facts.signers.seen_by(sdk)
+        })
+}
+
+#[test]
+fn the_explanation_is_that_of_the_decision() {
+    check_often(400, &(catalogs(), devices()), |(catalog, device)| {
+        let explanation = explain(&catalog, &device.poll(), at(100));
+        prop_assert_eq!(&explanation.decision, &decide(&catalog, &device.poll(), at(100)));
+        let last = explanation.steps.last().unwrap();
         match explanation.decision {
             Decision::Offer(offer) => {
-                let asked = explanation.steps.iter().filter(|step| step.rollout == Some(offer.rollout.id));
-                prop_assert!(asked.into_iter().all(|step| step.passed));
+                prop_assert!(last.passed, "the last rule that was asked lets the device pass");
+                prop_assert_eq!(last.rollout, Some(offer.rollout.id));
+                prop_assert_eq!(last.build, Some(offer.build.id));
             }
-            Decision::NoUpdate(_) => prop_assert!(failed > 0, "a refusal names the rule that refused"),
-        }
-    }
-
-    #[test]
-    fn an_offer_breaks_no_rule(catalog in catalogs(), device in devices()) {
-        if let Decision::Offer(offer) = decide(&catalog, &device.request(), at(100)) {
-            let package = catalog.package(crate::fleet::PACKAGE).unwrap();
-            let release = package.serving.iter().find(|r| r.rollout == *offer.rollout).unwrap();
-            prop_assert!(is_fair(&catalog, &device, release));
-            prop_assert_eq!(offer.build, &*release.build);
-            prop_assert_eq!(offer.signer, release.build.facts.signers.seen_by(device.sdk));
-        }
-    }
-
-    #[test]
-    fn a_current_build_that_may_be_offered_is(catalog in catalogs(), device in devices()) {
-        let current = catalog.package(crate::fleet::PACKAGE).and_then(|package| package.serving.first());
-        let decision = decide(&catalog, &device.request(), at(100));
-        match current {
-            None => prop_assert_eq!(decision, Decision::NoUpdate(Reason::NoCurrentBuild)),
-            Some(release) => {
-                let offered = matches!(decision, Decision::Offer(offer) if offer.rollout == &release.rollout);
-                prop_assert_eq!(offered, is_fair(&catalog, &device, release));
+            Decision::NoUpdate(_) => {
+                let failed = explanation.steps.iter().filter(|step| !step.passed).count();
+                prop_assert!(failed > 0, "a refusal names the rule that refused");
             }
         }
-    }
+        Ok(explanation.steps.len() > 1)
+    });
+}
 
-    #[test]
-    fn raising_a_share_takes_an_offer_from_nobody(
-        release in releases(),
-        device in devices(),
-        more in 0..=100_i64,
-    ) {
+#[test]
+fn an_offer_breaks_no_rule() {
+    check_often(30, &(catalogs(), devices()), |(catalog, device)| {
+        let Decision::Offer(offer) = decide(&catalog, &device.poll(), at(100)) else {
+            return Ok(false);
+        };
+        let mut serving = serving(&catalog).iter();
+        let release = serving.find(|release| release.rollout == *offer.rollout).unwrap();
+        prop_assert!(is_offered(release));
+        let fair = if offer.forced {
+            is_taken_back(&catalog, &device, release)
+        } else {
+            may_be_offered(&device, release)
+        };
+        prop_assert!(fair);
+        prop_assert_eq!(offer.build, &*release.build);
+        prop_assert_eq!(
+            offer.signer,
+            release.build.facts.signers.seen_by(device.facts.sdk)
+        );
+        Ok(true)
+    });
+}
+
+#[test]
+fn a_forced_roll_back_takes_exactly_the_devices_that_it_concerns() {
+    check_often(4, &(catalogs(), devices()), |(catalog, device)| {
+        let decision = decide(&catalog, &device.poll(), at(100));
+        let mut concerned = serving(&catalog)
+            .iter()
+            .filter(|release| is_taken_back(&catalog, &device, release));
+        match (concerned.next(), decision) {
+            (Some(first), Decision::Offer(offer)) => {
+                prop_assert!(is_offered(first) && offer.forced);
+                prop_assert_eq!(offer.rollout, &first.rollout);
+                return Ok(true);
+            }
+            (Some(first), Decision::NoUpdate(_)) => prop_assert!(!is_offered(first)),
+            (None, Decision::Offer(offer)) => prop_assert!(!offer.forced),
+            (None, Decision::NoUpdate(_)) => {}
+        }
+        Ok(false)
+    });
+}
+
+#[test]
+fn a_current_build_that_may_be_offered_is() {
+    check_often(30, &(catalogs(), devices()), |(catalog, device)| {
+        let decision = decide(&catalog, &device.poll(), at(100));
+        let Some(current) = serving(&catalog).first() else {
+            prop_assert_eq!(decision, Decision::NoUpdate(Reason::NoCurrentBuild));
+            return Ok(false);
+        };
+        let mut serving = serving(&catalog).iter();
+        if serving.any(|release| is_taken_back(&catalog, &device, release)) {
+            return Ok(false);
+        }
+        let offered = matches!(decision, Decision::Offer(offer) if offer.rollout == &current.rollout);
+        let may_be = may_be_offered(&device, current);
+        prop_assert_eq!(offered, may_be);
+        Ok(may_be)
+    });
+}
+
+/// The devices of a fleet of a thousand that are offered something.
+fn offered(store: &Store) -> HashSet<u32> {
+    let catalog = store.catalog();
+    let is_offered = |n: &u32| {
+        let device = phone(&format!("device-{n}"), 0);
+        matches!(decide(&catalog, &device.poll(), at(0)), Decision::Offer(_))
+    };
+    (0..1_000).filter(is_offered).collect()
+}
+
+/// Raises the share of build 1 step by step, and sees each step add devices and lose none.
+fn raise_to_everybody(salt: Option<&str>, raise: impl Fn(&mut Store, Promotion)) {
+    let share = |share| Promotion {
+        settings: RolloutSettings {
+            salt: salt.map(str::to_owned),
+            ..RolloutSettings::to(percent(share))
+        },
+        ..to(share)
+    };
+    let mut store = Store::with_builds(1);
+    store.promote(1, &share(1)).unwrap();
+    let mut before = offered(&store);
+    assert!(!before.is_empty(), "a hundredth of a thousand devices");
+    for more in [2, 5, 10, 25, 50, 75, 99, 100] {
+        raise(&mut store, share(more));
+        assert_eq!(store.current().spec.settings.percent, percent(more));
+        let after = offered(&store);
+        assert!(before.is_subset(&after), "{more} % under {salt:?} lost devices");
+        assert!(before.len() < after.len(), "{more} % under {salt:?} added nobody");
+        before = after;
+    }
+    assert_eq!(before.len(), 1_000, "everybody is everybody");
+}
+
+#[test]
+fn raising_a_share_takes_an_offer_from_nobody() {
+    for salt in [None, Some("spring-release")] {
+        raise_to_everybody(salt, |store, to| {
+            let share = to.settings.percent;
+            store.run(|track| track.adjust(BuildId(1), share)).unwrap();
+        });
+        raise_to_everybody(salt, |store, to| {
+            store.promote(1, &to).unwrap();
+        });
+    }
+}
+
+#[test]
+fn raising_a_share_takes_an_offer_from_no_device_whatever_else_is_asked_of_it() {
+    let strategy = (releases(), devices(), 0..=100_i64);
+    check_often(30, &strategy, |(release, device, more)| {
         let offered = |release: &Release| {
             let catalog = catalog_with(vec![release.clone()], &[]);
-            matches!(decide(&catalog, &device.request(), at(100)), Decision::Offer(_))
+            matches!(decide(&catalog, &device.poll(), at(100)), Decision::Offer(_))
         };
         let mut raised = release.clone();
         let share = &mut raised.rollout.spec.settings.percent;
         *share = percent(more.max(i64::from(share.get())));
-        prop_assert!(!offered(&release) || offered(&raised));
-    }
+        let was_offered = offered(&release);
+        prop_assert!(!was_offered || offered(&raised));
+        Ok(was_offered)
+    });
 }

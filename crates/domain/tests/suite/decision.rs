@@ -2,31 +2,12 @@
 
 use std::collections::HashSet;
 
-use tidegate_domain::{
-    Audience, Catalog, Decision, PollRequest, Reason, Rejection, RolloutState, decide, explain,
-};
+use tidegate_domain::{Audience, Catalog, Decision, PollRequest, Reason, RolloutState, decide, explain};
 
 use crate::fleet::{
-    IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, SIGNER, at, build, catalog, of, percent, poll, release, with,
+    IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, SIGNER, answer, at, build, catalog, of, percent, phone,
+    release, with,
 };
-
-/// The build offered, or why none is; asked both ways, which must agree.
-pub(crate) fn answer(catalog: &Catalog, request: &PollRequest<'_>) -> Result<i64, Reason> {
-    let decision = decide(catalog, request, at(0));
-    assert_eq!(explain(catalog, request, at(0)).decision, decision);
-    match decision {
-        Decision::Offer(offer) => Ok(offer.build.id.0),
-        Decision::NoUpdate(reason) => Err(reason),
-    }
-}
-
-pub(crate) fn gave_up(build: i64, retry_generation: u32) -> Rejection {
-    Rejection {
-        build: tidegate_domain::BuildId(build),
-        retry_generation,
-        until: None,
-    }
-}
 
 fn to_germany() -> Audience {
     Audience {
@@ -39,87 +20,72 @@ fn to_germany() -> Audience {
 fn a_device_that_runs_something_older_is_offered_the_current_build() {
     let catalog = catalog(vec![release(build(2))]);
     for installed in [0, 1, 10, 19] {
-        assert_eq!(answer(&catalog, &poll(IN_23_PERCENT, installed)), Ok(2));
+        assert_eq!(answer(&catalog, &phone(IN_23_PERCENT, installed)), Ok(2));
     }
-    let Decision::Offer(offer) = decide(&catalog, &poll(IN_23_PERCENT, 0), at(0)) else {
+    let Decision::Offer(offer) = decide(&catalog, &phone(IN_23_PERCENT, 0).poll(), at(0)) else {
         panic!("nothing was offered");
     };
-    assert_eq!(offer.rollout.id.0, 2);
+    assert_eq!((offer.rollout.id.0, offer.build.id.0), (2, 2));
     assert_eq!(offer.signer, SIGNER);
+    assert!(!offer.forced);
 }
 
 #[test]
 fn every_reason_can_be_reached() {
     let current = || release(build(2));
-    let held = |state| catalog(vec![with(current(), |spec| spec.state = state)]);
-    let rejections = [gave_up(2, 1)];
-    let stated = PollRequest {
-        sdk: Some(20),
-        abis: Some("x86_64,x86"),
-        region: Some("FR"),
-        rejections: &rejections,
-        ..poll(IN_23_PERCENT, 10)
-    };
-    let plain = poll(IN_23_PERCENT, 10);
+    let native = || of(current(), |facts| facts.abis = vec!["arm64-v8a".to_owned()]);
+    let stopped = |state| with(current(), |spec| spec.state = state);
+    let plain = || phone(IN_23_PERCENT, 10);
+    let outside = with(current(), |spec| spec.settings.percent = percent(22));
+    let elsewhere = with(current(), |spec| spec.settings.audience = to_germany());
     let table = [
-        (Reason::NoCurrentBuild, catalog(vec![]), plain),
-        (Reason::NoCurrentBuild, Catalog::default(), plain),
-        (
-            Reason::AlreadyCurrent,
-            catalog(vec![current()]),
-            poll(IN_23_PERCENT, 20),
-        ),
-        (
-            Reason::AlreadyCurrent,
-            catalog(vec![current()]),
-            poll(IN_23_PERCENT, 21),
-        ),
-        (
-            Reason::NotInCohort,
-            catalog(vec![with(current(), |spec| spec.settings.percent = percent(22))]),
-            plain,
-        ),
-        (
-            Reason::NotInAudience,
-            catalog(vec![with(current(), |spec| {
-                spec.settings.audience = to_germany()
-            })]),
-            PollRequest {
-                rejections: &[],
-                sdk: None,
-                ..stated
-            },
-        ),
-        (Reason::Paused, held(RolloutState::Paused), plain),
-        (Reason::Halted, held(RolloutState::Halted), plain),
-        (Reason::Scheduled, held(RolloutState::Scheduled), plain),
-        (
-            Reason::IncompatibleSdk,
-            catalog(vec![current()]),
-            PollRequest {
-                rejections: &[],
-                ..stated
-            },
-        ),
+        (Reason::NoCurrentBuild, None, plain()),
+        (Reason::AlreadyCurrent, Some(current()), phone(IN_23_PERCENT, 20)),
+        (Reason::NewerInstalled, Some(current()), phone(IN_23_PERCENT, 21)),
+        (Reason::NotInCohort, Some(outside), plain()),
+        (Reason::NotInAudience, Some(elsewhere), plain().region("FR")),
+        (Reason::Paused, Some(stopped(RolloutState::Paused)), plain()),
+        (Reason::Halted, Some(stopped(RolloutState::Halted)), plain()),
+        (Reason::Scheduled, Some(stopped(RolloutState::Scheduled)), plain()),
+        (Reason::IncompatibleSdk, Some(current()), plain().sdk(20)),
         (
             Reason::IncompatibleAbi,
-            catalog(vec![of(current(), |facts| {
-                facts.abis = vec!["arm64-v8a".to_owned()];
-            })]),
-            PollRequest {
-                rejections: &[],
-                sdk: Some(21),
-                ..stated
-            },
+            Some(native()),
+            plain().abis("x86_64,x86"),
         ),
-        (Reason::RejectedByDevice, catalog(vec![current()]), stated),
+        (Reason::RejectedByDevice, Some(current()), plain().gave_up(2, 1)),
     ];
     let mut reached = HashSet::new();
-    for (reason, catalog, request) in &table {
-        assert_eq!(answer(catalog, request), Err(*reason));
-        reached.insert(*reason);
+    for (reason, release, phone) in table {
+        assert_eq!(
+            answer(&catalog(release.into_iter().collect()), &phone),
+            Err(reason)
+        );
+        reached.insert(reason);
     }
+    assert_eq!(
+        answer(&Catalog::default(), &plain()),
+        Err(Reason::NoCurrentBuild),
+        "the package is not even known"
+    );
     assert_eq!(reached, HashSet::from(Reason::ALL));
+}
+
+#[test]
+fn a_device_on_a_newer_version_is_told_so_and_not_that_it_is_up_to_date() {
+    let catalog = catalog(vec![release(build(2))]);
+    for (installed, expected) in [
+        (19, Ok(2)),
+        (20, Err(Reason::AlreadyCurrent)),
+        (21, Err(Reason::NewerInstalled)),
+        (i64::MAX, Err(Reason::NewerInstalled)),
+    ] {
+        assert_eq!(
+            answer(&catalog, &phone(IN_23_PERCENT, installed)),
+            expected,
+            "on {installed}"
+        );
+    }
 }
 
 #[test]
@@ -131,35 +97,32 @@ fn the_rules_are_asked_in_their_order() {
         spec.settings.audience = to_germany();
     });
     current = of(current, |facts| facts.abis = vec!["arm64-v8a".to_owned()]);
-    let rejections = [gave_up(2, 1)];
-    let mut request = PollRequest {
-        sdk: Some(20),
-        abis: Some("x86"),
-        region: Some("FR"),
-        rejections: &rejections,
-        ..poll(IN_23_PERCENT, 20)
-    };
-    assert_eq!(answer(&Catalog::default(), &request), Err(Reason::NoCurrentBuild));
+    let mut device = phone(IN_23_PERCENT, 20)
+        .sdk(20)
+        .abis("x86")
+        .region("FR")
+        .gave_up(2, 1);
+    assert_eq!(answer(&Catalog::default(), &device), Err(Reason::NoCurrentBuild));
     assert_eq!(
-        answer(&catalog(vec![current.clone()]), &request),
+        answer(&catalog(vec![current.clone()]), &device),
         Err(Reason::Paused)
     );
     current = with(current, |spec| spec.state = RolloutState::Active);
     let paused_no_more = catalog(vec![current]);
-    assert_eq!(answer(&paused_no_more, &request), Err(Reason::AlreadyCurrent));
-    request.installed = crate::fleet::version(10);
-    assert_eq!(answer(&paused_no_more, &request), Err(Reason::RejectedByDevice));
-    request.rejections = &[];
-    assert_eq!(answer(&paused_no_more, &request), Err(Reason::IncompatibleSdk));
-    request.sdk = Some(21);
-    assert_eq!(answer(&paused_no_more, &request), Err(Reason::IncompatibleAbi));
-    request.abis = Some("arm64-v8a");
-    assert_eq!(answer(&paused_no_more, &request), Err(Reason::NotInAudience));
-    request.region = Some("DE");
-    assert_eq!(answer(&paused_no_more, &request), Err(Reason::NotInCohort));
-    request.device_id = IN_7_PERCENT;
-    assert_eq!(answer(&paused_no_more, &request), Ok(2));
-    let asked: Vec<_> = explain(&paused_no_more, &request, at(0))
+    assert_eq!(answer(&paused_no_more, &device), Err(Reason::AlreadyCurrent));
+    device.installed = crate::fleet::version(10);
+    assert_eq!(answer(&paused_no_more, &device), Err(Reason::RejectedByDevice));
+    device.rejections.clear();
+    assert_eq!(answer(&paused_no_more, &device), Err(Reason::IncompatibleSdk));
+    device = device.sdk(21);
+    assert_eq!(answer(&paused_no_more, &device), Err(Reason::IncompatibleAbi));
+    device = device.abis("arm64-v8a");
+    assert_eq!(answer(&paused_no_more, &device), Err(Reason::NotInAudience));
+    device = device.region("DE");
+    assert_eq!(answer(&paused_no_more, &device), Err(Reason::NotInCohort));
+    device.id = IN_7_PERCENT.to_owned();
+    assert_eq!(answer(&paused_no_more, &device), Ok(2));
+    let asked: Vec<_> = explain(&paused_no_more, &device.poll(), at(0))
         .steps
         .iter()
         .map(|step| step.rule)
@@ -180,11 +143,16 @@ fn the_rules_are_asked_in_their_order() {
 #[test]
 fn another_package_is_another_matter() {
     let catalog = catalog(vec![release(build(2))]);
-    let request = PollRequest {
-        package: "com.example.other",
-        ..poll(IN_23_PERCENT, 0)
-    };
-    assert_eq!(answer(&catalog, &request), Err(Reason::NoCurrentBuild));
+    let device = phone(IN_23_PERCENT, 0);
+    let request = PollRequest::new(
+        &device.id,
+        "com.example.other",
+        device.installed,
+        &device.facts,
+        &[],
+    );
+    let nothing = Decision::NoUpdate(Reason::NoCurrentBuild);
+    assert_eq!(decide(&catalog, &request, at(0)), nothing);
 }
 
 #[test]
@@ -201,7 +169,7 @@ fn a_share_takes_the_devices_below_it() {
             spec.settings.percent = percent(share);
         })]);
         assert_eq!(
-            answer(&catalog, &poll(device, 0)),
+            answer(&catalog, &phone(device, 0)),
             expected,
             "{device} at {share} %"
         );
@@ -219,7 +187,7 @@ fn a_salt_meets_other_canaries() {
     };
     let offered = |catalog: &Catalog| -> HashSet<u32> {
         (0..1_000)
-            .filter(|n| answer(catalog, &poll(&format!("device-{n}"), 0)).is_ok())
+            .filter(|n| answer(catalog, &phone(&format!("device-{n}"), 0)).is_ok())
             .collect()
     };
     let [one, two] = ["one", "two"].map(|salt| offered(&salted(salt)));
@@ -237,12 +205,12 @@ fn attributes_that_are_not_stated_are_not_judged_unless_an_audience_demands_them
         facts.abis = vec!["arm64-v8a".to_owned()];
     });
     assert_eq!(
-        answer(&catalog(vec![picky.clone()]), &poll(IN_23_PERCENT, 0)),
+        answer(&catalog(vec![picky.clone()]), &phone(IN_23_PERCENT, 0)),
         Ok(2)
     );
     let addressed = catalog(vec![with(picky, |spec| spec.settings.audience = to_germany())]);
     assert_eq!(
-        answer(&addressed, &poll(IN_23_PERCENT, 0)),
+        answer(&addressed, &phone(IN_23_PERCENT, 0)),
         Err(Reason::NotInAudience)
     );
 }
@@ -256,13 +224,11 @@ fn an_audience_asks_for_region_and_model_exactly() {
     let catalog = catalog(vec![with(release(build(2)), |spec| {
         spec.settings.audience = audience;
     })]);
-    let ask = |region, model| {
-        let request = PollRequest {
-            region,
-            model,
-            ..poll(IN_23_PERCENT, 0)
-        };
-        answer(&catalog, &request)
+    let ask = |region: Option<&'static str>, model: Option<&'static str>| {
+        let mut device = phone(IN_23_PERCENT, 0);
+        device.facts.region = region.map(Into::into);
+        device.facts.model = model.map(Into::into);
+        answer(&catalog, &device)
     };
     assert_eq!(ask(Some("DE"), Some("Pixel 8")), Ok(2));
     assert_eq!(ask(Some("AT"), Some("Pixel 8")), Ok(2));
@@ -287,13 +253,7 @@ fn one_instruction_set_in_common_is_enough() {
         facts.abis = vec!["arm64-v8a".to_owned(), "armeabi-v7a".to_owned()];
     });
     let catalog = catalog(vec![native]);
-    let ask = |abis| {
-        let request = PollRequest {
-            abis: Some(abis),
-            ..poll(IN_23_PERCENT, 0)
-        };
-        answer(&catalog, &request)
-    };
+    let ask = |abis| answer(&catalog, &phone(IN_23_PERCENT, 0).abis(abis));
     for abis in [
         "arm64-v8a",
         "x86,armeabi-v7a",
@@ -311,58 +271,48 @@ fn one_instruction_set_in_common_is_enough() {
 fn the_lowest_api_level_is_enough() {
     let catalog = catalog(vec![of(release(build(2)), |facts| facts.min_sdk = 26)]);
     for (sdk, expected) in [(25, Err(Reason::IncompatibleSdk)), (26, Ok(2)), (36, Ok(2))] {
-        let request = PollRequest {
-            sdk: Some(sdk),
-            ..poll(IN_23_PERCENT, 0)
-        };
-        assert_eq!(answer(&catalog, &request), expected, "API level {sdk}");
+        let device = phone(IN_23_PERCENT, 0).sdk(sdk);
+        assert_eq!(answer(&catalog, &device), expected, "API level {sdk}");
     }
 }
 
 #[test]
-fn a_build_given_up_is_offered_again_when_its_attempt_rises() {
-    let rejections = [gave_up(2, 3), gave_up(7, 9)];
-    let request = PollRequest {
-        rejections: &rejections,
-        ..poll(IN_23_PERCENT, 0)
-    };
+fn a_build_given_up_is_offered_again_when_its_retry_generation_rises() {
+    let device = phone(IN_23_PERCENT, 0).gave_up(7, 9).gave_up(2, 3);
     for (retry_generation, expected) in [
         (1, Err(Reason::RejectedByDevice)),
         (3, Err(Reason::RejectedByDevice)),
         (4, Ok(2)),
     ] {
         let catalog = catalog(vec![with(release(build(2)), |spec| {
-            spec.retry_generation = retry_generation
+            spec.retry_generation = retry_generation;
         })]);
         assert_eq!(
-            answer(&catalog, &request),
+            answer(&catalog, &device),
             expected,
-            "retry_generation {retry_generation}"
+            "retry generation {retry_generation}"
         );
     }
 }
 
 #[test]
-fn a_device_that_rests_is_offered_the_build_when_the_rest_is_over() {
-    let rejections = [Rejection {
-        until: Some(at(100)),
-        ..gave_up(2, 1)
-    }];
-    let request = PollRequest {
-        rejections: &rejections,
-        ..poll(IN_23_PERCENT, 0)
-    };
+fn a_device_is_offered_the_build_again_when_its_cool_down_is_over() {
+    let device = phone(IN_23_PERCENT, 0).rejects(2, 1, Some(100));
     let catalog = catalog(vec![release(build(2))]);
-    for (now, rests) in [(0, true), (99, true), (100, false), (101, false)] {
+    for (now, is_refused) in [(0, true), (99, true), (100, false), (101, false)] {
         let refused = Decision::NoUpdate(Reason::RejectedByDevice);
-        assert_eq!(decide(&catalog, &request, at(now)) == refused, rests, "at {now}");
+        assert_eq!(
+            decide(&catalog, &device.poll(), at(now)) == refused,
+            is_refused,
+            "at {now}"
+        );
     }
 }
 
 #[test]
 fn a_completed_rollout_still_serves_latecomers_and_an_ended_one_nobody() {
     let in_state = |state| catalog(vec![with(release(build(2)), |spec| spec.state = state)]);
-    let ask = |state| answer(&in_state(state), &poll(IN_23_PERCENT, 0));
+    let ask = |state| answer(&in_state(state), &phone(IN_23_PERCENT, 0));
     assert_eq!(ask(RolloutState::Completed), Ok(2));
     assert_eq!(ask(RolloutState::Superseded), Err(Reason::NoCurrentBuild));
     assert_eq!(ask(RolloutState::RolledBack), Err(Reason::NoCurrentBuild));

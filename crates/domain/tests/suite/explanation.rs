@@ -1,17 +1,16 @@
 //! What an explanation tells an operator.
 
-use tidegate_domain::{Catalog, PollRequest, Rejection, explain};
+use tidegate_domain::explain;
 
-use crate::decision::gave_up;
-use crate::fleet::{IN_23_PERCENT, at, build, catalog, percent, poll, release, with};
+use crate::fleet::{IN_23_PERCENT, Phone, at, build, catalog_with, percent, phone, release, version, with};
 
 #[test]
 fn an_explanation_says_what_each_rule_saw() {
-    let catalog = catalog(vec![with(release(build(2)), |spec| {
+    let catalog = crate::fleet::catalog(vec![with(release(build(2)), |spec| {
         spec.settings.percent = percent(10);
         spec.settings.salt = None;
     })]);
-    let explanation = explain(&catalog, &poll(IN_23_PERCENT, 10), at(0));
+    let explanation = explain(&catalog, &phone(IN_23_PERCENT, 10).poll(), at(0));
     let last = explanation.steps.last().unwrap();
     assert_eq!((last.rule, last.passed), ("cohort", false));
     assert_eq!(last.answer, "bucket 2263 is not below 1000");
@@ -37,36 +36,26 @@ fn an_explanation_says_what_each_rule_saw() {
 
 #[test]
 fn an_explanation_tells_one_refusal_from_another() {
-    let rests = [Rejection {
-        until: Some(at(3_600)),
-        ..gave_up(2, 1)
-    }];
-    let forever = [gave_up(2, 1)];
-    let catalog_of = |force| {
-        catalog(vec![with(release(build(2)), |spec| {
-            spec.settings.force_downgrade = force;
-        })])
+    let takes_back = |taken| {
+        let current = with(release(build(2)), |spec| spec.takes_back = taken);
+        catalog_with(vec![current], &[build(3)])
     };
-    let words = |catalog: &Catalog, request: &PollRequest<'_>| {
-        explain(catalog, request, at(0))
-            .steps
-            .last()
-            .unwrap()
-            .answer
-            .clone()
+    let words = |taken: Option<i64>, phone: &Phone, rule: &str| {
+        let catalog = takes_back(taken.map(version));
+        let explanation = explain(&catalog, &phone.poll(), at(0));
+        let mut steps = explanation.steps.into_iter();
+        steps.find(|step| step.rule == rule).unwrap().answer
     };
-    let [plain, forced] = [false, true].map(catalog_of);
-    let resting = PollRequest {
-        rejections: &rests,
-        ..poll(IN_23_PERCENT, 0)
-    };
-    assert!(words(&plain, &resting).contains("rests until 1970-01-01T01:00:00Z"));
-    let done = PollRequest {
-        rejections: &forever,
-        ..resting
-    };
-    assert!(words(&plain, &done).contains("retry_failed"));
-    assert!(words(&plain, &poll(IN_23_PERCENT, 20)).contains("already runs"));
-    assert!(words(&plain, &poll(IN_23_PERCENT, 30)).contains("downgrades are not forced"));
-    assert!(words(&forced, &poll(IN_23_PERCENT, 30)).contains("not known to have the same signer"));
+    let on = |installed| phone(IN_23_PERCENT, installed);
+    let cooling_down = on(0).rejects(2, 1, Some(3_600));
+    assert!(words(None, &cooling_down, "rejection").contains("until 1970-01-01T01:00:00Z"));
+    assert!(words(None, &on(0).gave_up(2, 1), "rejection").contains("retry_failed"));
+    assert!(words(None, &on(0), "rejection").contains("has not given this build up"));
+    assert!(words(None, &on(10), "version").contains("older version"));
+    assert!(words(None, &on(20), "version").contains("already runs"));
+    assert!(words(None, &on(30), "version").contains("takes nobody back"));
+    let forced = words(Some(30), &on(30), "forced_roll_back");
+    assert!(forced.contains("whatever its share and audience"), "{forced}");
+    let unknown = words(Some(99), &on(99), "forced_roll_back");
+    assert!(unknown.contains("signer"), "{unknown}");
 }

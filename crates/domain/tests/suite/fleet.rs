@@ -1,13 +1,12 @@
 //! Builders: one package, its builds and rollouts, and devices that ask.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, Catalog, PackageCatalog, PackageName, Percent, PollRequest, Provenance,
-    Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Sha256, SignerFingerprint,
-    Signers, VersionCode,
+    Build, BuildFacts, BuildId, BuildRejection, Catalog, Decision, DeviceFacts, PackageName, Percent,
+    PollRequest, Provenance, Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
+    RolloutState, SdkLevel, Sha256, SignerFingerprint, Signers, Track, VersionCode, decide, explain,
 };
 
 pub(crate) const PACKAGE: &str = "com.example.app";
@@ -76,6 +75,7 @@ pub(crate) fn release(build: Build) -> Release {
                 retry_generation: 1,
                 previous: None,
                 rolled_back_from: None,
+                takes_back: None,
                 created_by: "ada".to_owned(),
                 created_at: at(0),
             },
@@ -111,27 +111,78 @@ pub(crate) fn catalog_with(serving: Vec<Release>, stored: &[Build]) -> Catalog {
         .collect();
     known_signers.sort_by_key(|(version, _)| *version);
     known_signers.dedup();
-    let package = PackageCatalog {
+    Catalog::new([Track {
         serving,
         known_signers,
-    };
-    Catalog::new(HashMap::from([(PackageName::parse(PACKAGE).unwrap(), package)]))
+        ..Track::empty(PackageName::parse(PACKAGE).unwrap())
+    }])
 }
 
 pub(crate) fn catalog(serving: Vec<Release>) -> Catalog {
     catalog_with(serving, &[])
 }
 
+/// A device that polls: what it runs, what it says of itself and which builds it gave up.
+#[derive(Clone, Debug)]
+pub(crate) struct Phone {
+    pub(crate) id: String,
+    pub(crate) installed: VersionCode,
+    pub(crate) facts: DeviceFacts<'static>,
+    pub(crate) rejections: Vec<BuildRejection>,
+}
+
 /// A device that states nothing but its id and the version it runs.
-pub(crate) fn poll(device_id: &str, installed: i64) -> PollRequest<'_> {
-    PollRequest {
-        device_id,
-        package: PACKAGE,
+pub(crate) fn phone(id: &str, installed: i64) -> Phone {
+    Phone {
+        id: id.to_owned(),
         installed: version(installed),
-        sdk: None,
-        region: None,
-        model: None,
-        abis: None,
-        rejections: &[],
+        facts: DeviceFacts::default(),
+        rejections: vec![],
+    }
+}
+
+impl Phone {
+    pub(crate) fn sdk(mut self, sdk: SdkLevel) -> Self {
+        self.facts.sdk = Some(sdk);
+        self
+    }
+
+    pub(crate) fn region(mut self, region: &'static str) -> Self {
+        self.facts.region = Some(region.into());
+        self
+    }
+
+    pub(crate) fn abis(mut self, abis: &'static str) -> Self {
+        self.facts.abis = Some(abis.into());
+        self
+    }
+
+    /// It gave a build up for good in a retry generation.
+    pub(crate) fn gave_up(self, build: i64, retry_generation: u32) -> Self {
+        self.rejects(build, retry_generation, None)
+    }
+
+    /// It does not take a build of a retry generation until then.
+    pub(crate) fn rejects(mut self, build: i64, retry_generation: u32, until: Option<i64>) -> Self {
+        let rejection = Rejection {
+            retry_generation,
+            until: until.map(at),
+        };
+        self.rejections.push((BuildId(build), rejection));
+        self
+    }
+
+    pub(crate) fn poll(&self) -> PollRequest<'_> {
+        PollRequest::new(&self.id, PACKAGE, self.installed, &self.facts, &self.rejections)
+    }
+}
+
+/// The build offered, or why none is; asked both ways, which must agree.
+pub(crate) fn answer(catalog: &Catalog, phone: &Phone) -> Result<i64, Reason> {
+    let decision = decide(catalog, &phone.poll(), at(0));
+    assert_eq!(explain(catalog, &phone.poll(), at(0)).decision, decision);
+    match decision {
+        Decision::Offer(offer) => Ok(offer.build.id.0),
+        Decision::NoUpdate(reason) => Err(reason),
     }
 }

@@ -5,6 +5,8 @@ use tidegate_domain::{
     BuildId, DeviceId, Error, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent, VersionCode,
 };
 
+use crate::property::check_often;
+
 fn is_invalid<T>(result: &Result<T, Error>, name: &str) -> bool {
     matches!(result, Err(Error::Invalid { field, .. }) if *field == name)
 }
@@ -105,17 +107,21 @@ fn json_is_checked_like_everything_else() {
     assert_eq!(serde_json::to_string(&BuildId(42)).unwrap(), "42");
 }
 
-proptest! {
-    #[test]
-    fn an_id_that_is_taken_reads_back_and_holds_no_separator(text in "\\PC{0,140}") {
-        if let Ok(id) = DeviceId::parse(&text) {
-            prop_assert_eq!(id.as_str(), &text);
-            prop_assert!(!text.contains('|') && !text.is_empty() && text.len() <= MAX_DEVICE_ID_BYTES);
-            let json = serde_json::to_string(&id).unwrap();
-            prop_assert_eq!(serde_json::from_str::<DeviceId>(&json).unwrap(), id);
-        }
-    }
+#[test]
+fn an_id_that_is_taken_reads_back_and_holds_no_separator() {
+    check_often(250, &"\\PC{0,140}", |text| {
+        let Ok(id) = DeviceId::parse(&text) else {
+            return Ok(false);
+        };
+        prop_assert_eq!(id.as_str(), &text);
+        prop_assert!(!text.contains('|') && !text.is_empty() && text.len() <= MAX_DEVICE_ID_BYTES);
+        let json = serde_json::to_string(&id).unwrap();
+        prop_assert_eq!(serde_json::from_str::<DeviceId>(&json).unwrap(), id);
+        Ok(true)
+    });
+}
 
+proptest! {
     #[test]
     fn no_text_makes_a_reader_panic(text in "\\PC{0,300}") {
         drop(DeviceId::parse(&text));

@@ -4,14 +4,17 @@
 
 mod agreement;
 mod cohort;
+mod concurrent;
 mod decision;
-mod downgrade;
+mod device_build;
 mod explanation;
+mod facts;
 mod fleet;
+mod forced;
 mod ids;
-mod kept;
 mod nudge;
 mod preflight;
+mod property;
 mod report;
 mod rollback;
 mod states;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tidegate_domain::{BuildId, Error, Promotion, RolloutSettings, RolloutState, SignerFingerprint, Signers};
 
-use crate::fleet::percent;
-use crate::store::{Store, to};
+use crate::fleet::{percent, version};
+use crate::store::{Store, keeping, to};
 use RolloutState::{Active, Halted, Paused, RolledBack, Superseded};
 
 #[test]
@@ -30,7 +30,7 @@ fn the_bad_build_is_offered_to_nobody_and_its_predecessor_again() {
 }
 
 #[test]
-fn the_predecessor_gets_back_the_terms_that_it_had() {
+fn the_predecessor_gets_back_the_settings_that_it_had() {
     let mut store = Store::with_builds(2);
     let settings = RolloutSettings {
         salt: Some("spring".to_owned()),
@@ -97,7 +97,7 @@ fn a_release_after_a_rollback_goes_back_to_what_the_rollback_restored() {
 }
 
 #[test]
-fn a_predecessor_that_was_kept_serves_once_and_is_current_again() {
+fn a_predecessor_that_still_serves_does_so_once_and_is_current_again() {
     let mut store = Store::with_builds(3);
     store.release_to(1, 100);
     store.release_beside(2, 50);
@@ -108,14 +108,14 @@ fn a_predecessor_that_was_kept_serves_once_and_is_current_again() {
 }
 
 #[test]
-fn a_kept_predecessor_that_is_held_stays_held() {
-    for (hold, state) in [(Paused, Paused), (Halted, Halted)] {
+fn a_predecessor_that_serves_and_is_stopped_stays_stopped() {
+    for (stop, state) in [(Paused, Paused), (Halted, Halted)] {
         let mut store = Store::with_builds(2);
         store.release_to(1, 100);
         store.release_beside(2, 10);
         store
             .run(|track| {
-                if hold == Paused {
+                if stop == Paused {
                     track.pause(BuildId(1))
                 } else {
                     track.halt(BuildId(1))
@@ -131,14 +131,14 @@ fn a_kept_predecessor_that_is_held_stays_held() {
 }
 
 #[test]
-fn a_held_build_can_be_taken_back() {
-    for hold in [Paused, Halted] {
+fn a_stopped_build_can_be_taken_back() {
+    for stop in [Paused, Halted] {
         let mut store = Store::with_builds(2);
         store.release_to(1, 100);
         store.release_to(2, 10);
         store
             .run(|track| {
-                if hold == Paused {
+                if stop == Paused {
                     track.pause(BuildId(2))
                 } else {
                     track.halt(BuildId(2))
@@ -156,10 +156,105 @@ fn force_downgrade_is_said_anew_with_each_rollback() {
     for id in 1..=3 {
         store.release_to(id, 100);
     }
-    store.roll_back(true).unwrap();
-    assert!(store.current().spec.settings.force_downgrade);
+    let change = store.roll_back(true).unwrap();
+    assert!(change.after.force_downgrade);
+    assert_eq!(store.current().spec.takes_back, Some(version(30)));
+    let change = store.roll_back(false).unwrap();
+    assert!(change.before.unwrap().force_downgrade && !change.after.force_downgrade);
+    assert_eq!(store.current().spec.takes_back, None);
+}
+
+#[test]
+fn a_rollback_ends_every_rollout_of_the_bad_build() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_beside(2, 10);
+    store.promote(2, &keeping(20)).unwrap();
+    assert_eq!(store.serving(), [(2, Active), (2, Active), (1, Active)]);
     store.roll_back(false).unwrap();
-    assert!(!store.current().spec.settings.force_downgrade);
+    assert_eq!(store.serving(), [(1, Active)]);
+    let states: Vec<_> = store.rollouts.iter().map(|rollout| rollout.spec.state).collect();
+    assert_eq!(states, [Superseded, RolledBack, RolledBack, Active]);
+}
+
+#[test]
+fn a_rollback_leaves_the_predecessors_other_rollouts_alone() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 10);
+    store.promote(1, &keeping(20)).unwrap();
+    store.release_beside(2, 5);
+    store.roll_back(false).unwrap();
+    let shares: Vec<_> = store
+        .track()
+        .serving
+        .iter()
+        .map(|release| (release.build.id.0, release.rollout.spec.settings.percent.get()))
+        .collect();
+    assert_eq!(
+        shares,
+        [(1, 20), (1, 10)],
+        "only the predecessor itself is replaced"
+    );
+}
+
+#[test]
+fn releasing_a_build_beside_the_one_that_takes_it_back_ends_the_taking_back() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_to(2, 100);
+    store.roll_back(true).unwrap();
+    let change = store.promote(2, &keeping(10)).unwrap();
+    assert_eq!(change.updates.len(), 1);
+    assert_eq!(store.serving(), [(2, Active), (1, Active)]);
+    assert!(store.rollouts.iter().all(|r| r.spec.takes_back.is_none()));
+}
+
+#[test]
+fn releasing_another_build_beside_goes_on_taking_back() {
+    let mut store = Store::with_builds(3);
+    store.release_to(1, 100);
+    store.release_to(2, 100);
+    store.roll_back(true).unwrap();
+    store.promote(3, &keeping(10)).unwrap();
+    let taken: Vec<_> = store
+        .track()
+        .serving
+        .iter()
+        .map(|release| (release.build.id.0, release.rollout.spec.takes_back))
+        .collect();
+    assert_eq!(taken, [(3, None), (1, Some(version(20)))]);
+}
+
+#[test]
+fn promoting_the_restored_build_by_its_own_settings_ends_the_taking_back() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_to(2, 100);
+    store.roll_back(true).unwrap();
+    let change = store.release_to(1, 100);
+    assert!(!change.is_empty(), "it is not the same offer");
+    assert!(change.before.unwrap().force_downgrade && !change.after.force_downgrade);
+    assert_eq!(store.current().spec.takes_back, None);
+}
+
+/// A gate halted the rollout that took build 3 back, so a later one names build 3's older rollout as its predecessor.
+#[test]
+fn a_rollback_to_a_version_that_is_being_taken_back_ends_the_taking_back() {
+    let mut store = Store::with_builds(4);
+    for id in [3, 1, 3] {
+        store.release_to(id, 100);
+    }
+    store.roll_back(true).unwrap();
+    store.run(|track| track.halt(BuildId(1))).unwrap();
+    store.promote(4, &keeping(10)).unwrap();
+    store.roll_back(false).unwrap();
+    assert_eq!(store.serving(), [(3, Active), (1, Halted)]);
+    assert!(
+        store
+            .rollouts
+            .iter()
+            .all(|r| { !r.spec.state.serves() || r.spec.takes_back.is_none() })
+    );
 }
 
 #[test]

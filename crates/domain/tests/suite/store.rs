@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Build, BuildId, By, Change, Error, MAX_SERVING, PackageName, Percent, Promotion, Release, Rollout,
-    RolloutId, RolloutSettings, RolloutState, Track,
+    Build, BuildId, By, Catalog, Change, Error, MAX_SERVING, PackageName, Percent, Promotion, Release,
+    Rollout, RolloutId, RolloutSettings, RolloutState, Track,
 };
 
 use crate::fleet::{PACKAGE, at, build, percent};
@@ -60,7 +60,17 @@ impl Store {
             package: PackageName::parse(PACKAGE).unwrap(),
             serving: serving.into_iter().map(|rollout| self.release(rollout)).collect(),
             predecessor: previous.map(|id| self.release(self.rollout(id))),
+            known_signers: self
+                .builds
+                .iter()
+                .map(|build| (build.facts.version_code, build.facts.signers.clone()))
+                .collect(),
         }
+    }
+
+    /// The catalog as polls read it.
+    pub(crate) fn catalog(&self) -> Catalog {
+        Catalog::new([self.track()])
     }
 
     /// The current rollout, which must be there.
@@ -167,12 +177,20 @@ impl Store {
                 .all(|release| release.rollout.spec.state.serves())
         );
         assert!(track.serving.len() <= MAX_SERVING);
-        let mut builds: Vec<_> = track.serving.iter().map(|release| release.build.id).collect();
-        builds.sort();
-        assert!(
-            builds.windows(2).all(|pair| pair[0] != pair[1]),
-            "a build serves twice"
-        );
+        for taken in track
+            .serving
+            .iter()
+            .filter_map(|release| release.rollout.spec.takes_back)
+        {
+            let mut offered = track
+                .serving
+                .iter()
+                .map(|release| release.build.facts.version_code);
+            assert!(
+                offered.all(|version| version != taken),
+                "{taken} is offered and taken back"
+            );
+        }
         for rollout in &self.rollouts {
             assert_ne!(rollout.spec.settings.percent, Percent::NOBODY);
             assert!(rollout.spec.retry_generation > 0);
@@ -202,9 +220,13 @@ pub(crate) fn keeping(share: i64) -> Promotion {
 }
 
 #[test]
-fn a_package_that_released_nothing_has_an_empty_line() {
+fn a_package_that_released_nothing_has_an_empty_track() {
     let track = Store::with_builds(1).track();
-    assert_eq!(track, Track::empty(PackageName::parse(PACKAGE).unwrap()));
+    let expected = Track {
+        known_signers: track.known_signers.clone(),
+        ..Track::empty(PackageName::parse(PACKAGE).unwrap())
+    };
+    assert_eq!(track, expected);
     assert!(track.current().is_none());
     assert_eq!(BY_ADA.now, at(0));
 }

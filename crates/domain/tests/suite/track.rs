@@ -2,10 +2,15 @@
 //!
 //! `Store` checks the invariants after every change; what is checked here is what each verb promises besides.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use tidegate_domain::{BuildId, Change, Error, Promotion, RolloutSettings, RolloutState};
 
 use crate::fleet::percent;
+use crate::property::check_often;
 use crate::store::{Store, to};
 
 const BUILDS: i64 = 10;
@@ -27,9 +32,10 @@ enum Verb {
 }
 
 fn verbs() -> impl Strategy<Value = Verb> {
-    let build = || 1..=BUILDS;
+    // Few builds, so that a verb often meets one that serves.
+    let build = || prop_oneof![4 => 1..=2_i64, 1 => 1..=BUILDS];
     // Shares of 0 are refused, and shares of 100 lead to completion: both should come up often.
-    let share = || prop_oneof![0..=100_i64, Just(100)];
+    let share = || prop_oneof![8 => 0..=100_i64, 1 => Just(0), 8 => Just(100)];
     let promote = (build(), share(), any::<bool>(), any::<bool>()).prop_map(
         |(build, share, keep_previous, retry_failed)| Verb::Promote {
             build,
@@ -41,8 +47,8 @@ fn verbs() -> impl Strategy<Value = Verb> {
     prop_oneof![
         6 => promote,
         2 => (build(), share()).prop_map(|(build, share)| Verb::Adjust(build, share)),
-        1 => build().prop_map(Verb::Pause),
-        1 => build().prop_map(Verb::Resume),
+        2 => build().prop_map(Verb::Pause),
+        2 => build().prop_map(Verb::Resume),
         1 => build().prop_map(Verb::Halt),
         1 => build().prop_map(Verb::Complete),
         2 => any::<bool>().prop_map(Verb::RollBack),
@@ -98,33 +104,78 @@ fn check_promise(store: &Store, verb: &Verb, change: &Change) {
             let bad = change.before.as_ref().unwrap().build_id;
             assert!(store.serving().iter().all(|(build, _)| BuildId(*build) != bad));
             assert_eq!(current.spec.rolled_back_from, Some(bad));
-            assert_eq!(current.spec.settings.force_downgrade, force);
+            let bad = store.build(bad.0).facts.version_code;
+            assert_eq!(current.spec.takes_back, force.then_some(bad));
         }
         _ => {}
     }
 }
 
-proptest! {
-    #[test]
-    fn no_sequence_of_verbs_brings_a_line_into_disorder(sequence in prop::collection::vec(verbs(), 1..60)) {
-        let mut store = Store::with_builds(BUILDS);
-        for verb in &sequence {
-            let before = store.track();
-            match run(&mut store, verb) {
-                Ok(change) => {
-                    prop_assert_eq!(change.is_empty(), store.track() == before);
-                    check_promise(&store, verb, &change);
-                    if is_repeatable(verb) {
-                        prop_assert!(run(&mut store, verb).unwrap().is_empty(), "{:?} twice", verb);
-                    }
+/// The verb's name, by which its successes and refusals are counted.
+fn name(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Promote {
+            keep_previous: true, ..
+        } => "promote beside",
+        Verb::Promote { .. } => "promote",
+        Verb::Adjust(..) => "adjust",
+        Verb::Pause(_) => "pause",
+        Verb::Resume(_) => "resume",
+        Verb::Halt(_) => "halt",
+        Verb::Complete(_) => "complete",
+        Verb::RollBack(true) => "roll back by force",
+        Verb::RollBack(false) => "roll back",
+    }
+}
+
+/// How often each verb changed something and was refused.
+type Counts = BTreeMap<&'static str, (u32, u32)>;
+
+fn check_sequence(sequence: &[Verb], counts: &mut Counts) -> Result<(), TestCaseError> {
+    let mut store = Store::with_builds(BUILDS);
+    for verb in sequence {
+        let before = store.track();
+        let (changed, refused) = counts.entry(name(verb)).or_default();
+        match run(&mut store, verb) {
+            Ok(change) => {
+                prop_assert_eq!(change.is_empty(), store.track() == before);
+                *changed += u32::from(!change.is_empty());
+                check_promise(&store, verb, &change);
+                if is_repeatable(verb) {
+                    prop_assert!(run(&mut store, verb).unwrap().is_empty(), "{:?} twice", verb);
                 }
-                Err(refusal) => prop_assert!(!refusal.to_string().is_empty()),
+            }
+            Err(_) => {
+                *refused += 1;
+                prop_assert_eq!(store.track(), before, "a refusal changes nothing");
             }
         }
     }
+    Ok(())
+}
 
-    #[test]
-    fn rolling_back_again_and_again_comes_to_an_end(builds in prop::collection::vec(1..=BUILDS, 1..30)) {
+#[test]
+fn no_sequence_of_verbs_brings_a_line_into_disorder() {
+    let counts = RefCell::new(Counts::new());
+    let sequences = prop::collection::vec(verbs(), 1..60);
+    check_often(500, &sequences, |sequence| {
+        check_sequence(&sequence, &mut counts.borrow_mut())?;
+        Ok(sequence.len() > 10)
+    });
+    let counts = counts.into_inner();
+    assert_eq!(counts.len(), 9, "{counts:?}");
+    for (verb, (changed, refused)) in &counts {
+        assert!(
+            *changed > 10 && *refused > 10,
+            "{verb}: {changed} changes, {refused} refusals"
+        );
+    }
+}
+
+#[test]
+fn rolling_back_again_and_again_comes_to_an_end() {
+    let releases = prop::collection::vec(1..=BUILDS, 1..30);
+    check_often(500, &releases, |builds| {
         let mut store = Store::with_builds(BUILDS);
         for build in &builds {
             store.promote(*build, &to(100)).unwrap();
@@ -136,5 +187,12 @@ proptest! {
         }
         let refused = store.roll_back(false).unwrap_err();
         prop_assert_eq!(refused.code(), "no_predecessor");
-    }
+        let several = builds.iter().any(|build| *build != builds[0]);
+        prop_assert_eq!(
+            steps > 0,
+            several,
+            "what was released before another is gone back to"
+        );
+        Ok(several)
+    });
 }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use tidegate_domain::{
-    Build, DeploymentStats, DeviceAttributes, Error, MAX_ATTRIBUTE_BYTES, MAX_TAGS, Reason, ReportStatus,
-    Role, RolloutState,
+    Build, BuildId, CampaignId, CampaignState, DeploymentStats, Error, Reason, ReportStatus, Role, RolloutId,
+    RolloutState,
 };
 
 use crate::fleet::build;
@@ -50,46 +50,6 @@ fn an_unknown_status_is_refused_with_those_that_are_known() {
 }
 
 #[test]
-fn what_a_device_says_of_itself_is_bounded() {
-    let longest = || Some("a".repeat(MAX_ATTRIBUTE_BYTES));
-    let good = DeviceAttributes {
-        alias: longest(),
-        model: longest(),
-        manufacturer: longest(),
-        sdk: Some(36),
-        android_version: longest(),
-        region: longest(),
-        tags: vec!["t".to_owned(); MAX_TAGS],
-    };
-    assert_eq!(good.check(), Ok(()));
-    type Edit = fn(&mut DeviceAttributes);
-    let edits: [(&str, Edit); 7] = [
-        ("alias", |device| device.alias.as_mut().unwrap().push('a')),
-        ("model", |device| device.model.as_mut().unwrap().push('a')),
-        ("manufacturer", |device| {
-            device.manufacturer.as_mut().unwrap().push('a');
-        }),
-        ("android_version", |device| {
-            device.android_version.as_mut().unwrap().push('a');
-        }),
-        ("region", |device| device.region.as_mut().unwrap().push('a')),
-        ("tags", |device| device.tags.push("t".to_owned())),
-        ("tags", |device| {
-            device.tags[0] = "t".repeat(MAX_ATTRIBUTE_BYTES + 1);
-        }),
-    ];
-    for (name, edit) in edits {
-        let mut device = good.clone();
-        edit(&mut device);
-        let refused = device.check();
-        assert!(
-            matches!(refused, Err(Error::Invalid { field, .. }) if field == name),
-            "{refused:?}"
-        );
-    }
-}
-
-#[test]
 fn adoption_is_the_share_of_those_who_were_offered_the_build() {
     let stats = |total_eligible, installs_success| DeploymentStats {
         total_eligible,
@@ -113,14 +73,71 @@ fn a_build_reads_back_from_its_json() {
 
 #[test]
 fn every_refusal_has_a_stable_code_and_names_its_input() {
-    let refusal = Error::WrongState {
-        build: tidegate_domain::BuildId(7),
-        from: RolloutState::Halted,
-        to: RolloutState::Paused,
-    };
-    assert_eq!(refusal.code(), "wrong_state");
-    assert_eq!(
-        refusal.to_string(),
-        "the rollout of build 7 is halted and cannot become paused"
-    );
+    let package = || "com.example.app".to_owned();
+    let (build, to) = (BuildId(71), BuildId(72));
+    let table = [
+        (
+            Error::invalid("salt", "is odd"),
+            "invalid_argument",
+            "salt is odd",
+        ),
+        (
+            Error::NoCurrentBuild { package: package() },
+            "no_current_build",
+            "com.example.app",
+        ),
+        (Error::NotServing { build }, "not_serving", "build 71"),
+        (
+            Error::SeveralServing {
+                build,
+                rollouts: vec![RolloutId(8), RolloutId(9)],
+            },
+            "several_serving",
+            "build 71 is offered by several rollouts (8, 9)",
+        ),
+        (Error::NotCurrent { build }, "not_current", "build 71"),
+        (
+            Error::NoPredecessor {
+                package: package(),
+                build,
+            },
+            "no_predecessor",
+            "build 71 is the first that com.example.app released",
+        ),
+        (
+            Error::SignerMismatch { from: build, to },
+            "signer_mismatch",
+            "build 72 is not signed by the signer of build 71",
+        ),
+        (
+            Error::WrongState {
+                build,
+                from: RolloutState::Halted,
+                to: RolloutState::Paused,
+            },
+            "wrong_state",
+            "the rollout of build 71 is halted and cannot become paused",
+        ),
+        (
+            Error::WrongCampaignState {
+                campaign: CampaignId(7),
+                from: CampaignState::Completed,
+                to: CampaignState::Paused,
+            },
+            "wrong_state",
+            "campaign 7 is completed and cannot become paused",
+        ),
+        (
+            Error::TooManyServing {
+                package: package(),
+                limit: 8,
+            },
+            "too_many_serving",
+            "com.example.app already has 8 rollouts",
+        ),
+    ];
+    for (refusal, code, words) in table {
+        assert_eq!(refusal.code(), code);
+        assert!(refusal.to_string().contains(words), "{refusal}");
+    }
 }

@@ -55,7 +55,7 @@ fn keep_previous_leaves_the_first_serving_beside_the_second() {
 }
 
 #[test]
-fn promoting_again_what_is_current_under_the_same_terms_changes_nothing() {
+fn promoting_again_what_is_current_with_the_same_settings_changes_nothing() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_to(2, 10);
@@ -67,7 +67,7 @@ fn promoting_again_what_is_current_under_the_same_terms_changes_nothing() {
 }
 
 #[test]
-fn promoting_again_under_other_terms_is_a_new_rollout_that_goes_back_to_the_same_one() {
+fn promoting_again_with_other_settings_is_a_new_rollout_that_goes_back_to_the_same_one() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_to(2, 10);
@@ -85,7 +85,7 @@ fn promoting_again_under_other_terms_is_a_new_rollout_that_goes_back_to_the_same
 }
 
 #[test]
-fn promoting_a_held_build_again_releases_it() {
+fn promoting_a_stopped_build_again_releases_it() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_to(2, 10);
@@ -95,7 +95,7 @@ fn promoting_a_held_build_again_releases_it() {
 }
 
 #[test]
-fn a_promotion_without_keep_previous_ends_what_was_kept_even_of_the_same_terms() {
+fn a_promotion_without_keep_previous_ends_the_others_even_with_the_same_settings() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_beside(2, 10);
@@ -104,37 +104,37 @@ fn a_promotion_without_keep_previous_ends_what_was_kept_even_of_the_same_terms()
 }
 
 #[test]
-fn promoting_a_kept_build_ends_its_kept_rollout() {
+fn a_build_that_serves_can_be_released_again_beside_itself() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_beside(2, 10);
     store.release_beside(1, 50);
-    assert_eq!(store.serving(), [(1, Active), (2, Active)]);
+    assert_eq!(store.serving(), [(1, Active), (2, Active), (1, Active)]);
     assert_eq!(store.current().spec.settings.percent, percent(50));
 }
 
 #[test]
-fn retry_failed_raises_the_attempt_and_nothing_else_does() {
+fn retry_failed_raises_the_retry_generation_and_nothing_else_does() {
     let mut store = Store::with_builds(2);
     let retry = Promotion {
         retry_failed: true,
         ..to(10)
     };
-    let attempt_after = |store: &mut Store, id, promotion: &Promotion| {
+    let generation_after = |store: &mut Store, id, promotion: &Promotion| {
         store.promote(id, promotion).unwrap();
         store.current().spec.retry_generation
     };
-    assert_eq!(attempt_after(&mut store, 1, &to(10)), 1);
-    assert_eq!(attempt_after(&mut store, 1, &retry), 2);
-    assert_eq!(attempt_after(&mut store, 1, &retry), 3);
-    assert_eq!(attempt_after(&mut store, 1, &to(20)), 3);
+    assert_eq!(generation_after(&mut store, 1, &to(10)), 1);
+    assert_eq!(generation_after(&mut store, 1, &retry), 2);
+    assert_eq!(generation_after(&mut store, 1, &retry), 3);
+    assert_eq!(generation_after(&mut store, 1, &to(20)), 3);
     assert_eq!(
-        attempt_after(&mut store, 2, &to(20)),
+        generation_after(&mut store, 2, &to(20)),
         1,
         "each build counts for itself"
     );
     assert_eq!(
-        attempt_after(&mut store, 1, &to(20)),
+        generation_after(&mut store, 1, &to(20)),
         3,
         "and its count is not lost"
     );
@@ -184,18 +184,17 @@ fn no_more_rollouts_serve_side_by_side_than_the_limit() {
     assert!(matches!(&refused, Error::TooManyServing { limit, .. } if *limit == MAX_SERVING));
     assert!(refused.to_string().contains("keep_previous"), "{refused}");
     assert_eq!(store.track(), before);
-    store.release_beside(1, 20);
+    let again = store.promote(1, &keeping(20)).unwrap_err();
     assert_eq!(
-        store.serving().len(),
-        MAX_SERVING,
-        "one of those that serve may be promoted anew"
+        again, refused,
+        "a rollout more of a build that serves is one more"
     );
     store.release_to(limit + 1, 10);
     assert_eq!(store.serving().len(), 1);
 }
 
 #[test]
-fn terms_out_of_bounds_are_refused_by_their_name() {
+fn settings_out_of_bounds_are_refused_by_their_name() {
     let mut store = Store::with_builds(1);
     let mut refused = |edit: fn(&mut RolloutSettings)| {
         let mut promotion = to(10);
@@ -276,7 +275,7 @@ fn a_completed_rollout_is_lowered_only_after_a_pause() {
 }
 
 #[test]
-fn a_kept_rollout_is_changed_by_its_builds_name() {
+fn a_concurrent_rollout_is_changed_by_its_builds_name() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_beside(2, 10);
@@ -351,6 +350,68 @@ fn a_build_that_does_not_serve_cannot_be_changed() {
         store.run(|track| track.adjust(BuildId(1), percent(5))),
         not_serving
     );
+}
+
+/// Build 2 in two rollouts, of 20 and of 10 %, beside build 1.
+fn twice() -> Store {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_beside(2, 10);
+    store.release_beside(2, 20);
+    store
+}
+
+#[test]
+fn pausing_and_halting_act_on_all_rollouts_of_a_build_and_on_no_other() {
+    for (action, verb, state) in [VERBS[0], VERBS[2]] {
+        let mut store = twice();
+        let change = store.run(|track| verb(track, BuildId(2))).unwrap();
+        assert_eq!(store.serving(), [(2, state), (2, state), (1, Active)], "{action}");
+        assert_eq!(change.updates.len(), 2);
+        assert_eq!(change.before.unwrap().state, Active);
+        assert_eq!(change.after.state, state);
+        assert!(store.current().spec.is_current, "the current one stays so");
+        assert!(store.run(|track| verb(track, BuildId(2))).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn the_other_verbs_refuse_a_build_of_several_rollouts_and_name_them() {
+    let mut store = twice();
+    let rollouts = vec![store.rollouts[2].id, store.rollouts[1].id];
+    let refused = Err(Error::SeveralServing {
+        build: BuildId(2),
+        rollouts,
+    });
+    for (action, verb, _) in [VERBS[1], VERBS[3]] {
+        assert_eq!(store.run(|track| verb(track, BuildId(2))), refused, "{action}");
+    }
+    let before = store.track();
+    let adjusted = store.run(|track| track.adjust(BuildId(2), percent(50)));
+    assert_eq!(adjusted, refused);
+    assert!(adjusted.unwrap_err().to_string().contains("(3, 2)"));
+    assert_eq!(store.track(), before);
+    store.run(|track| track.adjust(BuildId(1), percent(50))).unwrap();
+}
+
+/// A bad build must not go on being offered because one of its rollouts has been stopped before.
+#[test]
+fn a_rollout_that_is_stopped_already_does_not_keep_the_others_from_being_stopped() {
+    for (action, verb, to) in [VERBS[0], VERBS[2]] {
+        for stopped in [Paused, Halted] {
+            for place in [1, 2] {
+                let mut store = twice();
+                store.rollouts[place].spec.state = stopped;
+                let change = store.run(|track| verb(track, BuildId(2))).unwrap();
+                let states = [2, 1].map(|place: usize| store.rollouts[place].spec.state);
+                let expected = [2, 1].map(|other| if other == place { stopped } else { to });
+                assert_eq!(states, expected, "{action} with one {stopped}");
+                let before = change.before.as_ref().map(|before| before.state);
+                assert_eq!((before, change.after.state), (Some(Active), to), "{action}");
+                assert_eq!(change.updates.len(), 1);
+            }
+        }
+    }
 }
 
 #[test]
