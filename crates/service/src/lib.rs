@@ -37,6 +37,7 @@ mod readiness;
 mod reports;
 mod rollouts;
 mod sender;
+mod sent_bytes;
 mod settings;
 mod signer_policy;
 mod snapshots;
@@ -72,6 +73,7 @@ pub use reports::{
 };
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};
+pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
 pub use settings::Settings;
 pub use snapshots::Snapshots;
 pub use tidegate_storage::{

@@ -91,7 +91,7 @@ impl Reports {
         (reports, writer)
     }
 
-    /// Records what a device says. Returns once it is on disk; the same report again returns alike and counters for
+    /// Records what a device says. Returns once it is on disk; the same report again returns alike and counts for
     /// nothing.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl Reports {
         answer.await.map_err(|_| busy())?
     }
 
-    /// Records that the last byte of a build went out to a device. Lost, it is made good by the device's own
+    /// Records that every byte of a build's file went out to a device. Lost, it is made good by the device's own
     /// report, so nobody waits for it.
     pub(crate) fn downloaded(&self, device: DeviceId, build: &Build) {
         self.counters.downloaded(build);

@@ -106,7 +106,7 @@ fn polls(readings: &Readings) {
 fn devices(readings: &Readings) {
     readings.counter(
         "ota_download",
-        "Files that went out to devices to their last byte.",
+        "Files of which every byte went out to a device, over one request or several.",
         |r, counter| {
             for (build, counts) in r.sources.builds(&r.asked.rollouts.load()) {
                 let Some(version) = counts.version_code else {
