@@ -4,16 +4,15 @@
 //! its own; its lock is only ever contended for the instant in which the flusher takes the buffer away. A crash
 //! loses what came since the last flush and the flush under way; a shutdown loses none.
 
-use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, DeviceId, PackageName, Reason, VersionCode};
 use tidegate_storage::{Activity, Checks, Seen, Store};
 
-use crate::Error;
+use crate::{Error, PerWorker};
 
 /// How many polls one worker buffers, should the database be away. Polls beyond it are answered and not recorded.
 pub const MAX_BUFFERED_POLLS: usize = 200_000;
@@ -22,7 +21,7 @@ const SECONDS_PER_HOUR: i64 = 3600;
 
 /// The buffers.
 pub struct ActivityBuffer {
-    shards: Box<[Mutex<Shard>]>,
+    shards: PerWorker<Mutex<Shard>>,
     dropped: AtomicU64,
 }
 
@@ -43,7 +42,7 @@ pub struct Decisions {
 }
 
 /// What a poll leaves behind is put together without asking the allocator for anything: the text of all ids lies in
-/// one piece, and a package is named once for all the polls that checks its current build.
+/// one piece, and a package is named once for all the polls that found the same build current.
 #[derive(Default)]
 struct Buffered {
     ids: String,
@@ -58,7 +57,7 @@ struct CheckKey {
     hour: i64,
 }
 
-/// The polls that checks it.
+/// How many polls found it current.
 struct CheckCount {
     package: PackageName,
     polls: u64,
@@ -87,16 +86,15 @@ pub(crate) struct Polled<'a> {
 impl ActivityBuffer {
     /// One buffer for each worker thread.
     pub fn new(workers: usize) -> Self {
-        let shards = (0..workers.max(1)).map(|_| Mutex::default()).collect();
         Self {
-            shards,
+            shards: PerWorker::new(workers),
             dropped: AtomicU64::new(0),
         }
     }
 
     /// Notes what a poll was told, and the poll itself if its package releases something.
     pub(crate) fn record(&self, reason: Option<Reason>, polled: Option<&Polled<'_>>) {
-        let mut shard = self.own_shard().lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shards.own().lock().unwrap_or_else(PoisonError::into_inner);
         shard.decided.count(reason);
         let Some(polled) = polled else { return };
         let shard = &mut shard.buffered;
@@ -124,12 +122,6 @@ impl ActivityBuffer {
         });
     }
 
-    fn own_shard(&self) -> &Mutex<Shard> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static WORKER: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed)));
-        &self.shards[WORKER.get() % self.shards.len()]
-    }
-
     /// How many polls were answered without being recorded, since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -138,7 +130,7 @@ impl ActivityBuffer {
     /// What polls were told, since the start.
     pub fn decisions(&self) -> Decisions {
         let mut sum = Decisions::default();
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             sum.add(&shard.lock().unwrap_or_else(PoisonError::into_inner).decided);
         }
         sum
@@ -172,7 +164,7 @@ impl ActivityBuffer {
 
     fn take(&self) -> Buffered {
         let mut all = Buffered::default();
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let taken = std::mem::take(&mut shard.lock().unwrap_or_else(PoisonError::into_inner).buffered);
             all.add(taken);
         }
@@ -180,7 +172,7 @@ impl ActivityBuffer {
     }
 
     fn give_back(&self, taken: Buffered) {
-        let mut shard = self.shards[0].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shards.own().lock().unwrap_or_else(PoisonError::into_inner);
         let shard = &mut shard.buffered;
         shard.add(taken);
         let over = shard.seen.len().saturating_sub(MAX_BUFFERED_POLLS);

@@ -4,9 +4,9 @@
 //! enrol, upload, promote, adjust, pause, resume, roll back, nudge, explain. This crate brings the rules of
 //! `tidegate-domain` together with the database, the artifact store, the keys and the clock.
 //!
-//! It must never know a protocol. No status code, header, message or route appears here; an [`Error`] says what
-//! kind of refusal it is, and the protocol edge decides how that looks in gRPC and in REST. That is why both
-//! surfaces can't differ.
+//! It must never know a protocol. No header, message or route appears here; an [`Error`] says what kind of refusal
+//! it is, and the protocol edge decides how that looks. That is why the surfaces can't differ. The one number that
+//! two of them share, [`Kind::http_status`], stands beside the kinds.
 //!
 //! There is no "application" struct. Each use case's struct ([`Polls`], [`Uploads`], [`Rollouts`], …) holds only
 //! what it needs, and only the binary that wires them sees all.
@@ -32,6 +32,7 @@ mod from_below;
 mod login_throttle;
 mod nudges;
 mod packages;
+mod per_worker;
 mod polls;
 mod readiness;
 mod reports;
@@ -66,6 +67,7 @@ pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
 };
 pub use packages::Packages;
+pub use per_worker::PerWorker;
 pub use polls::{PollAnswer, Polls};
 pub use readiness::Readiness;
 pub use reports::{
