@@ -44,7 +44,7 @@ pub use poll_log::{PollLog, tell_left_out_polls};
 pub use problem::Problem;
 pub use request_metrics::{BOUNDS, POLL_ROUTE, Reading, RequestMetrics, Series};
 pub use rest::metrics::MetricsPage;
-pub use timeouts::{REQUEST_TIMEOUT, UPLOAD_SILENCE};
+pub use timeouts::REQUEST_TIMEOUT;
 
 /// The use cases that the edge calls, some of them shared with the operator's page.
 pub struct Api {

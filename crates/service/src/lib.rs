@@ -43,6 +43,7 @@ mod settings;
 mod signer_policy;
 mod snapshots;
 mod upload;
+mod upload_form;
 mod users;
 
 pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
@@ -83,4 +84,5 @@ pub use tidegate_storage::{
     MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};
+pub use upload_form::{FormToken, STALE_FORM, UPLOAD_SILENCE, next_part};
 pub use users::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, Users};
