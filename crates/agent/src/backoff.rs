@@ -49,8 +49,8 @@ pub(crate) fn retry_after(headers: &http::HeaderMap, now: DateTime<Utc>) -> Opti
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = DateTime::parse_from_rfc2822(text).ok()?;
-    (date.to_utc() - now).to_std().ok()
+    let date = httpdate::parse_http_date(text).ok()?;
+    (DateTime::<Utc>::from(date) - now).to_std().ok()
 }
 
 #[cfg(test)]
@@ -95,6 +95,11 @@ mod tests {
             Some(Duration::from_secs(90))
         );
         assert_eq!(read("Mon, 23 Nov 2026 11:00:00 GMT"), None);
+        assert_eq!(
+            read("Monday, 23-Nov-26 12:01:30 GMT"),
+            Some(Duration::from_secs(90)),
+            "a form that the RFC asks recipients to accept"
+        );
         assert_eq!(read("soon"), None);
         assert_eq!(read("-5"), None);
     }

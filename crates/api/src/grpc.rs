@@ -18,14 +18,13 @@ use tidegate_proto::v1::nudge_service_server::{NudgeService, NudgeServiceServer}
 use tidegate_proto::v1::package_service_server::{PackageService, PackageServiceServer};
 use tidegate_proto::v1::rollout_service_server::{RolloutService, RolloutServiceServer};
 use tidegate_proto::v1::upload_build_request::Part;
-use tidegate_service::{Actor, Error, UploadNotes};
+use tidegate_service::{Actor, Error, UploadNotes, next_part};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::credentials::Listener;
 use crate::problem::status;
 use crate::request_id::RequestId;
-use crate::timeouts::next_part;
 use crate::{Api, credentials, messages, verbs};
 
 /// The largest chunk of a file in one message, in bytes.

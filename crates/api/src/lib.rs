@@ -40,11 +40,11 @@ use tonic::Status;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-pub use poll_log::PollLog;
+pub use poll_log::{PollLog, tell_left_out_polls};
 pub use problem::Problem;
 pub use request_metrics::{BOUNDS, POLL_ROUTE, Reading, RequestMetrics, Series};
 pub use rest::metrics::MetricsPage;
-pub use timeouts::{REQUEST_TIMEOUT, UPLOAD_SILENCE};
+pub use timeouts::REQUEST_TIMEOUT;
 
 /// The use cases that the edge calls, some of them shared with the operator's page.
 pub struct Api {
@@ -79,7 +79,7 @@ pub struct Api {
     /// Writes the metrics page; `None` when they are switched off.
     pub metrics: Option<Arc<dyn MetricsPage>>,
     /// Which polls are logged.
-    pub poll_log: PollLog,
+    pub poll_log: Arc<PollLog>,
     /// Becomes true when the server ends, and so must what would go on for ever.
     pub stopping: watch::Receiver<bool>,
 }

@@ -3,9 +3,8 @@
 //! The poll has an array of its own for each worker thread, so that counting it costs two additions that no other core
 //! contends for. All other routes share a map, whose size is bounded by the routes there are.
 
-use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use tidegate_service::PerWorker;
 use tonic::Code;
 
 /// The upper bounds of the buckets, in seconds; a last one takes what is longer.
@@ -61,14 +61,9 @@ const SHARDS: usize = 16;
 /// The times of requests.
 pub struct RequestMetrics {
     timed: bool,
-    polls: Box<[PollShard]>,
+    polls: PerWorker<[Times; POLL_STATUSES.len()]>,
     others: RwLock<HashMap<Series, Arc<Times>>>,
 }
-
-/// One thread's polls. On cache lines of its own, so that no other core's counting slows it.
-#[derive(Default)]
-#[repr(align(128))]
-struct PollShard([Times; POLL_STATUSES.len()]);
 
 /// What requests are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,28 +120,18 @@ impl RequestMetrics {
     pub fn new(timed: bool) -> Self {
         Self {
             timed,
-            polls: (0..SHARDS).map(|_| PollShard::default()).collect(),
+            polls: PerWorker::new(SHARDS),
             others: RwLock::default(),
         }
     }
 
-    /// When a poll began.
-    pub(crate) fn begin(&self) -> Option<Instant> {
-        self.timed.then(Instant::now)
-    }
-
     /// A poll has its answer.
-    pub(crate) fn polled(&self, begun: Option<Instant>, status: StatusCode) {
-        let Some(begun) = begun else { return };
+    pub(crate) fn polled(&self, begun: Instant, status: StatusCode) {
+        if !self.timed {
+            return;
+        }
         let known = POLL_STATUSES.iter().position(|known| *known == status);
-        let PollShard(times) = self.own_shard();
-        times[known.unwrap_or(POLL_STATUSES.len() - 1)].note(begun.elapsed());
-    }
-
-    fn own_shard(&self) -> &PollShard {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static WORKER: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed)));
-        &self.polls[WORKER.get() % self.polls.len()]
+        self.polls.own()[known.unwrap_or(POLL_STATUSES.len() - 1)].note(begun.elapsed());
     }
 
     fn note(&self, series: Series, time: Duration) {
@@ -170,7 +155,7 @@ impl RequestMetrics {
     /// How many polls had each status, also those that none had.
     pub fn polls(&self) -> Vec<(StatusCode, Reading)> {
         let mut sums = POLL_STATUSES.map(|status| (status, Reading::default()));
-        for PollShard(shard) in &self.polls {
+        for shard in self.polls.iter() {
             for (times, (_, sum)) in shard.iter().zip(&mut sums) {
                 times.add_to(sum);
             }
@@ -293,7 +278,7 @@ mod tests {
                 let request_metrics = Arc::clone(&request_metrics);
                 std::thread::spawn(move || {
                     for status in [StatusCode::OK, StatusCode::IM_A_TEAPOT] {
-                        request_metrics.polled(request_metrics.begin(), status);
+                        request_metrics.polled(Instant::now(), status);
                     }
                 })
             })

@@ -12,28 +12,16 @@ use crate::problem::Refusal;
 /// How long a request may take that carries no file.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long an upload may bring nothing before it is broken off. Without it, a few connections that died unnoticed
-/// would hold all places for uploads for good.
-pub const UPLOAD_SILENCE: Duration = Duration::from_secs(60);
-
 /// Bounds the time of requests that carry no file; files take as long as their network does.
 pub(crate) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Refusal(timed_out("the request took", REQUEST_TIMEOUT)).into_response(),
+        Err(_) => {
+            let seconds = REQUEST_TIMEOUT.as_secs();
+            let message = format!("the request took {seconds} seconds and was broken off; try again");
+            Refusal(Error::new(Kind::Unavailable, "timed_out", message)).into_response()
+        }
     }
-}
-
-/// Waits for the next part of an upload.
-pub(crate) async fn next_part<T>(part: impl Future<Output = T>) -> Result<T, Error> {
-    tokio::time::timeout(UPLOAD_SILENCE, part)
-        .await
-        .map_err(|_| timed_out("the upload brought nothing for", UPLOAD_SILENCE))
-}
-
-fn timed_out(what: &str, limit: Duration) -> Error {
-    let message = format!("{what} {} seconds and was broken off; try again", limit.as_secs());
-    Error::new(Kind::Unavailable, "timed_out", message)
 }
 
 #[cfg(test)]
@@ -45,13 +33,6 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_upload_is_broken_off() {
-        let error = next_part(std::future::pending::<()>()).await.unwrap_err();
-        assert_eq!((error.kind, error.code), (Kind::Unavailable, "timed_out"));
-        assert_eq!(next_part(std::future::ready(7)).await, Ok(7));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_without_end_is_a_problem() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use tidegate_service::{Error, Kind};
+use tidegate_service::{Error, Kind, STALE_FORM};
 
 use crate::AppState;
 use crate::error::Refusal;
@@ -98,5 +98,5 @@ pub(crate) fn foreign() -> Response {
 /// The refusal of a form without this session's token.
 pub(crate) fn stale() -> Response {
     let message = "this form belongs to another session; go back, load the page again and repeat it";
-    Refusal(Error::new(Kind::Forbidden, "stale_form", message)).into_response()
+    Refusal(Error::new(Kind::Forbidden, STALE_FORM, message)).into_response()
 }

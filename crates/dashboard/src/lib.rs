@@ -21,7 +21,6 @@
 )]
 
 mod assets;
-mod backlog;
 mod chart;
 mod error;
 mod form;

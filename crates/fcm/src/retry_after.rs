@@ -13,8 +13,8 @@ pub(crate) fn parse(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds).min(MAX_WAIT));
     }
-    let date = DateTime::parse_from_rfc2822(value).ok()?;
-    let wait = date.with_timezone(&Utc) - now;
+    let date = httpdate::parse_http_date(value).ok()?;
+    let wait = DateTime::<Utc>::from(date) - now;
     Some(wait.to_std().unwrap_or_default().min(MAX_WAIT))
 }
 
@@ -32,6 +32,9 @@ mod tests {
             ("99999999", Some(3600)),
             ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("Sunday, 06-Nov-94 08:49:47 GMT", Some(10)),
+            ("Sun Nov  6 08:49:47 1994", Some(10)),
+            ("Sun, 06 Nov 1994 08:49:47 +0100", None),
             ("Sat, 06 Nov 1999 08:00:00 GMT", Some(3600)),
             ("-1", None),
             ("1.5", None),

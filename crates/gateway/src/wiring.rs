@@ -1,10 +1,10 @@
-//! Puts the parts together: stores, keys, snapshots, use cases, and the background_tasks that go on beside them.
+//! Puts the parts together: stores, keys, snapshots, use cases, and the background tasks that go on beside them.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::TimeDelta;
-use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics};
+use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics, tell_left_out_polls};
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
@@ -72,7 +72,7 @@ pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
     }
 }
 
-/// Makes the use cases and starts the background_tasks.
+/// Makes the use cases and starts the background tasks.
 pub(crate) async fn wire(
     stores: Stores,
     config: &Config,
@@ -132,8 +132,10 @@ pub(crate) async fn wire(
             )
         })
     });
+    let poll_log = Arc::new(PollLog::at_most(config.log_polls_per_second));
     let background_tasks =
-        BackgroundTasks::start(sending, writer, &live, &activity, &fleet, &store, &artifacts);
+        BackgroundTasks::start(sending, writer, &live, &activity, &fleet, &store, &artifacts)
+            .telling(Arc::clone(&poll_log));
     let api = Api {
         polls: Polls::new(
             Arc::clone(&live),
@@ -185,7 +187,7 @@ pub(crate) async fn wire(
         reports,
         request_metrics,
         metrics,
-        poll_log: PollLog::one_in(config.log_polls),
+        poll_log,
         stopping,
     };
     let dashboard = dashboard(&api, fleet, clock);
@@ -225,6 +227,7 @@ pub(crate) struct BackgroundTasks {
     flush: JoinHandle<()>,
     follow: JoinHandle<()>,
     count: JoinHandle<()>,
+    tell: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
     sweeper: JoinHandle<()>,
     sending: Option<Sending>,
@@ -265,9 +268,19 @@ impl BackgroundTasks {
             flush: tokio::spawn(flush),
             follow: tokio::spawn(follow),
             count: tokio::spawn(count),
+            tell: None,
             writer: tokio::spawn(writer.run()),
             sweeper: tokio::spawn(sweep(artifacts.clone())),
             sending,
+        }
+    }
+
+    /// Tells, too, how many polls are left out of the log.
+    fn telling(self, log: Arc<PollLog>) -> Self {
+        let tell = tokio::spawn(tell_left_out_polls(log, self.stop.subscribe()));
+        Self {
+            tell: Some(tell),
+            ..self
         }
     }
 
@@ -287,8 +300,9 @@ impl BackgroundTasks {
         let _ = self.stop.send(true);
         let rest = async {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));
+            let tell = self.tell.map(|tell| ("left-out polls", tell));
             let writers = [("reports", self.writer), ("poll counters", self.flush)];
-            for (name, chore) in writers.into_iter().chain(nudges) {
+            for (name, chore) in writers.into_iter().chain(nudges).chain(tell) {
                 if let Err(error) = chore.await {
                     tracing::error!(%error, "the writer of {name} failed");
                 }

@@ -5,16 +5,15 @@
 //! loses what came since the last flush and the flush under way; a shutdown loses none.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, DeviceFacts, DeviceId, PackageName, Reason, RolloutId, VersionCode};
 use tidegate_storage::{Activity, Checks, Seen, Standing, Store};
 
-use crate::Error;
+use crate::{Error, PerWorker};
 
 /// How many polls one worker buffers, should the database be away. Polls beyond it are answered and not recorded.
 pub const MAX_BUFFERED_POLLS: usize = 200_000;
@@ -26,7 +25,7 @@ const SECONDS_PER_HOUR: i64 = 3600;
 
 /// The buffers.
 pub struct ActivityBuffer {
-    shards: Box<[Mutex<Shard>]>,
+    shards: PerWorker<Mutex<Shard>>,
     dropped: AtomicU64,
     /// Held while what was buffered is written.
     writing: tokio::sync::Mutex<()>,
@@ -65,7 +64,7 @@ struct CheckKey {
     hour: i64,
 }
 
-/// The polls that met it.
+/// How many polls found it current.
 struct CheckCount {
     package: PackageName,
     polls: u64,
@@ -122,9 +121,8 @@ impl Polled<'_> {
 impl ActivityBuffer {
     /// One buffer for each worker thread.
     pub fn new(workers: usize) -> Self {
-        let shards = (0..workers.max(1)).map(|_| Mutex::default()).collect();
         Self {
-            shards,
+            shards: PerWorker::new(workers),
             dropped: AtomicU64::new(0),
             writing: tokio::sync::Mutex::default(),
         }
@@ -132,18 +130,12 @@ impl ActivityBuffer {
 
     /// Notes what a poll was told, and the poll itself if its package releases something.
     pub(crate) fn record(&self, reason: Option<Reason>, polled: Option<&Polled<'_>>) {
-        let mut shard = self.own_shard().lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shards.own().lock().unwrap_or_else(PoisonError::into_inner);
         shard.decided.count(reason);
         let Some(polled) = polled else { return };
         if !shard.buffered.push(polled) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn own_shard(&self) -> &Mutex<Shard> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static WORKER: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed)));
-        &self.shards[WORKER.get() % self.shards.len()]
     }
 
     /// How many polls were answered without being recorded, since the start.
@@ -154,7 +146,7 @@ impl ActivityBuffer {
     /// What polls were told, since the start.
     pub fn decisions(&self) -> Decisions {
         let mut sum = Decisions::default();
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             sum.add(&shard.lock().unwrap_or_else(PoisonError::into_inner).decided);
         }
         sum
@@ -190,7 +182,7 @@ impl ActivityBuffer {
 
     fn take(&self) -> Buffered {
         let mut all = Buffered::default();
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let taken = std::mem::take(&mut shard.lock().unwrap_or_else(PoisonError::into_inner).buffered);
             all.add(taken);
         }
@@ -198,7 +190,7 @@ impl ActivityBuffer {
     }
 
     fn give_back(&self, taken: Buffered) {
-        let mut shard = self.shards[0].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shards.own().lock().unwrap_or_else(PoisonError::into_inner);
         let shard = &mut shard.buffered;
         shard.add(taken);
         let over = shard.truncate();

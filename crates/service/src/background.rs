@@ -1,4 +1,4 @@
-//! The background_tasks of a running server: writing what polls left behind, noticing what other replicas changed, and
+//! The background tasks of a running server: writing what polls left behind, noticing what other replicas changed, and
 //! counting the fleet.
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// A count is followed by a pause so many times as long as it took, so that it uses at most a twentieth of a core.
 const COUNT_PAUSES: u32 = 19;
 
-/// Counters the fleet until `stop` becomes true.
+/// Counts the fleet until `stop` becomes true.
 pub async fn count(fleet: Arc<Fleet>, mut stop: watch::Receiver<bool>) {
     loop {
         let begun = Instant::now();

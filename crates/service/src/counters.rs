@@ -27,7 +27,7 @@ pub struct Counters {
 pub struct BuildCounts {
     /// The build's version, once a file of it went out.
     pub version_code: Option<VersionCode>,
-    /// Files that went out to devices to their last byte.
+    /// Files of which every byte went out to a device.
     pub downloads: u64,
     /// Reports of an installation.
     pub installed: u64,
@@ -47,7 +47,7 @@ impl Counters {
         }
     }
 
-    /// The last byte of a build's file went out to a device.
+    /// Every byte of a build's file went out to a device.
     pub(crate) fn downloaded(&self, build: &Build) {
         self.of_build(build.id, |counters| {
             counters.version_code = Some(build.facts.version_code);

@@ -13,6 +13,7 @@ use tidegate_domain::{Build, BuildId, DeviceId, Role, RolloutId};
 use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
 use tidegate_storage::Store;
 
+use crate::sent_bytes::{Fetch, SentBytes};
 use crate::{Actor, Authenticator, Clock, Error, Kind, Reports, Snapshots};
 
 /// Hands files out.
@@ -23,6 +24,7 @@ pub struct Downloads {
     keys: Arc<KeyRing>,
     authenticator: Arc<Authenticator>,
     reports: Reports,
+    sent: Arc<SentBytes>,
     clock: Arc<dyn Clock>,
 }
 
@@ -55,6 +57,7 @@ impl Downloads {
             keys,
             authenticator,
             reports,
+            sent: Arc::default(),
             clock,
         }
     }
@@ -119,38 +122,51 @@ impl Downloads {
         }
     }
 
-    /// The bytes of a part of the file. When the file's last byte has gone out, the download is counted.
+    /// The bytes of a part of the file. The download is counted when every byte of the file has gone out to this
+    /// device, over however many requests.
     ///
     /// # Errors
     /// [`Kind::Unavailable`] when the artifact store does not answer.
     pub async fn open(&self, download: &Download, range: Range<u64>) -> Result<FileStream, Error> {
         let facts = &download.build.facts;
-        let (left, reaches_the_end) = (range.end.saturating_sub(range.start), range.end == facts.size);
-        let bytes = self.artifacts.read(&facts.sha256.0, range).await?;
-        let count = download
-            .device
-            .clone()
-            .filter(|_| reaches_the_end)
-            .map(|device| Count {
-                reports: self.reports.clone(),
-                device,
-                build: Arc::clone(&download.build),
-                rollout: download.rollout,
-            });
-        Ok(Box::pin(Counted { bytes, left, count }))
+        let bytes = self.artifacts.read(&facts.sha256.0, range.clone()).await?;
+        let count = download.device.clone().map(|device| Count {
+            reports: self.reports.clone(),
+            sent: Arc::clone(&self.sent),
+            clock: Arc::clone(&self.clock),
+            device,
+            build: Arc::clone(&download.build),
+            rollout: download.rollout,
+        });
+        Ok(Box::pin(Counted {
+            bytes,
+            taken: range.start..range.start,
+            count,
+        }))
     }
 }
 
-/// What is to be done when the last byte is out.
+/// What is to be done when a stream ends.
 struct Count {
     reports: Reports,
+    sent: Arc<SentBytes>,
+    clock: Arc<dyn Clock>,
     device: DeviceId,
     build: Arc<Build>,
     rollout: Option<RolloutId>,
 }
 
 impl Count {
-    fn now(self) {
+    /// Adds these bytes to those that went out before, and counts the download that they complete.
+    fn add(self, taken: Range<u64>) {
+        let fetch = Fetch {
+            device: self.device.clone(),
+            build: self.build.id,
+        };
+        let size = self.build.facts.size;
+        if !self.sent.complete(fetch, taken, size, self.clock.now()) {
+            return;
+        }
         tracing::info!(
             event = "ota.download.complete",
             device_id = %self.device,
@@ -161,12 +177,15 @@ impl Count {
     }
 }
 
-/// A stream that counters a download once the connection has taken all of its bytes and lets go of it. It can't wait
-/// to be asked for its end: a connection that was told the length never asks.
+/// A stream that counts the bytes that the connection took, once the connection lets go of it: at its end, or before
+/// it when the client went away. It can't wait to be asked for its end: a connection that was told the length never
+/// asks.
+///
+/// What the connection took may still have been lost on the way. A client resumes at what it has, so that the bytes
+/// it lacks are sent again and the sum stays right.
 struct Counted {
     bytes: artifacts::Chunks,
-    /// Bytes that were not taken yet.
-    left: u64,
+    taken: Range<u64>,
     count: Option<Count>,
 }
 
@@ -175,23 +194,17 @@ impl Stream for Counted {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = futures::ready!(Pin::new(&mut self.bytes).poll_next(context));
-        Poll::Ready(item.map(|item| match item {
-            Ok(bytes) => {
-                self.left = self.left.saturating_sub(bytes.len() as u64);
-                Ok(bytes)
-            }
-            Err(error) => {
-                self.count = None;
-                Err(error.into())
-            }
-        }))
+        if let Some(Ok(bytes)) = &item {
+            self.taken.end += bytes.len() as u64;
+        }
+        Poll::Ready(item.map(|item| item.map_err(Error::from)))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if let Some(count) = self.count.take().filter(|_| self.left == 0) {
-            count.now();
+        if let Some(count) = self.count.take() {
+            count.add(self.taken.clone());
         }
     }
 }

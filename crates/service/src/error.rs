@@ -48,6 +48,25 @@ pub enum Kind {
     Internal,
 }
 
+impl Kind {
+    /// The kind's number in HTTP. It stands here, in a crate that knows no protocol, because REST and the operator's
+    /// page both answer with it and neither knows the other; a list in each would be two to keep equal.
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::Invalid => 400,
+            Self::Unauthenticated => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::Refused => 422,
+            Self::Exhausted => 429,
+            Self::Unavailable => 503,
+            Self::Internal => 500,
+        }
+    }
+}
+
 impl Error {
     /// An error without a field.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {

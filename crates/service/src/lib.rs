@@ -4,9 +4,9 @@
 //! enrol, upload, promote, adjust, pause, resume, roll back, nudge, explain. This crate brings the rules of
 //! `tidegate-domain` together with the database, the artifact store, the keys and the clock.
 //!
-//! It must never know a protocol. No status code, header, message or route appears here; an [`Error`] says what
-//! kind of refusal it is, and the protocol edge decides how that looks in gRPC and in REST. That is why both
-//! surfaces can't differ.
+//! It must never know a protocol. No header, message or route appears here; an [`Error`] says what kind of refusal
+//! it is, and the protocol edge decides how that looks. That is why the surfaces can't differ. The one number that
+//! two of them share, [`Kind::http_status`], stands beside the kinds.
 //!
 //! There is no "application" struct. Each use case's struct ([`Polls`], [`Uploads`], [`Rollouts`], …) holds only
 //! what it needs, and only the binary that wires them sees all.
@@ -32,15 +32,18 @@ mod from_below;
 mod login_throttle;
 mod nudges;
 mod packages;
+mod per_worker;
 mod polls;
 mod readiness;
 mod reports;
 mod rollouts;
 mod sender;
+mod sent_bytes;
 mod settings;
 mod signer_policy;
 mod snapshots;
 mod upload;
+mod upload_form;
 mod users;
 
 pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
@@ -65,6 +68,7 @@ pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
 };
 pub use packages::Packages;
+pub use per_worker::PerWorker;
 pub use polls::{Poll, PollAnswer, Polls};
 pub use readiness::Readiness;
 pub use reports::{
@@ -72,6 +76,7 @@ pub use reports::{
 };
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};
+pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
 pub use settings::Settings;
 pub use snapshots::Snapshots;
 pub use tidegate_storage::{
@@ -80,4 +85,5 @@ pub use tidegate_storage::{
     RolloutOnDevice, RolloutStats, Standing,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};
+pub use upload_form::{FormToken, STALE_FORM, UPLOAD_SILENCE, next_part};
 pub use users::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, Users};

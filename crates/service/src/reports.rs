@@ -190,7 +190,7 @@ impl Reports {
         answer.await.map_err(|_| busy())?
     }
 
-    /// Records that every byte of a build went out to a device. Lost, it is made good by the device's own
+    /// Records that every byte of a build's file went out to a device. Lost, it is made good by the device's own
     /// report, so nobody waits for it.
     pub(crate) fn downloaded(&self, device: DeviceId, build: &Build, rollout: Option<RolloutId>) {
         self.counters.downloaded(build);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json as JsonAnswer;
 use axum::extract::{Request, State};
@@ -63,7 +63,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     security(("device_token" = []))
 )]
 async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let begun = api.request_metrics.begin();
+    let begun = Instant::now();
     let id = request_id::of(request.headers());
     // At the level debug, so that nobody pays for it but those who have traces sent.
     let span = tracing::debug_span!(
@@ -71,7 +71,7 @@ async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response
         otel.name = "GET /v1/agent/update", otel.kind = "server", request_id = id, status = tracing::field::Empty,
     );
     let mut response = span
-        .in_scope(|| poll(&api, request.uri(), request.headers()))
+        .in_scope(|| poll(&api, begun, request.uri(), request.headers()))
         .unwrap_or_else(|error| Refusal(error).into_response());
     span.record("status", response.status().as_u16());
     request_id::tell(&mut response, &id);
@@ -79,7 +79,7 @@ async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response
     response
 }
 
-fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
+fn poll(api: &Api, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
     let query = PollQuery::parse(uri.query().unwrap_or_default())?;
     let device_id = query.device_id.as_deref().ok_or_else(|| missing("device_id"))?;
     api.authenticator.device_claiming(bearer(headers)?, device_id)?;
@@ -98,7 +98,7 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
             download_url,
             proof,
         } => {
-            if api.poll_log.takes() {
+            if api.poll_log.takes(begun) {
                 tracing::info!(
                     event = "ota.manifest.200",
                     device_id,
@@ -110,7 +110,7 @@ fn poll(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
             offered(&offer, download_url, proof, poll_after)
         }
         PollAnswer::NoUpdate(reason) => {
-            if api.poll_log.takes() {
+            if api.poll_log.takes(begun) {
                 let reason = reason.as_str();
                 tracing::info!(
                     event = "ota.manifest.304",

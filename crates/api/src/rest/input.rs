@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use tidegate_service::{Error, Kind};
 
 use crate::Api;
@@ -35,14 +36,11 @@ fn from_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
     // serde would read a message from a bare list of its values too, in an order that is not in the protocol.
     if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(misread(None, "expected a JSON object"));
+        return Err(unreadable("expected a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|fault| {
-        let path = fault.path().to_string();
-        misread(Some(path).filter(|path| path != "."), &fault.inner().to_string())
-    })?;
-    json.end().map_err(|fault| misread(None, &fault.to_string()))?;
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|fault| misread(&fault))?;
+    json.end().map_err(unreadable)?;
     Ok(value)
 }
 
@@ -53,20 +51,9 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Fields<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Refusal> {
-        match Query::try_from_uri(&parts.uri) {
-            Ok(Query(value)) => Ok(Self(value)),
-            Err(rejection) => {
-                let text = rejection.body_text();
-                let fault = text
-                    .strip_prefix("Failed to deserialize query string: ")
-                    .unwrap_or(&text);
-                let (field, fault) = match fault.split_once(": ") {
-                    Some((field, fault)) if !field.contains(' ') => (Some(field.to_owned()), fault),
-                    _ => (None, fault),
-                };
-                Err(misread(field, fault).into())
-            }
-        }
+        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let fields = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(query));
+        Ok(Self(fields.map_err(|fault| misread(&fault))?))
     }
 }
 
@@ -111,30 +98,27 @@ impl FromRequestParts<Arc<Api>> for TextPath {
     }
 }
 
-/// A field that could not be read. serde names an unknown field in backticks and nowhere else.
-fn misread(path: Option<String>, fault: &str) -> Error {
-    let unknown = fault
-        .strip_prefix("unknown field `")
-        .and_then(|rest| rest.split('`').next());
-    let unknown = unknown.map(|field| match &path {
-        Some(path) if path == field || path.ends_with(&format!(".{field}")) => path.clone(),
-        Some(path) => format!("{path}.{field}"),
-        None => field.to_owned(),
-    });
-    match (unknown, path) {
-        (Some(field), _) => Error::invalid(field, format!("is not a field of this request ({fault})")),
-        (None, Some(field)) => Error::invalid(field, format!("cannot be read: {fault}")),
-        (None, None) => Error::new(
-            Kind::Invalid,
-            "invalid_argument",
-            format!("the request cannot be read: {fault}"),
-        ),
+/// What could not be read, by the name of the field at fault: the path to it ends in the field's own name also where
+/// that is none of the message's.
+fn misread<E: std::fmt::Display>(fault: &serde_path_to_error::Error<E>) -> Error {
+    let mut segments = fault.path().iter();
+    if segments.all(|segment| matches!(segment, Segment::Unknown)) {
+        return unreadable(fault.inner());
     }
+    Error::invalid(
+        fault.path().to_string(),
+        format!("cannot be read: {}", fault.inner()),
+    )
+}
+
+fn unreadable(fault: impl std::fmt::Display) -> Error {
+    let message = format!("the request cannot be read: {fault}");
+    Error::new(Kind::Invalid, "invalid_argument", message)
 }
 
 #[cfg(test)]
 mod tests {
-    use tidegate_proto::v1::PromoteRequest;
+    use tidegate_proto::v1::{ListBuildsRequest, PromoteRequest};
 
     use super::*;
 
@@ -160,12 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_field_of_a_query_is_named() {
+        let fault = |query: &'static str| {
+            let query = form_urlencoded::parse(query.as_bytes());
+            let deserializer = serde_urlencoded::Deserializer::new(query);
+            let fields = serde_path_to_error::deserialize::<_, ListBuildsRequest>(deserializer);
+            misread(&fields.unwrap_err()).field
+        };
+        assert_eq!(fault("pagesize=3").as_deref(), Some("pagesize"));
+        assert_eq!(fault("page_size=three").as_deref(), Some("page_size"));
+    }
+
+    #[test]
     fn what_is_not_json_is_refused_whole() {
-        for bad in ["{", "[]", "{} {}", "null", "\u{0}"] {
-            assert!(
-                from_json::<PromoteRequest>(&Bytes::copy_from_slice(bad.as_bytes())).is_err(),
-                "{bad}"
-            );
+        for bad in ["{", "{\"rollout_", "[]", "{} {}", "null", "\u{0}"] {
+            assert_eq!(fault(bad).0, None, "{bad}");
         }
         assert_eq!(
             from_json::<PromoteRequest>(&Bytes::new()),

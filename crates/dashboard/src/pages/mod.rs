@@ -21,7 +21,7 @@ mod upload;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery};
+use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -70,7 +70,6 @@ pub(crate) fn long_routes() -> Router<Arc<AppState>> {
         .route("/builds/upload", get(upload::page).post(upload::upload))
         .route("/builds/{id}/download", get(download::file))
         .route("/live", get(live::listen))
-        .layer(DefaultBodyLimit::disable())
 }
 
 /// Whether the session still holds, for scripts that lost their connection.

@@ -71,7 +71,7 @@ impl Row {
 pub(crate) fn numbers(campaign: &Campaign) -> [(&'static str, &'static str, String); 7] {
     let progress = &campaign.progress;
     [
-        ("Meant", "total", show::count(progress.total)),
+        ("Targeted", "total", show::count(progress.total)),
         ("Waiting", "queued", show::count(progress.queued)),
         ("Sent", "sent", show::count(progress.sent)),
         ("Failed", "failed", show::count(progress.failed)),

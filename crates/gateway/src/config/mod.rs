@@ -38,8 +38,8 @@ const MAX_UPLOAD_BYTES: u64 = u32::MAX as u64;
 /// The most uploads at once that can be allowed; each holds a file and a place in memory.
 const MAX_UPLOADS: usize = 64;
 
-/// The rarest logging of polls.
-const MAX_LOG_POLLS: u32 = 1_000_000_000;
+/// The most polls a second that can be logged.
+const MAX_LOGGED_POLLS: u32 = 1_000_000;
 
 /// The settings of a server, checked.
 #[derive(Clone, Debug)]
@@ -84,8 +84,8 @@ pub struct Config {
     pub trace_percent: u8,
     /// How long `/readyz` says "no more" before the ports close.
     pub shutdown_delay: Duration,
-    /// One of so many polls is logged; 0 for none.
-    pub log_polls: u32,
+    /// At most so many polls a second are logged; 0 for none.
+    pub log_polls_per_second: u32,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged, as [`EnvFilter`] reads it.
@@ -145,7 +145,7 @@ impl Config {
             otlp_endpoint: None,
             trace_percent: 10,
             shutdown_delay: Duration::ZERO,
-            log_polls: 0,
+            log_polls_per_second: 10,
             log_format: LogFormat::Json,
             log: "info".to_owned(),
             data_dir,
@@ -272,8 +272,8 @@ impl Config {
         let delay = forms::duration(Duration::ZERO..=60 * SECOND);
         set(&mut self.shutdown_delay, given.take("shutdown_delay", delay));
         set(
-            &mut self.log_polls,
-            given.take("log_polls", forms::number(0..=MAX_LOG_POLLS)),
+            &mut self.log_polls_per_second,
+            given.take("log_polls_per_second", forms::number(0..=MAX_LOGGED_POLLS)),
         );
     }
 

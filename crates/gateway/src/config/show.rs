@@ -87,7 +87,7 @@ impl fmt::Display for Config {
         writeln!(f, "fleet_min_sdk = {}", self.fleet_min_sdk)?;
         writeln!(f, "metrics = {}", self.metrics)?;
         writeln!(f, "trace_percent = {}", self.trace_percent)?;
-        writeln!(f, "log_polls = {}", self.log_polls)
+        writeln!(f, "log_polls_per_second = {}", self.log_polls_per_second)
     }
 }
 

@@ -151,7 +151,11 @@ pub const SETTINGS: &[Setting] = &[
         "0s",
         "how long /readyz says no before the ports close",
     ),
-    setting("log_polls", "0", "one of so many polls is logged; 0 for none"),
+    setting(
+        "log_polls_per_second",
+        "10",
+        "at most so many polls a second are logged; 0 for none",
+    ),
     setting("log_format", "json", "json or text"),
     setting(
         "log",

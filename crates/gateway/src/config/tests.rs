@@ -153,7 +153,11 @@ fn a_bad_value_is_named_with_its_origin_and_what_is_allowed() {
             "shutdown_delay = \"2m\"",
             "from 0s to 1m",
         ),
-        ("log_polls = -1", "log_polls = \"-1\"", "from 0 to 1000000000"),
+        (
+            "log_polls_per_second = -1",
+            "log_polls_per_second = \"-1\"",
+            "from 0 to 1000000",
+        ),
         ("log_format = \"xml\"", "log_format = \"xml\"", "json or text"),
         ("log = \"info,=\"", "log = \"info,=\"", "a level, or rules"),
     ];

@@ -68,14 +68,17 @@ pub(super) fn register(provider: &SdkMeterProvider, sources: &Arc<Sources>, aske
 }
 
 fn polls(readings: &Readings) {
-    readings.counter("ota_check", "Polls, by HTTP status.", |r, counter| {
-        for (status, times) in r.sources.request_metrics.polls() {
-            counter.observe(
-                times.count(),
-                &[KeyValue::new("status", status.as_str().to_owned())],
-            );
-        }
-    });
+    readings.counter(
+        "ota_check",
+        "Polls that were answered: available with an update, no_update without.",
+        |r, counter| {
+            let decisions = r.sources.activity.decisions();
+            let without = decisions.refused.iter().sum();
+            for (status, count) in [("available", decisions.offered), ("no_update", without)] {
+                counter.observe(count, &[KeyValue::new("status", status)]);
+            }
+        },
+    );
     readings.counter(
         "ota_poll_decision",
         "What polls were told: offered, or why nothing was.",
@@ -106,7 +109,7 @@ fn polls(readings: &Readings) {
 fn devices(readings: &Readings) {
     readings.counter(
         "ota_download",
-        "Files that went out to devices to their last byte.",
+        "Files of which every byte went out to a device, over one request or several.",
         |r, counter| {
             for (build, counts) in r.sources.builds(&r.asked.rollouts.load()) {
                 let Some(version) = counts.version_code else {

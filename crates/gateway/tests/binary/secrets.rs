@@ -76,7 +76,7 @@ fn settings(folder: &Path, push: &StandIn, collector: SocketAddr, format: &str) 
         ("TRACE_PERCENT", "100".to_owned()),
         ("LOG", "trace".to_owned()),
         ("LOG_FORMAT", format.to_owned()),
-        ("LOG_POLLS", "1".to_owned()),
+        ("LOG_POLLS_PER_SECOND", "1000000".to_owned()),
     ]
     .map(|(name, value)| (format!("TIDEGATE_{name}"), value))
     .into()

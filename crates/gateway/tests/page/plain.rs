@@ -15,7 +15,7 @@ async fn without_scripts_everything_can_be_read_and_forms_work() {
     for (path, told) in [
         ("/".to_owned(), "On the current build"),
         ("/builds".to_owned(), "Offered to nobody."),
-        (format!("/builds/{first}"), "What became of it"),
+        (format!("/builds/{first}"), "Outcome"),
         (format!("/builds/{second}/promote"), "10 % is 1 device now."),
         (format!("/builds/{first}/rollout"), "100 %"),
         (format!("/builds/{first}/rollback"), "there is none to go back to"),

@@ -22,7 +22,8 @@ on_both_engines!(
     a_range_beyond_the_end_tells_the_size,
     a_malformed_range_is_refused,
     a_head_tells_everything_and_counts_nothing,
-    a_download_counts_when_its_last_byte_was_sent,
+    a_download_counts_when_every_byte_was_sent,
+    a_cut_download_and_its_resumption_are_one,
     an_altered_url_is_refused,
     an_expired_url_is_refused,
     another_devices_url_is_refused,
@@ -194,8 +195,64 @@ async fn counted(story: &Offered, downloads: i64) -> Value {
     eventually(|| story.olga.stats(story.build), enough).await
 }
 
+impl Offered {
+    /// Fetches a part of the file for a device.
+    async fn part(&self, device: &Agent, range: &str) {
+        let manifest = device.poll(1).await.manifest.unwrap();
+        assert_eq!(
+            device.download(&manifest, Some(range)).await.status,
+            206,
+            "{range}"
+        );
+    }
+
+    /// Waits for so many counted downloads, with one that is a new device's: it goes through the same queue, behind
+    /// what came before it.
+    async fn counts_beside(&self, newcomer: &str, downloads: i64) {
+        let device = self.server.device(newcomer).await;
+        let manifest = device.poll(1).await.manifest.unwrap();
+        device.download(&manifest, None).await;
+        let arrived = |state: &Value| !state["builds"][0]["downloaded_at"].is_null();
+        eventually(|| async { self.olga.device(newcomer).await.ok() }, arrived).await;
+        assert_eq!(counted(self, downloads).await["total_downloads"], downloads);
+    }
+}
+
+async fn a_download_counts_when_every_byte_was_sent(engine: Engine) {
+    let story = offered(engine, 50_000).await;
+    let middle = story.file.len() / 2;
+    let (first, second) = (format!("bytes=0-{}", middle - 1), format!("bytes={middle}-"));
+    let last_byte = story.server.device("last-byte").await;
+    let all_but_one = story.server.device("all-but-one").await;
+    let one_half = story.server.device("one-half").await;
+    let two_halves = story.server.device("two-halves").await;
+    story.part(&last_byte, "bytes=-1").await;
+    let most = format!("bytes=0-{}", story.file.len() - 2);
+    story.part(&all_but_one, &most).await;
+    for _ in 0..2 {
+        story.part(&one_half, &second).await;
+    }
+    story.counts_beside("newcomer-1", 1).await;
+    // The parts may come in any order, and with a URL of each poll.
+    story.part(&two_halves, &second).await;
+    story.part(&two_halves, &first).await;
+    story.counts_beside("newcomer-2", 3).await;
+    for id in ["last-byte", "all-but-one", "one-half"] {
+        let untouched = story.olga.device(id).await.ok();
+        assert!(untouched["builds"][0]["downloaded_at"].is_null(), "{untouched}");
+    }
+    // What completes them counts; again, and told by the device, it counts for nothing more.
+    story.part(&last_byte, &most).await;
+    story.part(&all_but_one, "bytes=-1").await;
+    story.part(&one_half, &first).await;
+    story.part(&two_halves, "bytes=0-").await;
+    two_halves.report(story.build, "downloaded").await.ok();
+    story.counts_beside("newcomer-3", 7).await;
+}
+
 /// A file of more bytes than the sockets between hold, and a client that goes away in the middle of it.
-async fn a_download_counts_when_its_last_byte_was_sent(engine: Engine) {
+async fn a_cut_download_and_its_resumption_are_one(engine: Engine) {
+    const CAME: usize = 1 << 20;
     let story = offered(engine, 24 << 20).await;
     let url = reqwest::Url::parse(download_url(&story.manifest)).unwrap();
     let address = story.server.config().listen;
@@ -203,39 +260,18 @@ async fn a_download_counts_when_its_last_byte_was_sent(engine: Engine) {
     let path = format!("{}?{}", url.path(), url.query().unwrap());
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
-    let mut begin = vec![0; 1 << 20];
+    let mut begin = vec![0; CAME];
     socket.read_exact(&mut begin).await.unwrap();
     assert!(begin.starts_with(b"HTTP/1.1 200"));
     drop(socket);
 
-    // A part that stops short of the end is none either.
-    let most = format!("bytes=0-{}", story.file.len() - 2);
-    assert_eq!(
-        story.device.download(&story.manifest, Some(&most)).await.status,
-        206
-    );
-
-    let other = story.server.device("pixel-2").await;
-    let manifest = other.poll(1).await.manifest.unwrap();
-    other.download(&manifest, Some("bytes=1000-")).await;
-    assert_eq!(
-        counted(&story, 1).await["total_downloads"],
-        1,
-        "only the second device has the end"
-    );
-    assert!(story.olga.device("pixel-1").await.ok()["builds"][0]["downloaded_at"].is_null());
-
-    // Resumed to the end, it counts; again, it counts for nothing more.
-    for _ in 0..2 {
-        let last = format!("bytes={}-", story.file.len() - 1);
-        assert_eq!(
-            story.device.download(&story.manifest, Some(&last)).await.status,
-            206
-        );
-    }
+    story.part(&story.device, "bytes=-1").await;
+    story.counts_beside("newcomer-1", 1).await;
+    let head = begin.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    let rest = format!("bytes={}-{}", CAME - head, story.file.len() - 2);
+    story.part(&story.device, &rest).await;
+    // The server may notice only now that the first connection is gone.
     assert_eq!(counted(&story, 2).await["total_downloads"], 2);
-    story.device.report(story.build, "downloaded").await.ok();
-    assert_eq!(story.olga.stats(story.build).await["total_downloads"], 2);
 }
 
 async fn an_altered_url_is_refused(engine: Engine) {

@@ -107,9 +107,11 @@ async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     assert_eq!(metrics_on(&page), metrics_in_the_docs());
 
     let count = |series: &str| value(&page, series);
-    assert_eq!(count("ota_check_total{status=\"200\"}"), 3.0);
-    assert_eq!(count("ota_check_total{status=\"304\"}"), 1.0);
-    assert_eq!(count("ota_check_total{status=\"400\"}"), 1.0);
+    assert_eq!(count("ota_check_total{status=\"available\"}"), 3.0);
+    assert_eq!(count("ota_check_total{status=\"no_update\"}"), 1.0);
+    let refused =
+        "ota_request_duration_seconds_count{code=\"400\",method=\"GET\",route=\"/v1/agent/update\"}";
+    assert_eq!(count(refused), 1.0);
     assert_eq!(count("ota_poll_decision_total{reason=\"offered\"}"), 3.0);
     assert_eq!(count("ota_poll_decision_total{reason=\"already_current\"}"), 1.0);
     assert_eq!(
@@ -196,7 +198,7 @@ async fn counters_begin_again_with_the_process(engine: Engine) {
     let installed = format!("ota_install_total{{build_id=\"{build}\",status=\"success\"}}");
     assert_eq!(value(&page, &installed), 0.0);
     assert_eq!(value(&page, "ota_verify_failed_total"), 0.0);
-    assert_eq!(value(&page, "ota_check_total{status=\"200\"}"), 0.0);
+    assert_eq!(value(&page, "ota_check_total{status=\"available\"}"), 0.0);
 }
 
 async fn gauges_are_the_fleets_own_numbers(engine: Engine) {
