@@ -24,8 +24,9 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use opentelemetry::trace::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::traces;
@@ -52,15 +53,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// The pause after the system refused a connection, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the port until `stop` becomes true, then finishes what is under way.
+/// Serves the port until `stop` is canceled, then finishes what is under way.
 ///
 /// `traced`: requests may bring the trace that they belong to.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    traced: bool,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, traced: bool, stop: CancellationToken) {
     let (builder, graceful) = (builder(), GracefulShutdown::new());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -79,7 +75,7 @@ pub(crate) async fn serve(
                 });
             }
             Some(_) = connections.join_next() => {}
-            () = stopped(&mut stop) => break,
+            () = stop.cancelled() => break,
         }
     }
     drop(listener);
@@ -93,11 +89,6 @@ pub(crate) async fn serve(
         );
     }
     connections.shutdown().await;
-}
-
-/// Whoever dropped the sender without a word wants an end as well.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn builder() -> Builder<TokioExecutor> {

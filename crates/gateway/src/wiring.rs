@@ -1,4 +1,4 @@
-//! Puts the parts together: stores, keys, snapshots, use cases, and the background_tasks that go on beside them.
+//! Puts the parts together: stores, keys, snapshots, use cases and background tasks.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,8 +14,8 @@ use tidegate_service::{
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::metrics::{Metrics, Sources};
 use crate::nudging::Nudging;
@@ -72,13 +72,13 @@ pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
     }
 }
 
-/// Makes the use cases and starts the background_tasks.
+/// Makes the use cases and starts the background tasks.
 pub(crate) async fn wire(
     stores: Stores,
     config: &Config,
     settings: Settings,
     clock: Arc<dyn Clock>,
-    stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
 ) -> Result<(Arc<Api>, Dashboard, BackgroundTasks), Error> {
     let Stores {
         store,
@@ -217,9 +217,9 @@ fn page(config: &Config, sources: Sources) -> Result<Option<Arc<dyn MetricsPage>
     Ok(Some(page))
 }
 
-/// What goes on beside the requests.
+/// The tasks that run beside the requests. Dropped, they stop without writing what is left.
 pub(crate) struct BackgroundTasks {
-    stop: watch::Sender<bool>,
+    stop: DropGuard,
     flush: JoinHandle<()>,
     follow: JoinHandle<()>,
     count: JoinHandle<()>,
@@ -230,16 +230,18 @@ pub(crate) struct BackgroundTasks {
 
 /// The sender of nudges, which stops before all else.
 struct Sending {
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
+    _stop_when_dropped: DropGuard,
     sender: JoinHandle<()>,
 }
 
 impl Sending {
-    fn start(start: impl FnOnce(watch::Receiver<bool>) -> JoinHandle<()>) -> Self {
-        let (stop, stopped) = watch::channel(false);
+    fn start(start: impl FnOnce(CancellationToken) -> JoinHandle<()>) -> Self {
+        let stop = CancellationToken::new();
         Self {
+            sender: start(stop.clone()),
+            _stop_when_dropped: stop.clone().drop_guard(),
             stop,
-            sender: start(stopped),
         }
     }
 }
@@ -254,12 +256,12 @@ impl BackgroundTasks {
         store: &Store,
         artifacts: &artifacts::Store,
     ) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let flush = background::flush(Arc::clone(activity), store.clone(), stopped.clone());
-        let follow = background::follow(Arc::clone(live), stopped.clone());
-        let count = background::count(Arc::clone(fleet), stopped);
+        let stop = CancellationToken::new();
+        let flush = background::flush(Arc::clone(activity), store.clone(), stop.clone());
+        let follow = background::follow(Arc::clone(live), stop.clone());
+        let count = background::count(Arc::clone(fleet), stop.clone());
         Self {
-            stop,
+            stop: stop.drop_guard(),
             flush: tokio::spawn(flush),
             follow: tokio::spawn(follow),
             count: tokio::spawn(count),
@@ -272,17 +274,17 @@ impl BackgroundTasks {
     /// Sends no more nudges; what is under way is finished.
     pub(crate) fn stop_sending(&self) {
         if let Some(sending) = &self.sending {
-            let _ = sending.stop.send(true);
+            sending.stop.cancel();
         }
     }
 
-    /// Writes what is left. Whoever can report must be gone: the writer ends when the last of them does.
+    /// Writes what is left. Every [`Reports`] must have been dropped before, as the writer ends with the last of them.
     pub(crate) async fn finish(self) {
         self.stop_sending();
         self.sweeper.abort();
         self.follow.abort();
         self.count.abort();
-        let _ = self.stop.send(true);
+        drop(self.stop);
         let rest = async {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));
             let writers = [("reports", self.writer), ("poll counters", self.flush)];

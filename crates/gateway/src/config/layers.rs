@@ -64,7 +64,10 @@ impl Layers {
         let Given { value, origin } = self.given.remove(key)?;
         let parsed = match as_text(&value) {
             Ok(text) => parse(&text).map_err(|allowed| (text, allowed)),
-            Err(shape) => Err((shape.to_owned(), "must be a text, a number or true or false".into())),
+            Err(shape) => Err((
+                shape.to_owned(),
+                "must be a text, a number or true or false".into(),
+            )),
         };
         parsed
             .map_err(|(got, allowed)| self.refuse(key, &origin, &got, &allowed))

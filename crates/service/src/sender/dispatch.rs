@@ -7,8 +7,9 @@ use tidegate_domain::{CampaignId, DeliveryFailure};
 use tidegate_fcm::Client;
 use tidegate_signing::KeyRing;
 use tidegate_storage::{DeliveryOutcome, Outcome};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::verdict::Verdict;
 use super::{Job, SenderSettings, SenderState, command, lock, verdict};
@@ -36,7 +37,7 @@ pub(super) struct Dispatch {
 
 impl Dispatch {
     /// Ends when the queue is closed and all that is under way has been answered.
-    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>, stop: watch::Receiver<bool>) {
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.settings.max_in_flight));
         let mut under_way = JoinSet::new();
         while let Some(job) = queue.recv().await {
@@ -63,10 +64,10 @@ impl Dispatch {
     }
 
     /// Waits for the rate_limiter; false when the delivery is not to be sent (any more).
-    async fn may_go(&self, job: &Job, stop: &watch::Receiver<bool>) -> bool {
+    async fn may_go(&self, job: &Job, stop: &CancellationToken) -> bool {
         loop {
             let now = Instant::now();
-            let goes_on = !*stop.borrow() && self.state.is_live(job.campaign.id) && !self.is_stale(job);
+            let goes_on = !stop.is_cancelled() && self.state.is_live(job.campaign.id) && !self.is_stale(job);
             if !goes_on || lock(&self.state.backoff).holds_off(now) {
                 return false;
             }

@@ -31,7 +31,8 @@ use tidegate_domain::CampaignId;
 use tidegate_fcm::{Backoff, Client, RateLimiter};
 use tidegate_signing::KeyRing;
 use tidegate_storage::{Campaign, Claim, DeliveryOutcome, MAX_CLAIM, Store};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Clock, Counters, Error};
 use dispatch::Dispatch;
@@ -151,9 +152,9 @@ impl Sender {
         }
     }
 
-    /// Sends until `stop` becomes true; then gives back what it did not send, waits for what is under way and
+    /// Sends until `stop` is canceled; then gives back what it did not send, waits for what is under way and
     /// records it.
-    pub async fn run(self, stop: watch::Receiver<bool>) {
+    pub async fn run(self, stop: CancellationToken) {
         let settings = self.settings;
         let state = Arc::new(SenderState {
             live: Mutex::default(),
@@ -185,11 +186,11 @@ impl Sender {
         );
     }
 
-    async fn claim(&self, jobs: mpsc::Sender<Job>, state: &SenderState, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
+    async fn claim(&self, jobs: mpsc::Sender<Job>, state: &SenderState, stop: CancellationToken) {
+        while !stop.is_cancelled() {
             let claimed = tokio::select! {
                 claimed = self.claim_some(&jobs, state) => claimed,
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
             };
             let idle = match claimed {
                 Ok(claimed) => claimed == 0,
@@ -202,7 +203,7 @@ impl Sender {
                 tokio::select! {
                     () = self.wake.notified() => {}
                     () = tokio::time::sleep(LOOK_EVERY) => {}
-                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = stop.cancelled() => return,
                 }
             }
         }
