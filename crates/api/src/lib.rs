@@ -10,6 +10,11 @@
 //! [`agent_router`] and [`admin_router`] can share a port or stand on two, which is how an operator keeps the
 //! admin surface off the network that devices are on.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test may look at any clock")
+)]
+
 mod credentials;
 mod grpc;
 mod linger;

@@ -54,6 +54,7 @@ const COUNT_PAUSES: u32 = 19;
 /// Counts the fleet until `stop` is canceled.
 pub async fn count(fleet: Arc<Fleet>, stop: CancellationToken) {
     loop {
+        #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
         let begun = Instant::now();
         if let Err(error) = fleet.count().await {
             tracing::warn!(%error, "the fleet could not be counted");
