@@ -1,4 +1,4 @@
-//! The sender of nudges, as the settings want it.
+//! Makes and starts the sender of nudges.
 
 use std::fs::File;
 use std::io::Read as _;

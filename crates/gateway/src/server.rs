@@ -105,14 +105,13 @@ impl RunningServer {
         &self.public_url
     }
 
-    /// The use cases behind the ports. Whoever keeps this beyond [`RunningServer::shutdown`] delays it.
+    /// The use cases behind the ports. A clone of this delays the end of [`RunningServer::shutdown`] until it is dropped.
     pub fn api(&self) -> &Arc<Api> {
         &self.api
     }
 
-    /// Has `/readyz` say that nobody is to be sent here any more and waits for `shutdown_delay`, in which balancers
-    /// notice. Then takes no more connections, finishes the requests under way within [`crate::DRAIN_LIMIT`], and writes all
-    /// that is buffered.
+    /// Lets `/readyz` fail and waits for `shutdown_delay`, so that load balancers send nobody here any more. Then takes no
+    /// more connections, finishes the requests under way within [`crate::DRAIN_LIMIT`], and writes all that is buffered.
     pub async fn shutdown(self) {
         tracing::info!(event = "ota.server.stop", "finishing what is under way");
         self.api.readiness.drain();

@@ -21,14 +21,14 @@ use crate::metrics::{Metrics, Sources};
 use crate::nudging::Nudging;
 use crate::{Config, Error, keys};
 
-/// An upload that was not written to for this long was left by a process that is gone.
+/// The file of an upload that was not written to for this long is removed: its process is gone.
 pub const STALE_UPLOAD: Duration = Duration::from_secs(3600);
 
-/// How long the last reports, counters and outcomes of nudges may take to be written when the server stops. Longer
-/// than FCM is waited for, as far as that is not changed.
+/// How long the last reports, counters and outcomes of nudges may take to be written when the server stops. It is longer
+/// than the default of `fcm_timeout`.
 pub const FLUSH_LIMIT: Duration = Duration::from_secs(15);
 
-/// What is opened before a port is bound: all that can be wrong with the settings shows here.
+/// What is opened before a port is bound. Settings that cannot work are found here.
 pub(crate) struct Stores {
     pub(crate) store: Store,
     pub(crate) artifacts: artifacts::Store,
@@ -60,7 +60,7 @@ pub(crate) async fn open_database(config: &Config) -> Result<Store, Error> {
         .map_err(|fault| Error::unusable("database_url")(&fault))
 }
 
-/// The settings that use cases obey.
+/// The settings of the use cases.
 pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
     Settings {
         public_url: public_url.to_owned(),
@@ -87,35 +87,39 @@ pub(crate) async fn wire(
         nudging,
     } = stores;
     let settings = Arc::new(settings);
-    let live = Arc::new(Snapshots::load(store.clone()).await?);
+    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
     let activity = Arc::new(ActivityBuffer::new(
         tokio::runtime::Handle::current().metrics().num_workers(),
     ));
-    let counts = Arc::<Counters>::default();
+    let counters = Arc::<Counters>::default();
     let request_metrics = Arc::new(RequestMetrics::new(config.metrics));
     let (reports, writer) = Reports::new(
         store.clone(),
-        Arc::clone(&live),
-        Arc::clone(&counts),
+        Arc::clone(&snapshots),
+        Arc::clone(&counters),
         Arc::clone(&clock),
     );
-    let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)));
+    let fleet = Arc::new(Fleet::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&clock),
+    ));
     let metrics = page(
         config,
         Sources {
             store: store.clone(),
-            live: Arc::clone(&live),
+            snapshots: Arc::clone(&snapshots),
             activity: Arc::clone(&activity),
             reports: reports.queue(),
-            counts: Arc::clone(&counts),
+            counts: Arc::clone(&counters),
             request_metrics: Arc::clone(&request_metrics),
-            adoption: Adoption::new(store.clone(), Arc::clone(&live), Arc::clone(&fleet)),
+            adoption: Adoption::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&fleet)),
             rotating: config.rotation_key.is_some(),
         },
     )?;
     let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&keys),
-        Arc::clone(&live),
+        Arc::clone(&snapshots),
         Arc::clone(&clock),
     ));
     let wake = nudging.as_ref().map(Nudging::wake);
@@ -125,16 +129,16 @@ pub(crate) async fn wire(
                 store.clone(),
                 Arc::clone(&keys),
                 Arc::clone(&clock),
-                Arc::clone(&counts),
+                Arc::clone(&counters),
                 stop,
             )
         })
     });
     let background_tasks =
-        BackgroundTasks::start(sending, writer, &live, &activity, &fleet, &store, &artifacts);
+        BackgroundTasks::start(sending, writer, &snapshots, &activity, &fleet, &store, &artifacts);
     let api = Api {
         polls: Polls::new(
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             activity,
             Arc::clone(&keys),
             Arc::clone(&clock),
@@ -142,7 +146,7 @@ pub(crate) async fn wire(
         ),
         devices: Arc::new(Devices::new(
             store.clone(),
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::clone(&settings),
@@ -150,7 +154,7 @@ pub(crate) async fn wire(
         downloads: Arc::new(Downloads::new(
             store.clone(),
             artifacts.clone(),
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             Arc::clone(&keys),
             Arc::clone(&authenticator),
             reports.clone(),
@@ -161,22 +165,22 @@ pub(crate) async fn wire(
             artifacts.clone(),
             Arc::clone(&clock),
             settings,
-            counts,
+            counters,
         )),
         users: Arc::new(Users::new(store.clone(), keys, Arc::clone(&clock))),
         nudges: Arc::new(Nudges::new(
             store.clone(),
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             Arc::clone(&clock),
             wake,
         )),
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
         rollouts: Arc::new(Rollouts::new(
             store.clone(),
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             Arc::clone(&clock),
         )),
-        builds: Arc::new(Builds::new(store.clone(), live, Arc::clone(&clock))),
+        builds: Arc::new(Builds::new(store.clone(), snapshots, Arc::clone(&clock))),
         audit: Arc::new(AuditLog::new(store.clone(), Arc::clone(&clock))),
         readiness: Readiness::new(store, artifacts),
         authenticator,
@@ -190,7 +194,7 @@ pub(crate) async fn wire(
     Ok((Arc::new(api), dashboard, background_tasks))
 }
 
-/// The operator's page calls the very use cases that the API calls.
+/// The operator's page calls the same use cases as the API.
 fn dashboard(api: &Api, fleet: Arc<Fleet>, clock: Arc<dyn Clock>) -> Dashboard {
     Dashboard {
         authenticator: Arc::clone(&api.authenticator),
@@ -250,7 +254,7 @@ impl BackgroundTasks {
     fn start(
         sending: Option<Sending>,
         writer: ReportWriter,
-        live: &Arc<Snapshots>,
+        snapshots: &Arc<Snapshots>,
         activity: &Arc<ActivityBuffer>,
         fleet: &Arc<Fleet>,
         store: &Store,
@@ -258,7 +262,7 @@ impl BackgroundTasks {
     ) -> Self {
         let stop = CancellationToken::new();
         let flush = background::flush(Arc::clone(activity), store.clone(), stop.clone());
-        let follow = background::follow(Arc::clone(live), stop.clone());
+        let follow = background::follow(Arc::clone(snapshots), stop.clone());
         let count = background::count(Arc::clone(fleet), stop.clone());
         Self {
             stop: stop.drop_guard(),
@@ -288,8 +292,8 @@ impl BackgroundTasks {
         let rest = async {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));
             let writers = [("reports", self.writer), ("poll counters", self.flush)];
-            for (name, chore) in writers.into_iter().chain(nudges) {
-                if let Err(error) = chore.await {
+            for (name, task) in writers.into_iter().chain(nudges) {
+                if let Err(error) = task.await {
                     tracing::error!(%error, "the writer of {name} failed");
                 }
             }
@@ -305,6 +309,7 @@ async fn sweep(artifacts: artifacts::Store) {
     let mut now_and_then = tokio::time::interval(STALE_UPLOAD);
     loop {
         now_and_then.tick().await;
+        #[allow(clippy::disallowed_methods, reason = "files are dated by the system")]
         let Some(before) = SystemTime::now().checked_sub(STALE_UPLOAD) else {
             return;
         };

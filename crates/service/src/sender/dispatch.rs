@@ -15,7 +15,7 @@ use super::verdict::Verdict;
 use super::{Job, SenderSettings, SenderState, command, lock, verdict};
 use crate::Clock;
 
-/// How often the rate_limiter is asked again.
+/// How often the rate limiter is asked again.
 const TICK: Duration = Duration::from_millis(5);
 
 /// What became of a delivery.
@@ -63,9 +63,10 @@ impl Dispatch {
         while under_way.join_next().await.is_some() {}
     }
 
-    /// Waits for the rate_limiter; false when the delivery is not to be sent (any more).
+    /// Waits for the rate limiter; false when the delivery is not to be sent (any more).
     async fn may_go(&self, job: &Job, stop: &CancellationToken) -> bool {
         loop {
+            #[allow(clippy::disallowed_methods, reason = "a rate of FCM's, which is real")]
             let now = Instant::now();
             let goes_on = !stop.is_cancelled() && self.state.is_live(job.campaign.id) && !self.is_stale(job);
             if !goes_on || lock(&self.state.backoff).holds_off(now) {
@@ -79,7 +80,7 @@ impl Dispatch {
     }
 
     fn is_stale(&self, job: &Job) -> bool {
-        self.clock.now() - job.claimed_at > self.settings.fresh_for
+        self.clock.now() - job.claimed_at > self.clock.passes_in(self.settings.fresh_for)
     }
 
     async fn deliver(&self, job: Job) {
@@ -99,11 +100,20 @@ impl Dispatch {
             return self.report(&job, DeliveryOutcome::Sent).await;
         };
         let now = self.clock.now();
-        let verdict = verdict::of(&error, &job.claim, &self.settings, now, fastrand::f64());
+        let settings = SenderSettings {
+            give_up_after: self.clock.passes_in(self.settings.give_up_after),
+            ..self.settings
+        };
+        let mut verdict = verdict::of(&error, &job.claim, &settings, now, fastrand::f64());
         tracing::debug!(campaign_id = job.campaign.id.0, device = %job.claim.device, %error, "not sent");
-        if let Verdict::Delivery(DeliveryOutcome::Retry { at }) = &verdict {
-            let wait = (*at - now).to_std().unwrap_or_default();
-            lock(&self.state.backoff).refused(wait, Instant::now());
+        if let Verdict::Delivery(DeliveryOutcome::Retry { at }) = &mut verdict {
+            let wait = *at - now;
+            *at = now + self.clock.passes_in(wait);
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "a wait that FCM asks for, which is real"
+            )]
+            lock(&self.state.backoff).refused(wait.to_std().unwrap_or_default(), Instant::now());
         } else {
             // An answer about this one message, or about us: FCM as a whole is well.
             lock(&self.state.backoff).answered();

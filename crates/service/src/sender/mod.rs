@@ -2,9 +2,10 @@
 //! it.
 //!
 //! Three tasks in a row, so that none waits for another's database call. *Claiming* takes small batches of due
-//! deliveries by lease, in turn from each campaign. *Sending* waits for the rate_limiter on messages a second, signs at
+//! deliveries by lease, in turn from each campaign. *Sending* waits for the rate limiter on messages a second, signs at
 //! the last moment (agents refuse an old command) and keeps a bounded number under way. *Recording* writes outcomes
-//! in batches and watches the circuit_breaker. The channels between them are short: when the database is slow, sending stops.
+//! in batches and watches the circuit breaker. The channels between them are short: when the database is slow, sending
+//! stops.
 //!
 //! **What a crash costs.** Everything claimed and not recorded is due again when its lease ends. That is what was
 //! under way and what was answered in the last tenth of a second; the repeat bears the same request id, and agents
@@ -51,7 +52,7 @@ const MIN_CLAIM: u32 = 20;
 /// Outcomes that wait to be recorded.
 const OUTCOME_QUEUE: usize = 2000;
 
-/// How to send.
+/// How to send. All times are real ones, since FCM's answers take them.
 #[derive(Clone, Copy, Debug)]
 pub struct SenderSettings {
     /// Messages a second at most, of this server. FCM allows a project 10,000.
@@ -213,7 +214,12 @@ impl Sender {
     async fn claim_some(&self, jobs: &mpsc::Sender<Job>, state: &SenderState) -> Result<usize, Error> {
         let live = self.store.live_campaigns().await?;
         *lock(&state.live) = live.iter().map(|campaign| campaign.id).collect();
-        if lock(&state.backoff).holds_off(Instant::now()) {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "a wait that FCM asks for, which is real"
+        )]
+        let now = Instant::now();
+        if lock(&state.backoff).holds_off(now) {
             return Ok(0);
         }
         let limit = self.claim_size(state, live.len());
@@ -223,9 +229,8 @@ impl Sender {
                 continue;
             }
             let now = self.clock.now();
-            let claims = self
-                .store
-                .claim_deliveries(campaign.id, now, self.settings.lease, limit);
+            let lease = self.clock.passes_in(self.settings.lease);
+            let claims = self.store.claim_deliveries(campaign.id, now, lease, limit);
             for claim in claims.await? {
                 claimed += 1;
                 let job = Job {
@@ -241,6 +246,7 @@ impl Sender {
     }
 
     fn claim_size(&self, state: &SenderState, campaigns: usize) -> u32 {
+        #[allow(clippy::disallowed_methods, reason = "a rate of FCM's, which is real")]
         let rate = lock(&state.rate_limiter).rate(Instant::now());
         let share = rate * CLAIM_AHEAD / f64::from(u32::try_from(campaigns.max(1)).unwrap_or(1));
         #[expect(
