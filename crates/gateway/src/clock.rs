@@ -18,7 +18,8 @@ const CONNECT_EVERY: Duration = Duration::from_millis(100);
 /// How long the driver may take to tell the time when a server starts.
 const FIRST_READING_LIMIT: Duration = Duration::from_secs(10);
 
-/// A clock that is set from outside and never goes back.
+/// A clock that is set from outside. It never goes back and, standing still, gains a microsecond each time that it is
+/// read: of two events, such as a poll and the report that follows, the later one is the one with the later time.
 pub struct DrivenClock {
     running: RwLock<Running>,
     /// The latest time that it showed, in microseconds since 1970.
@@ -39,7 +40,7 @@ impl DrivenClock {
         *self.running.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets it. Set back, it stands still until the new time has caught up.
+    /// Sets it. Set back, it all but stands still until the new time has caught up.
     pub fn set(&self, reading: Reading) {
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Running::set(reading);
     }
@@ -112,8 +113,11 @@ fn waits(path: &Path, error: &io::Error) -> Option<Peer> {
 impl Clock for DrivenClock {
     fn now(&self) -> DateTime<Utc> {
         let now = self.running().now().timestamp_micros();
-        let before = self.shown.fetch_max(now, Ordering::Relaxed);
-        DateTime::from_timestamp_micros(now.max(before)).unwrap_or_default()
+        let later = |shown: i64| now.max(shown + 1);
+        let before = self
+            .shown
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |shown| Some(later(shown)));
+        DateTime::from_timestamp_micros(later(before.unwrap_or(now))).unwrap_or_default()
     }
 
     fn passes_in(&self, real: TimeDelta) -> TimeDelta {
@@ -131,18 +135,30 @@ mod tests {
         Reading { at, rate }
     }
 
+    /// What it shows, in whole seconds.
+    fn seconds(clock: &DrivenClock) -> i64 {
+        clock.now().timestamp()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_readings_the_second_is_later_also_while_it_stands() {
+        let clock = DrivenClock::set_to(at(0, 0));
+        let (first, second) = (clock.now(), clock.now());
+        assert!(at(0, 0).at < first && first < second && second < at(0, 0).at + TimeDelta::seconds(1));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn it_never_goes_back_and_goes_on_when_it_is_caught_up() {
         let clock = DrivenClock::set_to(at(0, 3_600));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(clock.now(), at(5, 0).at);
+        assert_eq!(seconds(&clock), at(5, 0).at.timestamp());
         clock.set(at(3, 3_600));
-        assert_eq!(clock.now(), at(5, 0).at, "not back");
+        assert_eq!(seconds(&clock), at(5, 0).at.timestamp(), "not back");
         tokio::time::advance(Duration::from_secs(3)).await;
-        assert_eq!(clock.now(), at(6, 0).at);
+        assert_eq!(seconds(&clock), at(6, 0).at.timestamp());
         clock.set(at(9, 0));
         tokio::time::advance(Duration::from_secs(3)).await;
-        assert_eq!(clock.now(), at(9, 0).at, "it stands");
+        assert_eq!(seconds(&clock), at(9, 0).at.timestamp(), "it stands");
     }
 
     #[tokio::test]
