@@ -100,10 +100,11 @@ prometheus:
         "${sudo[@]}" service prometheus stop
     fi
 
-# Formatting, then clippy with warnings denied, tests and benchmarks included.
+# Formatting, then clippy with warnings denied, tests and benchmarks included; and the binary as it goes into production.
 lint:
     cargo fmt --all -- --check
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    cargo clippy -p tidegate-gateway --no-default-features --locked -- -D warnings
 
 # The crates' documentation; a broken link is an error. Begin reading in target/doc/tidegate_domain.
 docs:

@@ -9,8 +9,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use tidegate_domain::DeviceId;
 use tidegate_service::{Actor, Authenticator, Error, Kind};
-use tokio::sync::watch;
 use tokio::time::Interval;
+use tokio_util::sync::CancellationToken;
 
 use crate::Api;
 use crate::problem::Refusal;
@@ -26,7 +26,7 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Listener {
     authenticator: Arc<Authenticator>,
     token: String,
-    stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
     rhythm: Interval,
 }
 
@@ -45,7 +45,7 @@ impl Listener {
     pub(crate) async fn ended(&mut self) -> Error {
         loop {
             tokio::select! {
-                _ = self.stopping.wait_for(|stopping| *stopping) => {
+                () = self.stopping.cancelled() => {
                     let message = "this server stops; ask again, and the next one goes on";
                     return Error::new(Kind::Unavailable, "stopping", message);
                 }

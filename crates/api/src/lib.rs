@@ -10,6 +10,11 @@
 //! [`agent_router`] and [`admin_router`] can share a port or stand on two, which is how an operator keeps the
 //! admin surface off the network that devices are on.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test may look at any clock")
+)]
+
 mod credentials;
 mod grpc;
 mod linger;
@@ -35,7 +40,7 @@ use tidegate_service::{
     AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Polls, Readiness, Reports,
     Rollouts, Uploads, Users,
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -80,8 +85,8 @@ pub struct Api {
     pub metrics: Option<Arc<dyn MetricsPage>>,
     /// Which polls are logged.
     pub poll_log: Arc<PollLog>,
-    /// Becomes true when the server ends, and so must what would go on for ever.
-    pub stopping: watch::Receiver<bool>,
+    /// Canceled when the server stops. What would go on for ever ends then.
+    pub stopping: CancellationToken,
 }
 
 /// Everything on one port: agents, operators and gRPC, and `beside` them what else operators are served.

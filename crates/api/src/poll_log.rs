@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tidegate_service::PerWorker;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// How often a line tells how many polls were left out.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ impl PollLog {
     pub fn at_most(per_second: u32) -> Self {
         Self {
             per_second,
-            begun: Instant::now(),
+            begun: now(),
             lines: AtomicU64::new(0),
             left_out: PerWorker::new(SHARDS),
         }
@@ -82,10 +82,15 @@ impl PollLog {
     }
 }
 
-/// Tells every second how many polls were left out of the log, if any, until `stop` becomes true; then once more.
-pub async fn tell_left_out_polls(log: Arc<PollLog>, mut stop: watch::Receiver<bool>) {
+#[allow(clippy::disallowed_methods, reason = "a second of the log is a real one")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Tells every second how many polls were left out of the log, if any, until `stop` is canceled; then once more.
+pub async fn tell_left_out_polls(log: Arc<PollLog>, stop: CancellationToken) {
     loop {
-        let stopped = tokio::time::timeout(TELL_EVERY, stop.wait_for(|stop| *stop)).await;
+        let stopped = tokio::time::timeout(TELL_EVERY, stop.cancelled()).await;
         log.tell();
         if stopped.is_ok() {
             return;

@@ -50,6 +50,7 @@ pub(crate) fn tell(response: &mut Response, id: &str) {
 
 /// Names a request, for its handler, its log span and its answer.
 pub(crate) async fn name(mut request: Request, next: Next) -> Response {
+    #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
     let (id, begun) = (of(request.headers()), Instant::now());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!(

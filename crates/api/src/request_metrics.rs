@@ -188,6 +188,7 @@ pub(crate) async fn time(
     if !request_metrics.timed {
         return next.run(request).await;
     }
+    #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
     let begun = Instant::now();
     let pattern = request.extensions().get::<MatchedPath>();
     let pattern = pattern.map_or(OTHER, MatchedPath::as_str).to_owned();

@@ -40,7 +40,7 @@ use tidegate_service::{
     AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Rollouts, Uploads,
     Users,
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// The use cases behind the page.
 pub struct Dashboard {
@@ -86,10 +86,10 @@ impl std::ops::Deref for AppState {
     }
 }
 
-/// The page's routes, from `/` on. What goes on beside the requests ends when `stop` becomes true.
+/// The page's routes, from `/` on. What goes on beside the requests ends when `stop` is canceled.
 ///
 /// To be called within a runtime.
-pub fn router(dashboard: Dashboard, stop: watch::Receiver<bool>) -> Router {
+pub fn router(dashboard: Dashboard, stop: CancellationToken) -> Router {
     let (feed, ticker) = live::feed(stop);
     let app = Arc::new(AppState {
         use_cases: dashboard,

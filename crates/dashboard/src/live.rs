@@ -19,6 +19,7 @@ use tidegate_domain::{BuildId, DeploymentStats, Rollout};
 use tidegate_service::{Error, Page as PageOf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use crate::AppState;
 use crate::pages::{fleet, nudges};
@@ -46,18 +47,18 @@ const RATE_TICKS: usize = 10;
 /// What listeners hear.
 pub(crate) struct Feed {
     ticks: watch::Receiver<Arc<str>>,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     places: Arc<Semaphore>,
 }
 
 /// What measures.
 pub(crate) struct Ticker {
     ticks: watch::Sender<Arc<str>>,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     polls: Rate,
 }
 
-pub(crate) fn feed(stop: watch::Receiver<bool>) -> (Feed, Ticker) {
+pub(crate) fn feed(stop: CancellationToken) -> (Feed, Ticker) {
     let (sender, receiver) = watch::channel(Arc::from("{}"));
     let feed = Feed {
         ticks: receiver,
@@ -80,7 +81,7 @@ impl Ticker {
         loop {
             tokio::select! {
                 _ = rhythm.tick() => {}
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = self.stop.cancelled() => return,
             }
             let Some(app) = app.upgrade() else { return };
             // The feed itself holds one receiver.
@@ -243,7 +244,7 @@ pub(crate) async fn listen(
 
 struct Hearing {
     ticks: watch::Receiver<Arc<str>>,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     headers: HeaderMap,
     app: Arc<AppState>,
     greeted: bool,
@@ -258,7 +259,7 @@ impl Hearing {
         }
         tokio::select! {
             changed = self.ticks.changed() => changed.ok()?,
-            _ = self.stop.wait_for(|stop| *stop) => return None,
+            () = self.stop.cancelled() => return None,
         }
         // A session that has ended sees no more; the page finds out when it asks again.
         Visitor::of(&self.app, &self.headers)?;

@@ -42,6 +42,7 @@ pub struct Options {
 
 impl Options {
     /// The defaults, for this endpoint.
+    #[allow(clippy::disallowed_methods, reason = "Google compares it with its own clock")]
     pub fn new(endpoint: TrustedUrl) -> Self {
         Self {
             endpoint,

@@ -21,6 +21,11 @@
 //! With the feature `stand-in`, [`stand_in::StandIn`] is a server that is FCM and Google's OAuth in one, with a
 //! script of failures: the demo runs on it, and so do the tests.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test may look at any clock")
+)]
+
 mod account;
 mod answer;
 mod backoff;

@@ -19,7 +19,7 @@ pub enum Error {
         /// What the layer below says.
         fault: String,
     },
-    /// A port cannot be had.
+    /// A port cannot be bound.
     #[error("{setting} = \"{address}\": the port cannot be taken: {source}")]
     Port {
         /// The setting's name.
@@ -41,6 +41,7 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] tidegate_service::Error),
     /// The demo came to an end that it should not have.
+    #[cfg(feature = "demo")]
     #[error("the demo stopped: {0}")]
     Demo(String),
     /// The runtime, the signal handlers or the standard streams fail.

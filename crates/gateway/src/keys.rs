@@ -11,7 +11,7 @@ use crate::{Config, Error};
 /// The key file's name in the data folder.
 pub const KEY_FILE: &str = "master.key";
 
-/// A key file of more bytes than this is none.
+/// The largest key file, in bytes.
 const MAX_KEY_FILE_BYTES: u64 = 1024;
 
 /// Makes the key ring. The data folder must exist.
@@ -65,14 +65,14 @@ fn read(path: &Path) -> Result<MasterKey, Error> {
     })
 }
 
-/// Writes beside and links into place, which fails if the name is taken: of two processes that start at once one
-/// makes the key and both use it, and a crash leaves a whole key or none.
+/// Writes the key to another file and links that to its name, which fails when the name exists. So of two processes that
+/// start at once, one makes the key and both use it, and a crash leaves a whole key or none.
 fn make(path: &Path) -> Result<MasterKey, Error> {
     let key = MasterKey::generate().map_err(|fault| Error::unusable("master_key")(&fault))?;
     let beside = beside(path);
     let made =
         write_secret(&beside, key.to_text().expose_secret()).and_then(|()| fs::hard_link(&beside, path));
-    // Whether it was linked or not, the other name has served.
+    // The other file is not needed any more, whether it was linked or not.
     let _ = fs::remove_file(&beside);
     match made {
         Ok(()) => {

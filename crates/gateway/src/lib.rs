@@ -22,8 +22,16 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test may look at any clock")
+)]
+
 pub mod cli;
+#[cfg(feature = "demo")]
+mod clock;
 pub mod config;
+#[cfg(feature = "demo")]
 mod demo;
 mod error;
 mod keys;
@@ -36,6 +44,8 @@ pub mod telemetry;
 mod traces;
 mod wiring;
 
+#[cfg(feature = "demo")]
+pub use clock::DrivenClock;
 pub use config::Config;
 pub use error::Error;
 pub use keys::KEY_FILE;

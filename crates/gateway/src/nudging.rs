@@ -1,4 +1,4 @@
-//! The sender of nudges, as the settings want it.
+//! Makes and starts the sender of nudges.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,8 +10,9 @@ use tidegate_fcm::{Backoff, Client, MAX_ACCOUNT_BYTES, Options, ServiceAccount, 
 use tidegate_service::{Clock, Counters, Sender, SenderSettings};
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::FcmConfig;
 use crate::{Error, choose_cryptography};
@@ -73,7 +74,7 @@ impl Nudging {
         keys: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         counts: Arc<Counters>,
-        stop: watch::Receiver<bool>,
+        stop: CancellationToken,
     ) -> JoinHandle<()> {
         let sender = Sender::new(store, self.client, keys, clock, self.settings, self.wake, counts);
         tokio::spawn(sender.run(stop))

@@ -1,7 +1,7 @@
 //! One port: HTTP/1.1 and HTTP/2 without TLS on it, told apart by a connection's first bytes.
 //!
-//! axum's own `serve` would do, but for what a public port must have: a bound on connections, on the time that a
-//! silent one is kept, and on the time that the last ones are given to finish.
+//! axum's own `serve` lacks three limits that a public port needs: on the number of connections, on the time that a silent
+//! one is kept, and on the time that the last ones may take when the server stops.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -24,8 +24,9 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use opentelemetry::trace::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::traces;
@@ -52,15 +53,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// The pause after the system refused a connection, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the port until `stop` becomes true, then finishes what is under way.
+/// Serves the port until `stop` is canceled, then finishes what is under way.
 ///
 /// `traced`: requests may bring the trace that they belong to.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    traced: bool,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, traced: bool, stop: CancellationToken) {
     let (builder, graceful) = (builder(), GracefulShutdown::new());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -79,7 +75,7 @@ pub(crate) async fn serve(
                 });
             }
             Some(_) = connections.join_next() => {}
-            () = stopped(&mut stop) => break,
+            () = stop.cancelled() => break,
         }
     }
     drop(listener);
@@ -93,11 +89,6 @@ pub(crate) async fn serve(
         );
     }
     connections.shutdown().await;
-}
-
-/// Whoever dropped the sender without a word wants an end as well.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn builder() -> Builder<TokioExecutor> {
@@ -135,7 +126,7 @@ fn handle(
     traced: bool,
     watcher: Watcher,
 ) -> impl Future<Output = ()> {
-    // Answers are written whole; waiting for more to send along only delays them.
+    // Answers are written in one piece. Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let requests = Arc::new(Requests::default());
     let service = {
@@ -147,7 +138,7 @@ fn handle(
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         tokio::select! {
-            // A peer that breaks off or breaks the protocol is no news.
+            // Not logged: peers break off, or break the protocol, all the time.
             _ = watcher.watch(connection) => {}
             () = requests.silence() => {}
         }
@@ -161,7 +152,7 @@ fn call(
     traced: bool,
     under_way: UnderWay,
 ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
-    // Polls and downloads are what nearly all requests are, and nobody asks where they came from.
+    // Only requests that change something need the address, and nearly all others are polls and downloads.
     if request.method() != Method::GET {
         request.extensions_mut().insert(ConnectInfo(peer));
     }
@@ -217,7 +208,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// An answer's body, which knows of the request that it answers.
+/// An answer's body. Its request is under way until it is dropped.
 struct Answer {
     body: Body,
     _under_way: UnderWay,

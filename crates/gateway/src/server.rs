@@ -7,8 +7,8 @@ use std::time::Duration;
 use tidegate_api::Api;
 use tidegate_service::{Clock, SystemClock};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::wiring::{self, BackgroundTasks, Stores};
 use crate::{Config, Error, port};
@@ -23,7 +23,7 @@ pub struct RunningServer {
     public_url: String,
     api: Arc<Api>,
     shutdown_delay: Duration,
-    stop: watch::Sender<bool>,
+    stop: DropGuard,
     ports: Vec<JoinHandle<()>>,
     background_tasks: BackgroundTasks,
 }
@@ -52,15 +52,15 @@ impl Server {
             .public_url
             .clone()
             .unwrap_or_else(|| format!("http://{addr}"));
-        let (stop, stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
         let settings = wiring::settings(config, &public_url);
         let (api, dashboard, background_tasks) =
-            wiring::wire(stores, config, settings, clock, stopped.clone()).await?;
+            wiring::wire(stores, config, settings, clock, stop.clone()).await?;
 
-        let page = tidegate_dashboard::router(dashboard, stopped.clone());
+        let page = tidegate_dashboard::router(dashboard, stop.clone());
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
         let traced = config.otlp_endpoint.is_some();
-        let serve = |listener, router| tokio::spawn(port::serve(listener, router, traced, stopped.clone()));
+        let serve = |listener, router| tokio::spawn(port::serve(listener, router, traced, stop.clone()));
         let ports = match admin {
             None => vec![serve(listener, tidegate_api::router(&api, page))],
             Some((admin, _)) => vec![
@@ -82,7 +82,7 @@ impl Server {
             public_url,
             api,
             shutdown_delay: config.shutdown_delay,
-            stop,
+            stop: stop.drop_guard(),
             ports,
             background_tasks,
         })
@@ -105,20 +105,19 @@ impl RunningServer {
         &self.public_url
     }
 
-    /// The use cases behind the ports. Whoever keeps this beyond [`RunningServer::shutdown`] delays it.
+    /// The use cases behind the ports. A clone of this delays the end of [`RunningServer::shutdown`] until it is dropped.
     pub fn api(&self) -> &Arc<Api> {
         &self.api
     }
 
-    /// Has `/readyz` say that nobody is to be sent here any more and waits for `shutdown_delay`, in which balancers
-    /// notice. Then takes no more connections, finishes the requests under way within [`crate::DRAIN_LIMIT`], and writes all
-    /// that is buffered.
+    /// Lets `/readyz` fail and waits for `shutdown_delay`, so that load balancers send nobody here any more. Then takes no
+    /// more connections, finishes the requests under way within [`crate::DRAIN_LIMIT`], and writes all that is buffered.
     pub async fn shutdown(self) {
         tracing::info!(event = "ota.server.stop", "finishing what is under way");
         self.api.readiness.drain();
         tokio::time::sleep(self.shutdown_delay).await;
         self.background_tasks.stop_sending();
-        let _ = self.stop.send(true);
+        drop(self.stop);
         for port in self.ports {
             if let Err(error) = port.await {
                 tracing::error!(%error, "a port's task failed");

@@ -5,8 +5,8 @@ use std::io;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Hears SIGTERM, as service managers send it, and SIGINT, as Ctrl-C does. From when it is made the signals no longer
-/// end the process by themselves, so it is made before anybody can be told that the process runs.
+/// Listens for SIGTERM, which service managers send, and SIGINT, which Ctrl-C sends. While it exists, neither ends the
+/// process by itself. So it is made before the server says that it runs.
 #[cfg(unix)]
 pub(crate) struct Signals {
     terminate: Signal,
@@ -39,7 +39,7 @@ impl Signals {
     }
 }
 
-/// Hears Ctrl-C.
+/// Listens for Ctrl-C.
 #[cfg(not(unix))]
 pub(crate) struct Signals;
 

@@ -33,7 +33,7 @@ pub fn start(config: &Config) -> Result<Option<Traces>, Error> {
         .with_threads(false)
         .with_filter(filter_fn(is_traced).with_max_level_hint(LevelFilter::DEBUG));
     let lines = lines(config.log_format).with_filter(filter(&config.log)?);
-    // Whoever embeds the server has a subscriber already, and keeps it.
+    // A program that embeds the server keeps the subscriber that it has set.
     drop(Registry::default().with(lines).with(spans).try_init());
     Ok(Some(traces))
 }

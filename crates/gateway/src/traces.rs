@@ -1,4 +1,4 @@
-//! Traces: where they come from and where they go.
+//! Traces: read from a request's headers, and sent to a collector.
 //!
 //! A request may bring the trace that it belongs to (`traceparent`); the spans of its handling become that trace's
 //! children. They are sent in batches by a thread of their own, over gRPC without TLS, to a collector that an operator
@@ -17,7 +17,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 
 use crate::{Config, Error};
 
-/// Sends the traces. What waits is sent when it is told to finish.
+/// Sends traces in batches; [`Traces::finish`] sends what is left.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {

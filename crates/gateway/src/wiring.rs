@@ -1,4 +1,4 @@
-//! Puts the parts together: stores, keys, snapshots, use cases, and the background tasks that go on beside them.
+//! Puts the parts together: stores, keys, snapshots, use cases and background tasks.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,21 +14,21 @@ use tidegate_service::{
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::metrics::{Metrics, Sources};
 use crate::nudging::Nudging;
 use crate::{Config, Error, keys};
 
-/// An upload that was not written to for this long was left by a process that is gone.
+/// The file of an upload that was not written to for this long is removed: its process is gone.
 pub const STALE_UPLOAD: Duration = Duration::from_secs(3600);
 
-/// How long the last reports, counters and outcomes of nudges may take to be written when the server stops. Longer
-/// than FCM is waited for, as far as that is not changed.
+/// How long the last reports, counters and outcomes of nudges may take to be written when the server stops. It is longer
+/// than the default of `fcm_timeout`.
 pub const FLUSH_LIMIT: Duration = Duration::from_secs(15);
 
-/// What is opened before a port is bound: all that can be wrong with the settings shows here.
+/// What is opened before a port is bound. Settings that cannot work are found here.
 pub(crate) struct Stores {
     pub(crate) store: Store,
     pub(crate) artifacts: artifacts::Store,
@@ -60,7 +60,7 @@ pub(crate) async fn open_database(config: &Config) -> Result<Store, Error> {
         .map_err(|fault| Error::unusable("database_url")(&fault))
 }
 
-/// The settings that use cases obey.
+/// The settings of the use cases.
 pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
     Settings {
         public_url: public_url.to_owned(),
@@ -78,7 +78,7 @@ pub(crate) async fn wire(
     config: &Config,
     settings: Settings,
     clock: Arc<dyn Clock>,
-    stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
 ) -> Result<(Arc<Api>, Dashboard, BackgroundTasks), Error> {
     let Stores {
         store,
@@ -87,37 +87,41 @@ pub(crate) async fn wire(
         nudging,
     } = stores;
     let settings = Arc::new(settings);
-    let live = Arc::new(Snapshots::load(store.clone()).await?);
+    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
     let activity = Arc::new(ActivityBuffer::new(
         tokio::runtime::Handle::current().metrics().num_workers(),
     ));
-    let counts = Arc::<Counters>::default();
+    let counters = Arc::<Counters>::default();
     let request_metrics = Arc::new(RequestMetrics::new(config.metrics));
     let (reports, writer) = Reports::new(
         store.clone(),
-        Arc::clone(&live),
+        Arc::clone(&snapshots),
         Arc::clone(&activity),
         Arc::clone(&keys),
-        Arc::clone(&counts),
+        Arc::clone(&counters),
         Arc::clone(&clock),
     );
-    let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&live), Arc::clone(&clock)));
+    let fleet = Arc::new(Fleet::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&clock),
+    ));
     let metrics = page(
         config,
         Sources {
             store: store.clone(),
-            live: Arc::clone(&live),
+            snapshots: Arc::clone(&snapshots),
             activity: Arc::clone(&activity),
             reports: reports.queue(),
-            counts: Arc::clone(&counts),
+            counts: Arc::clone(&counters),
             request_metrics: Arc::clone(&request_metrics),
-            adoption: Adoption::new(store.clone(), Arc::clone(&live), Arc::clone(&fleet)),
+            adoption: Adoption::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&fleet)),
             rotating: config.rotation_key.is_some(),
         },
     )?;
     let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&keys),
-        Arc::clone(&live),
+        Arc::clone(&snapshots),
         Arc::clone(&clock),
     ));
     let wake = nudging.as_ref().map(Nudging::wake);
@@ -127,18 +131,18 @@ pub(crate) async fn wire(
                 store.clone(),
                 Arc::clone(&keys),
                 Arc::clone(&clock),
-                Arc::clone(&counts),
+                Arc::clone(&counters),
                 stop,
             )
         })
     });
     let poll_log = Arc::new(PollLog::at_most(config.log_polls_per_second));
     let background_tasks =
-        BackgroundTasks::start(sending, writer, &live, &activity, &fleet, &store, &artifacts)
+        BackgroundTasks::start(sending, writer, &snapshots, &activity, &fleet, &store, &artifacts)
             .telling(Arc::clone(&poll_log));
     let api = Api {
         polls: Polls::new(
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             activity,
             Arc::clone(&keys),
             Arc::clone(&clock),
@@ -146,7 +150,7 @@ pub(crate) async fn wire(
         ),
         devices: Arc::new(Devices::new(
             store.clone(),
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::clone(&settings),
@@ -154,7 +158,7 @@ pub(crate) async fn wire(
         downloads: Arc::new(Downloads::new(
             store.clone(),
             artifacts.clone(),
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             Arc::clone(&keys),
             Arc::clone(&authenticator),
             reports.clone(),
@@ -165,22 +169,22 @@ pub(crate) async fn wire(
             artifacts.clone(),
             Arc::clone(&clock),
             settings,
-            counts,
+            counters,
         )),
         users: Arc::new(Users::new(store.clone(), keys, Arc::clone(&clock))),
         nudges: Arc::new(Nudges::new(
             store.clone(),
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             Arc::clone(&clock),
             wake,
         )),
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
         rollouts: Arc::new(Rollouts::new(
             store.clone(),
-            Arc::clone(&live),
+            Arc::clone(&snapshots),
             Arc::clone(&clock),
         )),
-        builds: Arc::new(Builds::new(store.clone(), live, Arc::clone(&clock))),
+        builds: Arc::new(Builds::new(store.clone(), snapshots, Arc::clone(&clock))),
         audit: Arc::new(AuditLog::new(store.clone(), Arc::clone(&clock))),
         readiness: Readiness::new(store, artifacts),
         authenticator,
@@ -194,7 +198,7 @@ pub(crate) async fn wire(
     Ok((Arc::new(api), dashboard, background_tasks))
 }
 
-/// The operator's page calls the very use cases that the API calls.
+/// The operator's page calls the same use cases as the API.
 fn dashboard(api: &Api, fleet: Arc<Fleet>, clock: Arc<dyn Clock>) -> Dashboard {
     Dashboard {
         authenticator: Arc::clone(&api.authenticator),
@@ -221,9 +225,10 @@ fn page(config: &Config, sources: Sources) -> Result<Option<Arc<dyn MetricsPage>
     Ok(Some(page))
 }
 
-/// What goes on beside the requests.
+/// The tasks that run beside the requests. Dropped, they stop without writing what is left.
 pub(crate) struct BackgroundTasks {
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
+    _stop_when_dropped: DropGuard,
     flush: JoinHandle<()>,
     follow: JoinHandle<()>,
     count: JoinHandle<()>,
@@ -235,16 +240,18 @@ pub(crate) struct BackgroundTasks {
 
 /// The sender of nudges, which stops before all else.
 struct Sending {
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
+    _stop_when_dropped: DropGuard,
     sender: JoinHandle<()>,
 }
 
 impl Sending {
-    fn start(start: impl FnOnce(watch::Receiver<bool>) -> JoinHandle<()>) -> Self {
-        let (stop, stopped) = watch::channel(false);
+    fn start(start: impl FnOnce(CancellationToken) -> JoinHandle<()>) -> Self {
+        let stop = CancellationToken::new();
         Self {
+            sender: start(stop.clone()),
+            _stop_when_dropped: stop.clone().drop_guard(),
             stop,
-            sender: start(stopped),
         }
     }
 }
@@ -253,17 +260,18 @@ impl BackgroundTasks {
     fn start(
         sending: Option<Sending>,
         writer: ReportWriter,
-        live: &Arc<Snapshots>,
+        snapshots: &Arc<Snapshots>,
         activity: &Arc<ActivityBuffer>,
         fleet: &Arc<Fleet>,
         store: &Store,
         artifacts: &artifacts::Store,
     ) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let flush = background::flush(Arc::clone(activity), store.clone(), stopped.clone());
-        let follow = background::follow(Arc::clone(live), stopped.clone());
-        let count = background::count(Arc::clone(fleet), stopped);
+        let stop = CancellationToken::new();
+        let flush = background::flush(Arc::clone(activity), store.clone(), stop.clone());
+        let follow = background::follow(Arc::clone(snapshots), stop.clone());
+        let count = background::count(Arc::clone(fleet), stop.clone());
         Self {
+            _stop_when_dropped: stop.clone().drop_guard(),
             stop,
             flush: tokio::spawn(flush),
             follow: tokio::spawn(follow),
@@ -277,7 +285,7 @@ impl BackgroundTasks {
 
     /// Tells, too, how many polls are left out of the log.
     fn telling(self, log: Arc<PollLog>) -> Self {
-        let tell = tokio::spawn(tell_left_out_polls(log, self.stop.subscribe()));
+        let tell = tokio::spawn(tell_left_out_polls(log, self.stop.clone()));
         Self {
             tell: Some(tell),
             ..self
@@ -287,23 +295,23 @@ impl BackgroundTasks {
     /// Sends no more nudges; what is under way is finished.
     pub(crate) fn stop_sending(&self) {
         if let Some(sending) = &self.sending {
-            let _ = sending.stop.send(true);
+            sending.stop.cancel();
         }
     }
 
-    /// Writes what is left. Whoever can report must be gone: the writer ends when the last of them does.
+    /// Writes what is left. Every [`Reports`] must have been dropped before, as the writer ends with the last of them.
     pub(crate) async fn finish(self) {
         self.stop_sending();
         self.sweeper.abort();
         self.follow.abort();
         self.count.abort();
-        let _ = self.stop.send(true);
+        self.stop.cancel();
         let rest = async {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));
             let tell = self.tell.map(|tell| ("left-out polls", tell));
             let writers = [("reports", self.writer), ("poll counters", self.flush)];
-            for (name, chore) in writers.into_iter().chain(nudges).chain(tell) {
-                if let Err(error) = chore.await {
+            for (name, task) in writers.into_iter().chain(nudges).chain(tell) {
+                if let Err(error) = task.await {
                     tracing::error!(%error, "the writer of {name} failed");
                 }
             }
@@ -319,6 +327,7 @@ async fn sweep(artifacts: artifacts::Store) {
     let mut now_and_then = tokio::time::interval(STALE_UPLOAD);
     loop {
         now_and_then.tick().await;
+        #[allow(clippy::disallowed_methods, reason = "files are dated by the system")]
         let Some(before) = SystemTime::now().checked_sub(STALE_UPLOAD) else {
             return;
         };

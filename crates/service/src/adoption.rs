@@ -116,7 +116,9 @@ impl Kept {
         if !self.stats.as_ref().is_some_and(fresh) {
             let builds = rollouts.iter().map(|rollout| rollout.build).collect();
             let stats = store.stats_of(builds).await?;
-            self.stats = Some((Instant::now(), catalog, stats));
+            #[allow(clippy::disallowed_methods, reason = "how old a reading really is")]
+            let now = Instant::now();
+            self.stats = Some((now, catalog, stats));
         }
         Ok(())
     }

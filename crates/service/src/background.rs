@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate_storage::Store;
-use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use crate::{ActivityBuffer, Fleet, Snapshots};
 
@@ -20,8 +20,8 @@ pub const CATCH_UP_EVERY: Duration = Duration::from_millis(400);
 /// How often the last writing is tried before what is left is given up.
 const LAST_TRIES: u32 = 8;
 
-/// Writes buffered activity until `stop` becomes true, then what is left.
-pub async fn flush(activity: Arc<ActivityBuffer>, store: Store, stop: watch::Receiver<bool>) {
+/// Writes buffered activity until `stop` is canceled, then what is left.
+pub async fn flush(activity: Arc<ActivityBuffer>, store: Store, stop: CancellationToken) {
     let mut rhythm = Rhythm::of(FLUSH_EVERY, stop);
     while rhythm.goes_on().await {
         write(&activity, &store).await;
@@ -34,9 +34,9 @@ pub async fn flush(activity: Arc<ActivityBuffer>, store: Store, stop: watch::Rec
     }
 }
 
-/// Looks for other replicas' changes until `stop` becomes true. A task of its own, so that a slow write delays no
+/// Looks for other replicas' changes until `stop` is canceled. A task of its own, so that a slow write delays no
 /// revocation.
-pub async fn follow(snapshots: Arc<Snapshots>, stop: watch::Receiver<bool>) {
+pub async fn follow(snapshots: Arc<Snapshots>, stop: CancellationToken) {
     let mut rhythm = Rhythm::of(CATCH_UP_EVERY, stop);
     while rhythm.goes_on().await {
         if let Err(error) = snapshots.catch_up().await {
@@ -51,9 +51,10 @@ pub const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// A count is followed by a pause so many times as long as it took, so that it uses at most a twentieth of a core.
 const COUNT_PAUSES: u32 = 19;
 
-/// Counts the fleet until `stop` becomes true.
-pub async fn count(fleet: Arc<Fleet>, mut stop: watch::Receiver<bool>) {
+/// Counts the fleet until `stop` is canceled.
+pub async fn count(fleet: Arc<Fleet>, stop: CancellationToken) {
     loop {
+        #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
         let begun = Instant::now();
         if let Err(error) = fleet.count().await {
             tracing::warn!(%error, "the fleet could not be counted");
@@ -61,18 +62,18 @@ pub async fn count(fleet: Arc<Fleet>, mut stop: watch::Receiver<bool>) {
         let pause = COUNT_EVERY.max(begun.elapsed() * COUNT_PAUSES);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stop.cancelled() => return,
         }
     }
 }
 
 struct Rhythm {
     ticks: Interval,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 }
 
 impl Rhythm {
-    fn of(period: Duration, stop: watch::Receiver<bool>) -> Self {
+    fn of(period: Duration, stop: CancellationToken) -> Self {
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { ticks, stop }
@@ -82,7 +83,7 @@ impl Rhythm {
     async fn goes_on(&mut self) -> bool {
         tokio::select! {
             _ = self.ticks.tick() => true,
-            _ = self.stop.wait_for(|stop| *stop) => false,
+            () = self.stop.cancelled() => false,
         }
     }
 }

@@ -134,10 +134,9 @@ impl Builds {
 
     async fn hours(&self, id: BuildId, hours: i64) -> Result<Vec<HourOfStats>, Error> {
         let now: DateTime<Utc> = self.clock.now();
-        Ok(self
-            .store
-            .stats_by_hour(id, now - TimeDelta::hours(hours), now)
-            .await?)
+        // The range does not include its end, and an hour that begins right now is one of the hours.
+        let (from, to) = (now - TimeDelta::hours(hours), now + TimeDelta::microseconds(1));
+        Ok(self.store.stats_by_hour(id, from, to).await?)
     }
 
     fn view(&self, build: Build, last: Option<BuildRollout>) -> BuildView {

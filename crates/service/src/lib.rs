@@ -14,6 +14,11 @@
 //! What polls read ([`Snapshots`]) and what they leave behind ([`ActivityBuffer`]) is kept in memory; everything that
 //! is answered as done has been committed.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test may look at any clock")
+)]
+
 mod activity;
 mod actor;
 mod adoption;

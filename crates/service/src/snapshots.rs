@@ -62,6 +62,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`] when the database does not answer.
+    #[allow(clippy::disallowed_methods, reason = "how old a snapshot really is")]
     pub async fn load(store: Store) -> Result<Self, Error> {
         let snapshots = Self {
             store,
@@ -86,6 +87,7 @@ impl Snapshots {
     pub async fn catch_up(&self) -> Result<(), Error> {
         let mut read_at = self.read_at.lock().await;
         // Taken before the reading: a change in between is then read again rather than missed.
+        #[allow(clippy::disallowed_methods, reason = "how old a snapshot really is")]
         let asked = Instant::now();
         let epochs = self.store.epochs().await?;
         let last = read_at.take();

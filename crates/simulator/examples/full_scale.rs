@@ -4,6 +4,7 @@
 //! which the share is raised to 50 % and to 100 %: once undisturbed, and once with 5 % of the requests failing and
 //! the server killed (-9) and started again three times. Whatever is started here is ended here.
 
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -116,10 +117,17 @@ impl Server {
     fn token(&self) -> String {
         let mut command = (self.command)();
         command.args(["admin", "token", "--subject", "simulate", "--role", "admin"]);
+        // It must outlast the fleet's weeks.
+        command.args(["--ttl", "300d"]);
         let output = command.output().unwrap();
         assert!(output.status.success(), "no token: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
+}
+
+/// Where the simulator drives the server's time.
+fn clock(folder: &Path) -> PathBuf {
+    folder.join("clock")
 }
 
 fn serve(command: &dyn Fn() -> Command, folder: &Path) -> Child {
@@ -129,7 +137,8 @@ fn serve(command: &dyn Fn() -> Command, folder: &Path) -> Child {
         .open(folder.join("log"))
         .unwrap();
     let mut command = command();
-    command.arg("serve").stdout(Stdio::null()).stderr(log);
+    command.arg("serve").arg("--clock").arg(clock(folder));
+    command.stdout(Stdio::null()).stderr(log);
     command.spawn().unwrap()
 }
 
@@ -194,6 +203,8 @@ async fn play(postgres: bool, disturbed: bool, devices: u32) -> bool {
     sim.args(["run", "--server", &base, "--package", PACKAGE, "--seed", "1"])
         .args(["--devices", &devices.to_string()])
         .args(["--raise", "50@24h", "--raise", "100@48h"])
+        .arg("--clock")
+        .arg(clock(server.folder.path()))
         .arg("--report")
         .arg(&report)
         .env("TIDEGATE_ADMIN_TOKEN", &token);

@@ -1,6 +1,5 @@
-//! What one device did: what it was offered, what it said on the wire, and what its phone did. Kept beside the agent
-//! and not by it, so that an agent that forgets is found out; and whatever the server answers, so that a server that
-//! refuses to hear of it is found out as well.
+//! The books of one device: what it was offered, what it reported, and what its phone did. They do not depend on what the
+//! agent remembers nor on what the server accepts, so that an agent that forgets and a server that refuses are found out.
 
 use std::collections::BTreeMap;
 
@@ -77,14 +76,14 @@ impl Books {
         *self.answers.entry(words.to_owned()).or_default() += 1;
     }
 
-    /// The device says something; perhaps not for the first time.
+    /// The device sends a report, perhaps not for the first time.
     pub(crate) fn says(&mut self, report: &Reported, at: i64) {
         let account = self.accounts.entry(report.build_id).or_default();
         let reason = report.reason.as_deref().unwrap_or_default();
         let moment = match (report.status.as_str(), reason) {
             ("downloaded", _) => Some(&mut account.downloaded),
             ("verify_failed", _) => Some(&mut account.verify_failed),
-            // The agent's own decision, of which the phone knows nothing.
+            // The agent decides on this one itself; the phone has no part in it.
             ("install_failed", DOWNGRADE_REFUSED) => Some(&mut account.install_failed),
             _ => None,
         };
@@ -159,7 +158,7 @@ impl Reported {
 pub(crate) fn counts(accounts: impl Iterator<Item = Account>) -> Counts {
     let mut counts = Counts::default();
     for account in accounts {
-        // Whoever reports about a build was offered it.
+        // A device that reports about a build was offered it.
         counts.total_eligible += u64::from(account.offered.is_some() || account.acknowledged);
         counts.total_downloads += u64::from(account.downloaded.is_some());
         counts.installs_success += u64::from(account.installed.is_some());

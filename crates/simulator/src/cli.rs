@@ -6,10 +6,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::clock::ClockDriver;
 use crate::population::{self, Population};
 use crate::{Error, MAX_DEVICES, Plan, Raise, Report, Token};
 
@@ -90,6 +92,10 @@ struct RunArgs {
     /// How often the server will be restarted meanwhile. An outage that nobody announced makes the books unequal.
     #[arg(long, value_name = "N", default_value_t = 0)]
     restarts: u32,
+    /// Drive the server's clock over a socket at this path, so that the fleet's hours are the server's. The server is
+    /// one that was started with `tidegate serve --clock PATH`.
+    #[arg(long, value_name = "PATH")]
+    clock: Option<PathBuf>,
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -127,7 +133,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Error> {
 }
 
 fn play(args: &RunArgs) -> Result<ExitCode, Error> {
-    let plan = plan(args)?;
+    let mut plan = plan(args)?;
     // Before the run: nobody waits for minutes to learn that there is no such folder.
     for path in [&args.report, &args.svg].into_iter().flatten() {
         File::create(path).map_err(|source| file(path, source))?;
@@ -137,6 +143,9 @@ fn play(args: &RunArgs) -> Result<ExitCode, Error> {
         .build()
         .map_err(|fault| Error::Server(fault.to_string()))?;
     let report = runtime.block_on(async {
+        if let Some(path) = &args.clock {
+            plan.clock = Some(Arc::new(ClockDriver::listen(path).await?));
+        }
         let bar = bar::Bar::new(&plan, args.quiet);
         tokio::select! {
             report = crate::run(&plan, |progress| bar.show(progress)) => report,
@@ -168,6 +177,7 @@ fn plan(args: &RunArgs) -> Result<Plan, Error> {
         duration: args.duration,
         raises: args.raise.clone(),
         restarts: args.restarts,
+        clock: None,
     })
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Birth<'a> {
     /// Whether a push service reaches it.
     pub(crate) reached: bool,
     pub(crate) now: i64,
+    /// By how much that is ahead of the time that its surroundings are computed for.
+    pub(crate) ahead: i64,
 }
 
 impl Device {
@@ -78,7 +80,7 @@ impl Device {
             Arc::clone(birth.population),
             installed,
             Some(signer.map_err(|fault| usage(&fault))?),
-            birth.now,
+            (birth.now, birth.ahead),
         ));
         let wire = Wire::new(birth.id, Arc::clone(&phone), Arc::clone(commons));
         Ok(Self {
@@ -129,7 +131,7 @@ impl Device {
         self.phone.version()
     }
 
-    /// Becomes one of the fleet. After a failure that may pass it may be asked again.
+    /// Enrols. After a failure that may pass, it may be called again.
     pub(crate) async fn enroll(&mut self, token: &str) -> Result<(), tidegate_agent::Error> {
         let world = &self.phone.world;
         let enrollment = Enrollment {
@@ -184,8 +186,8 @@ impl Device {
         (begin + millis(after)).max(self.now())
     }
 
-    /// Hears what the push service brought and does what is due at this moment. Returns when it wants to act again; `None` when it never will, because the
-    /// server has shut it out.
+    /// Hears what the push service brought and does what is due at this moment. Returns when it wants to act again;
+    /// `None` when it never will, because the server has shut it out.
     pub(crate) async fn act(&mut self, at: i64, pushes: &[Push]) -> Option<i64> {
         self.phone.wait_until(at);
         for push in pushes {
@@ -214,7 +216,7 @@ impl Device {
         }
     }
 
-    /// Whether it waits for nothing but its next poll, and has told the server everything.
+    /// Whether it waits for its next poll alone, and has sent all its reports.
     pub(crate) fn is_settled(&self) -> bool {
         self.agent
             .as_ref()

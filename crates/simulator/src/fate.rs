@@ -1,20 +1,19 @@
-//! Chance that can be asked twice.
+//! Random numbers that do not depend on how many were drawn before.
 //!
-//! A device's luck is not a stream that is read from, because then the number of earlier reads would decide what
-//! comes next: a request more, made because the server was away for a moment, would change the rest of a device's
-//! life. It is a function instead, of the seed, the device, the kind of question and what the question is about.
-//! Whoever asks the same gets the same answer, in whatever order devices come to run.
+//! With a usual generator, one request more, made because the server was away for a moment, would change all numbers that
+//! a device draws later. Here each number is a hash of the seed, the device, the kind of question and what the question is
+//! about. The same question has the same answer, in whatever order devices come to run.
 
 use sha2::{Digest, Sha256};
 
-/// One device's luck.
+/// The random numbers of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
     seed: u64,
     device: u64,
 }
 
-/// What is asked about. Each has its own draws.
+/// What a number is drawn for. Each has numbers of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     Model,
@@ -40,7 +39,7 @@ pub(crate) enum Question {
 }
 
 impl Fate {
-    /// The luck of the device with this number in the fleet that grows from this seed.
+    /// The numbers of the device with this number in the fleet of this seed.
     pub fn new(seed: u64, device: u64) -> Self {
         Self { seed, device }
     }
@@ -87,7 +86,7 @@ impl Fate {
                 return Some(row);
             }
         }
-        // What rounding left over.
+        // Reached when rounding leaves a little over.
         rows.last()
     }
 }

@@ -57,6 +57,9 @@ pub struct Muster {
     pub pace: Pace,
     /// When it begins, in milliseconds since 1970.
     pub begin: i64,
+    /// By how many milliseconds their time is ahead of that for which habits, networks and batteries are computed. Whole
+    /// weeks of it leave a fleet's days as they are.
+    pub ahead: i64,
     /// What a push service brings, where one is played. Its devices tell the server of their tokens.
     pub push_service: Option<BoxStream<'static, Push>>,
 }
@@ -86,7 +89,7 @@ impl Fleet {
     /// # Errors
     /// [`Error::Elsewhere`] for a server that is not on this machine; [`Error::Refused`], [`Error::Server`].
     pub async fn enroll(muster: Muster) -> Result<Self, Error> {
-        // What the server is asked for is open to everybody.
+        // Nothing is asked that needs a token.
         let operator = Operator::new(&muster.server, "")?;
         Self::enroll_on(muster, None, operator, |_| {}).await
     }
@@ -123,6 +126,7 @@ impl Fleet {
                 signer: &muster.signer,
                 reached: muster.push_service.is_some(),
                 now: muster.begin,
+                ahead: muster.ahead,
             };
             born.push(Device::new(birth, &commons)?);
         }

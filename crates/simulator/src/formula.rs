@@ -1,7 +1,6 @@
-//! Who is to be offered a build: the formula of shares, asked again for every single answer.
+//! The formula of shares: which devices are to be offered a build. Every answer of the server is checked against it.
 //!
-//! The arithmetic is written down here once more, from its description and not from the server's code: a check that
-//! asks the checked is none.
+//! It is written here a second time, from its description and not with the server's code, which is what it checks.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

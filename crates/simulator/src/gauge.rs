@@ -80,7 +80,7 @@ impl Gauge {
         hold(&self.histograms)[errand as usize].saturating_record(micros.max(1));
     }
 
-    /// A poll was answered, and counted by a server that lives on.
+    /// A poll was answered. The server has counted it, unless it crashes before it writes its counters.
     pub(crate) fn polled(&self) {
         let tick = self.tick(Instant::now());
         let mut polls = hold(&self.polls);
@@ -90,7 +90,7 @@ impl Gauge {
         polls[tick] += 1;
     }
 
-    /// A request got no answer although nobody meant it so.
+    /// A request got no answer, and that was none of the played faults.
     pub(crate) fn unanswered(&self, errand: Errand) {
         if errand == Errand::Poll {
             self.unanswered_polls.fetch_add(1, Ordering::Relaxed);
@@ -99,7 +99,7 @@ impl Gauge {
         self.trouble.store(true, Ordering::Release);
     }
 
-    /// Whether there was trouble since the last time; the next call answers for what comes after this one.
+    /// Whether a request got no answer since [`Gauge::over`] was called last.
     pub(crate) fn in_trouble(&self) -> bool {
         self.trouble.load(Ordering::Acquire)
     }

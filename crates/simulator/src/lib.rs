@@ -1,13 +1,12 @@
 //! # A fleet of virtual devices
 //!
-//! The device's own safety promises live in `tidegate-agent`, and the server's books are only as good as what
-//! devices tell it. This crate lets thousands of real agents live their days against a real server, with empty
+//! This crate lets thousands of real agents live their days against a real server, with empty
 //! batteries, calls, lost networks, damaged files and Android's refusals, and then asks one question: **does the
 //! server's record say exactly what the devices did?**
 //!
 //! It must never know how a server works inside. It speaks the agents' protocol through the agent library and the
 //! admin surface over HTTP like any operator, and keeps books of its own from what it sees on the wire. Nor does it
-//! decide anything that an agent decides: it makes weather, and agents live in it.
+//! decide anything that an agent decides: it plays what surrounds a phone, and agents react to it.
 //!
 //! **The same seed is the same world.** What happens to a device is a function of the seed and the device's number
 //! ([`fate`](crate::Fate)), not of the order in which devices come to run, so concurrency changes nothing, and two
@@ -16,14 +15,23 @@
 //! **Compressed time costs nothing but work.** Agents never sleep: each step says when the next is due, and a queue
 //! jumps there. Only while the server is away does real time pass.
 //!
-//! **This machine only.** A load generator that can be pointed anywhere is a weapon. The server's address, and
+//! **This machine only.** A load generator must not be usable against other people's servers. The server's address, and
 //! every address that it sends devices to, has to be this machine's own.
 //!
-//! The binary `tidegate-sim` is a thin skin over [`run`]; `tidegate demo` takes a [`Fleet`], lets an hour be a second,
-//! and brings it what its push service takes, as [`Push`].
+//! **The server's time can be theirs.** Through a [`clock`] the fleet drives the time of servers that follow it, so that
+//! hours of statistics, cool-downs and expiries pass as its own hours do.
+//!
+//! The binary `tidegate-sim` calls [`run`]; `tidegate demo` uses a [`Fleet`] at an hour a second, and hands it the messages
+//! of its push service as [`Push`].
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it measures how long answers really take, and it drives clocks"
+)]
 
 mod books;
 pub mod cli;
+pub mod clock;
 mod device;
 mod error;
 mod fate;

@@ -1,8 +1,8 @@
 //! The fleet's time: who acts next, how many at once, and what happens while the server is away.
 //!
-//! Time is compressed by not waiting for it: the devices stand in a queue by when they wake up, and the next is let
-//! go as soon as there is room. No device sees another, so how many act at once changes nothing of what they do.
-//! Only an operator's change is seen by all; it is made while everybody rests.
+//! Time is compressed by not waiting for it: the devices are in a queue by when they wake up, and the next one starts as
+//! soon as fewer than the most act at once. No device sees another, so how many act at once changes nothing of what they
+//! do. Only an operator's change is seen by all; it is made while no device acts.
 //!
 //! Real time passes when the server is away. Devices that noticed back off in their own time, as agents do, and the
 //! fleet stands still until the server answers again: compressed back-off would be a flood of connections.
@@ -11,12 +11,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use futures::stream::{BoxStream, Fuse};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::Error;
+use crate::clock::{ClockDriver, Running};
 use crate::device::Device;
 use crate::operator::Operator;
 use crate::push::Push;
@@ -30,13 +32,23 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 /// How many messages are kept for a device that acts; the oldest goes first.
 const MAX_PUSHES: usize = 16;
 
+/// How much of the fleet's time a round takes, in milliseconds, where the fleet drives the servers' clock. Whole rounds
+/// make an hour, so that no round lies in two of the hours that servers count by.
+const ROUND: i64 = 5 * 60 * 1_000;
+
 /// How fast simulated time goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Pace {
     /// As fast as the server answers.
     Free,
-    /// So many simulated seconds in a real one.
-    Times(u32),
+    /// As fast as the server answers, and the fleet drives the server's clock.
+    ///
+    /// It lives in rounds of five minutes. While one lasts, the clock stands at its beginning; it moves on when
+    /// nobody acts. So the time at which the server meets a device depends on the device's own time and not on which
+    /// of several that act at once was faster.
+    Driving(Arc<ClockDriver>),
+    /// As this clock goes.
+    Clock(Running),
 }
 
 /// What a fleet does next with a device that has acted.
@@ -53,11 +65,13 @@ pub(crate) struct Life {
     acting: JoinSet<(usize, Device, Option<i64>)>,
     commons: Arc<Commons>,
     pace: Pace,
+    /// When the round under way ends, where there are rounds.
+    round_end: i64,
     /// How many act at the same moment.
     width: usize,
     /// How long the server may be away.
     patience: Duration,
-    begun: (Instant, i64),
+    begin: i64,
     /// What a push service brings, if there is one.
     push_service: Option<Fuse<BoxStream<'static, Push>>>,
     /// Whom it reaches under which token.
@@ -88,7 +102,8 @@ impl Life {
             pace,
             width,
             patience,
-            begun: (Instant::now(), begin),
+            begin,
+            round_end: i64::MIN,
             push_service: None,
             reached: HashMap::new(),
             pushes: HashMap::new(),
@@ -103,7 +118,7 @@ impl Life {
         self.push_service = Some(push_service.fuse());
     }
 
-    /// Everybody, at rest.
+    /// All devices that do not act.
     pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
         self.devices.iter().flatten()
     }
@@ -120,6 +135,9 @@ impl Life {
                 self.rest(&mut acted).await?;
                 self.wait_for(operator).await?;
             }
+            if self.acting.is_empty() {
+                self.next_round(end).await;
+            }
             let due = self.let_go(end);
             tokio::select! {
                 Some(done) = self.acting.join_next() => self.take_back(done, &mut acted)?,
@@ -130,9 +148,26 @@ impl Life {
         }
     }
 
-    /// Lets go whoever's time has come, as far as there is room. Returns when the next one's time comes, if that is
-    /// what is waited for.
+    /// Begins the round of whoever is next, if the one before is over.
+    async fn next_round(&mut self, end: i64) {
+        let Pace::Driving(driver) = &self.pace else {
+            return;
+        };
+        let next = self.queue.next_at().filter(|at| *at < end);
+        if let Some(next) = next.filter(|at| *at >= self.round_end) {
+            let begin = next - next.rem_euclid(ROUND);
+            driver.set(moment(begin), 0).await;
+            self.round_end = begin + ROUND;
+        }
+    }
+
+    /// Starts the devices that are due, as many as may act at once. Returns when the next one is due, if it has to be
+    /// waited for.
     fn let_go(&mut self, end: i64) -> Option<Instant> {
+        let end = match self.pace {
+            Pace::Driving(_) => end.min(self.round_end),
+            _ => end,
+        };
         while self.acting.len() < self.width {
             let next = self.queue.next_at().filter(|at| *at < end)?;
             let due = self.due(next);
@@ -153,7 +188,7 @@ impl Life {
 
     /// Wakes the device that a message is for. One that acts hears of it afterwards.
     fn bring(&mut self, push: Push) {
-        // To nobody, where the app is gone.
+        // Nobody has this token: the app is gone.
         let Some(&number) = self.reached.get(&push.token) else {
             return;
         };
@@ -172,25 +207,20 @@ impl Life {
         }
     }
 
-    /// The moment that the fleet lives in; the beginning where everybody lives as fast as can be.
+    /// The fleet's time by its clock; its beginning, where it has none.
     fn now(&self) -> i64 {
-        let (begun, begin) = self.begun;
-        match self.pace {
-            Pace::Free => begin,
-            Pace::Times(times) => {
-                let since = begun.elapsed() * times;
-                begin + i64::try_from(since.as_millis()).unwrap_or(i64::MAX - begin)
-            }
+        match &self.pace {
+            Pace::Free | Pace::Driving(_) => self.begin,
+            Pace::Clock(clock) => clock.now().timestamp_millis(),
         }
     }
 
     /// When a simulated moment comes in real time; `None` when nobody waits for it.
     fn due(&self, at: i64) -> Option<Instant> {
-        let Pace::Times(times) = self.pace else {
-            return None;
-        };
-        let since = u64::try_from(at - self.begun.1).unwrap_or(0);
-        Some(self.begun.0 + Duration::from_millis(since) / times.max(1))
+        match &self.pace {
+            Pace::Free | Pace::Driving(_) => None,
+            Pace::Clock(clock) => clock.when(moment(at)),
+        }
     }
 
     fn take_back(
@@ -226,6 +256,11 @@ impl Life {
         self.commons.gauge.over();
         Ok(())
     }
+}
+
+/// This many milliseconds after 1970.
+pub(crate) fn moment(millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }
 
 /// Waits until the server answers.

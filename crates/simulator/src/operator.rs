@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reqwest::{Client, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 const PAGE_SIZE: u32 = 500;
 
 /// The most hours that the server tells one by one: 30 days.
-const HOURS: u32 = 720;
+pub(crate) const HOURS: u32 = 720;
 
 /// The most of an error's words that are repeated, in characters.
 const MAX_DETAIL: usize = 300;
@@ -126,6 +127,7 @@ pub(crate) struct Stats {
 /// What one hour added.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 struct Hour {
+    hour: DateTime<Utc>,
     checks: u64,
     eligible: u64,
     downloads: u64,
@@ -135,10 +137,10 @@ struct Hour {
 }
 
 impl Stats {
-    /// What the hours add up to.
-    pub(crate) fn by_hour(&self) -> Counts {
+    /// What the hours from this one on add up to.
+    pub(crate) fn by_hour(&self, from: DateTime<Utc>) -> Counts {
         let mut sum = Counts::default();
-        for hour in &self.hours {
+        for hour in self.hours.iter().filter(|hour| hour.hour >= from) {
             sum.total_checks += hour.checks;
             sum.total_eligible += hour.eligible;
             sum.total_downloads += hour.downloads;

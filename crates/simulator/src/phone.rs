@@ -23,6 +23,8 @@ pub(crate) struct Phone {
     population: Arc<Population>,
     /// Milliseconds since 1970 of the simulated world, as far as this device has lived.
     now: AtomicI64,
+    /// By how much that is ahead of the time that the surroundings are computed for.
+    ahead: i64,
     /// What its own clock is wrong by, in milliseconds.
     skew: i64,
     signer: Option<SignerFingerprint>,
@@ -54,7 +56,7 @@ impl Phone {
         population: Arc<Population>,
         installed: Option<VersionCode>,
         signer: Option<SignerFingerprint>,
-        now: i64,
+        (now, ahead): (i64, i64),
     ) -> Self {
         let most = population.clock_skew_s;
         let skew = millis(fate.between([-most, most], Question::ClockSkew, &[]));
@@ -67,6 +69,7 @@ impl Phone {
             world,
             population,
             now: AtomicI64::new(now),
+            ahead,
             skew,
             signer,
             requests: AtomicU64::new(0),
@@ -79,13 +82,13 @@ impl Phone {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// The same in seconds.
+    /// The time that its surroundings are computed for, in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         #[expect(
             clippy::cast_precision_loss,
             reason = "milliseconds since 1970 are far below 2^53"
         )]
-        let seconds = self.now() as f64 / 1_000.0;
+        let seconds = (self.now() - self.ahead) as f64 / 1_000.0;
         seconds
     }
 

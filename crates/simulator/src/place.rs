@@ -1,8 +1,7 @@
 //! Where a server may be: on this machine and nowhere else.
 //!
-//! Ten thousand devices that never sleep are an attack when they are pointed at somebody's server by mistake. The
-//! guard asks the routing table rather than a list of names: an address is this machine's own when packets to it
-//! would leave from that same address.
+//! Ten thousand devices that never sleep are an attack when somebody names another's server by mistake. An address is this
+//! machine's own when the routing table says that packets to it would leave from that same address.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};

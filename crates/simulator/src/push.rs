@@ -12,10 +12,7 @@ pub struct Push {
     pub token: String,
     /// What the app is handed.
     pub data: BTreeMap<String, String>,
-    /// When it arrives, by the clock of whoever sent it.
-    ///
-    /// A fleet's compressed time has run away from that clock, and a signed time cannot be moved along. So a device
-    /// judges a command's age by this, give or take what its own clock is wrong by.
+    /// When it arrives. A device judges a command's age by this, give or take what its own clock is wrong by.
     pub at: DateTime<Utc>,
 }
 

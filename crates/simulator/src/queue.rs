@@ -1,19 +1,19 @@
-//! Who is to act when: a heap of moments.
+//! The devices, by when they act next.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 /// The devices that sleep, by when they wake up; of two that wake at once the one with the lower number goes first.
-/// Each stands in it once.
+/// Each device wakes up once.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<(i64, usize)>>,
-    /// When each wakes up. What else the heap says of a device is over.
+    /// When each wakes up. An entry of the heap with another time is outdated.
     wakes: HashMap<usize, i64>,
 }
 
 impl Queue {
-    /// Lets a device wake up at this moment, and no more at the one that was meant before.
+    /// Lets a device wake up at this moment, and not at the one that was given before.
     pub(crate) fn push(&mut self, at: i64, device: usize) {
         self.wakes.insert(device, at);
         self.heap.push(Reverse((at, device)));

@@ -1,4 +1,4 @@
-//! A run: a fleet is enrolled, lives its days, comes to rest, and its books are laid beside the server's.
+//! A run: a fleet is enrolled, lives its days and finishes what it began. Then its books are compared with the server's.
 
 mod balance;
 
@@ -7,18 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::clock::ClockDriver;
 use crate::fleet::{Fleet, MAX_DEVICES, Muster, PATIENCE};
 use crate::formula::Serving;
-use crate::life::{Pace, Then, wait_for};
-use crate::operator::{Build, Operator, Stats};
+use crate::life::{Pace, Then, moment, wait_for};
+use crate::operator::{Build, HOURS, Operator, Stats};
 use crate::phone::millis;
 use crate::population::Population;
 use crate::report::{Report, Stage};
 use crate::{Error, place};
 
 /// When every fleet's time begins: 2026-01-05T00:00:00Z, a Monday. Always the same, so that the same seed has the
-/// same week.
+/// same week. A fleet that drives the server's clock begins whole weeks later, and has that week all the same.
 pub const BEGIN: i64 = 1_767_571_200_000;
+
+/// A week, in milliseconds.
+const WEEK: i64 = 7 * 24 * 3_600_000;
 
 /// How long the devices may take to finish what they began, of their own time.
 const SETTLING: Duration = Duration::from_secs(21 * 24 * 3_600);
@@ -50,6 +54,8 @@ pub struct Plan {
     /// How often the server will be away. Polls shortly before an outage need not have been counted; so one that
     /// nobody announced makes the books unequal.
     pub restarts: u32,
+    /// The clock that the server follows. Without one the server's time stays its own.
+    pub clock: Option<Arc<ClockDriver>>,
 }
 
 /// A token that does not print.
@@ -89,7 +95,7 @@ pub enum Progress {
     Settled(usize),
 }
 
-/// Plays it.
+/// Plays the plan.
 ///
 /// # Errors
 /// [`Error`], when the run cannot be brought to its end. Books that are not equal are no error: see
@@ -100,6 +106,7 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
     let server = place::server(&plan.server).await?;
     let operator = Operator::new(&server, &plan.token.0)?;
     wait_for(&operator, PATIENCE).await?;
+    let begin = begin(plan).await?;
     let (serving, build) = look(&operator, plan).await?;
     let before = before(&operator, &serving).await?;
     let names = names(plan);
@@ -111,7 +118,7 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
         )));
     }
     let first = Arc::new(serving.clone());
-    let muster = muster(plan, server, names, &build, &operator).await?;
+    let muster = muster(plan, begin, server, names, &build, &operator).await?;
     let enrolled = |count| watch(Progress::Enrolled(count));
     let fleet = Fleet::enroll_on(muster, Some(serving), operator, enrolled).await?;
     let mut run = Run {
@@ -124,11 +131,29 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
         seen: vec![(false, false); plan.devices as usize],
         begun,
         enrolling: begun.elapsed(),
+        begin,
         end: i64::MIN,
     };
     run.live(&watch).await?;
     run.settle(&watch).await?;
-    run.balance().await
+    let report = run.balance().await;
+    if let Some(driver) = &plan.clock {
+        // The server's time goes on from here when the driver is gone.
+        driver.set_rate(1).await;
+    }
+    report
+}
+
+/// When the fleet's time begins. A clock that the server follows is set to it, and can't go back.
+async fn begin(plan: &Plan) -> Result<i64, Error> {
+    let Some(driver) = &plan.clock else {
+        return Ok(BEGIN);
+    };
+    let now = driver.wait_for_server(PATIENCE).await?.timestamp_millis();
+    let weeks = (now - BEGIN).div_euclid(WEEK) + 1;
+    let begin = BEGIN + weeks * WEEK;
+    driver.set(moment(begin), 0).await;
+    Ok(begin)
 }
 
 fn check(plan: &Plan) -> Result<(), Error> {
@@ -142,6 +167,14 @@ fn check(plan: &Plan) -> Result<(), Error> {
     if plan.duration.is_zero() || plan.duration > MAX_DURATION {
         let days = MAX_DURATION.as_secs() / 86_400;
         return refuse(format!("a fleet lives up to {days} days"));
+    }
+    let told = Duration::from_secs(u64::from(HOURS) * 3_600) - SETTLING;
+    if plan.clock.is_some() && plan.duration > told {
+        let days = told.as_secs() / 86_400;
+        return refuse(format!(
+            "a fleet that drives the server's clock lives up to {days} days: the server tells the hours of 30, and the \
+             fleet may take 21 to finish what it began"
+        ));
     }
     let orderly = plan.raises.windows(2).all(|pair| pair[0].after < pair[1].after);
     if !orderly || plan.raises.iter().any(|raise| raise.after >= plan.duration) {
@@ -168,7 +201,7 @@ async fn look(operator: &Operator, plan: &Plan) -> Result<(Serving, Build), Erro
     Ok((serving, build))
 }
 
-/// What was before, of every build that is offered.
+/// The statistics of every offered build before the fleet is enrolled.
 async fn before(operator: &Operator, serving: &Serving) -> Result<HashMap<i64, Before>, Error> {
     let mut before = HashMap::new();
     for rollout in serving.rollouts() {
@@ -184,6 +217,7 @@ async fn before(operator: &Operator, serving: &Serving) -> Result<HashMap<i64, B
 
 async fn muster(
     plan: &Plan,
+    begin: i64,
     server: String,
     names: Vec<String>,
     build: &Build,
@@ -200,8 +234,9 @@ async fn muster(
         seed: plan.seed,
         population: plan.population.clone(),
         faults: plan.faults,
-        pace: Pace::Free,
-        begin: BEGIN,
+        pace: plan.clock.clone().map_or(Pace::Free, Pace::Driving),
+        begin,
+        ahead: begin - BEGIN,
         push_service: None,
     })
 }
@@ -223,10 +258,12 @@ struct Run<'a> {
     first: Arc<Serving>,
     before: HashMap<i64, Before>,
     stages: Vec<Stage>,
-    /// Which devices were seen with the offer, and with the build.
+    /// For each device, whether it was seen with the offer, and with the build.
     seen: Vec<(bool, bool)>,
     begun: Instant,
     enrolling: Duration,
+    /// When the fleet's time began.
+    begin: i64,
     /// When the settings were changed last.
     end: i64,
 }
@@ -242,10 +279,12 @@ impl Run<'_> {
         self.stage(from, self.plan.duration, watch).await
     }
 
-    /// Lets the fleet live on these settings, and looks at what came of it.
+    /// Lets the fleet live until the share is raised next, and notes how many devices were offered the build and run it.
     async fn stage(&mut self, from: Duration, to: Duration, watch: &impl Fn(Progress)) -> Result<(), Error> {
-        self.end = moment(from);
+        self.end = self.after(from);
+        let begin = self.begin;
         let (build, version) = (self.build.build_id, self.build.version_code);
+        let end = self.after(to);
         let seen = &mut self.seen;
         let (mut offered, mut installed) = tally(seen);
         let acted = |at: i64, device: &crate::device::Device| {
@@ -260,13 +299,16 @@ impl Run<'_> {
                 }
             }
             watch(Progress::Living {
-                lived: u64::try_from(at - BEGIN).unwrap_or(0),
+                lived: u64::try_from(at - begin).unwrap_or(0),
                 offered,
                 installed,
             });
             Then::GoOn
         };
-        self.fleet.live_until(moment(to), acted).await?;
+        self.fleet.live_until(end, acted).await?;
+        if let Some(driver) = &self.plan.clock {
+            driver.set(moment(end), 0).await;
+        }
         let (offered, installed) = tally(&self.seen);
         let settings = self.settings();
         self.stages.push(Stage {
@@ -304,18 +346,18 @@ impl Run<'_> {
             watch(Progress::Settled(settled));
             Then::Rest
         };
-        let end = moment(self.plan.duration + SETTLING);
+        let end = self.after(self.plan.duration + SETTLING);
         self.fleet.live_until(end, acted).await
+    }
+
+    /// A moment of the fleet's time.
+    fn after(&self, time: Duration) -> i64 {
+        self.begin + millis(time.as_secs_f64())
     }
 }
 
 fn is_done(device: &crate::device::Device, since: i64) -> bool {
     device.is_settled() && device.with_books(|books| books.last_check.is_some_and(|at| at >= since))
-}
-
-/// A moment of the fleet's time.
-fn moment(after: Duration) -> i64 {
-    BEGIN + millis(after.as_secs_f64())
 }
 
 fn tally(seen: &[(bool, bool)]) -> (usize, usize) {

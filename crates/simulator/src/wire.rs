@@ -1,5 +1,5 @@
-//! The network between one agent and the server: it takes its time, it loses what it is told to lose, and it keeps
-//! the device's books of what went through.
+//! The network between one agent and the server. It plays delays and faults, and records what the device sent and
+//! received.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,11 +19,11 @@ use crate::phone::Phone;
 use crate::place::Neighbourhood;
 use crate::world::Link;
 
-/// The longest answer that is looked into, in bytes; a manifest has a few kilobytes.
+/// The longest answer that is parsed, in bytes; a manifest has a few kilobytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// The pieces in which a file comes to a device, in bytes. Always the same, whatever pieces the sockets make: a
-/// device looks up between two of them, and what it sees must not depend on the machine's mood.
+/// The pieces in which a file comes to a device, in bytes. Between two of them the agent looks at its surroundings, so
+/// they must not depend on how the sockets divide the file.
 const PIECE: usize = 32 * 1024;
 
 /// How long a device tries to reach somebody, in seconds.
@@ -34,12 +34,12 @@ const UNREACHED_S: f64 = 10.0;
 pub(crate) struct Commons {
     pub(crate) http: HttpTransport,
     pub(crate) gauge: Gauge,
-    /// What every answer is held against, if somebody knows.
+    /// The settings that every answer is checked against, if they are known.
     pub(crate) settings: Option<RolloutSettings>,
     pub(crate) neighbourhood: Neighbourhood,
     /// How likely a request is made to fail.
     pub(crate) faults: f64,
-    /// Nothing is made to fail any more: the run is being brought to its end.
+    /// No more faults are played: the devices finish what they began.
     pub(crate) calm: AtomicBool,
 }
 
@@ -105,7 +105,7 @@ impl Wire {
         checked.map_err(|fault| lost(fault.to_string()))
     }
 
-    /// Sends it for real and books what came.
+    /// Sends it to the server and records the answer.
     async fn exchange(&self, errand: Errand, request: Request<Bytes>) -> Result<Response<Body>, Error> {
         let reported = read_report(errand, request.body());
         let begun = Instant::now();
@@ -165,8 +165,8 @@ impl Wire {
         books.contradictions.extend(contradiction);
     }
 
-    /// The file as this device gets it: in even pieces, each of which takes its time, perhaps with a byte that
-    /// tipped over, perhaps cut off.
+    /// The file as this device gets it: in pieces of the same size, each after a delay, perhaps with a wrong byte,
+    /// perhaps cut off.
     fn file(&self, number: u64, answer: Response<Body>) -> Response<Body> {
         let (fate, calm) = (self.phone.fate, self.commons.calm.load(Ordering::Relaxed));
         let (head, body) = answer.into_parts();

@@ -3,12 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod between;
+mod driven;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
 use tidegate_agent::domain::Role;
+use tidegate_agent::signing::ExposeSecret;
+use tidegate_simulator::clock::ClockDriver;
 use tidegate_simulator::{Error, Plan, Population, Progress, Raise, Report, Token, run};
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer};
@@ -26,11 +31,20 @@ async fn server(engine: Engine, percent: i64) -> TestServer {
     server
 }
 
-fn plan(server: &TestServer, faults: f64) -> Plan {
-    let admin = server.operator(Role::Admin);
+/// A plan whose clock the server follows.
+async fn plan(server: &TestServer, faults: f64) -> Plan {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clock");
+    let clock = ClockDriver::listen(&path).await.unwrap();
+    driven::follow(server, &path);
+    let now = clock.wait_for_server(Duration::from_secs(30)).await.unwrap();
+    // It must outlast the fleet's weeks.
+    let token = server
+        .keys()
+        .admin_token("simulate", Role::Admin, TimeDelta::days(300), now);
     Plan {
         server: server.url(""),
-        token: Token(admin.token().to_owned()),
+        token: Token(token.unwrap().expose_secret().to_owned()),
         package: PACKAGE.to_owned(),
         devices: DEVICES,
         seed: 1,
@@ -42,6 +56,7 @@ fn plan(server: &TestServer, faults: f64) -> Plan {
             after: 18 * HOUR,
         }],
         restarts: 0,
+        clock: Some(Arc::new(clock)),
     }
 }
 
@@ -74,7 +89,7 @@ async fn the_same_seed_has_the_same_outcome_and_the_books_are_equal() {
     let mut outcomes = vec![];
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let server = server(engine, 10).await;
-        let report = run(&plan(&server, 0.05), |_| {}).await.unwrap();
+        let report = run(&plan(&server, 0.05).await, |_| {}).await.unwrap();
         assert!(report.is_equal(), "{engine:?}: {}", report.text());
         assert_eq!(report.checks.answered, report.checks.server);
         assert_eq!(report.stages[0].offered, report.stages[0].expected);
@@ -92,8 +107,29 @@ async fn the_same_seed_has_the_same_outcome_and_the_books_are_equal() {
             );
         }
         outcomes.push(outcome(&report));
+        the_hours_are_the_fleets(&server).await;
     }
     assert_eq!(outcomes[0], outcomes[1]);
+}
+
+/// Whether the server counted by the fleet's hours: from a Monday's first one on, and in most of the 36.
+async fn the_hours_are_the_fleets(server: &TestServer) {
+    let now = server.shared_clock().read();
+    let operator = server.operator(Role::Admin);
+    let stats = operator.get("/v1/apk/1/deployment-stats?hours=720").await.ok();
+    let hours = stats["hours"].as_array().unwrap();
+    let busy = hours
+        .iter()
+        .filter(|hour| hour["checks"].as_i64().unwrap_or(0) > 0);
+    let begins: Vec<DateTime<Utc>> = busy
+        .map(|hour| hour["hour"].as_str().unwrap().parse().unwrap())
+        .collect();
+    let first = begins[0];
+    assert_eq!((first.weekday(), first.hour()), (Weekday::Mon, 0), "{begins:?}");
+    assert!(
+        begins.len() > 30 && now - first > TimeDelta::hours(36),
+        "{begins:?}"
+    );
 }
 
 /// Crashes the server each time that it is due, and starts it again.
@@ -108,7 +144,7 @@ async fn crash(server: &mut TestServer, due: &Notify) -> Infallible {
 
 async fn through_crashes(engine: Engine) {
     let mut server = server(engine, 10).await;
-    let mut plan = plan(&server, 0.05);
+    let mut plan = plan(&server, 0.05).await;
     plan.restarts = 2;
     let (acts, due) = (AtomicUsize::new(0), Notify::new());
     let watch = |progress| {
@@ -131,7 +167,7 @@ async fn through_crashes(engine: Engine) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_that_nobody_announced_makes_the_books_unequal() {
     let mut server = server(Engine::Sqlite, 100).await;
-    let mut plan = plan(&server, 0.0);
+    let mut plan = plan(&server, 0.0).await;
     (plan.devices, plan.raises) = (40, vec![]);
     let (acts, due) = (AtomicUsize::new(0), Notify::new());
     let watch = |progress| {
@@ -156,7 +192,7 @@ async fn an_outage_that_nobody_announced_makes_the_books_unequal() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_refuses_an_outcome_is_found_out() {
     let server = server(Engine::Sqlite, 100).await;
-    let mut plan = plan(&server, 0.0);
+    let mut plan = plan(&server, 0.0).await;
     (plan.devices, plan.raises) = (20, vec![]);
     plan.server = between::refusing(&server.url(""), "install_success").await;
     let report = run(&plan, |_| {}).await.unwrap();
@@ -187,8 +223,9 @@ async fn the_books_are_equal_after_crashes_on_postgres() {
 #[tokio::test]
 async fn what_cannot_be_played_is_refused_before_a_device_is_enrolled() {
     let server = server(Engine::Sqlite, 100).await;
+    let usual = plan(&server, 0.0).await;
     let refused = |change: fn(&mut Plan)| {
-        let mut plan = plan(&server, 0.0);
+        let mut plan = usual.clone();
         plan.devices = 2;
         change(&mut plan);
         async move { run(&plan, |_| {}).await.map(|_| ()).unwrap_err() }
@@ -204,6 +241,8 @@ async fn what_cannot_be_played_is_refused_before_a_device_is_enrolled() {
     );
     let late = refused(|plan| plan.duration = HOUR).await;
     assert!(late.to_string().contains("raised"), "{late}");
+    let long = refused(|plan| plan.duration = 10 * 24 * HOUR).await;
+    assert!(long.to_string().contains("up to 9 days"), "{long}");
     let devices = server.operator(Role::Admin).devices("").await.ok();
     assert_eq!(devices["items"], serde_json::json!([]));
 }
@@ -211,7 +250,7 @@ async fn what_cannot_be_played_is_refused_before_a_device_is_enrolled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_seed_is_played_once_on_a_server_and_another_beside_it() {
     let server = server(Engine::Sqlite, 50).await;
-    let mut plan = plan(&server, 0.0);
+    let mut plan = plan(&server, 0.0).await;
     (plan.devices, plan.raises) = (20, vec![]);
     assert!(run(&plan, |_| {}).await.unwrap().is_equal());
     let again = run(&plan, |_| {}).await.map(|_| ()).unwrap_err();

@@ -4,6 +4,8 @@
 //! The devices are made by one statement; then come a campaign for all of them, one for those that are behind, a
 //! sender's claims and outcomes without the sending, and batches of polls beside it. The throwaway PostgreSQL runs
 //! without fsync; SQLite's figures include every sync.
+
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

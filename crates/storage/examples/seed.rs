@@ -3,6 +3,8 @@
 //!
 //! Builds, statistics and the charts' past go through the store. Devices are written in bulk beneath it, because
 //! enrolling a million of them one by one is a million commits; they end up as enrolling would have left them.
+
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

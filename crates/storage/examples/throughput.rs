@@ -3,6 +3,8 @@
 //!
 //! The throwaway PostgreSQL runs without fsync, so its figures show what the statements cost and not what its
 //! disk does; SQLite's include every sync.
+
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

@@ -31,6 +31,11 @@
 //!
 //! **Committed means durable.** SQLite runs in WAL mode with `synchronous=FULL`. A method that returned `Ok` has
 //! committed.
+
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test may look at any clock")
+)]
 #![allow(
     clippy::duplicate_mod,
     reason = "`queries` is compiled once for each engine, see above"

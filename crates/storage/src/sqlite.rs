@@ -86,6 +86,10 @@ impl CustomizeConnection<Conn, PoolError> for Setup {
 
 /// SQLite does not wait for its busy timeout when two processes switch a new file to WAL at the same moment.
 fn into_wal(conn: &mut Conn, patience: Duration) -> QueryResult<()> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a wait for another process, which is real"
+    )]
     let begun = Instant::now();
     loop {
         match conn.batch_execute("PRAGMA journal_mode = WAL") {

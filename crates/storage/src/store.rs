@@ -135,6 +135,7 @@ const SLOW_CALL: Duration = Duration::from_secs(1);
 /// Follows a call to the database, from waiting for a connection to its end. The span is at the level debug, so that
 /// only those pay for it who have traces sent.
 pub(crate) async fn followed<T>(query: &'static str, call: impl Future<Output = T>) -> T {
+    #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
     let begun = Instant::now();
     let span = tracing::debug_span!("database", otel.name = query, otel.kind = "client");
     let answer = call.instrument(span).await;

@@ -5,6 +5,7 @@
 //! Arguments: the program `tidegate`, the program `seed_devices`, `sqlite` or `postgres`, how many devices, how
 //! often a server is killed with SIGKILL on the way, and how many of a hundred tokens are dead.
 
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
 #![expect(clippy::print_stdout, reason = "it is a report")]
 
 use std::fs;

@@ -28,10 +28,20 @@ impl ManualClock {
         let micros = time.num_microseconds().expect("too long for a clock");
         self.0.fetch_add(micros, Ordering::Relaxed);
     }
+
+    /// The time, as the server sees it.
+    pub fn read(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0.fetch_add(1, Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    /// Sets it to this time, unless that is past.
+    pub fn set(&self, at: DateTime<Utc>) {
+        self.0.fetch_max(at.timestamp_micros(), Ordering::Relaxed);
+    }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.0.fetch_add(1, Ordering::Relaxed)).unwrap_or_default()
+        self.read()
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! The features keep the lower crates' tests quick: without `server` this is the database alone.
 
+#![allow(clippy::disallowed_methods, reason = "a test waits in real time")]
+
 #[cfg(feature = "server")]
 pub mod agent;
 #[cfg(feature = "server")]

@@ -220,6 +220,11 @@ impl TestServer {
         &self.clock
     }
 
+    /// The server's clock, for a task that moves it.
+    pub fn shared_clock(&self) -> Arc<ManualClock> {
+        Arc::clone(&self.clock)
+    }
+
     /// The keys, for making what only the server should be able to make.
     pub fn keys(&self) -> &KeyRing {
         &self.keys

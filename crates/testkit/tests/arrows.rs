@@ -1,4 +1,4 @@
-//! The shape of the workspace, checked: who may depend on whom, which library stays in which room, and what
+//! The shape of the workspace, checked: who may depend on whom, which library stays in which crate, and what
 //! every crate has to have. `docs/architecture.md` says why.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
@@ -114,9 +114,13 @@ const ROOMS: &[(&[&str], &[&str])] = &[
 const PURE: &[&str] = &["domain", "apk", "signing"];
 const IMPURE: &[&str] = &["tokio", "futures", "tracing", "reqwest", "hyper", "async-trait"];
 
-/// The clock is an argument below the service; these must not read it.
-const CLOCKLESS: &[&str] = &["domain", "apk", "signing", "storage", "artifacts"];
-const CLOCKS: &[&str] = &["Utc::now(", "Local::now(", "SystemTime::now("];
+/// What nobody may ask for the time without saying why.
+const CLOCKS: &[&str] = &[
+    "chrono::Utc::now",
+    "std::time::Instant::now",
+    "std::time::SystemTime::now",
+    "tokio::time::Instant::now",
+];
 
 /// `from` names `to` in its manifest; `dev`: only for its tests.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,24 +199,77 @@ fn a_library_stays_in_its_room() {
     }
 }
 
+/// clippy refuses the calls themselves; this is about its exceptions.
 #[test]
-fn nothing_below_the_service_reads_the_clock() {
-    for name in CLOCKLESS {
-        for file in rust_files(&root().join("crates").join(name).join("src")) {
-            // Tests, at the end of a file or in one of their own, may.
-            if file
-                .components()
-                .any(|part| part.as_os_str().to_string_lossy().starts_with("tests"))
-            {
-                continue;
-            }
+fn the_clock_is_read_with_a_reason_or_not_at_all() {
+    let settings = fs::read_to_string(root().join("clippy.toml")).unwrap();
+    for clock in CLOCKS {
+        assert!(
+            settings.contains(&format!("\"{clock}\"")),
+            "clippy.toml lets {clock} pass"
+        );
+    }
+    let mut allowed = 0;
+    for folder in crate_folders() {
+        let pure = PURE.iter().any(|name| folder.ends_with(name));
+        for file in rust_files(&folder.join("src")) {
             let text = fs::read_to_string(&file).unwrap();
-            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
-            for clock in CLOCKS {
-                assert!(!code.contains(clock), "{} calls {clock}…)", file.display());
+            for (_, rest) in text
+                .match_indices("clippy::disallowed_methods")
+                .map(|(at, _)| text.split_at(at))
+            {
+                let attribute = rest.split(']').next().unwrap();
+                assert!(attribute.contains("reason = "), "{}: {attribute}", file.display());
+                assert!(!pure, "{} is pure and reads a clock", file.display());
+                allowed += 1;
             }
         }
     }
+    assert!(allowed > 5, "only {allowed} exceptions were found");
+}
+
+/// What the gateway's feature `demo` brings: a package, and the feature of it that counts, if not all of it does.
+const OF_THE_DEMO: &[(&str, &str)] = &[
+    ("tidegate-simulator", ""),
+    ("tidegate-agent", ""),
+    ("tidegate-apk", "build"),
+    ("tidegate-fcm", "stand-in"),
+];
+
+#[test]
+fn a_production_binary_carries_nothing_of_the_demo() {
+    let (with, without) = (linked(&[]), linked(&["--no-default-features"]));
+    for (package, feature) in OF_THE_DEMO {
+        let carries = |tree: &[(String, Vec<String>)]| {
+            let has = |features: &[String]| feature.is_empty() || features.iter().any(|one| one == feature);
+            tree.iter()
+                .any(|(name, features)| name == package && has(features))
+        };
+        assert!(carries(&with), "the demo has no {package} {feature}");
+        assert!(!carries(&without), "production has {package} {feature}");
+    }
+}
+
+/// What `tidegate` links with these options of cargo's: packages and their features.
+fn linked(options: &[&str]) -> Vec<(String, Vec<String>)> {
+    let output = cargo()
+        .args(["tree", "--offline", "--locked", "-p", "tidegate-gateway"])
+        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}|{f}"])
+        .args(options)
+        .output()
+        .unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let package = |line: &str| {
+        let (package, features) = line.split_once('|')?;
+        let features = features.trim_end_matches(" (*)").split(',').map(str::to_owned);
+        Some((package.split(' ').next()?.to_owned(), features.collect()))
+    };
+    lines.lines().filter_map(package).collect()
 }
 
 #[test]
@@ -295,10 +352,8 @@ fn offence(Dependency { from, to, dev }: &Dependency) -> Option<String> {
 
 /// Every dependency that a manifest of ours names, as cargo understands it.
 fn dependencies() -> Vec<Dependency> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = cargo()
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root())
         .output()
         .unwrap();
     assert!(
@@ -318,6 +373,13 @@ fn dependencies() -> Vec<Dependency> {
     let crates: BTreeSet<_> = found.iter().map(|dependency| dependency.from.clone()).collect();
     assert!(crates.len() >= 10, "cargo metadata shows only {crates:?}");
     found
+}
+
+/// Cargo, in the workspace.
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
 }
 
 fn root() -> PathBuf {

@@ -63,6 +63,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     security(("device_token" = []))
 )]
 async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response {
+    #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
     let begun = Instant::now();
     let id = request_id::of(request.headers());
     // At the level debug, so that nobody pays for it but those who have traces sent.

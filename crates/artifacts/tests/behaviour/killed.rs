@@ -1,5 +1,7 @@
 //! A process that is killed in mid-upload, and the sweep at the next start.
 
+#![allow(clippy::disallowed_methods, reason = "a test may look at any clock")]
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

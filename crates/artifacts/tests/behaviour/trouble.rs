@@ -1,5 +1,7 @@
 //! Disks and buckets that fail.
 
+#![allow(clippy::disallowed_methods, reason = "a test may look at any clock")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

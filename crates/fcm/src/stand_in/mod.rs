@@ -7,6 +7,11 @@
 //! It keeps the last [`MAX_KEPT_MESSAGES`] messages and one small count for each token, so that a campaign for a
 //! large fleet can run against it in flat memory.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it stands for a service of the real world"
+)]
+
 mod key;
 mod oauth;
 mod script;

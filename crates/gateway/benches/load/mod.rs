@@ -1,5 +1,7 @@
 //! Many devices that poll over connections that they keep open.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

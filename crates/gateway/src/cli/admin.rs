@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use tidegate_domain::{Role, SdkLevel};
 use tidegate_service::{
     Actor, Clock, Devices, Error as Refusal, Kind, MAX_PAGE_SIZE, Package, Packages, Page, Snapshots,
@@ -26,7 +26,7 @@ pub(super) async fn token(
     keys::create_folder(&config.data_dir)?;
     let ring = keys::key_ring(config)?;
     let token = ring
-        .admin_token(&subject, role, delta(ttl), Utc::now())
+        .admin_token(&subject, role, delta(ttl), SystemClock.now())
         .map_err(|fault| Refusal::new(Kind::Invalid, "invalid_argument", fault.to_string()))?;
     Ok(token.expose_secret().to_owned())
 }
@@ -40,9 +40,9 @@ pub(super) async fn enroll_token(
 ) -> Result<String, Error> {
     let stores = Stores::open(config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let live = Snapshots::load(stores.store.clone()).await?;
+    let snapshots = Snapshots::load(stores.store.clone()).await?;
     let settings = Arc::new(settings(config, ""));
-    let devices = Devices::new(stores.store, Arc::new(live), stores.keys, clock, settings);
+    let devices = Devices::new(stores.store, Arc::new(snapshots), stores.keys, clock, settings);
     let made = devices
         .create_enroll_token(&Actor::console(), uses, delta(ttl), note)
         .await?;
@@ -112,7 +112,7 @@ fn read_password(name: &str) -> Result<SecretString, Error> {
     Ok(SecretString::from(password))
 }
 
-/// A time too long for the type is too long for any rule, which then says so.
+/// A time that is too long for the type becomes the longest one, which every rule refuses.
 fn delta(time: Duration) -> TimeDelta {
     TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX)
 }

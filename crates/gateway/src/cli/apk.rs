@@ -1,4 +1,4 @@
-//! `tidegate apk`: a file's own word and Android's judgement, for people and for build pipelines.
+//! `tidegate apk`: what a file says about itself, and whether Android accepts it. For people and for build pipelines.
 
 use std::fmt::Write as _;
 use std::fs::File;

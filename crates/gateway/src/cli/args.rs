@@ -1,5 +1,6 @@
-//! The words of the command line.
+//! The commands and their options.
 
+#[cfg(feature = "demo")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use tidegate_domain::{PackageName, Role, SignerFingerprint};
 
 /// How many virtual devices the demo takes at most: each is a task with connections of its own.
+#[cfg(feature = "demo")]
 const MAX_DEMO_DEVICES: i64 = 5_000;
 
 /// The update server of an Android fleet.
@@ -20,7 +22,6 @@ const MAX_DEMO_DEVICES: i64 = 5_000;
     version,
     max_term_width = 100,
     after_help = "Examples:
-  tidegate demo                                    a server, builds and a fleet to try things on
   tidegate serve                                   SQLite and a folder, nothing to configure
   tidegate serve --config /etc/tidegate.toml       settings from a file
   TIDEGATE_DATABASE_URL=postgres://… tidegate serve    or from the environment, which wins
@@ -46,11 +47,12 @@ pub(super) enum Command {
   tidegate serve
   tidegate serve --config /etc/tidegate.toml
   TIDEGATE_LISTEN=0.0.0.0:8080 TIDEGATE_PUBLIC_URL=https://updates.example.com tidegate serve")]
-    Serve,
+    Serve(Serve),
     /// Try everything at once: a server with three sample builds and a fleet of virtual devices.
     ///
     /// Nothing needs to be configured. The devices enrol, poll, download, verify and report over HTTP, and an hour
     /// of theirs is a second. Runs until Ctrl-C and goes on where it was when started again.
+    #[cfg(feature = "demo")]
     Demo(Demo),
     /// Print the settings in force, in the form of a configuration file, without secrets.
     Config,
@@ -68,7 +70,17 @@ pub(super) enum Command {
     Apk(Apk),
 }
 
+/// How to serve.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Take the time from the clock that `tidegate-sim run --clock PATH` drives. For trying things out.
+    #[cfg(feature = "demo")]
+    #[arg(long, value_name = "PATH")]
+    pub(super) clock: Option<PathBuf>,
+}
+
 /// What the demo may be told.
+#[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Keep everything in this folder; a folder of an earlier demo is used again.
@@ -110,7 +122,7 @@ pub(super) enum Admin {
         /// How long it holds.
         #[arg(long, default_value = "7d", value_parser = humantime::parse_duration)]
         ttl: Duration,
-        /// What it is for, for users.
+        /// What it is for; operators see it.
         #[arg(long, default_value = "")]
         note: String,
     },

@@ -14,11 +14,13 @@ use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
+pub use args::Cli;
+#[cfg(feature = "demo")]
+pub use args::Demo;
 use args::{Admin, AdminUser, Apk, Command};
-pub use args::{Cli, Demo};
 
 use crate::config::LogFormat;
-use crate::{Config, Error, demo, telemetry};
+use crate::{Config, Error, telemetry};
 
 /// The exit code of wrong usage and wrong settings, the same that clap uses.
 const WRONG_USAGE: u8 = 2;
@@ -30,15 +32,9 @@ const WRONG_USAGE: u8 = 2;
 pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     let config = || Config::load(cli.config.as_deref(), variables());
     match cli.command {
-        Command::Serve => serve::serve(&config()?),
-        Command::Demo(options) => {
-            // Its key is made afresh and needs no backup, and what devices meet is what the demo is about.
-            telemetry::start_with(
-                "warn,tidegate_gateway::keys=error,tidegate_agent=off",
-                LogFormat::Text,
-            )?;
-            runtime()?.block_on(demo::run(options))
-        }
+        Command::Serve(options) => serve::serve(&config()?, &options),
+        #[cfg(feature = "demo")]
+        Command::Demo(options) => demo(options),
         Command::Config => print(&config()?),
         Command::Migrate { dry_run } => console(&config()?, |config| database::migrate(config, dry_run)),
         Command::Admin(Admin::Token { subject, role, ttl }) => {
@@ -54,6 +50,14 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
         Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),
     }
+}
+
+#[cfg(feature = "demo")]
+fn demo(options: Demo) -> Result<ExitCode, Error> {
+    // Not logged: that its new key needs a backup, which it does not, and the faults that its devices are meant to meet.
+    let filter = "warn,tidegate_gateway::keys=error,tidegate_agent=off";
+    telemetry::start_with(filter, LogFormat::Text)?;
+    runtime()?.block_on(crate::demo::run(options))
 }
 
 /// Tells what went wrong, and with which exit code.
@@ -86,7 +90,7 @@ fn runtime() -> Result<Runtime, Error> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-/// The environment as far as it is text; a variable of ours that is not would not be a setting's value anyway.
+/// The environment's variables. A name that is not Unicode is no setting's.
 fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?;

@@ -3,12 +3,11 @@
 //! Values are read as text and given their meaning by us, one setting at a time. A library that guessed types
 //! would take a key of 64 decimal digits for a number, and its message would name a Rust type.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
-use figment::providers::{Format, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
+use toml::{Table, Value};
 
 use super::Fault;
 
@@ -20,9 +19,14 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// All values that were given, and the faults found in them so far.
 pub(super) struct Layers {
-    figment: Figment,
-    given: Dict,
+    given: BTreeMap<String, Given>,
     faults: Vec<Fault>,
+}
+
+/// A value and where it was found.
+struct Given {
+    value: Value,
+    origin: String,
 }
 
 impl Layers {
@@ -31,19 +35,24 @@ impl Layers {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Fault> {
-        let mut figment = Figment::new();
-        if let Some(path) = file {
-            figment = figment.merge(read_file(path)?);
-        }
-        figment = figment.merge(from_environment(environment));
-        let given = figment
-            .extract()
-            .map_err(|error| Fault::of_file("the configuration", error.to_string()))?;
-        Ok(Self {
-            figment,
-            given,
+        let mut layers = Self {
+            given: BTreeMap::new(),
             faults: Vec::new(),
-        })
+        };
+        if let Some(path) = file {
+            layers.lay(read_file(path)?, &path.display().to_string());
+        }
+        layers.lay(from_environment(environment), "the environment");
+        Ok(layers)
+    }
+
+    /// Takes the values of one source. They win over those that were taken before.
+    fn lay(&mut self, values: impl IntoIterator<Item = (String, Value)>, origin: &str) {
+        let given = values.into_iter().map(|(key, value)| {
+            let origin = origin.to_owned();
+            (key, Given { value, origin })
+        });
+        self.given.extend(given);
     }
 
     /// The value of `key`, or `None` when it was not given or has a fault, which is noted.
@@ -52,16 +61,16 @@ impl Layers {
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let value = self.given.remove(key)?;
+        let Given { value, origin } = self.given.remove(key)?;
         let parsed = match as_text(&value) {
-            Some(text) => parse(&text).map_err(|allowed| (text, allowed)),
-            None => Err((
-                shape(&value).to_owned(),
+            Ok(text) => parse(&text).map_err(|allowed| (text, allowed)),
+            Err(shape) => Err((
+                shape.to_owned(),
                 "must be a text, a number or true or false".into(),
             )),
         };
         parsed
-            .map_err(|(got, allowed)| self.refuse(key, &value, &got, &allowed))
+            .map_err(|(got, allowed)| self.refuse(key, &origin, &got, &allowed))
             .ok()
     }
 
@@ -71,35 +80,28 @@ impl Layers {
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let value = self.given.remove(key)?;
+        let Given { value, origin } = self.given.remove(key)?;
         let text = as_text(&value).unwrap_or_default();
         parse(&text)
-            .map_err(|allowed| self.refuse(key, &value, "", &allowed))
+            .map_err(|allowed| self.refuse(key, &origin, "", &allowed))
             .ok()
     }
 
     /// Notes that a value cannot be used.
     pub(super) fn fault(&mut self, key: &'static str, allowed: &str) {
-        self.faults.push(Fault::of_key(key, "", "", allowed));
+        self.refuse(key, "", "", allowed);
     }
 
-    fn refuse(&mut self, key: &'static str, value: &Value, got: &str, allowed: &str) {
-        let origin = self.origin(value);
-        self.faults.push(Fault::of_key(key, &origin, got, allowed));
+    fn refuse(&mut self, key: &'static str, origin: &str, got: &str, allowed: &str) {
+        self.faults.push(Fault::of_key(key, origin, got, allowed));
     }
 
     /// Whatever was given and nobody took is unknown.
     pub(super) fn finish(mut self) -> Vec<Fault> {
-        for (key, value) in std::mem::take(&mut self.given) {
-            let origin = self.origin(&value);
-            self.faults.push(Fault::unknown(&key, &origin));
+        for (key, Given { origin, .. }) in &self.given {
+            self.faults.push(Fault::unknown(key, origin));
         }
         self.faults
-    }
-
-    fn origin(&self, value: &Value) -> String {
-        let metadata = self.figment.get_metadata(value.tag());
-        metadata.map_or_else(String::new, |metadata| metadata.name.to_string())
     }
 }
 
@@ -108,23 +110,7 @@ pub(super) fn parsed<T: FromStr>(allowed: &'static str) -> impl Fn(&str) -> Resu
     move |text| text.parse().map_err(|_| allowed.to_owned())
 }
 
-/// One source of values.
-struct Layer {
-    origin: String,
-    values: Dict,
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.origin.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.values.clone()))
-    }
-}
-
-fn read_file(path: &Path) -> Result<Layer, Fault> {
+fn read_file(path: &Path) -> Result<Table, Fault> {
     let origin = path.display().to_string();
     let fault = |what: String| Fault::of_file(&origin, what);
     let size = std::fs::metadata(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
@@ -132,28 +118,22 @@ fn read_file(path: &Path) -> Result<Layer, Fault> {
         return Err(fault(format!("is larger than {MAX_FILE_BYTES} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    let values = Toml::from_str(&text).map_err(|error| {
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
         // The parser quotes the line at fault, which may hold a secret.
         let words = error.to_string();
         let place = words.lines().next().unwrap_or_default();
         fault(format!("is not TOML: {place}"))
-    })?;
-    Ok(Layer { origin, values })
+    })
 }
 
-fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Layer {
-    let values = variables
-        .into_iter()
-        .filter(|(name, _)| !is_foreign(name))
-        .filter_map(|(name, value)| {
-            let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
-            Some((key, Value::from(value)))
-        })
-        .collect();
-    Layer {
-        origin: "the environment".to_owned(),
-        values,
-    }
+fn from_environment(
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> impl Iterator<Item = (String, Value)> {
+    let own = variables.into_iter().filter(|(name, _)| !is_foreign(name));
+    own.filter_map(|(name, value)| {
+        let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
+        Some((key, Value::String(value)))
+    })
 }
 
 /// `TIDEGATE_CONFIG` is read by the command line. The others are what Kubernetes puts into every container beside
@@ -165,24 +145,15 @@ fn is_foreign(name: &str) -> bool {
     rest == "CONFIG" || rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_")
 }
 
-fn as_text(value: &Value) -> Option<String> {
+/// A single value as text, or what else it is.
+fn as_text(value: &Value) -> Result<String, &'static str> {
     match value {
-        Value::String(_, text) => Some(text.clone()),
-        Value::Char(_, letter) => Some(letter.to_string()),
-        Value::Bool(_, yes) => Some(yes.to_string()),
-        Value::Num(_, number) => number
-            .to_i128()
-            .map(|number| number.to_string())
-            .or_else(|| number.to_u128().map(|number| number.to_string()))
-            .or_else(|| number.to_f64().map(|number| number.to_string())),
-        Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
-    }
-}
-
-fn shape(value: &Value) -> &'static str {
-    match value {
-        Value::Dict(..) => "a table",
-        Value::Array(..) => "a list",
-        _ => "nothing",
+        Value::String(text) => Ok(text.clone()),
+        Value::Boolean(yes) => Ok(yes.to_string()),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
+        Value::Datetime(_) => Err("a date"),
+        Value::Table(_) => Err("a table"),
+        Value::Array(_) => Err("a list"),
     }
 }

@@ -1,10 +1,11 @@
-//! The fleet: the simulator's devices, with an hour of theirs in a second of ours.
+//! The fleet: the simulator's devices, in the server's own compressed time.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 
 use futures::stream::BoxStream;
 use serde_json::Value;
+use tidegate_simulator::clock::Running;
 use tidegate_simulator::{Fleet as Simulated, Muster, Pace, Population, Push};
 
 use super::builds::FACTORY_VERSION;
@@ -13,10 +14,7 @@ use super::operator::Operator;
 use super::{PACKAGE, guide};
 use crate::Error;
 
-/// Seconds of the fleet in a real one.
-const SPEED: u32 = 3_600;
-
-/// Where the fleet's luck comes from: always the same devices.
+/// The seed of all random numbers, always the same, so that the devices are the same.
 const SEED: u64 = 1;
 
 /// Enrolled devices.
@@ -31,6 +29,7 @@ impl Fleet {
         operator: &Operator,
         home: &Home,
         push_service: BoxStream<'static, Push>,
+        clock: Running,
     ) -> Result<Self, Error> {
         let known: HashMap<String, i64> = operator.devices().await?.iter().filter_map(installed).collect();
         let names: Vec<String> = (1..=size).map(|number| format!("phone-{number:04}")).collect();
@@ -49,8 +48,9 @@ impl Fleet {
             seed: SEED,
             population,
             faults: 0.0,
-            pace: Pace::Times(SPEED),
-            begin: chrono::Utc::now().timestamp_millis(),
+            pace: Pace::Clock(clock),
+            begin: clock.now().timestamp_millis(),
+            ahead: 0,
             push_service: Some(push_service),
         });
         let fleet = Self(fleet.await.map_err(fault)?);
@@ -58,7 +58,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Lets the devices live for as long as this is waited for.
+    /// Lets the devices live until it is dropped.
     pub(super) async fn live(self) -> Result<Infallible, Error> {
         self.0.live().await.map_err(fault)?;
         // All were revoked: there is nothing left to see of them, but the server can still be looked at.

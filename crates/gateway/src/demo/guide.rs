@@ -12,7 +12,7 @@ use super::{LOGIN, PACKAGE};
 /// How often the line is printed where it cannot be overwritten.
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Prints a line. A standard output that is gone is no reason to end the demo.
+/// Prints a line. The demo goes on when standard output is closed.
 pub(super) fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
@@ -83,7 +83,9 @@ impl LiveLine {
             .is_none_or(|(at, last)| at.elapsed() >= PLAIN_LINE_EVERY && *last != line);
         if due {
             say(&line);
-            self.printed = Some((Instant::now(), line));
+            #[allow(clippy::disallowed_methods, reason = "a person really reads it")]
+            let now = Instant::now();
+            self.printed = Some((now, line));
         }
     }
 

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use tidegate_apk::build::SigningKey;
 use tidegate_signing::{ExposeSecret, MasterKey};
 
-use super::operator::Operator;
 use crate::Error;
 use crate::keys::write_secret;
 
@@ -18,21 +17,19 @@ const FILE: &str = "demo.json";
 /// How many characters the generated password has: 120 random bits.
 const PASSWORD_CHARACTERS: usize = 20;
 
-/// The demo's own secrets. They protect a playground and are readable by its owner alone all the same.
+/// The demo's own secrets. Only the file's owner may read them, although they protect no more than a demo.
 pub(super) struct Home {
     path: PathBuf,
     kept: Kept,
     signing_key: SigningKey,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize, Deserialize)]
 struct Kept {
     password: String,
     /// The key that signs the sample builds, so that a later build has the signer of the first.
     signing_key: Vec<u8>,
     certificate: Vec<u8>,
-    enrollment_token: Option<String>,
 }
 
 impl Home {
@@ -78,17 +75,16 @@ impl Home {
                 password,
                 signing_key: signing_key.pkcs8().to_vec(),
                 certificate: signing_key.certificate_der().to_vec(),
-                enrollment_token: None,
             },
             path,
             signing_key,
         };
-        home.write(&home.kept)?;
+        home.write()?;
         Ok(home)
     }
 
-    fn write(&self, kept: &Kept) -> Result<(), Error> {
-        let text = serde_json::to_string(kept).map_err(|fault| Error::Demo(fault.to_string()))?;
+    fn write(&self) -> Result<(), Error> {
+        let text = serde_json::to_string(&self.kept).map_err(|fault| Error::Demo(fault.to_string()))?;
         let beside = self.path.with_extension("json.new");
         write_secret(&beside, &text)
             .and_then(|()| fs::rename(&beside, &self.path))
@@ -103,19 +99,6 @@ impl Home {
     /// The key that signs the sample builds.
     pub(super) fn signing_key(&self) -> &SigningKey {
         &self.signing_key
-    }
-
-    /// The token that the fleet enrols with, asked for at the first start.
-    pub(super) async fn enrollment_token(&self, operator: &Operator) -> Result<String, Error> {
-        if let Some(token) = &self.kept.enrollment_token {
-            return Ok(token.clone());
-        }
-        let token = operator.enrollment_token().await?;
-        self.write(&Kept {
-            enrollment_token: Some(token.clone()),
-            ..self.kept.clone()
-        })?;
-        Ok(token)
     }
 }
 

@@ -1,11 +1,13 @@
 //! `tidegate demo`: a server, three builds and a fleet, so that everything can be tried without a phone.
 //!
-//! Nothing here goes behind the server's back. The builds come in by upload, the devices enrol, poll, fetch, verify
-//! and report over HTTP, and the releases are made by the calls that the guide prints. Only the devices' clock is
-//! compressed: they are the simulator's, and told to poll in six hours they are back in six seconds. A nudge is signed,
-//! goes out to a stand-in for FCM, and reaches them as messages from there, which their agents check like any.
+//! All of it goes through the server's own interfaces. The builds come in by upload, the devices enrol, poll, fetch, verify
+//! and report over HTTP, and the releases are made by the calls that the guide prints. Only time is compressed, the
+//! devices' and the server's alike: an hour is a second, and told to poll in six hours they are back in six seconds. A
+//! nudge is signed, goes out to a stand-in for FCM, and reaches them as messages from there, which their agents check
+//! like any.
 
 mod builds;
+mod calendar;
 mod fleet;
 mod guide;
 mod home;
@@ -18,10 +20,12 @@ use std::process::ExitCode;
 use tidegate_domain::Role;
 use tidegate_fcm::stand_in::StandIn;
 use tidegate_service::{Actor, Kind};
+use tidegate_simulator::clock::Running;
 
 use crate::cli::Demo;
 use crate::signals::Signals;
 use crate::{Config, Error, RunningServer, Server};
+use calendar::Calendar;
 use home::Home;
 use operator::Operator;
 
@@ -36,17 +40,20 @@ pub(crate) async fn run(options: Demo) -> Result<ExitCode, Error> {
     crate::keys::create_folder(&options.dir)?;
     let home = Home::open(&options.dir)?;
     let mut config = config(&options);
-    // Ends with the demo.
+    // The stand-in ends when this is dropped.
     let fcm = push::stand_in(&options.dir, &mut config.fcm).await?;
-    let server = Server::start(&config).await?;
+    let calendar = Calendar::open(&options.dir)?;
+    let clock = calendar.clock();
+    let server = Server::start_at(&config, clock.clone()).await?;
     let mut signals = Signals::listen()?;
     let told = tokio::select! {
-        told = tell(&server, &home, &options, &fcm) => told.map(|never| match never {}),
+        told = tell(&server, &home, &options, &fcm, clock.running()) => told.map(|never| match never {}),
+        kept = calendar.keep() => kept.map(|never| match never {}),
         asked = signals.asked_to_end() => asked.map_err(Error::from),
     };
     guide::say("\nstopping; start it again with the same command, and it goes on from here");
     server.shutdown().await;
-    told.map(|()| ExitCode::SUCCESS)
+    told.and_then(|()| calendar.write()).map(|()| ExitCode::SUCCESS)
 }
 
 fn config(options: &Demo) -> Config {
@@ -58,29 +65,29 @@ fn config(options: &Demo) -> Config {
     config
 }
 
-/// Sets the stage, then lets the fleet live and the story go on for as long as nobody ends it.
+/// Prepares the server, then runs the fleet and the operator's steps until it is dropped.
 async fn tell(
     server: &RunningServer,
     home: &Home,
     options: &Demo,
     fcm: &StandIn,
+    clock: Running,
 ) -> Result<std::convert::Infallible, Error> {
     add_login(server, home).await?;
     let base = server.public_url().to_owned();
     let operator = Operator::log_in(&base, LOGIN, home.password()).await?;
     builds::upload_missing(&operator, home).await?;
-    let token = home.enrollment_token(&operator).await?;
+    let token = operator.enrollment_token().await?;
     guide::print(&base, &options.dir, home.password());
     let pushes = push::service(fcm);
-    let fleet = fleet::Fleet::enroll(&base, &token, options.devices, &operator, home, pushes).await?;
+    let fleet = fleet::Fleet::enroll(&base, &token, options.devices, &operator, home, pushes, clock).await?;
     tokio::select! {
         end = fleet.live() => end,
         end = story::tell(&operator, options.devices) => end,
     }
 }
 
-/// The first person cannot be added over HTTP, because nobody is there yet who may. This is what
-/// `tidegate admin user add` does.
+/// Adds the first user, which takes a user over HTTP. This is what `tidegate admin user add` does.
 async fn add_login(server: &RunningServer, home: &Home) -> Result<(), Error> {
     let users = &server.api().users;
     let password = home.password().to_owned().into();

@@ -16,7 +16,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// How many devices may enrol with the demo's token. The same device again does not count.
 const FLEET_USES: u32 = 100_000;
 
-/// How long the demo's enrolment token holds: a year.
+/// How long an enrolment token holds: a year of the fleet's, which are more than two real hours. Each start asks for one.
 const TOKEN_SECONDS: u32 = 365 * 24 * 3600;
 
 /// Somebody who is logged in.

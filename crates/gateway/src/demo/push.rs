@@ -1,7 +1,9 @@
 //! The demo's push service: nudges go to a stand-in in this very process instead of Google, and on to the devices.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tidegate_fcm::stand_in::StandIn;
@@ -30,14 +32,7 @@ pub(super) fn service(fcm: &StandIn) -> BoxStream<'static, Push> {
     let taken = futures::stream::unfold(fcm.listen(), |mut taken| async move {
         loop {
             match taken.recv().await {
-                Ok(message) => {
-                    let push = Push {
-                        token: message.token,
-                        data: message.data,
-                        at: chrono::Utc::now(),
-                    };
-                    return Some((push, taken));
-                }
+                Ok(message) => return Some((arriving(message.token, message.data), taken)),
                 // Lost, as some are on the way from Google; the devices' next polls make up for it.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
@@ -45,4 +40,18 @@ pub(super) fn service(fcm: &StandIn) -> BoxStream<'static, Push> {
         }
     });
     taken.boxed()
+}
+
+/// A message that arrives as soon as it is signed. The milliseconds that it really takes are minutes of the fleet's time,
+/// after which agents refuse a command as too old.
+fn arriving(token: String, data: BTreeMap<String, String>) -> Push {
+    let signed_at = data
+        .get("ts")
+        .and_then(|ts| DateTime::parse_from_rfc3339(ts).ok());
+    Push {
+        token,
+        data,
+        // Without a time it is no command, and no agent looks at when it came.
+        at: signed_at.map(|at| at.with_timezone(&Utc)).unwrap_or_default(),
+    }
 }

@@ -28,7 +28,7 @@ enum Step {
     Watch,
 }
 
-/// A build as the story sees it.
+/// What decides about the next step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     id: i64,
@@ -44,7 +44,7 @@ pub(super) struct Seen {
     failed: i64,
 }
 
-/// Tells the story, for as long as this is waited for.
+/// Takes one step after the other, until it is dropped.
 pub(super) async fn tell(operator: &Operator, fleet: u32) -> Result<Infallible, Error> {
     let mut line = guide::LiveLine::default();
     let mut stepped: Option<Instant> = None;
@@ -73,7 +73,9 @@ pub(super) async fn tell(operator: &Operator, fleet: u32) -> Result<Infallible, 
                 operator.adjust(build, percent).await?;
             }
         }
-        stepped = Some(Instant::now());
+        #[allow(clippy::disallowed_methods, reason = "a person really watches it")]
+        let now = Instant::now();
+        stepped = Some(now);
     }
 }
 
@@ -123,8 +125,7 @@ fn see(build: &Value, rollouts: &[Value]) -> Seen {
     }
 }
 
-/// The next step. Whatever the watcher does by hand is theirs: a build that was paused, taken back or overtaken is
-/// left alone.
+/// The next step. A build that somebody paused, rolled back or replaced by hand is left alone.
 fn next(builds: &[Seen], fleet: i64) -> Step {
     let [first, second, third] = builds else {
         return Step::Watch;
@@ -159,8 +160,8 @@ fn next(builds: &[Seen], fleet: i64) -> Step {
     }
 }
 
-/// Whether the share has done what it will do. Seven of ten devices of it are enough to say so, because a cohort is
-/// only about as large as its share, the less so in a small fleet.
+/// Whether the share is as good as installed. Seven of ten of its devices are enough, because a cohort is only about as
+/// large as its share, the less so in a small fleet.
 fn settled(build: &Seen, fleet: i64) -> bool {
     let expected = fleet * build.percent / 100;
     (build.installed + build.failed) * 10 >= expected * 7

@@ -225,13 +225,13 @@ fn server(readings: &Readings) {
         "ota_catalog_version",
         "The number of the catalog that polls are answered from.",
         |r, gauge| {
-            gauge.observe(count(r.sources.live.catalog_version().unsigned_abs()), &[]);
+            gauge.observe(count(r.sources.snapshots.catalog_version().unsigned_abs()), &[]);
         },
     );
     readings.gauge(
         "ota_catalog_age_seconds",
         "Since the database last said that there is no newer catalog.",
-        |r, gauge| gauge.observe(r.sources.live.catalog_age().as_secs_f64(), &[]),
+        |r, gauge| gauge.observe(r.sources.snapshots.catalog_age().as_secs_f64(), &[]),
     );
     readings.gauge(
         "ota_database_connections_in_use",

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Where the numbers are.
 pub(crate) struct Sources {
     pub(crate) store: Store,
-    pub(crate) live: Arc<Snapshots>,
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) activity: Arc<ActivityBuffer>,
     pub(crate) reports: ReportQueue,
     pub(crate) counts: Arc<Counters>,
@@ -123,8 +123,8 @@ impl MetricsPage for Metrics {
 }
 
 impl Sources {
-    /// What became of each build, with those that are offered and that nothing became of yet: a counter that appears
-    /// with its first event hides that event from every rate.
+    /// The outcomes of each build. Builds that are offered and have no outcome yet are among them: Prometheus' `rate` would
+    /// miss the first event of a counter that appears with it.
     fn builds(&self, rollouts: &[RolloutNumbers]) -> BTreeMap<BuildId, BuildCounts> {
         let mut builds = self.counts.builds();
         for rollout in rollouts {

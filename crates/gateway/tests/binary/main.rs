@@ -3,6 +3,9 @@
 
 mod admin;
 mod apk;
+#[cfg(feature = "demo")]
+mod clock;
+#[cfg(feature = "demo")]
 mod demo;
 mod program;
 mod secrets;

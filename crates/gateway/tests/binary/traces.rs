@@ -1,5 +1,7 @@
 //! Traces, as the collector of an operator receives them.
 
+#![allow(clippy::disallowed_methods, reason = "a test may look at any clock")]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

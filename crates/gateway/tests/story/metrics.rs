@@ -388,6 +388,7 @@ fn plan(server: &TestServer) -> Plan {
             percent: 100,
             after: 12 * hour,
         }],
+        clock: None,
     }
 }
 

@@ -128,6 +128,7 @@ impl Nudges {
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    #[allow(clippy::disallowed_methods, reason = "somebody really waits for the answer")]
     pub async fn settled(&self, id: CampaignId) -> Result<Campaign, Error> {
         let deadline = Instant::now() + SETTLED_WITHIN;
         loop {

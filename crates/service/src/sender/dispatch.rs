@@ -7,14 +7,15 @@ use tidegate_domain::{CampaignId, DeliveryFailure};
 use tidegate_fcm::Client;
 use tidegate_signing::KeyRing;
 use tidegate_storage::{DeliveryOutcome, Outcome};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::verdict::Verdict;
 use super::{Job, SenderSettings, SenderState, command, lock, verdict};
 use crate::Clock;
 
-/// How often the rate_limiter is asked again.
+/// How often the rate limiter is asked again.
 const TICK: Duration = Duration::from_millis(5);
 
 /// What became of a delivery.
@@ -36,7 +37,7 @@ pub(super) struct Dispatch {
 
 impl Dispatch {
     /// Ends when the queue is closed and all that is under way has been answered.
-    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>, stop: watch::Receiver<bool>) {
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.settings.max_in_flight));
         let mut under_way = JoinSet::new();
         while let Some(job) = queue.recv().await {
@@ -62,11 +63,12 @@ impl Dispatch {
         while under_way.join_next().await.is_some() {}
     }
 
-    /// Waits for the rate_limiter; false when the delivery is not to be sent (any more).
-    async fn may_go(&self, job: &Job, stop: &watch::Receiver<bool>) -> bool {
+    /// Waits for the rate limiter; false when the delivery is not to be sent (any more).
+    async fn may_go(&self, job: &Job, stop: &CancellationToken) -> bool {
         loop {
+            #[allow(clippy::disallowed_methods, reason = "a rate of FCM's, which is real")]
             let now = Instant::now();
-            let goes_on = !*stop.borrow() && self.state.is_live(job.campaign.id) && !self.is_stale(job);
+            let goes_on = !stop.is_cancelled() && self.state.is_live(job.campaign.id) && !self.is_stale(job);
             if !goes_on || lock(&self.state.backoff).holds_off(now) {
                 return false;
             }
@@ -78,7 +80,7 @@ impl Dispatch {
     }
 
     fn is_stale(&self, job: &Job) -> bool {
-        self.clock.now() - job.claimed_at > self.settings.fresh_for
+        self.clock.now() - job.claimed_at > self.clock.passes_in(self.settings.fresh_for)
     }
 
     async fn deliver(&self, job: Job) {
@@ -98,11 +100,20 @@ impl Dispatch {
             return self.report(&job, DeliveryOutcome::Sent).await;
         };
         let now = self.clock.now();
-        let verdict = verdict::of(&error, &job.claim, &self.settings, now, fastrand::f64());
+        let settings = SenderSettings {
+            give_up_after: self.clock.passes_in(self.settings.give_up_after),
+            ..self.settings
+        };
+        let mut verdict = verdict::of(&error, &job.claim, &settings, now, fastrand::f64());
         tracing::debug!(campaign_id = job.campaign.id.0, device = %job.claim.device, %error, "not sent");
-        if let Verdict::Delivery(DeliveryOutcome::Retry { at }) = &verdict {
-            let wait = (*at - now).to_std().unwrap_or_default();
-            lock(&self.state.backoff).refused(wait, Instant::now());
+        if let Verdict::Delivery(DeliveryOutcome::Retry { at }) = &mut verdict {
+            let wait = *at - now;
+            *at = now + self.clock.passes_in(wait);
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "a wait that FCM asks for, which is real"
+            )]
+            lock(&self.state.backoff).refused(wait.to_std().unwrap_or_default(), Instant::now());
         } else {
             // An answer about this one message, or about us: FCM as a whole is well.
             lock(&self.state.backoff).answered();

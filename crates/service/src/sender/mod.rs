@@ -2,9 +2,10 @@
 //! it.
 //!
 //! Three tasks in a row, so that none waits for another's database call. *Claiming* takes small batches of due
-//! deliveries by lease, in turn from each campaign. *Sending* waits for the rate_limiter on messages a second, signs at
+//! deliveries by lease, in turn from each campaign. *Sending* waits for the rate limiter on messages a second, signs at
 //! the last moment (agents refuse an old command) and keeps a bounded number under way. *Recording* writes outcomes
-//! in batches and watches the circuit_breaker. The channels between them are short: when the database is slow, sending stops.
+//! in batches and watches the circuit breaker. The channels between them are short: when the database is slow, sending
+//! stops.
 //!
 //! **What a crash costs.** Everything claimed and not recorded is due again when its lease ends. That is what was
 //! under way and what was answered in the last tenth of a second; the repeat bears the same request id, and agents
@@ -31,7 +32,8 @@ use tidegate_domain::CampaignId;
 use tidegate_fcm::{Backoff, Client, RateLimiter};
 use tidegate_signing::KeyRing;
 use tidegate_storage::{Campaign, Claim, DeliveryOutcome, MAX_CLAIM, Store};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Clock, Counters, Error};
 use dispatch::Dispatch;
@@ -50,7 +52,7 @@ const MIN_CLAIM: u32 = 20;
 /// Outcomes that wait to be recorded.
 const OUTCOME_QUEUE: usize = 2000;
 
-/// How to send.
+/// How to send. All times are real ones, since FCM's answers take them.
 #[derive(Clone, Copy, Debug)]
 pub struct SenderSettings {
     /// Messages a second at most, of this server. FCM allows a project 10,000.
@@ -151,9 +153,9 @@ impl Sender {
         }
     }
 
-    /// Sends until `stop` becomes true; then gives back what it did not send, waits for what is under way and
+    /// Sends until `stop` is canceled; then gives back what it did not send, waits for what is under way and
     /// records it.
-    pub async fn run(self, stop: watch::Receiver<bool>) {
+    pub async fn run(self, stop: CancellationToken) {
         let settings = self.settings;
         let state = Arc::new(SenderState {
             live: Mutex::default(),
@@ -185,11 +187,11 @@ impl Sender {
         );
     }
 
-    async fn claim(&self, jobs: mpsc::Sender<Job>, state: &SenderState, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
+    async fn claim(&self, jobs: mpsc::Sender<Job>, state: &SenderState, stop: CancellationToken) {
+        while !stop.is_cancelled() {
             let claimed = tokio::select! {
                 claimed = self.claim_some(&jobs, state) => claimed,
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
             };
             let idle = match claimed {
                 Ok(claimed) => claimed == 0,
@@ -202,7 +204,7 @@ impl Sender {
                 tokio::select! {
                     () = self.wake.notified() => {}
                     () = tokio::time::sleep(LOOK_EVERY) => {}
-                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = stop.cancelled() => return,
                 }
             }
         }
@@ -212,7 +214,12 @@ impl Sender {
     async fn claim_some(&self, jobs: &mpsc::Sender<Job>, state: &SenderState) -> Result<usize, Error> {
         let live = self.store.live_campaigns().await?;
         *lock(&state.live) = live.iter().map(|campaign| campaign.id).collect();
-        if lock(&state.backoff).holds_off(Instant::now()) {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "a wait that FCM asks for, which is real"
+        )]
+        let now = Instant::now();
+        if lock(&state.backoff).holds_off(now) {
             return Ok(0);
         }
         let limit = self.claim_size(state, live.len());
@@ -222,9 +229,8 @@ impl Sender {
                 continue;
             }
             let now = self.clock.now();
-            let claims = self
-                .store
-                .claim_deliveries(campaign.id, now, self.settings.lease, limit);
+            let lease = self.clock.passes_in(self.settings.lease);
+            let claims = self.store.claim_deliveries(campaign.id, now, lease, limit);
             for claim in claims.await? {
                 claimed += 1;
                 let job = Job {
@@ -240,6 +246,7 @@ impl Sender {
     }
 
     fn claim_size(&self, state: &SenderState, campaigns: usize) -> u32 {
+        #[allow(clippy::disallowed_methods, reason = "a rate of FCM's, which is real")]
         let rate = lock(&state.rate_limiter).rate(Instant::now());
         let share = rate * CLAIM_AHEAD / f64::from(u32::try_from(campaigns.max(1)).unwrap_or(1));
         #[expect(

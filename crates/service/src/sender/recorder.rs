@@ -1,4 +1,4 @@
-//! Writes down what became of deliveries, and watches the circuit_breaker.
+//! Writes down what became of deliveries, and watches the circuit breaker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! A command travels through somebody else's push service; the agent takes it only from us, once, and in time.
 
+#![allow(clippy::disallowed_methods, reason = "a test may look at any clock")]
+
 use chrono::Utc;
 use proptest::prelude::*;
 use serde::Deserialize;

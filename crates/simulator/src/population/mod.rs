@@ -22,7 +22,7 @@ pub const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The most rows of one kind.
 pub const MAX_ROWS: usize = 200;
 
-/// A fleet's people, so to speak.
+/// A fleet's devices, and what they meet.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Population {
@@ -40,9 +40,9 @@ pub struct Population {
     pub networks: Vec<Network>,
     /// How their batteries go up and down.
     pub batteries: Vec<Battery>,
-    /// When somebody talks.
+    /// How often a device is in a call, and how long.
     pub calls: Calls,
-    /// How much room is left.
+    /// How much storage is free.
     pub storage: Storage,
     /// What happens to files on their way.
     pub downloads: Downloads,
@@ -87,7 +87,7 @@ pub struct Region {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// For the reader.
+    /// Its name, for whoever reads the file.
     pub name: String,
     /// Weight among the networks.
     pub share: f64,
@@ -131,11 +131,11 @@ pub struct Calls {
     pub minutes: [f64; 2],
 }
 
-/// Room for files.
+/// Free storage.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
-    /// Free room on most days, in MiB.
+    /// What is free on most days, in MiB.
     pub free_mib: [f64; 2],
     /// How likely a day is one on which nearly nothing is free.
     pub full_days: f64,

@@ -1,4 +1,4 @@
-//! What a run was like: the same for people, for machines and as a picture.
+//! The report of a run: as text, as JSON and as a picture.
 
 mod chart;
 mod picture;
@@ -76,7 +76,7 @@ pub struct Point {
 /// What two ways of computing the same percentage may differ by.
 const ROUNDING: f64 = 1e-6;
 
-/// Two books about one build.
+/// What the devices and the server recorded about one build.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ledger {
     /// The build.
@@ -103,7 +103,7 @@ impl Ledger {
         distinct(self.devices) == distinct(self.server) && self.is_sound()
     }
 
-    /// Whether the server's own numbers are of one piece.
+    /// Whether the server's own numbers agree with each other.
     pub fn is_sound(&self) -> bool {
         self.by_hour == self.server && (self.adoption_rate - self.adoption).abs() < ROUNDING
     }

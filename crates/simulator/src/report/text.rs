@@ -1,4 +1,4 @@
-//! The report for people.
+//! The report as text.
 
 use super::{Checks, Ledger, Report, chart};
 use crate::gauge::AT_RISK;
