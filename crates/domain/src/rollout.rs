@@ -60,7 +60,8 @@ pub struct RolloutSettings {
     pub wifi_only: bool,
     /// Shorten the waiting on the device. Overrides no safety rule.
     pub must_install: bool,
-    /// Offer the build also to devices that run a higher version, of the same signer.
+    /// Offer the build also to devices that run a higher version, of the same signer. Only a privileged agent can
+    /// install it.
     pub force_downgrade: bool,
 }
 
