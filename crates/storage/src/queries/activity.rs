@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::devices::{self, Installed};
-use super::{BATCH, Conn, builds, deliveries, execute_on, rows, stats};
+use super::{BATCH, Conn, builds, execute_on, responses, rows, stats};
 use crate::device_build::DeviceBuildRow;
 use crate::error::Fault;
 use crate::tally::Tally;
@@ -26,7 +26,7 @@ pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcom
         *sum = sum.saturating_add(count);
     }
     stats::add(conn, &tally)?;
-    deliveries::polled(conn, &latest)?;
+    responses::polled(conn, &latest)?;
     Ok(ActivityOutcome {
         devices: devices.len() as u64,
         new_offers,

@@ -7,10 +7,10 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::{BuildId, Consequence, DeviceId, Rejection, Report, ReportStatus};
 
-use super::deliveries::{self, Installation};
 use super::devices::{self, Installed};
 use super::epochs::Epoch;
 use super::reasons::{self, Reasons};
+use super::responses::{self, Installation};
 use super::{BATCH, Conn, builds, epochs, execute_on, rows, stats};
 use crate::device_build::{self, Capacity, DeviceBuildRow};
 use crate::error::Fault;
@@ -197,7 +197,7 @@ pub(crate) fn record(
     devices::set_installed(conn, &installed)?;
     book.close(conn)?;
     let installed: Vec<Installation> = installed.iter().map(Installed::as_installation).collect();
-    deliveries::installed(conn, &installed)?;
+    responses::installed(conn, &installed)?;
     reasons::add(conn, &reasons_of(&fresh))?;
     if rejections_changed {
         epochs::raise(conn, Epoch::Rejections)?;

@@ -139,12 +139,12 @@ async fn a_campaign_for_a_hundred_thousand_devices(place: &Place) {
         let outcome = |(n, claim): (usize, tidegate_storage::Claim)| Outcome {
             device: claim.device,
             attempt: claim.attempt,
-            fate: match n % 2 {
+            result: match n % 2 {
                 0 => DeliveryOutcome::Sent,
                 _ => DeliveryOutcome::Retry { at: at(600) },
             },
         };
-        let outcomes = claims.into_iter().enumerate().map(outcome).collect();
+        let outcomes = claims.claims.into_iter().enumerate().map(outcome).collect();
         store
             .record_deliveries(campaign.id, outcomes, at(second))
             .await
