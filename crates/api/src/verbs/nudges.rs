@@ -1,5 +1,6 @@
 //! Nudges.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
@@ -142,8 +143,8 @@ pub(crate) async fn watch(
     let mut watch = api.nudges.watch(CampaignId(request.campaign_id))?;
     let first = watch.next().await?;
     Ok(try_unfold(
-        (watch, listener, first),
-        async |(mut watch, mut listener, first)| {
+        (watch, listener, first, Arc::clone(&api.nudges)),
+        async |(mut watch, mut listener, first, nudges)| {
             let next = match first {
                 Some(first) => Some(first),
                 None => tokio::select! {
@@ -151,9 +152,12 @@ pub(crate) async fn watch(
                     error = listener.ended() => return Err(error),
                 },
             };
-            let told =
-                |(campaign, no_answer)| (messages::campaign(campaign, no_answer), (watch, listener, None));
-            Ok(next.map(told))
+            let Some(campaign) = next else {
+                return Ok(None);
+            };
+            let no_answer = nudges.no_answer(&campaign);
+            let told = messages::campaign(campaign, no_answer);
+            Ok(Some((told, (watch, listener, None, nudges))))
         },
     ))
 }

@@ -6,6 +6,7 @@ use tidegate_domain::Role;
 use tidegate_proto::v1;
 use tidegate_proto::v1::nudge_service_client::NudgeServiceClient;
 use tidegate_testkit::answer::Answer;
+use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, eventually};
 
 use crate::event_log;
@@ -41,6 +42,9 @@ async fn a_device_that_stays_silent_is_told_as_no_answer(engine: Engine) {
         olga,
         fleet,
     } = &scene;
+    // Polls are recorded while their package has a rollout.
+    let build = olga.uploaded(&apks::build(PACKAGE, 2)).await;
+    olga.promote(build, 100).await.ok();
     assert_eq!(olga.post(NUDGE, &json!({})).await.ok()["success_count"], 3);
     // One polls, one answers, and one does neither.
     fleet[0].poll(1).await;

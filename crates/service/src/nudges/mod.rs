@@ -235,12 +235,7 @@ impl Nudges {
             );
             Error::new(Kind::Exhausted, "too_many_watchers", message)
         })?;
-        Ok(CampaignWatch::new(
-            self.store.clone(),
-            Arc::clone(&self.clock),
-            id,
-            place,
-        ))
+        Ok(CampaignWatch::new(self.store.clone(), id, place))
     }
 }
 
