@@ -55,7 +55,7 @@ async fn a_device_that_stays_silent_is_told_as_no_answer(engine: Engine) {
     let answer = fleet[1].request(reqwest::Method::POST, "/v1/action-result");
     Answer::to(answer.json(&result)).await.ok();
     eventually(|| scene.progress(), |progress| progress["polled"] == 1).await;
-    server.clock().advance(ANSWERABLE);
+    server.clock().advance(ANSWERABLE - TimeDelta::seconds(1));
     let progress = scene.progress().await;
     assert_eq!(
         (
@@ -68,7 +68,7 @@ async fn a_device_that_stays_silent_is_told_as_no_answer(engine: Engine) {
     );
     assert_eq!(scene.no_answer().await, None);
 
-    server.clock().advance(TimeDelta::seconds(1));
+    server.clock().advance(TimeDelta::seconds(2));
     let progress = scene.progress().await;
     assert_eq!(
         (&progress["sent"], &progress["no_answer"]),
