@@ -36,8 +36,8 @@ pub trait Platform: Send + Sync {
     /// The certificate of the installed package's present signer, as Android knows it.
     fn installed_signer(&self, package: &PackageName) -> Option<SignerFingerprint>;
 
-    /// Whether this device can install a lower version over a higher one and keep the app's data. Ordinary devices
-    /// can't.
+    /// Whether this agent can install a lower version over a higher one and keep the app's data. Only a privileged
+    /// (system or root) agent can; the device owner can't.
     fn can_downgrade(&self) -> bool {
         false
     }

@@ -272,11 +272,12 @@ pub(crate) fn rule_answer(step: Step) -> v1::RuleAnswer {
     }
 }
 
-pub(crate) fn campaign(campaign: Campaign) -> v1::Campaign {
+/// `no_answer`: how many devices gave none, where that is known.
+pub(crate) fn campaign(campaign: Campaign, no_answer: Option<u64>) -> v1::Campaign {
     v1::Campaign {
         campaign_id: campaign.id.0,
         state: campaign.state.to_string(),
-        held: campaign.held,
+        held: campaign.suspended,
         package_name: campaign.package.map(|package| package.to_string()),
         audience: campaign.audience.to_string(),
         named: campaign.named,
@@ -286,11 +287,11 @@ pub(crate) fn campaign(campaign: Campaign) -> v1::Campaign {
         created_at: time(campaign.created_at),
         started_at: campaign.started_at.and_then(time),
         ended_at: campaign.ended_at.and_then(time),
-        progress: Some(progress(&campaign.progress)),
+        progress: Some(progress(&campaign.progress, no_answer)),
     }
 }
 
-fn progress(progress: &Progress) -> v1::CampaignProgress {
+fn progress(progress: &Progress, no_answer: Option<u64>) -> v1::CampaignProgress {
     let failure = |(reason, number): &(DeliveryFailure, u64)| v1::FailureCount {
         reason: reason.to_string(),
         count: count(*number),
@@ -305,6 +306,7 @@ fn progress(progress: &Progress) -> v1::CampaignProgress {
         acknowledged: count(progress.acknowledged),
         polled: count(progress.polled),
         installed: count(progress.installed),
+        no_answer: no_answer.map(count),
     }
 }
 

@@ -84,8 +84,8 @@ impl Frame {
             "revoked" => Some("Revoked. The device's token is refused from now on."),
             "nudged" => Some("The campaign has begun."),
             "cancelled" => Some("Cancelled. What was sent already cannot be taken back."),
-            "held" => Some("Paused. What is under way is finished."),
-            "goes_on" => Some("Resumed."),
+            "nudge_paused" => Some("Paused. Messages on their way are still finished."),
+            "nudge_resumed" => Some("Resumed."),
             _ => None,
         };
         self

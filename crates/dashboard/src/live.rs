@@ -136,7 +136,7 @@ async fn of_campaigns(app: &AppState, values: &mut Map<String, Value>) -> Result
     for campaign in app.nudges.list(page).await?.items {
         let id = campaign.id;
         values.insert(format!("n{id}.state"), campaign.state.to_string().into());
-        for (_, name, number) in nudges::numbers(&campaign) {
+        for (_, name, number) in nudges::numbers(&campaign, app.nudges.no_answer(&campaign)) {
             values.insert(format!("n{id}.{name}"), number.into());
         }
         let progress = &campaign.progress;

@@ -20,7 +20,7 @@
 //!
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
-//! - [`CampaignState`], [`DeliveryFailure`]: what may become of a nudge.
+//! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a delivery fails.
 //! - [`DeviceBuild`]: what a device's [`Report`] means for further offers, to server and agent alike.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
@@ -61,9 +61,9 @@ pub use ids::{
     RolloutId, SdkLevel, VersionCode,
 };
 pub use nudge::{
-    ActionResult, CampaignState, DEFAULT_NUDGE_TTL, DeliveryFailure, MAX_ACTION_BYTES,
-    MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES, NudgeAudience,
-    NudgeOrder, Priority,
+    ActionResult, CampaignState, DEFAULT_NUDGE_PRIORITY, DEFAULT_NUDGE_TTL, DeliveryFailure,
+    MAX_ACTION_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
+    NudgeAudience, NudgeOrder, Priority,
 };
 pub use poll::poll_after;
 pub use preflight::{

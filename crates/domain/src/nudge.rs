@@ -1,7 +1,7 @@
-//! Nudges: the campaign that wakes devices, the states it may pass through, and what can become of each delivery.
+//! Nudges: the campaign that wakes devices, its states, and why a delivery may fail.
 //!
-//! A nudge is a hint and the poll is the guarantee. So nothing here decides what a device is offered; a campaign
-//! only decides who is told to ask now.
+//! A nudge only makes a device poll sooner. What the device is then offered is decided by the rollouts, as at any
+//! poll, and nothing here has a say in it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,9 +13,12 @@ use crate::{CampaignId, DeviceId, Error, MAX_MESSAGE_BYTES, MAX_REQUEST_ID_BYTES
 
 /// How many devices one campaign may name. A campaign for more addresses the fleet.
 pub const MAX_NAMED_DEVICES: usize = 10_000;
-/// How long Google may keep a command for a device that sleeps, unless told otherwise: as long as agents take it.
+/// How long Google may keep a command for a device that sleeps, unless told otherwise: as long as agents accept it.
 pub const DEFAULT_NUDGE_TTL: Duration = Duration::from_secs(300);
-/// The longest that a command may be kept. Agents refuse what is older, so that it would only arrive to be refused.
+/// The priority of a nudge unless told otherwise. A normal push reaches a dozing phone at its next maintenance window,
+/// which is nearly always later than the agent still takes the command.
+pub const DEFAULT_NUDGE_PRIORITY: Priority = Priority::High;
+/// The longest that a command may be kept. Agents refuse older ones, so keeping it longer would be in vain.
 pub const MAX_NUDGE_TTL: Duration = Duration::from_secs(300);
 /// The longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
@@ -24,7 +27,7 @@ pub const MAX_ACTION_BYTES: usize = 32;
 /// The longest outcome in a device's answer to a command, in bytes.
 pub const MAX_OUTCOME_BYTES: usize = 32;
 
-/// An enum whose variants are words: in the protocol, in SQL and in JSON.
+/// An enum whose variants are written as words: in the protocol, in SQL and in JSON.
 macro_rules! words {
     (
         $(#[$doc:meta])*
@@ -87,9 +90,9 @@ words! {
         Queued = "queued",
         /// Being sent.
         Running = "running",
-        /// Held, by an operator or by the sender itself; what is under way is finished.
+        /// Paused by an operator, or suspended by the sender itself. Messages on their way are still finished.
         Paused = "paused",
-        /// Given up by an operator: what was not sent never will be.
+        /// Canceled by an operator: what was not sent never will be.
         Canceled = "canceled",
         /// Every delivery was sent or failed.
         Completed = "completed",
@@ -134,9 +137,11 @@ impl CampaignState {
 words! {
     /// How urgent a command is.
     Priority, "priority", 2 {
-        /// Delivered when the device next wakes by itself, which spares its battery.
+        /// Delivered when the device next wakes by itself, which spares its battery. A device that dozes may get it
+        /// only after the agent would have accepted it.
         Normal = "normal",
-        /// Wakes the device. Google lowers the priority of apps that do so without showing anything.
+        /// Wakes the device at once. Google treats later messages as normal when an app keeps waking its device
+        /// without showing a notification.
         High = "high",
     }
 }
@@ -152,9 +157,9 @@ words! {
 }
 
 words! {
-    /// Why a command to a device was given up, in the words that operators read.
+    /// Why a command to a device failed, in the words that operators read.
     DeliveryFailure, "reason", 14 {
-        /// The device never said where it can be woken, or Google said that it can't any more.
+        /// The device sent no FCM token, or the one that it sent was forgotten because Google called it dead.
         NoFcmToken = "No FCM token",
         /// The device's credential was revoked.
         Revoked = "revoked",
@@ -188,15 +193,15 @@ words! {
 /// A device's answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionResult {
-    /// The command's name, as it came.
+    /// The command's `request_id`.
     pub request_id: String,
     /// What it asked for, such as `update`.
     pub action: String,
-    /// What became of it, in a word.
+    /// The result in a word, such as `done`.
     pub outcome: String,
     /// The same in a sentence.
     pub message: Option<String>,
-    /// When the device was done with it, by its own clock.
+    /// When the device finished, by its own clock.
     pub finished_at: chrono::DateTime<chrono::Utc>,
 }
 
@@ -234,10 +239,10 @@ impl ActionResult {
 /// What an operator asks for: whom to wake, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NudgeOrder {
-    /// The devices that are meant; `None` for the whole fleet. Sorted, each once.
+    /// The devices to wake; `None` for the whole fleet. [`NudgeOrder::checked`] sorts them and drops repetitions.
     pub devices: Option<Vec<DeviceId>>,
-    /// The package whose update is meant: [`NudgeAudience::Behind`] is judged by it, and installations are counted
-    /// of it alone.
+    /// The package in question: who is [`NudgeAudience::Behind`] is decided for it, and only its installations
+    /// are counted.
     pub package: Option<PackageName>,
     /// Which of the devices.
     pub audience: NudgeAudience,
@@ -253,13 +258,13 @@ fn as_seconds<S: serde::Serializer>(ttl: &Duration, serializer: S) -> Result<S::
 }
 
 impl NudgeOrder {
-    /// Everybody, without urgency.
+    /// All devices, with the default priority and lifetime.
     pub fn everybody() -> Self {
         Self {
             devices: None,
             package: None,
             audience: NudgeAudience::All,
-            priority: Priority::Normal,
+            priority: DEFAULT_NUDGE_PRIORITY,
             ttl: DEFAULT_NUDGE_TTL,
         }
     }

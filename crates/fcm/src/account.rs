@@ -16,10 +16,10 @@ use crate::{Error, TrustedUrl};
 /// The largest file that is read; Google's have some 2,400 bytes.
 pub const MAX_ACCOUNT_BYTES: usize = 64 * 1024;
 
-/// What the account asks to be allowed.
+/// The OAuth scope that messages need.
 pub(crate) const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 
-/// How long an assertion holds; Google takes no more than an hour.
+/// How long an assertion is valid; Google accepts at most an hour.
 pub(crate) const ASSERTION_SECONDS: i64 = 3600;
 
 /// The longest project id that is taken. Google's have 6 to 30 letters.
@@ -34,7 +34,7 @@ pub struct ServiceAccount {
     key: RsaKeyPair,
 }
 
-/// The file. A field that Google does not write is a mistake of somebody's.
+/// The file. A field that Google does not write is refused as a mistake.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "fields that are in Google's file and of no use here")]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::Error;
 
-/// How much of a strange answer an error repeats, in characters.
+/// How much of an unknown answer an error repeats, in characters.
 const MAX_EXCERPT: usize = 120;
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ struct Detail {
     error_code: Option<String>,
 }
 
-/// Reads a refusal. FCM's own code decides; the status alone decides only what forgets no token.
+/// Reads a refusal. FCM's own code decides. Without one the status decides, and then no token is forgotten.
 pub(crate) fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>, project: &str) -> Error {
     let refusal = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.error);
     let code = refusal.as_ref().ok().and_then(|error| {
@@ -65,7 +65,7 @@ pub(crate) fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>, p
     }
 }
 
-/// The beginning of a text from outside, without what could forge a line of a log.
+/// The beginning of a text from outside, without control characters, which could forge a line of the log.
 pub(crate) fn excerpt(text: &str) -> String {
     let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
     text.trim().chars().take(MAX_EXCERPT).map(plain).collect()

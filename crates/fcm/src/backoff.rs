@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// Exponential back-off with jitter over its whole length: clients that failed together come back apart.
+/// Exponential back-off with full jitter: messages that failed together are not tried again together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The shortest wait. Firebase asks for at least ten seconds.
     pub first: Duration,
-    /// The longest wait that jitter adds to it.
+    /// The most that jitter adds to the wait.
     pub most: Duration,
 }
 
@@ -22,8 +22,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after so many failed tries (1 after the first), with a random number in 0..1. Never shorter than
-    /// what FCM asked for, nor than [`Backoff::first`].
+    /// The wait after this many failed tries (1 after the first); `random` is from 0 to 1. Never shorter than what FCM
+    /// asked for, nor than [`Backoff::first`].
     pub fn wait(&self, failed: u32, asked: Option<Duration>, random: f64) -> Duration {
         let doublings = failed.saturating_sub(1).min(20);
         let window = self.first.saturating_mul(1 << doublings).min(self.most);

@@ -1,4 +1,4 @@
-//! What can go wrong, told as what to do about it.
+//! What can go wrong, and what to do about it.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ pub enum Error {
     /// `UNREGISTERED`: the app is gone from the device, or it has another token now.
     #[error("FCM does not know the token any more (UNREGISTERED)")]
     Unregistered,
-    /// `INVALID_ARGUMENT`: the message or the token has not the form that it should. Not a reason to forget the
-    /// token: the fault may be the message's.
+    /// `INVALID_ARGUMENT`: the message or the token is malformed. No reason to forget the token, since the fault may be
+    /// the message's.
     #[error("FCM found a fault in the message or in the token (INVALID_ARGUMENT): {0}")]
     InvalidArgument(String),
     /// `SENDER_ID_MISMATCH`: the token was issued to an app of another Firebase project.
@@ -20,7 +20,7 @@ pub enum Error {
     /// `THIRD_PARTY_AUTH_ERROR`: FCM has no valid credentials for Apple's or a browser's push service.
     #[error("FCM has no credentials for the push service behind this token (THIRD_PARTY_AUTH_ERROR)")]
     ThirdPartyAuth,
-    /// 401 without a code: the access token is not taken (any more).
+    /// 401 without a code: the access token is refused.
     #[error("FCM does not take the access token")]
     Unauthorized,
     /// 403 without a code: the account may not send, or the interface is not enabled for the project.
@@ -56,7 +56,7 @@ pub enum Error {
     /// The connection could not be made or broke. The message may have been taken all the same.
     #[error("the connection to FCM failed: {0}")]
     Connection(String),
-    /// An answer that is none of FCM's.
+    /// An answer that FCM does not give.
     #[error("an answer that FCM does not give: status {status}, {excerpt:?}")]
     Unexpected {
         /// The status.
@@ -99,7 +99,7 @@ pub enum Decision {
         /// Not before this time has passed, if FCM said so; otherwise see [`crate::Backoff`].
         after: Option<Duration>,
     },
-    /// Give this message up, keep the token.
+    /// Drop this message and keep the token.
     Drop,
     /// Fetch a new access token and try once more. [`crate::Client::send`] does that itself.
     RefreshTokenOnce,
@@ -111,7 +111,7 @@ pub enum Decision {
 const QUOTA_PAUSE: Duration = Duration::from_secs(60);
 
 impl Error {
-    /// What to do. Only one error of all forgets a token.
+    /// What to do. Only [`Error::Unregistered`] forgets a token.
     pub fn what_to_do(&self) -> Decision {
         match self {
             Self::Unregistered => Decision::ForgetToken,

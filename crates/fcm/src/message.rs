@@ -42,10 +42,11 @@ pub struct Message {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Priority {
-    /// Delivered when the device is awake anyway.
+    /// Delivered when the device next wakes by itself.
     #[default]
     Normal,
-    /// Wakes it. Android lowers the priority of apps that wake a device and show nothing.
+    /// Wakes the device. FCM delivers later messages as normal when an app keeps waking its device without showing a
+    /// notification.
     High,
 }
 

@@ -1,4 +1,4 @@
-//! The access token: fetched by one at a time, kept until shortly before it ends.
+//! The access token: fetched by one request at a time and kept until shortly before it expires.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,7 +18,7 @@ const MARGIN: TimeDelta = TimeDelta::minutes(5);
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// An access token. It does not print.
+/// An access token. Its `Debug` does not show it.
 pub(crate) struct Token {
     pub(crate) secret: SecretString,
     renew_at: DateTime<Utc>,
@@ -71,7 +71,7 @@ impl SignIn {
         self.account.project_id()
     }
 
-    /// A token that holds, but not the one that was found not to.
+    /// A token that is still valid, other than the one that was just refused.
     pub(crate) async fn token(&self, refused: Option<&Arc<Token>>) -> Result<Arc<Token>, Error> {
         if let Some(token) = self.fresh(refused) {
             return Ok(token);
@@ -81,7 +81,7 @@ impl SignIn {
         if let Some(token) = self.fresh(refused) {
             return Ok(token);
         }
-        // Somebody else tried while this one waited, in vain: asking again at once would only hammer.
+        // Another caller tried in vain while this one waited. Asking again at once would only add load.
         if self.tries.load(Ordering::Acquire) != before
             && let Some(error) = &*last
         {
@@ -138,7 +138,7 @@ fn granted(body: &[u8], now: DateTime<Utc>) -> Result<Token, Error> {
         excerpt: "no access token in it".to_owned(),
     })?;
     let life = TimeDelta::seconds(i64::from(granted.expires_in));
-    // One that lives shorter than ten minutes is used for half its life, and not fetched for each message.
+    // A token that lives less than ten minutes is used for half its life, and not fetched for each message.
     let renew_at = now + life - MARGIN.min(life / 2);
     Ok(Token {
         secret: granted.access_token,

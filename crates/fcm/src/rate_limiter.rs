@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// How much of a second's messages may gather while nobody sends.
+/// Messages that were not sent can be caught up for at most this time.
 const BURST: Duration = Duration::from_millis(100);
 
-/// A rate_limiter on messages a second that rises from nothing to its full height: Firebase asks senders to take at
-/// least a minute for that. Who pauses for longer than the rise took begins again from below.
+/// Limits messages a second. The limit rises from zero to its full value; Firebase asks senders to take at least a
+/// minute for that. After a pause that is longer than the rise it starts from zero again.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimiter {
     per_second: f64,
@@ -18,7 +18,7 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// At most so many a second, reached after `rise`.
+    /// At most this many messages a second, reached after `rise`.
     pub fn new(per_second: u32, rise: Duration) -> Self {
         Self {
             per_second: f64::from(per_second.max(1)),
@@ -42,7 +42,7 @@ impl RateLimiter {
         since.as_secs_f64() / self.rise.as_secs_f64()
     }
 
-    /// How many of the wanted messages may go now; they count as sent.
+    /// How many of the wanted messages may be sent now. They count as sent.
     pub fn take(&mut self, wanted: u32, now: Instant) -> u32 {
         if wanted == 0 {
             return 0;
@@ -60,12 +60,12 @@ impl RateLimiter {
         let idle = self.last.map(|last| now.saturating_duration_since(last));
         let (Some(begun), Some(idle)) = (self.begun.filter(|_| idle <= Some(self.rise.max(BURST))), idle)
         else {
-            // The first message need not wait for the rise.
+            // The first message does not wait.
             (self.begun, self.last, self.credit) = (Some(now), Some(now), 1.0);
             return;
         };
         let since = now.saturating_duration_since(begun);
-        // The rate rises evenly, so that what gathers over a while is its mean.
+        // The rate rises evenly, so the mean over this time is that of its ends.
         let mean = (self.risen(since.saturating_sub(idle)) + self.risen(since)) / 2.0 * self.per_second;
         let most = (self.rate(now) * BURST.as_secs_f64()).max(1.0);
         self.credit = (self.credit + mean * idle.as_secs_f64()).min(most);
@@ -77,7 +77,7 @@ impl RateLimiter {
 mod tests {
     use super::*;
 
-    /// Takes whatever it can get every 10 ms.
+    /// Takes as much as it may every 10 ms.
     fn sent(rate_limiter: &mut RateLimiter, from: Instant, until: Duration) -> u32 {
         let ticks = until.as_millis() / 10;
         let mut now = from;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// The longest wait that is obeyed; whatever asks for more is asked again then.
+/// A longer wait is cut to this; FCM can then ask for another.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// The wait that the header asks for, at this time; `None` for what is neither form.

@@ -94,10 +94,10 @@ async fn measure(engine: &str, store: &Store, build: &Build, devices: u64) {
             .claim_deliveries(all.id, at(10), TimeDelta::seconds(60), CLAIM)
             .await
             .unwrap();
-        let outcomes = claims.into_iter().map(|claim| Outcome {
+        let outcomes = claims.claims.into_iter().map(|claim| Outcome {
             device: claim.device,
             attempt: claim.attempt,
-            fate: DeliveryOutcome::Sent,
+            result: DeliveryOutcome::Sent,
         });
         store
             .record_deliveries(all.id, outcomes.collect(), at(11))

@@ -1,4 +1,4 @@
-//! Nudge campaigns: whom they wake, how far they are, and what holds them.
+//! Nudge campaigns: whom they wake, how far they are, and why one was suspended.
 
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ pub const MAX_LIVE_CAMPAIGNS: i64 = 100;
 
 /// For how long after its last command polls and installations still count for a campaign.
 pub const FOLLOWED_FOR: TimeDelta = TimeDelta::days(7);
+
+/// A device that was sent a command is silent when it neither polled nor answered within the command's life and this.
+/// The margin is for the way to the device, and for a poll to be written down.
+pub const ANSWER_MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 /// A campaign to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +50,8 @@ pub struct Campaign {
     pub ttl: Duration,
     /// Where it stands.
     pub state: CampaignState,
-    /// Why the sender itself paused it.
-    pub held: Option<String>,
+    /// Why the sender itself paused it. `None` when an operator paused it, or nobody.
+    pub suspended: Option<String>,
     /// The subject of the credential that made it.
     pub created_by: String,
     /// When it was made.
@@ -56,8 +60,25 @@ pub struct Campaign {
     pub started_at: Option<DateTime<Utc>>,
     /// When it was completed or canceled.
     pub ended_at: Option<DateTime<Utc>>,
+    /// When the last command that was sent can be answered no more: its life and [`ANSWER_MARGIN`] after the last
+    /// delivery ended. It moves on while commands are still being sent.
+    pub answers_due_at: DateTime<Utc>,
     /// How far it is.
     pub progress: Progress,
+}
+
+impl Campaign {
+    /// How long after its command was sent a device counts as answering: the command's life and [`ANSWER_MARGIN`].
+    pub fn answer_window(&self) -> Duration {
+        self.ttl
+            .saturating_add(ANSWER_MARGIN.to_std().unwrap_or_default())
+    }
+
+    /// How many devices gave no answer: FCM took the command, and the device neither polled nor answered in time.
+    /// `None` until [`Campaign::answers_due_at`], since any of them may still answer.
+    pub fn no_answer(&self, now: DateTime<Utc>) -> Option<u64> {
+        (now > self.answers_due_at).then_some(self.progress.silent)
+    }
 }
 
 /// How far a campaign is, in devices.
@@ -81,12 +102,15 @@ pub struct Progress {
     pub polled: u64,
     /// That installed something since.
     pub installed: u64,
+    /// That were sent a command and neither polled nor answered in time so far. Says nothing before
+    /// [`Campaign::answers_due_at`]; read [`Campaign::no_answer`] instead.
+    pub silent: u64,
 }
 
 impl Progress {
     /// How many failed for this reason.
     pub fn failed_for(&self, reason: DeliveryFailure) -> u64 {
-        let of_it = self.failed_by.iter().filter(|(held, _)| *held == reason);
+        let of_it = self.failed_by.iter().filter(|(why, _)| *why == reason);
         of_it.map(|(_, count)| count).sum()
     }
 }
@@ -103,10 +127,11 @@ pub struct FailedDelivery {
 }
 
 impl Store {
-    /// Writes a campaign down with one delivery for each device that is meant, and its audit entry (`ota.nudge`,
-    /// target `campaign/<id>`), in one transaction. A device that cannot be woken is failed at once. The fleet is
-    /// written by statements over sets; who is behind is decided by [`tidegate_domain::decide`] itself, a bounded
-    /// number of devices at a time. Returns whether it is new: the same actor's same key again changes nothing.
+    /// Writes a campaign, one delivery for each device that is meant, and the audit entry (`ota.nudge`, target
+    /// `campaign/<id>`) in one transaction. A device that cannot be woken is failed at once; where that is all of
+    /// them, the campaign is completed. The fleet is written by one statement; who is behind is decided by
+    /// [`tidegate_domain::decide`], a bounded number of devices at a time. Returns whether it is new: the same actor's
+    /// same key again changes nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`] for an unknown package; [`Error::KeyReused`] when the key was used for another order.
@@ -138,12 +163,12 @@ impl Store {
         run!(self, snapshot, campaigns::live())
     }
 
-    /// How many campaigns a sender holds until somebody resumes or cancels them.
+    /// How many campaigns a sender suspended that nobody has resumed or canceled yet.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].
-    pub async fn held_campaigns(&self) -> Result<u64, Error> {
-        run!(self, snapshot, campaigns::held())
+    pub async fn suspended_campaigns(&self) -> Result<u64, Error> {
+        run!(self, snapshot, campaigns::suspended())
     }
 
     /// Pauses, resumes or cancels a campaign, with its audit entry. Where it is in that state already nothing is
@@ -164,7 +189,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::change_campaign`].
-    pub async fn hold_campaign(
+    pub async fn suspend_campaign(
         &self,
         id: CampaignId,
         why: String,

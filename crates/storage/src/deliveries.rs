@@ -3,10 +3,10 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tidegate_domain::{ActionResult, CampaignId, CampaignState, DeliveryFailure, DeviceId};
+use tidegate_domain::{ActionResult, CampaignId, DeliveryFailure, DeviceId};
 
 use crate::store::run;
-use crate::{Error, Progress, Store};
+use crate::{Campaign, Error, Store};
 
 /// The most deliveries that one claim takes.
 pub const MAX_CLAIM: u32 = 1000;
@@ -24,7 +24,7 @@ pub struct Claim {
     pub first_claimed_at: DateTime<Utc>,
 }
 
-/// Whoever has the FCM token can be taken for this server, in front of Google.
+/// The FCM token is a secret, and is not printed.
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim")
@@ -35,18 +35,18 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// What became of a claimed delivery.
+/// The outcome of one claimed delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The device.
     pub device: DeviceId,
     /// The claim's attempt.
     pub attempt: u32,
-    /// What became of it.
-    pub fate: DeliveryOutcome,
+    /// How it went.
+    pub result: DeliveryOutcome,
 }
 
-/// What became of a claimed delivery.
+/// How a claimed delivery went.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// Google took it.
@@ -63,7 +63,7 @@ pub enum DeliveryOutcome {
         /// When.
         at: DateTime<Utc>,
     },
-    /// Nobody took it: it is due at once, and as if this claim had never been.
+    /// It was not sent: it is due at once, as if this claim had never been made.
     GivenBack {
         /// When it was claimed.
         claimed_at: DateTime<Utc>,
@@ -84,18 +84,27 @@ impl fmt::Debug for DeliveryOutcome {
     }
 }
 
+/// Deliveries that were claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Those that are to be sent.
+    pub claims: Vec<Claim>,
+    /// The campaign, when this claim completed it: none of its last devices can be woken any more.
+    pub completed: Option<Campaign>,
+}
+
 /// What recording outcomes did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// How many deliveries were ended by it. One that had ended already counts for nothing.
     pub settled: u64,
-    /// Where the campaign stands now.
-    pub state: CampaignState,
-    /// How far it is now.
-    pub progress: Progress,
+    /// The campaign as it stands now.
+    pub campaign: Campaign,
+    /// Whether this completed it. Of all who record outcomes of a campaign, one sees true, once.
+    pub completed: bool,
 }
 
-/// What became of a device's answer to a command.
+/// How a device's answer to a command was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
     /// It is the first.
@@ -108,9 +117,9 @@ pub enum Answered {
 
 impl Store {
     /// Takes deliveries of a campaign that are due: for the time of the lease nobody else is given them. Those that
-    /// were never claimed come before those whose lease ran out, so that what a killed sender had in its hands
-    /// comes again last. A device that lost its token meanwhile is failed in the same transaction. Empty when the
-    /// campaign is paused or over, or nothing is due.
+    /// were never claimed come before those whose lease ran out, so that what a killed sender had claimed comes again
+    /// last. A device that lost its token meanwhile is failed in the same transaction. Empty when the campaign is
+    /// paused or over, or nothing is due.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Rule`] for a limit outside of 1 to [`MAX_CLAIM`].
@@ -120,13 +129,13 @@ impl Store {
         now: DateTime<Utc>,
         lease: TimeDelta,
         limit: u32,
-    ) -> Result<Vec<Claim>, Error> {
+    ) -> Result<Claimed, Error> {
         run!(self, write, deliveries::claim(campaign, now, lease, limit))
     }
 
-    /// Writes down what became of claimed deliveries. An end counts if the delivery is still open, whoever holds it
-    /// now; a retry or a giving back counts only for the claim that is the delivery's last. The campaign is completed
-    /// when nothing is open any more.
+    /// Writes down how claimed deliveries went. `Sent` and `Failed` count if the delivery is still open, whoever has
+    /// claimed it since; `Retry` and `GivenBack` count only from the delivery's last claim. The campaign is completed
+    /// when no delivery is open any more.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -139,7 +148,7 @@ impl Store {
         run!(self, write, deliveries::record(campaign, &outcomes, now))
     }
 
-    /// Takes devices' answers to commands, in one transaction, and says of each in its place what became of it.
+    /// Takes devices' answers to commands in one transaction. Says of each, in the same order, how it was taken.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`]; nothing was written then.
@@ -147,6 +156,6 @@ impl Store {
         &self,
         batch: Vec<(DeviceId, ActionResult, DateTime<Utc>)>,
     ) -> Result<Vec<Answered>, Error> {
-        run!(self, write, deliveries::answer(&batch))
+        run!(self, write, responses::answer(&batch))
     }
 }

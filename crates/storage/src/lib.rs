@@ -74,10 +74,12 @@ mod users;
 pub use activity::{Activity, ActivityOutcome, Checks, Seen, Standing};
 pub use audit::{Actor, AuditEntry, AuditFilter, AuditNote, Broken};
 pub use builds::BuildFilter;
-pub use campaigns::{Campaign, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Progress};
+pub use campaigns::{
+    ANSWER_MARGIN, Campaign, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Progress,
+};
 pub use catalog::Epochs;
 pub use census::{Census, MAX_CENSUS_ROWS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus, VersionHour};
-pub use deliveries::{Answered, Claim, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
+pub use deliveries::{Answered, Claim, Claimed, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
 pub use devices::{BuildOnDevice, DeviceFilter, MAX_CANDIDATES, MAX_DEVICE_BUILDS, RolloutOnDevice};
 pub use enrollment::{Enrolled, Enrollment, NewEnrollToken};
 pub use error::{Error, TokenFault};

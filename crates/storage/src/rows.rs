@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
@@ -15,7 +16,7 @@ use tidegate_domain::{
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};
 use crate::time::{micros, moment, moment_if};
-use crate::{Campaign, Error, Progress};
+use crate::{ANSWER_MARGIN, Campaign, Error, FOLLOWED_FOR, Progress};
 
 /// PostgreSQL cannot hold U+0000 in a text, and a device may send one.
 pub(crate) fn clean(text: &str) -> String {
@@ -419,11 +420,12 @@ pub(crate) struct CampaignRow {
     priority: String,
     ttl_s: i64,
     state: String,
-    held: Option<String>,
+    suspended: Option<String>,
     created_by: String,
     created_at: i64,
     started_at: Option<i64>,
     ended_at: Option<i64>,
+    followed_until_at: i64,
 }
 
 impl CampaignRow {
@@ -447,12 +449,23 @@ impl CampaignRow {
             priority: parsed("nudge_campaigns.priority", self.priority.parse())?,
             ttl: std::time::Duration::from_secs(ttl),
             state,
-            held: self.held,
+            suspended: self.suspended,
             created_by: self.created_by,
             created_at: moment(self.created_at)?,
             started_at: moment_if(self.started_at)?,
             ended_at: moment_if(self.ended_at)?,
+            answers_due_at: answers_due_at(self.followed_until_at, self.ttl_s)?,
             progress,
         })
     }
+}
+
+/// A campaign is followed from the end of its last delivery on, so that moment need not be kept beside.
+fn answers_due_at(followed_until_at: i64, ttl_s: i64) -> Result<DateTime<Utc>, Error> {
+    let last_settled_at = moment(followed_until_at)?.checked_sub_signed(FOLLOWED_FOR);
+    let life = TimeDelta::try_seconds(ttl_s);
+    let due = last_settled_at
+        .zip(life)
+        .and_then(|(at, life)| at.checked_add_signed(life)?.checked_add_signed(ANSWER_MARGIN));
+    due.ok_or_else(|| Error::corrupt("nudge_campaigns.ttl_s", ttl_s))
 }

@@ -300,7 +300,7 @@ diesel::table! {
         priority -> Text,
         ttl_s -> BigInt,
         state -> Text,
-        held -> Nullable<Text>,
+        suspended -> Nullable<Text>,
         created_by -> Text,
         idempotency_key -> Nullable<Text>,
         order_hash -> Binary,
@@ -332,7 +332,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    nudge_strangers (campaign_id, name) {
+    nudge_unknown_devices (campaign_id, name) {
         campaign_id -> BigInt,
         name -> Text,
     }

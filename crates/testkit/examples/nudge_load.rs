@@ -35,8 +35,8 @@ const TARGET: f64 = 5000.0;
 /// What a server may grow by between the first half of a campaign and the second, in MiB.
 const GROWTH: u64 = 16;
 
-/// One dead token of so many holds a campaign, and so many may be under way meanwhile.
-const BRAKE: (u64, u64) = (100, 1000);
+/// One dead token in this many opens the circuit breaker, and this many messages may be on their way meanwhile.
+const CIRCUIT_BREAKER: (u64, u64) = (100, 1000);
 
 struct Plan {
     program: PathBuf,
@@ -304,7 +304,7 @@ fn middle(marks: &[(Duration, u64)], devices: u64) -> f64 {
 }
 
 fn report(fcm: &StandIn, scene: &Scene, Course { campaign, .. }: &Course) {
-    println!("state {}, held {}", campaign["state"], campaign["held"]);
+    println!("state {}, suspended {}", campaign["state"], campaign["held"]);
     println!("books: {}", campaign["progress"]);
     println!(
         "devices by messages that they got: {:?}",
@@ -334,10 +334,10 @@ fn promises(plan: &Plan, fcm: &StandIn, course: &Course) -> Vec<(&'static str, b
         ),
     ];
     if plan.dead_percent > 0 {
-        let (one_in, under_way) = BRAKE;
+        let (one_in, under_way) = CIRCUIT_BREAKER;
         let most = plan.devices / one_in + under_way;
-        promises.push(("the campaign is held", campaign["state"] == "paused"));
-        promises.push(("the brake came in time", count("failed") <= most));
+        promises.push(("the campaign is suspended", campaign["state"] == "paused"));
+        promises.push(("the circuit breaker opened in time", count("failed") <= most));
         return promises;
     }
     promises.push(("every device has the command", count("sent") == plan.devices));

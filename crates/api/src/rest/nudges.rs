@@ -35,13 +35,13 @@ type Answer<T> = Result<JsonAnswer<T>, Refusal>;
 
 /// Wakes devices, so that they poll now.
 ///
-/// A campaign for at most 200 devices is answered when it is over. A larger one, or one that is not over after ten
-/// seconds, is answered with 202 and the campaign's address, and is sent all the same.
+/// A campaign for at most 200 devices is answered when it has ended. A larger one, or one that has not ended after ten
+/// seconds, is answered with 202 and the campaign's address, and goes on.
 #[utoipa::path(
     post, path = "/v1/apk/nudge-update",
     operation_id = "NudgeUpdate", tag = "nudges", request_body = v1::NudgeUpdateRequest,
     responses(
-        (status = 200, description = "Over", body = v1::NudgeUpdateResponse),
+        (status = 200, description = "Ended", body = v1::NudgeUpdateResponse),
         (status = 202, description = "Under way", body = v1::NudgeUpdateResponse,
          headers(("location" = String, description = "The campaign"))),
         (status = "4XX", body = Problem),
@@ -89,7 +89,7 @@ async fn list(
     Ok(JsonAnswer(verbs::nudges::list(&api, &actor, request).await?))
 }
 
-/// One campaign, and how far it is.
+/// One campaign and its progress.
 #[utoipa::path(
     get, path = "/v1/nudges/{id}",
     operation_id = "GetCampaign", tag = "nudges", params(("id" = i64, Path)),
@@ -127,7 +127,7 @@ async fn failures(
     Ok(JsonAnswer(verbs::nudges::failures(&api, &actor, request).await?))
 }
 
-/// Gives up what was not sent.
+/// Cancels what was not sent.
 #[utoipa::path(
     post, path = "/v1/nudges/{id}/cancel",
     operation_id = "CancelCampaign", tag = "nudges", params(("id" = i64, Path)),
@@ -143,7 +143,7 @@ async fn cancel(
     Ok(JsonAnswer(verbs::nudges::cancel(&api, &actor, request).await?))
 }
 
-/// Holds a campaign; what is under way is finished.
+/// Pauses a campaign. Messages on their way are still finished.
 #[utoipa::path(
     post, path = "/v1/nudges/{id}/pause",
     operation_id = "PauseCampaign", tag = "nudges", params(("id" = i64, Path)),
@@ -159,7 +159,7 @@ async fn pause(
     Ok(JsonAnswer(verbs::nudges::pause(&api, &actor, request).await?))
 }
 
-/// Goes on with a held campaign.
+/// Resumes a paused or suspended campaign.
 #[utoipa::path(
     post, path = "/v1/nudges/{id}/resume",
     operation_id = "ResumeCampaign", tag = "nudges", params(("id" = i64, Path)),

@@ -1,12 +1,13 @@
 //! Nudges.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::try_unfold;
 use tidegate_domain::{
-    ActionResult, CampaignId, DEFAULT_NUDGE_TTL, DeviceId, MAX_NAMED_DEVICES, NudgeAudience, NudgeOrder,
-    Priority, Role,
+    ActionResult, CampaignId, DEFAULT_NUDGE_PRIORITY, DEFAULT_NUDGE_TTL, DeviceId, MAX_NAMED_DEVICES,
+    NudgeAudience, NudgeOrder, Role,
 };
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Campaign, Error, Kind, Page, SMALL_CAMPAIGN};
@@ -26,8 +27,8 @@ pub(crate) async fn nudge(
     let key = non_empty(request.idempotency_key.clone());
     let nudged = api.nudges.nudge(actor, order(request)?, key).await?;
     let mut campaign = nudged.campaign;
-    // It is written down: a caller who was told of a failure now would order it twice.
-    let unseen = |error: &Error| tracing::warn!(%error, "a campaign is told as it was ordered");
+    // The campaign is written and will be sent. A caller who got an error now would order it twice.
+    let unseen = |error: &Error| tracing::warn!(%error, "a new campaign could not be read again");
     if campaign.progress.total <= SMALL_CAMPAIGN {
         let settled = api.nudges.settled(campaign.id).await.inspect_err(unseen);
         campaign = settled.unwrap_or(campaign);
@@ -59,12 +60,12 @@ fn order(request: v1::NudgeUpdateRequest) -> Result<NudgeOrder, Error> {
         devices: named(&request.device_ids)?,
         package: optional_package(&request.package_name)?,
         audience: word(request.audience, NudgeAudience::All.as_str()).parse()?,
-        priority: word(request.priority, Priority::Normal.as_str()).parse()?,
+        priority: word(request.priority, DEFAULT_NUDGE_PRIORITY.as_str()).parse()?,
         ttl,
     })
 }
 
-/// Counted before they are read, so that a long list costs nothing.
+/// The list is measured before it is read, so that a long one costs nothing.
 fn named(ids: &[String]) -> Result<Option<Vec<DeviceId>>, Error> {
     if ids.is_empty() {
         return Ok(None);
@@ -94,7 +95,8 @@ pub(crate) async fn get(
     request: v1::GetCampaignRequest,
 ) -> Result<v1::Campaign, Error> {
     actor.require(Role::Viewer)?;
-    told(api.nudges.get(CampaignId(request.campaign_id)).await)
+    let campaign = api.nudges.get(CampaignId(request.campaign_id)).await?;
+    Ok(told(api, campaign))
 }
 
 pub(crate) async fn list(
@@ -106,7 +108,11 @@ pub(crate) async fn list(
     let page = page(request.page_size, request.page_token)?;
     let campaigns = api.nudges.list(page).await?;
     Ok(v1::ListCampaignsResponse {
-        items: campaigns.items.into_iter().map(messages::campaign).collect(),
+        items: campaigns
+            .items
+            .into_iter()
+            .map(|campaign| told(api, campaign))
+            .collect(),
         next_page_token: campaigns.next_page_token.unwrap_or_default(),
     })
 }
@@ -137,8 +143,8 @@ pub(crate) async fn watch(
     let mut watch = api.nudges.watch(CampaignId(request.campaign_id))?;
     let first = watch.next().await?;
     Ok(try_unfold(
-        (watch, listener, first),
-        async |(mut watch, mut listener, first)| {
+        (watch, listener, first, Arc::clone(&api.nudges)),
+        async |(mut watch, mut listener, first, nudges)| {
             let next = match first {
                 Some(first) => Some(first),
                 None => tokio::select! {
@@ -146,7 +152,12 @@ pub(crate) async fn watch(
                     error = listener.ended() => return Err(error),
                 },
             };
-            Ok(next.map(|campaign| (messages::campaign(campaign), (watch, listener, None))))
+            let Some(campaign) = next else {
+                return Ok(None);
+            };
+            let no_answer = nudges.no_answer(&campaign);
+            let told = messages::campaign(campaign, no_answer);
+            Ok(Some((told, (watch, listener, None, nudges))))
         },
     ))
 }
@@ -156,7 +167,8 @@ pub(crate) async fn cancel(
     actor: &Actor,
     request: v1::CancelCampaignRequest,
 ) -> Result<v1::Campaign, Error> {
-    told(api.nudges.cancel(actor, CampaignId(request.campaign_id)).await)
+    let campaign = api.nudges.cancel(actor, CampaignId(request.campaign_id)).await?;
+    Ok(told(api, campaign))
 }
 
 pub(crate) async fn pause(
@@ -164,7 +176,8 @@ pub(crate) async fn pause(
     actor: &Actor,
     request: v1::PauseCampaignRequest,
 ) -> Result<v1::Campaign, Error> {
-    told(api.nudges.pause(actor, CampaignId(request.campaign_id)).await)
+    let campaign = api.nudges.pause(actor, CampaignId(request.campaign_id)).await?;
+    Ok(told(api, campaign))
 }
 
 pub(crate) async fn resume(
@@ -172,14 +185,16 @@ pub(crate) async fn resume(
     actor: &Actor,
     request: v1::ResumeCampaignRequest,
 ) -> Result<v1::Campaign, Error> {
-    told(api.nudges.resume(actor, CampaignId(request.campaign_id)).await)
+    let campaign = api.nudges.resume(actor, CampaignId(request.campaign_id)).await?;
+    Ok(told(api, campaign))
 }
 
-fn told(campaign: Result<Campaign, Error>) -> Result<v1::Campaign, Error> {
-    campaign.map(messages::campaign)
+fn told(api: &Api, campaign: Campaign) -> v1::Campaign {
+    let no_answer = api.nudges.no_answer(&campaign);
+    messages::campaign(campaign, no_answer)
 }
 
-/// A device's answer to a command. It speaks for itself alone.
+/// A device's answer to a command. A device may answer only for itself.
 pub(crate) async fn answer(
     api: &Api,
     device: DeviceId,

@@ -6,7 +6,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use tidegate_domain::{
-    DEFAULT_NUDGE_TTL, DeviceId, MAX_NAMED_DEVICES, NudgeAudience, NudgeOrder, PackageName, Priority, Role,
+    DEFAULT_NUDGE_PRIORITY, DEFAULT_NUDGE_TTL, DeviceId, MAX_NAMED_DEVICES, NudgeAudience, NudgeOrder,
+    PackageName, Priority, Role,
 };
 use tidegate_service::Error;
 
@@ -27,7 +28,7 @@ struct Page {
     audience: String,
     device_ids: String,
     high: bool,
-    /// The form's own name.
+    /// This form's idempotency key.
     once: String,
     error: Option<String>,
 }
@@ -54,7 +55,7 @@ async fn show(
         (audience, _) => audience,
     };
     let packages = builds::packages(app).await?;
-    // Behind is behind in something: where there is one package only, nobody has to be asked which.
+    // "Behind" needs a package. Where there is only one, it is chosen.
     let package = match (fields.text("package_name"), &packages[..]) {
         ("", [only]) if error.is_none() => only.clone(),
         (package, _) => package.to_owned(),
@@ -66,7 +67,7 @@ async fn show(
         package,
         audience: audience.to_owned(),
         device_ids: devices.to_owned(),
-        high: fields.text("priority") == Priority::High.as_str(),
+        high: priority(fields).unwrap_or(DEFAULT_NUDGE_PRIORITY) == Priority::High,
         once: uuid::Uuid::new_v4().to_string(),
         error,
     }))
@@ -78,7 +79,7 @@ pub(crate) async fn begin(
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
     let nudged = match order(&fields) {
-        // The form's own name keeps a second click from making a second campaign.
+        // The form's idempotency key keeps a second click from making a second campaign.
         Ok(order) => {
             app.nudges
                 .nudge(&visitor.actor, order, fields.given("once"))
@@ -108,13 +109,14 @@ fn order(fields: &Fields) -> Result<NudgeOrder, Error> {
         devices,
         package,
         audience,
-        priority: if fields.text("priority") == Priority::High.as_str() {
-            Priority::High
-        } else {
-            Priority::Normal
-        },
+        priority: priority(fields)?,
         ttl: DEFAULT_NUDGE_TTL,
     })
+}
+
+fn priority(fields: &Fields) -> Result<Priority, Error> {
+    let given = fields.given("priority");
+    Ok(given.map_or(Ok(DEFAULT_NUDGE_PRIORITY), |word| word.parse())?)
 }
 
 /// One id a line.

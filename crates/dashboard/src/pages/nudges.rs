@@ -39,16 +39,17 @@ struct OnePage {
     row: Row,
     failures: Vec<FailedDelivery>,
     next: Option<String>,
-    /// The next step that the campaign may take, for buttons.
+    /// Which buttons the campaign's state allows.
     may_pause: bool,
     may_resume: bool,
     may_cancel: bool,
     configured: bool,
 }
 
-/// A campaign as pages show it.
+/// A campaign as the pages show it.
 struct Row {
     campaign: Campaign,
+    no_answer: Option<u64>,
     made: String,
 }
 
@@ -56,6 +57,10 @@ impl Row {
     fn done(&self) -> u64 {
         let progress = &self.campaign.progress;
         progress.sent + progress.failed + progress.canceled
+    }
+
+    fn numbers(&self) -> [(&'static str, &'static str, String); 8] {
+        numbers(&self.campaign, self.no_answer)
     }
 
     fn whom(&self) -> String {
@@ -68,21 +73,31 @@ impl Row {
 }
 
 /// A campaign's numbers by their names in the feed.
-pub(crate) fn numbers(campaign: &Campaign) -> [(&'static str, &'static str, String); 7] {
+/// `no_answer` is unknown while devices may still answer.
+pub(crate) fn numbers(
+    campaign: &Campaign,
+    no_answer: Option<u64>,
+) -> [(&'static str, &'static str, String); 8] {
     let progress = &campaign.progress;
     [
         ("Targeted", "total", show::count(progress.total)),
-        ("Waiting", "queued", show::count(progress.queued)),
+        ("Queued", "queued", show::count(progress.queued)),
         ("Sent", "sent", show::count(progress.sent)),
         ("Failed", "failed", show::count(progress.failed)),
         ("Answered", "acknowledged", show::count(progress.acknowledged)),
         ("Polled since", "polled", show::count(progress.polled)),
         ("Installed since", "installed", show::count(progress.installed)),
+        (
+            "No answer",
+            "no_answer",
+            no_answer.map_or_else(|| "–".to_owned(), show::count),
+        ),
     ]
 }
 
-fn row(campaign: Campaign) -> Row {
+fn row(app: &AppState, campaign: Campaign) -> Row {
     Row {
+        no_answer: app.nudges.no_answer(&campaign),
         made: show::moment(campaign.created_at),
         campaign,
     }
@@ -102,7 +117,11 @@ pub(crate) async fn page(
         next: campaigns
             .next_page_token
             .map(|token| show::query(&[("page_token", &token)])),
-        rows: campaigns.items.into_iter().map(row).collect(),
+        rows: campaigns
+            .items
+            .into_iter()
+            .map(|campaign| row(&app, campaign))
+            .collect(),
         configured: app.nudges.is_configured(),
         is_first,
     }))
@@ -139,7 +158,7 @@ pub(crate) async fn one(
         may_resume: campaign.state == Paused && campaign.state.may_become(Running),
         may_cancel: campaign.state.may_become(Canceled),
         configured: app.nudges.is_configured(),
-        row: row(campaign),
+        row: row(&app, campaign),
     }))
 }
 
@@ -160,7 +179,7 @@ pub(crate) async fn pause(
 ) -> Result<Response, Refusal> {
     let id = campaign_id(&path)?;
     app.nudges.pause(&visitor.actor, id).await?;
-    Ok(done(&format!("/nudges/{id}"), "held"))
+    Ok(done(&format!("/nudges/{id}"), "nudge_paused"))
 }
 
 pub(crate) async fn resume(
@@ -170,5 +189,5 @@ pub(crate) async fn resume(
 ) -> Result<Response, Refusal> {
     let id = campaign_id(&path)?;
     app.nudges.resume(&visitor.actor, id).await?;
-    Ok(done(&format!("/nudges/{id}"), "goes_on"))
+    Ok(done(&format!("/nudges/{id}"), "nudge_resumed"))
 }

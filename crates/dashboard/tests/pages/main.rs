@@ -5,6 +5,7 @@
 
 mod forms;
 mod looks;
+mod nudges;
 mod person;
 mod releases;
 mod session;

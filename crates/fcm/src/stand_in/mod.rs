@@ -1,4 +1,4 @@
-//! A server that is FCM and Google's OAuth in one, on loopback, with a script of failures.
+//! A server that plays FCM and Google's OAuth on loopback, with failures as scripted.
 //!
 //! It is strict where Google is: the assertion's signature and claims, the access token, the project in the path,
 //! the message's form and limits. So a client that works against it has signed in and sent as Google demands. It
@@ -58,7 +58,7 @@ pub struct StandIn {
 /// What was counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Messages that were asked to be sent, whatever became of them.
+    /// Requests to send a message, whatever the answer was.
     pub requests: u64,
     /// Messages that were taken.
     pub taken: u64,
@@ -76,7 +76,7 @@ pub(crate) struct Shared {
     key: key::Key,
     state: Mutex<State>,
     connections: AtomicU64,
-    /// Told when everybody has to be cut off.
+    /// Notified when all connections are to be broken.
     cut: watch::Sender<u64>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct State {
     latency: Duration,
     token_life: Duration,
     sign_in_fault: Option<(u16, String)>,
-    /// Access tokens that hold, with their ends in Unix seconds.
+    /// Valid access tokens, with their ends in Unix seconds.
     access: HashMap<String, i64>,
     issued: u64,
     kept: VecDeque<Received>,
@@ -147,7 +147,7 @@ impl StandIn {
         self.service_account_of(PROJECT)
     }
 
-    /// One that signs in here and names another project than there is.
+    /// A service account's file that signs in here and names another project.
     pub fn service_account_of(&self, project: &str) -> String {
         serde_json::json!({
             "type": "service_account",
@@ -184,7 +184,7 @@ impl StandIn {
         self.state().latency = latency;
     }
 
-    /// How long the access tokens hold that are given out from now on.
+    /// How long access tokens that are given out from now on are valid.
     pub fn set_token_life(&self, life: Duration) {
         self.state().token_life = life;
     }
@@ -218,8 +218,8 @@ impl StandIn {
         self.state().kept.iter().cloned().collect()
     }
 
-    /// The messages that are taken from now on, as they come. Whoever falls more than [`MAX_KEPT_MESSAGES`] behind
-    /// loses the oldest.
+    /// The messages that are taken from now on, as they come. A receiver that falls more than [`MAX_KEPT_MESSAGES`]
+    /// behind loses the oldest.
     pub fn listen(&self) -> broadcast::Receiver<Received> {
         self.state().listeners.subscribe()
     }
@@ -229,7 +229,7 @@ impl StandIn {
         self.state().taken.get(&hash(token)).copied().unwrap_or(0)
     }
 
-    /// How many tokens got so many messages, by the number of messages.
+    /// How many tokens got one message, two messages, and so on.
     pub fn tokens_by_messages(&self) -> std::collections::BTreeMap<u16, u64> {
         let mut tally = std::collections::BTreeMap::new();
         for times in self.state().taken.values() {

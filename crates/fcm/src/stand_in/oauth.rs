@@ -90,7 +90,7 @@ fn grant(shared: &Shared) -> Reply {
     let life = state.token_life;
     let now = Utc::now();
     let end = now + TimeDelta::from_std(life).unwrap_or_default();
-    // What has ended is of no more use: the map stays small.
+    // Expired tokens go, so that the map stays small.
     state.access.retain(|_, end| *end > now.timestamp());
     state.access.insert(token.clone(), end.timestamp());
     let body = json!({"access_token": token, "expires_in": life.as_secs(), "token_type": "Bearer"});

@@ -1,4 +1,4 @@
-//! A message's way: is it allowed, is it well formed, and what does the script say?
+//! Takes a message: checks the credentials and the form, then answers as the script says.
 
 use std::collections::BTreeMap;
 

@@ -24,7 +24,7 @@ const MAX_STREAMS: u32 = 100;
 /// The largest request that is read, in bytes.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// What becomes of a request.
+/// How a request is answered.
 pub(super) enum Outcome {
     Answer(Reply),
     Reset,
@@ -104,7 +104,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     builder.http2().max_concurrent_streams(MAX_STREAMS);
     let served = builder.serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        // However it ends: the client is gone.
+        // Whatever the error, the client is gone.
         _ = served => {}
         () = broken.notified() => {}
         _ = cut.changed() => {}

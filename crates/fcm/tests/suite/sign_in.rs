@@ -98,8 +98,8 @@ async fn an_oauth_server_that_is_away_is_asked_again() {
 #[tokio::test]
 async fn another_accounts_key_is_refused() {
     let (fcm, _) = pair().await;
-    let stranger = StandIn::start().await.unwrap();
-    let mut account: serde_json::Value = serde_json::from_str(&stranger.service_account()).unwrap();
+    let other = StandIn::start().await.unwrap();
+    let mut account: serde_json::Value = serde_json::from_str(&other.service_account()).unwrap();
     account["token_uri"] = format!("{}/token", fcm.endpoint()).into();
     let client = client_of(&account.to_string(), &fcm.endpoint(), |_| {});
     let error = client.send(&message("t")).await.unwrap_err();

@@ -164,7 +164,7 @@ fn devices(readings: &Readings) {
 fn nudges(readings: &Readings) {
     readings.counter(
         "ota_nudge",
-        "Nudges that ended as sent or failed, and tries that FCM put off as retried.",
+        "Nudges by outcome: sent, failed, or retried, where FCM asked for another try.",
         |r, counter| {
             for (status, count) in r.sources.counts.nudges() {
                 counter.observe(count, &[KeyValue::new("status", status)]);
@@ -173,13 +173,13 @@ fn nudges(readings: &Readings) {
     );
     readings.gauge(
         "ota_nudge_queued",
-        "Nudges of running campaigns that wait to be sent.",
+        "Nudges of unpaused campaigns that wait to be sent.",
         |r, gauge| gauge.observe(count(r.asked.nudges_queued.load(Ordering::Relaxed)), &[]),
     );
     readings.gauge(
         "ota_nudge_held",
-        "Campaigns that the server itself paused, until somebody resumes or cancels them.",
-        |r, gauge| gauge.observe(count(r.asked.campaigns_held.load(Ordering::Relaxed)), &[]),
+        "Campaigns that the server suspended and that nobody has resumed or canceled yet.",
+        |r, gauge| gauge.observe(count(r.asked.campaigns_suspended.load(Ordering::Relaxed)), &[]),
     );
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Sources {
 struct Asked {
     rollouts: ArcSwap<Vec<RolloutNumbers>>,
     nudges_queued: AtomicU64,
-    campaigns_held: AtomicU64,
+    campaigns_suspended: AtomicU64,
 }
 
 /// The metrics page.
@@ -101,8 +101,8 @@ impl Metrics {
         let campaigns = self.sources.store.live_campaigns().await?;
         let queued = campaigns.iter().map(|campaign| campaign.progress.queued).sum();
         self.asked.nudges_queued.store(queued, Ordering::Relaxed);
-        let held = self.sources.store.held_campaigns().await?;
-        self.asked.campaigns_held.store(held, Ordering::Relaxed);
+        let suspended = self.sources.store.suspended_campaigns().await?;
+        self.asked.campaigns_suspended.store(suspended, Ordering::Relaxed);
         Ok(())
     }
 }

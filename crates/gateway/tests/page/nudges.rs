@@ -46,7 +46,7 @@ async fn a_nudge_is_sent_and_tells_whom_it_did_not_reach() {
     assert_eq!(desk.progress().await, 0.0);
     browser.picture("nudge-begun").await;
 
-    // Google takes what it takes: bar and numbers move, and the list of those who were not reached grows.
+    // Google takes some: bar and numbers move, and the list of those who were not reached grows.
     desk.watch_shifts().await;
     while desk.progress().await < 3.0 {
         desk.server.clock().advance(LATER);
@@ -76,6 +76,12 @@ async fn a_nudge_is_sent_and_tells_whom_it_did_not_reach() {
     browser
         .reads("[data-campaign] .state", |text| text == "canceled")
         .await;
+    assert!(
+        stand_in
+            .messages()
+            .iter()
+            .all(|message| message.priority == "HIGH")
+    );
     let mut woken: Vec<String> = stand_in
         .messages()
         .into_iter()
@@ -92,11 +98,20 @@ async fn a_nudge_is_sent_and_tells_whom_it_did_not_reach() {
     browser.go(&format!("/devices/{}", agents[0].id)).await;
     browser.click("#nudge").await;
     browser.find("dialog[open] [value=chosen]:checked").await;
+    browser
+        .find("dialog[open] [name=priority][value=high]:checked")
+        .await;
+    browser.click("dialog[open] [name=priority][value=normal]").await;
     browser.click("#nudge-submit").await;
     browser
         .reads("[data-live='n2.state']", |text| text == "completed")
         .await;
     assert_eq!(browser.count("#campaign-actions button").await, 0);
+    let last = stand_in.messages().pop().unwrap();
+    assert_eq!(
+        (last.token.as_str(), last.priority.as_str()),
+        ("token-0", "NORMAL")
+    );
     agents[0].poll(1).await;
     browser.reads("[data-live='n2.polled']", |text| text == "1").await;
     assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());

@@ -23,7 +23,7 @@ on_both_engines!(
     counters_begin_again_with_the_process,
     gauges_are_the_fleets_own_numbers,
     nudges_are_counted_as_fcm_answered_them,
-    a_held_campaign_is_told_and_what_it_gave_back_is_not_counted,
+    a_suspended_campaign_is_told_and_what_it_gave_back_is_not_counted,
 );
 
 const DOCS: &str = include_str!("../../../../docs/operations.md");
@@ -246,7 +246,7 @@ async fn nudges_are_counted_as_fcm_answered_them(engine: Engine) {
     assert_eq!(value(&page, "ota_nudge_queued"), 0.0);
 }
 
-async fn a_held_campaign_is_told_and_what_it_gave_back_is_not_counted(engine: Engine) {
+async fn a_suspended_campaign_is_told_and_what_it_gave_back_is_not_counted(engine: Engine) {
     let push = StandIn::start().await.unwrap();
     let account = push.service_account_of("somebody-elses");
     let server = TestServer::start_with(engine, |config| fcm::send_as(&account, &push, config)).await;
@@ -261,7 +261,7 @@ async fn a_held_campaign_is_told_and_what_it_gave_back_is_not_counted(engine: En
             .map(|status| value(&page, &format!("ota_nudge_total{{status=\"{status}\"}}")));
         (value(&page, "ota_nudge_held"), counted)
     };
-    eventually(told, |(held, _)| *held > 0.0).await;
+    eventually(told, |(suspended, _)| *suspended > 0.0).await;
     let newest = olga.get("/v1/nudges").await.ok()["items"][0]["campaign_id"].clone();
     let path = format!("/v1/nudges/{newest}");
     let all_back = |campaign: &Value| campaign["progress"]["queued"] == 30;

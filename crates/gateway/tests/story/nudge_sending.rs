@@ -1,5 +1,5 @@
-//! What FCM answers, and what becomes of the campaign: each row of its table of errors, told to the real server
-//! with the stand-in behind it.
+//! What FCM answers, and how the campaign goes on: each row of FCM's table of errors, against the real server with the
+//! stand-in behind it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,14 +13,16 @@ use tidegate_testkit::fcm::{self, Answer, StandIn};
 use tidegate_testkit::operator::Operator;
 use tidegate_testkit::server::{Engine, TestServer, eventually};
 
+use crate::event_log;
+
 on_both_engines!(
     every_device_gets_a_command_that_only_it_takes,
     each_refusal_ends_as_the_table_says,
     a_token_that_expires_in_mid_campaign_is_renewed_unnoticed,
     what_asks_to_come_back_later_is_sent_later,
-    another_project_holds_the_campaign_and_forgets_nobody,
-    refused_credentials_hold_the_campaign_until_somebody_resumes_it,
-    the_brake_holds_a_campaign_whose_tokens_look_dead,
+    another_project_suspends_the_campaign_and_forgets_nobody,
+    refused_credentials_suspend_the_campaign_until_somebody_resumes_it,
+    the_circuit_breaker_suspends_a_campaign_whose_tokens_look_dead,
     a_paused_campaign_stops_and_a_canceled_one_stays_stopped,
     a_crash_repeats_at_most_what_was_under_way,
 );
@@ -34,6 +36,7 @@ struct Scene {
 }
 
 async fn scene(engine: Engine, devices: usize) -> Scene {
+    event_log::record();
     let fcm = StandIn::start().await.unwrap();
     let server = TestServer::start_with(engine, |config| fcm::send_to(&fcm, config)).await;
     raise(fcm, server, devices).await
@@ -101,6 +104,27 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// The log has the campaign's results once, and all its devices were sent a command.
+    fn told_once(&self, devices: u64) {
+        let request_id = self.fcm.messages()[0].data["request_id"].clone();
+        let told = event_log::of("ota.nudge.sent", "request_id", &request_id);
+        assert_eq!(told.len(), 1, "{told:?}");
+        let expected = [
+            ("actor", "olga".to_owned()),
+            ("campaign_id", "1".to_owned()),
+            ("event", "ota.nudge.sent".to_owned()),
+            ("failed_count", "0".to_owned()),
+            ("priority", "high".to_owned()),
+            ("request_id", request_id),
+            ("success_count", devices.to_string()),
+            ("total", devices.to_string()),
+        ];
+        let expected = expected.map(|(field, value)| (field.to_owned(), value));
+        assert_eq!(told[0], expected.into());
+    }
+}
+
 fn failed_by(campaign: &Value) -> BTreeSet<(String, i64)> {
     let reasons = campaign["progress"]["failed_by_reason"].as_array().unwrap();
     let pair = |reason: &Value| {
@@ -128,7 +152,7 @@ async fn every_device_gets_a_command_that_only_it_takes(engine: Engine) {
         .collect();
     assert_eq!(requests.len(), 1, "a campaign's commands bear its name");
     for message in &messages {
-        assert_eq!((message.ttl, message.priority.as_str()), (300, "NORMAL"));
+        assert_eq!((message.ttl, message.priority.as_str()), (300, "HIGH"));
         let number: usize = message.token["token-".len()..].parse().unwrap();
         let device = &scene.fleet[number];
         assert_eq!(message.data["device_id"], device.id);
@@ -250,17 +274,17 @@ impl Scene {
     }
 }
 
-async fn another_project_holds_the_campaign_and_forgets_nobody(engine: Engine) {
+async fn another_project_suspends_the_campaign_and_forgets_nobody(engine: Engine) {
     let fcm = StandIn::start().await.unwrap();
     let account = fcm.service_account_of("somebody-elses");
     let server = TestServer::start_with(engine, |config| fcm::send_as(&account, &fcm, config)).await;
     let mut scene = raise(fcm, server, 30).await;
     let id = scene.nudge().await;
     let campaign = scene.campaign(id, "paused").await;
-    let held = campaign["held"].as_str().unwrap();
+    let why = campaign["held"].as_str().unwrap();
     assert!(
-        held.contains("somebody-elses") && held.contains("project_id"),
-        "{held}"
+        why.contains("somebody-elses") && why.contains("project_id"),
+        "{why}"
     );
     assert_eq!(
         (&campaign["progress"]["queued"], &campaign["progress"]["failed"]),
@@ -284,7 +308,7 @@ async fn another_project_holds_the_campaign_and_forgets_nobody(engine: Engine) {
     assert_eq!(campaign["held"], Value::Null);
 }
 
-async fn refused_credentials_hold_the_campaign_until_somebody_resumes_it(engine: Engine) {
+async fn refused_credentials_suspend_the_campaign_until_somebody_resumes_it(engine: Engine) {
     let scene = scene(engine, 5).await;
     scene.fcm.refuse_sign_in(Some((400, "invalid_grant")));
     let id = scene.nudge().await;
@@ -310,7 +334,7 @@ async fn refused_credentials_hold_the_campaign_until_somebody_resumes_it(engine:
     assert_eq!(scene.campaign(id, "completed").await["progress"]["sent"], 5);
 }
 
-async fn the_brake_holds_a_campaign_whose_tokens_look_dead(engine: Engine) {
+async fn the_circuit_breaker_suspends_a_campaign_whose_tokens_look_dead(engine: Engine) {
     let scene = scene(engine, 20).await;
     for number in 0..20 {
         let answer = match number {
@@ -326,8 +350,8 @@ async fn the_brake_holds_a_campaign_whose_tokens_look_dead(engine: Engine) {
     }
     let id = scene.nudge().await;
     let campaign = scene.campaign(id, "paused").await;
-    let held = campaign["held"].as_str().unwrap();
-    assert!(held.contains("of 20 tokens look dead"), "{held}");
+    let why = campaign["held"].as_str().unwrap();
+    assert!(why.contains("of 20 tokens look dead"), "{why}");
 
     // Resumed all the same, the rest is sent, and no further token forgotten.
     scene.server.clock().advance(TimeDelta::seconds(120));
@@ -397,7 +421,7 @@ async fn a_crash_repeats_at_most_what_was_under_way(engine: Engine) {
     scene.fcm.set_latency(Duration::from_millis(20));
     let id = scene.nudge().await;
     for _ in 0..3 {
-        // At any moment: what crashed ones hold may be all that is left, and is due only when the clock moves.
+        // What the crashed ones claimed may be all that is left, and is due only when the clock moves.
         let taken = scene.fcm.counts().taken;
         let more = async {
             while scene.fcm.counts().taken < taken + 10 {
@@ -409,7 +433,7 @@ async fn a_crash_repeats_at_most_what_was_under_way(engine: Engine) {
         scene.server.start_again().await;
     }
     scene.olga = scene.server.person("olga", Role::Operator);
-    // What the crashed ones had in their hands is due when their leases end.
+    // What the crashed ones claimed is due when their leases end.
     tokio::time::sleep(Duration::from_millis(300)).await;
     scene.server.clock().advance(TimeDelta::seconds(61));
     let campaign = scene.campaign(id, "completed").await;
@@ -420,6 +444,7 @@ async fn a_crash_repeats_at_most_what_was_under_way(engine: Engine) {
         tally.keys().all(|times| *times <= 2),
         "none more than twice: {tally:?}"
     );
+    scene.told_once(DEVICES as u64);
 }
 
 #[tokio::test]
@@ -431,5 +456,6 @@ async fn two_replicas_share_a_campaign() {
     let campaign = scene.campaign(id, "completed").await;
     assert_eq!(campaign["progress"]["sent"], 200);
     assert_eq!(scene.fcm.tokens_by_messages(), [(1, 200)].into());
+    scene.told_once(200);
     drop(replica);
 }

@@ -23,15 +23,15 @@ on_both_engines!(
     a_device_answers_for_itself_once,
 );
 
-struct Scene {
-    push: StandIn,
-    server: TestServer,
-    olga: Operator,
-    fleet: Vec<Agent>,
+pub(crate) struct Scene {
+    pub(crate) push: StandIn,
+    pub(crate) server: TestServer,
+    pub(crate) olga: Operator,
+    pub(crate) fleet: Vec<Agent>,
 }
 
 /// A fleet whose FCM tokens are `at-device-0000` and so on.
-async fn scene(engine: Engine, devices: usize) -> Scene {
+pub(crate) async fn scene(engine: Engine, devices: usize) -> Scene {
     let push = StandIn::start().await.unwrap();
     let server = TestServer::start_with(engine, |config| fcm::send_to(&push, config)).await;
     let fleet = crate::fleet::enroll(&server, devices, 1).await;
@@ -49,7 +49,7 @@ async fn scene(engine: Engine, devices: usize) -> Scene {
     }
 }
 
-const NUDGE: &str = "/v1/apk/nudge-update";
+pub(crate) const NUDGE: &str = "/v1/apk/nudge-update";
 
 async fn a_small_nudge_is_answered_with_each_failure(engine: Engine) {
     let scene = scene(engine, 4).await;
@@ -89,7 +89,7 @@ async fn a_small_nudge_is_answered_with_each_failure(engine: Engine) {
     let campaign = vera.get("/v1/nudges/1").await.ok();
     assert_eq!(
         (&campaign["named"], &campaign["priority"], &campaign["created_by"]),
-        (&json!(true), &json!("normal"), &json!("olga"))
+        (&json!(true), &json!("high"), &json!("olga"))
     );
     assert_eq!(
         campaign["progress"]["failed_by_reason"].as_array().unwrap().len(),
@@ -113,7 +113,7 @@ async fn a_large_nudge_is_answered_with_its_address(engine: Engine) {
     let scene = scene(engine, 201).await;
     let Scene { push, olga, .. } = &scene;
     let answer = olga
-        .post(NUDGE, &json!({ "priority": "high", "ttl_s": 60 }))
+        .post(NUDGE, &json!({ "priority": "normal", "ttl_s": 60 }))
         .await;
     assert_eq!(answer.status, 202);
     assert_eq!(answer.json()["total_devices"], 201);
@@ -123,7 +123,7 @@ async fn a_large_nudge_is_answered_with_its_address(engine: Engine) {
     assert_eq!(campaign["progress"]["sent"], 201);
     assert!(campaign["ended_at"].is_string() && campaign["started_at"].is_string());
     let message = push.messages().pop().unwrap();
-    assert_eq!((message.priority.as_str(), message.ttl), ("HIGH", 60));
+    assert_eq!((message.priority.as_str(), message.ttl), ("NORMAL", 60));
 }
 
 async fn the_same_key_nudges_once(engine: Engine) {
@@ -191,7 +191,7 @@ async fn a_nudge_that_makes_no_sense_is_refused_and_changes_nothing(engine: Engi
 }
 
 /// A message with somebody's token.
-fn by<T>(who: &Operator, message: T) -> Request<T> {
+pub(crate) fn by<T>(who: &Operator, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let bearer = format!("Bearer {}", who.token()).parse().unwrap();
     request.metadata_mut().insert("authorization", bearer);
@@ -370,7 +370,7 @@ async fn a_device_answers_for_itself_once(engine: Engine) {
         let request = device.request(reqwest::Method::POST, "/v1/action-result");
         tidegate_testkit::answer::Answer::to(request.json(&result))
     };
-    // The name of a command is no secret among the campaign's devices, but only who was sent it can answer.
+    // All devices of a campaign know its request id, but only those that were sent the command can answer it.
     tell(&fleet[1]).await.refused(404, "unknown_command");
     for _ in 0..2 {
         let told = tell(&fleet[0]).await.ok();

@@ -1,9 +1,10 @@
 //! Nudges: campaigns that wake devices, so that a release takes effect now rather than at each device's next poll.
 //!
-//! Asking for one only writes it down: campaign, deliveries and audit entry in one transaction. From then on the
-//! sender works it off, in this process or in another one that shares the database, and whoever asks how far it is
-//! reads the database as well. So nothing is lost with a process, and it does not matter which replica is asked.
+//! Asking for one only writes it to the database: campaign, deliveries and audit entry in one transaction. Then a
+//! sender sends it, in this process or in another that shares the database. Its progress is read from the database
+//! too. So a process that ends loses nothing, and every replica gives the same answers.
 
+mod completed;
 mod watch;
 
 use std::sync::Arc;
@@ -18,21 +19,22 @@ use tokio::time::Instant;
 
 use crate::{Actor, Clock, Error, Kind, Snapshots};
 
+pub(crate) use completed::log_completed;
 pub use watch::CampaignWatch;
 
 /// How many devices a campaign may have that is answered with its result.
 pub const SMALL_CAMPAIGN: u64 = 200;
 
-/// How long an answer waits for a small campaign to be over.
+/// How long the answer to a nudge waits for a small campaign to end.
 pub const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often a watched campaign is looked at.
+/// How often a watched campaign is read.
 pub const WATCHED_EVERY: Duration = Duration::from_millis(500);
 
 /// How many may watch campaigns at once: each costs the database two queries a second.
 pub const MAX_WATCHERS: usize = 200;
 
-/// How often a small campaign is looked at while its caller waits.
+/// How often a small campaign is read while its caller waits.
 const SETTLING_EVERY: Duration = Duration::from_millis(50);
 
 /// Wakes devices.
@@ -49,13 +51,13 @@ pub struct Nudges {
 pub struct Nudged {
     /// The campaign.
     pub campaign: Campaign,
-    /// Whether it is new; the same request again finds the campaign that it made before.
+    /// Whether it is new. The same request again returns the campaign that it made the first time.
     pub is_new: bool,
 }
 
 impl Nudges {
-    /// Over this database. `wake` tells this process's sender that there is something to do; without one, FCM is
-    /// not configured, and nothing can be sent.
+    /// Over this database. `wake` notifies this process's sender of new work; without it FCM is not configured, and
+    /// nothing can be sent.
     pub fn new(store: Store, live: Arc<Snapshots>, clock: Arc<dyn Clock>, wake: Option<Arc<Notify>>) -> Self {
         Self {
             store,
@@ -71,7 +73,7 @@ impl Nudges {
         self.wake.is_some()
     }
 
-    /// Writes a campaign down. It is sent by itself.
+    /// Writes a campaign. The sender then sends it.
     ///
     /// # Errors
     /// [`Kind::Forbidden`]; [`Kind::Conflict`] with `fcm_not_configured`, or `idempotency_key_reused` when the key
@@ -108,12 +110,16 @@ impl Nudges {
                 total_devices = campaign.progress.total,
                 priority = %campaign.priority,
             );
+            // Where no device can be woken there is nothing to send.
+            if campaign.state == CampaignState::Completed {
+                log_completed(&campaign);
+            }
             wake.notify_one();
         }
         Ok(Nudged { campaign, is_new })
     }
 
-    /// Fills in the only package that can be meant.
+    /// Fills in the package where only one releases anything.
     fn complete(&self, order: NudgeOrder) -> Result<NudgeOrder, Error> {
         if order.package.is_some() || order.audience == NudgeAudience::All {
             return Ok(order);
@@ -124,7 +130,7 @@ impl Nudges {
         })
     }
 
-    /// Waits until a campaign is over, but not longer than [`SETTLED_WITHIN`], and returns it as it then stands.
+    /// Waits until a campaign has ended, at most [`SETTLED_WITHIN`], and returns it as it then stands.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
@@ -133,7 +139,7 @@ impl Nudges {
         let deadline = Instant::now() + SETTLED_WITHIN;
         loop {
             let campaign = self.get(id).await?;
-            // A paused one will not end by itself.
+            // A paused one does not end by itself.
             let waits = matches!(campaign.state, CampaignState::Queued | CampaignState::Running);
             if !waits || Instant::now() + SETTLING_EVERY >= deadline {
                 return Ok(campaign);
@@ -148,6 +154,11 @@ impl Nudges {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn get(&self, id: CampaignId) -> Result<Campaign, Error> {
         Ok(self.store.campaign(id).await?)
+    }
+
+    /// How many devices of this campaign gave no answer in time; `None` while some may still answer.
+    pub fn no_answer(&self, campaign: &Campaign) -> Option<u64> {
+        campaign.no_answer(self.clock.now())
     }
 
     /// Campaigns, newest first.
@@ -166,7 +177,7 @@ impl Nudges {
         Ok(self.store.failed_deliveries(id, page).await?)
     }
 
-    /// Gives up what was not sent.
+    /// Cancels what was not sent.
     ///
     /// # Errors
     /// [`Kind::Forbidden`], [`Kind::NotFound`], [`Kind::Conflict`] when it has ended.
@@ -175,7 +186,7 @@ impl Nudges {
             .await
     }
 
-    /// Holds a campaign. What is under way is finished.
+    /// Pauses a campaign. Messages on their way are still finished.
     ///
     /// # Errors
     /// As [`Nudges::cancel`].
@@ -184,7 +195,7 @@ impl Nudges {
             .await
     }
 
-    /// Goes on with a held campaign.
+    /// Resumes a paused or suspended campaign.
     ///
     /// # Errors
     /// As [`Nudges::cancel`], and [`Kind::Conflict`] with `fcm_not_configured`.
@@ -220,8 +231,9 @@ impl Nudges {
     /// [`Kind::Exhausted`] when [`MAX_WATCHERS`] are watching.
     pub fn watch(&self, id: CampaignId) -> Result<CampaignWatch, Error> {
         let place = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            let message =
-                format!("{MAX_WATCHERS} are watching campaigns already; look at it now and then instead");
+            let message = format!(
+                "{MAX_WATCHERS} are watching campaigns already; get the campaign now and then instead"
+            );
             Error::new(Kind::Exhausted, "too_many_watchers", message)
         })?;
         Ok(CampaignWatch::new(self.store.clone(), id, place))

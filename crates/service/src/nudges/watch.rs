@@ -7,8 +7,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::WATCHED_EVERY;
 use crate::Error;
 
-/// A campaign that somebody watches. It reads the database at an interval, so that it sees what every replica does,
-/// and tells only what is news.
+/// A campaign that somebody watches. It is read from the database at an interval, so that the work of every replica
+/// shows, and told only when it has changed.
 pub struct CampaignWatch {
     store: Store,
     id: CampaignId,

@@ -1,29 +1,30 @@
-//! The circuit_breaker: a campaign in which many tokens look dead has more likely a wrong configuration than a dead fleet.
+//! The circuit breaker: it suspends a campaign in which more than 1 % of the tokens look dead. A wrong service account
+//! explains that better than so many lost devices do.
 
 use tidegate_domain::DeliveryFailure;
 use tidegate_storage::Progress;
 
-/// One in so many deliveries may look dead.
+/// One delivery in this many may look dead.
 const ONE_IN: u64 = 100;
 
-/// This many may always, or a campaign for a few devices would stop at its first.
+/// This many may look dead in any campaign. Otherwise the first dead token would stop a small one.
 const ALWAYS: u64 = 10;
 
-/// What FCM says of tokens that are dead, or of another project, or no tokens.
+/// FCM's answers for a token that has ended, that belongs to another project, or that is not a token at all.
 const DEAD: [DeliveryFailure; 3] = [
     DeliveryFailure::Unregistered,
     DeliveryFailure::SenderIdMismatch,
     DeliveryFailure::InvalidArgument,
 ];
 
-/// What was known before anything was sent: such devices say nothing of the tokens.
+/// Reasons that were known before anything was sent. They say nothing about tokens.
 const NEVER_SENT: [DeliveryFailure; 3] = [
     DeliveryFailure::NoFcmToken,
     DeliveryFailure::Revoked,
     DeliveryFailure::UnknownDevice,
 ];
 
-/// How many deliveries may look dead before the circuit_breaker holds the campaign.
+/// How many deliveries may look dead before the breaker opens.
 pub(super) fn limit(progress: &Progress) -> u64 {
     (with_token(progress) / ONE_IN).max(ALWAYS)
 }
@@ -33,24 +34,24 @@ fn with_token(progress: &Progress) -> u64 {
     progress.total.saturating_sub(without)
 }
 
-/// How many looked dead so far.
+/// How many have looked dead so far.
 pub(super) fn dead(progress: &Progress) -> u64 {
     DEAD.iter().map(|reason| progress.failed_for(*reason)).sum()
 }
 
-/// Whether a failure for this reason counts.
+/// Whether a failure for this reason counts as a dead token.
 pub(super) fn counts(reason: DeliveryFailure) -> bool {
     DEAD.contains(&reason)
 }
 
-/// Whether these last ones brought the campaign over the limit. True once in a campaign's life: an operator who
-/// resumes it wants it sent all the same.
-pub(super) fn pulled(progress: &Progress, last: u64) -> bool {
+/// Whether the last failures brought the campaign over the limit. True once in a campaign's life, so that an operator
+/// can resume it.
+pub(super) fn opens(progress: &Progress, last: u64) -> bool {
     let (dead, limit) = (dead(progress), limit(progress));
     dead > limit && dead.saturating_sub(last) <= limit
 }
 
-/// What the campaign shows.
+/// Why the campaign was suspended, for its page.
 pub(super) fn reason(progress: &Progress) -> String {
     format!(
         "{} of {} tokens look dead to FCM, more than 1 %: is the service account that of the app's own Firebase \
@@ -77,8 +78,8 @@ mod tests {
     }
 
     #[test]
-    fn the_brake_is_pulled_once_above_one_percent() {
-        for (total, unregistered, mismatched, last, is_pulled) in [
+    fn the_breaker_opens_once_above_one_percent() {
+        for (total, unregistered, mismatched, last, has_opened) in [
             (100_000, 1000, 0, 50, false),
             (100_000, 1001, 0, 1, true),
             (100_000, 900, 101, 50, true),
@@ -88,10 +89,10 @@ mod tests {
             (500, 11, 0, 1, true),
         ] {
             let mut progress = progress(total, unregistered, mismatched);
-            let pulls = |progress: &Progress| pulled(progress, last);
+            let opens = |progress: &Progress| opens(progress, last);
             assert_eq!(
-                pulls(&progress),
-                is_pulled,
+                opens(&progress),
+                has_opened,
                 "{unregistered} + {mismatched} of {total}"
             );
             // Devices that could never be woken change nothing.
@@ -99,8 +100,8 @@ mod tests {
             progress.failed_by.push((DeliveryFailure::NoFcmToken, 999_000));
             progress.failed_by.push((DeliveryFailure::Revoked, 1_000));
             assert_eq!(
-                pulls(&progress),
-                is_pulled,
+                opens(&progress),
+                has_opened,
                 "{unregistered} + {mismatched} of {total} and others"
             );
         }

@@ -9,7 +9,7 @@ use tidegate_storage::{Campaign, Claim};
 /// What agents are told to do.
 const ACTION: &str = "update";
 
-/// Of several nudges to a device that sleeps, the last one is enough.
+/// FCM keeps only the last message of this key for a device that sleeps, and one nudge is enough.
 const COLLAPSE_KEY: &str = "ota";
 
 /// The command to one device, signed at this moment with the device's own key.

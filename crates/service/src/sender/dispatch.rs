@@ -1,4 +1,4 @@
-//! Sends what was claimed, as fast as allowed and no faster.
+//! The second of the sender's three tasks: signs and sends what was claimed, within the rate limit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,13 +18,13 @@ use crate::Clock;
 /// How often the rate limiter is asked again.
 const TICK: Duration = Duration::from_millis(5);
 
-/// What became of a delivery.
+/// A delivery's outcome, on its way to the recorder.
 pub(super) struct Done {
     pub(super) campaign: CampaignId,
     pub(super) outcome: Outcome,
 }
 
-/// The middle one of the three tasks.
+/// Sends messages.
 #[derive(Clone)]
 pub(super) struct Dispatch {
     pub(super) fcm: Client,
@@ -36,7 +36,7 @@ pub(super) struct Dispatch {
 }
 
 impl Dispatch {
-    /// Ends when the queue is closed and all that is under way has been answered.
+    /// Ends when the queue is closed and every message on its way has been answered.
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.settings.max_in_flight));
         let mut under_way = JoinSet::new();
@@ -48,7 +48,7 @@ impl Dispatch {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
             };
-            // It may have waited for its place.
+            // It may have waited long for its place.
             if self.is_stale(&job) {
                 self.report(&job, job.given_back()).await;
                 continue;
@@ -63,13 +63,13 @@ impl Dispatch {
         while under_way.join_next().await.is_some() {}
     }
 
-    /// Waits for the rate limiter; false when the delivery is not to be sent (any more).
+    /// Waits for the rate limiter. False when the delivery is not to be sent, or not any more.
     async fn may_go(&self, job: &Job, stop: &CancellationToken) -> bool {
         loop {
             #[allow(clippy::disallowed_methods, reason = "a rate of FCM's, which is real")]
             let now = Instant::now();
             let goes_on = !stop.is_cancelled() && self.state.is_live(job.campaign.id) && !self.is_stale(job);
-            if !goes_on || lock(&self.state.backoff).holds_off(now) {
+            if !goes_on || lock(&self.state.backoff).is_waiting(now) {
                 return false;
             }
             if lock(&self.state.rate_limiter).take(1, now) == 1 {
@@ -115,29 +115,29 @@ impl Dispatch {
             )]
             lock(&self.state.backoff).refused(wait.to_std().unwrap_or_default(), Instant::now());
         } else {
-            // An answer about this one message, or about us: FCM as a whole is well.
+            // The refusal is about this message or about the service account, so FCM itself is not overloaded.
             lock(&self.state.backoff).answered();
         }
-        let fate = match verdict {
-            Verdict::Delivery(fate) => fate,
+        let result = match verdict {
+            Verdict::Delivery(result) => result,
             Verdict::Campaign(why) => {
-                lock(&self.state.halted).entry(job.campaign.id).or_insert(why);
+                lock(&self.state.to_suspend).entry(job.campaign.id).or_insert(why);
                 job.given_back()
             }
         };
-        self.report(&job, fate).await;
+        self.report(&job, result).await;
     }
 
-    async fn report(&self, job: &Job, fate: DeliveryOutcome) {
+    async fn report(&self, job: &Job, result: DeliveryOutcome) {
         let done = Done {
             campaign: job.campaign.id,
             outcome: Outcome {
                 device: job.claim.device.clone(),
                 attempt: job.claim.attempt,
-                fate,
+                result,
             },
         };
-        // The recorder outlives everybody who reports to it.
+        // Never fails: the recorder runs until all senders of this channel are gone.
         let _ = self.outcomes.send(done).await;
     }
 }

@@ -1,20 +1,23 @@
-//! Sends campaigns: claims deliveries, signs each device's command, hands it to FCM and writes down what became of
-//! it.
+//! Sends campaigns: claims deliveries, signs each device's command, hands it to FCM and records the outcome.
 //!
-//! Three tasks in a row, so that none waits for another's database call. *Claiming* takes small batches of due
-//! deliveries by lease, in turn from each campaign. *Sending* waits for the rate limiter on messages a second, signs at
-//! the last moment (agents refuse an old command) and keeps a bounded number under way. *Recording* writes outcomes
-//! in batches and watches the circuit breaker. The channels between them are short: when the database is slow, sending
-//! stops.
+//! Three tasks in a row, so that none waits for another's database call:
 //!
-//! **What a crash costs.** Everything claimed and not recorded is due again when its lease ends. That is what was
-//! under way and what was answered in the last tenth of a second; the repeat bears the same request id, and agents
-//! take a request once. Deliveries that were never claimed come before those, so that several crashes on the way
-//! repeat different deliveries.
+//! 1. *Claiming* takes small batches of due deliveries by lease, in turn from each campaign.
+//! 2. *Sending* waits for the rate limiter, signs at the last moment (agents refuse an old command) and keeps a bounded
+//!    number of messages on their way.
+//! 3. *Recording* writes outcomes in batches and watches the circuit breaker.
 //!
-//! **What stops it quickly.** A pause or a cancellation is seen within a quarter of a second; what was claimed and
-//! not sent is given back. A fault that all messages have in common (another project, refused credentials) holds
-//! the campaign with the reason, and gives back what it met: it forgets no token and fails no delivery.
+//! The channels between them are short: when the database is slow, sending stops.
+//!
+//! **After a crash** everything that was claimed and not recorded is due again when its lease ends: the messages on
+//! their way, and the answers of the last tenth of a second. A repeated command has the same request id, and agents
+//! take each id once. Deliveries that were never claimed are sent first, so that several crashes repeat different
+//! deliveries.
+//!
+//! **A pause or a cancellation** is seen within a quarter of a second; what was claimed and not sent is given back.
+//!
+//! **A fault that all messages have in common**, such as a wrong project or refused credentials, suspends the campaign
+//! with a sentence that says why. Deliveries that met it are given back: none fails and no token is forgotten.
 
 mod circuit_breaker;
 mod command;
@@ -31,25 +34,26 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::CampaignId;
 use tidegate_fcm::{Backoff, Client, RateLimiter};
 use tidegate_signing::KeyRing;
-use tidegate_storage::{Campaign, Claim, DeliveryOutcome, MAX_CLAIM, Store};
+use tidegate_storage::{Campaign, Claim, Claimed, DeliveryOutcome, MAX_CLAIM, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::nudges::log_completed;
 use crate::{Clock, Counters, Error};
 use dispatch::Dispatch;
 use project_backoff::ProjectBackoff;
 use recorder::Recorder;
 
-/// How often due deliveries are looked for when nobody says that there are some.
+/// How often due deliveries are looked for while nobody notifies the sender.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How much of the time to come one claim covers, at the present rate.
+/// A claim asks for what will be sent in this many seconds at the present rate.
 const CLAIM_AHEAD: f64 = 0.25;
 
 /// The fewest deliveries that a claim asks for.
 const MIN_CLAIM: u32 = 20;
 
-/// Outcomes that wait to be recorded.
+/// How many outcomes may wait to be recorded.
 const OUTCOME_QUEUE: usize = 2000;
 
 /// How to send. All times are real ones, since FCM's answers take them.
@@ -59,16 +63,16 @@ pub struct SenderSettings {
     pub max_per_second: u32,
     /// How long the rate takes to rise to that.
     pub ramp: Duration,
-    /// How many messages may be under way at once.
+    /// How many messages may be on their way at once.
     pub max_in_flight: usize,
     /// How long a claim holds.
     pub lease: TimeDelta,
-    /// How long a claim may wait before its message is sent. What is left of the lease must be longer than a message may
-    /// take, or it would be sent twice.
+    /// How long a claim may wait before its message is sent. The rest of the lease must be longer than sending may
+    /// take. Otherwise a second sender could send the same message.
     pub fresh_for: TimeDelta,
     /// The waits between tries.
     pub backoff: Backoff,
-    /// How long a delivery is tried.
+    /// For how long a delivery is tried again before it fails.
     pub give_up_after: TimeDelta,
 }
 
@@ -97,7 +101,7 @@ pub struct Sender {
     counts: Arc<Counters>,
 }
 
-/// A claimed delivery on its way.
+/// A claimed delivery, on its way from claiming to sending.
 struct Job {
     campaign: Arc<Campaign>,
     claim: Claim,
@@ -113,17 +117,17 @@ impl Job {
 
 /// What the three tasks share.
 struct SenderState {
-    /// The campaigns that are to be sent, as last read.
+    /// The campaigns to send, as last read.
     live: Mutex<HashSet<CampaignId>>,
-    /// Those that are about to be held.
-    halted: Mutex<HashMap<CampaignId, String>>,
+    /// Those to suspend, and why. Nothing more is sent for them here.
+    to_suspend: Mutex<HashMap<CampaignId, String>>,
     rate_limiter: Mutex<RateLimiter>,
     backoff: Mutex<ProjectBackoff>,
 }
 
 impl SenderState {
     fn is_live(&self, id: CampaignId) -> bool {
-        lock(&self.live).contains(&id) && !lock(&self.halted).contains_key(&id)
+        lock(&self.live).contains(&id) && !lock(&self.to_suspend).contains_key(&id)
     }
 }
 
@@ -153,13 +157,13 @@ impl Sender {
         }
     }
 
-    /// Sends until `stop` is canceled; then gives back what it did not send, waits for what is under way and
-    /// records it.
+    /// Sends until `stop` is canceled. Then it gives back what it did not send, waits for the messages on their way
+    /// and records their outcomes.
     pub async fn run(self, stop: CancellationToken) {
         let settings = self.settings;
         let state = Arc::new(SenderState {
             live: Mutex::default(),
-            halted: Mutex::default(),
+            to_suspend: Mutex::default(),
             rate_limiter: Mutex::new(RateLimiter::new(settings.max_per_second, settings.ramp)),
             backoff: Mutex::default(),
         });
@@ -219,7 +223,7 @@ impl Sender {
             reason = "a wait that FCM asks for, which is real"
         )]
         let now = Instant::now();
-        if lock(&state.backoff).holds_off(now) {
+        if lock(&state.backoff).is_waiting(now) {
             return Ok(0);
         }
         let limit = self.claim_size(state, live.len());
@@ -231,14 +235,18 @@ impl Sender {
             let now = self.clock.now();
             let lease = self.clock.passes_in(self.settings.lease);
             let claims = self.store.claim_deliveries(campaign.id, now, lease, limit);
-            for claim in claims.await? {
+            let Claimed { claims, completed } = claims.await?;
+            if let Some(completed) = completed {
+                log_completed(&completed);
+            }
+            for claim in claims {
                 claimed += 1;
                 let job = Job {
                     campaign: Arc::clone(&campaign),
                     claim,
                     claimed_at: now,
                 };
-                // Fails only when the dispatcher is gone, and then all of it ends.
+                // Fails only when sending has ended, and then claiming ends too.
                 let _ = jobs.send(job).await;
             }
         }

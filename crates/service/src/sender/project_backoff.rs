@@ -1,12 +1,12 @@
-//! Whether FCM as a whole wants to be left alone.
+//! The pause that FCM asks the whole project to make.
 
 use std::time::{Duration, Instant};
 
-/// After so many refusals in a row that ask to come back later, nothing is sent for a while. Fewer may be a matter
-/// of single devices, which have quotas of their own.
+/// After this many refusals in a row that ask to come back later, nothing is sent until the wait is over. Fewer may
+/// be about single devices, which have quotas of their own.
 const IN_A_ROW: u32 = 10;
 
-/// Counters refusals that no other answer came between.
+/// Counts refusals in a row.
 #[derive(Debug, Default)]
 pub(super) struct ProjectBackoff {
     in_a_row: u32,
@@ -14,12 +14,12 @@ pub(super) struct ProjectBackoff {
 }
 
 impl ProjectBackoff {
-    /// An answer that asks for no wait.
+    /// FCM answered without asking for a wait.
     pub(super) fn answered(&mut self) {
         self.in_a_row = 0;
     }
 
-    /// A refusal that asks for this wait.
+    /// FCM refused and asked for this wait.
     pub(super) fn refused(&mut self, wait: Duration, now: Instant) {
         self.in_a_row += 1;
         if self.in_a_row >= IN_A_ROW {
@@ -27,12 +27,12 @@ impl ProjectBackoff {
         }
     }
 
-    /// Whether nothing is to be sent now.
-    pub(super) fn holds_off(&mut self, now: Instant) -> bool {
+    /// Whether to send nothing now.
+    pub(super) fn is_waiting(&mut self, now: Instant) -> bool {
         if self.until.is_some_and(|until| now < until) {
             return true;
         }
-        // A single message finds out whether it is over; the next refusal holds off again.
+        // After the wait one refusal is enough to wait again.
         if self.until.take().is_some() {
             self.in_a_row = IN_A_ROW - 1;
         }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_of_refusals_holds_off_and_another_answer_ends_the_row() {
+    fn ten_refusals_in_a_row_pause_the_project_and_any_other_answer_starts_the_count_anew() {
         let (mut backoff, now) = (ProjectBackoff::default(), Instant::now());
         let wait = Duration::from_secs(60);
         for _ in 0..IN_A_ROW - 1 {
@@ -53,13 +53,13 @@ mod tests {
         }
         backoff.answered();
         backoff.refused(wait, now);
-        assert!(!backoff.holds_off(now));
+        assert!(!backoff.is_waiting(now));
         for _ in 0..IN_A_ROW {
             backoff.refused(wait, now);
         }
-        assert!(backoff.holds_off(now + Duration::from_secs(59)));
-        assert!(!backoff.holds_off(now + Duration::from_secs(60)));
+        assert!(backoff.is_waiting(now + Duration::from_secs(59)));
+        assert!(!backoff.is_waiting(now + Duration::from_secs(60)));
         backoff.refused(wait, now + Duration::from_secs(61));
-        assert!(backoff.holds_off(now + Duration::from_secs(62)));
+        assert!(backoff.is_waiting(now + Duration::from_secs(62)));
     }
 }

@@ -1,30 +1,31 @@
-//! Writes down what became of deliveries, and watches the circuit breaker.
+//! The last of the sender's three tasks: records the outcomes of deliveries and watches the circuit breaker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_domain::{CampaignId, CampaignState, DeliveryFailure};
-use tidegate_storage::{Actor, DeliveryOutcome, Error, Outcome, Recorded, Store};
+use tidegate_storage::{Actor, Campaign, DeliveryOutcome, Error, Outcome, Recorded, Store};
 use tokio::sync::mpsc;
 
 use super::dispatch::Done;
 use super::{SenderState, circuit_breaker, lock};
+use crate::nudges::log_completed;
 use crate::{Clock, Counters};
 
 /// How many outcomes are written at once.
 const MAX_BATCH: usize = 1000;
 
-/// How long the first of a batch waits for more.
+/// How long the first outcome of a batch waits for more.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// How often it is tried to hold a campaign that the database would not.
-const HOLD_AGAIN: Duration = Duration::from_secs(1);
+/// How often suspending a campaign is tried again when the database did not take it.
+const SUSPEND_AGAIN: Duration = Duration::from_secs(1);
 
 /// The pause before a batch is written again that could not be.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The last one of the three tasks.
+/// Records outcomes.
 pub(super) struct Recorder {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
@@ -32,7 +33,7 @@ pub(super) struct Recorder {
     pub(super) counts: Arc<Counters>,
 }
 
-/// The circuit_breaker's own memory of a campaign, as last read.
+/// What the circuit breaker knows of a campaign, as last read.
 #[derive(Clone, Copy)]
 struct Known {
     dead: u64,
@@ -40,7 +41,7 @@ struct Known {
 }
 
 impl Recorder {
-    /// Ends when everybody who reports is gone and all is written.
+    /// Ends when sending has ended and every outcome is written.
     pub(super) async fn run(self, mut done: mpsc::Receiver<Done>) {
         let mut known = HashMap::new();
         let mut batch = Vec::with_capacity(MAX_BATCH);
@@ -55,19 +56,19 @@ impl Recorder {
             for (campaign, outcomes) in campaigns {
                 self.write(campaign, outcomes, &mut known).await;
             }
-            self.hold_halted().await;
+            self.suspend().await;
         }
-        self.hold_halted().await;
+        self.suspend().await;
     }
 
-    /// Waits for outcomes; false when there will be no more. A campaign that is to be held brings none, so holding it
-    /// is tried again beside.
+    /// Waits for outcomes; false when there will be no more. A campaign that is to be suspended has none, so meanwhile
+    /// suspending it is tried again.
     async fn next(&self, done: &mut mpsc::Receiver<Done>, batch: &mut Vec<Done>) -> bool {
         loop {
-            let is_holding = !lock(&self.state.halted).is_empty();
+            let is_suspending = !lock(&self.state.to_suspend).is_empty();
             tokio::select! {
                 count = done.recv_many(batch, MAX_BATCH) => return count > 0,
-                () = tokio::time::sleep(HOLD_AGAIN), if is_holding => self.hold_halted().await,
+                () = tokio::time::sleep(SUSPEND_AGAIN), if is_suspending => self.suspend().await,
             }
         }
     }
@@ -84,9 +85,9 @@ impl Recorder {
             return;
         };
         self.counts.nudged(tally.sent, tally.failed, tally.retried);
-        let Recorded { state, progress, .. } = &recorded;
+        let Campaign { state, progress, .. } = &recorded.campaign;
         tracing::info!(
-            event = "ota.nudge.sent",
+            event = "ota.nudge.batch",
             campaign_id = campaign.0,
             sent = tally.sent,
             failed = tally.failed,
@@ -94,6 +95,9 @@ impl Recorder {
             given_back = tally.given_back,
             queued = progress.queued,
         );
+        if recorded.completed {
+            log_completed(&recorded.campaign);
+        }
         if !matches!(state, CampaignState::Queued | CampaignState::Running) {
             lock(&self.state.live).remove(&campaign);
         }
@@ -106,21 +110,21 @@ impl Recorder {
             limit: circuit_breaker::limit(progress),
         };
         known.insert(campaign, now_known);
-        if circuit_breaker::pulled(progress, tally.dead) {
+        if circuit_breaker::opens(progress, tally.dead) {
             tracing::error!(
                 event = "ota.nudge.circuit_breaker",
                 campaign_id = campaign.0,
                 dead = now_known.dead,
                 total = progress.total,
-                "many tokens look dead; the campaign is held"
+                "many tokens look dead; the campaign is suspended"
             );
-            lock(&self.state.halted)
+            lock(&self.state.to_suspend)
                 .entry(campaign)
                 .or_insert_with(|| circuit_breaker::reason(progress));
         }
     }
 
-    /// Takes the order to forget off the deaths beyond the circuit_breaker's limit.
+    /// Forgets no more tokens than the circuit breaker's limit allows.
     async fn spare_tokens(
         &self,
         campaign: CampaignId,
@@ -128,7 +132,7 @@ impl Recorder {
         known: &mut HashMap<CampaignId, Known>,
     ) {
         let forgets =
-            |outcome: &Outcome| matches!(outcome.fate, DeliveryOutcome::Failed { forget: Some(_), .. });
+            |outcome: &Outcome| matches!(outcome.result, DeliveryOutcome::Failed { forget: Some(_), .. });
         if !outcomes.iter().any(forgets) {
             return;
         }
@@ -144,7 +148,7 @@ impl Recorder {
             },
         };
         for outcome in outcomes {
-            if let DeliveryOutcome::Failed { reason, forget } = &mut outcome.fate
+            if let DeliveryOutcome::Failed { reason, forget } = &mut outcome.result
                 && circuit_breaker::counts(*reason)
             {
                 dead += 1;
@@ -155,7 +159,7 @@ impl Recorder {
         }
     }
 
-    /// Tries until it is written: what was sent must not be sent again. `None` when the campaign is not there.
+    /// Tries until it is written, since what was sent must not be sent again. `None` when the campaign does not exist.
     async fn record(&self, campaign: CampaignId, outcomes: Vec<Outcome>) -> Option<Recorded> {
         loop {
             let now = self.clock.now();
@@ -177,14 +181,14 @@ impl Recorder {
         }
     }
 
-    /// Holds the campaigns that cannot go on, for all servers to see.
-    async fn hold_halted(&self) {
-        let halted: Vec<(CampaignId, String)> = {
-            let halted = lock(&self.state.halted);
-            halted.iter().map(|(id, why)| (*id, why.clone())).collect()
+    /// Suspends the campaigns that cannot go on, for all servers to see.
+    async fn suspend(&self) {
+        let campaigns: Vec<(CampaignId, String)> = {
+            let to_suspend = lock(&self.state.to_suspend);
+            to_suspend.iter().map(|(id, why)| (*id, why.clone())).collect()
         };
-        for (id, why) in halted {
-            tracing::error!(event = "ota.nudge.held", campaign_id = id.0, why);
+        for (id, why) in campaigns {
+            tracing::error!(event = "ota.nudge.suspended", campaign_id = id.0, why);
             let actor = Actor {
                 subject: "tidegate".to_owned(),
                 role: "server".to_owned(),
@@ -192,20 +196,20 @@ impl Recorder {
                 now: self.clock.now(),
             };
             let note = actor.note("ota.nudge.hold", format!("campaign/{id}"));
-            match self.store.hold_campaign(id, why, note).await {
-                // A rule that refuses: it has ended meanwhile.
+            match self.store.suspend_campaign(id, why, note).await {
+                // Refused by the rules: the campaign has ended meanwhile.
                 Ok(_) | Err(Error::Rule(_) | Error::NotFound { .. }) => {
                     lock(&self.state.live).remove(&id);
-                    lock(&self.state.halted).remove(&id);
+                    lock(&self.state.to_suspend).remove(&id);
                 }
-                // It stays halted here, and is tried again.
-                Err(error) => tracing::warn!(%error, "a campaign could not be held"),
+                // Nothing is sent for it here meanwhile, and suspending it is tried again.
+                Err(error) => tracing::warn!(%error, "a campaign could not be suspended"),
             }
         }
     }
 }
 
-/// Waits a little for more: a transaction for each message would be too many.
+/// Waits a little for more outcomes, so that one transaction writes many.
 async fn gather(done: &mut mpsc::Receiver<Done>, batch: &mut Vec<Done>) {
     let full = async {
         while batch.len() < MAX_BATCH {
@@ -231,7 +235,7 @@ impl Tally {
     fn of(outcomes: &[Outcome]) -> Self {
         let mut tally = Self::default();
         for outcome in outcomes {
-            match &outcome.fate {
+            match &outcome.result {
                 DeliveryOutcome::Sent => tally.sent += 1,
                 DeliveryOutcome::Retry { .. } => tally.retried += 1,
                 DeliveryOutcome::GivenBack { .. } => tally.given_back += 1,

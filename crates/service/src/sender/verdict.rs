@@ -10,13 +10,13 @@ use super::SenderSettings;
 /// What a refusal is about.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// This delivery, and what becomes of it.
+    /// This delivery alone: its outcome.
     Delivery(DeliveryOutcome),
-    /// All of them: why the campaign has to be held.
+    /// Every delivery: why the campaign has to be suspended.
     Campaign(String),
 }
 
-/// Judges a refusal at this time, with a random number in 0..1 for the wait.
+/// Judges a refusal. `random`, from 0 to 1, spreads the wait before the next try.
 pub(super) fn of(
     error: &Error,
     claim: &Claim,
@@ -24,7 +24,7 @@ pub(super) fn of(
     now: DateTime<Utc>,
     random: f64,
 ) -> Verdict {
-    let fate = match error.what_to_do() {
+    let result = match error.what_to_do() {
         Decision::ForgetToken => DeliveryOutcome::Failed {
             reason: reason(error),
             forget: Some(claim.fcm_token.clone()),
@@ -41,7 +41,7 @@ pub(super) fn of(
         }
         Decision::RefreshTokenOnce | Decision::Stop => return Verdict::Campaign(error.to_string()),
     };
-    Verdict::Delivery(fate)
+    Verdict::Delivery(result)
 }
 
 fn failed(error: &Error) -> DeliveryOutcome {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unregistered_forgets_and_only_the_common_faults_hold_the_campaign() {
+    fn only_unregistered_forgets_and_only_the_common_faults_suspend_the_campaign() {
         let all = [
             Error::Unregistered,
             Error::InvalidArgument(String::new()),
@@ -124,11 +124,11 @@ mod tests {
         };
         assert_eq!(verdicts.iter().filter(|verdict| forgets(verdict)).count(), 1);
         assert!(forgets(&verdicts[0]));
-        let holds: Vec<bool> = verdicts
+        let suspends: Vec<bool> = verdicts
             .iter()
             .map(|verdict| matches!(verdict, Verdict::Campaign(_)))
             .collect();
-        assert_eq!(holds, [false, false, false, false, true, true, true, false]);
+        assert_eq!(suspends, [false, false, false, false, true, true, true, false]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tidegate_domain::DeviceFacts;
 
 use super::devices::{self, Installed};
 use super::histories::{BuildKey, Histories, RolloutKey};
-use super::{BATCH, Conn, builds, deliveries, execute_on, rows};
+use super::{BATCH, Conn, builds, execute_on, responses, rows};
 use crate::error::Fault;
 use crate::rows::to_json;
 use crate::time::micros;
@@ -32,7 +32,7 @@ pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcom
     }
     histories.write(conn)?;
     let polled: BTreeMap<i64, i64> = latest.iter().map(|(&id, seen)| (id, micros(seen.at))).collect();
-    deliveries::polled(conn, &polled)?;
+    responses::polled(conn, &polled)?;
     Ok(ActivityOutcome {
         devices: devices.len() as u64,
         new_offers,

@@ -11,7 +11,7 @@ use super::{Conn, Db, analyze_deliveries, audit, counts, lock};
 use crate::error::Fault;
 use crate::rows::{CampaignRow, clean, clean_if, device_id, parsed, to_json};
 use crate::schema::{
-    nudge_campaigns as campaigns, nudge_deliveries, nudge_strangers as unknown_devices, packages,
+    nudge_campaigns as campaigns, nudge_deliveries, nudge_unknown_devices as unknown_devices, packages,
 };
 use crate::time::micros;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     Paged, Progress,
 };
 
-/// More deliveries than can be read whole in no time.
+/// A campaign of more deliveries than this makes the database measure its tables anew, so that it plans well.
 const LARGE: u64 = 1000;
 
 pub(crate) fn create(conn: &mut Conn, new: &NewCampaign, actor: &Actor) -> Result<(Campaign, bool), Fault> {
@@ -113,7 +113,7 @@ fn repeated(conn: &mut Conn, new: &NewCampaign, actor: &Actor) -> Result<Campaig
     get(conn, campaign)
 }
 
-/// Counts the deliveries, once and for all: from here on the counts follow each change.
+/// Counts the deliveries once. From here on each change writes its own counts.
 fn count(conn: &mut Conn, id: i64) -> Result<(), Fault> {
     let mut changes = Changes::default();
     let sums: Vec<(Option<String>, i64)> = nudge_deliveries::table
@@ -190,13 +190,13 @@ pub(crate) fn live(conn: &mut Conn) -> Result<Vec<Campaign>, Fault> {
     with_progress(conn, rows)
 }
 
-pub(crate) fn held(conn: &mut Conn) -> Result<u64, Fault> {
-    let held: i64 = campaigns::table
+pub(crate) fn suspended(conn: &mut Conn) -> Result<u64, Fault> {
+    let suspended: i64 = campaigns::table
         .filter(campaigns::ended_at.is_null())
-        .filter(campaigns::held.is_not_null())
+        .filter(campaigns::suspended.is_not_null())
         .count()
         .get_result(conn)?;
-    Ok(held.unsigned_abs())
+    Ok(suspended.unsigned_abs())
 }
 
 fn with_progress(conn: &mut Conn, rows: Vec<(CampaignRow, Option<String>)>) -> Result<Vec<Campaign>, Fault> {
@@ -219,7 +219,7 @@ pub(crate) fn change(
     conn: &mut Conn,
     id: CampaignId,
     next: CampaignState,
-    held: Option<&str>,
+    suspended: Option<&str>,
     note: &AuditNote,
 ) -> Result<Campaign, Fault> {
     let from = lock::campaign(conn, id.0)?.ok_or_else(|| unknown(id))?;
@@ -231,7 +231,7 @@ pub(crate) fn change(
         diesel::update(campaigns::table.find(id.0))
             .set((
                 campaigns::state.eq(next.as_str()),
-                campaigns::held.eq(clean_if(held)),
+                campaigns::suspended.eq(clean_if(suspended)),
             ))
             .execute(conn)?;
     } else {
@@ -239,26 +239,27 @@ pub(crate) fn change(
     }
     let note = AuditNote {
         before: Some(serde_json::json!({ "state": from })),
-        after: Some(serde_json::json!({ "state": next, "held": held })),
+        // The audit log keeps the word that its first entries have.
+        after: Some(serde_json::json!({ "state": next, "held": suspended })),
         ..note.clone()
     };
     audit::append(conn, &note)?;
     get(conn, id)
 }
 
-/// Ends a campaign, unless it has ended already.
-pub(crate) fn end(conn: &mut Conn, id: i64, state: CampaignState, at: i64) -> Result<(), Fault> {
+/// Ends a campaign, unless it has ended already. Returns whether this ended it.
+pub(crate) fn end(conn: &mut Conn, id: i64, state: CampaignState, at: i64) -> Result<bool, Fault> {
     let open = campaigns::table
         .filter(campaigns::id.eq(id))
         .filter(campaigns::ended_at.is_null());
-    diesel::update(open)
+    let ended = diesel::update(open)
         .set((
             campaigns::state.eq(state.as_str()),
-            campaigns::held.eq(None::<String>),
+            campaigns::suspended.eq(None::<String>),
             campaigns::ended_at.eq(at),
         ))
         .execute(conn)?;
-    Ok(())
+    Ok(ended > 0)
 }
 
 #[derive(QueryableByName)]

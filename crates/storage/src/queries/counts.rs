@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Acknowledged,
     Polled,
     Installed,
+    /// Sent, and neither a poll nor an answer came in time.
+    Silent,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Acknowledged => "acknowledged",
             Self::Polled => "polled",
             Self::Installed => "installed",
+            Self::Silent => "silent",
         }
     }
 }
@@ -103,6 +106,11 @@ pub(crate) fn progress(conn: &mut Conn, campaigns: &[i64]) -> Result<HashMap<i64
     let mut found: HashMap<i64, Progress> = HashMap::new();
     for (campaign, kind, reason, count) in rows {
         let progress = found.entry(campaign).or_default();
+        if kind == "silent" {
+            // A server of the version before sends without counting here, so the sum may fall below zero.
+            progress.silent = u64::try_from(count).unwrap_or(0);
+            continue;
+        }
         let count = u64::try_from(count).map_err(|fault| Error::corrupt("nudge_counts.count", fault))?;
         match kind.as_str() {
             "queued" => progress.queued = count,

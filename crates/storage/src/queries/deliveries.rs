@@ -1,21 +1,21 @@
 //! Deliveries' statements.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use serde::Serialize;
-use tidegate_domain::{self as domain, ActionResult, CampaignId, CampaignState, DeliveryFailure, DeviceId};
+use tidegate_domain::{self as domain, CampaignId, CampaignState, DeliveryFailure};
 
 use super::counts::{Changes, Kind};
 use super::devices;
 use super::{BATCH, Conn, campaigns, counts, execute_on, lock, recipients, rows};
 use crate::error::Fault;
-use crate::rows::{clean, clean_if, device_id, parsed, small, to_json};
+use crate::rows::{device_id, parsed, small, to_json};
 use crate::schema::nudge_campaigns;
 use crate::time::{micros, moment};
-use crate::{Answered, Claim, DeliveryOutcome, Error, FOLLOWED_FOR, MAX_CLAIM, Outcome, Recorded};
+use crate::{Claim, Claimed, DeliveryOutcome, Error, FOLLOWED_FOR, MAX_CLAIM, Outcome, Recorded};
 
 #[derive(Serialize)]
 struct Numbered {
@@ -28,21 +28,25 @@ pub(crate) fn claim(
     now: DateTime<Utc>,
     lease: TimeDelta,
     limit: u32,
-) -> Result<Vec<Claim>, Fault> {
+) -> Result<Claimed, Fault> {
+    let nothing = Claimed {
+        claims: Vec::new(),
+        completed: None,
+    };
     if !(1..=MAX_CLAIM).contains(&limit) {
         let fault = format!("must be from 1 to {MAX_CLAIM}, not {limit}");
         return Err(Error::Rule(domain::Error::invalid("limit", fault)).into());
     }
     let state = state(conn, campaign)?;
     if !matches!(state, CampaignState::Queued | CampaignState::Running) {
-        return Ok(Vec::new());
+        return Ok(nothing);
     }
     let due: Vec<Numbered> = lock::due(conn, campaign.0, micros(now), limit)?
         .into_iter()
         .map(|id| Numbered { id })
         .collect();
     if due.is_empty() {
-        return Ok(Vec::new());
+        return Ok(nothing);
     }
     let sql = format!(
         "UPDATE nudge_deliveries
@@ -53,11 +57,10 @@ pub(crate) fn claim(
         source = rows(&[("id", "bigint")]),
     );
     execute_on(conn, &sql, &due)?;
-    let claims = addresses(conn, campaign, &due, now)?;
     if state == CampaignState::Queued {
         start(conn, campaign, now)?;
     }
-    Ok(claims)
+    addresses(conn, campaign, &due, now)
 }
 
 fn state(conn: &mut Conn, campaign: CampaignId) -> Result<CampaignState, Fault> {
@@ -105,7 +108,7 @@ fn addresses(
     campaign: CampaignId,
     due: &[Numbered],
     now: DateTime<Utc>,
-) -> Result<Vec<Claim>, Fault> {
+) -> Result<Claimed, Fault> {
     let sql = format!(
         "SELECT d.id, d.name, d.fcm_token, d.token_generation, n.attempts, n.claimed_at
          FROM {} CROSS JOIN devices d CROSS JOIN nudge_deliveries n
@@ -129,11 +132,21 @@ fn addresses(
             lost.fail(DeliveryFailure::NoFcmToken, row.id);
         }
     }
-    if !lost.failed.is_empty() {
-        lost.write(conn, campaign, now)?;
-    }
-    Ok(claims)
+    let completed = !lost.failed.is_empty() && lost.write(conn, campaign, now)?.completed;
+    let completed = completed.then(|| campaigns::get(conn, campaign)).transpose()?;
+    Ok(Claimed { claims, completed })
 }
+
+/// What writing ends did.
+struct Written {
+    /// How many of the deliveries were still open.
+    settled: u64,
+    /// Whether it completed the campaign.
+    completed: bool,
+}
+
+/// A delivery whose device has given no sign yet.
+const SILENT: &str = "AND polled_at IS NULL AND acknowledged_at IS NULL";
 
 /// Deliveries of one campaign that end.
 #[derive(Default)]
@@ -147,43 +160,47 @@ impl Ends {
         self.failed.entry(reason).or_default().push(Numbered { id });
     }
 
-    /// Returns how many were still open.
-    fn write(&self, conn: &mut Conn, campaign: CampaignId, now: DateTime<Utc>) -> Result<u64, Fault> {
+    fn write(&self, conn: &mut Conn, campaign: CampaignId, now: DateTime<Utc>) -> Result<Written, Fault> {
         let at = micros(now);
         let mut changes = Changes::default();
-        let sent = settle(
-            conn,
-            campaign,
-            &format!("state = 'sent', sent_at = {at}"),
-            &self.sent,
-        )?;
+        // A device may have polled or answered before this is written: those are not silent.
+        let set = format!("state = 'sent', sent_at = {at}");
+        let silent = settle(conn, campaign, &set, SILENT, &self.sent)?;
+        let sent = silent + settle(conn, campaign, &set, "", &self.sent)?;
+        changes.add(campaign.0, Kind::Silent, silent);
         changes.add(campaign.0, Kind::Sent, sent);
         let mut settled = sent;
         for (reason, ids) in &self.failed {
-            let failed = settle(
-                conn,
-                campaign,
-                &format!("state = 'failed', reason = '{reason}'"),
-                ids,
-            )?;
+            let set = format!("state = 'failed', reason = '{reason}'");
+            let failed = settle(conn, campaign, &set, "", ids)?;
             changes.fail(campaign.0, reason.as_str(), failed);
             settled += failed;
         }
+        let mut completed = false;
         if settled > 0 {
             changes.add(campaign.0, Kind::Queued, -settled);
             follow(conn, campaign, now)?;
             changes.write(conn)?;
-            complete(conn, campaign, at)?;
+            completed = complete(conn, campaign, at)?;
         }
-        Ok(u64::try_from(settled).unwrap_or(0))
+        Ok(Written {
+            settled: u64::try_from(settled).unwrap_or(0),
+            completed,
+        })
     }
 }
 
 /// By `IN` and not by a join: SQLite would join each delivery of the campaign with each row of the batch.
-fn settle(conn: &mut Conn, campaign: CampaignId, set: &str, ids: &[Numbered]) -> Result<i64, Fault> {
+fn settle(
+    conn: &mut Conn,
+    campaign: CampaignId,
+    set: &str,
+    and: &str,
+    ids: &[Numbered],
+) -> Result<i64, Fault> {
     let sql = format!(
         "UPDATE nudge_deliveries SET {set}
-         WHERE campaign_id = {campaign} AND device_id IN (SELECT id FROM {}) AND state = 'queued'",
+         WHERE campaign_id = {campaign} AND device_id IN (SELECT id FROM {}) AND state = 'queued' {and}",
         rows(&[("id", "bigint")])
     );
     let mut settled = 0;
@@ -200,13 +217,14 @@ fn follow(conn: &mut Conn, campaign: CampaignId, now: DateTime<Utc>) -> Result<(
     Ok(())
 }
 
-/// The campaign's counts are this transaction's, so nobody else can end the last delivery meanwhile.
-fn complete(conn: &mut Conn, campaign: CampaignId, at: i64) -> Result<(), Fault> {
+/// Completes the campaign if nothing is queued any more. Returns whether this completed it. This transaction has
+/// written the campaign's counts and so locked them: nobody else can end its last delivery meanwhile.
+fn complete(conn: &mut Conn, campaign: CampaignId, at: i64) -> Result<bool, Fault> {
     let progress = counts::progress(conn, &[campaign.0])?.remove(&campaign.0);
     if progress.is_some_and(|progress| progress.queued == 0) {
-        campaigns::end(conn, campaign.0, CampaignState::Completed, at)?;
+        return campaigns::end(conn, campaign.0, CampaignState::Completed, at);
     }
-    Ok(())
+    Ok(false)
 }
 
 pub(crate) fn record(
@@ -245,7 +263,7 @@ pub(crate) fn record(
                 undone: undone.map(micros),
             });
         };
-        match &outcome.fate {
+        match &outcome.result {
             DeliveryOutcome::Sent => ends.sent.push(Numbered { id }),
             DeliveryOutcome::Failed { reason, forget } => {
                 ends.fail(*reason, id);
@@ -281,230 +299,10 @@ pub(crate) fn record(
     for reopened in reopened.chunks(BATCH) {
         execute_on(conn, &reopen, reopened)?;
     }
-    let settled = ends.write(conn, campaign, now)?;
-    let campaign = campaigns::get(conn, campaign)?;
+    let Written { settled, completed } = ends.write(conn, campaign, now)?;
     Ok(Recorded {
         settled,
-        state: campaign.state,
-        progress: campaign.progress,
+        campaign: campaigns::get(conn, campaign)?,
+        completed,
     })
-}
-
-/// The oldest campaign that polls and installations still count for. Nearly always there is none, and this one
-/// question is all that nudges cost.
-fn oldest_followed(conn: &mut Conn, at: i64) -> Result<Option<i64>, Fault> {
-    Ok(nudge_campaigns::table
-        .filter(nudge_campaigns::followed_until_at.gt(at))
-        .select(diesel::dsl::min(nudge_campaigns::id))
-        .first(conn)?)
-}
-
-#[derive(QueryableByName)]
-struct OfCampaign {
-    #[diesel(sql_type = BigInt)]
-    campaign_id: i64,
-}
-
-/// Notes the first poll since the command was taken up. `latest` is each device's last poll; the devices are held.
-pub(crate) fn polled(conn: &mut Conn, latest: &BTreeMap<i64, i64>) -> Result<(), Fault> {
-    #[derive(Serialize)]
-    struct Polled {
-        id: i64,
-        at: i64,
-    }
-    let Some(youngest) = latest.values().max() else {
-        return Ok(());
-    };
-    let Some(oldest) = oldest_followed(conn, *youngest)? else {
-        return Ok(());
-    };
-    // Counted from the claim on, not from the answer of Google's: a device may be faster than that.
-    let sql = format!(
-        "UPDATE nudge_deliveries SET polled_at = v.at FROM {}
-         WHERE nudge_deliveries.device_id = v.id AND nudge_deliveries.campaign_id >= {oldest}
-           AND state <> 'failed' AND polled_at IS NULL AND claimed_at <= v.at
-         RETURNING nudge_deliveries.campaign_id",
-        rows(&[("id", "bigint"), ("at", "bigint")])
-    );
-    let polls: Vec<Polled> = latest.iter().map(|(&id, &at)| Polled { id, at }).collect();
-    note_firsts(conn, &sql, Kind::Polled, &polls)
-}
-
-/// An installation of a package on a device.
-#[derive(Serialize)]
-pub(crate) struct Installation {
-    pub(crate) device_id: i64,
-    pub(crate) package_id: i64,
-    pub(crate) at: i64,
-}
-
-/// Notes the first installation since the command was taken up. The devices are held.
-pub(crate) fn installed(conn: &mut Conn, installations: &[Installation]) -> Result<(), Fault> {
-    let Some(youngest) = installations.iter().map(|installed| installed.at).max() else {
-        return Ok(());
-    };
-    let Some(oldest) = oldest_followed(conn, youngest)? else {
-        return Ok(());
-    };
-    let sql = format!(
-        "UPDATE nudge_deliveries SET installed_at = v.at FROM {}
-         WHERE nudge_deliveries.device_id = v.device_id AND nudge_deliveries.campaign_id >= {oldest}
-           AND state <> 'failed' AND installed_at IS NULL AND claimed_at <= v.at
-           AND EXISTS (SELECT 1 FROM nudge_campaigns c WHERE c.id = nudge_deliveries.campaign_id
-                       AND (c.package_id IS NULL OR c.package_id = v.package_id))
-         RETURNING nudge_deliveries.campaign_id",
-        rows(&[
-            ("device_id", "bigint"),
-            ("package_id", "bigint"),
-            ("at", "bigint")
-        ])
-    );
-    note_firsts(conn, &sql, Kind::Installed, installations)
-}
-
-fn note_firsts<T: Serialize>(conn: &mut Conn, sql: &str, kind: Kind, batch: &[T]) -> Result<(), Fault> {
-    let mut changes = Changes::default();
-    for batch in batch.chunks(BATCH) {
-        let query = diesel::sql_query(sql).bind::<Text, _>(to_json(&batch)?);
-        for row in query.load::<OfCampaign>(conn)? {
-            changes.add(row.campaign_id, kind, 1);
-        }
-    }
-    changes.write(conn)
-}
-
-#[derive(Serialize)]
-struct AnswerRow {
-    campaign_id: i64,
-    device_id: i64,
-    action: String,
-    outcome: String,
-    message: Option<String>,
-    finished_at: i64,
-    at: i64,
-}
-
-pub(crate) fn answer(
-    conn: &mut Conn,
-    batch: &[(DeviceId, ActionResult, DateTime<Utc>)],
-) -> Result<Vec<Answered>, Fault> {
-    let names: BTreeSet<&str> = batch.iter().map(|(device, ..)| device.as_str()).collect();
-    let devices = devices::hold(conn, &names)?;
-    let named = campaigns_named(
-        conn,
-        batch.iter().map(|(_, result, _)| result.request_id.as_str()),
-    )?;
-    let pairs: Vec<Option<(i64, i64)>> = batch
-        .iter()
-        .map(|(device, result, _)| Some((*named.get(&result.request_id)?, *devices.get(device.as_str())?)))
-        .collect();
-    let mut open = answerable(conn, pairs.iter().flatten())?;
-    let mut fresh = Vec::new();
-    let mut answers = Vec::with_capacity(batch.len());
-    for (pair, (_, result, at)) in pairs.into_iter().zip(batch) {
-        let Some((pair, answered)) = pair.and_then(|pair| Some((pair, open.get_mut(&pair)?))) else {
-            answers.push(Answered::Unknown);
-            continue;
-        };
-        if std::mem::replace(answered, true) {
-            answers.push(Answered::Repeat);
-            continue;
-        }
-        answers.push(Answered::Fresh);
-        fresh.push(AnswerRow {
-            campaign_id: pair.0,
-            device_id: pair.1,
-            action: clean(&result.action),
-            outcome: clean(&result.outcome),
-            message: clean_if(result.message.as_deref()),
-            finished_at: micros(result.finished_at),
-            at: micros(*at),
-        });
-    }
-    store_answers(conn, &fresh)?;
-    Ok(answers)
-}
-
-fn campaigns_named<'a>(
-    conn: &mut Conn,
-    request_ids: impl Iterator<Item = &'a str>,
-) -> Result<HashMap<String, i64>, Fault> {
-    // PostgreSQL cannot even be asked for a text with U+0000 in it.
-    let wanted: BTreeSet<&str> = request_ids.filter(|id| !id.contains('\0')).collect();
-    let wanted: Vec<&str> = wanted.into_iter().collect();
-    let mut found = HashMap::new();
-    for wanted in wanted.chunks(BATCH) {
-        let rows: Vec<(String, i64)> = nudge_campaigns::table
-            .filter(nudge_campaigns::request_id.eq_any(wanted))
-            .select((nudge_campaigns::request_id, nudge_campaigns::id))
-            .load(conn)?;
-        found.extend(rows);
-    }
-    Ok(found)
-}
-
-/// Which of these pairs of campaign and device are commands that went out, and whether they were answered.
-fn answerable<'a>(
-    conn: &mut Conn,
-    pairs: impl Iterator<Item = &'a (i64, i64)>,
-) -> Result<HashMap<(i64, i64), bool>, Fault> {
-    #[derive(Serialize)]
-    struct Pair {
-        campaign_id: i64,
-        device_id: i64,
-    }
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        campaign_id: i64,
-        #[diesel(sql_type = BigInt)]
-        device_id: i64,
-        #[diesel(sql_type = Nullable<BigInt>)]
-        acknowledged_at: Option<i64>,
-    }
-    let sql = format!(
-        "SELECT n.campaign_id, n.device_id, n.acknowledged_at FROM {} CROSS JOIN nudge_deliveries n
-         WHERE n.campaign_id = v.campaign_id AND n.device_id = v.device_id AND n.claimed_at IS NOT NULL",
-        rows(&[("campaign_id", "bigint"), ("device_id", "bigint")])
-    );
-    let pairs: Vec<Pair> = pairs
-        .map(|&(campaign_id, device_id)| Pair {
-            campaign_id,
-            device_id,
-        })
-        .collect();
-    let mut found = HashMap::new();
-    for pairs in pairs.chunks(BATCH) {
-        let query = diesel::sql_query(&sql).bind::<Text, _>(to_json(&pairs)?);
-        for row in query.load::<Row>(conn)? {
-            found.insert((row.campaign_id, row.device_id), row.acknowledged_at.is_some());
-        }
-    }
-    Ok(found)
-}
-
-fn store_answers(conn: &mut Conn, fresh: &[AnswerRow]) -> Result<(), Fault> {
-    let sql = format!(
-        "UPDATE nudge_deliveries
-         SET acknowledged_at = v.at, action = v.action, outcome = v.outcome, message = v.message,
-             finished_at = v.finished_at
-         FROM {} WHERE nudge_deliveries.campaign_id = v.campaign_id AND nudge_deliveries.device_id = v.device_id",
-        rows(&[
-            ("campaign_id", "bigint"),
-            ("device_id", "bigint"),
-            ("action", "text"),
-            ("outcome", "text"),
-            ("message", "text"),
-            ("finished_at", "bigint"),
-            ("at", "bigint"),
-        ])
-    );
-    let mut changes = Changes::default();
-    for fresh in fresh.chunks(BATCH) {
-        execute_on(conn, &sql, fresh)?;
-        for row in fresh {
-            changes.add(row.campaign_id, Kind::Acknowledged, 1);
-        }
-    }
-    changes.write(conn)
 }

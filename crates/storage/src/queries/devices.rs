@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::{BuildId, Device, DeviceId, PackageName, RolloutId, VersionCode};
 
-use super::deliveries::Installation;
 use super::epochs::Epoch;
+use super::responses::Installation;
 use super::{BATCH, Conn, audit, epochs, execute_on, lock, rows};
 use crate::device_build::{DeviceBuildRow, DeviceRolloutRow};
 use crate::error::Fault;

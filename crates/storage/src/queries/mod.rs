@@ -20,6 +20,7 @@ pub(crate) mod packages;
 pub(crate) mod reasons;
 pub(crate) mod recipients;
 pub(crate) mod reports;
+pub(crate) mod responses;
 pub(crate) mod rollouts;
 pub(crate) mod stats;
 pub(crate) mod users;

@@ -105,7 +105,7 @@ impl<'a> Named<'a> {
 fn unknown_devices(conn: &mut Conn, spec: &Draft<'_>, named: &[DeviceId]) -> Result<(), Fault> {
     let named: Vec<Named<'_>> = named.iter().map(Named::of).collect();
     let sql = format!(
-        "INSERT INTO nudge_strangers (campaign_id, name) SELECT {}, v.name FROM {}
+        "INSERT INTO nudge_unknown_devices (campaign_id, name) SELECT {}, v.name FROM {}
          WHERE NOT EXISTS (SELECT 1 FROM devices WHERE devices.name = v.name)",
         spec.campaign,
         rows(&Named::COLUMNS)

@@ -9,10 +9,10 @@ use tidegate_domain::{
     BuildId, BuildRejection, Capacity, Consequence, DeviceId, Rejection, Report, ReportStatus,
 };
 
-use super::deliveries::{self, Installation};
 use super::devices::{self, Installed};
 use super::histories::{self, BuildKey, Histories, RolloutKey};
 use super::reasons::{self, Reasons};
+use super::responses::{self, Installation};
 use super::{BATCH, Conn, audit, builds, execute_on, rows};
 use crate::device_build::rejection;
 use crate::error::Fault;
@@ -250,7 +250,7 @@ fn write(conn: &mut Conn, subjects: &Subjects, fresh: &[(RolloutKey, ReportRow)]
     devices::set_installed(conn, &installed)?;
     subjects.histories.write(conn)?;
     let installed: Vec<Installation> = installed.iter().map(Installed::as_installation).collect();
-    deliveries::installed(conn, &installed)?;
+    responses::installed(conn, &installed)?;
     reasons::add(conn, &reasons_of(fresh))?;
     subjects.histories.announce_rejections(conn)
 }

@@ -14,7 +14,7 @@ on_both_engines!(
     devices_that_cannot_be_woken_fail_at_once_with_their_reasons,
     the_same_key_makes_one_campaign,
     the_same_key_at_once_makes_one_campaign,
-    a_campaign_is_paused_resumed_and_canceled,
+    a_campaign_is_paused_resumed_suspended_and_canceled,
     a_refused_verb_writes_nothing,
     campaigns_are_listed_newest_first,
     failures_come_in_pages,
@@ -28,7 +28,7 @@ async fn a_campaign_is_written_whole(place: &Place) {
     assert_eq!((campaign.state, campaign.named), (CampaignState::Queued, false));
     assert_eq!(
         (campaign.audience, campaign.priority),
-        (NudgeAudience::All, Priority::Normal)
+        (NudgeAudience::All, Priority::High)
     );
     assert_eq!(campaign.ttl.as_secs(), 300);
     assert_eq!(campaign.created_by, "ann");
@@ -154,7 +154,7 @@ async fn the_same_key_at_once_makes_one_campaign(place: &Place) {
     assert_eq!(place.number("SELECT count(*) AS value FROM nudge_campaigns"), 1);
 }
 
-async fn a_campaign_is_paused_resumed_and_canceled(place: &Place) {
+async fn a_campaign_is_paused_resumed_suspended_and_canceled(place: &Place) {
     let store = place.store().await;
     wakeable(&store, 2).await;
     let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
@@ -172,12 +172,12 @@ async fn a_campaign_is_paused_resumed_and_canceled(place: &Place) {
         .change_campaign(id, CampaignState::Running, note("ota.nudge.resume"))
         .await;
     assert_eq!(resumed.unwrap().state, CampaignState::Running);
-    let held = store
-        .hold_campaign(id, "too many dead tokens".into(), note("ota.nudge.hold"))
+    let suspended = store
+        .suspend_campaign(id, "too many dead tokens".into(), note("ota.nudge.hold"))
         .await
         .unwrap();
     assert_eq!(
-        (held.state, held.held.as_deref()),
+        (suspended.state, suspended.suspended.as_deref()),
         (CampaignState::Paused, Some("too many dead tokens"))
     );
     let canceled = store
@@ -185,7 +185,7 @@ async fn a_campaign_is_paused_resumed_and_canceled(place: &Place) {
         .await
         .unwrap();
     assert_eq!(
-        (canceled.state, canceled.held.clone()),
+        (canceled.state, canceled.suspended.clone()),
         (CampaignState::Canceled, None)
     );
     let gone = Progress {

@@ -16,7 +16,7 @@ use crate::samples::{APP, actor, at, named, nudge, package, report, upload, vers
 
 on_both_engines!(
     a_claim_is_a_lease,
-    what_a_killed_sender_held_comes_again_last,
+    what_a_killed_sender_claimed_comes_again_last,
     two_senders_share_a_campaign_without_overlap,
     an_end_counts_once_whoever_tells_it,
     a_retry_is_its_claimants_alone,
@@ -27,6 +27,10 @@ on_both_engines!(
     progress_follows_polls_installations_and_answers,
     what_came_before_the_command_does_not_count,
     the_same_answer_counts_once,
+    a_device_that_neither_polls_nor_answers_in_time_gave_no_answer,
+    of_many_senders_one_completes_the_campaign,
+    a_claim_completes_a_campaign_whose_last_devices_lost_their_tokens,
+    campaigns_of_the_version_before_are_counted_by_the_migration,
     a_reason_of_a_newer_version_hides_no_campaign,
 );
 
@@ -34,18 +38,18 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 
 async fn claim(store: &Store, campaign: CampaignId, second: i64, limit: u32) -> Vec<Claim> {
     let claimed = store.claim_deliveries(campaign, at(second), LEASE, limit).await;
-    claimed.expect("a claim is answered")
+    claimed.expect("a claim is answered").claims
 }
 
 fn names(claims: &[Claim]) -> Vec<String> {
     claims.iter().map(|claim| claim.device.to_string()).collect()
 }
 
-fn outcome(claim: &Claim, fate: DeliveryOutcome) -> Outcome {
+fn outcome(claim: &Claim, result: DeliveryOutcome) -> Outcome {
     Outcome {
         device: claim.device.clone(),
         attempt: claim.attempt,
-        fate,
+        result,
     }
 }
 
@@ -93,7 +97,7 @@ async fn a_claim_is_a_lease(place: &Place) {
     assert!(matches!(unknown, Err(Error::NotFound { .. })));
 }
 
-async fn what_a_killed_sender_held_comes_again_last(place: &Place) {
+async fn what_a_killed_sender_claimed_comes_again_last(place: &Place) {
     let store = place.store().await;
     wakeable(&store, 6).await;
     let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
@@ -105,7 +109,10 @@ async fn what_a_killed_sender_held_comes_again_last(place: &Place) {
     let last = claim(&store, id, 1_002, 10).await;
     assert_eq!(names(&last), lost);
     let done = store.record_deliveries(id, sent(&last), at(1_003)).await.unwrap();
-    assert_eq!((done.state, done.progress.sent), (CampaignState::Completed, 6));
+    assert_eq!(
+        (done.campaign.state, done.campaign.progress.sent),
+        (CampaignState::Completed, 6)
+    );
 }
 
 async fn two_senders_share_a_campaign_without_overlap(place: &Place) {
@@ -153,26 +160,27 @@ async fn an_end_counts_once_whoever_tells_it(place: &Place) {
     let fast = claim(&store, id, 100, 2).await;
     assert_eq!(fast.len(), 2, "the lease ran out");
     let told = store.record_deliveries(id, sent(&slow), at(101)).await.unwrap();
-    assert_eq!((told.settled, told.progress.sent), (1, 1));
+    assert_eq!((told.settled, told.campaign.progress.sent), (1, 1));
     let outcomes = vec![
         failed(&fast[0], DeliveryFailure::Unavailable, None),
         failed(&fast[1], DeliveryFailure::Unavailable, None),
     ];
     let told = store.record_deliveries(id, outcomes, at(102)).await.unwrap();
-    assert_eq!((told.settled, told.state), (1, CampaignState::Completed));
+    assert_eq!((told.settled, told.campaign.state), (1, CampaignState::Completed));
     assert_eq!(
-        (told.progress.sent, told.progress.failed, told.progress.queued),
+        (
+            told.campaign.progress.sent,
+            told.campaign.progress.failed,
+            told.campaign.progress.queued
+        ),
         (1, 1, 0)
     );
-    let stranger = Outcome {
+    let unknown = Outcome {
         device: crate::samples::device("nobody"),
         attempt: 1,
-        fate: DeliveryOutcome::Sent,
+        result: DeliveryOutcome::Sent,
     };
-    let told = store
-        .record_deliveries(id, vec![stranger], at(103))
-        .await
-        .unwrap();
+    let told = store.record_deliveries(id, vec![unknown], at(103)).await.unwrap();
     assert_eq!(told.settled, 0);
 }
 
@@ -208,7 +216,7 @@ async fn what_is_given_back_is_as_if_it_had_never_been_claimed(place: &Place) {
         let claimed_at = at(second);
         let outcomes = vec![outcome(claim, DeliveryOutcome::GivenBack { claimed_at })];
         let told = store.record_deliveries(id, outcomes, at(second + 1)).await;
-        assert_eq!(told.unwrap().progress.queued, 1);
+        assert_eq!(told.unwrap().campaign.progress.queued, 1);
     };
     let first = claim(&store, id, 0, 1).await;
     give_back(&first[0], 0).await;
@@ -241,7 +249,10 @@ async fn a_dead_token_is_forgotten_unless_the_device_has_another(place: &Place) 
         .map(|claim| failed(claim, DeliveryFailure::Unregistered, Some(&claim.fcm_token)))
         .collect();
     let done = store.record_deliveries(id, outcomes, at(3)).await.unwrap();
-    assert_eq!(done.progress.failed_for(DeliveryFailure::Unregistered), 2);
+    assert_eq!(
+        done.campaign.progress.failed_for(DeliveryFailure::Unregistered),
+        2
+    );
     assert!(!store.device(&devices[0]).await.unwrap().has_fcm_token);
     assert!(store.device(&devices[1]).await.unwrap().has_fcm_token);
 }
@@ -276,8 +287,11 @@ async fn a_canceled_campaign_gives_nothing_out_and_still_hears_of_what_was_under
         .record_deliveries(id, sent(&under_way), at(3))
         .await
         .unwrap();
-    assert_eq!(told.state, CampaignState::Canceled);
-    assert_eq!((told.progress.sent, told.progress.canceled), (1, 2));
+    assert_eq!(told.campaign.state, CampaignState::Canceled);
+    assert_eq!(
+        (told.campaign.progress.sent, told.campaign.progress.canceled),
+        (1, 2)
+    );
 }
 
 async fn poll(store: &Store, devices: &[DeviceId], second: i64) {
@@ -407,6 +421,114 @@ async fn the_same_answer_counts_once(place: &Place) {
     let kept = place.texts("SELECT outcome AS value FROM nudge_deliveries WHERE outcome IS NOT NULL");
     assert_eq!(kept, ["done"], "the first answer stays");
     assert_eq!(store.record_results(vec![]).await, Ok(vec![]));
+}
+
+/// The last second in which a command that was sent at second 12 can be answered: its life of 300 s and the margin.
+const LAST: i64 = 12 + 300 + 60;
+
+async fn a_device_that_neither_polls_nor_answers_in_time_gave_no_answer(place: &Place) {
+    let store = place.store().await;
+    let devices = wakeable(&store, 7).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    let claims = claim(&store, id, 10, 10).await;
+    // Devices 0 and 1 are faster than the note that their commands were sent.
+    poll(&store, &devices[..1], 11).await;
+    let by = |device: usize, second| (devices[device].clone(), answer("r-1", "done"), at(second));
+    store.record_results(vec![by(1, 11)]).await.unwrap();
+    // Device 6 is not sent its command, and so cannot fail to answer it.
+    let mut outcomes = sent(&claims[..6]);
+    outcomes.push(failed(&claims[6], DeliveryFailure::Unavailable, None));
+    store.record_deliveries(id, outcomes, at(12)).await.unwrap();
+    let silent = async || store.campaign(id).await.unwrap().progress.silent;
+    assert_eq!(silent().await, 4);
+    // Device 2 polls in time and 3 answers in time; a second sign of the same device changes nothing.
+    poll(&store, &devices[..3], LAST).await;
+    store
+        .record_results(vec![by(0, LAST), by(2, LAST), by(3, LAST)])
+        .await
+        .unwrap();
+    poll(&store, &devices[3..4], LAST).await;
+    assert_eq!(silent().await, 2);
+    let campaign = store.campaign(id).await.unwrap();
+    assert_eq!(campaign.answers_due_at, at(LAST));
+    assert_eq!(campaign.no_answer(at(LAST)), None, "they may still answer");
+    assert_eq!(campaign.no_answer(at(LAST + 1)), Some(2));
+    // What comes later was not brought about by the command.
+    poll(&store, &devices[4..5], LAST + 1).await;
+    store.record_results(vec![by(5, LAST + 1)]).await.unwrap();
+    poll(&store, &devices[6..], LAST + 1).await;
+    let campaign = store.campaign(id).await.unwrap();
+    assert_eq!(campaign.no_answer(at(9_000)), Some(2));
+    let progress = &campaign.progress;
+    assert_eq!((progress.sent, progress.polled, progress.acknowledged), (6, 5, 5));
+}
+
+async fn of_many_senders_one_completes_the_campaign(place: &Place) {
+    let stores = [place.store().await, place.store().await];
+    wakeable(&stores[0], 40).await;
+    let id = nudge(&stores[0], "r-1", NudgeOrder::everybody()).await.id;
+    let claims = claim(&stores[0], id, 1, 40).await;
+    // Each delivery is told twice, by different senders and at the same time.
+    let senders = claims.iter().chain(&claims).enumerate().map(|(n, claim)| {
+        let (store, outcomes) = (stores[n % 2].clone(), sent(std::slice::from_ref(claim)));
+        tokio::spawn(async move { store.record_deliveries(id, outcomes, at(2)).await.unwrap() })
+    });
+    let senders: Vec<_> = senders.collect();
+    let mut completed = Vec::new();
+    for sender in senders {
+        let recorded = sender.await.unwrap();
+        if recorded.completed {
+            completed.push(recorded.campaign);
+        }
+    }
+    assert_eq!(completed.len(), 1, "one of them, once");
+    assert_eq!(completed[0].state, CampaignState::Completed);
+    assert_eq!(completed[0].progress.sent, 40, "and it knows the results");
+}
+
+async fn a_claim_completes_a_campaign_whose_last_devices_lost_their_tokens(place: &Place) {
+    let store = place.store().await;
+    let devices = wakeable(&store, 2).await;
+    let id = nudge(&store, "r-1", NudgeOrder::everybody()).await.id;
+    for device in &devices {
+        store.set_fcm_token(device, None, at(1)).await.unwrap();
+    }
+    let mut completed = Vec::new();
+    for _ in 0..3 {
+        let claimed = store.claim_deliveries(id, at(2), LEASE, 1).await.unwrap();
+        assert_eq!(claimed.claims, []);
+        completed.extend(claimed.completed);
+    }
+    assert_eq!(completed.len(), 1);
+    assert_eq!(
+        (completed[0].state, completed[0].progress.failed),
+        (CampaignState::Completed, 2)
+    );
+}
+
+async fn campaigns_of_the_version_before_are_counted_by_the_migration(place: &Place) {
+    let store = place.store().await;
+    let mut meant = wakeable(&store, 4).await;
+    meant.push(crate::samples::device("nobody"));
+    let id = nudge(&store, "r-1", named(&meant)).await.id;
+    let claims = claim(&store, id, 10, 10).await;
+    poll(&store, &meant[..1], 11).await;
+    store.record_deliveries(id, sent(&claims), at(12)).await.unwrap();
+    let answered = (meant[1].clone(), answer("r-1", "done"), at(LAST));
+    store.record_results(vec![answered]).await.unwrap();
+    poll(&store, &meant[2..3], LAST + 1).await;
+    let before = store.campaign(id).await.unwrap();
+    assert_eq!(before.no_answer(at(LAST + 1)), Some(2));
+    // The way back to the tables of that version, and forward again.
+    place.migrate_by("0004_nudge_names", "down");
+    let kinds = "SELECT kind AS value FROM nudge_counts WHERE kind = 'silent'";
+    assert_eq!(place.texts(kinds), Vec::<String>::new());
+    let names = place.texts("SELECT name AS value FROM nudge_strangers");
+    assert_eq!(names, ["nobody"]);
+    place.migrate_by("0004_nudge_names", "up");
+    assert_eq!(store.campaign(id).await, Ok(before));
+    let names = place.texts("SELECT name AS value FROM nudge_unknown_devices");
+    assert_eq!(names, ["nobody"]);
 }
 
 async fn a_reason_of_a_newer_version_hides_no_campaign(place: &Place) {

@@ -64,6 +64,19 @@ impl Place {
         done.map_err(|fault| fault.to_string())
     }
 
+    /// Runs one migration's script, `up` or `down`, beside the record of migrations.
+    pub(crate) fn migrate_by(&self, migration: &str, script: &str) {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        let engine = if self.is_sqlite() { "sqlite" } else { "postgres" };
+        let sql = std::fs::read_to_string(format!("{root}/{engine}/{migration}/{script}.sql"));
+        let sql = format!("BEGIN; {} COMMIT;", sql.expect("a migration's script"));
+        let done = match self {
+            Self::Sqlite(folder) => sqlite(&self.file(folder)).batch_execute(&sql),
+            Self::Postgres(database) => pg(&database.url()).batch_execute(&sql),
+        };
+        done.expect("the script runs");
+    }
+
     /// Begins a transaction with a statement and leaves it open until the answer is dropped.
     pub(crate) fn hold(&self, sql: &str) -> Box<dyn std::any::Any> {
         let sql = format!("BEGIN; {sql}");

@@ -138,13 +138,13 @@ async fn a_campaign_for_a_hundred_thousand_devices(place: &Place) {
             .unwrap();
         let outcome = |(n, claim): (usize, tidegate_storage::Claim)| Outcome {
             device: claim.device,
-            retry_generation: claim.retry_generation,
-            fate: match n % 2 {
+            attempt: claim.attempt,
+            result: match n % 2 {
                 0 => DeliveryOutcome::Sent,
                 _ => DeliveryOutcome::Retry { at: at(600) },
             },
         };
-        let outcomes = claims.into_iter().enumerate().map(outcome).collect();
+        let outcomes = claims.claims.into_iter().enumerate().map(outcome).collect();
         store
             .record_deliveries(campaign.id, outcomes, at(second))
             .await
