@@ -74,7 +74,9 @@ async fn compare(recorded: &Recorded, server: &TestServer) {
                 .iter()
                 .position(|meant| meant.covers(&asked, &difference))
             {
-                Some(meant) => drop(met.insert(meant)),
+                Some(meant) => {
+                    met.insert(meant);
+                }
                 None => offences.push(format!("{asked}: {difference}")),
             }
         }
