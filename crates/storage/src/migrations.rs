@@ -1,5 +1,6 @@
 //! The schema's history, built into the program.
 
+use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::Error;
@@ -38,6 +39,25 @@ where
 {
     let done = conn.revert_all_migrations(all).map_err(failed)?;
     Ok(done.iter().map(ToString::to_string).collect())
+}
+
+/// Those alone that came after the one with this number, such as `0003`. The caller holds the lock.
+pub(crate) fn down_to<C, D>(conn: &mut C, all: EmbeddedMigrations, last: &str) -> Result<Vec<String>, Fault>
+where
+    C: MigrationHarness<D>,
+    D: diesel::backend::Backend,
+{
+    let known = MigrationSource::<D>::migrations(&all).map_err(failed)?;
+    let mut done = vec![];
+    // Newest first.
+    for version in conn.applied_migrations().map_err(failed)? {
+        let migration = known.iter().find(|known| known.name().version() == version);
+        if let Some(migration) = migration.filter(|_| version.to_string().as_str() > last) {
+            conn.revert_migration(migration.as_ref()).map_err(failed)?;
+            done.push(version.to_string());
+        }
+    }
+    Ok(done)
 }
 
 fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Fault {

@@ -71,6 +71,10 @@ pub(crate) fn revert(conn: &mut Conn) -> Result<Vec<String>, Fault> {
     alone(conn, |conn| migrations::down(conn, migrations::POSTGRES))
 }
 
+pub(crate) fn revert_to(conn: &mut Conn, last: &str) -> Result<Vec<String>, Fault> {
+    alone(conn, |conn| migrations::down_to(conn, migrations::POSTGRES, last))
+}
+
 /// The lock belongs to the transaction, so that it goes when the process does.
 fn alone<T>(conn: &mut Conn, job: impl FnOnce(&mut Conn) -> Result<T, Fault>) -> Result<T, Fault> {
     conn.write(|conn| {

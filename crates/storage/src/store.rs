@@ -94,6 +94,19 @@ impl Store {
         }
     }
 
+    /// Takes back the migrations that came after the one with this number, such as `0003`, and returns their numbers,
+    /// newest first. What earlier tables have no place for is lost.
+    ///
+    /// # Errors
+    /// As [`Store::migrate`].
+    pub async fn revert_to(&self, last: &str) -> Result<Vec<String>, Error> {
+        let last = last.to_owned();
+        match &*self.engine {
+            AnyEngine::Sqlite(engine) => engine.writers.run(move |c| sqlite::revert_to(c, &last)).await,
+            AnyEngine::Postgres(engine) => engine.writers.run(move |c| postgres::revert_to(c, &last)).await,
+        }
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors

@@ -20,6 +20,11 @@ impl Default for ManualClock {
 }
 
 impl ManualClock {
+    /// A clock that shows this time.
+    pub fn at(time: DateTime<Utc>) -> Self {
+        Self(AtomicI64::new(time.timestamp_micros()))
+    }
+
     /// Lets time pass.
     ///
     /// # Panics

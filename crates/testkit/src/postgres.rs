@@ -61,6 +61,33 @@ pub fn database(hint: &str) -> Database {
     SHARED.get_or_init(Cluster::start).database(hint)
 }
 
+/// Runs a file of SQL, such as `pg_dump` writes, in the database at this URL.
+///
+/// # Panics
+/// When the URL names no user and password, or a statement is refused, with the server's words.
+pub fn load(url: &str, file: &Path) {
+    let (people, place) = url.split_once('@').expect("a URL with a password");
+    let (user, password) = people.rsplit_once(':').expect("a URL with a password");
+    let mut psql = Command::new(Binaries::find().tool("psql"));
+    plain_environment(&mut psql);
+    psql.args([
+        "--no-psqlrc",
+        "--no-password",
+        "--quiet",
+        "--set",
+        "ON_ERROR_STOP=1",
+    ])
+    .args(["--dbname", &format!("{user}@{place}")])
+    .arg("--file")
+    .arg(file)
+    .env("PGPASSWORD", password);
+    let output = psql
+        .output()
+        .unwrap_or_else(|fault| panic!("can't run psql: {fault}"));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {words}", file.display());
+}
+
 /// One database, dropped with this value, whoever is still connected to it.
 #[derive(Debug)]
 pub struct Database {

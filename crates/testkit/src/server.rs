@@ -90,12 +90,20 @@ impl TestServer {
     /// # Panics
     /// When it does not start.
     pub async fn start_with(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(engine, ManualClock::default(), change).await
+    }
+
+    /// A server that begins at a time of its own, perhaps on data that `change` put into the folder and the database
+    /// that the settings name.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_at(engine: Engine, clock: ManualClock, change: impl FnOnce(&mut Config)) -> Self {
         choose_cryptography();
         let folder = tempfile::tempdir().expect("no temporary folder");
         let mut config = Config::in_folder(folder.path());
         config.listen = ([127, 0, 0, 1], 0).into();
-        let master = MasterKey::generate().expect("no randomness");
-        config.master_key = Some(master.clone());
+        config.master_key = Some(MasterKey::generate().expect("no randomness"));
         let database = match engine {
             Engine::Sqlite => None,
             Engine::Postgres => {
@@ -109,10 +117,12 @@ impl TestServer {
             config.database.pool_size = POOL_SIZE;
         }
         change(&mut config);
+        let master = config.master_key.as_ref().expect("the key was taken away");
+        let keys = Arc::new(KeyRing::new(master, None));
         let mut server = Self {
             config,
-            clock: Arc::default(),
-            keys: Arc::new(KeyRing::new(&master, None)),
+            clock: Arc::new(clock),
+            keys,
             running: None,
             http: client(),
             _database: database,

@@ -12,6 +12,7 @@ on_both_engines!(
     a_writer_that_waits_too_long_says_so,
     servers_that_start_at_once_all_come_up,
     migrations_go_up_and_down_and_up_again,
+    later_migrations_alone_can_be_taken_back,
 );
 
 async fn a_writer_that_waits_too_long_says_so(place: &Place) {
@@ -82,6 +83,21 @@ async fn migrations_go_up_and_down_and_up_again(place: &Place) {
 
     store.migrate().await.unwrap();
     assert_eq!(upload(&store, APP, 1).await.id.0, 1, "the tables are new");
+}
+
+async fn later_migrations_alone_can_be_taken_back(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 1).await;
+    let reverted = store.revert_to("0001").await.unwrap();
+    assert!(reverted.contains(&"0002".to_owned()) && !reverted.contains(&"0001".to_owned()));
+    assert!(reverted.is_sorted_by(|one, next| one > next), "{reverted:?}");
+    assert_eq!(store.pending().await.unwrap().len(), reverted.len());
+    assert_eq!(store.migrate().await.unwrap().len(), reverted.len());
+    assert_eq!(
+        store.build(build.id).await,
+        Ok(build),
+        "earlier tables keep what they have"
+    );
 }
 
 fn tables(place: &Place) -> &'static str {
