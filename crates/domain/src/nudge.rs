@@ -13,9 +13,9 @@ use crate::{CampaignId, DeviceId, Error, MAX_MESSAGE_BYTES, MAX_REQUEST_ID_BYTES
 
 /// How many devices one campaign may name. A campaign for more addresses the fleet.
 pub const MAX_NAMED_DEVICES: usize = 10_000;
-/// How long Google may keep a command for a device that sleeps, unless told otherwise: as long as agents take it.
+/// How long Google may store a command for a device that sleeps, unless told otherwise: as long as agents accept it.
 pub const DEFAULT_NUDGE_TTL: Duration = Duration::from_secs(300);
-/// The longest that a command may be kept. Agents refuse what is older, so that it would only arrive to be refused.
+/// The longest that Google may store a command. Agents refuse older ones.
 pub const MAX_NUDGE_TTL: Duration = Duration::from_secs(300);
 /// The longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
@@ -87,7 +87,7 @@ words! {
         Queued = "queued",
         /// Being sent.
         Running = "running",
-        /// Held, by an operator or by the sender itself; what is under way is finished.
+        /// Stopped for now, by an operator or by the sender itself. What is being sent is finished.
         Paused = "paused",
         /// Given up by an operator: what was not sent never will be.
         Canceled = "canceled",
@@ -243,7 +243,7 @@ pub struct NudgeOrder {
     pub audience: NudgeAudience,
     /// How urgently.
     pub priority: Priority,
-    /// For how long Google may keep a command.
+    /// For how long Google may store a command.
     #[serde(rename = "ttl_s", serialize_with = "as_seconds")]
     pub ttl: Duration,
 }
