@@ -3,6 +3,9 @@
 # Its configuration changes between minor versions; deny.toml is written for this one.
 cargo_deny := "^0.20"
 
+# Which changes it tries differs between versions, so the share of those that are noticed does too.
+cargo_mutants := "27.1.0"
+
 # What the page's tests find barriers with, and its hash in the registry's own spelling.
 axe_version := "4.14.1"
 axe_sha512 := "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
@@ -118,6 +121,26 @@ deny:
 # The same with the list of known vulnerabilities, which is fetched from the network.
 audit:
     cargo deny --all-features --locked check
+
+# Breaks the rules and the signatures in a few hundred ways, one at a time: tests have to notice at least 95 % (docs/mutants.md). An hour and more of two cores, so it isn't part of CI.
+mutants jobs="2":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [[ "$(cargo mutants --version 2>/dev/null)" != 'cargo-mutants {{cargo_mutants}}' ]]; then
+        cargo install --locked cargo-mutants --version '{{cargo_mutants}}'
+    fi
+    folder="${CARGO_TARGET_DIR:-target}"
+    mkdir -p "$folder"
+    ended=0
+    nice -n 19 cargo mutants -p tidegate-domain -p tidegate-signing --test-workspace false \
+        --minimum-test-timeout 60 --build-timeout 600 --jobs {{jobs}} --output "$folder" || ended=$?
+    # 2 and 3: some were missed, or took too long. The share decides about those.
+    if [[ $ended != 0 && $ended != 2 && $ended != 3 ]]; then exit "$ended"; fi
+    missed="$(wc -l <"$folder/mutants.out/missed.txt")"
+    noticed="$(cat "$folder"/mutants.out/{caught,timeout}.txt | wc -l)"
+    echo "noticed $noticed of $((noticed + missed)); missed:"
+    cat "$folder/mutants.out/missed.txt"
+    ((100 * noticed >= 95 * (noticed + missed)))
 
 # Criterion's benchmarks; a name runs only those that contain it: `just bench cohort`.
 bench name="":

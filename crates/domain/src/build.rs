@@ -35,7 +35,7 @@ pub struct BuildFacts {
     pub schemes: Vec<String>,
     /// How the signing key was rotated, oldest certificate first; empty when it never was.
     pub lineage: Vec<SignerFingerprint>,
-    /// What its signature leaves to be desired, in words, the gravest first.
+    /// Weaknesses of its signature, in words, the gravest first.
     pub warnings: Vec<String>,
     /// The lowest API level that can install it.
     pub min_sdk: SdkLevel,
@@ -43,11 +43,11 @@ pub struct BuildFacts {
     pub target_sdk: SdkLevel,
     /// Native instruction sets, such as `arm64-v8a`; empty for a build without native code.
     pub abis: Vec<String>,
-    /// Whether a debugger may attach: to be flagged, and normally not to be released.
+    /// Whether a debugger may attach. Such a build is flagged, and normally not released.
     pub debuggable: bool,
 }
 
-/// Who brought a build, whence, and with which words.
+/// Where a build came from: who uploaded it, the CI run and commit behind it, and its release notes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Release notes, shown to people and handed to agents.
@@ -115,8 +115,8 @@ impl Signers {
         &self.0
     }
 
-    /// The signer that a device of this level sees. A device that does not state its level is answered
-    /// with the signer of the lowest range, which every level in the field knows of.
+    /// The signer that a device of this level sees. For a device that does not state its level it is the signer of the
+    /// lowest range.
     pub fn seen_by(&self, sdk: Option<SdkLevel>) -> SignerFingerprint {
         let sdk = sdk.unwrap_or(self.0[0].from_sdk);
         self.0

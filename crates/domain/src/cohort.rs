@@ -1,11 +1,11 @@
-//! Who is in: the arithmetic that assigns a device to a share of the fleet.
+//! The arithmetic that assigns a device to a share of the fleet.
 //!
 //! `cohort = u32_be(SHA-256(device_id)[0..4]) % 100` is what agents in the field compute for themselves, so it
 //! is fixed for ever. A [`Bucket`] refines it to basis points without moving a device at a whole percent.
 //!
-//! An unsalted assignment always meets the same devices first. A rollout may therefore carry a salt, which is
-//! hashed in with its length in front (`SHA-256(u32_be(len) ‖ salt ‖ device_id)`), so that no two pairs of
-//! salt and id can read alike and the canaries of two rollouts are independent of each other.
+//! Without a salt every rollout begins with the same devices. A rollout may therefore carry a salt, which is hashed
+//! in with its length in front: `SHA-256(u32_be(len) ‖ salt ‖ device_id)`. The length makes sure that no two pairs of
+//! salt and id are hashed alike. The canaries of two salted rollouts are independent of each other.
 
 use sha2::{Digest, Sha256};
 

@@ -1,12 +1,13 @@
 //! The poll's decision, and the explanation of it.
 //!
 //! Both run the same evaluation: [`decide`] with a trace that costs nothing, [`explain`] with one that writes down
-//! each rule that was asked, what it was given and what it answered. They can therefore never disagree.
+//! each rule, its inputs and its answer. They can therefore never disagree.
 //!
-//! A rollout that takes devices back from a version is asked first, by the devices that run that version and by no
-//! others. Then the rollouts of a package are asked in order, the current one first. Rules that say "not this device"
-//! pass it on to the next rollout; rules that say "nothing for you now" end the search. When no rollout takes the
-//! device, the reason given is the current rollout's.
+//! 1. A device that runs a version which a forced roll-back takes back is judged by that roll-back first.
+//! 2. Then the rollouts that serve the package are asked in order, the current one first.
+//!
+//! A rule that says "not this device" passes it on to the next rollout. A rule that says "this device, but nothing now"
+//! ends the search. When no rollout takes the device, it is told the current rollout's reason.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -40,8 +41,8 @@ pub struct PollRequest<'a> {
 pub type BuildRejection = (BuildId, Rejection);
 
 impl<'a> PollRequest<'a> {
-    /// A poll of this device for this package, on which it runs `installed`. All who ask for a decision, be it the
-    /// device itself or somebody who wants to know what it would be told, ask through this.
+    /// A poll of this device for this package, of which it runs the version `installed`. A real poll and a question
+    /// about what a device would be told are both made here, so that they can't differ in what they say.
     pub fn new(
         device_id: &'a str,
         package: &'a str,
@@ -203,12 +204,12 @@ impl Trace for Vec<Step> {
     }
 }
 
-/// What one rollout says of a device.
+/// What one rollout says about a device.
 enum Verdict {
     Takes,
-    /// Not this device; another rollout may take it.
+    /// Not this device: the next rollout is asked.
     PassesOn(Reason),
-    /// This device, and nothing for it now.
+    /// This device, but nothing for it now: no other rollout is asked.
     Ends(Reason),
 }
 
@@ -281,11 +282,10 @@ struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// Cheap rules first; the cohort, which costs a hash, last.
+    /// Asks the cheap rules first, and the cohort, which costs a hash, last.
     fn verdict<T: Trace>(&self, trace: &mut T) -> Verdict {
         let stopped = self.state(trace);
-        // The other rules are asked of a paused or halted rollout too: it stops the devices that it would take, and
-        // no others.
+        // A paused or halted rollout goes on asking the other rules: it stops only the devices that it would take.
         match self.version(trace) {
             Ordering::Less => {}
             Ordering::Equal => return Verdict::Ends(stopped.unwrap_or(Reason::AlreadyCurrent)),
@@ -396,7 +396,7 @@ impl Ask<'_> {
         order
     }
 
-    /// The device runs the version that a forced roll-back takes back: Android must take the older build, too.
+    /// Whether Android would install the build over the version that is taken back, as far as the signer decides it.
     fn takes_back<T: Trace>(&self, trace: &mut T) -> bool {
         let installed = self.request.installed;
         let passed = self.same_signer(installed);
@@ -408,13 +408,13 @@ impl Ask<'_> {
             let answer = if passed {
                 "the device runs the version that is taken back, whatever its share and audience"
             } else {
-                "the device runs the version that is taken back, and no older build has the signer that it knows"
+                "the device runs the version that is taken back, but the build is not known to have the same signer"
             };
             (inputs, answer.to_owned())
         })
     }
 
-    /// Whether the version that the device runs is one the server holds, signed alike in this device's eyes.
+    /// Whether the server holds the version that the device runs, and this device sees the same signer on both.
     fn same_signer(&self, installed: VersionCode) -> bool {
         let sdk = self.request.facts.sdk;
         self.track

@@ -17,7 +17,7 @@ pub const MAX_FCM_TOKEN_BYTES: usize = 4096;
 /// What a device says of itself, in its enrolment and in each poll. What it leaves out is unknown, and a rule that
 /// asks for it is not met.
 ///
-/// The texts are borrowed while a poll is answered and owned where they are kept.
+/// The texts are borrowed while a poll is answered, and owned where they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeviceFacts<'a> {
@@ -89,10 +89,8 @@ impl DeviceFacts<'_> {
         }
         let tags = self.tags();
         if tags.clone().count() > MAX_TAGS || tags.into_iter().any(|tag| tag.len() > MAX_ATTRIBUTE_BYTES) {
-            return Err(Error::invalid(
-                "tags",
-                "may be at most 32, of at most 256 bytes each",
-            ));
+            let fault = format!("may be at most {MAX_TAGS}, of at most {MAX_ATTRIBUTE_BYTES} bytes each");
+            return Err(Error::invalid("tags", fault));
         }
         Ok(())
     }
@@ -103,7 +101,7 @@ impl DeviceFacts<'_> {
         tags.split(',').map(str::trim).filter(|tag| !tag.is_empty())
     }
 
-    /// The same, to be kept.
+    /// The same, to be stored.
     pub fn into_owned(self) -> DeviceFacts<'static> {
         let owned = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
         DeviceFacts {
@@ -145,13 +143,13 @@ pub struct Device {
 }
 
 impl Device {
-    /// What the device is judged by: its last poll, before the first its enrolment. What the last poll left out is
-    /// unknown, so that whoever asks for the device's next answer is told what the device will be told.
+    /// What the device is judged by: its last poll, or its enrolment as long as it has not polled. What the last poll
+    /// left out is unknown. So an explanation says what the device itself would be told.
     pub fn facts(&self) -> &DeviceFacts<'static> {
         self.polled.as_ref().unwrap_or(&self.enrolled)
     }
 
-    /// What people are shown: what the last poll left out is filled in from the enrolment.
+    /// What people are shown: the last poll, with what it left out filled in from the enrolment.
     pub fn shown(&self) -> DeviceFacts<'static> {
         let (now, then) = (self.facts().clone(), &self.enrolled);
         DeviceFacts {

@@ -1,19 +1,19 @@
 //! What became of one build on one device, and what a report changes about it.
 //!
-//! Server and agent run the same rule, [`DeviceBuild::take`]: the server over the row that it keeps for a device and a
-//! build, the agent over what it remembers of a file. So they agree on when a device has given a build up; were one of
-//! them to judge alone, the server would go on offering what the agent never takes.
+//! Server and agent run the same rule, [`DeviceBuild::take`]: the server over its row for a device and a build, the
+//! agent over what it remembers of a file. So they agree on when a device has given a build up. If they disagreed, the
+//! server would go on offering what the agent never takes.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{REJECTION_COOL_DOWN_HOURS, RETRY_BUDGET, Report, ReportStatus};
 
-/// How many reports about one build are kept of one device.
+/// How many reports about one build are stored of one device.
 pub const MAX_REPORTS_PER_BUILD: u32 = 64;
 
-/// How many reports beyond [`MAX_REPORTS_PER_BUILD`] are kept when they are the first of their status in their retry
-/// generation, so that the server hears how an update ended however much a device said before.
+/// How many reports beyond [`MAX_REPORTS_PER_BUILD`] are stored when they are the first of their status in their retry
+/// generation. So the server hears how an update ended, however much a device said before.
 pub const MAX_NEWS_PER_BUILD: u32 = 64;
 
 /// What became of a build on a device.
@@ -22,7 +22,7 @@ pub const MAX_NEWS_PER_BUILD: u32 = 64;
 pub struct DeviceBuild {
     /// When each thing happened for the first time.
     pub milestones: Milestones,
-    /// The device's last word.
+    /// The device's last report.
     pub last: Option<LastReport>,
     /// How many reports were taken.
     pub reports: u32,
@@ -30,7 +30,7 @@ pub struct DeviceBuild {
     pub failure_generation: u32,
     /// Failures since the last success, or since `failure_generation` first failed.
     pub failures: u32,
-    /// Whether the build is kept from the device, and until when.
+    /// Whether the build is withheld from the device, and until when.
     pub rejection: Option<Rejection>,
 }
 
@@ -90,7 +90,7 @@ pub struct LastReport {
 }
 
 impl LastReport {
-    /// What is the last word after this report. Reports that waited in a device's queue may come after younger ones.
+    /// The last report after this one came in. A report that waited in a device's queue may arrive after a younger one.
     pub fn after(last: Option<Self>, report: &Report, at: DateTime<Utc>) -> Option<Self> {
         match last {
             Some(last) if last.at > at => Some(last),
@@ -113,13 +113,13 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Whether it keeps a rollout of this retry generation from the device now.
+    /// Whether it withholds a rollout of this retry generation from the device now.
     pub fn applies_to(&self, retry_generation: u32, now: DateTime<Utc>) -> bool {
         retry_generation <= self.retry_generation && self.until.is_none_or(|until| now < until)
     }
 
-    /// The one of both that keeps the build away for longer: that of the higher generation; of equal ones that which
-    /// ends later.
+    /// The one of both that withholds the build for longer: that of the higher generation, or of equal generations the
+    /// one that ends later.
     fn stronger(self, other: Self) -> Self {
         let weight = |rejection: &Self| {
             let end = rejection.until.unwrap_or(DateTime::<Utc>::MAX_UTC);
@@ -173,7 +173,7 @@ impl DeviceBuild {
         }
     }
 
-    /// Takes a report that was not taken before, and says what it means for further offers.
+    /// Takes a report that was not taken before, and says what it means for further offers of the build.
     ///
     /// | report | consequence |
     /// |---|---|

@@ -37,7 +37,7 @@ pub enum Error {
         rollouts: Vec<RolloutId>,
     },
     /// The build named is not its package's current one, as the caller took it to be.
-    #[error("build {build} is not the current one (any more): look again before you change what is")]
+    #[error("build {build} is not the current one (any more): reload before you change anything")]
     NotCurrent {
         /// The build that was named.
         build: BuildId,

@@ -74,7 +74,7 @@ impl PackageName {
         Ok(Self(text.into()))
     }
 
-    /// Checks a package name without keeping it, as the poll does.
+    /// Checks a package name without making a copy, as the poll does.
     ///
     /// # Errors
     /// As [`PackageName::parse`].

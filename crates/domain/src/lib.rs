@@ -1,8 +1,8 @@
 //! # The rules of a fleet's updates
 //!
 //! This crate decides which device is offered which build, and what an operator's verbs do to a release. It is
-//! the part of Tidegate that must never be wrong, so it is kept where it can be read and tested whole: it has no
-//! I/O, no async, no clock, no randomness and no logging. The time, ids and everything known about a device
+//! the part of Tidegate that must never be wrong, so it is a crate of its own that can be read and tested as a whole:
+//! it has no I/O, no async, no clock, no randomness and no logging. The time, ids and everything known about a device
 //! come in as arguments, and a rule's answer depends on nothing else.
 //!
 //! It must never know how a build is stored, how a poll arrives, or who is allowed to ask. That is what lets other
@@ -20,8 +20,8 @@
 //!
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
-//! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a delivery fails.
-//! - [`DeviceBuild`]: what a device's [`Report`] means for further offers, to server and agent alike.
+//! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
+//! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 

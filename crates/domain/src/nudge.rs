@@ -13,12 +13,12 @@ use crate::{CampaignId, DeviceId, Error, MAX_MESSAGE_BYTES, MAX_REQUEST_ID_BYTES
 
 /// How many devices one campaign may name. A campaign for more addresses the fleet.
 pub const MAX_NAMED_DEVICES: usize = 10_000;
-/// How long Google may keep a command for a device that sleeps, unless told otherwise: as long as agents accept it.
+/// How long Google may store a command for a device that sleeps, unless told otherwise: as long as agents accept it.
 pub const DEFAULT_NUDGE_TTL: Duration = Duration::from_secs(300);
 /// The priority of a nudge unless told otherwise. A normal push reaches a dozing phone at its next maintenance window,
 /// which is nearly always later than the agent still takes the command.
 pub const DEFAULT_NUDGE_PRIORITY: Priority = Priority::High;
-/// The longest that a command may be kept. Agents refuse older ones, so keeping it longer would be in vain.
+/// The longest that Google may store a command. Agents refuse older ones.
 pub const MAX_NUDGE_TTL: Duration = Duration::from_secs(300);
 /// The longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
@@ -248,7 +248,7 @@ pub struct NudgeOrder {
     pub audience: NudgeAudience,
     /// How urgently.
     pub priority: Priority,
-    /// For how long Google may keep a command.
+    /// For how long Google may store a command.
     #[serde(rename = "ttl_s", serialize_with = "as_seconds")]
     pub ttl: Duration,
 }

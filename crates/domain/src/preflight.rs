@@ -1,8 +1,8 @@
 //! Whether a device may go on with an update right now: the safety rules.
 //!
 //! An update must not end a call, drain the last of a battery, spend somebody's mobile data, or fill a device's
-//! storage. No release can be so urgent that it may; so there is no way to ask for an exception, and
-//! `must_install` only makes a device look again sooner ([`look_again_after`]).
+//! storage, however urgent the release is. So there is no way to ask for an exception, and `must_install` only makes
+//! a device look again sooner ([`look_again_after`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -15,13 +15,13 @@ pub const MIN_BATTERY_PERCENT: u8 = 20;
 /// More than this has to be free on the device, in bytes: 500 MB, counted as Android's settings count.
 pub const MIN_FREE_BYTES: u64 = 500_000_000;
 
-/// How soon a device that waits looks whether it still has to.
+/// How soon a device that waits asks the rules again.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(15 * 60);
 
 /// The same, for an update that must be installed.
 pub const LOOK_AGAIN_SOON: Duration = Duration::from_secs(60);
 
-/// What a device is connected by.
+/// How a device is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
@@ -38,7 +38,7 @@ pub enum Network {
 pub struct Conditions {
     /// What its battery holds, 0 to 100.
     pub battery_percent: u8,
-    /// Whether it hangs on a charger.
+    /// Whether it is charging.
     pub charging: bool,
     /// What is free where apps are installed, in bytes.
     pub free_bytes: u64,
@@ -51,7 +51,7 @@ pub struct Conditions {
 /// What is about to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpdateNeeds {
-    /// The rollout's term: the file may come over Wi-Fi only.
+    /// The rollout's setting: the file may come over Wi-Fi only.
     pub wifi_only: bool,
     /// What is still to be fetched, in bytes. What has nothing to fetch needs no network.
     pub fetch_bytes: u64,

@@ -1,4 +1,4 @@
-//! What devices say they did with an offer, and what a failure means for the next offer.
+//! What devices say they did with an offer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -78,8 +78,8 @@ impl FromStr for ReportStatus {
     }
 }
 
-/// Reasons of `verify_failed` and `install_failed` that no retry can change: the same file would come again, and the
-/// device would refuse it again. Agents that say none of these words are judged by [`RETRY_BUDGET`].
+/// Reasons of `verify_failed` and `install_failed` that no retry can change: the device would refuse the same file
+/// again. A failure without one of these reasons counts towards the [`RETRY_BUDGET`].
 pub const TERMINAL_REASONS: [&str; 6] = [
     "signature_refused",
     "package_mismatch",
@@ -130,7 +130,7 @@ impl Report {
         Ok(())
     }
 
-    /// Whether no later try of the same file on this device can end otherwise: Android called it invalid (4), in
+    /// Whether a later try of the same file on this device can't succeed either: Android called it invalid (4), in
     /// conflict with the installed app (5) or incompatible (7), or the agent gave one of [`TERMINAL_REASONS`].
     ///
     /// Source: <https://developer.android.com/reference/android/content/pm/PackageInstaller#STATUS_FAILURE_INVALID>

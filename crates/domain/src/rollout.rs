@@ -17,7 +17,7 @@ pub const MAX_AUDIENCE_ENTRIES: usize = 100;
 pub struct Rollout {
     /// Its number.
     pub id: RolloutId,
-    /// All that there is to know of it besides its number.
+    /// Everything else about it.
     #[serde(flatten)]
     pub spec: RolloutSpec,
 }
@@ -55,7 +55,7 @@ pub struct RolloutSpec {
 pub struct RolloutSettings {
     /// The share of the audience.
     pub percent: Percent,
-    /// Hashed into the cohort when present, so that this rollout meets other canaries first.
+    /// Hashed into the cohort when present, so that this rollout begins with other devices.
     pub salt: Option<String>,
     /// The devices that the share is taken of.
     pub audience: Audience,

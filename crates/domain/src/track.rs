@@ -16,14 +16,14 @@ use crate::{
 /// How many rollouts of one package may serve side by side. Each costs every poll of the package a look.
 pub const MAX_SERVING: usize = 8;
 
-/// The rollouts of one package that serve, and what is known beside them to judge polls and changes: the catalog is
-/// made of tracks, and every verb looks at one.
+/// The rollouts of one package that serve, with what polls and changes are judged by besides. The catalog is made of
+/// tracks, and every verb looks at one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {
     /// The package.
     pub package: PackageName,
-    /// The rollouts that serve, in the order in which polls ask them: the current one first, then the others, newest
-    /// first.
+    /// The rollouts that serve, in the order in which polls ask them: the current one, then the others from the newest
+    /// to the oldest.
     pub serving: Vec<Release>,
     /// The release that the current rollout names as its predecessor.
     pub predecessor: Option<Release>,
@@ -45,7 +45,7 @@ pub struct By<'a> {
 pub struct Promotion {
     /// To whom and how.
     pub settings: RolloutSettings,
-    /// Leave the rollouts that serve now to the devices that the new one does not take.
+    /// Let the rollouts that serve now go on, for the devices that the new one does not take.
     pub keep_previous: bool,
     /// Offer the build anew to devices that gave it up for good.
     pub retry_failed: bool,
@@ -231,9 +231,8 @@ impl Track {
         }
     }
 
-    /// The rollouts that change when one of this version becomes current: without `keep` all of them are superseded;
-    /// with it the current one goes on serving beside the new one, and none takes devices back from a version that is
-    /// being released again.
+    /// The rollouts that change when one of this version becomes current. Without `keep` all of them are superseded. With
+    /// it they go on serving beside the new one, and none takes devices back from a version that is being released again.
     fn supersede(&self, keep: bool, version: VersionCode) -> Result<Vec<Rollout>, Error> {
         if keep && self.serving.len() >= MAX_SERVING {
             return Err(Error::TooManyServing {
@@ -314,14 +313,14 @@ impl Track {
         })
     }
 
-    /// Takes the current build back: none of its rollouts offers it any more, and its predecessor is offered again with
-    /// the settings that it had. A predecessor that still serves and is paused or halted stays so: nobody who stopped a
-    /// build as bad wants another's roll-back to release it.
+    /// Takes the current build back: all of its rollouts end, and its predecessor is offered again with the settings
+    /// that it had. A predecessor that is paused or halted stays so: who stopped it as bad doesn't want it released by
+    /// the roll-back of another build.
     ///
-    /// Devices that already updated are left alone unless `force_downgrade`: then exactly those that run the version
-    /// that is taken back are offered the predecessor, whatever its share and audience. Both builds must show every
-    /// device the same signer: Android refuses anything else. No rollout goes on taking devices back from the version
-    /// that is offered again.
+    /// Without `force_downgrade`, devices that already updated are left alone. With it, exactly the devices that run the
+    /// version that is taken back are offered the predecessor, whatever its share and audience. Both builds must show
+    /// every device the same signer, because Android refuses anything else. No rollout goes on taking devices back from
+    /// the version that is offered again.
     ///
     /// # Errors
     /// [`Error::NoCurrentBuild`], [`Error::NoPredecessor`], [`Error::SignerMismatch`].

@@ -26,14 +26,16 @@ ALTER TABLE device_packages ADD COLUMN crashes BIGINT;
 CREATE INDEX device_packages_standing ON device_packages (package_id, standing, device_id);
 
 -- The rollout that offered the build last. A report that names no rollout counts for it.
-ALTER TABLE device_builds ADD COLUMN offered_rollout_id BIGINT REFERENCES rollouts (id);
+ALTER TABLE device_builds ADD COLUMN offered_rollout_id BIGINT;
 -- The value of the epoch "rejections" at which the rejection changed last.
 ALTER TABLE device_builds ADD COLUMN rejection_epoch BIGINT NOT NULL DEFAULT 0;
+UPDATE device_builds SET offered_rollout_id = last.id
+FROM (SELECT build_id, max(id) AS id FROM rollouts GROUP BY build_id) last
+WHERE last.build_id = device_builds.build_id AND offered_at IS NOT NULL;
+-- After the rows, so that the key is checked for the table as a whole.
+ALTER TABLE device_builds ADD FOREIGN KEY (offered_rollout_id) REFERENCES rollouts (id);
 CREATE INDEX device_builds_rejection_epoch ON device_builds (rejection_epoch) WHERE rejection_epoch > 0;
 CREATE INDEX device_builds_offered_rollout ON device_builds (offered_rollout_id);
-UPDATE device_builds
-SET offered_rollout_id = (SELECT max(id) FROM rollouts WHERE rollouts.build_id = device_builds.build_id)
-WHERE offered_at IS NOT NULL;
 
 CREATE TABLE device_rollouts (
   device_id BIGINT NOT NULL,
@@ -56,7 +58,6 @@ SELECT device_id, offered_rollout_id, build_id, offered_at, downloaded_at, verif
        installed_at, last_status, last_reason, last_at
 FROM device_builds WHERE offered_rollout_id IS NOT NULL
 ORDER BY device_id, offered_rollout_id, build_id;
--- After the rows, so that each key is checked for the table as a whole.
 ALTER TABLE device_rollouts
   ADD FOREIGN KEY (device_id) REFERENCES devices (id),
   ADD FOREIGN KEY (rollout_id) REFERENCES rollouts (id),

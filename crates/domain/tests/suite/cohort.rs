@@ -1,5 +1,7 @@
 //! Which devices a share of the fleet takes. Agents compute the same numbers, so these are fixed for ever.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde::Deserialize;
 use tidegate_domain::{Bucket, Percent, cohort};
@@ -37,8 +39,15 @@ fn fleet() -> impl Iterator<Item = String> {
     })
 }
 
-fn buckets(salt: Option<&str>) -> Vec<Bucket> {
-    fleet().map(|id| Bucket::of(&id, salt)).collect()
+/// The salts that the fleet is looked at under. One begins with another.
+const SALTS: [Option<&str>; 4] = [None, Some("spring"), Some("spring-release"), Some("b")];
+
+/// The fleet's buckets under each of the [`SALTS`], hashed once for all tests.
+static BUCKETS: LazyLock<[Vec<Bucket>; 4]> =
+    LazyLock::new(|| SALTS.map(|salt| fleet().map(|id| Bucket::of(&id, salt)).collect()));
+
+fn fleets() -> impl Iterator<Item = (Option<&'static str>, &'static Vec<Bucket>)> {
+    SALTS.into_iter().zip(BUCKETS.iter())
 }
 
 /// The share that falls within a limit, in percent.
@@ -86,10 +95,9 @@ fn salted_devices_fall_where_the_vectors_say() {
 
 #[test]
 fn a_share_of_the_fleet_is_that_share_within_two_points() {
-    for salt in [None, Some("spring-release")] {
-        let buckets = buckets(salt);
+    for (salt, buckets) in fleets() {
         for limit in [1, 5, 10, 25, 50] {
-            let share = share_within(&buckets, percent(limit));
+            let share = share_within(buckets, percent(limit));
             let error = (share - f64::from(percent(limit).get())).abs();
             assert!(error < 2.0, "{limit} % took {share} % under {salt:?}");
         }
@@ -98,8 +106,7 @@ fn a_share_of_the_fleet_is_that_share_within_two_points() {
 
 #[test]
 fn nobody_is_nobody_and_everybody_is_everybody() {
-    for salt in [None, Some("s")] {
-        let buckets = buckets(salt);
+    for (_, buckets) in fleets() {
         assert!(buckets.iter().all(|bucket| !bucket.is_within(Percent::NOBODY)));
         assert!(buckets.iter().all(|bucket| bucket.is_within(Percent::EVERYBODY)));
     }
@@ -108,9 +115,8 @@ fn nobody_is_nobody_and_everybody_is_everybody() {
 #[test]
 fn the_canaries_of_two_rollouts_meet_no_more_often_than_chance_has_it() {
     let is_canary = |bucket: &Bucket| bucket.is_within(percent(10));
-    let salts = [None, Some("a"), Some("b"), Some("ab")].map(|salt| (salt, buckets(salt)));
-    for (at, (one, ours)) in salts.iter().enumerate() {
-        for (two, theirs) in &salts[at + 1..] {
+    for (at, (one, ours)) in fleets().enumerate() {
+        for (two, theirs) in fleets().skip(at + 1) {
             let pairs = ours.iter().zip(theirs);
             let both = pairs.filter(|(a, b)| is_canary(a) && is_canary(b)).count();
             // A tenth of a tenth of 100,000 is 1,000; five standard deviations are some 160.

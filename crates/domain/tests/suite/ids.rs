@@ -85,6 +85,7 @@ fn a_version_code_is_not_negative_and_may_have_a_major_half() {
     for code in [0, 1, i64::from(i32::MAX), 7 << 32 | 42, i64::MAX] {
         assert_eq!(VersionCode::new(code).map(VersionCode::get), Ok(code));
     }
+    assert_eq!(VersionCode::new(42).unwrap().to_string(), "42");
     for code in [-1, i64::MIN] {
         assert!(is_invalid(&VersionCode::new(code), "version_code"), "{code}");
     }
@@ -119,6 +120,13 @@ fn an_id_that_is_taken_reads_back_and_holds_no_separator() {
         prop_assert_eq!(serde_json::from_str::<DeviceId>(&json).unwrap(), id);
         Ok(true)
     });
+}
+
+#[test]
+fn maps_of_ids_are_asked_by_text() {
+    let id = DeviceId::parse("abc123").unwrap();
+    let devices = std::collections::BTreeSet::from([id]);
+    assert!(devices.contains("abc123") && !devices.contains("abc124"));
 }
 
 proptest! {

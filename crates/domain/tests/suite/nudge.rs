@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use tidegate_domain::CampaignState::{self, Canceled, Completed, Paused, Queued, Running};
 use tidegate_domain::{
-    CampaignId, DeviceId, Error, MAX_NAMED_DEVICES, NudgeAudience, NudgeOrder, PackageName,
+    ActionResult, CampaignId, DeviceId, Error, MAX_ACTION_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES,
+    MAX_NUDGE_TTL, MAX_OUTCOME_BYTES, MAX_REQUEST_ID_BYTES, NudgeAudience, NudgeOrder, PackageName,
 };
+
+use crate::fleet::at;
 
 /// Where each state leads.
 const TABLE: [(CampaignState, &[CampaignState]); 5] = [
@@ -87,12 +90,16 @@ fn an_order_names_each_device_once_and_not_more_than_it_may() {
 
 #[test]
 fn an_order_is_refused_by_the_name_of_its_field() {
-    for seconds in [0, 301, 86_400] {
-        let order = NudgeOrder {
-            ttl: Duration::from_secs(seconds),
-            ..NudgeOrder::everybody()
-        };
-        assert_eq!(field(order), "ttl_s", "{seconds}");
+    let for_ms = |ms| NudgeOrder {
+        ttl: Duration::from_millis(ms),
+        ..NudgeOrder::everybody()
+    };
+    let longest = u64::try_from(MAX_NUDGE_TTL.as_millis()).unwrap();
+    for ms in [1_000, longest] {
+        assert_eq!(for_ms(ms).checked(), Ok(for_ms(ms)));
+    }
+    for ms in [0, 1, 1_500, longest + 1_000, 100 * longest] {
+        assert_eq!(field(for_ms(ms)), "ttl_s", "{ms}");
     }
     let mut behind = NudgeOrder {
         audience: NudgeAudience::Behind,
@@ -101,4 +108,53 @@ fn an_order_is_refused_by_the_name_of_its_field() {
     assert_eq!(field(behind.clone()), "package_name");
     behind.package = Some(PackageName::parse("com.example.app").unwrap());
     assert!(behind.checked().is_ok());
+}
+
+#[test]
+fn an_order_tells_its_life_in_seconds() {
+    let order = NudgeOrder {
+        ttl: Duration::from_secs(90),
+        ..NudgeOrder::everybody()
+    };
+    assert_eq!(serde_json::to_value(order).unwrap()["ttl_s"], 90);
+}
+
+#[test]
+fn a_devices_answer_to_a_command_is_bounded() {
+    let text = |bytes| "a".repeat(bytes);
+    let longest = ActionResult {
+        request_id: text(MAX_REQUEST_ID_BYTES),
+        action: text(MAX_ACTION_BYTES),
+        outcome: text(MAX_OUTCOME_BYTES),
+        message: Some(text(MAX_MESSAGE_BYTES)),
+        finished_at: at(0),
+    };
+    assert_eq!(longest.check(), Ok(()));
+    let silent = ActionResult {
+        message: None,
+        ..longest.clone()
+    };
+    assert_eq!(silent.check(), Ok(()));
+    type Word = fn(&mut ActionResult) -> &mut String;
+    let words: [(&str, Word); 3] = [
+        ("request_id", |result| &mut result.request_id),
+        ("action", |result| &mut result.action),
+        ("outcome", |result| &mut result.outcome),
+    ];
+    let refused = |result: &ActionResult| match result.check() {
+        Err(Error::Invalid { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    for (name, word) in words {
+        let mut result = longest.clone();
+        word(&mut result).push('a');
+        assert_eq!(refused(&result), name);
+        for bad in ["", "a\nb", "\u{7f}"] {
+            *word(&mut result) = bad.to_owned();
+            assert_eq!(refused(&result), name, "{bad:?}");
+        }
+    }
+    let mut wordy = longest;
+    wordy.message = Some(text(MAX_MESSAGE_BYTES + 1));
+    assert_eq!(refused(&wordy), "message");
 }

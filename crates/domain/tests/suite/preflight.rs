@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use tidegate_domain::{
-    Conditions, DeferReason, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network, UpdateNeeds, look_again_after,
-    preflight,
+    Conditions, DeferReason, LOOK_AGAIN, LOOK_AGAIN_SOON, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network,
+    UpdateNeeds, look_again_after, preflight,
 };
 
 use crate::property::check_often;
@@ -124,6 +124,8 @@ fn reasons_have_the_names_that_reports_carry() {
 #[test]
 fn what_must_be_installed_looks_again_sooner_and_gets_no_exception() {
     assert!(look_again_after(true) < look_again_after(false));
+    assert_eq!(look_again_after(true), LOOK_AGAIN_SOON);
+    assert_eq!(look_again_after(false), LOOK_AGAIN);
 }
 
 fn conditions() -> impl Strategy<Value = Conditions> {

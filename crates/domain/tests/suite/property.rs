@@ -31,6 +31,7 @@ pub(crate) fn check_often<S>(
         panic!("{fault}");
     }
     let met = met.get();
+
     assert!(
         met >= expected,
         "the premise was met in {met} of {CASES} cases only"

@@ -157,7 +157,7 @@ fn check_sequence(sequence: &[Verb], counts: &mut Counts) -> Result<(), TestCase
 #[test]
 fn no_sequence_of_verbs_brings_a_line_into_disorder() {
     let counts = RefCell::new(Counts::new());
-    let sequences = prop::collection::vec(verbs(), 1..60);
+    let sequences = prop::collection::vec(verbs(), 1..40);
     check_often(500, &sequences, |sequence| {
         check_sequence(&sequence, &mut counts.borrow_mut())?;
         Ok(sequence.len() > 10)

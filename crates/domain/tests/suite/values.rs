@@ -5,11 +5,12 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use tidegate_domain::{
-    Build, BuildId, CampaignId, CampaignState, DeploymentStats, Error, Reason, ReportStatus, Role, RolloutId,
-    RolloutState,
+    Build, BuildId, CampaignId, CampaignState, DeferReason, DeliveryFailure, DeploymentStats, Error,
+    NudgeAudience, Priority, Reason, ReportStatus, Role, RolloutId, RolloutState, Sha256, SignerFingerprint,
+    SignerRange, Signers,
 };
 
-use crate::fleet::build;
+use crate::fleet::{PACKAGE, build, catalog, release};
 
 /// A name is written and read alike by `Display`, `FromStr` and JSON.
 fn assert_named<T>(all: &[T])
@@ -30,10 +31,30 @@ fn each_value_has_one_name_everywhere() {
     assert_named(&RolloutState::ALL);
     assert_named(&ReportStatus::ALL);
     assert_named(&Role::ALL);
+    assert_named(&CampaignState::ALL);
+    assert_named(&Priority::ALL);
+    assert_named(&NudgeAudience::ALL);
+    for reason in DeferReason::ALL {
+        assert_eq!(reason.to_string(), reason.as_str());
+    }
     for reason in Reason::ALL {
         assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         assert_eq!(reason.to_string(), reason.as_str());
     }
+}
+
+/// These are sentences for people, so they are not compared without regard to case.
+#[test]
+fn a_delivery_failure_is_read_as_it_is_written() {
+    for failure in DeliveryFailure::ALL {
+        let words = failure.to_string();
+        assert_eq!(words.parse(), Ok(failure));
+        let json = serde_json::to_value(failure).unwrap();
+        assert_eq!(json, words.as_str());
+        assert_eq!(serde_json::from_value::<DeliveryFailure>(json).unwrap(), failure);
+    }
+    let refused = "asleep".parse::<DeliveryFailure>().unwrap_err().to_string();
+    assert!(refused.contains("No FCM token, revoked"), "{refused}");
 }
 
 #[test]
@@ -69,6 +90,41 @@ fn a_build_reads_back_from_its_json() {
     let build = build(7);
     let json = serde_json::to_string(&build).unwrap();
     assert_eq!(serde_json::from_str::<Build>(&json).unwrap(), build);
+}
+
+#[test]
+fn a_digest_is_written_in_lower_case_and_a_fingerprint_in_upper_case_pairs() {
+    let bytes = std::array::from_fn(|at| if at == 0 { 0x0f } else { 0xa1 });
+    let digest = format!("0f{}", "a1".repeat(31));
+    assert_eq!(Sha256(bytes).to_string(), digest);
+    assert_eq!(format!("{:?}", Sha256(bytes)), digest);
+    assert_eq!(digest.parse(), Ok(Sha256(bytes)));
+    let print = format!("0F{}", ":A1".repeat(31));
+    assert_eq!(SignerFingerprint(bytes).to_string(), print);
+    assert_eq!(print.parse(), Ok(SignerFingerprint(bytes)));
+}
+
+#[test]
+fn a_signer_may_be_seen_by_one_api_level_alone() {
+    let range = |byte, from_sdk, to_sdk| SignerRange {
+        fingerprint: SignerFingerprint([byte; 32]),
+        from_sdk,
+        to_sdk,
+    };
+    let ranges = vec![range(1, 24, 32), range(2, 33, 33), range(3, 34, 40)];
+    let signers = Signers::new(ranges.clone()).unwrap();
+    assert_eq!(signers.ranges(), ranges);
+    for (sdk, byte) in [(20, 1), (32, 1), (33, 2), (34, 3), (40, 3), (41, 3)] {
+        assert_eq!(signers.seen_by(Some(sdk)), SignerFingerprint([byte; 32]), "{sdk}");
+    }
+}
+
+#[test]
+fn a_catalog_tells_its_tracks() {
+    let catalog = catalog(vec![release(build(2))]);
+    let packages: Vec<_> = catalog.tracks().map(|track| track.package.as_str()).collect();
+    assert_eq!(packages, [PACKAGE]);
+    assert_eq!(catalog.track(PACKAGE), catalog.tracks().next());
 }
 
 #[test]
