@@ -102,6 +102,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
 
     fn consider(&mut self, job: Manifest, answer: &Answer, now: DateTime<Utc>) -> Result<(), Error> {
         let poll_at = self.next_poll(answer, now);
+        self.saved.files.heed_grant(&job);
         let verdict = self.judge(&job, now);
         let device = self.config.device.clone();
         self.change(|saved| {

@@ -26,6 +26,19 @@ pub(crate) struct FileHistory {
 struct FailedFile {
     sha256: Sha256,
     device_build: DeviceBuild,
+    /// When an operator let the device try it again, as far as that was heeded.
+    #[serde(default)]
+    retry_granted_at: Option<DateTime<Utc>>,
+}
+
+impl FailedFile {
+    fn new(sha256: Sha256) -> Self {
+        Self {
+            sha256,
+            device_build: DeviceBuild::default(),
+            retry_granted_at: None,
+        }
+    }
 }
 
 /// The reasons that the server was told for deferring an update. Each is told once, however often they alternate.
@@ -41,15 +54,25 @@ impl FileHistory {
     /// Draws the conclusions that the server will draw from this report about a file.
     pub(crate) fn take(&mut self, sha256: Sha256, report: &Report, now: DateTime<Utc>) {
         let known = self.failed.iter().position(|file| file.sha256 == sha256);
-        let mut device_build = known.map_or_else(DeviceBuild::default, |index| {
-            self.failed.remove(index).device_build
-        });
-        device_build.take(report, now);
-        if has_failed(&device_build) {
+        let mut file = known.map_or_else(|| FailedFile::new(sha256), |index| self.failed.remove(index));
+        file.device_build.take(report, now);
+        if has_failed(&file.device_build) {
             if self.failed.len() == MAX_FILES {
                 self.failed.remove(0);
             }
-            self.failed.push(FailedFile { sha256, device_build });
+            self.failed.push(file);
+        }
+    }
+
+    /// Forgets what a file's failures meant when an operator lets the device try it again: once for each time that one
+    /// does, however often the offer is repeated.
+    pub(crate) fn heed_grant(&mut self, job: &Manifest) {
+        let is_this = |file: &&mut FailedFile| file.sha256 == job.sha256;
+        if let Some(file) = self.failed.iter_mut().find(is_this)
+            && job.retry_granted_at > file.retry_granted_at
+        {
+            file.retry_granted_at = job.retry_granted_at;
+            file.device_build.forget_failures();
         }
     }
 

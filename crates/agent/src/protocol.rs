@@ -4,6 +4,7 @@
 //! Servers of protocol 1 refuse unknown fields of a report with 400. So the fields of protocol 2 are only sent to a
 //! server that named protocol 2 before, in a manifest or in the answer to the enrolment.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tidegate_domain::{
     BuildId, PackageName, ReportStatus, RolloutId, Sha256, SignerFingerprint, VersionCode,
@@ -77,6 +78,9 @@ pub struct Manifest {
     /// The newest version of the protocol that the server knows.
     #[serde(default = "first_protocol")]
     pub protocol: u32,
+    /// When an operator let this device try the build again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_granted_at: Option<DateTime<Utc>>,
 }
 
 fn first_attempt() -> u32 {

@@ -237,8 +237,11 @@ fn device_build(of: BuildOnDevice) -> v1::DeviceBuild {
         last_status: last.as_ref().map(|last| last.status.to_string()),
         last_reported_at: last.as_ref().and_then(|last| time(last.at)),
         last_reason: last.and_then(|last| last.reason),
-        rejected: rejection.is_some(),
-        rejected_until: rejection.and_then(|rejection| rejection.until).and_then(time),
+        rejected: rejection.is_some_and(|rejection| rejection.lifted_at().is_none()),
+        rejected_until: rejection
+            .filter(|rejection| rejection.lifted_at().is_none())
+            .and_then(|rejection| rejection.until)
+            .and_then(time),
     }
 }
 

@@ -104,6 +104,9 @@ impl LastReport {
 }
 
 /// A device's refusal of a build, remembered so that it is not offered the same build for ever.
+///
+/// When an operator lets the device try again, the refusal is not forgotten but [lifted](Rejection::lifted): the offers
+/// that follow tell the agent so, which remembers its own refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// The retry generation that failed; a rollout with a higher one is offered again.
@@ -112,7 +115,23 @@ pub struct Rejection {
     pub until: Option<DateTime<Utc>>,
 }
 
+/// Rollouts begin with retry generation 1, so a rejection of this one withholds none.
+const LIFTED: u32 = 0;
+
 impl Rejection {
+    /// A rejection that an operator lifted at this time.
+    pub fn lifted(at: DateTime<Utc>) -> Self {
+        Self {
+            retry_generation: LIFTED,
+            until: Some(at),
+        }
+    }
+
+    /// When an operator lifted it; `None` while it holds.
+    pub fn lifted_at(&self) -> Option<DateTime<Utc>> {
+        self.until.filter(|_| self.retry_generation == LIFTED)
+    }
+
     /// Whether it withholds a rollout of this retry generation from the device now.
     pub fn applies_to(&self, retry_generation: u32, now: DateTime<Utc>) -> bool {
         retry_generation <= self.retry_generation && self.until.is_none_or(|until| now < until)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Decision, DeviceFacts, Offer, PollRequest, Reason, Track, VersionCode, decide, poll_after,
+    BuildRejection, Decision, DeviceFacts, Offer, PollRequest, Reason, Track, VersionCode, decide, poll_after,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;
@@ -46,6 +46,8 @@ pub enum PollAnswer<'a> {
         download_url: String,
         /// Proves the offer, in the device's reports.
         proof: String,
+        /// When an operator let the device try this build again, if one did.
+        retry_granted_at: Option<DateTime<Utc>>,
     },
     /// The device is to take nothing.
     NoUpdate(Reason),
@@ -103,13 +105,19 @@ impl Polls {
         self.activity.record(reason, polled.as_ref());
         let answer = match decision {
             Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
-            Decision::Offer(offer) => self.update(poll.device_id, offer, now),
+            Decision::Offer(offer) => self.update(poll.device_id, offer, gave_up, now),
         };
         respond(answer, poll_after(poll.device_id, self.settings.poll_interval))
     }
 
     /// What a device needs to take an offer: where the file is, and the proof that it was offered.
-    fn update<'a>(&self, device_id: &str, offer: Offer<'a>, now: DateTime<Utc>) -> PollAnswer<'a> {
+    fn update<'a>(
+        &self,
+        device_id: &str,
+        offer: Offer<'a>,
+        gave_up: &[BuildRejection],
+        now: DateTime<Utc>,
+    ) -> PollAnswer<'a> {
         let (rollout, build) = (offer.rollout.id, offer.build.id);
         let expires = now + self.settings.download_url_ttl;
         let generation = self.snapshots.token_generation(device_id);
@@ -127,6 +135,10 @@ impl Polls {
             offer,
             download_url: format!("{base}/v1/apk/{build}/download?{query}"),
             proof,
+            retry_granted_at: gave_up
+                .iter()
+                .find(|(of, _)| *of == build)
+                .and_then(|(_, rejection)| rejection.lifted_at()),
         }
     }
 }

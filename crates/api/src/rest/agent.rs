@@ -8,6 +8,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use tidegate_domain::{DeviceFacts, DeviceId, Offer, PackageName, RolloutId, VersionCode};
 use tidegate_proto::v1;
 use tidegate_service::{Error, NewDevice, NewReport, Poll, PollAnswer};
@@ -98,6 +99,7 @@ fn poll(api: &Api, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Res
             offer,
             download_url,
             proof,
+            retry_granted_at,
         } => {
             if api.poll_log.takes(begun) {
                 tracing::info!(
@@ -108,7 +110,7 @@ fn poll(api: &Api, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Res
                     version_code = offer.build.facts.version_code.get(),
                 );
             }
-            offered(&offer, download_url, proof, poll_after)
+            offered(&offer, (download_url, proof), retry_granted_at, poll_after)
         }
         PollAnswer::NoUpdate(reason) => {
             if api.poll_log.takes(begun) {
@@ -129,7 +131,12 @@ fn poll(api: &Api, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Res
     }))
 }
 
-fn offered(offer: &Offer<'_>, download_url: String, proof: String, poll_after: Duration) -> Response {
+fn offered(
+    offer: &Offer<'_>,
+    (download_url, proof): (String, String),
+    retry_granted_at: Option<DateTime<Utc>>,
+    poll_after: Duration,
+) -> Response {
     let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
     let manifest = v1::UpdateManifest {
         build_id: offer.build.id.0,
@@ -151,6 +158,7 @@ fn offered(offer: &Offer<'_>, download_url: String, proof: String, poll_after: D
         poll_after_s: i64::try_from(poll_after.as_secs()).unwrap_or(i64::MAX),
         offer: proof,
         protocol: PROTOCOL,
+        retry_granted_at: retry_granted_at.map(Into::into),
     };
     let headers = [
         (POLL_AFTER, seconds(poll_after)),

@@ -121,6 +121,9 @@ fn account(of: BuildOnDevice) -> Account {
         last: history.last.as_ref().map_or("–", |last| last.status.as_str()),
         reason: history.last.and_then(|last| last.reason),
         gave_up: history.rejection.map(|rejection| match rejection.until {
+            Some(at) if rejection.lifted_at().is_some() => {
+                format!("may try again since {}", show::moment(at))
+            }
             Some(until) => format!("not again before {}", show::moment(until)),
             None => "given up".to_owned(),
         }),

@@ -210,7 +210,9 @@ async fn a_device_that_waited_for_ever_is_heard_when_it_installs(engine: Engine)
         let id = format!("wait-{number}");
         json!({ "build_id": build, "status": "deferred", "reason": reason, "request_id": id })
     };
-    let waits: Vec<_> = (0..i64::from(tidegate_domain::MAX_REPORTS_PER_BUILD)).map(wait).collect();
+    let waits: Vec<_> = (0..i64::from(tidegate_domain::MAX_REPORTS_PER_BUILD))
+        .map(wait)
+        .collect();
     for answer in futures::future::join_all(waits.iter().map(|wait| device.report_as(wait))).await {
         answer.ok();
     }

@@ -481,7 +481,8 @@ pub(crate) fn forget_by_operator(
 ) -> Result<usize, Fault> {
     let held = devices::hold(conn, &BTreeSet::from([id.as_str()]))?;
     let device = *held.get(id.as_str()).ok_or_else(|| devices::unknown(id))?;
-    let forgotten = forget_rejections(conn, device, build)?;
+    let lifted = Some(micros(note.at));
+    let forgotten = clear_failures(conn, device, build, lifted)?;
     if forgotten > 0 {
         audit::append(conn, note)?;
     }
@@ -494,11 +495,21 @@ pub(crate) fn forget_rejections(
     device: i64,
     build: Option<BuildId>,
 ) -> Result<usize, Fault> {
+    clear_failures(conn, device, build, None)
+}
+
+/// Clears failures and rejections. With `lifted` a rejection stays as one that was lifted then.
+fn clear_failures(
+    conn: &mut Conn,
+    device: i64,
+    build: Option<BuildId>,
+    lifted: Option<i64>,
+) -> Result<usize, Fault> {
     let mut failed = device_builds::table
         .filter(device_builds::device_id.eq(device))
         .filter(
             device_builds::rejected_generation
-                .is_not_null()
+                .gt(0)
                 .or(device_builds::failures.gt(0)),
         )
         .select(device_builds::build_id)
@@ -511,8 +522,8 @@ pub(crate) fn forget_rejections(
     diesel::update(of_device.filter(device_builds::build_id.eq_any(&failed)))
         .set((
             device_builds::failures.eq(0),
-            device_builds::rejected_generation.eq(None::<i64>),
-            device_builds::rejected_until_at.eq(None::<i64>),
+            device_builds::rejected_generation.eq(lifted.map(|_| 0)),
+            device_builds::rejected_until_at.eq(lifted),
         ))
         .execute(conn)?;
     let keys: BTreeSet<BuildKey> = failed.into_iter().map(|build| (device, build)).collect();
