@@ -152,6 +152,34 @@ mod tests {
             })
     }
 
+    #[test]
+    fn a_grant_is_heeded_once_however_often_the_offer_is_repeated() {
+        let now: DateTime<Utc> = "2026-11-23T12:00:00Z".parse().unwrap();
+        let conflict = || ReportDetails {
+            android_status: Some(5),
+            ..ReportDetails::new(ReportStatus::InstallFailed, "conflict")
+        };
+        let mut agent = AgentState::new(now);
+        agent.report(&job(1, 1), conflict(), now);
+        assert!(agent.files.has_given_up(&job(1, 1), now));
+
+        let mut granted = job(1, 1);
+        granted.retry_granted_at = Some(now);
+        agent.files.heed_grant(&granted);
+        assert!(!agent.files.has_given_up(&granted, now));
+        agent.report(&granted, conflict(), now);
+        agent = AgentState::from_bytes(&agent.to_bytes()).unwrap();
+        agent.files.heed_grant(&granted);
+        assert!(
+            agent.files.has_given_up(&granted, now),
+            "it tried once for this grant"
+        );
+
+        granted.retry_granted_at = Some(now + chrono::TimeDelta::hours(1));
+        agent.files.heed_grant(&granted);
+        assert!(!agent.files.has_given_up(&granted, now));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 

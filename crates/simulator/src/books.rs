@@ -27,6 +27,8 @@ pub(crate) struct Account {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Books {
     pub(crate) accounts: BTreeMap<i64, Account>,
+    /// The same for each rollout and build, by what the device was offered and what it reported.
+    pub(crate) by_rollout: BTreeMap<(i64, i64), Account>,
     /// Polls that were answered.
     pub(crate) checks: u64,
     /// When the last of them was.
@@ -54,6 +56,8 @@ struct Said {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Reported {
     build_id: i64,
+    #[serde(default)]
+    rollout_id: Option<i64>,
     status: String,
     #[serde(default)]
     reason: Option<String>,
@@ -76,6 +80,12 @@ impl Books {
         *self.answers.entry(words.to_owned()).or_default() += 1;
     }
 
+    /// A rollout offered a build.
+    pub(crate) fn offered_by(&mut self, rollout: i64, build: i64, at: i64) {
+        let account = self.by_rollout.entry((rollout, build)).or_default();
+        account.offered.get_or_insert(at);
+    }
+
     /// The device sends a report, perhaps not for the first time.
     pub(crate) fn says(&mut self, report: &Reported, at: i64) {
         let account = self.accounts.entry(report.build_id).or_default();
@@ -90,10 +100,24 @@ impl Books {
         if let Some(moment) = moment {
             moment.get_or_insert(at);
         }
+        self.says_of_rollout(report, at);
         self.said.entry(report.key()).or_insert_with(|| Said {
             reason: reason.to_owned(),
             ..Said::default()
         });
+    }
+
+    fn says_of_rollout(&mut self, report: &Reported, at: i64) {
+        let Some(rollout) = report.rollout_id else { return };
+        let account = self.by_rollout.entry((rollout, report.build_id)).or_default();
+        let moment = match report.status.as_str() {
+            "downloaded" => &mut account.downloaded,
+            "verify_failed" => &mut account.verify_failed,
+            "install_failed" => &mut account.install_failed,
+            "install_success" => &mut account.installed,
+            _ => return,
+        };
+        moment.get_or_insert(at);
     }
 
     /// The server has answered it with this status.
@@ -175,6 +199,7 @@ mod tests {
     fn report(status: &str, request_id: &str) -> Reported {
         Reported {
             build_id: 4,
+            rollout_id: Some(9),
             status: status.to_owned(),
             reason: None,
             attempt: 1,
@@ -199,6 +224,7 @@ mod tests {
         assert_eq!((books.acknowledged()[&failed], books.checks), (2, 2));
         let account = books.account(4, Deeds::default());
         assert_eq!((account.offered, account.verify_failed), (Some(10), Some(30)));
+        assert_eq!(books.by_rollout[&(9, 4)].verify_failed, Some(30));
         let counts = counts([account].into_iter());
         assert_eq!((counts.total_eligible, counts.verify_failed), (1, 1));
     }

@@ -122,6 +122,17 @@ pub(crate) struct Stats {
     pub(crate) adoption_rate: f64,
     #[serde(default)]
     hours: Vec<Hour>,
+    /// What each of the build's rollouts did.
+    #[serde(default)]
+    pub(crate) rollouts: Vec<RolloutStats>,
+}
+
+/// What one rollout did with a build.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub(crate) struct RolloutStats {
+    pub(crate) rollout_id: i64,
+    #[serde(flatten)]
+    pub(crate) counts: Counts,
 }
 
 /// What one hour added.

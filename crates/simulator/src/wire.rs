@@ -135,8 +135,9 @@ impl Wire {
         #[derive(Deserialize)]
         struct Offer {
             build_id: i64,
+            rollout_id: i64,
         }
-        let offer: Option<Offer>;
+        let mut offer: Option<Offer> = None;
         let answer = match head.status {
             StatusCode::OK => {
                 offer = serde_json::from_slice(body).ok();
@@ -162,6 +163,9 @@ impl Wire {
         });
         let mut books = self.books();
         books.polled(answer, self.phone.now());
+        if let Some(offer) = &offer {
+            books.offered_by(offer.rollout_id, offer.build_id, self.phone.now());
+        }
         books.contradictions.extend(contradiction);
     }
 

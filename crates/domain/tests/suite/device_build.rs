@@ -568,3 +568,28 @@ fn a_first_failure_that_may_pass_rejects_nothing() {
         Ok(may_pass && few && !failures.is_empty())
     });
 }
+
+#[test]
+fn a_lifted_rejection_withholds_nothing_until_the_device_fails_again() {
+    let lifted = Rejection::lifted(at(7));
+    assert_eq!(lifted.lifted_at(), Some(at(7)));
+    for now in [0, 7, 8] {
+        assert!(!lifted.applies_to(1, at(now)), "at {now}");
+    }
+    let holds = Rejection {
+        retry_generation: 1,
+        until: Some(at(7)),
+    };
+    assert_eq!(holds.lifted_at(), None);
+
+    let mut history = DeviceBuild {
+        rejection: Some(lifted),
+        ..DeviceBuild::default()
+    };
+    history.take(&report(InstallFailed, CONFLICT), at(9));
+    let rejection = history.rejection.unwrap();
+    assert_eq!(
+        (rejection.lifted_at(), rejection.applies_to(1, at(10))),
+        (None, true)
+    );
+}

@@ -68,6 +68,7 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
         r#"{"package_name":"com.example.app"}"#,
     ),
     ("POST", "/v1/devices/pixel-1/revoke", Role::Admin, ""),
+    ("POST", "/v1/devices/pixel-1/retry", Role::Operator, "{}"),
     ("POST", "/v1/enrollment-tokens", Role::Admin, r#"{"uses":1}"#),
     ("POST", "/v1/packages/com.example.app/pin", Role::Admin, PIN),
     ("POST", "/v1/packages/com.example.app/unpin", Role::Admin, ""),

@@ -189,7 +189,6 @@ async fn attributes_have_bounds(engine: Engine) {
         ("fcm_token", json!("x".repeat(4097))),
         ("package_name", json!("not a package")),
         ("current_version_code", json!(-1)),
-        ("colour", json!("red")),
     ];
     for (field, value) in bad {
         let mut request =

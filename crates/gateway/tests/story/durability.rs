@@ -18,6 +18,7 @@ async fn a_crash_loses_nothing_that_was_acknowledged(engine: Engine) {
     let build = ada.uploaded(&apk).await;
     ada.promote(build, 100).await.ok();
     let devices = crate::fleet::enroll(&server, 20, 1).await;
+    crate::fleet::poll(&devices, 1).await;
     let reports = devices
         .iter()
         .map(|device| device.report(build, "install_success"));

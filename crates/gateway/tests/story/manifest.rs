@@ -35,6 +35,10 @@ async fn a_manifest_is_complete(engine: Engine) {
     );
     let rollout = olga.build(build).await.ok()["rollout_id"].clone();
     manifest.as_object_mut().unwrap().remove("download_url");
+    let offer = manifest.as_object_mut().unwrap().remove("offer").unwrap();
+    assert_eq!(offer.as_str().unwrap().len(), 43, "{offer}");
+    let at_rollout = format!("&rollout_id={rollout}&");
+    assert!(url.contains(&at_rollout), "{url}");
     assert_eq!(
         manifest,
         json!({
@@ -43,7 +47,7 @@ async fn a_manifest_is_complete(engine: Engine) {
             "signer_fingerprint": SignerFingerprint(apks::key().fingerprint()).to_string(),
             "file_size": apk.len(), "wifi_only": true, "must_install": true, "staged_rollout_percent": 100,
             "release_notes": "Fixes the tides.", "force_downgrade": false, "rollout_id": rollout, "attempt": 1,
-            "min_sdk": taken["min_sdk"], "poll_after_s": polled.poll_after,
+            "min_sdk": taken["min_sdk"], "poll_after_s": polled.poll_after, "protocol": 2, "retry_granted_at": null,
         })
     );
 }

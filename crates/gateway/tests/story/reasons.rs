@@ -70,7 +70,7 @@ async fn nothing_was_released(engine: Engine) {
 async fn the_device_is_up_to_date(engine: Engine) {
     let (_server, olga, _, device) = day(engine, apks::build(PACKAGE, 2)).await;
     assert_eq!(why(&olga, &device, PACKAGE, 2).await, "already_current");
-    assert_eq!(why(&olga, &device, PACKAGE, 3).await, "already_current");
+    assert_eq!(why(&olga, &device, PACKAGE, 3).await, "newer_installed");
     assert_eq!(why(&olga, &device, PACKAGE, 1).await, "");
     assert_eq!(why(&olga, &device, PACKAGE, 0).await, "");
 }
@@ -159,6 +159,7 @@ async fn no_native_code_fits(engine: Engine) {
 
 async fn the_device_gave_the_build_up(engine: Engine) {
     let (_server, olga, build, device) = day(engine, apks::build(PACKAGE, 2)).await;
+    device.poll(1).await;
     let invalid = json!({ "build_id": build, "status": "install_failed", "android_status": 4 });
     device.report_as(&invalid).await.ok();
     assert_eq!(why(&olga, &device, PACKAGE, 1).await, "rejected_by_device");

@@ -76,6 +76,7 @@ async fn reports_raise_the_stats_and_twice_the_same_counts_once(engine: Engine) 
 async fn reports_at_once_are_all_counted(engine: Engine) {
     let (server, olga, build) = released(engine).await;
     let devices = crate::fleet::enroll(&server, 30, 1).await;
+    crate::fleet::poll(&devices, 1).await;
     let twice = devices
         .iter()
         .chain(&devices)
@@ -89,6 +90,7 @@ async fn reports_at_once_are_all_counted(engine: Engine) {
 async fn a_device_that_cannot_install_a_build_is_left_alone(engine: Engine) {
     let (server, olga, build) = released(engine).await;
     let device = server.device("pixel-1").await;
+    device.poll(1).await;
     let conflict = json!({
         "build_id": build, "status": "install_failed", "reason": "install_conflict", "android_status": 5,
         "message": "INSTALL_FAILED_UPDATE_INCOMPATIBLE", "attempt": 1, "request_id": "try-1",
@@ -165,7 +167,8 @@ async fn a_device_page_tells_its_story_with_a_build(engine: Engine) {
 async fn a_report_must_make_sense(engine: Engine) {
     let (server, olga, build) = released(engine).await;
     let device = server.device("pixel-1").await;
-    let before = olga.stats(build).await;
+    device.poll(1).await;
+    let before = eventually(|| olga.stats(build), |stats| stats["total_checks"] == 1).await;
     let report = |status: &str, name: &str, value: serde_json::Value| {
         let mut report = json!({ "build_id": build, "status": status });
         report[name] = value;
@@ -188,7 +191,7 @@ async fn a_report_must_make_sense(engine: Engine) {
             "android_status",
             report("install_failed", "android_status", json!(1_i64 << 40)),
         ),
-        ("battery", report("deferred", "battery", json!(7))),
+        ("attempt", report("deferred", "attempt", json!(4_294_967_295_u32))),
         ("build_id", json!({ "build_id": "two", "status": "downloaded" })),
     ];
     for (field, report) in bad {
@@ -205,6 +208,7 @@ async fn a_report_must_make_sense(engine: Engine) {
 async fn a_device_that_waited_for_ever_is_heard_when_it_installs(engine: Engine) {
     let (server, olga, build) = released(engine).await;
     let device = server.device("pixel-1").await;
+    device.poll(1).await;
     let wait = |number: i64| {
         let reason = ["battery_low", "in_call"][usize::from(number % 2 == 0)];
         let id = format!("wait-{number}");

@@ -44,13 +44,22 @@ async fn a_bad_build_is_offered_to_nobody_any_more(engine: Engine) {
         })
     );
     assert_eq!(behind.poll(0).await.build(), Some(builds[0]));
-    assert_eq!(updated.poll(2).await.why_not(), "already_current");
+    assert_eq!(updated.poll(2).await.why_not(), "newer_installed");
     let build = olga.build(builds[0]).await.ok();
     assert_eq!(
         (&build["is_current"], &build["rollback_from_build_id"]),
-        (&json!(true), &json!(builds[1]))
+        (&json!(true), &json!(null))
     );
-    assert_eq!(olga.build(builds[1]).await.ok()["is_current"], false);
+    // What was promoted last goes on telling what it replaced.
+    let bad = olga.build(builds[1]).await.ok();
+    assert_eq!(
+        (
+            &bad["is_current"],
+            &bad["rollback_from_build_id"],
+            &bad["staged_rollout_percent"]
+        ),
+        (&json!(false), &json!(builds[0]), &json!(100))
+    );
 }
 
 async fn a_forced_downgrade_takes_updated_devices_back(engine: Engine) {
@@ -61,8 +70,8 @@ async fn a_forced_downgrade_takes_updated_devices_back(engine: Engine) {
     let manifest = updated.poll(2).await.manifest.unwrap();
     assert_eq!(manifest["build_id"], builds[0]);
     assert_eq!(manifest["force_downgrade"], true);
-    // A version that the server does not know may carry any signature, and Android would refuse.
-    assert_eq!(updated.poll(99).await.why_not(), "already_current");
+    // It concerns exactly the devices of the version that is taken back.
+    assert_eq!(updated.poll(99).await.why_not(), "newer_installed");
     assert_eq!(updated.poll(1).await.why_not(), "already_current");
 }
 

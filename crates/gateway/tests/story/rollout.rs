@@ -85,7 +85,7 @@ async fn a_build_goes_to_a_tenth_then_to_half_and_is_taken_back(engine: Engine) 
             .is_empty()
     );
     // Those that have it are left alone.
-    assert_eq!(first.poll(2).await.why_not(), "already_current");
+    assert_eq!(first.poll(2).await.why_not(), "newer_installed");
 
     let log = olga.audit("?actor=olga").await;
     let actions: Vec<_> = log

@@ -36,7 +36,98 @@ impl Deliberate {
 }
 
 /// Each of them must occur.
-const DELIBERATE: &[Deliberate] = &[];
+const DELIBERATE: &[Deliberate] = &[
+    Deliberate {
+        request: "/v1/apk",
+        words: ".promoted_at was null",
+        why: "a build tells of its last rollout when none serves it",
+    },
+    Deliberate {
+        request: "/v1/apk",
+        words: ".promoted_by was null",
+        why: "a build tells of its last rollout when none serves it",
+    },
+    Deliberate {
+        request: "/v1/apk",
+        words: ".staged_rollout_percent was null",
+        why: "a build tells of its last rollout when none serves it",
+    },
+    Deliberate {
+        request: "/v1/apk",
+        words: ".rollback_from_build_id was",
+        why: "it names the build that the promotion replaced",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".force_downgrade was true and is false",
+        why: "only devices of the version that is taken back are forced",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".staged_rollout_percent was",
+        why: "agents that judge the share themselves know no salt",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".attempt was 1 and is 2",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".build_id was 4 and is 2",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".file_size was",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".force_downgrade was false and is true",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".release_notes was",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".rollout_id was 6 and is 5",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".sha256 was",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".version_code was 4 and is 2",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".version_name was",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/v1/agent/update",
+        words: ".wifi_only was true and is false",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/explain",
+        words: ".body.build_id was 4 and is 2",
+        why: "the version that a forced roll-back takes back is asked for before all other rollouts",
+    },
+    Deliberate {
+        request: "/explain",
+        words: ".body.rules had",
+        why: "forcing is a rule of its own, and no input of the version's",
+    },
+];
 
 /// What depends on the server's address and key, or on the moment.
 fn varies(field: &str) -> bool {

@@ -91,21 +91,48 @@ pub struct Ledger {
     pub adoption_rate: f64,
     /// The same, computed from its own counts.
     pub adoption: f64,
+    /// What each of the build's rollouts did.
+    pub by_rollout: Vec<RolloutLedger>,
+}
+
+/// What the devices and the server recorded about one rollout of a build.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RolloutLedger {
+    /// The rollout.
+    pub rollout_id: i64,
+    /// What the devices were offered by it, and reported.
+    pub devices: Counts,
+    /// What the server counted meanwhile.
+    pub server: Counts,
+}
+
+/// The counts of distinct devices alone.
+fn distinct(counts: Counts) -> Counts {
+    Counts {
+        total_checks: 0,
+        ..counts
+    }
 }
 
 impl Ledger {
-    /// Whether all counts of distinct devices agree, and the server with itself.
+    /// Whether all counts of distinct devices agree, of the build and of each rollout, and the server with itself.
     pub fn is_equal(&self) -> bool {
-        let distinct = |counts: Counts| Counts {
-            total_checks: 0,
-            ..counts
-        };
-        distinct(self.devices) == distinct(self.server) && self.is_sound()
+        let rollouts = self.by_rollout.iter();
+        distinct(self.devices) == distinct(self.server)
+            && rollouts.into_iter().all(RolloutLedger::is_equal)
+            && self.is_sound()
     }
 
     /// Whether the server's own numbers agree with each other.
     pub fn is_sound(&self) -> bool {
         self.by_hour == self.server && (self.adoption_rate - self.adoption).abs() < ROUNDING
+    }
+}
+
+impl RolloutLedger {
+    /// Whether all counts of distinct devices agree.
+    pub fn is_equal(&self) -> bool {
+        distinct(self.devices) == distinct(self.server)
     }
 }
 

@@ -39,6 +39,11 @@ fn report() -> Report {
             by_hour: counts(10),
             adoption_rate: 12.5,
             adoption: 12.5,
+            by_rollout: vec![RolloutLedger {
+                rollout_id: 7,
+                devices: counts(10),
+                server: counts(10),
+            }],
         }],
         checks: Checks {
             answered: 500,
@@ -115,4 +120,12 @@ fn the_chart_stands_as_high_as_the_fleet() {
     let full = chart.lines().filter(|line| line.contains('█')).count();
     assert_eq!(full, 2, "a quarter of ten rows and a half: {chart}");
     assert!(chart.contains('·') && chart.contains("48 h"));
+}
+
+#[test]
+fn a_rollout_that_counts_otherwise_than_its_devices_is_found() {
+    let mut report = report();
+    assert!(report.books[0].is_equal());
+    report.books[0].by_rollout[0].server.installs_success += 1;
+    assert!(!report.books[0].is_equal());
 }

@@ -81,6 +81,7 @@ fn books(report: &Report, text: &mut String) {
             by_hour,
             adoption_rate,
             adoption,
+            by_rollout,
         } = ledger;
         text.push_str(&format!("\nBooks of build {build_id}      devices     server\n"));
         for (name, ours, theirs) in [
@@ -96,6 +97,19 @@ fn books(report: &Report, text: &mut String) {
         ] {
             let sign = if ours == theirs { "=" } else { "≠" };
             text.push_str(&format!("  {name:<18} {ours:>9} {sign} {theirs:>9}\n"));
+        }
+        for rollout in by_rollout {
+            let sign = if rollout.is_equal() { "=" } else { "≠" };
+            text.push_str(&format!(
+                "  rollout {:<10} {:>9} {sign} {:>9} offered\n",
+                rollout.rollout_id, rollout.devices.total_eligible, rollout.server.total_eligible
+            ));
+            if !rollout.is_equal() {
+                text.push_str(&format!(
+                    "  the devices say {:?}, the server {:?}\n",
+                    rollout.devices, rollout.server
+                ));
+            }
         }
         if !ledger.is_sound() {
             text.push_str(&format!(

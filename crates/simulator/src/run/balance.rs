@@ -1,6 +1,6 @@
 //! Compares the fleet's books with the server's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::device::Device;
 use crate::formula::Serving;
 use crate::gauge::Errand;
 use crate::life::moment;
-use crate::operator::Counts;
-use crate::report::{Checks, Formula, Latency, Ledger, Measured, Point, Report};
+use crate::operator::{Counts, Stats};
+use crate::report::{Checks, Formula, Latency, Ledger, Measured, Point, Report, RolloutLedger};
 
 /// How long the server is given to write what it buffers, which takes a second.
 const WRITING: Duration = Duration::from_secs(20);
@@ -117,6 +117,7 @@ impl Run<'_> {
                 by_hour: since(before.stats.by_hour(from), stats.by_hour(from)),
                 adoption_rate: stats.adoption_rate,
                 adoption: adoption_rate(stats.counts),
+                by_rollout: self.by_rollout(build, &before.stats, &stats),
             });
         }
         let gauge = &self.fleet.commons.gauge;
@@ -131,6 +132,32 @@ impl Run<'_> {
             server: current,
         };
         Ok((ledgers, checks))
+    }
+
+    /// What each rollout of a build did, as the devices and the server have it.
+    fn by_rollout(&self, build: i64, before: &Stats, now: &Stats) -> Vec<RolloutLedger> {
+        let mut devices: BTreeMap<i64, Vec<Account>> = BTreeMap::new();
+        for device in self.fleet.devices() {
+            for ((rollout, of), account) in device.with_books(|books| books.by_rollout.clone()) {
+                if of == build {
+                    devices.entry(rollout).or_default().push(account);
+                }
+            }
+        }
+        let counted = |stats: &Stats, rollout: i64| {
+            let found = stats.rollouts.iter().find(|of| of.rollout_id == rollout);
+            found.map_or_else(Counts::default, |of| of.counts)
+        };
+        let known = now.rollouts.iter().map(|of| of.rollout_id);
+        let rollouts: BTreeSet<i64> = devices.keys().copied().chain(known).collect();
+        rollouts
+            .into_iter()
+            .map(|rollout_id| RolloutLedger {
+                rollout_id,
+                devices: books::counts(devices.remove(&rollout_id).unwrap_or_default().into_iter()),
+                server: since(counted(before, rollout_id), counted(now, rollout_id)),
+            })
+            .collect()
     }
 
     pub(super) fn settings(&self) -> Arc<Serving> {
