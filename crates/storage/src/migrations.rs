@@ -42,12 +42,12 @@ where
 }
 
 /// Those alone that came after the one with this number, such as `0003`. The caller holds the lock.
-pub(crate) fn down_to<C, D>(conn: &mut C, all: EmbeddedMigrations, last: &str) -> Result<Vec<String>, Fault>
+pub(crate) fn down_to<C, D>(conn: &mut C, all: &EmbeddedMigrations, last: &str) -> Result<Vec<String>, Fault>
 where
     C: MigrationHarness<D>,
     D: diesel::backend::Backend,
 {
-    let known = MigrationSource::<D>::migrations(&all).map_err(failed)?;
+    let known = MigrationSource::<D>::migrations(all).map_err(failed)?;
     let mut done = vec![];
     // Newest first.
     for version in conn.applied_migrations().map_err(failed)? {

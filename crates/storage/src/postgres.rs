@@ -72,7 +72,9 @@ pub(crate) fn revert(conn: &mut Conn) -> Result<Vec<String>, Fault> {
 }
 
 pub(crate) fn revert_to(conn: &mut Conn, last: &str) -> Result<Vec<String>, Fault> {
-    alone(conn, |conn| migrations::down_to(conn, migrations::POSTGRES, last))
+    alone(conn, |conn| {
+        migrations::down_to(conn, &migrations::POSTGRES, last)
+    })
 }
 
 /// The lock belongs to the transaction, so that it goes when the process does.

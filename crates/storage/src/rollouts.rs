@@ -30,7 +30,7 @@ pub struct BuildRollout {
 pub struct Attempts(pub(crate) HashMap<BuildId, u32>);
 
 impl Attempts {
-    /// The highest retry_generation among the build's rollouts; 0 when there is none.
+    /// The highest retry generation among the build's rollouts; 0 when there is none.
     pub fn of(&self, build: BuildId) -> u32 {
         self.0.get(&build).copied().unwrap_or(0)
     }

@@ -121,7 +121,7 @@ pub(crate) fn revert(conn: &mut Conn) -> Result<Vec<String>, Fault> {
 }
 
 pub(crate) fn revert_to(conn: &mut Conn, last: &str) -> Result<Vec<String>, Fault> {
-    conn.exclusive_transaction(|conn| migrations::down_to(conn, migrations::SQLITE, last))
+    conn.exclusive_transaction(|conn| migrations::down_to(conn, &migrations::SQLITE, last))
 }
 
 /// The rows of a JSON array of objects, bound as `$1`, as the table `v` with these columns. One bind for a whole

@@ -271,7 +271,7 @@ fn repeat(rejection: Option<Rejection>) -> ReportOutcome {
     }
 }
 
-/// What was told of an retry_generation, as far as this batch met it.
+/// What was told of an attempt, as far as this batch met it.
 #[derive(Default)]
 struct Told(HashSet<(i64, i64, String, i64)>);
 
@@ -282,7 +282,7 @@ impl Told {
             .insert((row.device_id, row.build_id, status, row.retry_generation));
     }
 
-    /// Whether nothing of this status was told in this retry_generation. Asks the table; so ask only of a device that has
+    /// Whether nothing of this status was told in this attempt. Asks the table; so ask only of a device that has
     /// said a lot.
     fn is_first(&self, conn: &mut Conn, row: &ReportRow) -> Result<bool, Fault> {
         let told = (
