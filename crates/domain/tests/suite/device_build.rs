@@ -273,6 +273,18 @@ fn a_rejection_is_never_replaced_by_a_weaker_one() {
     }
 }
 
+/// A cool-down of a higher retry generation is the stronger one only until it ends.
+#[test]
+fn a_cool_down_that_has_ended_stands_in_no_ones_way() {
+    let failed = |generation| in_generation(generation, report(InstallFailed, STORAGE));
+    let mut device = DeviceBuild::default();
+    take(&mut device, [failed(2), failed(2), failed(2)]);
+    let later = at(2) + cool_down();
+    let expected = rejection(1, Some(later + cool_down()));
+    assert_eq!(device.take(&failed(1), later), Consequence::Rejected(expected));
+    assert_eq!(device.rejection, Some(expected));
+}
+
 #[test]
 fn of_two_cool_downs_the_later_one_stays() {
     let mut device = DeviceBuild::default();
