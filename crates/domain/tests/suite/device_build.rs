@@ -320,6 +320,18 @@ fn a_rejection_applies_to_its_retry_generation_and_its_time() {
 }
 
 #[test]
+fn a_rejection_that_an_operator_lifted_withholds_nothing_and_says_when() {
+    let lifted = Rejection::lifted(at(50));
+    assert_eq!(lifted.lifted_at(), Some(at(50)));
+    for now in [0, 49, 50, 51] {
+        assert!(!lifted.applies_to(1, at(now)), "at {now}");
+    }
+    for standing in [rejection(1, Some(at(50))), rejection(1, None)] {
+        assert_eq!(standing.lifted_at(), None);
+    }
+}
+
+#[test]
 fn the_rejection_carries_the_retry_generation_that_the_device_acted_on() {
     let mut device = DeviceBuild::default();
     take(&mut device, [in_generation(7, report(InstallFailed, CONFLICT))]);

@@ -212,6 +212,6 @@ proptest! {
 #[test]
 fn the_longest_device_id_may_download() {
     let longest = "a".repeat(128);
-    let query = known_ring().sign_download(BUILD, &longest, 1, at(KNOWN_TIME));
+    let query = known_ring().sign_download(BUILD, ROLLOUT, &longest, 1, at(KNOWN_TIME));
     assert_eq!(verdict(BUILD, &query), Ok(()));
 }

@@ -80,7 +80,7 @@ fn what_holds_a_secret_still_says_what_it_is() {
     let claims = ring.verify_device_token(token.expose_secret()).unwrap();
     let key = CommandKey::from_text("test-secret").unwrap();
     let command = sign_command(&key, "update", "req-1", &phone, at(0)).unwrap();
-    let query = ring.sign_download(BuildId(1), "abc123", 1, at(100));
+    let query = ring.sign_download(BuildId(1), RolloutId(7), "abc123", 1, at(100));
     let master = MasterKey::from_text(KNOWN_MASTER).unwrap();
     for (text, words) in [
         (format!("{master:?}"), "MasterKey(…)"),
@@ -96,7 +96,7 @@ fn what_holds_a_secret_still_says_what_it_is() {
         ),
         (
             format!("{query:?}"),
-            "DownloadQuery { device_id: \"abc123\", expires: 100",
+            "DownloadQuery { device_id: \"abc123\", rollout_id: Some(7), expires: 100",
         ),
     ] {
         assert!(text.starts_with(words), "{text}");
