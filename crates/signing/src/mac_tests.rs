@@ -85,3 +85,8 @@ fn a_tag_is_read_in_one_spelling_only() {
         .filter(|end| tag_from_text(&format!("{}{}", &text[..42], char::from(*end))) == Some(tag));
     assert_eq!(others.count(), 1);
 }
+
+#[test]
+fn a_key_prints_its_name_and_nothing_else() {
+    assert_eq!(format!("{:?}", Mac::new(b"Jefe")), "Mac(…)");
+}

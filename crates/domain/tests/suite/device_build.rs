@@ -273,6 +273,18 @@ fn a_rejection_is_never_replaced_by_a_weaker_one() {
     }
 }
 
+/// A cool-down of a higher retry generation is the stronger one only until it ends.
+#[test]
+fn a_cool_down_that_has_ended_stands_in_no_ones_way() {
+    let failed = |generation| in_generation(generation, report(InstallFailed, STORAGE));
+    let mut device = DeviceBuild::default();
+    take(&mut device, [failed(2), failed(2), failed(2)]);
+    let later = at(2) + cool_down();
+    let expected = rejection(1, Some(later + cool_down()));
+    assert_eq!(device.take(&failed(1), later), Consequence::Rejected(expected));
+    assert_eq!(device.rejection, Some(expected));
+}
+
 #[test]
 fn of_two_cool_downs_the_later_one_stays() {
     let mut device = DeviceBuild::default();
@@ -305,6 +317,18 @@ fn a_rejection_applies_to_its_retry_generation_and_its_time() {
     let for_good = rejection(2, None);
     assert!(for_good.applies_to(2, DateTime::<Utc>::MAX_UTC));
     assert!(!for_good.applies_to(3, at(0)));
+}
+
+#[test]
+fn a_rejection_that_an_operator_lifted_withholds_nothing_and_says_when() {
+    let lifted = Rejection::lifted(at(50));
+    assert_eq!(lifted.lifted_at(), Some(at(50)));
+    for now in [0, 49, 50, 51] {
+        assert!(!lifted.applies_to(1, at(now)), "at {now}");
+    }
+    for standing in [rejection(1, Some(at(50))), rejection(1, None)] {
+        assert_eq!(standing.lifted_at(), None);
+    }
 }
 
 #[test]

@@ -86,6 +86,21 @@ fn adoption_is_the_share_of_those_who_were_offered_the_build() {
 }
 
 #[test]
+fn statistics_are_added_field_by_field() {
+    let stats = |factor| DeploymentStats {
+        total_checks: factor,
+        total_eligible: 2 * factor,
+        total_downloads: 3 * factor,
+        installs_success: 4 * factor,
+        installs_failed: 5 * factor,
+        verify_failed: 6 * factor,
+    };
+    let mut sum = stats(1);
+    sum += stats(10);
+    assert_eq!(sum, stats(11));
+}
+
+#[test]
 fn a_build_reads_back_from_its_json() {
     let build = build(7);
     let json = serde_json::to_string(&build).unwrap();

@@ -253,3 +253,24 @@ fn the_longest_subject_fits_however_json_escapes_it() {
         .unwrap();
     assert_eq!(judged(token.expose_secret()).unwrap().subject, subject);
 }
+
+#[test]
+fn a_token_may_hold_for_a_second_and_not_for_less() {
+    let ring = known_ring();
+    let made = |ttl| ring.admin_token("ada", Role::Viewer, ttl, at(KNOWN_TIME));
+    assert!(made(TimeDelta::seconds(1)).is_ok());
+    assert!(made(TimeDelta::milliseconds(999)).is_err());
+}
+
+#[test]
+fn the_longest_token_is_read_and_a_longer_one_is_not() {
+    let of_length = |length: usize| {
+        let padded = (0..length).map(|blanks| signed(HS256, &format!("{CLAIMS}{}", " ".repeat(blanks))));
+        padded.into_iter().find(|token| token.len() >= length).unwrap()
+    };
+    let longest = of_length(MAX_ADMIN_TOKEN_BYTES);
+    assert_eq!(longest.len(), MAX_ADMIN_TOKEN_BYTES);
+    assert!(judged(&longest).is_ok());
+    let longer = of_length(MAX_ADMIN_TOKEN_BYTES + 1);
+    assert_eq!(refusal(&longer), TokenError::Malformed);
+}

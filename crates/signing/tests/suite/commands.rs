@@ -344,3 +344,24 @@ fn a_memory_outlives_the_verifier_that_made_it() {
     );
     assert_eq!(forgetful.verify(&update("req-3", KNOWN_TIME + 1), now), Ok(()));
 }
+
+#[test]
+fn a_time_of_any_precision_is_read_up_to_its_longest_spelling() {
+    let with_digits = |digits: usize| {
+        let mut command = update("req-1", KNOWN_TIME);
+        command.ts = format!("2025-11-24T16:00:00.{}+00:00", "0".repeat(digits));
+        let text = format!("req-1|abc123|update|{}", command.ts);
+        let tag = crate::hmac_sha256(b"test-secret", text.as_bytes());
+        command.hmac = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        (command.ts.len(), agent().verify(&command, at(KNOWN_TIME)))
+    };
+    assert_eq!(with_digits(9), (35, Ok(())));
+    assert_eq!(with_digits(14), (40, Ok(())));
+    assert_eq!(with_digits(15), (41, Err(CommandError::Malformed)));
+}
+
+#[test]
+fn a_command_that_bears_two_good_signatures_is_taken() {
+    let twice = update("req-1", KNOWN_TIME).also_signed(&key());
+    assert_eq!(agent().verify(&twice, at(KNOWN_TIME)), Ok(()));
+}

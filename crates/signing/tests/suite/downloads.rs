@@ -208,3 +208,10 @@ proptest! {
         prop_assert_eq!(ring.verify_download(BuildId(build), &query, 1, at(end - 1)), Ok(()));
     }
 }
+
+#[test]
+fn the_longest_device_id_may_download() {
+    let longest = "a".repeat(128);
+    let query = known_ring().sign_download(BUILD, ROLLOUT, &longest, 1, at(KNOWN_TIME));
+    assert_eq!(verdict(BUILD, &query), Ok(()));
+}

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tidegate_signing::{Error, ExposeSecret, KeyRing, MasterKey};
 
-use crate::{KNOWN_MASTER, device};
+use crate::{KNOWN_MASTER, base64url, device};
 
 fn fault(text: &str) -> String {
     match MasterKey::from_text(text) {
@@ -92,4 +92,15 @@ proptest! {
     fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
         drop(MasterKey::from_text(&text));
     }
+}
+
+#[test]
+fn the_longest_key_is_taken_and_a_longer_one_is_called_too_long() {
+    let hex = |bytes: u8| -> String { (0..bytes).map(|byte| format!("{byte:02x}")).collect() };
+    let base64 = |bytes: u8| base64url((0..bytes).collect::<Vec<u8>>());
+    assert!(MasterKey::from_text(&hex(64)).is_ok());
+    assert!(MasterKey::from_text(&base64(64)).is_ok());
+    let too_long = fault(&hex(65));
+    assert_eq!(fault(&base64(65)), too_long);
+    assert_eq!(fault(&"+".repeat(129)), too_long, "it is not even read");
 }

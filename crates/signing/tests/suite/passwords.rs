@@ -56,3 +56,10 @@ fn a_password_that_is_too_short_or_too_long_is_refused() {
     let hash = hash_password(&secret("password-1")).unwrap();
     assert!(!verify_password(&secret(&"a".repeat(1 << 20)), Some(&hash)));
 }
+
+#[test]
+fn the_longest_password_is_recognised() {
+    let longest = secret(&"a".repeat(256));
+    let hash = hash_password(&longest).unwrap();
+    assert!(verify_password(&longest, Some(&hash)));
+}

@@ -70,3 +70,35 @@ fn an_error_does_not_repeat_what_it_refuses() {
     assert_silent(&refused, &["c2VjcmV0"]);
     assert!(!refused.to_string().contains("c2VjcmV0"));
 }
+
+/// What prints nothing at all would be silent, too, and of no help to who reads a log.
+#[test]
+fn what_holds_a_secret_still_says_what_it_is() {
+    let ring = known_ring();
+    let phone = device("abc123");
+    let token = ring.device_token(&phone, 7);
+    let claims = ring.verify_device_token(token.expose_secret()).unwrap();
+    let key = CommandKey::from_text("test-secret").unwrap();
+    let command = sign_command(&key, "update", "req-1", &phone, at(0)).unwrap();
+    let query = ring.sign_download(BuildId(1), RolloutId(7), "abc123", 1, at(100));
+    let master = MasterKey::from_text(KNOWN_MASTER).unwrap();
+    for (text, words) in [
+        (format!("{master:?}"), "MasterKey(…)"),
+        (format!("{key:?}"), "CommandKey(…)"),
+        (format!("{ring:?}"), "KeyRing { rotating: false"),
+        (
+            format!("{claims:?}"),
+            "DeviceTokenClaims { device: \"abc123\", generation: 7 }",
+        ),
+        (
+            format!("{command:?}"),
+            "Command { action: \"update\", request_id: \"req-1\"",
+        ),
+        (
+            format!("{query:?}"),
+            "DownloadQuery { device_id: \"abc123\", rollout_id: Some(7), expires: 100",
+        ),
+    ] {
+        assert!(text.starts_with(words), "{text}");
+    }
+}
