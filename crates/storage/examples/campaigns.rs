@@ -18,11 +18,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use tidegate_domain::{
-    Build, BuildFacts, By, DeviceId, NudgeAudience, NudgeOrder, PackageName, Percent, Promotion, Provenance,
-    RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
+    Build, BuildFacts, By, DeviceFacts, DeviceId, NudgeAudience, NudgeOrder, PackageName, Percent, Promotion,
+    Provenance, Reason, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
 };
 use tidegate_storage::{
-    Activity, Actor, Campaign, DeliveryOutcome, NewCampaign, Outcome, Seen, Settings, Store,
+    Activity, Actor, Campaign, DeliveryOutcome, NewCampaign, Outcome, Seen, Settings, Standing, Store,
 };
 use tidegate_testkit::postgres;
 
@@ -117,7 +117,9 @@ async fn polls(engine: &str, store: &Store, package: &PackageName, what: &str, s
         at: at(second),
         package: package.clone(),
         installed: VersionCode::new(1 + i64::from(n % 2)).unwrap(),
-        offered: None,
+        facts: DeviceFacts::default(),
+        crashes: None,
+        told: Standing::Refused(Reason::AlreadyCurrent),
     });
     let batch = Activity {
         seen: seen.collect(),
@@ -194,12 +196,12 @@ async fn upload(store: &Store) -> Build {
         retry_failed: false,
     };
     let promoted = build.clone();
-    let change = store.change_track(build.facts.package.clone(), actor(), move |line, attempts| {
+    let change = store.change_track(build.facts.package.clone(), actor(), move |track, attempts| {
         let by = By {
             actor: "bench",
             now: at(0),
         };
-        line.promote(&promoted, &promotion, attempts.of(promoted.id), by)
+        track.promote(&promoted, &promotion, attempts.of(promoted.id), by)
     });
     change.await.unwrap();
     build

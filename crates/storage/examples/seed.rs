@@ -19,9 +19,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use tidegate_domain::{
     BuildFacts, BuildId, By, CampaignState, DeviceId, NudgeOrder, PackageName, Percent, Promotion,
-    Provenance, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode, cohort,
+    Provenance, Reason, RolloutId, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode, cohort,
 };
-use tidegate_storage::{Activity, Actor, Checks, NewCampaign, Settings, Store};
+use tidegate_storage::{Activity, Actor, Checks, NewCampaign, Settings, Standing, Store};
 
 /// Devices written in one transaction.
 const BATCH: u64 = 10_000;
@@ -49,9 +49,32 @@ const COUNT: &str = "
     ON CONFLICT (build_id, hour_at) DO UPDATE SET total_eligible = excluded.total_eligible,
       total_downloads = excluded.total_downloads, installs_success = excluded.installs_success,
       installs_failed = excluded.installs_failed;
-    INSERT INTO report_reasons (build_id, status, reason, reports, last_at)
-    SELECT build_id, last_status, last_reason, count(*), max(last_at)
-    FROM device_builds WHERE last_reason IS NOT NULL GROUP BY build_id, last_status, last_reason";
+    UPDATE deployment_stats SET last_updated_at =
+      (SELECT max(last_at) FROM device_builds AS d WHERE d.build_id = deployment_stats.build_id);
+    INSERT INTO device_rollouts
+    SELECT device_id, offered_rollout_id, build_id, offered_at, downloaded_at, verify_failed_at, install_failed_at,
+      installed_at, last_status, last_reason, last_at
+    FROM device_builds WHERE offered_rollout_id IS NOT NULL;
+    INSERT INTO rollout_stats (rollout_id, build_id, total_checks, total_eligible, total_downloads, installs_success,
+      installs_failed, verify_failed, last_updated_at)
+    SELECT (SELECT max(id) FROM rollouts AS r WHERE r.build_id = s.build_id), build_id, total_checks, total_eligible,
+      total_downloads, installs_success, installs_failed, verify_failed, last_updated_at
+    FROM deployment_stats AS s WHERE true
+    ON CONFLICT (rollout_id, build_id) DO UPDATE SET total_checks = excluded.total_checks,
+      total_eligible = excluded.total_eligible, total_downloads = excluded.total_downloads,
+      installs_success = excluded.installs_success, installs_failed = excluded.installs_failed,
+      last_updated_at = excluded.last_updated_at;
+    INSERT INTO rollout_stat_hours (rollout_id, build_id, hour_at, total_checks, total_eligible, total_downloads,
+      installs_success, installs_failed, verify_failed)
+    SELECT (SELECT max(id) FROM rollouts AS r WHERE r.build_id = h.build_id), build_id, hour_at, total_checks,
+      total_eligible, total_downloads, installs_success, installs_failed, verify_failed
+    FROM deployment_stat_hours AS h WHERE true
+    ON CONFLICT (rollout_id, build_id, hour_at) DO UPDATE SET total_eligible = excluded.total_eligible,
+      total_downloads = excluded.total_downloads, installs_success = excluded.installs_success,
+      installs_failed = excluded.installs_failed;
+    INSERT INTO rollout_reasons (rollout_id, build_id, status, reason, reports, last_at)
+    SELECT offered_rollout_id, build_id, last_status, last_reason, count(*), max(last_at)
+    FROM device_builds WHERE last_reason IS NOT NULL GROUP BY offered_rollout_id, build_id, last_status, last_reason";
 
 /// How many hours the charts reach back.
 const HOURS: i64 = 168;
@@ -65,7 +88,7 @@ async fn main() {
     let begun = Instant::now();
     let store = Store::open(&Settings::new(&file)).await.unwrap();
     let ids = upload(&store, builds).await;
-    release(&store, &ids).await;
+    let rollouts = release(&store, &ids).await;
     println!("{builds} builds after {:.1?}", begun.elapsed());
     let mut conn = SqliteConnection::establish(&file).unwrap();
     conn.batch_execute("PRAGMA busy_timeout = 10000; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
@@ -77,7 +100,7 @@ async fn main() {
             println!("{last} devices after {:.1?}", begun.elapsed());
         }
     }
-    past(&store, &ids).await;
+    past(&store, &ids, &rollouts).await;
     conn.batch_execute(COUNT).unwrap();
     println!("the charts' past after {:.1?}", begun.elapsed());
     nudge(&store, devices).await;
@@ -138,7 +161,8 @@ async fn upload(store: &Store, builds: i64) -> Vec<BuildId> {
 }
 
 /// Every build was current once; the last is out to half of the fleet.
-async fn release(store: &Store, ids: &[BuildId]) {
+async fn release(store: &Store, ids: &[BuildId]) -> Vec<RolloutId> {
+    let mut rollouts = Vec::new();
     for id in ids {
         let build = store.build(*id).await.unwrap();
         let now = build.provenance.uploaded_at;
@@ -148,12 +172,13 @@ async fn release(store: &Store, ids: &[BuildId]) {
             keep_previous: false,
             retry_failed: false,
         };
-        let change = store.change_track(package(), actor(now), move |line, attempts| {
+        let change = store.change_track(package(), actor(now), move |track, attempts| {
             let by = By { actor: "seed", now };
-            line.promote(&build, &promotion, attempts.of(build.id), by)
+            track.promote(&build, &promotion, attempts.of(build.id), by)
         });
-        change.await.unwrap();
+        rollouts.push(change.await.unwrap().inserted.unwrap().id);
     }
+    rollouts
 }
 
 /// Devices, what they run, and what became of the last build on those that were offered it.
@@ -171,11 +196,17 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
             } else {
                 (builds - 1 - behind).max(1)
             };
+            let standing = match (version == builds, offered) {
+                (true, _) => Reason::AlreadyCurrent.as_str(),
+                (false, true) => Standing::OFFERED,
+                (false, false) => Reason::NotInCohort.as_str(),
+            };
             let seen = now - i64::try_from(dice % 129_600).unwrap() * 1_000_000;
             serde_json::json!({
                 "number": number + 1, "name": name, "alias": format!("Till {number}"),
                 "token": (dice % 10 != 0).then(|| format!("token-{number}")),
                 "cohort": cohort(&name), "version": version, "seen": seen, "offered": offered,
+                "standing": standing,
                 "failed": offered && version != builds && dice % 50 == 0,
             })
         })
@@ -192,17 +223,19 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
                    value ->> 'token', iif(value ->> 'token' IS NULL, NULL, 0) {from}"
             ),
             format!(
-                "INSERT INTO device_packages (device_id, package_id, version_code, seen_at, cohort)
-                 SELECT value ->> 'number', 1, value ->> 'version', value ->> 'seen', value ->> 'cohort' {from}"
+                "INSERT INTO device_packages (device_id, package_id, version_code, seen_at, cohort, standing)
+                 SELECT value ->> 'number', 1, value ->> 'version', value ->> 'seen', value ->> 'cohort',
+                   value ->> 'standing' {from}"
             ),
             format!(
                 "INSERT INTO device_builds (device_id, build_id, offered_at, downloaded_at, installed_at, install_failed_at,
-                   failures, reports, last_status, last_reason, last_at)
+                   failures, reports, last_status, last_reason, last_at, offered_rollout_id)
                  SELECT value ->> 'number', ?2, value ->> 'seen', iif(value ->> 'version' = ?2, value ->> 'seen', NULL),
                    iif(value ->> 'version' = ?2, value ->> 'seen', NULL),
                    iif(value ->> 'failed', value ->> 'seen', NULL), value ->> 'failed', 1,
                    iif(value ->> 'failed', 'install_failed', 'install_success'),
-                   iif(value ->> 'failed', 'storage_low', NULL), value ->> 'seen'
+                   iif(value ->> 'failed', 'storage_low', NULL), value ->> 'seen',
+                   (SELECT max(id) FROM rollouts WHERE build_id = ?2)
                  {from} WHERE value ->> 'offered'"
             ),
         ] {
@@ -252,15 +285,15 @@ async fn nudge(store: &Store, devices: u64) {
 async fn adjust(store: &Store, id: BuildId) {
     for percent in [49, 50].into_iter().cycle().take(ADJUSTMENTS) {
         let percent = Percent::new(percent).unwrap();
-        let change = store.change_track(package(), actor(Utc::now()), move |line, _| {
-            line.adjust(id, percent)
+        let change = store.change_track(package(), actor(Utc::now()), move |track, _| {
+            track.adjust(id, percent)
         });
         change.await.unwrap();
     }
 }
 
 /// What the charts show: a week in which the fleet moved on, and a month of polls.
-async fn past(store: &Store, ids: &[BuildId]) {
+async fn past(store: &Store, ids: &[BuildId], rollouts: &[RolloutId]) {
     let now = Utc::now();
     let census = store.census(now - TimeDelta::hours(24)).await.unwrap();
     for hour in (0..=HOURS).rev() {
@@ -277,9 +310,10 @@ async fn past(store: &Store, ids: &[BuildId]) {
             .await
             .unwrap();
     }
-    for (age, id) in ids.iter().rev().enumerate() {
+    for (age, (id, rollout)) in ids.iter().zip(rollouts).rev().enumerate() {
         let day = TimeDelta::days(i64::try_from(age).unwrap());
         let checks = (0..24).map(|hour| Checks {
+            rollout: *rollout,
             build: *id,
             at: now - day - TimeDelta::hours(hour),
             count: 160_000,

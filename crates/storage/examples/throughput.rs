@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    BuildFacts, BuildId, DeviceAttributes, DeviceId, PackageName, Provenance, Report, ReportStatus, Sha256,
-    SignerFingerprint, Signers, VersionCode,
+    Build, BuildFacts, BuildId, By, DeviceFacts, DeviceId, PackageName, Percent, Promotion, Provenance,
+    Report, ReportStatus, RolloutId, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
 };
-use tidegate_storage::{Activity, Actor, Enrollment, NewEnrollToken, Seen, Settings, Store};
+use tidegate_storage::{
+    Activity, Actor, Enrollment, NewEnrollToken, NewReport, Seen, Settings, Standing, Store,
+};
 use tidegate_testkit::postgres;
 
 const DEVICES: usize = 5_000;
@@ -37,6 +39,7 @@ async fn main() {
 async fn measure(engine: &str, settings: Settings) {
     let store = Store::open(&settings).await.unwrap();
     let build = upload(&store).await;
+    let (rollout, build) = (release(&store, &build).await, build.id);
     let begun = Instant::now();
     let devices = enroll(&store).await;
     print(engine, "enrol, one by one", DEVICES, begun.elapsed());
@@ -48,7 +51,9 @@ async fn measure(engine: &str, settings: Settings) {
             at: at(round),
             package: package(),
             installed: VersionCode::new(1).unwrap(),
-            offered: Some(build),
+            facts: DeviceFacts::default(),
+            crashes: None,
+            told: Standing::Offered { rollout, build },
         });
         let batch = Activity {
             seen: seen.collect(),
@@ -65,9 +70,13 @@ async fn measure(engine: &str, settings: Settings) {
     for status in [ReportStatus::Downloaded, ReportStatus::InstallSuccess] {
         let begun = Instant::now();
         for devices in devices.chunks(REPORT_BATCH) {
-            let batch = devices
-                .iter()
-                .map(|device| (device.clone(), report(build, status), at(9)));
+            let batch = devices.iter().map(|device| NewReport {
+                device: device.clone(),
+                report: report(build, status),
+                rollout: Some(rollout),
+                attempt: None,
+                at: at(9),
+            });
             store.record_reports(batch.collect()).await.unwrap();
         }
         let what = format!("record_reports, {status}, {REPORT_BATCH} a batch");
@@ -105,12 +114,12 @@ fn report(build: BuildId, status: ReportStatus) -> Report {
         reason: None,
         android_status: None,
         message: None,
-        attempt: 1,
+        retry_generation: 1,
         request_id: Some("0b9d5a52-5e0c-4f43-9c9c-2d4f5c1a7a10".into()),
     }
 }
 
-async fn upload(store: &Store) -> BuildId {
+async fn upload(store: &Store) -> Build {
     let facts = BuildFacts {
         package: package(),
         version_code: VersionCode::new(2).unwrap(),
@@ -135,7 +144,24 @@ async fn upload(store: &Store) -> BuildId {
         uploaded_at: at(0),
     };
     let note = actor().note("ota.upload", "package/com.example.app");
-    store.insert_build(facts, provenance, note).await.unwrap().id
+    store.insert_build(facts, provenance, note).await.unwrap()
+}
+
+async fn release(store: &Store, build: &Build) -> RolloutId {
+    let promoted = build.clone();
+    let change = store.change_track(package(), actor(), move |track, attempts| {
+        let promotion = Promotion {
+            settings: RolloutSettings::to(Percent::EVERYBODY),
+            keep_previous: false,
+            retry_failed: false,
+        };
+        let by = By {
+            actor: "bench",
+            now: at(0),
+        };
+        track.promote(&promoted, &promotion, attempts.of(promoted.id), by)
+    });
+    change.await.unwrap().inserted.unwrap().id
 }
 
 async fn enroll(store: &Store) -> Vec<DeviceId> {
@@ -154,7 +180,8 @@ async fn enroll(store: &Store) -> Vec<DeviceId> {
         let enrollment = Enrollment {
             token_hash: [7; 32],
             device: device.clone(),
-            attributes: DeviceAttributes::default(),
+            facts: DeviceFacts::default(),
+            alias: None,
             fcm_token: None,
             package: None,
             now: at(0),

@@ -1,11 +1,11 @@
 //! What polls leave behind.
 
-use tidegate_domain::{BuildId, DeploymentStats, DeviceId};
+use tidegate_domain::{BuildId, DeploymentStats, DeviceId, RolloutId};
 use tidegate_storage::{Activity, ActivityOutcome, Checks, Seen};
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, at, device, enroll_many, package, upload, version};
+use crate::samples::{APP, at, device, enroll_many, offered, package, release, seen, version};
 
 on_both_engines!(
     polls_leave_their_traces,
@@ -15,33 +15,25 @@ on_both_engines!(
     batches_in_any_order_do_not_wait_for_each_other,
 );
 
-fn seen(device: &DeviceId, second: i64, installed: i64, offered: Option<BuildId>) -> Seen {
-    Seen {
-        device: device.clone(),
-        at: at(second),
-        package: package(APP),
-        installed: version(installed),
-        offered,
-    }
-}
-
 async fn polls_leave_their_traces(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
     let devices = enroll_many(&store, 2).await;
     let batch = Activity {
         seen: vec![
-            seen(&devices[0], 20, 2, None),
-            seen(&devices[0], 10, 1, Some(build.id)),
-            seen(&devices[1], 10, 0, None),
+            seen(&devices[0], 20, 2),
+            offered(&devices[0], 10, rollout, build.id),
+            seen(&devices[1], 10, 0),
         ],
         checks: vec![
             Checks {
+                rollout,
                 build: build.id,
                 at: at(3_599),
                 count: 2,
             },
             Checks {
+                rollout,
                 build: build.id,
                 at: at(3_600),
                 count: 1,
@@ -60,7 +52,7 @@ async fn polls_leave_their_traces(place: &Place) {
     assert_eq!(known.last_seen_at, Some(at(20)));
     assert_eq!(known.installed, [(package(APP), version(2))], "the later poll's");
     assert_eq!(store.device(&devices[1]).await.unwrap().installed, []);
-    let stats = store.stats(build.id).await.unwrap();
+    let stats = store.stats(build.id).await.unwrap().stats;
     assert_eq!((stats.total_checks, stats.total_eligible), (3, 1));
 
     let hours = store.stats_by_hour(build.id, at(0), at(7_200)).await.unwrap();
@@ -81,7 +73,7 @@ async fn polls_leave_their_traces(place: &Place) {
 
     // An old poll that comes late takes nothing back.
     let late = Activity {
-        seen: vec![seen(&devices[0], 5, 1, None)],
+        seen: vec![seen(&devices[0], 5, 1)],
         checks: vec![],
     };
     store.record_activity(late).await.unwrap();
@@ -90,13 +82,13 @@ async fn polls_leave_their_traces(place: &Place) {
 
 async fn an_offer_counts_once(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
     let devices = enroll_many(&store, 1).await;
     for (second, new) in [(1, 1), (2, 0), (3, 0)] {
         let batch = Activity {
             seen: vec![
-                seen(&devices[0], second, 1, Some(build.id)),
-                seen(&devices[0], second, 1, Some(build.id)),
+                offered(&devices[0], second, rollout, build.id),
+                offered(&devices[0], second, rollout, build.id),
             ],
             checks: vec![],
         };
@@ -104,8 +96,11 @@ async fn an_offer_counts_once(place: &Place) {
     }
     let history = store.device_builds(&devices[0]).await.unwrap();
     assert_eq!(history.len(), 1);
-    assert_eq!((history[0].build, history[0].offered_at), (build.id, Some(at(1))));
-    assert_eq!(store.stats(build.id).await.unwrap().total_eligible, 1);
+    assert_eq!(
+        (history[0].build, history[0].history.milestones.offered_at),
+        (build.id, Some(at(1)))
+    );
+    assert_eq!(store.stats(build.id).await.unwrap().stats.total_eligible, 1);
 }
 
 async fn what_nobody_knows_is_passed_over(place: &Place) {
@@ -113,11 +108,12 @@ async fn what_nobody_knows_is_passed_over(place: &Place) {
     let devices = enroll_many(&store, 1).await;
     let stranger = Seen {
         package: package("com.example.none"),
-        ..seen(&devices[0], 2, 1, Some(BuildId(99)))
+        ..offered(&devices[0], 2, RolloutId(99), BuildId(99))
     };
     let batch = Activity {
-        seen: vec![seen(&device("nobody"), 1, 1, None), stranger],
+        seen: vec![seen(&device("nobody"), 1, 1), stranger],
         checks: vec![Checks {
+            rollout: RolloutId(99),
             build: BuildId(99),
             at: at(0),
             count: 1,
@@ -141,7 +137,7 @@ async fn what_nobody_knows_is_passed_over(place: &Place) {
 
 async fn five_thousand_devices_in_one_batch(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
     place
         .execute(&bulk_devices(place, 5_000))
         .expect("devices without the ceremony");
@@ -149,7 +145,7 @@ async fn five_thousand_devices_in_one_batch(place: &Place) {
     let batch = |second| Activity {
         seen: fleet
             .iter()
-            .map(|id| seen(id, second, 1, Some(build.id)))
+            .map(|id| offered(id, second, rollout, build.id))
             .collect(),
         checks: vec![],
     };
@@ -163,11 +159,11 @@ async fn five_thousand_devices_in_one_batch(place: &Place) {
     );
     assert_eq!(store.record_activity(batch(2)).await.unwrap().new_offers, 0);
     assert_eq!(
-        store.stats(build.id).await,
-        Ok(DeploymentStats {
+        store.stats(build.id).await.unwrap().stats,
+        DeploymentStats {
             total_eligible: 5_000,
             ..DeploymentStats::default()
-        })
+        }
     );
     let seen = "SELECT count(*) AS value FROM devices WHERE last_seen_at IS NOT NULL";
     assert_eq!(place.number(seen), 5_000);
@@ -186,7 +182,10 @@ fn bulk_devices(place: &Place, count: u32) -> String {
 
 async fn batches_in_any_order_do_not_wait_for_each_other(place: &Place) {
     let stores = [place.store().await, place.store().await];
-    let builds = [upload(&stores[0], APP, 1).await, upload(&stores[0], APP, 2).await];
+    let released = [
+        release(&stores[0], APP, 1).await,
+        release(&stores[0], APP, 2).await,
+    ];
     let devices = enroll_many(&stores[0], 40).await;
     let writers: Vec<_> = (0..8_i64)
         .map(|n| {
@@ -195,13 +194,15 @@ async fn batches_in_any_order_do_not_wait_for_each_other(place: &Place) {
             if n % 2 == 0 {
                 order.reverse();
             }
-            let ids = [builds[0].id, builds[1].id];
+            let ids = [&released[0], &released[1]].map(|(build, rollout)| (*rollout, build.id));
             tokio::spawn(async move {
-                let offered = |at: usize| ids[(at + usize::from(n % 3 == 0)) % 2];
-                let seen = order
-                    .iter()
-                    .enumerate()
-                    .map(|(at, id)| seen(id, n, n, Some(offered(at))));
+                let seen = order.iter().enumerate().map(|(at, id)| {
+                    let (rollout, build) = ids[(at + usize::from(n % 3 == 0)) % 2];
+                    Seen {
+                        installed: version(n),
+                        ..offered(id, n, rollout, build)
+                    }
+                });
                 store
                     .record_activity(Activity {
                         seen: seen.collect(),

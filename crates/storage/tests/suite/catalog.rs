@@ -24,13 +24,13 @@ async fn the_catalog_holds_what_serves_and_all_signers(place: &Place) {
 
     let (catalog, epochs) = store.load_catalog().await.unwrap();
     assert_eq!(epochs, store.epochs().await.unwrap());
-    assert_eq!(catalog.packages().count(), 1);
-    let package = catalog.package(APP).unwrap();
-    let serving: Vec<_> = package.serving.iter().map(|release| release.build.id).collect();
+    assert_eq!(catalog.tracks().count(), 1);
+    let track = catalog.track(APP).unwrap();
+    let serving: Vec<_> = track.serving.iter().map(|release| release.build.id).collect();
     assert_eq!(serving, [third.id, first.id]);
-    assert!(package.serving[0].rollout.spec.is_current);
-    assert_eq!(*package.serving[0].build, third);
-    let known: Vec<i64> = package
+    assert!(track.serving[0].rollout.spec.is_current);
+    assert_eq!(*track.serving[0].build, third);
+    let known: Vec<i64> = track
         .known_signers
         .iter()
         .map(|(version, _)| version.get())

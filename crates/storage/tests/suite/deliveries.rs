@@ -6,13 +6,11 @@ use chrono::TimeDelta;
 use tidegate_domain::{
     ActionResult, CampaignId, CampaignState, DeliveryFailure, DeviceId, NudgeOrder, ReportStatus,
 };
-use tidegate_storage::{
-    Activity, Answered, Claim, DeliveryOutcome, Error, FOLLOWED_FOR, Outcome, Seen, Store,
-};
+use tidegate_storage::{Answered, Claim, DeliveryOutcome, Error, FOLLOWED_FOR, Outcome, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, actor, at, named, nudge, package, report, upload, version, wakeable};
+use crate::samples::{self, APP, actor, at, named, nudge, package, proven, release, report, wakeable};
 
 on_both_engines!(
     a_claim_is_a_lease,
@@ -295,18 +293,8 @@ async fn a_canceled_campaign_gives_nothing_out_and_still_hears_of_what_was_under
 }
 
 async fn poll(store: &Store, devices: &[DeviceId], second: i64) {
-    let seen = devices.iter().map(|device| Seen {
-        device: device.clone(),
-        at: at(second),
-        package: package(APP),
-        installed: version(1),
-        offered: None,
-    });
-    let batch = Activity {
-        seen: seen.collect(),
-        checks: vec![],
-    };
-    store.record_activity(batch).await.unwrap();
+    let seen = devices.iter().map(|device| samples::seen(device, second, 1));
+    samples::poll(store, seen.collect()).await;
 }
 
 fn answer(request_id: &str, outcome: &str) -> ActionResult {
@@ -327,8 +315,8 @@ async fn traces(store: &Store, id: CampaignId) -> (u64, u64, u64) {
 
 async fn progress_follows_polls_installations_and_answers(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
-    let other = upload(&store, "com.example.other", 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
+    let (other, other_rollout) = release(&store, "com.example.other", 2).await;
     let devices = wakeable(&store, 3).await;
     let order = NudgeOrder {
         package: Some(package(APP)),
@@ -343,8 +331,8 @@ async fn progress_follows_polls_installations_and_answers(place: &Place) {
     assert_eq!(traces(&store, id).await, (0, 2, 0));
     let success = |build| report(build, ReportStatus::InstallSuccess);
     let installed = vec![
-        (devices[0].clone(), success(build.id), at(20)),
-        (devices[1].clone(), success(other.id), at(20)),
+        proven(&devices[0], rollout, success(build.id), 20),
+        proven(&devices[1], other_rollout, success(other.id), 20),
     ];
     store.record_reports(installed).await.unwrap();
     assert_eq!(

@@ -27,7 +27,7 @@ async fn devices_are_found_by_id_alias_and_package(place: &Place) {
         ("ü5", None, 3),
     ] {
         let mut given = enrollment(name);
-        given.attributes.alias = alias.map(Into::into);
+        given.alias = alias.map(Into::into);
         given.package = Some((package(APP), version(runs)));
         store.enroll(given).await.unwrap();
     }

@@ -1,6 +1,6 @@
 //! Letting devices in.
 
-use tidegate_domain::DeviceAttributes;
+use tidegate_domain::DeviceFacts;
 use tidegate_storage::{Enrolled, Error, TokenFault};
 
 use crate::on_both_engines;
@@ -21,14 +21,15 @@ async fn a_device_enrols_with_all_it_says(place: &Place) {
     issue_token(&store, TOKEN, 1).await;
     upload(&store, APP, 1).await;
     let mut given = enrollment("scanner-7");
-    given.attributes = DeviceAttributes {
-        alias: Some("Dock 7".into()),
+    given.alias = Some("Dock 7".into());
+    given.facts = DeviceFacts {
         model: Some("TC52".into()),
         manufacturer: Some("Zebra".into()),
         sdk: Some(30),
-        android_version: Some("11".into()),
+        android: Some("11".into()),
         region: Some("eu".into()),
-        tags: vec!["dock".into(), "night".into()],
+        tags: Some("dock,night".into()),
+        ..DeviceFacts::default()
     };
     given.fcm_token = Some("fcm-secret".into());
     given.package = Some((package(APP), version(1)));
@@ -42,7 +43,7 @@ async fn a_device_enrols_with_all_it_says(place: &Place) {
         }
     );
     let known = store.device(&device("scanner-7")).await.unwrap();
-    assert_eq!(known.attributes, given.attributes);
+    assert_eq!((&known.alias, &known.enrolled), (&given.alias, &given.facts));
     assert!(known.has_fcm_token);
     assert_eq!(known.installed, [(package(APP), version(1))]);
     assert_eq!((known.enrolled_at, known.last_seen_at), (at(0), None));
@@ -82,8 +83,8 @@ async fn a_device_that_enrols_again_is_updated(place: &Place) {
     let store = place.store().await;
     issue_token(&store, TOKEN, 1).await;
     let mut given = enrollment("a");
-    given.attributes.alias = Some("old".into());
-    given.attributes.region = Some("eu".into());
+    given.alias = Some("old".into());
+    given.facts.region = Some("eu".into());
     given.fcm_token = Some("t".into());
     store.enroll(given.clone()).await.unwrap();
     let note = actor("ann").note("device.revoke", "device/a");
@@ -97,8 +98,8 @@ async fn a_device_that_enrols_again_is_updated(place: &Place) {
     issue_token(&store, [8; 32], 1).await;
     given.token_hash = [8; 32];
 
-    given.attributes.alias = Some("new".into());
-    given.attributes.region = None;
+    given.alias = Some("new".into());
+    given.facts.region = None;
     given.fcm_token = None;
     let again = store.enroll(given.clone()).await.unwrap();
     assert_eq!(
@@ -114,7 +115,7 @@ async fn a_device_that_enrols_again_is_updated(place: &Place) {
         "a lost answer is repeated"
     );
     let known = store.device(&device("a")).await.unwrap();
-    assert_eq!(known.attributes, given.attributes);
+    assert_eq!((&known.alias, &known.enrolled), (&given.alias, &given.facts));
     assert!(!known.has_fcm_token, "the revocation forgot it");
 }
 

@@ -1,15 +1,13 @@
 //! Counting the fleet, and finding devices in it.
 
 use tidegate_domain::{Report, ReportStatus, cohort};
-use tidegate_storage::{
-    Activity, Census, DeviceFilter, Error, MAX_REASONS, MAX_VERSIONS_KEPT, Page, Seen, Store,
-};
+use tidegate_storage::{Census, DeviceFilter, Error, MAX_REASONS, MAX_VERSIONS_KEPT, Page, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::samples::{
-    APP, TOKEN, all, at, device, enroll_many, enrollment, issue_token, package, promote, promotion, report,
-    upload, version,
+    self, APP, TOKEN, all, at, device, enroll_many, enrollment, issue_token, package, poll, proven, release,
+    report, upload, version,
 };
 
 on_both_engines!(
@@ -28,18 +26,7 @@ on_both_engines!(
 
 /// A device that was seen with a version.
 async fn seen(store: &Store, name: &str, runs: i64, second: i64) {
-    let poll = Seen {
-        device: device(name),
-        at: at(second),
-        package: package(APP),
-        installed: version(runs),
-        offered: None,
-    };
-    let batch = Activity {
-        seen: vec![poll],
-        checks: vec![],
-    };
-    store.record_activity(batch).await.unwrap();
+    poll(store, vec![samples::seen(&device(name), second, runs)]).await;
 }
 
 fn counts(census: &Census) -> Vec<(i64, u64)> {
@@ -89,11 +76,10 @@ async fn devices_of_an_older_server_are_placed(place: &Place) {
 
 async fn failing_devices_are_counted_until_they_succeed(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
-    promote(&store, &build, promotion(100)).await;
+    let (build, rollout) = release(&store, APP, 2).await;
     let devices = enroll_many(&store, 3).await;
     let tell = async |n: usize, status, second| {
-        let batch = vec![(devices[n].clone(), report(build.id, status), at(second))];
+        let batch = vec![proven(&devices[n], rollout, report(build.id, status), second)];
         store.record_reports(batch).await.unwrap();
     };
     tell(0, ReportStatus::InstallFailed, 1).await;
@@ -171,7 +157,7 @@ async fn rare_versions_are_remembered_together(place: &Place) {
 
 async fn reasons_are_counted_and_bounded(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
     let devices = enroll_many(&store, 8).await;
     let failed = |reason: Option<&str>, android_status, request: usize| Report {
         reason: reason.map(Into::into),
@@ -181,15 +167,16 @@ async fn reasons_are_counted_and_bounded(place: &Place) {
     };
     let low = failed(Some("storage_low"), Some(6), 1);
     let batch = vec![
-        (devices[0].clone(), low.clone(), at(1)),
-        (devices[1].clone(), low.clone(), at(2)),
-        (devices[1].clone(), low, at(3)),
-        (devices[2].clone(), failed(None, Some(4), 1), at(4)),
-        (devices[2].clone(), failed(None, None, 2), at(5)),
-        (
-            devices[3].clone(),
+        proven(&devices[0], rollout, low.clone(), 1),
+        proven(&devices[1], rollout, low.clone(), 2),
+        proven(&devices[1], rollout, low, 3),
+        proven(&devices[2], rollout, failed(None, Some(4), 1), 4),
+        proven(&devices[2], rollout, failed(None, None, 2), 5),
+        proven(
+            &devices[3],
+            rollout,
             report(build.id, ReportStatus::Downloaded),
-            at(6),
+            6,
         ),
     ];
     store.record_reports(batch).await.unwrap();
@@ -205,7 +192,7 @@ async fn reasons_are_counted_and_bounded(place: &Place) {
     for id in &devices[4..] {
         for n in 0..60 {
             let reason = format!("{id}-{n}");
-            batch.push((id.clone(), failed(Some(&reason), None, n), at(10)));
+            batch.push(proven(id, rollout, failed(Some(&reason), None, n), 10));
         }
     }
     store.record_reports(batch).await.unwrap();
@@ -252,7 +239,7 @@ async fn devices_are_found_by_what_they_run(place: &Place) {
 
 async fn silent_and_failing_devices_are_found(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
     let devices = enroll_many(&store, 6).await;
     for (name, second) in [("d-0000", 300), ("d-0001", 100), ("d-0002", 200), ("d-0003", 100)] {
         seen(&store, name, 1, second).await;
@@ -267,7 +254,7 @@ async fn silent_and_failing_devices_are_found(place: &Place) {
     };
     let batch = [4, 1].map(|n: usize| {
         let failed = report(build.id, ReportStatus::VerifyFailed);
-        (devices[n].clone(), failed, at(9))
+        proven(&devices[n], rollout, failed, 9)
     });
     store.record_reports(batch.to_vec()).await.unwrap();
     for size in [1, 2, 50] {
@@ -282,13 +269,13 @@ async fn silent_and_failing_devices_are_found(place: &Place) {
 
 async fn filters_combine_and_pages_go_on(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
     let devices = enroll_many(&store, 30).await;
     for (n, id) in devices.iter().enumerate() {
         seen(&store, id.as_str(), 1 + i64::from(n % 3 == 0), 10).await;
     }
     let failed = report(build.id, ReportStatus::VerifyFailed);
-    let batch = [3, 6, 7].map(|n: usize| (devices[n].clone(), failed.clone(), at(9)));
+    let batch = [3, 6, 7].map(|n: usize| proven(&devices[n], rollout, failed.clone(), 9));
     store.record_reports(batch.to_vec()).await.unwrap();
     let filter = DeviceFilter {
         search: Some("D-000".into()),
@@ -322,7 +309,7 @@ async fn aliases_page_through_equals(place: &Place) {
     issue_token(&store, TOKEN, 100).await;
     for n in 0..7 {
         let mut given = enrollment(&format!("x-{n}"));
-        given.attributes.alias = Some(if n == 3 { "Kiosk 2".into() } else { "kiosk".into() });
+        given.alias = Some(if n == 3 { "Kiosk 2".into() } else { "kiosk".into() });
         store.enroll(given).await.unwrap();
     }
     store.enroll(enrollment("kiosk-9")).await.unwrap();

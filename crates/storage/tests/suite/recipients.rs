@@ -1,12 +1,13 @@
 //! Who a campaign is for.
 
 use tidegate_domain::{NudgeAudience, NudgeOrder, Rejection, ReportStatus, cohort};
-use tidegate_storage::{Activity, DeliveryOutcome, Outcome, Seen, Store};
+use tidegate_storage::{DeliveryOutcome, Outcome, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::samples::{
-    APP, actor, at, named, nudge, package, promote, promotion, report, upload, version, wakeable,
+    APP, actor, at, named, nudge, package, poll, promote, promotion, proven, report, rollout_of, seen,
+    upload, wakeable,
 };
 
 on_both_engines!(
@@ -17,18 +18,8 @@ on_both_engines!(
 
 /// What each device said that it runs.
 async fn run(store: &Store, versions: &[(&tidegate_domain::DeviceId, i64)]) {
-    let seen = versions.iter().map(|(device, code)| Seen {
-        device: (*device).clone(),
-        at: at(0),
-        package: package(APP),
-        installed: version(*code),
-        offered: None,
-    });
-    let batch = Activity {
-        seen: seen.collect(),
-        checks: vec![],
-    };
-    store.record_activity(batch).await.unwrap();
+    let seen = versions.iter().map(|(device, code)| seen(device, 0, *code));
+    poll(store, seen.collect()).await;
 }
 
 fn behind() -> NudgeOrder {
@@ -56,28 +47,26 @@ async fn behind_are_those_whom_a_poll_would_offer_something(place: &Place) {
     versions[0].1 = 2;
     versions.remove(1);
     run(&store, &versions).await;
+    let nobody = nudge(&store, "r-1", behind()).await;
+    assert_eq!(nobody.progress.total, 0, "nothing is released");
+
+    let rollout = rollout_of(&promote(&store, &build, promotion(50)).await);
     let failed = tidegate_domain::Report {
         android_status: Some(4),
         ..report(build.id, ReportStatus::InstallFailed)
     };
-    store
-        .record_reports(vec![(devices[2].clone(), failed, at(1))])
-        .await
-        .unwrap();
+    let failed = proven(&devices[2], rollout, failed, 1);
+    store.record_reports(vec![failed]).await.unwrap();
     let gave_up = Rejection {
-        build: build.id,
         retry_generation: 1,
         until: None,
     };
     assert_eq!(
-        store.device_builds(&devices[2]).await.unwrap()[0].rejection,
+        store.device_builds(&devices[2]).await.unwrap()[0]
+            .history
+            .rejection,
         Some(gave_up)
     );
-
-    let nobody = nudge(&store, "r-1", behind()).await;
-    assert_eq!(nobody.progress.total, 0, "nothing is released");
-
-    promote(&store, &build, promotion(50)).await;
     let half = nudge(&store, "r-2", behind()).await;
     let expected: Vec<String> = devices[3..]
         .iter()

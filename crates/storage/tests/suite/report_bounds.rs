@@ -1,12 +1,15 @@
 //! How much of one device's word about one build is kept, and that no amount of it drowns an outcome.
 
-use tidegate_domain::{BuildId, DeploymentStats, DeviceId, Report, ReportStatus};
-use tidegate_storage::{MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Refusal, ReportOutcome, Store};
+use tidegate_domain::{
+    BuildId, DeploymentStats, DeviceId, MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Report, ReportStatus,
+    RolloutId,
+};
+use tidegate_storage::{NewReport, Refusal, ReportOutcome, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::reports::failure;
-use crate::samples::{APP, at, enroll_many, report, upload};
+use crate::samples::{APP, enroll_many, proven, release, report};
 
 on_both_engines!(
     reports_are_bounded,
@@ -17,11 +20,11 @@ on_both_engines!(
 
 async fn reports_are_bounded(place: &Place) {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
     let devices = enroll_many(&store, 1).await;
     let bound = usize::try_from(MAX_REPORTS_PER_BUILD).unwrap();
     let flood: Vec<_> = (0..bound + 3)
-        .map(|n| (devices[0].clone(), failure(build.id, 6, &format!("t{n}")), at(1)))
+        .map(|n| proven(&devices[0], rollout, failure(build.id, 6, &format!("t{n}")), 1))
         .collect();
     let outcomes = store.record_reports(flood.clone()).await.unwrap();
     assert!(outcomes[..bound].iter().all(|outcome| outcome.fresh));
@@ -35,45 +38,70 @@ async fn reports_are_bounded(place: &Place) {
     assert_eq!(again[bound].refused, Some(Refusal::TooMany));
     assert_eq!(
         place.number("SELECT count(*) AS value FROM reports"),
-        MAX_REPORTS_PER_BUILD
+        i64::from(MAX_REPORTS_PER_BUILD)
     );
 }
 
 /// A device that said a lot, as one that waits for alternating reasons does.
-async fn talkative(place: &Place) -> (Store, BuildId, DeviceId) {
+struct Talkative {
+    store: Store,
+    build: BuildId,
+    rollout: RolloutId,
+    device: DeviceId,
+}
+
+impl Talkative {
+    fn word(&self, report: Report, second: i64) -> NewReport {
+        proven(&self.device, self.rollout, report, second)
+    }
+
+    async fn tell(&self, batch: Vec<NewReport>) -> Vec<ReportOutcome> {
+        self.store.record_reports(batch).await.unwrap()
+    }
+}
+
+async fn talkative(place: &Place) -> Talkative {
     let store = place.store().await;
-    let build = upload(&store, APP, 2).await;
+    let (build, rollout) = release(&store, APP, 2).await;
+    // The build was released anew very often.
+    place
+        .execute("UPDATE rollouts SET retry_generation = 1000")
+        .unwrap();
     let device = enroll_many(&store, 1).await.remove(0);
     let word = |n: i64| Report {
         reason: Some(if n % 2 == 0 { "in_call" } else { "battery_low" }.into()),
         request_id: Some(format!("d{n}")),
         ..report(build.id, ReportStatus::Deferred)
     };
-    let words = (0..=MAX_REPORTS_PER_BUILD).map(|n| (device.clone(), word(n), at(n)));
+    let words = (0..=i64::from(MAX_REPORTS_PER_BUILD)).map(|n| proven(&device, rollout, word(n), n));
     let outcomes = store.record_reports(words.collect()).await.unwrap();
     let (last, before) = outcomes.split_last().unwrap();
     assert!(before.iter().all(|outcome| outcome.fresh));
     assert_eq!(last.refused, Some(Refusal::TooMany));
-    (store, build.id, device)
+    Talkative {
+        store,
+        build: build.id,
+        rollout,
+        device,
+    }
 }
 
-/// Each outcome once for each retry_generation.
+/// Each outcome once for each retry generation.
 async fn an_outcome_is_taken_after_any_number_of_words(place: &Place) {
-    let (store, build, device) = talkative(place).await;
-    let batch = outcomes_twice(build).into_iter();
-    let batch = batch.map(|report| (device.clone(), report, at(100)));
-    let answers = store.record_reports(batch.collect()).await.unwrap();
-    check_outcomes(&store, build, &device, &answers).await;
+    let talkative = talkative(place).await;
+    let reports = outcomes_twice(talkative.build).into_iter();
+    let batch = reports.map(|report| talkative.word(report, 100)).collect();
+    let answers = talkative.tell(batch).await;
+    check_outcomes(&talkative, &answers).await;
 }
 
 async fn outcomes_are_taken_one_by_one_as_well(place: &Place) {
-    let (store, build, device) = talkative(place).await;
+    let talkative = talkative(place).await;
     let mut answers = vec![];
-    for report in outcomes_twice(build) {
-        let batch = vec![(device.clone(), report, at(100))];
-        answers.extend(store.record_reports(batch).await.unwrap());
+    for report in outcomes_twice(talkative.build) {
+        answers.extend(talkative.tell(vec![talkative.word(report, 100)]).await);
     }
-    check_outcomes(&store, build, &device, &answers).await;
+    check_outcomes(&talkative, &answers).await;
 }
 
 /// Of three attempts, first each outcome once and then each of them again.
@@ -97,8 +125,11 @@ fn outcomes_twice(build: BuildId) -> Vec<Report> {
     reports
 }
 
-async fn check_outcomes(store: &Store, build: BuildId, device: &DeviceId, answers: &[ReportOutcome]) {
-    for (report, answer) in outcomes_twice(build).iter().zip(answers) {
+async fn check_outcomes(talkative: &Talkative, answers: &[ReportOutcome]) {
+    let Talkative {
+        store, build, device, ..
+    } = talkative;
+    for (report, answer) in outcomes_twice(*build).iter().zip(answers) {
         let first = report.request_id.as_deref() == Some("first");
         assert_eq!(answer.fresh, first, "{report:?}");
         assert_eq!(answer.refused.is_none(), first, "{report:?}");
@@ -111,26 +142,28 @@ async fn check_outcomes(store: &Store, build: BuildId, device: &DeviceId, answer
         installs_failed: 1,
         verify_failed: 1,
     };
-    assert_eq!(store.stats(build).await, Ok(counted));
+    assert_eq!(store.stats(*build).await.unwrap().stats, counted);
     let runs = store.device(device).await.unwrap().installed;
     assert_eq!(runs.len(), 1, "what it runs is known: {runs:?}");
 }
 
-/// The number of an retry_generation is the device's own word.
+/// A device may state any retry generation up to the rollout's.
 async fn news_are_bounded_too(place: &Place) {
-    let (store, build, device) = talkative(place).await;
-    let attempts = 1..=u32::try_from(MAX_NEWS_PER_BUILD + 9).unwrap();
-    let flood = attempts.map(|retry_generation| Report {
+    let talkative = talkative(place).await;
+    let build = talkative.build;
+    let flood = (1..=MAX_NEWS_PER_BUILD + 9).map(|retry_generation| Report {
         retry_generation,
         ..report(build, ReportStatus::InstallFailed)
     });
-    let flood = flood.map(|report| (device.clone(), report, at(200)));
-    store.record_reports(flood.collect()).await.unwrap();
+    talkative
+        .tell(flood.map(|report| talkative.word(report, 200)).collect())
+        .await;
     let kept = || place.number("SELECT count(*) AS value FROM reports");
-    assert_eq!(kept(), MAX_REPORTS_PER_BUILD + MAX_NEWS_PER_BUILD);
-    let success = report(build, ReportStatus::InstallSuccess);
-    let batch = vec![(device.clone(), success, at(300))];
-    assert!(store.record_reports(batch).await.unwrap()[0].fresh, "the outcome");
-    assert_eq!(store.stats(build).await.unwrap().installs_success, 1);
-    assert_eq!(kept(), MAX_REPORTS_PER_BUILD + MAX_NEWS_PER_BUILD + 1);
+    let bound = i64::from(MAX_REPORTS_PER_BUILD + MAX_NEWS_PER_BUILD);
+    assert_eq!(kept(), bound);
+    let success = talkative.word(report(build, ReportStatus::InstallSuccess), 300);
+    assert!(talkative.tell(vec![success]).await[0].fresh, "the outcome");
+    let stats = talkative.store.stats(build).await.unwrap().stats;
+    assert_eq!(stats.installs_success, 1);
+    assert_eq!(kept(), bound + 1);
 }

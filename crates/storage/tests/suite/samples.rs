@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, By, DeviceAttributes, DeviceId, NudgeOrder, PackageName, Percent, Promotion,
-    Provenance, Report, ReportStatus, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
+    Build, BuildFacts, BuildId, By, DeviceFacts, DeviceId, NudgeOrder, PackageName, Percent, Promotion,
+    Provenance, Reason, Report, ReportStatus, RolloutId, RolloutSettings, Sha256, SignerFingerprint, Signers,
+    VersionCode,
 };
 use tidegate_storage::{
-    Actor, Campaign, Enrollment, NewCampaign, NewEnrollToken, Page, Paged, Store, TrackChange,
+    Activity, Actor, Campaign, Enrollment, NewCampaign, NewDownload, NewEnrollToken, NewReport, Page, Paged,
+    Seen, Standing, Store, TrackChange,
 };
 
 pub(crate) const APP: &str = "com.example.app";
@@ -95,16 +97,84 @@ pub(crate) async fn promote(store: &Store, build: &Build, promotion: Promotion) 
         .change_track(
             build.facts.package.clone(),
             actor("ann"),
-            move |line, attempts| {
+            move |track, attempts| {
                 let by = By {
                     actor: "ann",
                     now: at(0),
                 };
-                line.promote(&build, &promotion, attempts.of(build.id), by)
+                track.promote(&build, &promotion, attempts.of(build.id), by)
             },
         )
         .await
         .expect("the promotion is taken")
+}
+
+/// A build that is out to everybody, and the rollout that offers it.
+pub(crate) async fn release(store: &Store, name: &str, code: i64) -> (Build, RolloutId) {
+    let build = upload(store, name, code).await;
+    let rollout = rollout_of(&promote(store, &build, promotion(100)).await);
+    (build, rollout)
+}
+
+/// The rollout that a promotion made.
+pub(crate) fn rollout_of(change: &TrackChange) -> RolloutId {
+    change.inserted.as_ref().expect("a new rollout").id
+}
+
+/// A poll for [`APP`] that is told that the device is up to date.
+pub(crate) fn seen(device: &DeviceId, second: i64, installed: i64) -> Seen {
+    Seen {
+        device: device.clone(),
+        at: at(second),
+        facts: DeviceFacts::default(),
+        package: package(APP),
+        installed: version(installed),
+        crashes: None,
+        told: Standing::Refused(Reason::AlreadyCurrent),
+    }
+}
+
+/// A poll for [`APP`] of a device that runs version 1 and is offered a build.
+pub(crate) fn offered(device: &DeviceId, second: i64, rollout: RolloutId, build: BuildId) -> Seen {
+    Seen {
+        told: Standing::Offered { rollout, build },
+        ..seen(device, second, 1)
+    }
+}
+
+/// Writes polls down.
+pub(crate) async fn poll(store: &Store, seen: Vec<Seen>) {
+    let batch = Activity { seen, checks: vec![] };
+    store.record_activity(batch).await.expect("the polls are taken");
+}
+
+/// A report that proves which rollout offered the build.
+pub(crate) fn proven(device: &DeviceId, rollout: RolloutId, report: Report, second: i64) -> NewReport {
+    NewReport {
+        rollout: Some(rollout),
+        ..unproven(device, report, second)
+    }
+}
+
+/// A report that proves nothing.
+pub(crate) fn unproven(device: &DeviceId, report: Report, second: i64) -> NewReport {
+    NewReport {
+        device: device.clone(),
+        attempt: Some(report.retry_generation),
+        report,
+        rollout: None,
+        at: at(second),
+    }
+}
+
+/// A download by a URL that names this rollout.
+pub(crate) fn downloaded(device: &DeviceId, build: BuildId, rollout: RolloutId, second: i64) -> NewDownload {
+    NewDownload {
+        device: device.clone(),
+        build,
+        rollout: Some(rollout),
+        at: at(second),
+    }
 }
 
 /// A token that any device may use.
@@ -127,7 +197,8 @@ pub(crate) fn enrollment(name: &str) -> Enrollment {
     Enrollment {
         token_hash: TOKEN,
         device: device(name),
-        attributes: DeviceAttributes::default(),
+        facts: DeviceFacts::default(),
+        alias: None,
         fcm_token: None,
         package: None,
         now: at(0),
