@@ -158,7 +158,12 @@ async fn a_phone_that_starts_anew_forgets_and_an_operator_can_forgive(engine: En
     let manifest = wiped.poll(1).await.manifest.unwrap();
     assert_eq!(manifest["retry_granted_at"], json!(null));
 
-    wiped.report_as(&conflict).await.ok();
+    let again = |try_id: &str| {
+        let mut report = conflict.clone();
+        report["request_id"] = json!(try_id);
+        report
+    };
+    wiped.report_as(&again("2")).await.ok();
     assert_eq!(wiped.poll(1).await.why_not(), "rejected_by_device");
     let path = "/v1/devices/pixel-1/retry";
     let vera = server.person("vera", Role::Viewer);
@@ -174,12 +179,7 @@ async fn a_phone_that_starts_anew_forgets_and_an_operator_can_forgive(engine: En
     let log = ada.audit("?action=device.retry").await;
     assert_eq!(log.len(), 1, "{log:?}");
 
-    wiped
-        .report_as(
-            &json!({ "build_id": build, "status": "install_failed", "android_status": 5, "request_id": "2" }),
-        )
-        .await
-        .ok();
+    wiped.report_as(&again("3")).await.ok();
     assert_eq!(wiped.poll(1).await.why_not(), "rejected_by_device");
 }
 
