@@ -87,11 +87,11 @@ mod tests {
         type Edit = fn(&mut Config);
         let bad: [(&str, Edit); 4] = [
             ("server", |config| {
-                config.server = "updates.example.com".to_owned()
+                config.server = "updates.example.com".to_owned();
             }),
             ("server", |config| config.server += "?fleet=1"),
             ("tags", |config| {
-                config.tags = vec!["lab".to_owned(), String::new()]
+                config.tags = vec!["lab".to_owned(), String::new()];
             }),
             ("tags", |config| config.tags = vec!["lab,till".to_owned()]),
         ];

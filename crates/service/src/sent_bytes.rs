@@ -133,6 +133,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
     fn a_file_is_complete_when_its_ranges_cover_it() {
         let table: [(&[Range<u64>], Option<usize>); 11] = [
             (&[0..100], Some(0)),
