@@ -139,7 +139,8 @@ pub(crate) async fn wire(
     let poll_log = Arc::new(PollLog::at_most(config.log_polls_per_second));
     let background_tasks =
         BackgroundTasks::start(sending, writer, &snapshots, &activity, &fleet, &store, &artifacts)
-            .telling(Arc::clone(&poll_log));
+            .telling(Arc::clone(&poll_log))
+            .announcing(store.clone(), Arc::clone(&clock));
     let api = Api {
         polls: Polls::new(
             Arc::clone(&snapshots),
@@ -233,6 +234,7 @@ pub(crate) struct BackgroundTasks {
     follow: JoinHandle<()>,
     count: JoinHandle<()>,
     tell: Option<JoinHandle<()>>,
+    announce: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
     sweeper: JoinHandle<()>,
     sending: Option<Sending>,
@@ -277,9 +279,19 @@ impl BackgroundTasks {
             follow: tokio::spawn(follow),
             count: tokio::spawn(count),
             tell: None,
+            announce: None,
             writer: tokio::spawn(writer.run()),
             sweeper: tokio::spawn(sweep(artifacts.clone())),
             sending,
+        }
+    }
+
+    /// Tells the database, too, that this server runs.
+    fn announcing(self, store: Store, clock: Arc<dyn Clock>) -> Self {
+        let announce = tokio::spawn(background::announce(store, clock, self.stop.clone()));
+        Self {
+            announce: Some(announce),
+            ..self
         }
     }
 
@@ -309,8 +321,9 @@ impl BackgroundTasks {
         let rest = async {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));
             let tell = self.tell.map(|tell| ("left-out polls", tell));
+            let announce = self.announce.map(|announce| ("the list of servers", announce));
             let writers = [("reports", self.writer), ("poll counters", self.flush)];
-            for (name, task) in writers.into_iter().chain(nudges).chain(tell) {
+            for (name, task) in writers.into_iter().chain(nudges).chain(tell).chain(announce) {
                 if let Err(error) = task.await {
                     tracing::error!(%error, "the writer of {name} failed");
                 }

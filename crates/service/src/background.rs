@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidegate_storage::Store;
+use tidegate_storage::{HEARTBEAT_EVERY, Store};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ActivityBuffer, Fleet, Snapshots};
+use crate::{ActivityBuffer, Clock, Fleet, Snapshots};
 
 /// How often buffered activity is written.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +42,21 @@ pub async fn follow(snapshots: Arc<Snapshots>, stop: CancellationToken) {
         if let Err(error) = snapshots.catch_up().await {
             tracing::warn!(%error, "the database could not be asked for changes");
         }
+    }
+}
+
+/// Tells the database that this server runs until `stop` is canceled, and then that it has ended: tables are not to
+/// change under a server.
+pub async fn announce(store: Store, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let (id, begun) = (uuid::Uuid::new_v4().to_string(), clock.now());
+    let mut rhythm = Rhythm::of(HEARTBEAT_EVERY, stop);
+    while rhythm.goes_on().await {
+        if let Err(error) = store.announce(&id, env!("CARGO_PKG_VERSION"), begun).await {
+            tracing::warn!(%error, "the database could not be told that this server runs");
+        }
+    }
+    if let Err(error) = store.leave(&id).await {
+        tracing::warn!(%error, "the database could not be told that this server has ended");
     }
 }
 

@@ -31,7 +31,9 @@ impl From<storage::Error> for Error {
                     "the database does not answer; try again in a moment",
                 )
             }
-            storage::Error::Settings(_) | storage::Error::Corrupt(_) => Self::internal("storage", &message),
+            storage::Error::OtherServers { .. }
+            | storage::Error::Settings(_)
+            | storage::Error::Corrupt(_) => Self::internal("storage", &message),
         }
     }
 }

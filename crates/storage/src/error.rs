@@ -54,6 +54,20 @@ pub enum Error {
         /// The campaign that it made.
         campaign: CampaignId,
     },
+    /// The tables are to change, and another server runs on them.
+    #[error(
+        "another server (version {version}, {id}) was seen on this database {seen_ago_s} s ago; stop it, or wait until \
+         it was silent for {} s, before the tables change",
+        crate::HEARTBEAT_FRESH_FOR.as_secs()
+    )]
+    OtherServers {
+        /// Its name.
+        id: String,
+        /// Its version.
+        version: String,
+        /// How many seconds ago it was seen.
+        seen_ago_s: i64,
+    },
     /// A rule of the domain refuses; nothing was written. Page tokens, page sizes and time ranges of the wrong
     /// form are [`domain::Error::Invalid`] in here.
     #[error(transparent)]

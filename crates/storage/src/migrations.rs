@@ -41,6 +41,16 @@ where
     Ok(done.iter().map(ToString::to_string).collect())
 }
 
+/// Whether migrations were run that came after the one with this number.
+pub(crate) fn has_later<C, D>(conn: &mut C, last: &str) -> Result<bool, Fault>
+where
+    C: MigrationHarness<D>,
+    D: diesel::backend::Backend,
+{
+    let done = conn.applied_migrations().map_err(failed)?;
+    Ok(done.iter().any(|version| version.to_string().as_str() > last))
+}
+
 /// Those alone that came after the one with this number, such as `0003`. The caller holds the lock.
 pub(crate) fn down_to<C, D>(conn: &mut C, all: &EmbeddedMigrations, last: &str) -> Result<Vec<String>, Fault>
 where

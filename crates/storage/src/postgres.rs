@@ -24,6 +24,12 @@ const AUDIT_LOCK: i64 = 0x7469_6465_0000_0002;
 /// No statement of ours takes as long, so one that does is stuck.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 
+/// The database's time in microseconds, as it is when the statement runs: a transaction may have waited before.
+const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
+
+/// Whether the table `servers` exists.
+const HAS_SERVERS: &str = "SELECT count(to_regclass('servers')) AS count";
+
 pub(crate) fn engine(url: &str, settings: &Settings) -> Engine<Conn> {
     let setup = Setup {
         patience: settings.busy_timeout,
@@ -64,15 +70,26 @@ impl Transact for Conn {
 }
 
 pub(crate) fn migrate(conn: &mut Conn) -> Result<Vec<String>, Fault> {
-    alone(conn, |conn| migrations::up(conn, migrations::POSTGRES))
+    alone(conn, |conn| {
+        if !migrations::pending(conn, migrations::POSTGRES)?.is_empty() {
+            queries::servers::none_runs(conn)?;
+        }
+        migrations::up(conn, migrations::POSTGRES)
+    })
 }
 
 pub(crate) fn revert(conn: &mut Conn) -> Result<Vec<String>, Fault> {
-    alone(conn, |conn| migrations::down(conn, migrations::POSTGRES))
+    alone(conn, |conn| {
+        queries::servers::none_runs(conn)?;
+        migrations::down(conn, migrations::POSTGRES)
+    })
 }
 
 pub(crate) fn revert_to(conn: &mut Conn, last: &str) -> Result<Vec<String>, Fault> {
     alone(conn, |conn| {
+        if migrations::has_later(conn, last)? {
+            queries::servers::none_runs(conn)?;
+        }
         migrations::down_to(conn, &migrations::POSTGRES, last)
     })
 }

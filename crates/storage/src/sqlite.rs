@@ -21,6 +21,13 @@ pub(crate) mod queries;
 pub(crate) type Conn = SqliteConnection;
 pub(crate) type Db = diesel::sqlite::Sqlite;
 
+/// The machine's time in microseconds: this database has no other.
+const NOW: &str = "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)";
+
+/// Whether the table `servers` exists.
+const HAS_SERVERS: &str =
+    "SELECT count(*) AS count FROM sqlite_schema WHERE type = 'table' AND name = 'servers'";
+
 /// Opens a file, which is created if it is not there; its folder must be.
 pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -113,15 +120,28 @@ impl Transact for Conn {
 
 /// The write lock is the migrations' lock.
 pub(crate) fn migrate(conn: &mut Conn) -> Result<Vec<String>, Fault> {
-    conn.exclusive_transaction(|conn| migrations::up(conn, migrations::SQLITE))
+    conn.exclusive_transaction(|conn| {
+        if !migrations::pending(conn, migrations::SQLITE)?.is_empty() {
+            queries::servers::none_runs(conn)?;
+        }
+        migrations::up(conn, migrations::SQLITE)
+    })
 }
 
 pub(crate) fn revert(conn: &mut Conn) -> Result<Vec<String>, Fault> {
-    conn.exclusive_transaction(|conn| migrations::down(conn, migrations::SQLITE))
+    conn.exclusive_transaction(|conn| {
+        queries::servers::none_runs(conn)?;
+        migrations::down(conn, migrations::SQLITE)
+    })
 }
 
 pub(crate) fn revert_to(conn: &mut Conn, last: &str) -> Result<Vec<String>, Fault> {
-    conn.exclusive_transaction(|conn| migrations::down_to(conn, &migrations::SQLITE, last))
+    conn.exclusive_transaction(|conn| {
+        if migrations::has_later(conn, last)? {
+            queries::servers::none_runs(conn)?;
+        }
+        migrations::down_to(conn, &migrations::SQLITE, last)
+    })
 }
 
 /// The rows of a JSON array of objects, bound as `$1`, as the table `v` with these columns. One bind for a whole

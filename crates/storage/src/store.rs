@@ -28,7 +28,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Settings`] for a URL or size that cannot work; [`Error::Unavailable`] when the database does not
-    /// answer; [`Error::Busy`] when another process keeps it locked.
+    /// answer; [`Error::Busy`] when another process keeps it locked; [`Error::OtherServers`] as for
+    /// [`Store::migrate`].
     pub async fn open(settings: &Settings) -> Result<Self, Error> {
         let store = Self::connect(settings)?;
         store.migrate().await?;
@@ -54,7 +55,8 @@ impl Store {
     /// Runs the migrations that are missing, under a lock, and returns their names.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Busy`]; [`Error::Corrupt`] when one of them fails.
+    /// [`Error::Unavailable`], [`Error::Busy`]; [`Error::Corrupt`] when one of them fails; [`Error::OtherServers`] when
+    /// some are missing and a server was seen lately, see [`Store::announce`]. Nothing was changed then.
     pub async fn migrate(&self) -> Result<Vec<String>, Error> {
         match &*self.engine {
             AnyEngine::Sqlite(engine) => engine.writers.run(sqlite::migrate).await,

@@ -120,7 +120,7 @@ async fn the_day(engine: Engine) {
     let report = serde_json::json!({
         "build_id": build, "status": "install_failed", "reason": "storage_low", "android_status": 6
     });
-    agents[6].report_as(&report).await.ok();
+    agents[5].report_as(&report).await.ok();
     browser.go(&page).await;
     browser
         .reads("#failures", |text| text.contains("storage_low"))

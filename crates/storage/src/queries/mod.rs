@@ -1,7 +1,7 @@
 //! The queries, written once and compiled for each engine: `Conn`, `Db`, `rows` and `lock` are those of the
 //! engine whose child this module is. Each noun's file holds every statement on its tables.
 
-use super::{Conn, Db, analyze_deliveries, lock, rows};
+use super::{Conn, Db, HAS_SERVERS, NOW, analyze_deliveries, lock, rows};
 
 pub(crate) mod activity;
 pub(crate) mod audit;
@@ -22,6 +22,7 @@ pub(crate) mod recipients;
 pub(crate) mod reports;
 pub(crate) mod responses;
 pub(crate) mod rollouts;
+pub(crate) mod servers;
 pub(crate) mod stats;
 pub(crate) mod users;
 

@@ -22,6 +22,7 @@ mod reports;
 mod rollouts;
 mod samples;
 mod schema;
+mod servers;
 mod users;
 
 /// Runs each story on an empty SQLite file and on an empty PostgreSQL database.
