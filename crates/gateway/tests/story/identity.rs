@@ -167,7 +167,7 @@ async fn a_phone_that_starts_anew_forgets_and_an_operator_can_forgive(engine: En
     assert_eq!(wiped.poll(1).await.why_not(), "rejected_by_device");
     let path = "/v1/devices/pixel-1/retry";
     let vera = server.person("vera", Role::Viewer);
-    vera.post(path, &json!({})).await.refused(403, "forbidden");
+    vera.post(path, &json!({})).await.refused(403, "role_too_low");
     let answer = ada.post(path, &json!({})).await.ok();
     assert_eq!(
         answer,
