@@ -245,11 +245,13 @@ impl Devices {
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn get(&self, id: &DeviceId) -> Result<DeviceView, Error> {
+        // What is derived from a poll is read before the device, which is then at least as new.
+        let standings = self.store.standings(id).await?;
         Ok(DeviceView {
-            device: self.store.device(id).await?,
             builds: self.store.device_builds(id).await?,
             rollouts: self.store.device_rollouts(id).await?,
-            standings: self.store.standings(id).await?,
+            device: self.store.device(id).await?,
+            standings,
         })
     }
 
