@@ -105,35 +105,30 @@ fn install(conn: &mut Conn, seen: &[Seen], devices: &HashMap<String, i64>) -> Re
     devices::set_polled(conn, &polled)
 }
 
-/// The offers, the first of each device, rollout and build.
+/// The offers, in the order in which they were made: the last one counts for reports that name no rollout.
 fn offer(
     conn: &mut Conn,
     seen: &[Seen],
     devices: &HashMap<String, i64>,
     histories: &mut Histories,
 ) -> Result<u64, Fault> {
-    let mut offers: BTreeMap<RolloutKey, DateTime<Utc>> = BTreeMap::new();
+    let mut offers: Vec<(DateTime<Utc>, RolloutKey)> = Vec::new();
     for seen in seen {
         if let (Some(id), Standing::Offered { rollout, build }) =
             (devices.get(seen.device.as_str()), seen.told)
         {
-            let at = offers.entry((*id, rollout.0, build.0)).or_insert(seen.at);
-            *at = seen.at.min(*at);
+            offers.push((seen.at, (*id, rollout.0, build.0)));
         }
     }
-    let ids: BTreeSet<i64> = offers.keys().map(|(_, _, build)| *build).collect();
+    offers.sort_unstable();
+    let ids: BTreeSet<i64> = offers.iter().map(|(_, (_, _, build))| *build).collect();
     let ids: Vec<i64> = ids.into_iter().collect();
     let known = builds::versions(conn, &ids)?;
-    offers.retain(|(_, _, build), _| known.contains_key(build));
-    let builds: BTreeSet<BuildKey> = offers
-        .keys()
-        .map(|(device, _, build)| (*device, *build))
-        .collect();
+    offers.retain(|(_, (_, _, build))| known.contains_key(build));
+    let keys: BTreeSet<RolloutKey> = offers.iter().map(|(_, key)| *key).collect();
+    let builds: BTreeSet<BuildKey> = keys.iter().map(|(device, _, build)| (*device, *build)).collect();
     histories.read_builds(conn, &builds)?;
-    histories.read_rollouts(conn, &offers.keys().copied().collect())?;
-    // In the order in which they were made: the last one counts for reports that name no rollout.
-    let mut offers: Vec<(RolloutKey, DateTime<Utc>)> = offers.into_iter().collect();
-    offers.sort_by_key(|(_, at)| *at);
-    let first = offers.into_iter().filter(|(key, at)| histories.offer(*key, *at));
+    histories.read_rollouts(conn, &keys)?;
+    let first = offers.into_iter().filter(|(at, key)| histories.offer(*key, *at));
     Ok(first.count() as u64)
 }

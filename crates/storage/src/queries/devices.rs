@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use serde::Serialize;
 use tidegate_domain::{BuildId, Device, DeviceId, PackageName, RolloutId, VersionCode};
 
@@ -208,6 +210,14 @@ pub(crate) fn store_fcm_token(
     Ok(())
 }
 
+/// Forgets what a device said of itself in its polls.
+pub(crate) fn forget_polled(conn: &mut Conn, device: i64) -> Result<(), Fault> {
+    diesel::update(devices::table.find(device))
+        .set(devices::polled_json.eq(None::<String>))
+        .execute(conn)?;
+    Ok(())
+}
+
 pub(crate) fn revoke(conn: &mut Conn, id: &DeviceId, note: &AuditNote) -> Result<u32, Fault> {
     let device: Option<i64> = diesel::update(devices::table.filter(devices::name.eq(id.as_str())))
         .set((
@@ -240,7 +250,8 @@ pub(crate) fn raise_generation(conn: &mut Conn, device: i64) -> Result<u32, Faul
 pub(crate) fn revoked_since(conn: &mut Conn, epoch: i64) -> Result<Vec<(DeviceId, u32)>, Fault> {
     let rows: Vec<(String, i64)> = devices::table
         .filter(devices::token_epoch.gt(epoch))
-        .filter(devices::token_epoch.gt(0))
+        // In the words of the index, which a bound 0 is not.
+        .filter(sql::<Bool>("devices.token_epoch > 0"))
         .select((devices::name, devices::token_generation))
         .load(conn)?;
     into_generations(rows)

@@ -44,6 +44,7 @@ pub(crate) fn enroll(conn: &mut Conn, enrollment: &Enrollment) -> Result<Enrolle
     if use_token(conn, token, device, &enrolled, now)? && !enrolled.is_new {
         // Another token than before enrols the same id: whoever held the device's credential so far loses it.
         enrolled.token_generation = devices::raise_generation(conn, device)?;
+        devices::forget_polled(conn, device)?;
         // It is taken for another installation of Android: what failed on the one before may work on this.
         reports::forget_rejections(conn, device, None)?;
     }
@@ -83,7 +84,7 @@ fn upsert_device(conn: &mut Conn, enrollment: &Enrollment, now: i64) -> Result<(
         .execute(conn)?;
     let (id, generation): (i64, i64) =
         diesel::update(device_table::table.filter(device_table::name.eq(name)))
-            .set((&shape, device_table::polled_json.eq(None::<String>)))
+            .set(&shape)
             .returning((device_table::id, device_table::token_generation))
             .get_result(conn)?;
     if let Some(token) = &enrollment.fcm_token {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use serde::Serialize;
 use tidegate_domain::{
     BuildId, BuildRejection, Capacity, Consequence, DeviceId, Rejection, Report, ReportStatus,
@@ -463,8 +465,9 @@ pub(crate) fn rejections(
 
 pub(crate) fn rejections_since(conn: &mut Conn, epoch: i64) -> Result<Vec<RejectionChange>, Fault> {
     let rows: Vec<RejectionRow> = rejection_rows!()
-        .filter(device_builds::rejection_epoch.gt(epoch.max(0)))
-        .filter(device_builds::rejection_epoch.gt(0))
+        .filter(device_builds::rejection_epoch.gt(epoch))
+        // In the words of the index, which a bound 0 is not.
+        .filter(sql::<Bool>("device_builds.rejection_epoch > 0"))
         .load(conn)?;
     let mut found = Vec::with_capacity(rows.len());
     for (name, build, generation, until) in rows {

@@ -353,6 +353,23 @@ async fn the_database_is_asked_by_index(place: &Place) {
              AND (alias_key > 'a' OR id > 7) ORDER BY alias_key, id LIMIT 5",
             "INDEX devices_alias_key",
         ),
+        (
+            "SELECT d.name, b.build_id FROM device_builds b JOIN devices d ON d.id = b.device_id
+             WHERE b.rejection_epoch > ?1 AND b.rejection_epoch > 0",
+            "INDEX device_builds_rejection_epoch",
+        ),
+        (
+            "SELECT name, token_generation FROM devices WHERE token_epoch > ?1 AND token_epoch > 0",
+            "INDEX devices_token_epoch",
+        ),
+        (
+            "SELECT count(*) FROM device_packages WHERE package_id = 1 AND standing = 'offered'",
+            "COVERING INDEX device_packages_standing",
+        ),
+        (
+            "SELECT package_id, standing FROM device_packages WHERE device_id = 1 AND standing IS NOT NULL",
+            "PRIMARY KEY (device_id=?)",
+        ),
     ] {
         let plan = place.plan(query);
         assert!(plan.contains(index), "{query}: {plan}");

@@ -22,7 +22,7 @@ async fn run(store: &Store, versions: &[(&tidegate_domain::DeviceId, i64)]) {
     poll(store, seen.collect()).await;
 }
 
-fn behind() -> NudgeOrder {
+pub(crate) fn behind() -> NudgeOrder {
     NudgeOrder {
         package: Some(package(APP)),
         audience: NudgeAudience::Behind,
@@ -30,7 +30,7 @@ fn behind() -> NudgeOrder {
     }
 }
 
-fn chosen(place: &Place, campaign: tidegate_domain::CampaignId) -> Vec<String> {
+pub(crate) fn chosen(place: &Place, campaign: tidegate_domain::CampaignId) -> Vec<String> {
     place.texts(&format!(
         "SELECT d.name AS value FROM nudge_deliveries n JOIN devices d ON d.id = n.device_id
          WHERE n.campaign_id = {campaign} ORDER BY d.name"

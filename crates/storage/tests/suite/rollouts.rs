@@ -1,14 +1,14 @@
-//! Changing a package's line of releases.
+//! Changing a package's track of releases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tidegate_domain::{By, Error as Rule, RolloutState};
+use tidegate_domain::{Build, By, Error as Rule, RolloutId, RolloutState};
 use tidegate_storage::{Error, Page, RolloutFilter};
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, actor, all, at, package, promote, promotion, upload};
+use crate::samples::{APP, actor, all, at, package, promote, promotion, release, rollout_of, upload};
 
 on_both_engines!(
     an_operators_day,
@@ -19,6 +19,7 @@ on_both_engines!(
     promotions_at_once_leave_one_current,
     the_database_itself_refuses_a_second_current,
     another_packages_build_cannot_be_released,
+    a_builds_last_rollout_is_the_one_that_serves,
 );
 
 async fn an_operators_day(place: &Place) {
@@ -226,4 +227,52 @@ async fn another_packages_build_cannot_be_released(place: &Place) {
         .await;
     assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
     assert_eq!(store.track(&package(APP)).await.unwrap().serving, vec![]);
+}
+
+async fn a_builds_last_rollout_is_the_one_that_serves(place: &Place) {
+    let store = place.store().await;
+    let (one, first) = release(&store, APP, 1).await;
+    let (other, second) = release(&store, APP, 2).await;
+    let unreleased = upload(&store, APP, 3).await;
+    let ids = vec![one.id, other.id, unreleased.id];
+    let last = async |build: &Build| {
+        let found = store.last_rollouts(ids.clone()).await.unwrap();
+        found
+            .get(&build.id)
+            .map(|last| (last.rollout.id, last.previous_build))
+    };
+    assert_eq!(last(&one).await, Some((first, None)), "though it ended");
+    assert_eq!(last(&other).await, Some((second, Some(one.id))));
+    assert_eq!(last(&unreleased).await, None);
+
+    let mut again = promotion(100);
+    again.retry_failed = true;
+    let third = rollout_of(&promote(&store, &other, again).await);
+    assert_eq!(last(&other).await.unwrap().0, third, "the newest");
+    let set = |rollout: RolloutId, state: &str, serves: bool, is_current: bool| {
+        let sql = format!(
+            "UPDATE rollouts SET state = '{state}', serving = {serves}, is_current = {is_current}
+             WHERE id = {rollout}"
+        );
+        place.execute(&sql).unwrap();
+    };
+    set(third, "superseded", false, false);
+    set(second, "active", true, false);
+    assert_eq!(
+        last(&other).await.unwrap().0,
+        second,
+        "what serves before what ended"
+    );
+    set(third, "active", true, false);
+    assert_eq!(
+        last(&other).await.unwrap().0,
+        third,
+        "of those that serve the newest"
+    );
+    set(second, "active", true, true);
+    assert_eq!(
+        last(&other).await.unwrap().0,
+        second,
+        "the current one before others"
+    );
 }
