@@ -104,6 +104,12 @@ async fn a_standing_and_crashes_are_stored_when_they_change(place: &Place) {
     assert_eq!(written(), first, "no news, nothing is written");
     poll(&store, vec![told(30, Reason::NotInCohort, Some(3))]).await;
     assert_eq!(crashes(), 3);
+    poll(&store, vec![told(33, Reason::Halted, Some(3))]).await;
+    assert_eq!(
+        standing(&store).await,
+        [Reason::Halted.as_str()],
+        "that alone changed"
+    );
     poll(&store, vec![offered(&id, 40, rollout, build.id)]).await;
     assert_eq!(standing(&store).await, [Standing::OFFERED]);
     assert_eq!(crashes(), -1, "the last poll said none");
