@@ -71,7 +71,7 @@ async fn rejections_are_told_since_an_epoch(place: &Place) {
     );
     store.record_reports(vec![success]).await.unwrap();
     let forgiven = (ids[0].clone(), build.id, None);
-    assert_eq!(since(&store, second).await, [forgiven.clone()]);
+    assert_eq!(since(&store, second).await, std::slice::from_ref(&forgiven));
     assert_eq!(since(&store, 0).await, [forgiven, given_up(1)], "as they stand");
 }
 
