@@ -4,10 +4,13 @@ use serde_json::{Value, json};
 use tidegate_domain::Role;
 use tidegate_testkit::agent::download_url;
 use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::operator::Operator;
 use tidegate_testkit::server::{Engine, TestServer, eventually};
 
 on_both_engines!(
     two_rollouts_of_one_build_are_told_apart,
+    what_an_agent_proves_counts_before_what_was_offered_last,
+    a_superseded_build_tells_of_its_last_rollout,
     a_forged_or_borrowed_offer_counts_for_nothing,
     an_attempt_that_nobody_released_blocks_nothing,
     a_forced_roll_back_concerns_exactly_the_version_that_is_taken_back,
@@ -17,8 +20,8 @@ on_both_engines!(
     a_version_code_of_zero_is_refused_in_plain_words,
 );
 
-async fn two_rollouts_of_one_build_are_told_apart(engine: Engine) {
-    let server = TestServer::start(engine).await;
+/// A build with two rollouts: to the north, and after it to the south.
+async fn north_and_south(server: &TestServer) -> (Operator, i64) {
     let olga = server.person("olga", Role::Operator);
     let build = olga.uploaded(&apks::build(PACKAGE, 2)).await;
     for region in ["north", "south"] {
@@ -26,6 +29,12 @@ async fn two_rollouts_of_one_build_are_told_apart(engine: Engine) {
             json!({ "rollout_percent": 100, "keep_previous": true, "audience": { "regions": [region] } });
         olga.promote_as(build, &to).await.ok();
     }
+    (olga, build)
+}
+
+async fn two_rollouts_of_one_build_are_told_apart(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let (olga, build) = north_and_south(&server).await;
     for region in ["north", "south"] {
         let device = server.device(region).await;
         let polled = device.poll_as(PACKAGE, 1, &format!("&region={region}")).await;
@@ -59,6 +68,64 @@ async fn two_rollouts_of_one_build_are_told_apart(engine: Engine) {
         let polled = device.poll_as(PACKAGE, 1, &format!("&region={region}")).await;
         assert_eq!(polled.why_not(), "paused", "{region}");
     }
+}
+
+/// Two devices end up in the south before they report; one of them repeats the offer of the north that it acted on.
+async fn what_an_agent_proves_counts_before_what_was_offered_last(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let (olga, build) = north_and_south(&server).await;
+    let mut offers = vec![];
+    let (old, new) = (server.device("old").await, server.device("new").await);
+    let polls = [
+        (&old, "south"),
+        (&old, "north"),
+        (&old, "south"),
+        (&new, "north"),
+        (&new, "south"),
+    ];
+    for (device, region) in polls {
+        let polled = device.poll_as(PACKAGE, 1, &format!("&region={region}")).await;
+        offers.push(polled.manifest.unwrap());
+    }
+    old.report(build, "install_failed").await.ok();
+    new.report_as(&echo(&offers[3], "install_success")).await.ok();
+
+    let stats = olga.stats(build).await;
+    let counted = |rollout: &Value, of: &Value| {
+        assert_eq!(rollout["rollout_id"], of["rollout_id"], "{stats}");
+        ["total_eligible", "installs_failed", "installs_success"].map(|count| rollout[count].as_i64())
+    };
+    let rollouts = &stats["rollouts"];
+    assert_eq!(counted(&rollouts[0], &offers[0]), [Some(2), Some(1), Some(0)]);
+    assert_eq!(counted(&rollouts[1], &offers[1]), [Some(2), Some(0), Some(1)]);
+    assert_eq!(
+        (&stats["total_eligible"], &stats["adoption_rate"]),
+        (&json!(2), &json!(50.0))
+    );
+}
+
+async fn a_superseded_build_tells_of_its_last_rollout(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let olga = server.person("olga", Role::Operator);
+    let old = olga.uploaded(&apks::build(PACKAGE, 1)).await;
+    let new = olga.uploaded(&apks::build(PACKAGE, 2)).await;
+    let never_released = olga.build(old).await.ok();
+    let settings = json!({ "rollout_percent": 40, "wifi_only": true, "must_install": true });
+    olga.promote_as(old, &settings).await.ok();
+    let pete = server.person("pete", Role::Operator);
+    pete.promote(new, 100).await.ok();
+
+    let build = olga.build(old).await.ok();
+    assert_eq!(
+        (&build["is_current"], &build["promoted_by"]),
+        (&json!(false), &json!("olga"))
+    );
+    assert!(build["promoted_at"].is_string(), "{build}");
+    let shown = |build: &Value| {
+        ["staged_rollout_percent", "wifi_only", "must_install"].map(|setting| build[setting].clone())
+    };
+    assert_eq!(shown(&build), [json!(40), json!(true), json!(true)]);
+    assert_eq!(shown(&never_released), [json!(null), json!(null), json!(null)]);
 }
 
 /// A report on a manifest, with all that it hands out for it.

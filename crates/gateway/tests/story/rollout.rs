@@ -229,6 +229,12 @@ async fn a_salt_meets_other_devices_first(engine: Engine) {
         .ok();
     let salted = fleet::offered(&devices, 1, build, "not_in_cohort").await;
     assert!(!salted.is_empty());
+    // Agents that judge the share themselves know no salt.
+    let chosen = devices.iter().find(|device| salted.contains(&device.id)).unwrap();
+    assert_eq!(
+        chosen.poll(1).await.manifest.unwrap()["staged_rollout_percent"],
+        100
+    );
     assert_ne!(salted, fleet::cohort(&devices, 30));
 }
 
