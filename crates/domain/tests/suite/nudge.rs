@@ -46,6 +46,15 @@ fn a_verb_that_is_repeated_changes_nothing_and_one_that_comes_too_late_is_refuse
         Ok(None),
         "what has not begun is not resumed"
     );
+    for (from, leads_to) in TABLE {
+        for next in CampaignState::ALL {
+            if next == from || (from, next) == (Queued, Running) {
+                continue;
+            }
+            let expected = leads_to.contains(&next).then_some(Some(next));
+            assert_eq!(from.go(id, next).ok(), expected, "{from} to {next}");
+        }
+    }
     let late = Completed.go(id, Canceled).unwrap_err();
     assert_eq!(late.code(), "wrong_state");
     assert_eq!(

@@ -126,6 +126,8 @@ fn what_must_be_installed_looks_again_sooner_and_gets_no_exception() {
     assert!(look_again_after(true) < look_again_after(false));
     assert_eq!(look_again_after(true), LOOK_AGAIN_SOON);
     assert_eq!(look_again_after(false), LOOK_AGAIN);
+    let minutes = [LOOK_AGAIN_SOON, LOOK_AGAIN].map(|wait| wait.as_secs() / 60);
+    assert_eq!(minutes, [1, 15]);
 }
 
 fn conditions() -> impl Strategy<Value = Conditions> {

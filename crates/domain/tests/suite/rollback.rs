@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use tidegate_domain::{BuildId, Error, Promotion, RolloutSettings, RolloutState, SignerFingerprint, Signers};
+use tidegate_domain::{
+    BuildId, By, Error, Promotion, RolloutSettings, RolloutState, SignerFingerprint, Signers,
+};
 
-use crate::fleet::{percent, version};
+use crate::fleet::{at, percent, version};
 use crate::store::{Store, keeping, to};
 use RolloutState::{Active, Halted, Paused, RolledBack, Superseded};
 
@@ -51,6 +53,20 @@ fn the_predecessor_gets_back_the_settings_that_it_had() {
         ..settings
     };
     assert_eq!(store.current().spec.settings, expected);
+}
+
+#[test]
+fn the_restored_rollout_tells_who_rolled_back_and_when() {
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.release_to(2, 100);
+    let by_eve = By {
+        actor: "eve",
+        now: at(77),
+    };
+    store.run(|track| track.roll_back(false, by_eve)).unwrap();
+    let spec = store.current().spec;
+    assert_eq!((spec.created_by.as_str(), spec.created_at), ("eve", at(77)));
 }
 
 #[test]
