@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use tidegate_domain::DeviceId;
@@ -12,7 +12,6 @@ use tidegate_service::{Actor, Authenticator, Error, Kind};
 use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 
-use crate::Api;
 use crate::problem::Refusal;
 use crate::request_id::RequestId;
 
@@ -32,11 +31,15 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Who sent these headers.
-    pub(crate) fn of(api: &Api, headers: &HeaderMap) -> Result<Self, Error> {
+    pub(crate) fn of(
+        headers: &HeaderMap,
+        authenticator: &Arc<Authenticator>,
+        stopping: &CancellationToken,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            authenticator: Arc::clone(&api.authenticator),
+            authenticator: Arc::clone(authenticator),
             token: bearer(headers)?.to_owned(),
-            stopping: api.stopping.clone(),
+            stopping: stopping.clone(),
             rhythm: tokio::time::interval(LOOKED_AT_EVERY),
         })
     }
@@ -62,24 +65,33 @@ impl Listener {
 /// A device with its token.
 pub(crate) struct CallingDevice(pub DeviceId);
 
-impl FromRequestParts<Arc<Api>> for Caller {
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Arc<Authenticator>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         Ok(Self(actor(
-            &api.authenticator,
+            &Arc::from_ref(state),
             bearer(&parts.headers)?,
             request_id,
         )?))
     }
 }
 
-impl FromRequestParts<Arc<Api>> for CallingDevice {
+impl<S> FromRequestParts<S> for CallingDevice
+where
+    S: Send + Sync,
+    Arc<Authenticator>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        Ok(Self(api.authenticator.device(bearer(&parts.headers)?)?))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let authenticator = Arc::<Authenticator>::from_ref(state);
+        Ok(Self(authenticator.device(bearer(&parts.headers)?)?))
     }
 }
 

@@ -25,6 +25,7 @@ mod problem;
 mod request_id;
 mod request_metrics;
 mod rest;
+mod state;
 mod timeouts;
 mod verbs;
 
@@ -35,7 +36,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use tidegate_domain::BuildId;
 use tidegate_service::{
     AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Polls, Readiness, Reports,
     Rollouts, Uploads, Users,
@@ -44,6 +44,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
+
+use rest::agent::Polling;
+use state::{AppState, Routes};
 
 pub use poll_log::{PollLog, tell_left_out_polls};
 pub use problem::Problem;
@@ -56,9 +59,9 @@ pub struct Api {
     /// Checks credentials.
     pub authenticator: Arc<Authenticator>,
     /// Answers polls.
-    pub polls: Polls,
+    pub polls: Arc<Polls>,
     /// Takes reports in.
-    pub reports: Reports,
+    pub reports: Arc<Reports>,
     /// Manages devices.
     pub devices: Arc<Devices>,
     /// Looks at builds.
@@ -78,7 +81,7 @@ pub struct Api {
     /// Looks at the audit log.
     pub audit: Arc<AuditLog>,
     /// Tells whether the server can work.
-    pub readiness: Readiness,
+    pub readiness: Arc<Readiness>,
     /// Times requests.
     pub request_metrics: Arc<RequestMetrics>,
     /// Writes the metrics page; `None` when they are switched off.
@@ -113,11 +116,11 @@ pub fn admin_router(api: &Arc<Api>, beside: Router) -> Router {
     )
 }
 
-fn agent_rest() -> OpenApiRouter<Arc<Api>> {
+fn agent_rest() -> Routes {
     in_time(rest::agent::routes()).merge(rest::download::routes())
 }
 
-fn admin_rest() -> OpenApiRouter<Arc<Api>> {
+fn admin_rest() -> Routes {
     in_time(
         rest::builds::routes()
             .merge(rest::devices::routes())
@@ -129,14 +132,14 @@ fn admin_rest() -> OpenApiRouter<Arc<Api>> {
     .merge(rest::upload::routes())
 }
 
-fn in_time(routes: OpenApiRouter<Arc<Api>>) -> OpenApiRouter<Arc<Api>> {
+fn in_time(routes: Routes) -> Routes {
     routes.layer(axum::middleware::from_fn(timeouts::in_time))
 }
 
 /// Puts layers, fallbacks and the document around the routes; the poll stays outside of the layers.
 fn finish(
-    routes: OpenApiRouter<Arc<Api>>,
-    poll: OpenApiRouter<Arc<Api>>,
+    routes: Routes,
+    poll: OpenApiRouter<Arc<Polling>>,
     api: &Arc<Api>,
     others: Option<Router>,
 ) -> Router {
@@ -151,7 +154,7 @@ fn finish(
             "/openapi.json",
             get(move || std::future::ready(Json(document.clone()))),
         )
-        .with_state(Arc::clone(api));
+        .with_state(AppState(Arc::clone(api)));
     let router = match others {
         Some(others) => router.merge(others),
         None => router,
@@ -167,8 +170,17 @@ fn finish(
         ))
         .merge(
             poll.method_not_allowed_fallback(method_not_allowed)
-                .with_state(Arc::clone(api)),
+                .with_state(Arc::new(polling(api))),
         )
+}
+
+fn polling(api: &Api) -> Polling {
+    Polling {
+        authenticator: Arc::clone(&api.authenticator),
+        polls: Arc::clone(&api.polls),
+        poll_log: Arc::clone(&api.poll_log),
+        request_metrics: Arc::clone(&api.request_metrics),
+    }
 }
 
 /// A path that nobody serves, told in the caller's own protocol.

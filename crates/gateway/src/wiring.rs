@@ -142,13 +142,13 @@ pub(crate) async fn wire(
             .telling(Arc::clone(&poll_log))
             .announcing(store.clone(), Arc::clone(&clock));
     let api = Api {
-        polls: Polls::new(
+        polls: Arc::new(Polls::new(
             Arc::clone(&snapshots),
             activity,
             Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::clone(&settings),
-        ),
+        )),
         devices: Arc::new(Devices::new(
             store.clone(),
             Arc::clone(&snapshots),
@@ -187,9 +187,9 @@ pub(crate) async fn wire(
         )),
         builds: Arc::new(Builds::new(store.clone(), snapshots, Arc::clone(&clock))),
         audit: Arc::new(AuditLog::new(store.clone(), Arc::clone(&clock))),
-        readiness: Readiness::new(store, artifacts),
+        readiness: Arc::new(Readiness::new(store, artifacts)),
         authenticator,
-        reports,
+        reports: Arc::new(reports),
         request_metrics,
         metrics,
         poll_log,

@@ -273,6 +273,25 @@ fn linked(options: &[&str]) -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
+fn no_handler_sees_all_use_cases() {
+    let source = root().join("crates/api/src");
+    let names_all = |file: &Path| {
+        let text = fs::read_to_string(file).unwrap();
+        text.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .any(|word| ["Api", "AppState"].contains(&word))
+    };
+    // It hands each service its own.
+    let router = source.join("grpc/mod.rs");
+    assert!(names_all(&router) && names_all(&source.join("state.rs")));
+    let mut handlers = ["rest", "grpc", "verbs"].map(|folder| rust_files(&source.join(folder))).concat();
+    handlers.retain(|file| *file != router);
+    assert!(handlers.len() > 20, "{handlers:?}");
+    for file in handlers {
+        assert!(!names_all(&file), "{} takes more than it calls", file.display());
+    }
+}
+
+#[test]
 fn unsafe_code_is_forbidden_everywhere() {
     let root_manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(root_manifest.contains("unsafe_code = \"forbid\""));

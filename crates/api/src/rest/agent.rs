@@ -9,18 +9,23 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use tidegate_domain::{DeviceFacts, DeviceId, Offer, PackageName, RolloutId, VersionCode};
+use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Offer, PackageName, RolloutId, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{Error, NewDevice, NewReport, Poll, PollAnswer};
+use tidegate_service::{
+    Authenticator, Devices, Error, NewDevice, NewReport, Poll, PollAnswer, Polls, Reports,
+};
 use tidegate_signing::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::Json;
 use crate::credentials::{CallingDevice, bearer};
+use crate::poll_log::PollLog;
 use crate::problem::{Problem, Refusal};
+use crate::request_metrics::RequestMetrics;
+use crate::state::Routes;
 use crate::verbs::devices::current_version;
-use crate::{Api, BuildId, request_id, verbs};
+use crate::{request_id, verbs};
 
 /// Why a 304 offers nothing, such as `not_in_cohort`.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
@@ -31,13 +36,21 @@ const PROTOCOL: i64 = 2;
 /// Seconds until the device's next poll.
 pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
 
+/// What a poll needs, behind one pointer: a handler's state is cloned for each request.
+pub(crate) struct Polling {
+    pub authenticator: Arc<Authenticator>,
+    pub polls: Arc<Polls>,
+    pub poll_log: Arc<PollLog>,
+    pub request_metrics: Arc<RequestMetrics>,
+}
+
 /// The poll, apart from the other routes: it is answered from memory, so it needs no time limit, and it is asked
 /// so often that it names its requests itself rather than through a layer and a log span.
-pub(crate) fn poll_route() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn poll_route() -> OpenApiRouter<Arc<Polling>> {
     OpenApiRouter::new().routes(routes!(check_update))
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(report))
         .routes(routes!(enroll))
@@ -63,7 +76,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     ),
     security(("device_token" = []))
 )]
-async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response {
+async fn check_update(State(polling): State<Arc<Polling>>, request: Request) -> Response {
     #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
     let begun = Instant::now();
     let id = request_id::of(request.headers());
@@ -73,18 +86,20 @@ async fn check_update(State(api): State<Arc<Api>>, request: Request) -> Response
         otel.name = "GET /v1/agent/update", otel.kind = "server", request_id = id, status = tracing::field::Empty,
     );
     let mut response = span
-        .in_scope(|| poll(&api, begun, request.uri(), request.headers()))
+        .in_scope(|| poll(&polling, begun, request.uri(), request.headers()))
         .unwrap_or_else(|error| Refusal(error).into_response());
     span.record("status", response.status().as_u16());
     request_id::tell(&mut response, &id);
-    api.request_metrics.polled(begun, response.status());
+    polling.request_metrics.polled(begun, response.status());
     response
 }
 
-fn poll(api: &Api, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
+fn poll(polling: &Polling, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
     let query = PollQuery::parse(uri.query().unwrap_or_default())?;
     let device_id = query.device_id.as_deref().ok_or_else(|| missing("device_id"))?;
-    api.authenticator.device_claiming(bearer(headers)?, device_id)?;
+    polling
+        .authenticator
+        .device_claiming(bearer(headers)?, device_id)?;
     let package = query.package.as_deref().ok_or_else(|| missing("package_name"))?;
     query.facts.check()?;
     let poll = Poll {
@@ -94,14 +109,14 @@ fn poll(api: &Api, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Res
         facts: query.facts,
         crashes: query.crashes,
     };
-    Ok(api.polls.answer(&poll, |answer, poll_after| match answer {
+    Ok(polling.polls.answer(&poll, |answer, poll_after| match answer {
         PollAnswer::Update {
             offer,
             download_url,
             proof,
             retry_granted_at,
         } => {
-            if api.poll_log.takes(begun) {
+            if polling.poll_log.takes(begun) {
                 tracing::info!(
                     event = "ota.manifest.200",
                     device_id,
@@ -113,7 +128,7 @@ fn poll(api: &Api, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Res
             offered(&offer, (download_url, proof), retry_granted_at, poll_after)
         }
         PollAnswer::NoUpdate(reason) => {
-            if api.poll_log.takes(begun) {
+            if polling.poll_log.takes(begun) {
                 let reason = reason.as_str();
                 tracing::info!(
                     event = "ota.manifest.304",
@@ -252,7 +267,7 @@ fn number(field: &'static str, text: &str, fault: &'static str) -> Result<u32, E
     security(("device_token" = []))
 )]
 async fn report(
-    State(api): State<Arc<Api>>,
+    State(reports): State<Arc<Reports>>,
     CallingDevice(device): CallingDevice,
     Json(request): Json<v1::ReportRequest>,
 ) -> Result<JsonAnswer<v1::ReportResponse>, Refusal> {
@@ -268,7 +283,7 @@ async fn report(
         rollout: request.rollout_id.map(RolloutId),
         offer: request.offer,
     };
-    api.reports.submit(device, report).await?;
+    reports.submit(device, report).await?;
     Ok(JsonAnswer(v1::ReportResponse {
         success: true,
         build_id: request.build_id,
@@ -293,13 +308,12 @@ fn narrow<T: TryFrom<i64>>(field: &'static str, number: Option<i64>) -> Result<O
     )
 )]
 async fn enroll(
-    State(api): State<Arc<Api>>,
+    State(devices): State<Arc<Devices>>,
     Json(request): Json<v1::EnrollRequest>,
 ) -> Result<(StatusCode, JsonAnswer<v1::EnrollResponse>), Refusal> {
     let id = DeviceId::parse(&request.device_id).map_err(Error::from)?;
     let installed = installed(&request)?;
-    let enrolled = api
-        .devices
+    let enrolled = devices
         .enroll(NewDevice {
             enrollment_token: request.enrollment_token,
             id,
@@ -358,11 +372,11 @@ fn installed(request: &v1::EnrollRequest) -> Result<Option<(PackageName, Version
     security(("device_token" = []))
 )]
 async fn set_fcm_token(
-    State(api): State<Arc<Api>>,
+    State(devices): State<Arc<Devices>>,
     CallingDevice(device): CallingDevice,
     Json(request): Json<v1::FcmTokenRequest>,
 ) -> Result<JsonAnswer<v1::FcmTokenResponse>, Refusal> {
-    api.devices.set_fcm_token(&device, request.fcm_token).await?;
+    devices.set_fcm_token(&device, request.fcm_token).await?;
     Ok(JsonAnswer(v1::FcmTokenResponse { success: true }))
 }
 
@@ -382,9 +396,11 @@ async fn set_fcm_token(
     security(("device_token" = []))
 )]
 async fn action_result(
-    State(api): State<Arc<Api>>,
+    State(reports): State<Arc<Reports>>,
     CallingDevice(device): CallingDevice,
     Json(request): Json<v1::ActionResultRequest>,
 ) -> Result<JsonAnswer<v1::ActionResultResponse>, Refusal> {
-    Ok(JsonAnswer(verbs::nudges::answer(&api, device, request).await?))
+    Ok(JsonAnswer(
+        verbs::nudges::answer(&reports, device, request).await?,
+    ))
 }

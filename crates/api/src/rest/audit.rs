@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use tidegate_proto::v1;
+use tidegate_service::AuditLog;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::Fields;
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
-use crate::{Api, verbs};
+use crate::state::Routes;
+use crate::verbs;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(verify))
 }
 
@@ -25,11 +27,11 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     security(("admin_token" = []))
 )]
 async fn list(
-    State(api): State<Arc<Api>>,
+    State(log): State<Arc<AuditLog>>,
     Caller(actor): Caller,
     Fields(request): Fields<v1::ListAuditRequest>,
 ) -> Result<JsonAnswer<v1::ListAuditResponse>, Refusal> {
-    Ok(JsonAnswer(verbs::audit::list(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::audit::list(&log, &actor, request).await?))
 }
 
 /// Recomputes the audit log's hash chain.
@@ -40,10 +42,10 @@ async fn list(
     security(("admin_token" = []))
 )]
 async fn verify(
-    State(api): State<Arc<Api>>,
+    State(log): State<Arc<AuditLog>>,
     Caller(actor): Caller,
 ) -> Result<JsonAnswer<v1::VerifyAuditResponse>, Refusal> {
     Ok(JsonAnswer(
-        verbs::audit::verify(&api, &actor, v1::VerifyAuditRequest {}).await?,
+        verbs::audit::verify(&log, &actor, v1::VerifyAuditRequest {}).await?,
     ))
 }

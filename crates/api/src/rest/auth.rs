@@ -7,15 +7,17 @@ use axum::Extension;
 use axum::Json as JsonAnswer;
 use axum::extract::{ConnectInfo, State};
 use tidegate_proto::v1;
+use tidegate_service::Users;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::Json;
 use crate::credentials::peer;
 use crate::problem::{Problem, Refusal};
-use crate::{Api, verbs};
+use crate::state::Routes;
+use crate::verbs;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new().routes(routes!(login))
 }
 
@@ -30,10 +32,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     )
 )]
 async fn login(
-    State(api): State<Arc<Api>>,
+    State(users): State<Arc<Users>>,
     connection: Option<Extension<ConnectInfo<SocketAddr>>>,
     Json(request): Json<v1::LoginRequest>,
 ) -> Result<JsonAnswer<v1::LoginResponse>, Refusal> {
     let from = peer(connection.as_ref().map(|Extension(connection)| connection));
-    Ok(JsonAnswer(verbs::auth::login(&api, request, from).await?))
+    Ok(JsonAnswer(verbs::auth::login(&users, request, from).await?))
 }

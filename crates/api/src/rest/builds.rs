@@ -5,16 +5,17 @@ use std::sync::Arc;
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use tidegate_proto::v1;
-use tidegate_service::Error;
+use tidegate_service::{Builds, Error, Rollouts};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::{BuildNumber, Fields, Json};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
-use crate::{Api, verbs};
+use crate::state::Routes;
+use crate::verbs;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))
@@ -46,11 +47,11 @@ fn same_build(in_path: i64, in_body: &mut i64) -> Result<(), Error> {
     security(("admin_token" = []))
 )]
 async fn list(
-    State(api): State<Arc<Api>>,
+    State(builds): State<Arc<Builds>>,
     Caller(actor): Caller,
     Fields(request): Fields<v1::ListBuildsRequest>,
 ) -> Answer<v1::ListBuildsResponse> {
-    Ok(JsonAnswer(verbs::builds::list(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::builds::list(&builds, &actor, request).await?))
 }
 
 /// One build.
@@ -61,12 +62,12 @@ async fn list(
     security(("admin_token" = []))
 )]
 async fn get(
-    State(api): State<Arc<Api>>,
+    State(builds): State<Arc<Builds>>,
     Caller(actor): Caller,
     BuildNumber(build_id): BuildNumber,
 ) -> Answer<v1::Build> {
     Ok(JsonAnswer(
-        verbs::builds::get(&api, &actor, v1::GetBuildRequest { build_id }).await?,
+        verbs::builds::get(&builds, &actor, v1::GetBuildRequest { build_id }).await?,
     ))
 }
 
@@ -79,13 +80,13 @@ async fn get(
     security(("admin_token" = []))
 )]
 async fn stats(
-    State(api): State<Arc<Api>>,
+    State(builds): State<Arc<Builds>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
     Fields(mut request): Fields<v1::GetDeploymentStatsRequest>,
 ) -> Answer<v1::DeploymentStats> {
     same_build(id, &mut request.build_id)?;
-    Ok(JsonAnswer(verbs::builds::stats(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::builds::stats(&builds, &actor, request).await?))
 }
 
 /// Makes a build current, for a share of the fleet.
@@ -97,13 +98,15 @@ async fn stats(
     security(("admin_token" = []))
 )]
 async fn promote(
-    State(api): State<Arc<Api>>,
+    State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
     Json(mut request): Json<v1::PromoteRequest>,
 ) -> Answer<v1::PromoteResponse> {
     same_build(id, &mut request.build_id)?;
-    Ok(JsonAnswer(verbs::rollouts::promote(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::rollouts::promote(&rollouts, &actor, request).await?,
+    ))
 }
 
 /// Changes the share of the fleet that a build is offered to.
@@ -115,13 +118,15 @@ async fn promote(
     security(("admin_token" = []))
 )]
 async fn adjust(
-    State(api): State<Arc<Api>>,
+    State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
     Json(mut request): Json<v1::AdjustRolloutRequest>,
 ) -> Answer<v1::AdjustRolloutResponse> {
     same_build(id, &mut request.build_id)?;
-    Ok(JsonAnswer(verbs::rollouts::adjust(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::rollouts::adjust(&rollouts, &actor, request).await?,
+    ))
 }
 
 /// Holds a build's rollout.
@@ -132,13 +137,15 @@ async fn adjust(
     security(("admin_token" = []))
 )]
 async fn pause(
-    State(api): State<Arc<Api>>,
+    State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
     Json(mut request): Json<v1::PauseRolloutRequest>,
 ) -> Answer<v1::RolloutStateResponse> {
     same_build(id, &mut request.build_id)?;
-    Ok(JsonAnswer(verbs::rollouts::pause(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::rollouts::pause(&rollouts, &actor, request).await?,
+    ))
 }
 
 /// Goes on with a held rollout.
@@ -149,13 +156,15 @@ async fn pause(
     security(("admin_token" = []))
 )]
 async fn resume(
-    State(api): State<Arc<Api>>,
+    State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
     Json(mut request): Json<v1::ResumeRolloutRequest>,
 ) -> Answer<v1::RolloutStateResponse> {
     same_build(id, &mut request.build_id)?;
-    Ok(JsonAnswer(verbs::rollouts::resume(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::rollouts::resume(&rollouts, &actor, request).await?,
+    ))
 }
 
 /// Takes a package's current build back.
@@ -166,12 +175,12 @@ async fn resume(
     security(("admin_token" = []))
 )]
 async fn roll_back(
-    State(api): State<Arc<Api>>,
+    State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     Json(request): Json<v1::RollBackRequest>,
 ) -> Answer<v1::RollBackResponse> {
     Ok(JsonAnswer(
-        verbs::rollouts::roll_back(&api, &actor, request).await?,
+        verbs::rollouts::roll_back(&rollouts, &actor, request).await?,
     ))
 }
 
@@ -183,9 +192,11 @@ async fn roll_back(
     security(("admin_token" = []))
 )]
 async fn rollouts(
-    State(api): State<Arc<Api>>,
+    State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     Fields(request): Fields<v1::ListRolloutsRequest>,
 ) -> Answer<v1::ListRolloutsResponse> {
-    Ok(JsonAnswer(verbs::rollouts::list(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::rollouts::list(&rollouts, &actor, request).await?,
+    ))
 }

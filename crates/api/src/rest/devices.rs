@@ -6,16 +6,17 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use tidegate_proto::v1;
-use tidegate_service::Error;
+use tidegate_service::{Devices, Error};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::{Fields, Json, TextPath};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
-use crate::{Api, verbs};
+use crate::state::Routes;
+use crate::verbs;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))
@@ -35,11 +36,11 @@ type Answer<T> = Result<JsonAnswer<T>, Refusal>;
     security(("admin_token" = []))
 )]
 async fn list(
-    State(api): State<Arc<Api>>,
+    State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     Fields(request): Fields<v1::ListDevicesRequest>,
 ) -> Answer<v1::ListDevicesResponse> {
-    Ok(JsonAnswer(verbs::devices::list(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::devices::list(&devices, &actor, request).await?))
 }
 
 /// One device, and what it did with each build.
@@ -50,12 +51,12 @@ async fn list(
     security(("admin_token" = []))
 )]
 async fn get(
-    State(api): State<Arc<Api>>,
+    State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     TextPath(device_id): TextPath,
 ) -> Answer<v1::Device> {
     Ok(JsonAnswer(
-        verbs::devices::get(&api, &actor, v1::GetDeviceRequest { device_id }).await?,
+        verbs::devices::get(&devices, &actor, v1::GetDeviceRequest { device_id }).await?,
     ))
 }
 
@@ -72,13 +73,15 @@ async fn get(
     security(("admin_token" = []))
 )]
 async fn explain(
-    State(api): State<Arc<Api>>,
+    State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     TextPath(device_id): TextPath,
     Fields(mut request): Fields<v1::ExplainDeviceRequest>,
 ) -> Answer<v1::ExplainDeviceResponse> {
     same_device(device_id, &mut request.device_id)?;
-    Ok(JsonAnswer(verbs::devices::explain(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::devices::explain(&devices, &actor, request).await?,
+    ))
 }
 
 /// Refuses the device's token from now on.
@@ -89,13 +92,15 @@ async fn explain(
     security(("admin_token" = []))
 )]
 async fn revoke(
-    State(api): State<Arc<Api>>,
+    State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     TextPath(device_id): TextPath,
     Json(mut request): Json<v1::RevokeDeviceRequest>,
 ) -> Answer<v1::RevokeDeviceResponse> {
     same_device(device_id, &mut request.device_id)?;
-    Ok(JsonAnswer(verbs::devices::revoke(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::devices::revoke(&devices, &actor, request).await?,
+    ))
 }
 
 /// Lets a device try again what it gave up: one build, or all.
@@ -106,13 +111,15 @@ async fn revoke(
     security(("admin_token" = []))
 )]
 async fn retry(
-    State(api): State<Arc<Api>>,
+    State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     TextPath(device_id): TextPath,
     Json(mut request): Json<v1::RetryDeviceRequest>,
 ) -> Answer<v1::RetryDeviceResponse> {
     same_device(device_id, &mut request.device_id)?;
-    Ok(JsonAnswer(verbs::devices::retry(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::devices::retry(&devices, &actor, request).await?,
+    ))
 }
 
 /// Makes a token with which devices enrol.
@@ -123,11 +130,11 @@ async fn retry(
     security(("admin_token" = []))
 )]
 async fn create_enrollment_token(
-    State(api): State<Arc<Api>>,
+    State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     Json(request): Json<v1::CreateEnrollmentTokenRequest>,
 ) -> Result<(StatusCode, JsonAnswer<v1::CreateEnrollmentTokenResponse>), Refusal> {
-    let token = verbs::devices::create_enrollment_token(&api, &actor, request).await?;
+    let token = verbs::devices::create_enrollment_token(&devices, &actor, request).await?;
     Ok((StatusCode::CREATED, JsonAnswer(token)))
 }
 

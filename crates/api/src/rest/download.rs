@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tidegate_domain::{BuildFacts, BuildId};
-use tidegate_service::{Download, Error, Kind};
+use tidegate_service::{Authenticator, Download, Downloads, Error, Kind};
 use tidegate_signing::DownloadQuery;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,9 +18,10 @@ use super::input::BuildNumber;
 use super::range::{self, Part};
 use crate::credentials::{self, bearer, optional_bearer};
 use crate::problem::{Problem, Refusal, problem};
-use crate::{Api, rest};
+use crate::rest;
+use crate::state::Routes;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new().routes(routes!(download))
 }
 
@@ -49,13 +50,24 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     )
 )]
 async fn download(
-    State(api): State<Arc<Api>>,
+    State(downloads): State<Arc<Downloads>>,
+    State(authenticator): State<Arc<Authenticator>>,
     BuildNumber(id): BuildNumber,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let download = authorize(&api, BuildId(id), uri.query().unwrap_or_default(), &headers).await?;
+    let query = uri.query().unwrap_or_default();
+    let download = match signed_query(query)? {
+        Some(query) => {
+            let token = optional_bearer(&headers)?;
+            downloads.authorize(BuildId(id), &query, token).await?
+        }
+        None => {
+            let actor = credentials::actor(&authenticator, bearer(&headers)?, None)?;
+            downloads.authorize_person(&actor, BuildId(id)).await?
+        }
+    };
     let facts = &download.build.facts;
     // RFC 9110, section 14.2: a Range means something to a GET alone.
     let part = if method == Method::GET {
@@ -80,23 +92,9 @@ async fn download(
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
-        Body::from_stream(api.downloads.open(&download, bytes).await?)
+        Body::from_stream(downloads.open(&download, bytes).await?)
     };
     Ok((status, answer, body).into_response())
-}
-
-async fn authorize(api: &Api, id: BuildId, query: &str, headers: &HeaderMap) -> Result<Download, Error> {
-    match signed_query(query)? {
-        Some(query) => {
-            api.downloads
-                .authorize(id, &query, optional_bearer(headers)?)
-                .await
-        }
-        None => {
-            let actor = credentials::actor(&api.authenticator, bearer(headers)?, None)?;
-            api.downloads.authorize_person(&actor, id).await
-        }
-    }
 }
 
 /// The signed query; `None` when there is no signature at all.

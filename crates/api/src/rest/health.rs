@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use tidegate_service::Readiness;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::Api;
 use crate::problem::{Problem, Refusal};
+use crate::state::Routes;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(healthz))
         .routes(routes!(readyz))
@@ -31,7 +32,7 @@ async fn healthz() -> &'static str {
     operation_id = "Readyz", tag = "health",
     responses((status = 200, body = String), (status = 503, body = Problem))
 )]
-async fn readyz(State(api): State<Arc<Api>>) -> Result<&'static str, Refusal> {
-    api.readiness.check().await?;
+async fn readyz(State(readiness): State<Arc<Readiness>>) -> Result<&'static str, Refusal> {
+    readiness.check().await?;
     Ok("ready\n")
 }

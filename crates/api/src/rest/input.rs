@@ -1,7 +1,5 @@
 //! Reading what REST callers send: bounded, strict, and with the name of the field that is wrong.
 
-use std::sync::Arc;
-
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -9,7 +7,6 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use tidegate_service::{Error, Kind};
 
-use crate::Api;
 use crate::problem::Refusal;
 
 /// The largest JSON body, in bytes, where a route allows no larger one.
@@ -18,10 +15,10 @@ pub(crate) const MAX_JSON_BYTES: usize = 64 * 1024;
 /// A JSON body. An empty one is read as `{}`.
 pub(crate) struct Json<T, const LIMIT: usize = MAX_JSON_BYTES>(pub T);
 
-impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<Api>> for Json<T, LIMIT> {
+impl<S: Send + Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for Json<T, LIMIT> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let bytes = axum::body::to_bytes(request.into_body(), LIMIT)
             .await
             .map_err(|_| {
@@ -47,10 +44,10 @@ fn from_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
 /// A query string.
 pub(crate) struct Fields<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Fields<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Fields<T> {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let fields = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(query));
         Ok(Self(fields.map_err(|fault| misread(&fault))?))
@@ -60,27 +57,27 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Fields<T> {
 /// The number of a build in a path.
 pub(crate) struct BuildNumber(pub i64);
 
-impl FromRequestParts<Arc<Api>> for BuildNumber {
+impl<S: Send + Sync> FromRequestParts<S> for BuildNumber {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        number(parts, api, "build_id").await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        number(parts, state, "build_id").await.map(Self)
     }
 }
 
 /// The number of a campaign in a path.
 pub(crate) struct CampaignNumber(pub i64);
 
-impl FromRequestParts<Arc<Api>> for CampaignNumber {
+impl<S: Send + Sync> FromRequestParts<S> for CampaignNumber {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        number(parts, api, "campaign_id").await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        number(parts, state, "campaign_id").await.map(Self)
     }
 }
 
-async fn number(parts: &mut Parts, api: &Arc<Api>, field: &str) -> Result<i64, Refusal> {
-    let text = Path::<String>::from_request_parts(parts, api).await;
+async fn number<S: Send + Sync>(parts: &mut Parts, state: &S, field: &str) -> Result<i64, Refusal> {
+    let text = Path::<String>::from_request_parts(parts, state).await;
     let number = text.ok().and_then(|text| text.parse().ok());
     Ok(number.ok_or_else(|| Error::invalid(field, "must be a number"))?)
 }
@@ -88,11 +85,11 @@ async fn number(parts: &mut Parts, api: &Arc<Api>, field: &str) -> Result<i64, R
 /// A name in a path: a device's id, a package.
 pub(crate) struct TextPath(pub String);
 
-impl FromRequestParts<Arc<Api>> for TextPath {
+impl<S: Send + Sync> FromRequestParts<S> for TextPath {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        let path = Path::<String>::from_request_parts(parts, api).await;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
         let Path(id) = path.map_err(|_| Error::invalid("path", "must be UTF-8"))?;
         Ok(Self(id))
     }

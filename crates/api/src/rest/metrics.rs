@@ -11,9 +11,9 @@ use tidegate_service::Error;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::Api;
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
+use crate::state::Routes;
 
 /// The text format's own type.
 ///
@@ -26,14 +26,17 @@ pub trait MetricsPage: Send + Sync {
     fn text(&self) -> BoxFuture<'_, String>;
 }
 
+/// The page, unless it is switched off.
+type Page = Option<Arc<dyn MetricsPage>>;
+
 /// For a port that devices reach: only for people and scrapers with a token.
-pub(crate) fn guarded() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn guarded() -> Routes {
     OpenApiRouter::new().routes(routes!(metrics))
 }
 
 /// For a port that only operators reach.
-pub(crate) fn open() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().route("/metrics", axum::routing::get(page))
+pub(crate) fn open() -> Routes {
+    OpenApiRouter::new().route("/metrics", axum::routing::get(show))
 }
 
 /// The server's metrics, in Prometheus' text format.
@@ -49,15 +52,13 @@ pub(crate) fn open() -> OpenApiRouter<Arc<Api>> {
     ),
     security(("admin_token" = []))
 )]
-async fn metrics(api: State<Arc<Api>>, Caller(actor): Caller) -> Result<Response, Refusal> {
+async fn metrics(page: State<Page>, Caller(actor): Caller) -> Result<Response, Refusal> {
     actor.require(Role::Viewer)?;
-    page(api).await
+    show(page).await
 }
 
-async fn page(State(api): State<Arc<Api>>) -> Result<Response, Refusal> {
-    let page = api
-        .metrics
-        .as_ref()
-        .ok_or_else(|| Error::not_found("metrics_off", "metrics are switched off; set metrics = true"))?;
+async fn show(State(page): State<Page>) -> Result<Response, Refusal> {
+    let page =
+        page.ok_or_else(|| Error::not_found("metrics_off", "metrics are switched off; set metrics = true"))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page.text().await).into_response())
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use tidegate_domain::CampaignState;
 use tidegate_proto::v1;
-use tidegate_service::SMALL_CAMPAIGN;
+use tidegate_service::{Nudges, SMALL_CAMPAIGN};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,12 +15,13 @@ use super::header_value;
 use super::input::{CampaignNumber, Fields, Json};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
-use crate::{Api, verbs};
+use crate::state::Routes;
+use crate::verbs;
 
 /// The largest body that names devices, in bytes: ten thousand of the longest ids.
 const MAX_NUDGE_BYTES: usize = 2 * 1024 * 1024;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(nudge))
         .routes(routes!(list))
@@ -49,7 +50,7 @@ type Answer<T> = Result<JsonAnswer<T>, Refusal>;
     security(("admin_token" = []))
 )]
 async fn nudge(
-    State(api): State<Arc<Api>>,
+    State(nudges): State<Arc<Nudges>>,
     Caller(actor): Caller,
     Json(request): Json<v1::NudgeUpdateRequest, MAX_NUDGE_BYTES>,
 ) -> Result<
@@ -60,7 +61,7 @@ async fn nudge(
     ),
     Refusal,
 > {
-    let answer = verbs::nudges::nudge(&api, &actor, request).await?;
+    let answer = verbs::nudges::nudge(&nudges, &actor, request).await?;
     let small = u64::try_from(answer.total_devices).is_ok_and(|total| total <= SMALL_CAMPAIGN);
     let over = [CampaignState::Completed, CampaignState::Canceled]
         .iter()
@@ -82,11 +83,11 @@ async fn nudge(
     security(("admin_token" = []))
 )]
 async fn list(
-    State(api): State<Arc<Api>>,
+    State(nudges): State<Arc<Nudges>>,
     Caller(actor): Caller,
     Fields(request): Fields<v1::ListCampaignsRequest>,
 ) -> Answer<v1::ListCampaignsResponse> {
-    Ok(JsonAnswer(verbs::nudges::list(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::nudges::list(&nudges, &actor, request).await?))
 }
 
 /// One campaign and its progress.
@@ -97,12 +98,12 @@ async fn list(
     security(("admin_token" = []))
 )]
 async fn get(
-    State(api): State<Arc<Api>>,
+    State(nudges): State<Arc<Nudges>>,
     Caller(actor): Caller,
     CampaignNumber(campaign_id): CampaignNumber,
 ) -> Answer<v1::Campaign> {
     let request = v1::GetCampaignRequest { campaign_id };
-    Ok(JsonAnswer(verbs::nudges::get(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::nudges::get(&nudges, &actor, request).await?))
 }
 
 /// The devices that a campaign did not reach, and why.
@@ -114,7 +115,7 @@ async fn get(
     security(("admin_token" = []))
 )]
 async fn failures(
-    State(api): State<Arc<Api>>,
+    State(nudges): State<Arc<Nudges>>,
     Caller(actor): Caller,
     CampaignNumber(campaign_id): CampaignNumber,
     Fields(page): Fields<v1::ListCampaignsRequest>,
@@ -124,7 +125,9 @@ async fn failures(
         page_size: page.page_size,
         page_token: page.page_token,
     };
-    Ok(JsonAnswer(verbs::nudges::failures(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::nudges::failures(&nudges, &actor, request).await?,
+    ))
 }
 
 /// Cancels what was not sent.
@@ -135,12 +138,12 @@ async fn failures(
     security(("admin_token" = []))
 )]
 async fn cancel(
-    State(api): State<Arc<Api>>,
+    State(nudges): State<Arc<Nudges>>,
     Caller(actor): Caller,
     CampaignNumber(campaign_id): CampaignNumber,
 ) -> Answer<v1::Campaign> {
     let request = v1::CancelCampaignRequest { campaign_id };
-    Ok(JsonAnswer(verbs::nudges::cancel(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::nudges::cancel(&nudges, &actor, request).await?))
 }
 
 /// Pauses a campaign. Messages on their way are still finished.
@@ -151,12 +154,12 @@ async fn cancel(
     security(("admin_token" = []))
 )]
 async fn pause(
-    State(api): State<Arc<Api>>,
+    State(nudges): State<Arc<Nudges>>,
     Caller(actor): Caller,
     CampaignNumber(campaign_id): CampaignNumber,
 ) -> Answer<v1::Campaign> {
     let request = v1::PauseCampaignRequest { campaign_id };
-    Ok(JsonAnswer(verbs::nudges::pause(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::nudges::pause(&nudges, &actor, request).await?))
 }
 
 /// Resumes a paused or suspended campaign.
@@ -167,10 +170,10 @@ async fn pause(
     security(("admin_token" = []))
 )]
 async fn resume(
-    State(api): State<Arc<Api>>,
+    State(nudges): State<Arc<Nudges>>,
     Caller(actor): Caller,
     CampaignNumber(campaign_id): CampaignNumber,
 ) -> Answer<v1::Campaign> {
     let request = v1::ResumeCampaignRequest { campaign_id };
-    Ok(JsonAnswer(verbs::nudges::resume(&api, &actor, request).await?))
+    Ok(JsonAnswer(verbs::nudges::resume(&nudges, &actor, request).await?))
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use tidegate_proto::v1;
-use tidegate_service::Error;
+use tidegate_service::{Error, Packages};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::{Fields, Json, TextPath};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
-use crate::{Api, verbs};
+use crate::state::Routes;
+use crate::verbs;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(pin))
@@ -44,11 +45,13 @@ fn same_package(in_path: String, in_body: &mut String) -> Result<(), Error> {
     security(("admin_token" = []))
 )]
 async fn list(
-    State(api): State<Arc<Api>>,
+    State(packages): State<Arc<Packages>>,
     Caller(actor): Caller,
     Fields(request): Fields<v1::ListPackagesRequest>,
 ) -> Answer<v1::ListPackagesResponse> {
-    Ok(JsonAnswer(verbs::packages::list(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::packages::list(&packages, &actor, request).await?,
+    ))
 }
 
 /// Pins a package to one signer.
@@ -60,13 +63,15 @@ async fn list(
     security(("admin_token" = []))
 )]
 async fn pin(
-    State(api): State<Arc<Api>>,
+    State(packages): State<Arc<Packages>>,
     Caller(actor): Caller,
     TextPath(name): TextPath,
     Json(mut request): Json<v1::PinSignerRequest>,
 ) -> Answer<v1::Package> {
     same_package(name, &mut request.package_name)?;
-    Ok(JsonAnswer(verbs::packages::pin(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::packages::pin(&packages, &actor, request).await?,
+    ))
 }
 
 /// Takes a package's pin away.
@@ -77,13 +82,15 @@ async fn pin(
     security(("admin_token" = []))
 )]
 async fn unpin(
-    State(api): State<Arc<Api>>,
+    State(packages): State<Arc<Packages>>,
     Caller(actor): Caller,
     TextPath(name): TextPath,
     Json(mut request): Json<v1::UnpinSignerRequest>,
 ) -> Answer<v1::Package> {
     same_package(name, &mut request.package_name)?;
-    Ok(JsonAnswer(verbs::packages::unpin(&api, &actor, request).await?))
+    Ok(JsonAnswer(
+        verbs::packages::unpin(&packages, &actor, request).await?,
+    ))
 }
 
 /// Takes debuggable builds of a package in, or no longer.
@@ -95,13 +102,13 @@ async fn unpin(
     security(("admin_token" = []))
 )]
 async fn allow_debuggable(
-    State(api): State<Arc<Api>>,
+    State(packages): State<Arc<Packages>>,
     Caller(actor): Caller,
     TextPath(name): TextPath,
     Json(mut request): Json<v1::AllowDebuggableRequest>,
 ) -> Answer<v1::Package> {
     same_package(name, &mut request.package_name)?;
     Ok(JsonAnswer(
-        verbs::packages::allow_debuggable(&api, &actor, request).await?,
+        verbs::packages::allow_debuggable(&packages, &actor, request).await?,
     ))
 }

@@ -6,15 +6,17 @@ use axum::Json as JsonAnswer;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use tidegate_proto::v1;
+use tidegate_service::{Builds, Uploads};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::credentials::Caller;
+use crate::messages;
 use crate::problem::{Problem, Refusal};
-use crate::{Api, messages};
+use crate::state::Routes;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> Routes {
     OpenApiRouter::new().routes(routes!(upload))
 }
 
@@ -53,17 +55,17 @@ struct UploadForm {
     security(("admin_token" = []))
 )]
 async fn upload(
-    State(api): State<Arc<Api>>,
+    State(uploads): State<Arc<Uploads>>,
+    State(builds): State<Arc<Builds>>,
     Caller(actor): Caller,
     request: Request,
 ) -> Result<(StatusCode, JsonAnswer<v1::Build>), Refusal> {
     let (parts, body) = request.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.map(HeaderValue::as_bytes);
-    let build = api
-        .uploads
+    let build = uploads
         .receive(&actor, content_type, body.into_data_stream(), None)
         .await?;
-    let view = api.builds.get(build.id).await?;
+    let view = builds.get(build.id).await?;
     Ok((StatusCode::CREATED, JsonAnswer(messages::build(view))))
 }

@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Role, Sha256};
 use tidegate_proto::{Timestamp, v1};
-use tidegate_service::{Actor, AuditEntry, AuditFilter, Error};
+use tidegate_service::{Actor, AuditEntry, AuditFilter, AuditLog, Error};
 
 use super::{non_empty, page};
-use crate::Api;
 use crate::messages::time;
 
 pub(crate) async fn list(
-    api: &Api,
+    log: &AuditLog,
     actor: &Actor,
     request: v1::ListAuditRequest,
 ) -> Result<v1::ListAuditResponse, Error> {
@@ -22,8 +21,7 @@ pub(crate) async fn list(
         from: moment("from", request.from)?,
         to: moment("to", request.to)?,
     };
-    let entries = api
-        .audit
+    let entries = log
         .list(filter, page(request.page_size, request.page_token)?)
         .await?;
     Ok(v1::ListAuditResponse {
@@ -57,12 +55,12 @@ fn entry(entry: AuditEntry) -> v1::AuditEntry {
 }
 
 pub(crate) async fn verify(
-    api: &Api,
+    log: &AuditLog,
     actor: &Actor,
     _: v1::VerifyAuditRequest,
 ) -> Result<v1::VerifyAuditResponse, Error> {
     actor.require(Role::Viewer)?;
-    Ok(match api.audit.verify().await?.found {
+    Ok(match log.verify().await?.found {
         Ok(entries) => v1::VerifyAuditResponse {
             intact: true,
             entries: i64::try_from(entries).unwrap_or(i64::MAX),

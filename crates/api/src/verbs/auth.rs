@@ -3,21 +3,17 @@
 use std::net::IpAddr;
 
 use tidegate_proto::v1;
-use tidegate_service::Error;
+use tidegate_service::{Error, Users};
 use tidegate_signing::ExposeSecret;
 
-use crate::Api;
 use crate::messages::time;
 
 pub(crate) async fn login(
-    api: &Api,
+    users: &Users,
     request: v1::LoginRequest,
     from: Option<IpAddr>,
 ) -> Result<v1::LoginResponse, Error> {
-    let login = api
-        .users
-        .log_in(&request.name, request.password.into(), from)
-        .await?;
+    let login = users.log_in(&request.name, request.password.into(), from).await?;
     Ok(v1::LoginResponse {
         token: login.token.expose_secret().to_owned(),
         role: login.role.to_string(),

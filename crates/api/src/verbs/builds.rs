@@ -2,25 +2,28 @@
 
 use tidegate_domain::{BuildId, Role};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Error};
+use tidegate_service::{Actor, Builds, Error};
 
 use super::{optional_package, page};
-use crate::{Api, messages};
+use crate::messages;
 
-pub(crate) async fn get(api: &Api, actor: &Actor, request: v1::GetBuildRequest) -> Result<v1::Build, Error> {
+pub(crate) async fn get(
+    builds: &Builds,
+    actor: &Actor,
+    request: v1::GetBuildRequest,
+) -> Result<v1::Build, Error> {
     actor.require(Role::Viewer)?;
-    Ok(messages::build(api.builds.get(BuildId(request.build_id)).await?))
+    Ok(messages::build(builds.get(BuildId(request.build_id)).await?))
 }
 
 pub(crate) async fn list(
-    api: &Api,
+    builds: &Builds,
     actor: &Actor,
     request: v1::ListBuildsRequest,
 ) -> Result<v1::ListBuildsResponse, Error> {
     actor.require(Role::Viewer)?;
     let package = optional_package(&request.package_name)?;
-    let builds = api
-        .builds
+    let builds = builds
         .list(package, page(request.page_size, request.page_token)?)
         .await?;
     Ok(v1::ListBuildsResponse {
@@ -30,12 +33,12 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn stats(
-    api: &Api,
+    builds: &Builds,
     actor: &Actor,
     request: v1::GetDeploymentStatsRequest,
 ) -> Result<v1::DeploymentStats, Error> {
     actor.require(Role::Viewer)?;
     Ok(messages::stats(
-        api.builds.stats(BuildId(request.build_id), request.hours).await?,
+        builds.stats(BuildId(request.build_id), request.hours).await?,
     ))
 }

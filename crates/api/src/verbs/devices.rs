@@ -3,15 +3,15 @@
 use chrono::TimeDelta;
 use tidegate_domain::{BuildId, DeviceId, PackageName, Role, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Error};
+use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Devices, Error};
 use tidegate_signing::ExposeSecret;
 
 use super::{non_empty, optional_package, page};
+use crate::messages;
 use crate::messages::time;
-use crate::{Api, messages};
 
 pub(crate) async fn list(
-    api: &Api,
+    devices: &Devices,
     actor: &Actor,
     request: v1::ListDevicesRequest,
 ) -> Result<v1::ListDevicesResponse, Error> {
@@ -21,8 +21,7 @@ pub(crate) async fn list(
         package: optional_package(&request.package_name)?,
         ..DeviceFilter::default()
     };
-    let devices = api
-        .devices
+    let devices = devices
         .list(filter, page(request.page_size, request.page_token)?)
         .await?;
     Ok(v1::ListDevicesResponse {
@@ -32,17 +31,17 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn get(
-    api: &Api,
+    devices: &Devices,
     actor: &Actor,
     request: v1::GetDeviceRequest,
 ) -> Result<v1::Device, Error> {
     actor.require(Role::Viewer)?;
-    let view = api.devices.get(&DeviceId::parse(&request.device_id)?).await?;
+    let view = devices.get(&DeviceId::parse(&request.device_id)?).await?;
     Ok(messages::device_view(view))
 }
 
 pub(crate) async fn explain(
-    api: &Api,
+    devices: &Devices,
     actor: &Actor,
     request: v1::ExplainDeviceRequest,
 ) -> Result<v1::ExplainDeviceResponse, Error> {
@@ -50,7 +49,7 @@ pub(crate) async fn explain(
     let device = DeviceId::parse(&request.device_id)?;
     let package = PackageName::parse(&request.package_name)?;
     let installed = request.current_version_code.map(current_version).transpose()?;
-    let explanation = api.devices.explain(&device, &package, installed).await?;
+    let explanation = devices.explain(&device, &package, installed).await?;
     Ok(v1::ExplainDeviceResponse {
         device_id: request.device_id,
         package_name: request.package_name,
@@ -68,11 +67,11 @@ pub(crate) fn current_version(code: i64) -> Result<VersionCode, Error> {
 }
 
 pub(crate) async fn revoke(
-    api: &Api,
+    devices: &Devices,
     actor: &Actor,
     request: v1::RevokeDeviceRequest,
 ) -> Result<v1::RevokeDeviceResponse, Error> {
-    api.devices
+    devices
         .revoke(actor, &DeviceId::parse(&request.device_id)?)
         .await?;
     Ok(v1::RevokeDeviceResponse {
@@ -82,13 +81,12 @@ pub(crate) async fn revoke(
 }
 
 pub(crate) async fn retry(
-    api: &Api,
+    devices: &Devices,
     actor: &Actor,
     request: v1::RetryDeviceRequest,
 ) -> Result<v1::RetryDeviceResponse, Error> {
     let device = DeviceId::parse(&request.device_id)?;
-    let builds = api
-        .devices
+    let builds = devices
         .retry(actor, &device, request.build_id.map(BuildId))
         .await?;
     Ok(v1::RetryDeviceResponse {
@@ -99,7 +97,7 @@ pub(crate) async fn retry(
 }
 
 pub(crate) async fn create_enrollment_token(
-    api: &Api,
+    devices: &Devices,
     actor: &Actor,
     request: v1::CreateEnrollmentTokenRequest,
 ) -> Result<v1::CreateEnrollmentTokenResponse, Error> {
@@ -112,8 +110,7 @@ pub(crate) async fn create_enrollment_token(
         seconds => TimeDelta::try_seconds(seconds),
     };
     let ttl = ttl.ok_or_else(|| Error::invalid("ttl_s", "is too long"))?;
-    let token = api
-        .devices
+    let token = devices
         .create_enroll_token(actor, uses, ttl, request.note)
         .await?;
     Ok(v1::CreateEnrollmentTokenResponse {

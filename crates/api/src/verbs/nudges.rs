@@ -10,31 +10,31 @@ use tidegate_domain::{
     NudgeAudience, NudgeOrder, Role,
 };
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Campaign, Error, Kind, Page, SMALL_CAMPAIGN};
+use tidegate_service::{Actor, Campaign, Error, Kind, Nudges, Page, Reports, SMALL_CAMPAIGN};
 
 use super::{non_empty, optional_package, page};
 use crate::credentials::Listener;
-use crate::{Api, messages};
+use crate::messages;
 
 /// How many failed devices the answer to a nudge names.
 const MAX_NAMED_FAILURES: u32 = 200;
 
 pub(crate) async fn nudge(
-    api: &Api,
+    nudges: &Nudges,
     actor: &Actor,
     request: v1::NudgeUpdateRequest,
 ) -> Result<v1::NudgeUpdateResponse, Error> {
     let key = non_empty(request.idempotency_key.clone());
-    let nudged = api.nudges.nudge(actor, order(request)?, key).await?;
+    let nudged = nudges.nudge(actor, order(request)?, key).await?;
     let mut campaign = nudged.campaign;
     // The campaign is written and will be sent. A caller who got an error now would order it twice.
     let unseen = |error: &Error| tracing::warn!(%error, "a new campaign could not be read again");
     if campaign.progress.total <= SMALL_CAMPAIGN {
-        let settled = api.nudges.settled(campaign.id).await.inspect_err(unseen);
+        let settled = nudges.settled(campaign.id).await.inspect_err(unseen);
         campaign = settled.unwrap_or(campaign);
     }
     let page = Page::new(Some(MAX_NAMED_FAILURES), None)?;
-    let failed = api.nudges.failures(campaign.id, page).await.inspect_err(unseen);
+    let failed = nudges.failures(campaign.id, page).await.inspect_err(unseen);
     let failed = failed.map(|page| page.items).unwrap_or_default();
     Ok(v1::NudgeUpdateResponse {
         success: true,
@@ -90,41 +90,41 @@ fn named(ids: &[String]) -> Result<Option<Vec<DeviceId>>, Error> {
 }
 
 pub(crate) async fn get(
-    api: &Api,
+    nudges: &Nudges,
     actor: &Actor,
     request: v1::GetCampaignRequest,
 ) -> Result<v1::Campaign, Error> {
     actor.require(Role::Viewer)?;
-    let campaign = api.nudges.get(CampaignId(request.campaign_id)).await?;
-    Ok(told(api, campaign))
+    let campaign = nudges.get(CampaignId(request.campaign_id)).await?;
+    Ok(told(nudges, campaign))
 }
 
 pub(crate) async fn list(
-    api: &Api,
+    nudges: &Nudges,
     actor: &Actor,
     request: v1::ListCampaignsRequest,
 ) -> Result<v1::ListCampaignsResponse, Error> {
     actor.require(Role::Viewer)?;
     let page = page(request.page_size, request.page_token)?;
-    let campaigns = api.nudges.list(page).await?;
+    let campaigns = nudges.list(page).await?;
     Ok(v1::ListCampaignsResponse {
         items: campaigns
             .items
             .into_iter()
-            .map(|campaign| told(api, campaign))
+            .map(|campaign| told(nudges, campaign))
             .collect(),
         next_page_token: campaigns.next_page_token.unwrap_or_default(),
     })
 }
 
 pub(crate) async fn failures(
-    api: &Api,
+    nudges: &Nudges,
     actor: &Actor,
     request: v1::ListCampaignFailuresRequest,
 ) -> Result<v1::ListCampaignFailuresResponse, Error> {
     actor.require(Role::Viewer)?;
     let page = page(request.page_size, request.page_token)?;
-    let failures = api.nudges.failures(CampaignId(request.campaign_id), page).await?;
+    let failures = nudges.failures(CampaignId(request.campaign_id), page).await?;
     Ok(v1::ListCampaignFailuresResponse {
         items: failures.items.into_iter().map(messages::failed_device).collect(),
         next_page_token: failures.next_page_token.unwrap_or_default(),
@@ -134,16 +134,16 @@ pub(crate) async fn failures(
 /// The first state is read before anything is answered, so that a campaign that does not exist is an error and not
 /// an empty stream.
 pub(crate) async fn watch(
-    api: &Api,
+    nudges: &Arc<Nudges>,
     actor: &Actor,
     listener: Listener,
     request: v1::WatchCampaignRequest,
 ) -> Result<impl Stream<Item = Result<v1::Campaign, Error>> + Send + 'static, Error> {
     actor.require(Role::Viewer)?;
-    let mut watch = api.nudges.watch(CampaignId(request.campaign_id))?;
+    let mut watch = nudges.watch(CampaignId(request.campaign_id))?;
     let first = watch.next().await?;
     Ok(try_unfold(
-        (watch, listener, first, Arc::clone(&api.nudges)),
+        (watch, listener, first, Arc::clone(nudges)),
         async |(mut watch, mut listener, first, nudges)| {
             let next = match first {
                 Some(first) => Some(first),
@@ -163,40 +163,40 @@ pub(crate) async fn watch(
 }
 
 pub(crate) async fn cancel(
-    api: &Api,
+    nudges: &Nudges,
     actor: &Actor,
     request: v1::CancelCampaignRequest,
 ) -> Result<v1::Campaign, Error> {
-    let campaign = api.nudges.cancel(actor, CampaignId(request.campaign_id)).await?;
-    Ok(told(api, campaign))
+    let campaign = nudges.cancel(actor, CampaignId(request.campaign_id)).await?;
+    Ok(told(nudges, campaign))
 }
 
 pub(crate) async fn pause(
-    api: &Api,
+    nudges: &Nudges,
     actor: &Actor,
     request: v1::PauseCampaignRequest,
 ) -> Result<v1::Campaign, Error> {
-    let campaign = api.nudges.pause(actor, CampaignId(request.campaign_id)).await?;
-    Ok(told(api, campaign))
+    let campaign = nudges.pause(actor, CampaignId(request.campaign_id)).await?;
+    Ok(told(nudges, campaign))
 }
 
 pub(crate) async fn resume(
-    api: &Api,
+    nudges: &Nudges,
     actor: &Actor,
     request: v1::ResumeCampaignRequest,
 ) -> Result<v1::Campaign, Error> {
-    let campaign = api.nudges.resume(actor, CampaignId(request.campaign_id)).await?;
-    Ok(told(api, campaign))
+    let campaign = nudges.resume(actor, CampaignId(request.campaign_id)).await?;
+    Ok(told(nudges, campaign))
 }
 
-fn told(api: &Api, campaign: Campaign) -> v1::Campaign {
-    let no_answer = api.nudges.no_answer(&campaign);
+fn told(nudges: &Nudges, campaign: Campaign) -> v1::Campaign {
+    let no_answer = nudges.no_answer(&campaign);
     messages::campaign(campaign, no_answer)
 }
 
 /// A device's answer to a command. A device may answer only for itself.
 pub(crate) async fn answer(
-    api: &Api,
+    reports: &Reports,
     device: DeviceId,
     request: v1::ActionResultRequest,
 ) -> Result<v1::ActionResultResponse, Error> {
@@ -219,7 +219,7 @@ pub(crate) async fn answer(
         message: request.message,
         finished_at,
     };
-    api.reports.answer(device, result).await?;
+    reports.answer(device, result).await?;
     Ok(v1::ActionResultResponse {
         success: true,
         request_id: request.request_id,

@@ -2,19 +2,18 @@
 
 use tidegate_domain::{PackageName, Role, SignerFingerprint};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Error};
+use tidegate_service::{Actor, Error, Packages};
 
 use super::page;
-use crate::{Api, messages};
+use crate::messages;
 
 pub(crate) async fn list(
-    api: &Api,
+    packages: &Packages,
     actor: &Actor,
     request: v1::ListPackagesRequest,
 ) -> Result<v1::ListPackagesResponse, Error> {
     actor.require(Role::Viewer)?;
-    let packages = api
-        .packages
+    let packages = packages
         .list(page(request.page_size, request.page_token)?)
         .await?;
     Ok(v1::ListPackagesResponse {
@@ -24,31 +23,31 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn pin(
-    api: &Api,
+    packages: &Packages,
     actor: &Actor,
     request: v1::PinSignerRequest,
 ) -> Result<v1::Package, Error> {
     let name = PackageName::parse(&request.package_name)?;
     let signer = SignerFingerprint::parse(&request.signer_fingerprint)?;
-    Ok(messages::package(&api.packages.pin(actor, &name, signer).await?))
+    Ok(messages::package(&packages.pin(actor, &name, signer).await?))
 }
 
 pub(crate) async fn unpin(
-    api: &Api,
+    packages: &Packages,
     actor: &Actor,
     request: v1::UnpinSignerRequest,
 ) -> Result<v1::Package, Error> {
     let name = PackageName::parse(&request.package_name)?;
-    Ok(messages::package(&api.packages.unpin(actor, &name).await?))
+    Ok(messages::package(&packages.unpin(actor, &name).await?))
 }
 
 pub(crate) async fn allow_debuggable(
-    api: &Api,
+    packages: &Packages,
     actor: &Actor,
     request: v1::AllowDebuggableRequest,
 ) -> Result<v1::Package, Error> {
     let name = PackageName::parse(&request.package_name)?;
     Ok(messages::package(
-        &api.packages.allow_debuggable(actor, &name, request.allow).await?,
+        &packages.allow_debuggable(actor, &name, request.allow).await?,
     ))
 }

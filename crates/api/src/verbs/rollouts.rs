@@ -2,13 +2,13 @@
 
 use tidegate_domain::{Audience, BuildId, Percent, Promotion, Role, RolloutSettings, RolloutState};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Error, RolloutFilter};
+use tidegate_service::{Actor, Error, RolloutFilter, Rollouts};
 
 use super::{optional_package, page};
-use crate::{Api, messages};
+use crate::messages;
 
 pub(crate) async fn promote(
-    api: &Api,
+    rollouts: &Rollouts,
     actor: &Actor,
     request: v1::PromoteRequest,
 ) -> Result<v1::PromoteResponse, Error> {
@@ -28,8 +28,7 @@ pub(crate) async fn promote(
         keep_previous: request.keep_previous,
         retry_failed: request.retry_failed,
     };
-    let promoted = api
-        .rollouts
+    let promoted = rollouts
         .promote(
             actor,
             BuildId(request.build_id),
@@ -47,15 +46,12 @@ pub(crate) async fn promote(
 }
 
 pub(crate) async fn adjust(
-    api: &Api,
+    rollouts: &Rollouts,
     actor: &Actor,
     request: v1::AdjustRolloutRequest,
 ) -> Result<v1::AdjustRolloutResponse, Error> {
     let percent = Percent::new(request.rollout_percent)?;
-    let adjusted = api
-        .rollouts
-        .adjust(actor, BuildId(request.build_id), percent)
-        .await?;
+    let adjusted = rollouts.adjust(actor, BuildId(request.build_id), percent).await?;
     Ok(v1::AdjustRolloutResponse {
         success: true,
         build_id: request.build_id,
@@ -65,20 +61,20 @@ pub(crate) async fn adjust(
 }
 
 pub(crate) async fn pause(
-    api: &Api,
+    rollouts: &Rollouts,
     actor: &Actor,
     request: v1::PauseRolloutRequest,
 ) -> Result<v1::RolloutStateResponse, Error> {
-    let state = api.rollouts.pause(actor, BuildId(request.build_id)).await?;
+    let state = rollouts.pause(actor, BuildId(request.build_id)).await?;
     Ok(stands(request.build_id, state))
 }
 
 pub(crate) async fn resume(
-    api: &Api,
+    rollouts: &Rollouts,
     actor: &Actor,
     request: v1::ResumeRolloutRequest,
 ) -> Result<v1::RolloutStateResponse, Error> {
-    let state = api.rollouts.resume(actor, BuildId(request.build_id)).await?;
+    let state = rollouts.resume(actor, BuildId(request.build_id)).await?;
     Ok(stands(request.build_id, state))
 }
 
@@ -91,14 +87,13 @@ fn stands(build_id: i64, state: RolloutState) -> v1::RolloutStateResponse {
 }
 
 pub(crate) async fn roll_back(
-    api: &Api,
+    rollouts: &Rollouts,
     actor: &Actor,
     request: v1::RollBackRequest,
 ) -> Result<v1::RollBackResponse, Error> {
     let package = optional_package(&request.package_name)?;
     let bad = request.build_id.map(BuildId);
-    let rolled_back = api
-        .rollouts
+    let rolled_back = rollouts
         .roll_back(actor, package, bad, request.force_downgrade)
         .await?;
     Ok(v1::RollBackResponse {
@@ -110,7 +105,7 @@ pub(crate) async fn roll_back(
 }
 
 pub(crate) async fn list(
-    api: &Api,
+    rollouts: &Rollouts,
     actor: &Actor,
     request: v1::ListRolloutsRequest,
 ) -> Result<v1::ListRolloutsResponse, Error> {
@@ -119,8 +114,7 @@ pub(crate) async fn list(
         package: optional_package(&request.package_name)?,
         build: (request.build_id != 0).then_some(BuildId(request.build_id)),
     };
-    let rollouts = api
-        .rollouts
+    let rollouts = rollouts
         .list(filter, page(request.page_size, request.page_token)?)
         .await?;
     Ok(v1::ListRolloutsResponse {

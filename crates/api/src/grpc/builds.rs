@@ -1,0 +1,92 @@
+//! Builds.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidegate_proto::v1;
+use tidegate_proto::v1::build_service_server::BuildService;
+use tidegate_proto::v1::upload_build_request::Part;
+use tidegate_service::{Builds, Error, UploadNotes, Uploads, next_part};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::actor;
+use crate::problem::status;
+use crate::{messages, verbs};
+
+/// The largest chunk of a file in one message, in bytes.
+const MAX_CHUNK_BYTES: usize = 1024 * 1024;
+
+pub(super) struct Service {
+    pub builds: Arc<Builds>,
+    pub uploads: Arc<Uploads>,
+}
+
+#[tonic::async_trait]
+impl BuildService for Service {
+    async fn upload_build(
+        &self,
+        request: Request<Streaming<v1::UploadBuildRequest>>,
+    ) -> Result<Response<v1::Build>, Status> {
+        let actor = actor(&request)?;
+        let mut messages = request.into_inner();
+        let notes = metadata(&mut messages).await?;
+        let mut upload = self.uploads.begin(&actor).await.map_err(status)?;
+        while let Some(message) = next_part(messages.message()).await.map_err(status)?? {
+            let Some(Part::Chunk(chunk)) = message.part else {
+                return Err(status(Error::invalid(
+                    "metadata",
+                    "may only come in the first message",
+                )));
+            };
+            if chunk.len() > MAX_CHUNK_BYTES {
+                return Err(status(Error::invalid(
+                    "chunk",
+                    format!("is larger than {MAX_CHUNK_BYTES} bytes"),
+                )));
+            }
+            upload.write(Bytes::from(chunk)).await.map_err(status)?;
+        }
+        let build = self.uploads.finish(upload, notes).await.map_err(status)?;
+        let view = self.builds.get(build.id).await.map_err(status)?;
+        Ok(Response::new(messages::build(view)))
+    }
+
+    async fn get_build(&self, request: Request<v1::GetBuildRequest>) -> Result<Response<v1::Build>, Status> {
+        call!(request, verbs::builds::get, self.builds)
+    }
+
+    async fn list_builds(
+        &self,
+        request: Request<v1::ListBuildsRequest>,
+    ) -> Result<Response<v1::ListBuildsResponse>, Status> {
+        call!(request, verbs::builds::list, self.builds)
+    }
+
+    async fn get_deployment_stats(
+        &self,
+        request: Request<v1::GetDeploymentStatsRequest>,
+    ) -> Result<Response<v1::DeploymentStats>, Status> {
+        call!(request, verbs::builds::stats, self.builds)
+    }
+}
+
+async fn metadata(messages: &mut Streaming<v1::UploadBuildRequest>) -> Result<UploadNotes, Status> {
+    let first = next_part(messages.message()).await.map_err(status)??;
+    match first.and_then(|message| message.part) {
+        Some(Part::Metadata(v1::UploadMetadata {
+            notes,
+            build_type,
+            ci_run_id,
+            git_sha,
+        })) => Ok(UploadNotes {
+            notes,
+            build_type,
+            ci_run_id,
+            git_sha,
+        }),
+        _ => Err(status(Error::invalid(
+            "metadata",
+            "must be the first message of an upload",
+        ))),
+    }
+}

@@ -1,0 +1,59 @@
+//! Devices.
+
+use std::sync::Arc;
+
+use tidegate_proto::v1;
+use tidegate_proto::v1::device_service_server::DeviceService;
+use tidegate_service::Devices;
+use tonic::{Request, Response, Status};
+
+use super::actor;
+use crate::problem::status;
+use crate::verbs;
+
+pub(super) struct Service(pub Arc<Devices>);
+
+#[tonic::async_trait]
+impl DeviceService for Service {
+    async fn list_devices(
+        &self,
+        request: Request<v1::ListDevicesRequest>,
+    ) -> Result<Response<v1::ListDevicesResponse>, Status> {
+        call!(request, verbs::devices::list, self.0)
+    }
+
+    async fn get_device(
+        &self,
+        request: Request<v1::GetDeviceRequest>,
+    ) -> Result<Response<v1::Device>, Status> {
+        call!(request, verbs::devices::get, self.0)
+    }
+
+    async fn explain_device(
+        &self,
+        request: Request<v1::ExplainDeviceRequest>,
+    ) -> Result<Response<v1::ExplainDeviceResponse>, Status> {
+        call!(request, verbs::devices::explain, self.0)
+    }
+
+    async fn revoke_device(
+        &self,
+        request: Request<v1::RevokeDeviceRequest>,
+    ) -> Result<Response<v1::RevokeDeviceResponse>, Status> {
+        call!(request, verbs::devices::revoke, self.0)
+    }
+
+    async fn retry_device(
+        &self,
+        request: Request<v1::RetryDeviceRequest>,
+    ) -> Result<Response<v1::RetryDeviceResponse>, Status> {
+        call!(request, verbs::devices::retry, self.0)
+    }
+
+    async fn create_enrollment_token(
+        &self,
+        request: Request<v1::CreateEnrollmentTokenRequest>,
+    ) -> Result<Response<v1::CreateEnrollmentTokenResponse>, Status> {
+        call!(request, verbs::devices::create_enrollment_token, self.0)
+    }
+}

@@ -1,0 +1,59 @@
+//! Rollouts.
+
+use std::sync::Arc;
+
+use tidegate_proto::v1;
+use tidegate_proto::v1::rollout_service_server::RolloutService;
+use tidegate_service::Rollouts;
+use tonic::{Request, Response, Status};
+
+use super::actor;
+use crate::problem::status;
+use crate::verbs;
+
+pub(super) struct Service(pub Arc<Rollouts>);
+
+#[tonic::async_trait]
+impl RolloutService for Service {
+    async fn promote(
+        &self,
+        request: Request<v1::PromoteRequest>,
+    ) -> Result<Response<v1::PromoteResponse>, Status> {
+        call!(request, verbs::rollouts::promote, self.0)
+    }
+
+    async fn adjust_rollout(
+        &self,
+        request: Request<v1::AdjustRolloutRequest>,
+    ) -> Result<Response<v1::AdjustRolloutResponse>, Status> {
+        call!(request, verbs::rollouts::adjust, self.0)
+    }
+
+    async fn pause_rollout(
+        &self,
+        request: Request<v1::PauseRolloutRequest>,
+    ) -> Result<Response<v1::RolloutStateResponse>, Status> {
+        call!(request, verbs::rollouts::pause, self.0)
+    }
+
+    async fn resume_rollout(
+        &self,
+        request: Request<v1::ResumeRolloutRequest>,
+    ) -> Result<Response<v1::RolloutStateResponse>, Status> {
+        call!(request, verbs::rollouts::resume, self.0)
+    }
+
+    async fn roll_back(
+        &self,
+        request: Request<v1::RollBackRequest>,
+    ) -> Result<Response<v1::RollBackResponse>, Status> {
+        call!(request, verbs::rollouts::roll_back, self.0)
+    }
+
+    async fn list_rollouts(
+        &self,
+        request: Request<v1::ListRolloutsRequest>,
+    ) -> Result<Response<v1::ListRolloutsResponse>, Status> {
+        call!(request, verbs::rollouts::list, self.0)
+    }
+}

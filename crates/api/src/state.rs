@@ -1,0 +1,46 @@
+//! How handlers come to their use cases: each takes those that it calls as `State`, and none sees the others.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use tidegate_service::{
+    AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Readiness, Reports, Rollouts,
+    Uploads, Users,
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{Api, MetricsPage};
+
+/// The state of the REST routes.
+#[derive(Clone)]
+pub(crate) struct AppState(pub Arc<Api>);
+
+/// Routes whose handlers take their use cases out of the state.
+pub(crate) type Routes = OpenApiRouter<AppState>;
+
+/// Gives handlers these of [`Api`]'s fields.
+macro_rules! give {
+    ($($field:ident: $use_case:ty,)+) => {
+        $(impl FromRef<AppState> for $use_case {
+            fn from_ref(AppState(api): &AppState) -> Self {
+                api.$field.clone()
+            }
+        })+
+    };
+}
+
+give! {
+    audit: Arc<AuditLog>,
+    authenticator: Arc<Authenticator>,
+    builds: Arc<Builds>,
+    devices: Arc<Devices>,
+    downloads: Arc<Downloads>,
+    metrics: Option<Arc<dyn MetricsPage>>,
+    nudges: Arc<Nudges>,
+    packages: Arc<Packages>,
+    readiness: Arc<Readiness>,
+    reports: Arc<Reports>,
+    rollouts: Arc<Rollouts>,
+    uploads: Arc<Uploads>,
+    users: Arc<Users>,
+}
