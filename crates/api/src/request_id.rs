@@ -10,6 +10,8 @@ use axum::response::Response;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::grpc::is_grpc;
+
 /// The header that carries it, in both directions.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -83,8 +85,8 @@ pub(crate) async fn name(mut request: Request, next: Next) -> Response {
 fn name_of(request: &Request) -> String {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("other", MatchedPath::as_str);
-    // gRPC's routes end in a wildcard, and its methods are few.
-    let route = if route.contains("{*") {
+    // One route has all methods of a service, and they are few.
+    let route = if is_grpc(route) {
         request.uri().path()
     } else {
         route

@@ -15,6 +15,8 @@ use axum::response::Response;
 use tidegate_service::PerWorker;
 use tonic::Code;
 
+use crate::grpc::is_grpc;
+
 /// The upper bounds of the buckets, in seconds; a last one takes what is longer.
 pub const BOUNDS: [f64; 12] = [
     0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
@@ -192,9 +194,8 @@ pub(crate) async fn time(
     let begun = Instant::now();
     let pattern = request.extensions().get::<MatchedPath>();
     let pattern = pattern.map_or(OTHER, MatchedPath::as_str).to_owned();
-    // gRPC's routes end in a wildcard. What a caller says of itself decides nothing: a label must not be theirs.
-    let is_grpc = pattern.contains("{*");
-    let path = is_grpc.then(|| request.uri().path().to_owned());
+    // What a caller says of itself decides nothing: a label must not be theirs.
+    let path = is_grpc(&pattern).then(|| request.uri().path().to_owned());
     let method = known_method(request.method());
     let response = next.run(request).await;
     let (route, code) = match path {

@@ -283,7 +283,9 @@ fn no_handler_sees_all_use_cases() {
     // It hands each service its own.
     let router = source.join("grpc/mod.rs");
     assert!(names_all(&router) && names_all(&source.join("state.rs")));
-    let mut handlers = ["rest", "grpc", "verbs"].map(|folder| rust_files(&source.join(folder))).concat();
+    let mut handlers = ["rest", "grpc", "verbs"]
+        .map(|folder| rust_files(&source.join(folder)))
+        .concat();
     handlers.retain(|file| *file != router);
     assert!(handlers.len() > 20, "{handlers:?}");
     for file in handlers {

@@ -14,7 +14,7 @@ use crate::problem::status;
 use crate::{messages, verbs};
 
 /// The largest chunk of a file in one message, in bytes.
-const MAX_CHUNK_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 
 pub(super) struct Service {
     pub builds: Arc<Builds>,

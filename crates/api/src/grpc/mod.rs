@@ -14,13 +14,13 @@ macro_rules! call {
 mod audit;
 mod auth;
 mod builds;
+mod deadline;
 mod devices;
 mod nudges;
 mod packages;
 mod rollouts;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request as HttpRequest, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -40,6 +40,19 @@ use crate::Api;
 use crate::credentials;
 use crate::problem::status;
 use crate::request_id::RequestId;
+use crate::rest::{MAX_JSON_BYTES, MAX_NUDGE_BYTES};
+
+/// The methods whose messages may be larger than all others', which are bounded as REST's bodies are.
+pub(super) const UPLOAD_BUILD: &str = "/tidegate.v1.BuildService/UploadBuild";
+const NUDGE_UPDATE: &str = "/tidegate.v1.NudgeService/NudgeUpdate";
+
+/// The largest message of an upload, in bytes: a chunk, or the notes, and what frames them.
+const MAX_UPLOAD_MESSAGE_BYTES: usize = builds::MAX_CHUNK_BYTES + MAX_JSON_BYTES;
+
+/// Whether a route's pattern is that of gRPC methods.
+pub(crate) fn is_grpc(pattern: &str) -> bool {
+    pattern.contains("{*") || [UPLOAD_BUILD, NUDGE_UPDATE].contains(&pattern)
+}
 
 /// All services, reflection and health, as routes to merge with others. Their fallback is left to the caller.
 pub(crate) fn router(api: &Api) -> axum::Router {
@@ -47,42 +60,48 @@ pub(crate) fn router(api: &Api) -> axum::Router {
     guarded(api)
         .layer(from_fn_with_state(authenticator, authenticate))
         .merge(open(api))
-        .layer(from_fn(deadline))
+        .layer(from_fn(deadline::keep))
 }
 
 /// The services that ask for an admin token.
 fn guarded(api: &Api) -> axum::Router {
+    let builds = BuildServiceServer::new(builds::Service {
+        builds: Arc::clone(&api.builds),
+        uploads: Arc::clone(&api.uploads),
+    });
+    let nudges = NudgeServiceServer::new(nudges::Service {
+        nudges: Arc::clone(&api.nudges),
+        authenticator: Arc::clone(&api.authenticator),
+        stopping: api.stopping.clone(),
+    });
+    let audit = AuditServiceServer::new(audit::Service(Arc::clone(&api.audit)));
+    let devices = DeviceServiceServer::new(devices::Service(Arc::clone(&api.devices)));
+    let packages = PackageServiceServer::new(packages::Service(Arc::clone(&api.packages)));
+    let rollouts = RolloutServiceServer::new(rollouts::Service(Arc::clone(&api.rollouts)));
     let mut routes = Routes::builder();
     routes
-        .add_service(AuditServiceServer::new(audit::Service(Arc::clone(&api.audit))))
-        .add_service(BuildServiceServer::new(builds::Service {
-            builds: Arc::clone(&api.builds),
-            uploads: Arc::clone(&api.uploads),
-        }))
-        .add_service(DeviceServiceServer::new(devices::Service(Arc::clone(
-            &api.devices,
-        ))))
-        .add_service(NudgeServiceServer::new(nudges::Service {
-            nudges: Arc::clone(&api.nudges),
-            authenticator: Arc::clone(&api.authenticator),
-            stopping: api.stopping.clone(),
-        }))
-        .add_service(PackageServiceServer::new(packages::Service(Arc::clone(
-            &api.packages,
-        ))))
-        .add_service(RolloutServiceServer::new(rollouts::Service(Arc::clone(
-            &api.rollouts,
-        ))));
+        .add_service(audit.max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(builds.clone().max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(devices.max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(nudges.clone().max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(packages.max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(rollouts.max_decoding_message_size(MAX_JSON_BYTES));
     without_fallback(routes)
+        .route_service(
+            UPLOAD_BUILD,
+            builds.max_decoding_message_size(MAX_UPLOAD_MESSAGE_BYTES),
+        )
+        .route_service(NUDGE_UPDATE, nudges.max_decoding_message_size(MAX_NUDGE_BYTES))
 }
 
 /// Logging in, health and reflection, for everybody.
 fn open(api: &Api) -> axum::Router {
     let (health, health_service) = tonic_health::server::health_reporter();
+    let auth = AuthServiceServer::new(auth::Service(Arc::clone(&api.users)));
     let mut routes = Routes::builder();
     routes
         .add_service(health_service)
-        .add_service(AuthServiceServer::new(auth::Service(Arc::clone(&api.users))));
+        .add_service(auth.max_decoding_message_size(MAX_JSON_BYTES));
     // Clients in the field speak either version of the reflection protocol.
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -129,59 +148,8 @@ fn refuse(status: Status) -> HttpResponse {
     status.into_http::<axum::body::Body>().into_response()
 }
 
-/// Ends a call at the deadline that its client set.
-///
-/// Source: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, `grpc-timeout`.
-async fn deadline(request: HttpRequest, next: Next) -> HttpResponse {
-    let timeout = request
-        .headers()
-        .get("grpc-timeout")
-        .and_then(|value| value.to_str().ok())
-        .and_then(parse_timeout);
-    let Some(timeout) = timeout else {
-        return next.run(request).await;
-    };
-    match tokio::time::timeout(timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => refuse(Status::deadline_exceeded(
-            "the deadline that the client set has passed",
-        )),
-    }
-}
-
-fn parse_timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 {
-        return None;
-    }
-    let amount: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(amount * 3600),
-        "M" => Duration::from_secs(amount * 60),
-        "S" => Duration::from_secs(amount),
-        "m" => Duration::from_millis(amount),
-        "u" => Duration::from_micros(amount),
-        "n" => Duration::from_nanos(amount),
-        _ => return None,
-    })
-}
-
 /// Who calls, as [`authenticate`] found out.
 fn actor<T>(request: &Request<T>) -> Result<Actor, Status> {
     let actor = request.extensions().get::<Actor>().cloned();
     actor.ok_or_else(|| Status::unauthenticated("no credential was checked for this method"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deadline_reads_as_the_protocol_writes_it() {
-        assert_eq!(parse_timeout("5S"), Some(Duration::from_secs(5)));
-        assert_eq!(parse_timeout("250m"), Some(Duration::from_millis(250)));
-        for bad in ["", "S", "5", "5x", "123456789S", "-5S", "µ"] {
-            assert_eq!(parse_timeout(bad), None, "{bad}");
-        }
-    }
 }

@@ -16,6 +16,9 @@ pub(crate) mod upload;
 
 use axum::http::HeaderValue;
 
+pub(crate) use input::MAX_JSON_BYTES;
+pub(crate) use nudges::MAX_NUDGE_BYTES;
+
 /// A header value of our own making, which is always plain ASCII.
 fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))

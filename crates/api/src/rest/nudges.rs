@@ -19,7 +19,7 @@ use crate::state::Routes;
 use crate::verbs;
 
 /// The largest body that names devices, in bytes: ten thousand of the longest ids.
-const MAX_NUDGE_BYTES: usize = 2 * 1024 * 1024;
+pub(crate) const MAX_NUDGE_BYTES: usize = 2 * 1024 * 1024;
 
 pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()

@@ -37,6 +37,7 @@ mod event_log;
 mod fields;
 mod fleet;
 mod grpc;
+mod grpc_edge;
 mod identity;
 mod manifest;
 mod metrics;
