@@ -16,6 +16,7 @@ mod auth;
 mod builds;
 mod deadline;
 mod devices;
+mod health;
 mod nudges;
 mod packages;
 mod rollouts;
@@ -25,22 +26,34 @@ use std::sync::Arc;
 use axum::extract::{Request as HttpRequest, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response as HttpResponse};
-use tidegate_proto::v1::audit_service_server::AuditServiceServer;
-use tidegate_proto::v1::auth_service_server::AuthServiceServer;
-use tidegate_proto::v1::build_service_server::BuildServiceServer;
-use tidegate_proto::v1::device_service_server::DeviceServiceServer;
-use tidegate_proto::v1::nudge_service_server::NudgeServiceServer;
-use tidegate_proto::v1::package_service_server::PackageServiceServer;
-use tidegate_proto::v1::rollout_service_server::RolloutServiceServer;
+use tidegate_proto::v1::audit_service_server::{self, AuditServiceServer};
+use tidegate_proto::v1::auth_service_server::{self, AuthServiceServer};
+use tidegate_proto::v1::build_service_server::{self, BuildServiceServer};
+use tidegate_proto::v1::device_service_server::{self, DeviceServiceServer};
+use tidegate_proto::v1::nudge_service_server::{self, NudgeServiceServer};
+use tidegate_proto::v1::package_service_server::{self, PackageServiceServer};
+use tidegate_proto::v1::rollout_service_server::{self, RolloutServiceServer};
 use tidegate_service::{Actor, Authenticator};
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::{Request, Status};
+use tonic_health::pb::health_server::HealthServer;
 
 use crate::Api;
 use crate::credentials;
 use crate::problem::status;
 use crate::request_id::RequestId;
 use crate::rest::{MAX_JSON_BYTES, MAX_NUDGE_BYTES};
+
+/// The services that tell their health.
+const SERVICES: [&str; 7] = [
+    audit_service_server::SERVICE_NAME,
+    auth_service_server::SERVICE_NAME,
+    build_service_server::SERVICE_NAME,
+    device_service_server::SERVICE_NAME,
+    nudge_service_server::SERVICE_NAME,
+    package_service_server::SERVICE_NAME,
+    rollout_service_server::SERVICE_NAME,
+];
 
 /// The methods whose messages may be larger than all others', which are bounded as REST's bodies are.
 pub(super) const UPLOAD_BUILD: &str = "/tidegate.v1.BuildService/UploadBuild";
@@ -96,11 +109,14 @@ fn guarded(api: &Api) -> axum::Router {
 
 /// Logging in, health and reflection, for everybody.
 fn open(api: &Api) -> axum::Router {
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let health = HealthServer::new(health::Service {
+        readiness: Arc::clone(&api.readiness),
+        stopping: api.stopping.clone(),
+    });
     let auth = AuthServiceServer::new(auth::Service(Arc::clone(&api.users)));
     let mut routes = Routes::builder();
     routes
-        .add_service(health_service)
+        .add_service(health.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(auth.max_decoding_message_size(MAX_JSON_BYTES));
     // Clients in the field speak either version of the reflection protocol.
     let reflection = || {
@@ -114,11 +130,6 @@ fn open(api: &Api) -> axum::Router {
         }
         (v1, v1alpha) => tracing::error!(v1 = ?v1.err(), v1alpha = ?v1alpha.err(), "no gRPC reflection"),
     }
-    tokio::spawn(async move {
-        health
-            .set_service_status("", tonic_health::ServingStatus::Serving)
-            .await;
-    });
     without_fallback(routes)
 }
 

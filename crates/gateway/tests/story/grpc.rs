@@ -29,7 +29,6 @@ on_both_engines!(
     a_stream_that_is_no_upload_is_refused,
     a_stream_that_breaks_off_leaves_nothing,
     a_deadline_is_kept,
-    health_is_served,
     a_person_logs_in,
 );
 
@@ -429,25 +428,6 @@ fn framed(message: &v1::UploadBuildRequest) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
     [&[0], &length[..], &bytes].concat()
-}
-
-async fn health_is_served(engine: Engine) {
-    use tonic_health::pb::HealthCheckRequest;
-    use tonic_health::pb::health_client::HealthClient;
-    let server = TestServer::start(engine).await;
-    let mut health = HealthClient::new(server.channel().await);
-    let whole = HealthCheckRequest {
-        service: String::new(),
-    };
-    let answer = health.check(whole).await.unwrap().into_inner();
-    assert_eq!(
-        answer.status(),
-        tonic_health::pb::health_check_response::ServingStatus::Serving
-    );
-    let unknown = HealthCheckRequest {
-        service: "nothing".to_owned(),
-    };
-    assert_eq!(health.check(unknown).await.unwrap_err().code(), Code::NotFound);
 }
 
 async fn a_person_logs_in(engine: Engine) {

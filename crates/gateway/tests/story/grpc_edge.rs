@@ -5,13 +5,20 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use tidegate_domain::Role;
 use tidegate_testkit::answer::Answer;
-use tidegate_testkit::server::{Engine, TestServer};
+use tidegate_testkit::server::{Engine, TestServer, eventually};
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::paths::grpc;
 
 on_both_engines!(
     a_credential_is_asked_for_before_the_body,
     a_message_is_bounded_by_its_method,
+    health_is_in_step_with_readiness,
+    a_watch_of_the_health_is_told_of_the_end_and_does_not_hold_it_up,
 );
 
 const LIST_BUILDS: &str = "/tidegate.v1.BuildService/ListBuilds";
@@ -71,4 +78,97 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
         let refused = soon(grpc(&server, method, unfinished(limit + 1), &headers)).await;
         assert_eq!(refused.header("grpc-status"), "11", "{method}: {refused:?}");
     }
+}
+
+/// The whole server, and each of its services.
+const WITH_A_HEALTH: [&str; 8] = [
+    "",
+    "tidegate.v1.AuditService",
+    "tidegate.v1.AuthService",
+    "tidegate.v1.BuildService",
+    "tidegate.v1.DeviceService",
+    "tidegate.v1.NudgeService",
+    "tidegate.v1.PackageService",
+    "tidegate.v1.RolloutService",
+];
+
+fn service(name: &str) -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: name.to_owned(),
+    }
+}
+
+async fn health(client: &HealthClient<Channel>, name: &str) -> Result<ServingStatus, Status> {
+    let answer = client.clone().check(service(name)).await?;
+    Ok(answer.into_inner().status())
+}
+
+/// What a watch tells next; `None` at its end.
+async fn told(watch: &mut Streaming<HealthCheckResponse>) -> Option<ServingStatus> {
+    let next = tokio::time::timeout(Duration::from_secs(10), watch.message()).await;
+    let next = next.expect("the watch hears nothing");
+    next.unwrap().map(|told| told.status())
+}
+
+async fn health_is_in_step_with_readiness(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let mut client = HealthClient::new(server.channel().await);
+    let mut watch = client.watch(service("")).await.unwrap().into_inner();
+    let mut unknown = client.watch(service("nothing")).await.unwrap().into_inner();
+    assert_eq!(told(&mut watch).await, Some(ServingStatus::Serving));
+    assert_eq!(told(&mut unknown).await, Some(ServingStatus::ServiceUnknown));
+    assert_eq!(
+        health(&client, "nothing").await.unwrap_err().code(),
+        Code::NotFound
+    );
+    for name in WITH_A_HEALTH {
+        assert_eq!(
+            health(&client, name).await.unwrap(),
+            ServingStatus::Serving,
+            "{name}"
+        );
+    }
+
+    let (there, away) = (
+        server.config().data_dir.join("artifacts"),
+        server.config().data_dir.join("away"),
+    );
+    std::fs::rename(&there, &away).unwrap();
+    assert_eq!(told(&mut watch).await, Some(ServingStatus::NotServing));
+    let ready = server.http().get(server.url("/readyz"));
+    Answer::to(ready).await.refused(503, "unavailable");
+    for name in WITH_A_HEALTH {
+        assert_eq!(
+            health(&client, name).await.unwrap(),
+            ServingStatus::NotServing,
+            "{name}"
+        );
+    }
+    std::fs::rename(&away, &there).unwrap();
+    assert_eq!(told(&mut watch).await, Some(ServingStatus::Serving));
+    eventually(
+        || async { health(&client, "").await.unwrap() },
+        |now| *now == ServingStatus::Serving,
+    )
+    .await;
+}
+
+async fn a_watch_of_the_health_is_told_of_the_end_and_does_not_hold_it_up(engine: Engine) {
+    let delay = Duration::from_secs(3);
+    let mut server = TestServer::start_with(engine, |config| config.shutdown_delay = delay).await;
+    let mut client = HealthClient::new(server.channel().await);
+    let mut watch = client.watch(service("")).await.unwrap().into_inner();
+    let mut unknown = client.watch(service("nothing")).await.unwrap().into_inner();
+    assert_eq!(told(&mut watch).await, Some(ServingStatus::Serving));
+    told(&mut unknown).await;
+    let watching = async {
+        assert_eq!(told(&mut watch).await, Some(ServingStatus::NotServing));
+        let while_it_drains = health(&client, "").await.unwrap();
+        assert_eq!(while_it_drains, ServingStatus::NotServing);
+        assert_eq!(told(&mut watch).await, None);
+        assert_eq!(told(&mut unknown).await, None);
+    };
+    let stopping = tokio::time::timeout(delay + Duration::from_secs(10), server.stop());
+    let (stopped, ()) = tokio::join!(stopping, watching);
+    assert!(stopped.is_ok(), "the watch held up the end");
 }
