@@ -31,18 +31,16 @@ mod verbs;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use tidegate_service::{
     AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Polls, Readiness, Reports,
     Rollouts, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use rest::agent::Polling;
@@ -136,7 +134,8 @@ fn in_time(routes: Routes) -> Routes {
     routes.layer(axum::middleware::from_fn(timeouts::in_time))
 }
 
-/// Puts layers, fallbacks and the document around the routes; the poll stays outside of the layers.
+/// Puts layers and fallbacks around the routes; the poll stays outside of the layers. `others` are what only operators
+/// are served: the document is one of these.
 fn finish(
     routes: Routes,
     poll: OpenApiRouter<Arc<Polling>>,
@@ -145,18 +144,9 @@ fn finish(
 ) -> Router {
     let (router, paths) = routes.merge(rest::health::routes()).split_for_parts();
     let (poll, poll_paths) = poll.split_for_parts();
-    let mut document = openapi::Document::openapi();
-    document.merge(paths);
-    document.merge(poll_paths);
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    let router = router
-        .route(
-            "/openapi.json",
-            get(move || std::future::ready(Json(document.clone()))),
-        )
-        .with_state(AppState(Arc::clone(api)));
+    let router = router.with_state(AppState(Arc::clone(api)));
     let router = match others {
-        Some(others) => router.merge(others),
+        Some(others) => router.merge(others).merge(openapi::route([paths, poll_paths])),
         None => router,
     };
     router
@@ -192,16 +182,12 @@ async fn nothing_here(request: Request) -> Response {
             .into_http::<axum::body::Body>()
             .into_response();
     }
-    let detail = format!("nothing is served at {}; see /openapi.json", request.uri().path());
+    let detail = format!("nothing is served at {}", request.uri().path());
     problem::problem(StatusCode::NOT_FOUND, "no_such_path", detail, None)
 }
 
 async fn method_not_allowed(request: Request) -> Response {
-    let detail = format!(
-        "{} is not served at {}; see /openapi.json",
-        request.method(),
-        request.uri().path()
-    );
+    let detail = format!("{} is not served at {}", request.method(), request.uri().path());
     let mut response = problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, None);
     // The poll's route has no layer that would.
     request_id::tell(&mut response, &request_id::of(request.headers()));

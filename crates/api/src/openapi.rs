@@ -1,5 +1,9 @@
 //! The OpenAPI document, made of the very types and routes that serve.
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header;
+use axum::routing::get;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -24,7 +28,20 @@ use utoipa::{Modify, OpenApi};
         (name = "health", description = "The server itself"),
     )
 )]
-pub(crate) struct Document;
+struct Document;
+
+/// Serves the document of these routes. It is written once, and everybody is handed the same bytes.
+pub(crate) fn route(routes: impl IntoIterator<Item = utoipa::openapi::OpenApi>) -> Router {
+    let mut document = Document::openapi();
+    for paths in routes {
+        document.merge(paths);
+    }
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    // It holds nothing that JSON can't.
+    let text = Bytes::from(document.to_json().unwrap_or_default());
+    let answer = ([(header::CONTENT_TYPE, "application/json")], text);
+    Router::new().route("/openapi.json", get(move || std::future::ready(answer.clone())))
+}
 
 struct Credentials;
 

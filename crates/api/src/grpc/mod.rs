@@ -19,6 +19,7 @@ mod devices;
 mod health;
 mod nudges;
 mod packages;
+mod reflection;
 mod rollouts;
 
 use std::sync::Arc;
@@ -118,19 +119,7 @@ fn open(api: &Api) -> axum::Router {
     routes
         .add_service(health.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(auth.max_decoding_message_size(MAX_JSON_BYTES));
-    // Clients in the field speak either version of the reflection protocol.
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(tidegate_proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    match (reflection().build_v1(), reflection().build_v1alpha()) {
-        (Ok(v1), Ok(v1alpha)) => {
-            routes.add_service(v1).add_service(v1alpha);
-        }
-        (v1, v1alpha) => tracing::error!(v1 = ?v1.err(), v1alpha = ?v1alpha.err(), "no gRPC reflection"),
-    }
-    without_fallback(routes)
+    without_fallback(routes).merge(reflection::router())
 }
 
 fn without_fallback(routes: RoutesBuilder) -> axum::Router {

@@ -18,6 +18,7 @@ on_both_engines!(
     a_credential_is_asked_for_before_the_body,
     a_message_is_bounded_by_its_method,
     health_is_in_step_with_readiness,
+    reflection_answers_few_at_a_time,
     a_watch_of_the_health_is_told_of_the_end_and_does_not_hold_it_up,
 );
 
@@ -171,4 +172,28 @@ async fn a_watch_of_the_health_is_told_of_the_end_and_does_not_hold_it_up(engine
     let stopping = tokio::time::timeout(delay + Duration::from_secs(10), server.stop());
     let (stopped, ()) = tokio::join!(stopping, watching);
     assert!(stopped.is_ok(), "the watch held up the end");
+}
+
+/// Callers who ask nothing, and keep their place while they don't.
+async fn reflection_answers_few_at_a_time(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let headers = [("grpc-timeout", "2S")];
+    let silent = || {
+        grpc(
+            &server,
+            method,
+            reqwest::Body::wrap_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>()),
+            &headers,
+        )
+    };
+    let answers = futures::future::join_all((0..20).map(|_| silent())).await;
+    let refused = answers
+        .iter()
+        .filter(|answer| answer.header("grpc-status") == "8");
+    assert_eq!(refused.count(), 4);
+    let list = [0, 0, 0, 0, 2, 0x3a, 0];
+    let answer = grpc(&server, method, list.to_vec(), &[]).await;
+    let body = String::from_utf8_lossy(&answer.body);
+    assert!(body.contains("tidegate.v1.BuildService"), "{answer:?}");
 }

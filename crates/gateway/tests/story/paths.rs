@@ -137,11 +137,20 @@ async fn the_admin_surface_can_have_a_port_of_its_own(engine: Engine) {
     ada.builds("").await.ok();
 
     let on_agents_port = |path: &str| server.http().get(server.url(path)).bearer_auth(ada.token());
-    for path in ["/v1/apk", "/v1/audit", "/v1/devices", "/v1/enrollment-tokens"] {
+    for path in [
+        "/v1/apk",
+        "/v1/audit",
+        "/v1/devices",
+        "/v1/enrollment-tokens",
+        "/openapi.json",
+        "/metrics",
+    ] {
         Answer::to(on_agents_port(path))
             .await
             .refused(404, "no_such_path");
     }
+    let document = server.http().get(server.admin_url("/openapi.json"));
+    assert_eq!(Answer::to(document).await.ok()["info"]["title"], "Tidegate");
     let list = server.url("/tidegate.v1.BuildService/ListBuilds");
     assert_eq!(grpc_at(list, vec![0; 5], &[]).await.header("grpc-status"), "12");
     let poll = format!("/v1/agent/update?device_id=pixel-1&current_version_code=1&package_name={PACKAGE}");
