@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
     AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Polls, Readiness, Reports,
@@ -175,8 +175,7 @@ fn polling(api: &Api) -> Polling {
 
 /// A path that nobody serves, told in the caller's own protocol.
 async fn nothing_here(request: Request) -> Response {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+    if grpc::speaks_grpc(request.headers()) {
         let message = format!("no service has the method {}", request.uri().path());
         return Status::unimplemented(message)
             .into_http::<axum::body::Body>()

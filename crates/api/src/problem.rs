@@ -101,9 +101,21 @@ fn grpc_code(kind: Kind) -> Code {
     }
 }
 
+/// Who acts on a code finds it in `ErrorInfo`, spelled as a reason is there.
+///
+/// Source: <https://google.aip.dev/193#errorinfo>
+fn details(code: &str) -> ErrorDetails {
+    ErrorDetails::with_error_info(code.to_ascii_uppercase(), ERROR_DOMAIN, [])
+}
+
+/// A refusal that only gRPC knows.
+pub(crate) fn status_of(grpc_code: Code, code: &str, message: impl Into<String>) -> Status {
+    Status::with_error_details(grpc_code, message, details(code))
+}
+
 /// An error as gRPC tells it.
 pub(crate) fn status(error: Error) -> Status {
-    let mut details = ErrorDetails::with_error_info(error.code, ERROR_DOMAIN, []);
+    let mut details = details(error.code);
     if let Some(field) = error.field {
         details.add_bad_request_violation(field, error.message.clone());
     }

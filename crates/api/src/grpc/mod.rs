@@ -21,10 +21,12 @@ mod nudges;
 mod packages;
 mod reflection;
 mod rollouts;
+mod statuses;
 
 use std::sync::Arc;
 
 use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response as HttpResponse};
 use tidegate_proto::v1::audit_service_server::{self, AuditServiceServer};
@@ -41,7 +43,7 @@ use tonic_health::pb::health_server::HealthServer;
 
 use crate::Api;
 use crate::credentials;
-use crate::problem::status;
+use crate::problem::{problem, status};
 use crate::request_id::RequestId;
 use crate::rest::{MAX_JSON_BYTES, MAX_NUDGE_BYTES};
 
@@ -75,6 +77,8 @@ pub(crate) fn router(api: &Api) -> axum::Router {
         .layer(from_fn_with_state(authenticator, authenticate))
         .merge(open(api))
         .layer(from_fn(deadline::keep))
+        .layer(from_fn(statuses::mend))
+        .layer(from_fn(only_grpc))
 }
 
 /// The services that ask for an admin token.
@@ -124,6 +128,29 @@ fn open(api: &Api) -> axum::Router {
 
 fn without_fallback(routes: RoutesBuilder) -> axum::Router {
     routes.routes().prepare().into_axum_router().reset_fallback()
+}
+
+/// Whether a request says that it is gRPC's.
+///
+/// Source: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, `Content-Type`.
+pub(crate) fn speaks_grpc(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = media_type.and_then(|text| text.strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// Keeps what is not gRPC away from it.
+async fn only_grpc(request: HttpRequest, next: Next) -> HttpResponse {
+    if !speaks_grpc(request.headers()) {
+        let detail = "gRPC methods take the content type application/grpc";
+        return problem(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not_grpc",
+            detail.to_owned(),
+            None,
+        );
+    }
+    next.run(request).await
 }
 
 /// Looks at the credential before a byte of the body is read, and hands the caller on to [`actor`].

@@ -24,6 +24,8 @@ pub(super) fn router() -> axum::Router {
         Builder::configure()
             .register_encoded_file_descriptor_set(tidegate_proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // What the details of a refusal are made of.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let mut routes = Routes::builder();
     match (configured().build_v1(), configured().build_v1alpha()) {

@@ -18,6 +18,8 @@ on_both_engines!(
     a_credential_is_asked_for_before_the_body,
     a_message_is_bounded_by_its_method,
     health_is_in_step_with_readiness,
+    what_the_library_refuses_has_a_code_that_says_whose_fault_it_is,
+    what_is_not_grpc_does_not_reach_it,
     reflection_answers_few_at_a_time,
     a_watch_of_the_health_is_told_of_the_end_and_does_not_hold_it_up,
 );
@@ -77,7 +79,7 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
         let waits = soon(grpc(&server, method, unfinished(limit), &headers)).await;
         assert_eq!(waits.header("grpc-status"), "4", "{method}: {waits:?}");
         let refused = soon(grpc(&server, method, unfinished(limit + 1), &headers)).await;
-        assert_eq!(refused.header("grpc-status"), "11", "{method}: {refused:?}");
+        assert_eq!(refused.header("grpc-status"), "8", "{method}: {refused:?}");
     }
 }
 
@@ -178,7 +180,7 @@ async fn a_watch_of_the_health_is_told_of_the_end_and_does_not_hold_it_up(engine
 async fn reflection_answers_few_at_a_time(engine: Engine) {
     let server = TestServer::start(engine).await;
     let method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    let headers = [("grpc-timeout", "2S")];
+    let headers = [("grpc-timeout", "5S")];
     let silent = || {
         grpc(
             &server,
@@ -196,4 +198,70 @@ async fn reflection_answers_few_at_a_time(engine: Engine) {
     let answer = grpc(&server, method, list.to_vec(), &[]).await;
     let body = String::from_utf8_lossy(&answer.body);
     assert!(body.contains("tidegate.v1.BuildService"), "{answer:?}");
+
+    let symbol = "google.rpc.ErrorInfo";
+    let ask = [&[0, 0, 0, 0, 22, 0x22, 20][..], symbol.as_bytes()].concat();
+    let answer = grpc(&server, method, ask, &[]).await;
+    let body = String::from_utf8_lossy(&answer.body);
+    assert!(body.contains("google/rpc/error_details.proto"), "{answer:?}");
+}
+
+async fn what_the_library_refuses_has_a_code_that_says_whose_fault_it_is(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let bearer = format!("Bearer {}", server.operator(Role::Operator).token());
+    let token = ("authorization", bearer.as_str());
+    let gzip = ("grpc-encoding", "gzip");
+    // A string whose bytes are missing, a string that is no UTF-8, a compressed message, no message at all.
+    let cut = [0, 0, 0, 0, 2, 0x0a, 9].to_vec();
+    let garbled = [0, 0, 0, 0, 3, 0x0a, 1, 0xff].to_vec();
+    for (method, body, headers, code) in [
+        (LIST_BUILDS, cut.clone(), vec![token], "3"),
+        (LIST_BUILDS, garbled, vec![token], "3"),
+        (LIST_BUILDS, vec![], vec![token], "3"),
+        (UPLOAD_BUILD, cut, vec![token], "3"),
+        (LIST_BUILDS, [1, 0, 0, 0, 1, 0].to_vec(), vec![token, gzip], "12"),
+        (LIST_BUILDS, [1, 0, 0, 0, 1, 0].to_vec(), vec![token], "13"),
+        (LIST_BUILDS, vec![0; 5], vec![token], ""),
+    ] {
+        let answer = grpc(&server, method, body, &headers).await;
+        assert_eq!(answer.header("grpc-status"), code, "{method}: {answer:?}");
+        assert_eq!(answer.header("grpc-accept-encoding"), "identity", "{answer:?}");
+    }
+}
+
+async fn what_is_not_grpc_does_not_reach_it(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let olga = server.operator(Role::Operator);
+    for content_type in [
+        "application/json",
+        "application/grpc-web",
+        "application/grpcx",
+        "text/plain",
+    ] {
+        let request = olga
+            .request(reqwest::Method::POST, LIST_BUILDS)
+            .header("content-type", content_type);
+        Answer::to(request.body(vec![0; 5]))
+            .await
+            .refused(415, "not_grpc");
+        let nowhere = olga
+            .request(reqwest::Method::POST, "/nowhere")
+            .header("content-type", content_type);
+        Answer::to(nowhere).await.refused(404, "no_such_path");
+    }
+    for content_type in [
+        "application/grpc",
+        "application/grpc+proto",
+        "application/grpc;charset=utf-8",
+    ] {
+        let request = olga
+            .request(reqwest::Method::POST, LIST_BUILDS)
+            .header("content-type", content_type);
+        let answer = Answer::to(request.body(vec![0; 5])).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, "application/grpc")
+        );
+        assert!(answer.body.len() >= 5, "{answer:?}");
+    }
 }
