@@ -31,6 +31,27 @@ const OF_DEVICES: [&str; 5] = [
     "ActionResultRequest",
 ];
 
+/// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
+const REQUIRED: [(&str, &[&str]); 11] = [
+    (
+        "CheckUpdateRequest",
+        &["device_id", "package_name", "current_version_code"],
+    ),
+    ("EnrollRequest", &["enrollment_token", "device_id"]),
+    ("ReportRequest", &["build_id", "status"]),
+    ("FcmTokenRequest", &["fcm_token"]),
+    (
+        "ActionResultRequest",
+        &["request_id", "action", "outcome", "finished_at"],
+    ),
+    ("LoginRequest", &["name", "password"]),
+    ("PromoteRequest", &["rollout_percent"]),
+    ("AdjustRolloutRequest", &["rollout_percent"]),
+    ("ExplainDeviceRequest", &["package_name"]),
+    ("PinSignerRequest", &["signer_fingerprint"]),
+    ("AllowDebuggableRequest", &["allow"]),
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
@@ -75,8 +96,7 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
         .message_attribute(
             &path,
             "#[cfg_attr(feature = \"openapi\", derive(utoipa::ToSchema))]",
-        )
-        .message_attribute(&path, "#[serde(default)]");
+        );
     // A request with a field that nobody reads is a mistake of the caller's; an answer with one is a newer server, and
     // a device's request with one a newer agent, which would give up on a refusal.
     let is_strict = message.name().ends_with("Request") && !OF_DEVICES.contains(&message.name());
@@ -96,8 +116,12 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
                 "#[cfg_attr(feature = \"openapi\", into_params(parameter_in = Query))]",
             );
     }
+    let required = REQUIRED.iter().find(|(request, _)| *request == name);
     for field in &message.field {
         let path = format!("{path}.{}", field.name());
+        if !required.is_some_and(|(_, fields)| fields.contains(&field.name())) {
+            config = config.field_attribute(&path, "#[serde(default)]");
+        }
         if message.name() == "NudgeUpdateRequest" && field.name() == "device_ids" {
             config = config.field_attribute(
                 &path,

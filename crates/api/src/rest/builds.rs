@@ -9,7 +9,7 @@ use tidegate_service::{Builds, Error, Rollouts};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::input::{BuildNumber, Fields, Json};
+use super::input::{BuildNumber, Fields, Json, OptionalJson};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
@@ -140,7 +140,7 @@ async fn pause(
     State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
-    Json(mut request): Json<v1::PauseRolloutRequest>,
+    OptionalJson(mut request): OptionalJson<v1::PauseRolloutRequest>,
 ) -> Answer<v1::RolloutStateResponse> {
     same_build(id, &mut request.build_id)?;
     Ok(JsonAnswer(
@@ -159,7 +159,7 @@ async fn resume(
     State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
-    Json(mut request): Json<v1::ResumeRolloutRequest>,
+    OptionalJson(mut request): OptionalJson<v1::ResumeRolloutRequest>,
 ) -> Answer<v1::RolloutStateResponse> {
     same_build(id, &mut request.build_id)?;
     Ok(JsonAnswer(

@@ -10,7 +10,7 @@ use tidegate_service::{Devices, Error};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::input::{Fields, Json, TextPath};
+use super::input::{Fields, Json, OptionalJson, TextPath};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
@@ -95,7 +95,7 @@ async fn revoke(
     State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     TextPath(device_id): TextPath,
-    Json(mut request): Json<v1::RevokeDeviceRequest>,
+    OptionalJson(mut request): OptionalJson<v1::RevokeDeviceRequest>,
 ) -> Answer<v1::RevokeDeviceResponse> {
     same_device(device_id, &mut request.device_id)?;
     Ok(JsonAnswer(
@@ -114,7 +114,7 @@ async fn retry(
     State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     TextPath(device_id): TextPath,
-    Json(mut request): Json<v1::RetryDeviceRequest>,
+    OptionalJson(mut request): OptionalJson<v1::RetryDeviceRequest>,
 ) -> Answer<v1::RetryDeviceResponse> {
     same_device(device_id, &mut request.device_id)?;
     Ok(JsonAnswer(

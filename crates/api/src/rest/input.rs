@@ -12,28 +12,43 @@ use crate::problem::Refusal;
 /// The largest JSON body, in bytes, where a route allows no larger one.
 pub(crate) const MAX_JSON_BYTES: usize = 64 * 1024;
 
-/// A JSON body. An empty one is read as `{}`.
+/// A JSON body. None at all is refused: who says nothing has not asked for anything either.
 pub(crate) struct Json<T, const LIMIT: usize = MAX_JSON_BYTES>(pub T);
+
+/// A JSON body of a verb that has nothing to be told. None at all is read as `{}`.
+pub(crate) struct OptionalJson<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for Json<T, LIMIT> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        let bytes = axum::body::to_bytes(request.into_body(), LIMIT)
-            .await
-            .map_err(|_| {
-                let message = format!("the body is larger than {LIMIT} bytes or was cut off");
-                Error::new(Kind::TooLarge, "too_large", message)
-            })?;
-        Ok(Self(from_json(&bytes)?))
+        Ok(Self(from_json(&body(request, LIMIT).await?)?))
     }
 }
 
-fn from_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
-    let text: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let bytes = body(request, MAX_JSON_BYTES).await?;
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        Ok(Self(from_json(text)?))
+    }
+}
+
+async fn body(request: Request, limit: usize) -> Result<Bytes, Error> {
+    axum::body::to_bytes(request.into_body(), limit)
+        .await
+        .map_err(|_| {
+            let message = format!("the body is larger than {limit} bytes or was cut off");
+            Error::new(Kind::TooLarge, "too_large", message)
+        })
+}
+
+fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
     // serde would read a message from a bare list of its values too, in an order that is not in the protocol.
     if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(unreadable("expected a JSON object"));
+        return Err(unreadable("expected a JSON object in the body"));
     }
     let mut json = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|fault| misread(&fault))?;
@@ -100,12 +115,19 @@ impl<S: Send + Sync> FromRequestParts<S> for TextPath {
 fn misread<E: std::fmt::Display>(fault: &serde_path_to_error::Error<E>) -> Error {
     let mut segments = fault.path().iter();
     if segments.all(|segment| matches!(segment, Segment::Unknown)) {
-        return unreadable(fault.inner());
+        let fault = fault.inner().to_string();
+        return missing_field(&fault).unwrap_or_else(|| unreadable(fault));
     }
     Error::invalid(
         fault.path().to_string(),
         format!("cannot be read: {}", fault.inner()),
     )
+}
+
+/// serde names a field that is missing in its sentence alone.
+fn missing_field(fault: &str) -> Option<Error> {
+    let field = fault.strip_prefix("missing field `")?.split('`').next()?;
+    Some(Error::invalid(field, "is missing"))
 }
 
 fn unreadable(fault: impl std::fmt::Display) -> Error {
@@ -120,7 +142,7 @@ mod tests {
     use super::*;
 
     fn fault(json: &str) -> (Option<String>, String) {
-        let error = from_json::<PromoteRequest>(&Bytes::copy_from_slice(json.as_bytes())).unwrap_err();
+        let error = from_json::<PromoteRequest>(json.as_bytes()).unwrap_err();
         (error.field, error.message)
     }
 
@@ -141,6 +163,13 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_field_is_named() {
+        for empty in ["{}", "{\"wifi_only\":true}"] {
+            assert_eq!(fault(empty).0.as_deref(), Some("rollout_percent"));
+        }
+    }
+
+    #[test]
     fn a_wrong_field_of_a_query_is_named() {
         let fault = |query: &'static str| {
             let query = form_urlencoded::parse(query.as_bytes());
@@ -154,12 +183,16 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_refused_whole() {
-        for bad in ["{", "{\"rollout_", "[]", "{} {}", "null", "\u{0}"] {
+        for bad in [
+            "",
+            "{",
+            "{\"rollout_",
+            "[]",
+            "{\"rollout_percent\":1} {}",
+            "null",
+            "\u{0}",
+        ] {
             assert_eq!(fault(bad).0, None, "{bad}");
         }
-        assert_eq!(
-            from_json::<PromoteRequest>(&Bytes::new()),
-            Ok(PromoteRequest::default())
-        );
     }
 }

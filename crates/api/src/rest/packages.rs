@@ -9,7 +9,7 @@ use tidegate_service::{Error, Packages};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::input::{Fields, Json, TextPath};
+use super::input::{Fields, Json, OptionalJson, TextPath};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
@@ -85,7 +85,7 @@ async fn unpin(
     State(packages): State<Arc<Packages>>,
     Caller(actor): Caller,
     TextPath(name): TextPath,
-    Json(mut request): Json<v1::UnpinSignerRequest>,
+    OptionalJson(mut request): OptionalJson<v1::UnpinSignerRequest>,
 ) -> Answer<v1::Package> {
     same_package(name, &mut request.package_name)?;
     Ok(JsonAnswer(

@@ -1,13 +1,16 @@
 //! Fields with values that they cannot have: each refusal names its field, and nothing changes.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_domain::Role;
+use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::operator::Operator;
 use tidegate_testkit::server::{Engine, TestServer};
 
 on_both_engines!(
     a_share_must_be_a_whole_percentage,
+    a_verb_that_has_to_be_told_something_wants_a_body,
     an_unknown_field_is_refused_by_its_name,
     a_field_of_another_type_is_refused_by_its_name,
     what_is_not_json_is_refused,
@@ -54,10 +57,65 @@ async fn a_share_must_be_a_whole_percentage(engine: Engine) {
             );
         }
     }
-    olga.post_text(&format!("/v1/apk/{build}/promote"), "")
-        .await
-        .invalid("rollout_percent");
     assert_eq!(olga.everything().await, before);
+}
+
+/// What must be said, verb by verb.
+const TO_BE_SAID: [(&str, &[&str]); 11] = [
+    ("/v1/agent/enroll", &["device_id", "enrollment_token"]),
+    ("/v1/agent/report", &["build_id", "status"]),
+    ("/v1/agent/fcm-token", &["fcm_token"]),
+    (
+        "/v1/action-result",
+        &["action", "finished_at", "outcome", "request_id"],
+    ),
+    ("/v1/auth/login", &["name", "password"]),
+    ("/v1/apk/1/promote", &["rollout_percent"]),
+    ("/v1/apk/1/rollout", &["rollout_percent"]),
+    ("/v1/packages/com.example.app/pin", &["signer_fingerprint"]),
+    ("/v1/packages/com.example.app/allow-debuggable", &["allow"]),
+    // These have a default for every field, which is no reason to do something for who said nothing at all.
+    ("/v1/apk/rollback", &[]),
+    ("/v1/enrollment-tokens", &[]),
+];
+
+async fn a_verb_that_has_to_be_told_something_wants_a_body(engine: Engine) {
+    let (server, olga, _) = day(engine).await;
+    let ada = server.operator(Role::Admin);
+    ada.promote(ada.uploaded(&apks::build(PACKAGE, 2)).await, 50)
+        .await
+        .ok();
+    let device = server.device("pixel-1").await;
+    device.set_fcm_token("a-token").await.ok();
+    let before = (olga.everything().await, olga.device("pixel-1").await.ok());
+    let send = async |path: &str, body: &str| {
+        let (method, token) = match path {
+            "/v1/agent/fcm-token" => (Method::PUT, device.token.as_str()),
+            "/v1/agent/report" | "/v1/action-result" => (Method::POST, device.token.as_str()),
+            _ => (Method::POST, ada.token()),
+        };
+        let request = ada.with_token(token).request(method, path);
+        Answer::to(request.body(body.to_owned())).await
+    };
+    for (path, fields) in TO_BE_SAID {
+        send(path, "").await.refused(400, "invalid_argument");
+        if fields.is_empty() {
+            continue;
+        }
+        let field = send(path, "{}").await.refused(400, "invalid_argument")["field"].clone();
+        assert!(fields.iter().any(|one| field == *one), "{path}: {field}");
+    }
+    send("/v1/apk/nudge-update", "")
+        .await
+        .refused(400, "invalid_argument");
+    assert_eq!(
+        (olga.everything().await, olga.device("pixel-1").await.ok()),
+        before
+    );
+    // These have nothing that would have to be said.
+    for path in ["/v1/apk/2/pause", "/v1/apk/2/resume", "/v1/devices/pixel-1/retry"] {
+        ada.post_text(path, "").await.ok();
+    }
 }
 
 async fn an_unknown_field_is_refused_by_its_name(engine: Engine) {
