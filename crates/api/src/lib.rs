@@ -17,6 +17,7 @@
 
 mod credentials;
 mod grpc;
+mod host;
 mod linger;
 mod messages;
 mod openapi;
@@ -152,6 +153,7 @@ fn finish(
     router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(nothing_here)
+        .layer(axum::middleware::from_fn(host::one))
         .layer(axum::middleware::from_fn(linger::read_on))
         .layer(axum::middleware::from_fn(request_id::name))
         .layer(axum::middleware::from_fn_with_state(

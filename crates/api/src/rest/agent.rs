@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json as JsonAnswer;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Offer, PackageName, RolloutId, VersionCode};
@@ -18,6 +18,8 @@ use tidegate_signing::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::NO_STORE;
+use super::conditional::not_modified;
 use super::input::Json;
 use crate::credentials::{CallingDevice, bearer};
 use crate::poll_log::PollLog;
@@ -25,7 +27,7 @@ use crate::problem::{Problem, Refusal};
 use crate::request_metrics::RequestMetrics;
 use crate::state::Routes;
 use crate::verbs::devices::current_version;
-use crate::{request_id, verbs};
+use crate::{host, request_id, verbs};
 
 /// Why a 304 offers nothing, such as `not_in_cohort`.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
@@ -86,7 +88,7 @@ async fn check_update(State(polling): State<Arc<Polling>>, request: Request) -> 
         otel.name = "GET /v1/agent/update", otel.kind = "server", request_id = id, status = tracing::field::Empty,
     );
     let mut response = span
-        .in_scope(|| poll(&polling, begun, request.uri(), request.headers()))
+        .in_scope(|| poll(&polling, begun, &request))
         .unwrap_or_else(|error| Refusal(error).into_response());
     span.record("status", response.status().as_u16());
     request_id::tell(&mut response, &id);
@@ -94,12 +96,15 @@ async fn check_update(State(polling): State<Arc<Polling>>, request: Request) -> 
     response
 }
 
-fn poll(polling: &Polling, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Result<Response, Error> {
-    let query = PollQuery::parse(uri.query().unwrap_or_default())?;
-    let device_id = query.device_id.as_deref().ok_or_else(|| missing("device_id"))?;
-    polling
-        .authenticator
-        .device_claiming(bearer(headers)?, device_id)?;
+fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response, Error> {
+    host::check(request.version(), request.headers())?;
+    let token = bearer(request.headers())?;
+    // A stranger is told that they are one before they are told what is wrong with their query.
+    let refusal = |error| polling.authenticator.device(token).err().unwrap_or(error);
+    let query = PollQuery::parse(request.uri().query().unwrap_or_default()).map_err(refusal)?;
+    let device_id = query.device_id.as_deref();
+    let device_id = device_id.ok_or_else(|| refusal(missing("device_id")))?;
+    polling.authenticator.device_claiming(token, device_id)?;
     let package = query.package.as_deref().ok_or_else(|| missing("package_name"))?;
     query.facts.check()?;
     let poll = Poll {
@@ -137,11 +142,11 @@ fn poll(polling: &Polling, begun: Instant, uri: &Uri, headers: &HeaderMap) -> Re
                     reason
                 );
             }
-            let headers = [
+            not_modified([
                 (REASON, HeaderValue::from_static(reason.as_str())),
                 (POLL_AFTER, seconds(poll_after)),
-            ];
-            (StatusCode::NOT_MODIFIED, headers).into_response()
+                (header::CACHE_CONTROL, NO_STORE),
+            ])
         }
     }))
 }
@@ -178,7 +183,7 @@ fn offered(
     let headers = [
         (POLL_AFTER, seconds(poll_after)),
         // The URL in it is this device's alone.
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CACHE_CONTROL, NO_STORE),
     ];
     (headers, JsonAnswer(manifest)).into_response()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -14,6 +14,7 @@ use tidegate_signing::DownloadQuery;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::conditional::{self, Outcome, not_modified};
 use super::input::BuildNumber;
 use super::range::{self, Part};
 use crate::credentials::{self, bearer, optional_bearer};
@@ -37,15 +38,19 @@ pub(crate) fn routes() -> Routes {
         ("expires" = Option<i64>, Query, description = "When the URL ends, in seconds since 1970"),
         ("signature" = Option<String>, Query, description = "The server's signature over the above"),
         ("range" = Option<String>, Header, description = "Part of the file, as in RFC 9110"),
+        ("if-match" = Option<String>, Header, description = "The ETag that the file must have"),
+        ("if-none-match" = Option<String>, Header, description = "The ETag of the file that the caller has"),
         ("if-range" = Option<String>, Header, description = "The ETag that the part must belong to"),
     ),
     responses(
         (status = 200, description = "The whole file", content_type = "application/vnd.android.package-archive"),
         (status = 206, description = "A part of it", content_type = "application/vnd.android.package-archive"),
+        (status = 304, description = "The caller has it"),
         (status = 400, description = "A malformed Range or query", body = Problem),
         (status = 401, description = "Neither a signed query nor an admin token", body = Problem),
         (status = 403, description = "Altered, expired or another device's URL", body = Problem),
         (status = 404, description = "No such build", body = Problem),
+        (status = 412, description = "The file is not the one that If-Match names", body = Problem),
         (status = 416, description = "A Range beyond the end", body = Problem),
     )
 )]
@@ -69,6 +74,11 @@ async fn download(
         }
     };
     let facts = &download.build.facts;
+    match conditional::evaluate(&headers, &etag(facts)) {
+        Outcome::GoOn => {}
+        Outcome::Failed => return Ok(failed()),
+        Outcome::NotModified => return Ok(not_modified(validators(facts))),
+    }
     // RFC 9110, section 14.2: a Range means something to a GET alone.
     let part = if method == Method::GET {
         part(&headers, facts)
@@ -142,6 +152,16 @@ fn part(headers: &HeaderMap, facts: &BuildFacts) -> Part {
         .map_or(Part::Malformed, |wanted| range::parse(wanted, facts.size))
 }
 
+fn failed() -> Response {
+    let detail = "the file is another than the one that If-Match names; begin anew";
+    problem(
+        StatusCode::PRECONDITION_FAILED,
+        "precondition_failed",
+        detail.to_owned(),
+        None,
+    )
+}
+
 fn beyond(facts: &BuildFacts) -> Response {
     let detail = format!(
         "the file has {} bytes, and the Range begins beyond them",
@@ -166,23 +186,31 @@ fn describe(download: &Download) -> HeaderMap {
     );
     // RFC 9530: the digest of the whole file, also beside a part of it.
     let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(facts.sha256.0));
-    HeaderMap::from_iter([
+    let mut answer = HeaderMap::from_iter([
         (
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/vnd.android.package-archive"),
         ),
         (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
-        (header::ETAG, rest::header_value(&etag(facts))),
         (
-            header::HeaderName::from_static("repr-digest"),
+            HeaderName::from_static("repr-digest"),
             rest::header_value(&digest),
         ),
         (header::CONTENT_DISPOSITION, rest::header_value(&name)),
+    ]);
+    answer.extend(validators(facts));
+    answer
+}
+
+/// What a caller who has the file is told as well.
+fn validators(facts: &BuildFacts) -> [(HeaderName, HeaderValue); 2] {
+    [
+        (header::ETAG, rest::header_value(&etag(facts))),
         (
             header::CACHE_CONTROL,
             HeaderValue::from_static("private, no-transform"),
         ),
-    ])
+    ]
 }
 
 fn etag(facts: &BuildFacts) -> String {

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod builds;
+mod conditional;
 pub(crate) mod devices;
 pub(crate) mod download;
 pub(crate) mod health;
@@ -18,6 +19,9 @@ use axum::http::HeaderValue;
 
 pub(crate) use input::MAX_JSON_BYTES;
 pub(crate) use nudges::MAX_NUDGE_BYTES;
+
+/// What no cache may keep: it is for this caller, now.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A header value of our own making, which is always plain ASCII.
 fn header_value(text: &str) -> HeaderValue {

@@ -38,6 +38,7 @@ mod fields;
 mod fleet;
 mod grpc;
 mod grpc_edge;
+mod http;
 mod identity;
 mod manifest;
 mod metrics;

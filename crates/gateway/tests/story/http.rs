@@ -1,0 +1,192 @@
+//! What HTTP itself asks of a server: preconditions, one `Host`, who is refused before what.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use tidegate_domain::Role;
+use tidegate_testkit::agent::download_url;
+use tidegate_testkit::answer::Answer;
+use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::server::{Engine, TestServer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+on_both_engines!(
+    a_file_that_the_caller_has_is_not_sent_again,
+    a_resumption_of_another_file_begins_anew,
+    nothing_for_you_has_no_length_and_is_not_kept,
+    a_request_has_one_host,
+    a_stranger_is_told_so_before_what_is_wrong_with_the_query,
+);
+
+/// What comes back for these bytes until the server closes the connection.
+async fn raw(server: &TestServer, request: &str) -> String {
+    let mut socket = TcpStream::connect(server.config().listen).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![];
+    let all = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut answer)).await;
+    all.expect("the server waits").unwrap();
+    String::from_utf8_lossy(&answer).to_lowercase()
+}
+
+struct Offered {
+    server: TestServer,
+    build: i64,
+    file: Vec<u8>,
+    url: String,
+    etag: String,
+}
+
+async fn offered(engine: Engine) -> Offered {
+    let server = TestServer::start(engine).await;
+    let olga = server.person("olga", Role::Operator);
+    let file = apks::large(PACKAGE, 2, 10_000);
+    let build = olga.uploaded(&file).await;
+    olga.promote(build, 100).await.ok();
+    let manifest = server.device("pixel-1").await.poll(1).await.manifest.unwrap();
+    Offered {
+        server,
+        build,
+        file,
+        url: download_url(&manifest).to_owned(),
+        etag: format!("\"{}\"", manifest["sha256"].as_str().unwrap()),
+    }
+}
+
+impl Offered {
+    async fn ask(&self, method: Method, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.server.http().request(method, &self.url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::to(request).await
+    }
+}
+
+async fn a_file_that_the_caller_has_is_not_sent_again(engine: Engine) {
+    let story = offered(engine).await;
+    let (etag, weak) = (story.etag.as_str(), format!("W/{}", story.etag));
+    for method in [Method::GET, Method::HEAD] {
+        let whole = story
+            .ask(method.clone(), &[("if-none-match", "\"another\"")])
+            .await;
+        assert_eq!(whole.status, 200, "{method}");
+        for tag in [etag, &weak, "*", &format!("\"another\", {etag}")] {
+            let same = story.ask(method.clone(), &[("if-none-match", tag)]).await;
+            assert_eq!((same.status, same.body.len()), (304, 0), "{method} {tag}");
+            assert_eq!(same.header("etag"), etag);
+            assert_eq!(same.header("cache-control"), whole.header("cache-control"));
+            assert!(!same.headers.contains_key("content-length"), "{:?}", same.headers);
+            assert!(!same.headers.contains_key("content-type"), "{:?}", same.headers);
+        }
+    }
+    // It comes before the range, which would be for a file that the caller does not have.
+    let part = [
+        ("if-none-match", etag),
+        ("range", "bytes=0-1"),
+        ("if-range", etag),
+    ];
+    assert_eq!(story.ask(Method::GET, &part).await.status, 304);
+}
+
+/// As Android's own download manager resumes.
+async fn a_resumption_of_another_file_begins_anew(engine: Engine) {
+    let story = offered(engine).await;
+    let (etag, weak) = (story.etag.as_str(), format!("W/{}", story.etag));
+    let rest = ("range", "bytes=100-");
+    for tag in [etag, "*", &format!("\"another\", {etag}")] {
+        let part = story.ask(Method::GET, &[("if-match", tag), rest]).await;
+        assert_eq!((part.status, &part.body[..]), (206, &story.file[100..]), "{tag}");
+    }
+    for tag in ["\"another\"", &weak] {
+        let refused = story.ask(Method::GET, &[("if-match", tag), rest]).await;
+        refused.refused(412, "precondition_failed");
+        assert_eq!(story.ask(Method::HEAD, &[("if-match", tag)]).await.status, 412);
+        let both = [
+            ("if-match", tag),
+            ("if-none-match", etag),
+            ("range", "bytes=9999999-"),
+        ];
+        story
+            .ask(Method::GET, &both)
+            .await
+            .refused(412, "precondition_failed");
+    }
+    // Who may not have the file learns nothing of it.
+    let unsigned = story.server.url(&format!("/v1/apk/{}/download", story.build));
+    let stranger = story.server.http().get(unsigned).header("if-none-match", etag);
+    Answer::to(stranger).await.refused(401, "no_token");
+}
+
+async fn nothing_for_you_has_no_length_and_is_not_kept(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let device = server.device("pixel-1").await;
+    let path = format!("/v1/agent/update?device_id=pixel-1&current_version_code=1&package_name={PACKAGE}");
+    for method in ["GET", "HEAD"] {
+        let answer = raw(
+            &server,
+            &format!(
+                "{method} {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+                device.token
+            ),
+        )
+        .await;
+        assert!(answer.starts_with("http/1.1 304 "), "{answer}");
+        assert!(answer.contains("\r\ncache-control: no-store\r\n"), "{answer}");
+        assert!(!answer.contains("\r\ncontent-length:"), "{method}: {answer}");
+        assert!(!answer.contains("\r\ntransfer-encoding:"), "{method}: {answer}");
+    }
+}
+
+async fn a_request_has_one_host(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let device = server.device("pixel-1").await;
+    let poll = format!("/v1/agent/update?device_id=pixel-1&current_version_code=1&package_name={PACKAGE}");
+    let ask = async |path: &str, version: &str, hosts: &str| {
+        let token = &device.token;
+        let head = format!("GET {path} HTTP/{version}\r\n{hosts}authorization: Bearer {token}\r\n");
+        raw(&server, &format!("{head}connection: close\r\n\r\n")).await
+    };
+    for path in [
+        poll.as_str(),
+        "/healthz",
+        "/v1/apk",
+        "/openapi.json",
+        "/",
+        "/nowhere",
+    ] {
+        for hosts in ["", "host: a\r\nhost: b\r\n", "host: a\r\nhost: a\r\n"] {
+            let answer = ask(path, "1.1", hosts).await;
+            assert!(answer.starts_with("http/1.1 400 "), "{path} {hosts:?}: {answer}");
+            assert!(answer.contains("\"bad_host\""), "{path} {hosts:?}: {answer}");
+        }
+        let answer = ask(path, "1.1", "host: a\r\n").await;
+        assert!(!answer.starts_with("http/1.1 400 "), "{path}: {answer}");
+    }
+    assert!(ask("/healthz", "1.0", "").await.contains(" 200 "));
+}
+
+async fn a_stranger_is_told_so_before_what_is_wrong_with_the_query(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let device = server.device("pixel-1").await;
+    let bad = [
+        "",
+        "device_id=pixel-1",
+        "device_id=pixel-1&package_name=no+package&current_version_code=1",
+        "device_id=pixel-1&package_name=com.example.app&current_version_code=x",
+        "device_id=pixel-1&package_name=com.example.app&current_version_code=1&sdk=x",
+    ];
+    for query in bad {
+        let url = server.url(&format!("/v1/agent/update?{query}"));
+        let ask = |token: Option<&str>| {
+            let request = server.http().get(&url);
+            Answer::to(match token {
+                Some(token) => request.bearer_auth(token),
+                None => request,
+            })
+        };
+        ask(None).await.refused(401, "no_token");
+        ask(Some("forged")).await.refused(401, "invalid_token");
+        ask(Some(&device.token)).await.refused(400, "invalid_argument");
+    }
+}
