@@ -4,7 +4,11 @@
 //! client, still writing, sees a broken pipe and never the answer. What a handler leaves of a body is therefore read
 //! and thrown away for a while. HTTP/2 needs none of this: there a stream ends without its connection.
 //!
-//! Source: <https://www.rfc-editor.org/rfc/rfc9112#section-9.6>
+//! A client that waits for "100 Continue" writes nothing until somebody begins to read, so that what it holds back is not
+//! asked for only to be thrown away.
+//!
+//! Source: <https://www.rfc-editor.org/rfc/rfc9112#section-9.6>,
+//! <https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1>
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +16,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::Version;
+use axum::http::{Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
@@ -24,7 +28,8 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(crate) async fn read_on(request: Request, next: Next) -> Response {
     let request = match request.version() {
         Version::HTTP_09 | Version::HTTP_10 | Version::HTTP_11 => {
-            request.map(|body| Body::new(Lingering(body)))
+            let waits = request.headers().contains_key(header::EXPECT);
+            request.map(|body| Body::new(Lingering { body, waits }))
         }
         _ => request,
     };
@@ -32,7 +37,11 @@ pub(crate) async fn read_on(request: Request, next: Next) -> Response {
 }
 
 /// A body whose rest is read when its reader lets go of it.
-struct Lingering(Body);
+struct Lingering {
+    body: Body,
+    /// The client holds it back until it is asked for.
+    waits: bool,
+}
 
 impl HttpBody for Lingering {
     type Data = Bytes;
@@ -42,29 +51,30 @@ impl HttpBody for Lingering {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.0).poll_frame(context);
+        self.waits = false;
+        let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Err(_))) = frame {
-            self.0 = Body::empty();
+            self.body = Body::empty();
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.body.size_hint()
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        if self.0.is_end_stream() {
+        if self.waits || self.body.is_end_stream() {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let body = std::mem::replace(&mut self.0, Body::empty());
+            let body = std::mem::replace(&mut self.body, Body::empty());
             runtime.spawn(tokio::time::timeout(LINGER, throw_away(body)));
         }
     }

@@ -17,6 +17,9 @@ pub const MAX_NOTES_BYTES: usize = 64 * 1024;
 /// The longest of the other texts that come with an upload, in bytes.
 pub const MAX_ORIGIN_BYTES: usize = 256;
 
+/// What a form may have beside its file, in bytes: the texts, and what frames the parts.
+const MAX_FORM_BYTES: u64 = 1024 * 1024;
+
 /// Takes builds in.
 pub struct Uploads {
     intake: Arc<Intake>,
@@ -77,6 +80,19 @@ impl Uploads {
             intake: Arc::new(intake),
             places,
         }
+    }
+
+    /// Refuses a form of so many bytes when its file must be larger than the limit, before any of it is read.
+    ///
+    /// # Errors
+    /// [`Kind::TooLarge`].
+    pub fn check_length(&self, bytes: u64) -> Result<(), Error> {
+        let limit = self.intake.settings.max_upload_bytes;
+        if bytes <= limit.saturating_add(MAX_FORM_BYTES) {
+            return Ok(());
+        }
+        let message = format!("the form has {bytes} bytes, and a file may have {limit}");
+        Err(Error::new(Kind::TooLarge, "too_large", message))
     }
 
     /// Begins an upload.

@@ -1,6 +1,6 @@
 //! Reading what REST callers send: bounded, strict, and with the name of the field that is wrong.
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -36,13 +36,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
     }
 }
 
+/// A body that says by its length that it is too large is refused before a byte of it is read, or asked for.
 async fn body(request: Request, limit: usize) -> Result<Bytes, Error> {
-    axum::body::to_bytes(request.into_body(), limit)
-        .await
-        .map_err(|_| {
-            let message = format!("the body is larger than {limit} bytes or was cut off");
-            Error::new(Kind::TooLarge, "too_large", message)
-        })
+    let too_large = || {
+        let message = format!("the body is larger than {limit} bytes or was cut off");
+        Error::new(Kind::TooLarge, "too_large", message)
+    };
+    let body = request.into_body();
+    if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > limit) {
+        return Err(too_large());
+    }
+    axum::body::to_bytes(body, limit).await.map_err(|_| too_large())
 }
 
 fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json as JsonAnswer;
+use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use tidegate_proto::v1;
@@ -63,6 +64,7 @@ async fn upload(
     let (parts, body) = request.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.map(HeaderValue::as_bytes);
+    uploads.check_length(body.size_hint().lower())?;
     let build = uploads
         .receive(&actor, content_type, body.into_data_stream(), None)
         .await?;

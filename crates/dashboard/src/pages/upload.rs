@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -80,6 +81,7 @@ async fn take_in(
         seen: by_script,
         is_right: &|token| visitor.made(token),
     };
+    app.uploads.check_length(body.size_hint().lower())?;
     app.uploads
         .receive(&visitor.actor, content_type, body.into_data_stream(), Some(token))
         .await

@@ -16,6 +16,7 @@ on_both_engines!(
     a_resumption_of_another_file_begins_anew,
     nothing_for_you_has_no_length_and_is_not_kept,
     a_request_has_one_host,
+    a_body_that_is_too_long_is_refused_by_its_length,
     a_stranger_is_told_so_before_what_is_wrong_with_the_query,
 );
 
@@ -188,5 +189,49 @@ async fn a_stranger_is_told_so_before_what_is_wrong_with_the_query(engine: Engin
         ask(None).await.refused(401, "no_token");
         ask(Some("forged")).await.refused(401, "invalid_token");
         ask(Some(&device.token)).await.refused(400, "invalid_argument");
+    }
+}
+
+/// The first line that comes back to a client that asks before it sends its body.
+async fn first_line(server: &TestServer, head: &str, token: &str) -> String {
+    let mut socket = TcpStream::connect(server.config().listen).await.unwrap();
+    let head = format!("{head}\r\nhost: a\r\nauthorization: Bearer {token}\r\nexpect: 100-continue\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let read = tokio::time::timeout(Duration::from_secs(10), socket.read(&mut answer)).await;
+    let read = read.expect("the server waits").unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+async fn a_body_that_is_too_long_is_refused_by_its_length(engine: Engine) {
+    let server = TestServer::start_with(engine, |config| config.max_upload_bytes = 1 << 20).await;
+    let device = server.device("pixel-1").await;
+    let olga = server.operator(Role::Operator);
+    let report = |length: usize| {
+        format!(
+            "POST /v1/agent/report HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: {length}"
+        )
+    };
+    let upload = |length: usize| {
+        format!(
+            "POST /v1/apk/upload HTTP/1.1\r\ncontent-type: multipart/form-data; boundary=tide\r\ncontent-length: {length}"
+        )
+    };
+    let nudge = |length: usize| format!("POST /v1/apk/nudge-update HTTP/1.1\r\ncontent-length: {length}");
+    let (asked, refused) = ("HTTP/1.1 100 Continue", "HTTP/1.1 413 Payload Too Large");
+    for (head, token, line) in [
+        (report(100), device.token.as_str(), asked),
+        (report(64 << 10), &device.token, asked),
+        (report((64 << 10) + 1), &device.token, refused),
+        (report(usize::MAX / 2), &device.token, refused),
+        (report(100), "forged", "HTTP/1.1 401 Unauthorized"),
+        (nudge(2 << 20), olga.token(), asked),
+        (nudge((2 << 20) + 1), olga.token(), refused),
+        (upload(2 << 20), olga.token(), asked),
+        (upload((2 << 20) + 1), olga.token(), refused),
+        (upload(100), device.token.as_str(), "HTTP/1.1 401 Unauthorized"),
+    ] {
+        assert_eq!(first_line(&server, &head, token).await, line, "{head}");
     }
 }
