@@ -66,7 +66,7 @@ async fn a_foreign_client_lists_the_services_and_calls_one() {
     );
     assert_eq!(
         told["refusal"],
-        json!(["INVALID_ARGUMENT", "page_size must be from 1 to 500, not 501"])
+        json!(["INVALID_ARGUMENT", "page_size must not be negative"])
     );
 }
 

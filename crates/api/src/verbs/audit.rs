@@ -1,19 +1,24 @@
 //! The audit log.
 
+use std::mem::take;
+
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Role, Sha256};
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{Actor, AuditEntry, AuditFilter, AuditLog, Error};
 
-use super::{non_empty, page};
+use super::list::List;
+use super::non_empty;
 use crate::messages::time;
 
 pub(crate) async fn list(
     log: &AuditLog,
     actor: &Actor,
-    request: v1::ListAuditRequest,
+    mut request: v1::ListAuditRequest,
 ) -> Result<v1::ListAuditResponse, Error> {
     actor.require(Role::Viewer)?;
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("audit", size, &token, &request)?;
     let filter = AuditFilter {
         actor: non_empty(request.actor),
         action: non_empty(request.action),
@@ -21,12 +26,11 @@ pub(crate) async fn list(
         from: moment("from", request.from)?,
         to: moment("to", request.to)?,
     };
-    let entries = log
-        .list(filter, page(request.page_size, request.page_token)?)
-        .await?;
+    let ask = |page| log.list(filter.clone(), page);
+    let (items, next_page_token) = list.tell(ask, entry).await?;
     Ok(v1::ListAuditResponse {
-        items: entries.items.into_iter().map(entry).collect(),
-        next_page_token: entries.next_page_token.unwrap_or_default(),
+        items,
+        next_page_token,
     })
 }
 

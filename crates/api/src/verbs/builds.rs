@@ -1,10 +1,13 @@
 //! Builds.
 
+use std::mem::take;
+
 use tidegate_domain::{BuildId, Role};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Builds, Error};
 
-use super::{optional_package, page};
+use super::list::List;
+use super::optional_package;
 use crate::messages;
 
 pub(crate) async fn get(
@@ -19,16 +22,17 @@ pub(crate) async fn get(
 pub(crate) async fn list(
     builds: &Builds,
     actor: &Actor,
-    request: v1::ListBuildsRequest,
+    mut request: v1::ListBuildsRequest,
 ) -> Result<v1::ListBuildsResponse, Error> {
     actor.require(Role::Viewer)?;
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("builds", size, &token, &request)?;
     let package = optional_package(&request.package_name)?;
-    let builds = builds
-        .list(package, page(request.page_size, request.page_token)?)
-        .await?;
+    let ask = |page| builds.list(package.clone(), page);
+    let (items, next_page_token) = list.tell(ask, messages::build).await?;
     Ok(v1::ListBuildsResponse {
-        items: builds.items.into_iter().map(messages::build).collect(),
-        next_page_token: builds.next_page_token.unwrap_or_default(),
+        items,
+        next_page_token,
     })
 }
 

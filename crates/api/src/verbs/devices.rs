@@ -1,32 +1,36 @@
 //! Devices.
 
+use std::mem::take;
+
 use chrono::TimeDelta;
 use tidegate_domain::{BuildId, DeviceId, PackageName, Role, VersionCode};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Devices, Error};
 use tidegate_signing::ExposeSecret;
 
-use super::{non_empty, optional_package, page};
+use super::list::List;
+use super::{non_empty, optional_package};
 use crate::messages;
 use crate::messages::time;
 
 pub(crate) async fn list(
     devices: &Devices,
     actor: &Actor,
-    request: v1::ListDevicesRequest,
+    mut request: v1::ListDevicesRequest,
 ) -> Result<v1::ListDevicesResponse, Error> {
     actor.require(Role::Viewer)?;
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("devices", size, &token, &request)?;
     let filter = DeviceFilter {
         search: non_empty(request.search),
         package: optional_package(&request.package_name)?,
         ..DeviceFilter::default()
     };
-    let devices = devices
-        .list(filter, page(request.page_size, request.page_token)?)
-        .await?;
+    let ask = |page| devices.list(filter.clone(), page);
+    let (items, next_page_token) = list.tell(ask, messages::device).await?;
     Ok(v1::ListDevicesResponse {
-        items: devices.items.into_iter().map(messages::device).collect(),
-        next_page_token: devices.next_page_token.unwrap_or_default(),
+        items,
+        next_page_token,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Nudges.
 
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use tidegate_domain::{
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Campaign, Error, Kind, Nudges, Page, Reports, SMALL_CAMPAIGN};
 
-use super::{non_empty, optional_package, page};
+use super::list::List;
+use super::{non_empty, optional_package};
 use crate::credentials::Listener;
 use crate::messages;
 
@@ -102,32 +104,33 @@ pub(crate) async fn get(
 pub(crate) async fn list(
     nudges: &Nudges,
     actor: &Actor,
-    request: v1::ListCampaignsRequest,
+    mut request: v1::ListCampaignsRequest,
 ) -> Result<v1::ListCampaignsResponse, Error> {
     actor.require(Role::Viewer)?;
-    let page = page(request.page_size, request.page_token)?;
-    let campaigns = nudges.list(page).await?;
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("campaigns", size, &token, &request)?;
+    let told = |campaign| told(nudges, campaign);
+    let (items, next_page_token) = list.tell(|page| nudges.list(page), told).await?;
     Ok(v1::ListCampaignsResponse {
-        items: campaigns
-            .items
-            .into_iter()
-            .map(|campaign| told(nudges, campaign))
-            .collect(),
-        next_page_token: campaigns.next_page_token.unwrap_or_default(),
+        items,
+        next_page_token,
     })
 }
 
 pub(crate) async fn failures(
     nudges: &Nudges,
     actor: &Actor,
-    request: v1::ListCampaignFailuresRequest,
+    mut request: v1::ListCampaignFailuresRequest,
 ) -> Result<v1::ListCampaignFailuresResponse, Error> {
     actor.require(Role::Viewer)?;
-    let page = page(request.page_size, request.page_token)?;
-    let failures = nudges.failures(CampaignId(request.campaign_id), page).await?;
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("failures", size, &token, &request)?;
+    let campaign = CampaignId(request.campaign_id);
+    let failures = |page| nudges.failures(campaign, page);
+    let (items, next_page_token) = list.tell(failures, messages::failed_device).await?;
     Ok(v1::ListCampaignFailuresResponse {
-        items: failures.items.into_iter().map(messages::failed_device).collect(),
-        next_page_token: failures.next_page_token.unwrap_or_default(),
+        items,
+        next_page_token,
     })
 }
 

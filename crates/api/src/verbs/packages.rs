@@ -1,24 +1,27 @@
 //! Packages.
 
+use std::mem::take;
+
 use tidegate_domain::{PackageName, Role, SignerFingerprint};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Error, Packages};
 
-use super::page;
+use super::list::List;
 use crate::messages;
 
 pub(crate) async fn list(
     packages: &Packages,
     actor: &Actor,
-    request: v1::ListPackagesRequest,
+    mut request: v1::ListPackagesRequest,
 ) -> Result<v1::ListPackagesResponse, Error> {
     actor.require(Role::Viewer)?;
-    let packages = packages
-        .list(page(request.page_size, request.page_token)?)
-        .await?;
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("packages", size, &token, &request)?;
+    let ask = |page| packages.list(page);
+    let (items, next_page_token) = list.tell(ask, |one| messages::package(&one)).await?;
     Ok(v1::ListPackagesResponse {
-        items: packages.items.iter().map(messages::package).collect(),
-        next_page_token: packages.next_page_token.unwrap_or_default(),
+        items,
+        next_page_token,
     })
 }
 

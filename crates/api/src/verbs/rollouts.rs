@@ -1,10 +1,13 @@
 //! Rollouts.
 
+use std::mem::take;
+
 use tidegate_domain::{Audience, BuildId, Percent, Promotion, Role, RolloutSettings, RolloutState};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Error, RolloutFilter, Rollouts};
 
-use super::{optional_package, page};
+use super::list::List;
+use super::optional_package;
 use crate::messages;
 
 pub(crate) async fn promote(
@@ -107,18 +110,19 @@ pub(crate) async fn roll_back(
 pub(crate) async fn list(
     rollouts: &Rollouts,
     actor: &Actor,
-    request: v1::ListRolloutsRequest,
+    mut request: v1::ListRolloutsRequest,
 ) -> Result<v1::ListRolloutsResponse, Error> {
     actor.require(Role::Viewer)?;
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("rollouts", size, &token, &request)?;
     let filter = RolloutFilter {
         package: optional_package(&request.package_name)?,
         build: (request.build_id != 0).then_some(BuildId(request.build_id)),
     };
-    let rollouts = rollouts
-        .list(filter, page(request.page_size, request.page_token)?)
-        .await?;
+    let ask = |page| rollouts.list(filter.clone(), page);
+    let (items, next_page_token) = list.tell(ask, messages::rollout).await?;
     Ok(v1::ListRolloutsResponse {
-        items: rollouts.items.into_iter().map(messages::rollout).collect(),
-        next_page_token: rollouts.next_page_token.unwrap_or_default(),
+        items,
+        next_page_token,
     })
 }

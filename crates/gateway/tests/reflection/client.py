@@ -28,7 +28,7 @@ with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as c
     )
     answer = call(request(page_size=10), metadata=[("authorization", f"Bearer {token}")], timeout=10)
     try:
-        call(request(page_size=501), metadata=[("authorization", f"Bearer {token}")], timeout=10)
+        call(request(page_size=-1), metadata=[("authorization", f"Bearer {token}")], timeout=10)
         refusal = None
     except grpc.RpcError as error:
         refusal = [error.code().name, error.details()]

@@ -29,6 +29,7 @@ on_both_engines!(
     a_stream_that_is_no_upload_is_refused,
     a_stream_that_breaks_off_leaves_nothing,
     a_deadline_is_kept,
+    a_page_is_no_larger_than_clients_take,
     a_person_logs_in,
 );
 
@@ -244,16 +245,12 @@ async fn both_protocols_refuse_alike(engine: Engine) {
         Code::FailedPrecondition,
         &ada.roll_back(PACKAGE, false).await,
     );
-    let long = v1::ListBuildsRequest {
-        page_size: 501,
+    let negative = v1::ListBuildsRequest {
+        page_size: -1,
         ..v1::ListBuildsRequest::default()
     };
-    let status = grpc.builds.list_builds(long).await.unwrap_err();
-    alike(
-        &status,
-        Code::InvalidArgument,
-        &ada.builds("?page_size=501").await,
-    );
+    let status = grpc.builds.list_builds(negative).await.unwrap_err();
+    alike(&status, Code::InvalidArgument, &ada.builds("?page_size=-1").await);
     let odd = v1::ListDevicesRequest {
         page_token: "garbage".to_owned(),
         ..v1::ListDevicesRequest::default()
@@ -429,6 +426,40 @@ fn framed(message: &v1::UploadBuildRequest) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
     [&[0], &length[..], &bytes].concat()
+}
+
+/// Audit entries that tell the longest audience, before and after.
+async fn a_page_is_no_larger_than_clients_take(engine: Engine) {
+    const CHANGES: usize = 90;
+    let server = TestServer::start(engine).await;
+    let olga = server.person("olga", Role::Operator);
+    let build = olga.uploaded(&apks::build(PACKAGE, 1)).await;
+    let names =
+        |kind: &str| -> Vec<String> { (0..100).map(|number| format!("{kind}-{number:0>120}")).collect() };
+    let audience = serde_json::json!({ "regions": names("region"), "models": names("model") });
+    let settings = serde_json::json!({ "rollout_percent": 1, "audience": audience });
+    olga.promote_as(build, &settings).await.ok();
+    for percent in (1..=2).cycle().skip(1).take(CHANGES) {
+        olga.adjust(build, percent).await.ok();
+    }
+    let mut grpc = clients(&server, olga.token()).await;
+    let (mut seen, mut pages, mut request) = (vec![], 0, v1::ListAuditRequest::default());
+    request.page_size = 500;
+    loop {
+        // The client refuses an answer of more than four megabytes.
+        let page = grpc.audit.list_audit(request.clone()).await.unwrap().into_inner();
+        assert!(!page.items.is_empty());
+        seen.extend(page.items.iter().map(|entry| entry.seq));
+        pages += 1;
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let each_once = seen.windows(2).all(|pair| pair[0] == pair[1] + 1);
+    assert!(each_once && seen.last() == Some(&1), "{seen:?}");
+    assert!(seen.len() > CHANGES, "{seen:?}");
+    assert!(pages > 1, "{pages}");
 }
 
 async fn a_person_logs_in(engine: Engine) {
