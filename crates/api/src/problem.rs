@@ -1,13 +1,14 @@
 //! Refusals as the two protocols tell them: RFC 9457 problems in REST, rich status details in gRPC. Both carry
 //! the same stable code.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tidegate_service::{Error, Kind};
+use tidegate_service::{Error, ExistingBuild, Kind};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use utoipa::ToSchema;
@@ -34,6 +35,38 @@ pub struct Problem {
     /// The field at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The build that has the version already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<i64>,
+    /// Of the file of that build: 64 lower-case hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl Problem {
+    fn of(status: StatusCode, code: &str, detail: String) -> Self {
+        Self {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail,
+            code: code.to_owned(),
+            field: None,
+            build_id: None,
+            sha256: None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let content_type = [(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        )];
+        (status, content_type, Json(self)).into_response()
+    }
 }
 
 /// An error on its way out of a REST handler.
@@ -48,9 +81,21 @@ impl From<Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let kind = self.0.kind;
-        let retry_after = self.0.retry_after;
-        let mut response = problem(http_status(kind), self.0.code, self.0.message, self.0.field);
+        let Error {
+            kind,
+            code,
+            message,
+            field,
+            retry_after,
+            existing,
+        } = self.0;
+        let problem = Problem {
+            field,
+            build_id: existing.as_ref().map(|build| build.id.0),
+            sha256: existing.map(|build| build.sha256.to_string()),
+            ..Problem::of(http_status(kind), code, message)
+        };
+        let mut response = problem.into_response();
         let headers = response.headers_mut();
         if kind == Kind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -69,19 +114,8 @@ fn whole_seconds(pause: Duration) -> u64 {
 
 /// A problem document as a response.
 pub(crate) fn problem(status: StatusCode, code: &str, detail: String, field: Option<String>) -> Response {
-    let problem = Problem {
-        kind: "about:blank".to_owned(),
-        title: status.canonical_reason().unwrap_or("Error").to_owned(),
-        status: status.as_u16(),
-        detail,
-        code: code.to_owned(),
-        field,
-    };
-    let content_type = [(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    )];
-    (status, content_type, Json(problem)).into_response()
+    let problem = Problem::of(status, code, detail);
+    Problem { field, ..problem }.into_response()
 }
 
 fn http_status(kind: Kind) -> StatusCode {
@@ -95,6 +129,7 @@ fn grpc_code(kind: Kind) -> Code {
         Kind::Forbidden => Code::PermissionDenied,
         Kind::NotFound => Code::NotFound,
         Kind::Conflict => Code::FailedPrecondition,
+        Kind::Exists => Code::AlreadyExists,
         Kind::Exhausted => Code::ResourceExhausted,
         Kind::Unavailable => Code::Unavailable,
         Kind::Internal => Code::Internal,
@@ -104,18 +139,25 @@ fn grpc_code(kind: Kind) -> Code {
 /// Who acts on a code finds it in `ErrorInfo`, spelled as a reason is there.
 ///
 /// Source: <https://google.aip.dev/193#errorinfo>
-fn details(code: &str) -> ErrorDetails {
-    ErrorDetails::with_error_info(code.to_ascii_uppercase(), ERROR_DOMAIN, [])
+fn details(code: &str, existing: Option<&ExistingBuild>) -> ErrorDetails {
+    let metadata: HashMap<String, String> = existing.map_or_else(HashMap::new, |build| {
+        let members = [
+            ("build_id", build.id.to_string()),
+            ("sha256", build.sha256.to_string()),
+        ];
+        members.map(|(name, value)| (name.to_owned(), value)).into()
+    });
+    ErrorDetails::with_error_info(code.to_ascii_uppercase(), ERROR_DOMAIN, metadata)
 }
 
 /// A refusal that only gRPC knows.
 pub(crate) fn status_of(grpc_code: Code, code: &str, message: impl Into<String>) -> Status {
-    Status::with_error_details(grpc_code, message, details(code))
+    Status::with_error_details(grpc_code, message, details(code, None))
 }
 
 /// An error as gRPC tells it.
 pub(crate) fn status(error: Error) -> Status {
-    let mut details = details(error.code);
+    let mut details = details(error.code, error.existing.as_deref());
     if let Some(field) = error.field {
         details.add_bad_request_violation(field, error.message.clone());
     }

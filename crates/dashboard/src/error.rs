@@ -66,7 +66,7 @@ fn title(kind: Kind) -> &'static str {
         Kind::Unauthenticated => "Not logged in",
         Kind::Forbidden => "Not allowed",
         Kind::NotFound => "Not found",
-        Kind::Conflict => "Things stand differently",
+        Kind::Conflict | Kind::Exists => "Things stand differently",
         Kind::Exhausted => "Too much at once",
         Kind::Unavailable => "Not now",
         Kind::Internal => "The server failed",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_domain as domain;
+use tidegate_domain::{self as domain, Build, BuildId, Sha256};
 
 /// When to ask again where nobody knows better.
 const SOON: Duration = Duration::from_secs(5);
@@ -21,6 +21,17 @@ pub struct Error {
     pub field: Option<String>,
     /// How long to wait before the same is asked again, where waiting may help.
     pub retry_after: Option<Duration>,
+    /// The build that is there already, where one is in the way.
+    pub existing: Option<Box<ExistingBuild>>,
+}
+
+/// A build that has the version of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExistingBuild {
+    /// Its number.
+    pub id: BuildId,
+    /// Of its file.
+    pub sha256: Sha256,
 }
 
 /// What a caller can do about an error.
@@ -36,6 +47,8 @@ pub enum Kind {
     NotFound,
     /// Look at the state of things and decide anew.
     Conflict,
+    /// Look at what is there: this was made before, and not by this request.
+    Exists,
     /// Send less.
     TooLarge,
     /// Bring another file: this one is refused for what it is.
@@ -57,7 +70,7 @@ impl Kind {
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
-            Self::Conflict => 409,
+            Self::Conflict | Self::Exists => 409,
             Self::TooLarge => 413,
             Self::Refused => 422,
             Self::Exhausted => 429,
@@ -76,6 +89,7 @@ impl Error {
             message: message.into(),
             field: None,
             retry_after: matches!(kind, Kind::Exhausted | Kind::Unavailable).then_some(SOON),
+            existing: None,
         }
     }
 
@@ -83,6 +97,18 @@ impl Error {
     pub(crate) fn after(self, pause: Duration) -> Self {
         Self {
             retry_after: Some(pause),
+            ..self
+        }
+    }
+
+    /// The same, about this build.
+    pub(crate) fn because_of(self, build: &Build) -> Self {
+        let existing = ExistingBuild {
+            id: build.id,
+            sha256: build.facts.sha256,
+        };
+        Self {
+            existing: Some(Box::new(existing)),
             ..self
         }
     }
@@ -97,6 +123,7 @@ impl Error {
             message,
             field: Some(field),
             retry_after: None,
+            existing: None,
         }
     }
 
@@ -132,6 +159,7 @@ impl From<domain::Error> for Error {
             message: error.to_string(),
             field,
             retry_after: None,
+            existing: None,
         }
     }
 }

@@ -11,8 +11,8 @@ impl From<storage::Error> for Error {
         match error {
             storage::Error::Rule(rule) => rule.into(),
             storage::Error::NotFound { .. } => Self::not_found("not_found", message),
-            storage::Error::Duplicate { .. } => Self::new(Kind::Conflict, "exists_already", message),
-            storage::Error::VersionExists { .. } => Self::new(Kind::Conflict, "version_exists", message),
+            storage::Error::Duplicate { .. } => Self::new(Kind::Exists, "exists_already", message),
+            storage::Error::VersionExists { .. } => Self::new(Kind::Exists, "version_exists", message),
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
             storage::Error::KeyReused { .. } => Self::new(Kind::Conflict, "idempotency_key_reused", message),
             storage::Error::Token(fault) => {

@@ -64,7 +64,7 @@ pub use devices::{
     MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, NewDevice, SILENT_AFTER,
 };
 pub use download::{Download, Downloads, FileStream};
-pub use error::{Error, Kind};
+pub use error::{Error, ExistingBuild, Kind};
 pub use fleet::{
     Coverage, Fleet, FleetOverview, Leaving, MAX_LEAVING, MAX_VERSIONS_SHOWN, VersionHistory, VersionPoint,
 };
@@ -89,6 +89,6 @@ pub use tidegate_storage::{
     HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
     RolloutOnDevice, RolloutStats, Standing,
 };
-pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploads};
+pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM, UPLOAD_SILENCE, next_part};
 pub use users::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, Users};

@@ -39,6 +39,15 @@ pub struct UploadNotes {
     pub git_sha: String,
 }
 
+/// What became of an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// The build.
+    pub build: Build,
+    /// Whether it was there before, made of the same bytes: then the upload changed nothing.
+    pub existed: bool,
+}
+
 /// An upload under way. Dropped before it is finished, it leaves nothing behind.
 pub struct Upload {
     actor: Actor,
@@ -119,12 +128,13 @@ impl Uploads {
     }
 
     /// Ends an upload: reads the file, judges it, keeps it and registers the build. Once begun, this goes through
-    /// to its end even if the caller goes away, so that no file is kept without its build.
+    /// to its end even if the caller goes away, so that no file is kept without its build. The same file again is
+    /// answered with the build that it became, notes and all.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for over-long notes; [`Kind::Refused`] for a file that is not an APK to be trusted;
-    /// [`Kind::Conflict`] for a version that exists or a signer that is not the package's.
-    pub async fn finish(&self, upload: Upload, notes: UploadNotes) -> Result<Build, Error> {
+    /// [`Kind::Exists`] for a version that another file has; [`Kind::Conflict`] for a signer that is not the package's.
+    pub async fn finish(&self, upload: Upload, notes: UploadNotes) -> Result<Uploaded, Error> {
         notes.check()?;
         let intake = Arc::clone(&self.intake);
         tokio::spawn(async move { intake.finish(upload, notes).await })
@@ -153,7 +163,7 @@ enum Follows {
 }
 
 impl Intake {
-    async fn finish(&self, upload: Upload, notes: UploadNotes) -> Result<Build, Error> {
+    async fn finish(&self, upload: Upload, notes: UploadNotes) -> Result<Uploaded, Error> {
         let Upload {
             actor,
             staging,
@@ -171,23 +181,14 @@ impl Intake {
             uploaded_by: actor.subject.clone(),
             uploaded_at: self.clock.now(),
         };
-        let build = self
+        let uploaded = self
             .keep(staged, judged.facts, provenance, follows, &actor)
             .await?;
         drop(place);
-        tracing::info!(
-            event = "ota.upload",
-            actor = actor.subject,
-            package_name = %build.facts.package,
-            build_id = build.id.0,
-            version_code = build.facts.version_code.get(),
-            sha256 = %build.facts.sha256,
-            file_size = build.facts.size,
-        );
-        for warning in &build.facts.warnings {
-            tracing::warn!(event = "ota.upload.warning", build_id = build.id.0, warning);
+        if !uploaded.existed {
+            log(&uploaded.build, &actor);
         }
-        Ok(build)
+        Ok(uploaded)
     }
 
     /// Reading an APK is disk and CPU work, so it leaves the runtime's threads alone.
@@ -237,7 +238,7 @@ impl Intake {
         provenance: Provenance,
         follows: Follows,
         actor: &Actor,
-    ) -> Result<Build, Error> {
+    ) -> Result<Uploaded, Error> {
         let _keeping = self.keeping.lock().await;
         let sha256 = facts.sha256;
         let blob = self.artifacts.commit(staged).await?;
@@ -250,15 +251,33 @@ impl Intake {
                     .await
             }
         };
-        match inserted {
-            Ok(build) => Ok(build),
-            Err(error) => {
-                // A file that was there before is not this upload's to take away.
-                if !blob.existed {
-                    self.discard(&sha256).await;
-                }
-                Err(error.into())
+        let refusal = match inserted {
+            Ok(build) => {
+                return Ok(Uploaded {
+                    build,
+                    existed: false,
+                });
             }
+            Err(error) => match self.in_the_way(&error).await {
+                Some(build) if build.facts.sha256 == sha256 => {
+                    return Ok(Uploaded { build, existed: true });
+                }
+                Some(build) => Error::from(error).because_of(&build),
+                None => error.into(),
+            },
+        };
+        // A file that was there before is not this upload's to take away.
+        if !blob.existed {
+            self.discard(&sha256).await;
+        }
+        Err(refusal)
+    }
+
+    /// The build that has the version already, where that is the fault.
+    async fn in_the_way(&self, fault: &tidegate_storage::Error) -> Option<Build> {
+        match fault {
+            tidegate_storage::Error::VersionExists { existing, .. } => self.store.build(*existing).await.ok(),
+            _ => None,
         }
     }
 
@@ -273,6 +292,21 @@ impl Intake {
             }
             Err(error) => tracing::warn!(%sha256, %error, "a refused upload's file was left in place"),
         }
+    }
+}
+
+fn log(build: &Build, actor: &Actor) {
+    tracing::info!(
+        event = "ota.upload",
+        actor = actor.subject,
+        package_name = %build.facts.package,
+        build_id = build.id.0,
+        version_code = build.facts.version_code.get(),
+        sha256 = %build.facts.sha256,
+        file_size = build.facts.size,
+    );
+    for warning in &build.facts.warnings {
+        tracing::warn!(event = "ota.upload.warning", build_id = build.id.0, warning);
     }
 }
 

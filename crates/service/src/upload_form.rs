@@ -16,9 +16,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use multer::{Field, Multipart};
-use tidegate_domain::{Build, Role};
+use tidegate_domain::Role;
 
-use crate::{Actor, Error, Kind, MAX_NOTES_BYTES, Upload, UploadNotes, Uploads};
+use crate::{Actor, Error, Kind, MAX_NOTES_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 
 /// How many parts a form may have beside its token: the five that are known, and no repetition of any.
 const MAX_PARTS: usize = 5;
@@ -57,7 +57,7 @@ impl Uploads {
         content_type: Option<&[u8]>,
         body: S,
         token: Option<FormToken<'_>>,
-    ) -> Result<Build, Error>
+    ) -> Result<Uploaded, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>> + 'static,

@@ -46,8 +46,8 @@ impl BuildService for Service {
             }
             upload.write(Bytes::from(chunk)).await.map_err(status)?;
         }
-        let build = self.uploads.finish(upload, notes).await.map_err(status)?;
-        let view = self.builds.get(build.id).await.map_err(status)?;
+        let uploaded = self.uploads.finish(upload, notes).await.map_err(status)?;
+        let view = self.builds.get(uploaded.build.id).await.map_err(status)?;
         Ok(Response::new(messages::build(view)))
     }
 

@@ -38,17 +38,18 @@ struct UploadForm {
     git_sha: Option<String>,
 }
 
-/// Takes a signed APK in. Nothing is kept of a file that is refused.
+/// Takes a signed APK in. Nothing is kept of a file that is refused. The same file may be sent again.
 #[utoipa::path(
     post, path = "/v1/apk/upload",
     operation_id = "UploadBuild", tag = "builds",
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
+        (status = 200, description = "This very file is that build already; nothing changed", body = v1::Build),
         (status = 201, description = "Taken in", body = v1::Build),
         (status = 400, description = "Not the form that is expected", body = Problem),
         (status = 401, description = "No valid admin token", body = Problem),
         (status = 403, description = "The role is too low", body = Problem),
-        (status = 409, description = "The version exists, or the signer is not the package's", body = Problem),
+        (status = 409, description = "Another file has the version, or the signer is not the package's", body = Problem),
         (status = 413, description = "Larger than the limit", body = Problem),
         (status = 422, description = "Not an APK that a device would install", body = Problem),
         (status = 429, description = "Too many uploads at once", body = Problem),
@@ -65,9 +66,14 @@ async fn upload(
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.map(HeaderValue::as_bytes);
     uploads.check_length(body.size_hint().lower())?;
-    let build = uploads
+    let uploaded = uploads
         .receive(&actor, content_type, body.into_data_stream(), None)
         .await?;
-    let view = builds.get(build.id).await?;
-    Ok((StatusCode::CREATED, JsonAnswer(messages::build(view))))
+    let view = builds.get(uploaded.build.id).await?;
+    let status = if uploaded.existed {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    Ok((status, JsonAnswer(messages::build(view))))
 }

@@ -10,8 +10,8 @@ use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use tidegate_domain::{Build, Role};
-use tidegate_service::{Error, FormToken, STALE_FORM};
+use tidegate_domain::Role;
+use tidegate_service::{Error, FormToken, STALE_FORM, Uploaded};
 
 use super::done;
 use crate::error::{Refusal, html, status};
@@ -49,11 +49,11 @@ pub(crate) async fn upload(
     let wants_json = accepts_json(request.headers());
     Ok(match take_in(&app, &visitor, by_script, request).await {
         Err(error) if error.code == STALE_FORM => return Err(stale()),
-        Ok(build) if wants_json => {
+        Ok(Uploaded { build, .. }) if wants_json => {
             let next = format!("/builds/{}?done=uploaded", build.id);
             axum::Json(serde_json::json!({ "next": next })).into_response()
         }
-        Ok(build) => done(&format!("/builds/{}", build.id), "uploaded"),
+        Ok(Uploaded { build, .. }) => done(&format!("/builds/{}", build.id), "uploaded"),
         Err(error) if wants_json => {
             let problem = axum::Json(serde_json::json!({ "code": error.code, "detail": error.message }));
             (status(error.kind), problem).into_response()
@@ -72,7 +72,7 @@ async fn take_in(
     visitor: &Visitor,
     by_script: bool,
     request: Request,
-) -> Result<Build, Error> {
+) -> Result<Uploaded, Error> {
     let (parts, body) = request.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.map(HeaderValue::as_bytes);

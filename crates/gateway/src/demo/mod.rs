@@ -92,7 +92,7 @@ async fn add_login(server: &RunningServer, home: &Home) -> Result<(), Error> {
     let users = &server.api().users;
     let password = home.password().to_owned().into();
     match users.add(&Actor::console(), LOGIN, Role::Admin, password).await {
-        Err(error) if error.kind != Kind::Conflict => Err(error.into()),
+        Err(error) if error.kind != Kind::Exists => Err(error.into()),
         _ => Ok(()),
     }
 }

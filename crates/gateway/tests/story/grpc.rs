@@ -313,6 +313,20 @@ async fn a_build_is_uploaded_in_a_stream(engine: Engine) {
         (3, "Streamed.")
     );
     assert_eq!(json_of(&build), olga.build(build.build_id).await.ok());
+    let again = std::iter::once(metadata("Again.")).chain(apk.chunks(256 << 10).map(chunk));
+    let again: Vec<_> = again.collect();
+    let again = grpc.builds.upload_build(stream::iter(again)).await.unwrap();
+    assert_eq!(again.into_inner(), build, "the same file again");
+    let other = [metadata(""), chunk(&apks::build(PACKAGE, 3))];
+    let status = grpc.builds.upload_build(stream::iter(other)).await.unwrap_err();
+    assert_eq!(
+        told(&status),
+        (Code::AlreadyExists, "VERSION_EXISTS".to_owned(), None)
+    );
+    let details = status.get_error_details();
+    let members = &details.error_info().unwrap().metadata;
+    assert_eq!(members["build_id"], build.build_id.to_string());
+    assert_eq!(members["sha256"], build.sha256);
     assert_eq!(
         olga.get(&format!("/v1/apk/{}/download", build.build_id))
             .await

@@ -159,6 +159,8 @@ async fn a_repeated_version_is_refused(engine: Engine) {
     let problem = refused(engine, &another_file, 409, "version_exists").await;
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains(PACKAGE) && detail.contains('1'), "{detail}");
+    assert_eq!(problem["build_id"], 1, "{problem}");
+    assert!(problem["sha256"].as_str().unwrap().len() == 64, "{problem}");
 }
 
 async fn another_signer_is_refused(engine: Engine) {
@@ -285,8 +287,30 @@ async fn the_same_file_twice_is_one_blob(engine: Engine) {
     let build = olga.uploaded(&apk).await;
     let blobs = server.files_in(BLOBS);
     assert_eq!(blobs.len(), 1, "{blobs:?}");
-    // Its (package, version) exists; that refusal must not take the first one's bytes along.
-    olga.upload(&apk).await.refused(409, "version_exists");
+    let (there, before) = (olga.build(build).await.ok(), olga.everything().await);
+    // Whoever got no answer to an upload may send it again, with other notes too, and so may somebody else.
+    let again = olga.upload(&apk).await;
+    assert_eq!((again.status, again.json()), (200, there.clone()));
+    let form = Form::new()
+        .part("file", Part::bytes(apk.clone()))
+        .text("notes", "Once more.");
+    let again = server.person("oscar", Role::Operator).upload_form(form).await;
+    assert_eq!((again.status, again.json()), (200, there));
+    assert_eq!(olga.everything().await, before, "the audit log says nothing new");
+    server
+        .operator(Role::Viewer)
+        .upload(&apk)
+        .await
+        .refused(403, "role_too_low");
+    // Another file of the version is refused, which must not take the first one's bytes along.
+    let other = olga
+        .upload(&apks::large(PACKAGE, 1, 500))
+        .await
+        .refused(409, "version_exists");
+    assert_eq!(
+        (&other["build_id"], &other["sha256"]),
+        (&build.into(), &olga.build(build).await.ok()["sha256"])
+    );
     assert_eq!(server.files_in(BLOBS), blobs);
     assert_eq!(olga.get(&format!("/v1/apk/{build}/download")).await.body, apk);
     assert!(server.files_in(STAGING).is_empty());
