@@ -194,13 +194,20 @@ async fn an_upload_needs_its_token_before_its_file() {
             .contains("id=\"done\"")
     );
 
-    let script = operator
-        .request(Method::POST, "/builds/upload")
-        .header("x-csrf-token", &operator.csrf);
-    let script = script
-        .header("accept", "application/json")
-        .multipart(Form::new().part("file", file()));
-    let script = Answer::to(script).await;
-    assert_eq!(script.status, 409, "the version exists");
-    assert_eq!(script.json()["code"], "version_exists");
+    let by_script = |file: Part| {
+        let request = operator
+            .request(Method::POST, "/builds/upload")
+            .header("x-csrf-token", &operator.csrf)
+            .header("accept", "application/json");
+        Answer::to(request.multipart(Form::new().part("file", file)))
+    };
+    let again = by_script(file()).await;
+    assert_eq!(again.status, 200, "the same file again");
+    assert_eq!(again.json()["next"], "/builds/1?done=uploaded");
+    let other = apks::large(PACKAGE, 1, 500);
+    let other = by_script(Part::bytes(other).file_name("app.apk")).await;
+    assert_eq!(
+        (other.status, &other.json()["code"]),
+        (409, &"version_exists".into())
+    );
 }

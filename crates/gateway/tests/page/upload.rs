@@ -78,7 +78,7 @@ async fn a_refused_file_is_told_why_and_the_next_one_is_taken() {
         (apks::release(PACKAGE, 2).unsigned(), "is not signed"),
         (broken, "signature refused"),
         (foreign, "signe"),
-        (apks::build(PACKAGE, 1), "exists"),
+        (apks::large(PACKAGE, 1, 500), "exists"),
         (apks::sign(apks::release(PACKAGE, 2).test_only(true)), "testOnly"),
     ] {
         std::fs::write(&file, bytes).unwrap();
