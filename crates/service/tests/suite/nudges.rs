@@ -96,8 +96,9 @@ async fn a_nudge_needs_an_operator_a_service_account_and_a_sensible_order() {
 async fn a_device_that_cannot_be_woken_fails_at_once() {
     let instance = Instance::start().await;
     instance.fleet(2).await;
-    let forget = instance.devices.set_fcm_token(&id("phone-0"), String::new());
-    forget.await.unwrap();
+    let first = id("phone-0");
+    let forgotten = instance.devices.set_fcm_token(&first, String::new());
+    forgotten.await.unwrap();
     instance.devices.revoke(admin(), &id("phone-1")).await.unwrap();
     let devices = ["phone-0", "phone-1", "stranger"].map(id).to_vec();
     let order = NudgeOrder {

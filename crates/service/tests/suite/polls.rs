@@ -49,12 +49,13 @@ async fn what_is_told_is_explained_and_noted() {
     let offer = instance.poll("phone", 1).unwrap();
     instance.activity.flush(&instance.store).await.unwrap();
 
-    let explain = instance.devices.explain(&id("phone"), &package(), None);
-    let explained = explain.await.unwrap();
+    let (phone, package) = (id("phone"), package());
+    let explained = instance.devices.explain(&phone, &package, None);
+    let explained = explained.await.unwrap();
     assert_eq!((explained.installed, explained.outcome), (version(1), Ok(build)));
-    let view = instance.devices.get(&id("phone")).await.unwrap();
-    assert_eq!(view.device.installed, [(package(), version(1))]);
-    assert_eq!(view.standings, [(package(), Standing::OFFERED.to_owned())]);
+    let view = instance.devices.get(&phone).await.unwrap();
+    assert_eq!(view.device.installed, [(package.clone(), version(1))]);
+    assert_eq!(view.standings, [(package, Standing::OFFERED.to_owned())]);
     assert_eq!(view.rollouts[0].rollout, offer.rollout);
     let stats = instance.stats(build).await;
     assert_eq!((stats.total_checks, stats.total_eligible), (1, 1));
@@ -132,8 +133,9 @@ async fn a_device_that_an_operator_lets_try_again_is_offered_the_build_and_told_
     refuse_for_good(&instance, &offer).await;
     assert_eq!(instance.told("phone", 0), Err(Reason::RejectedByDevice));
 
-    let retry = instance.devices.retry(operator(), &id("phone"), Some(build));
-    assert_eq!(retry.await.unwrap(), 1);
+    let phone = id("phone");
+    let builds = instance.devices.retry(operator(), &phone, Some(build));
+    assert_eq!(builds.await.unwrap(), 1);
     let offer = instance.poll("phone", 0).unwrap();
     assert!(offer.retry_granted);
     assert_eq!(offer.build, build);

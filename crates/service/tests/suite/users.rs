@@ -110,9 +110,8 @@ async fn an_address_pauses_whatever_names_it_tries() {
     let instance = with_olga().await;
     let from = |last| Some(IpAddr::from([192, 0, 2, last]));
     for number in 0..MAX_FAILURES_PER_ADDRESS {
-        let guess = instance
-            .users
-            .log_in(&format!("name-{number}"), "wrong".into(), from(1));
+        let name = format!("name-{number}");
+        let guess = instance.users.log_in(&name, "wrong".into(), from(1));
         assert_eq!(refusal(guess.await).1, "login_refused");
     }
     let log_in = |last| instance.users.log_in("olga", PASSWORD.into(), from(last));
