@@ -182,7 +182,7 @@ nudge-load devices="100000": postgres
         done
     done
 
-# A fleet of 10,000 virtual devices against a server of its own, on both engines, undisturbed and with kills; the books must be equal.
+# A fleet of 10,000 virtual devices against a server of its own, on both engines, undisturbed and with kills; the counts must be equal.
 simulate devices="10000": postgres
     cargo build --release --locked -p tidegate-gateway -p tidegate-simulator
     cargo run --release --locked -p tidegate-simulator --example full_scale -- {{devices}}

@@ -1,4 +1,4 @@
-//! Numbers that move: one ticker for the whole server, and as many listeners as want to hear it.
+//! Live numbers: one ticker for the whole server, and any number of listeners.
 //!
 //! The ticker measures once a second while anybody listens, and not at all otherwise; listeners are handed the same
 //! text, so a wall of open pages costs the database what one does. Every tick tells all values, so one that was
@@ -44,14 +44,14 @@ const CAMPAIGNS_TOLD: u32 = 10;
 /// Over how many ticks polls per second are averaged: counters are written once a second, and not in step with us.
 const RATE_TICKS: usize = 10;
 
-/// What listeners hear.
+/// What listeners subscribe to.
 pub(crate) struct Feed {
     ticks: watch::Receiver<Arc<str>>,
     stop: CancellationToken,
     places: Arc<Semaphore>,
 }
 
-/// What measures.
+/// Measures the numbers, and sends them to all listeners.
 pub(crate) struct Ticker {
     ticks: watch::Sender<Arc<str>>,
     stop: CancellationToken,
@@ -227,7 +227,7 @@ pub(crate) async fn listen(
     let place = Arc::clone(&app.live.places)
         .try_acquire_owned()
         .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    let hearing = Hearing {
+    let subscription = Subscription {
         ticks: app.live.ticks.clone(),
         stop: app.live.stop.clone(),
         headers,
@@ -235,14 +235,15 @@ pub(crate) async fn listen(
         greeted: false,
         _place: place,
     };
-    let events = futures::stream::unfold(hearing, |mut hearing| async {
-        let event = hearing.next().await?;
-        Some((Ok(event), hearing))
+    let events = futures::stream::unfold(subscription, |mut subscription| async {
+        let event = subscription.next().await?;
+        Some((Ok(event), subscription))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-struct Hearing {
+/// One listener's connection. It ends with the session, or when the server stops.
+struct Subscription {
     ticks: watch::Receiver<Arc<str>>,
     stop: CancellationToken,
     headers: HeaderMap,
@@ -251,7 +252,7 @@ struct Hearing {
     _place: OwnedSemaphorePermit,
 }
 
-impl Hearing {
+impl Subscription {
     async fn next(&mut self) -> Option<Event> {
         if !std::mem::replace(&mut self.greeted, true) {
             // Something at once, so that the page knows that it is connected.

@@ -1,6 +1,6 @@
 //! # The use cases
 //!
-//! Everything that Tidegate does for a device or an operator, as functions over typed values: check in, report,
+//! Everything that Tidegate does for a device or an operator, as functions over typed values: poll, report,
 //! enrol, upload, promote, adjust, pause, resume, roll back, nudge, explain. This crate brings the rules of
 //! `tidegate-domain` together with the database, the artifact store, the keys and the clock.
 //!

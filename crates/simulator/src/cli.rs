@@ -18,7 +18,7 @@ use crate::{Error, MAX_DEVICES, Plan, Raise, Report, Token};
 /// The variable that holds the admin token.
 const TOKEN_VARIABLE: &str = "TIDEGATE_ADMIN_TOKEN";
 
-/// Exit codes, beside 0 for equal books.
+/// Exit codes, beside 0 for equal record.
 const UNEQUAL: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 const NO_SERVER: u8 = 3;
@@ -41,12 +41,12 @@ const EXAMPLES: &str = "Example, beside a running `tidegate serve` with a build 
   tidegate admin token --subject sim --role admin > token
   tidegate-sim run --admin-token-file token --package com.example.app --devices 10000 --seed 1
 
-Exit codes: 0 the books are equal; 1 they are not; 2 wrong usage, or a population that cannot be played;
+Exit codes: 0 all counts are equal; 1 they are not; 2 wrong usage, or a population that cannot be played;
 3 the server stays away or refuses; 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Enrol a fleet, live its days, and compare the books.
+    /// Enrol a fleet, live its days, and compare the record.
     ///
     /// The package needs a current build (upload, then promote). Every device is named after the seed, so one seed
     /// can be played once on a server. The same seed on a fresh server has the same outcome.
@@ -89,7 +89,7 @@ struct RunArgs {
     /// Let the operator raise the share, like 50@24h; may be repeated.
     #[arg(long, value_name = "PERCENT@SIM-TIME", value_parser = raise)]
     raise: Vec<Raise>,
-    /// How often the server will be restarted meanwhile. An outage that nobody announced makes the books unequal.
+    /// How often the server will be restarted meanwhile. An outage that nobody announced makes the counts unequal.
     #[arg(long, value_name = "N", default_value_t = 0)]
     restarts: u32,
     /// Drive the server's clock over a socket at this path, so that the fleet's hours are the server's. The server is

@@ -247,7 +247,7 @@ impl ClockDriver {
     ///
     /// # Errors
     /// [`Error::Server`] when none comes for so long.
-    pub async fn wait_for_server(&self, patience: Duration) -> Result<DateTime<Utc>, Error> {
+    pub async fn wait_for_server(&self, limit: Duration) -> Result<DateTime<Utc>, Error> {
         let come = async {
             loop {
                 let state = self.state.lock().await;
@@ -259,7 +259,7 @@ impl ClockDriver {
             }
         };
         let path = self.path.display();
-        timeout(patience, come).await.map_err(|_| {
+        timeout(limit, come).await.map_err(|_| {
             Error::Server(format!(
                 "no server follows the clock at {path}; start it with `tidegate serve --clock {path}`"
             ))

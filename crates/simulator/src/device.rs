@@ -6,8 +6,8 @@ use tidegate_agent::domain::{DeviceId, PackageName, SignerFingerprint, VersionCo
 use tidegate_agent::{Agent, Config, Credentials, Enrollment, MemoryStore, Phase};
 
 use crate::Error;
-use crate::books::{Account, Books};
-use crate::fate::{Fate, Question};
+use crate::device_record::{BuildHistory, DeviceRecord};
+use crate::device_rng::{DeviceRng, Question};
 use crate::phone::{Phone, millis};
 use crate::population::Population;
 use crate::push::{Push, token_of};
@@ -62,20 +62,20 @@ pub(crate) struct Birth<'a> {
 
 impl Device {
     pub(crate) fn new(birth: Birth<'_>, commons: &Arc<Commons>) -> Result<Self, Error> {
-        let fate = Fate::new(birth.seed, birth.number as u64);
+        let rng = DeviceRng::new(birth.seed, birth.number as u64);
         let usage = |fault: &dyn std::fmt::Display| Error::Usage(fault.to_string());
-        let world = World::of(birth.population, fate)
-            .ok_or_else(|| Error::Population("it has no rows".to_owned()))?;
+        let world =
+            World::of(birth.population, rng).ok_or_else(|| Error::Population("it has no rows".to_owned()))?;
         let id = DeviceId::parse(&birth.id).map_err(|fault| usage(&fault))?;
         let installed = match birth.installed {
             0 => None,
             code => Some(VersionCode::new(code).map_err(|fault| usage(&fault))?),
         };
-        let strange = fate.strikes(birth.population.wrong_signer, Question::WrongSigner, &[]);
+        let strange = rng.happens(birth.population.wrong_signer, Question::WrongSigner, &[]);
         let own = (birth.signer)(world.sdk);
         let signer = SignerFingerprint::parse(if strange { STRANGER } else { &own });
         let phone = Arc::new(Phone::new(
-            fate,
+            rng,
             world,
             Arc::clone(birth.population),
             installed,
@@ -116,14 +116,14 @@ impl Device {
         self.phone.now()
     }
 
-    /// Looks into its books.
-    pub(crate) fn with_books<R>(&self, look: impl FnOnce(&Books) -> R) -> R {
-        look(&self.wire.books())
+    /// Looks into its record.
+    pub(crate) fn with_record<R>(&self, look: impl FnOnce(&DeviceRecord) -> R) -> R {
+        look(&self.wire.record())
     }
 
     /// What happened with a build of this version.
-    pub(crate) fn account(&self, build: i64, version: i64) -> Account {
-        self.wire.books().account(build, self.phone.deeds(version))
+    pub(crate) fn history(&self, build: i64, version: i64) -> BuildHistory {
+        self.wire.record().history(build, self.phone.deeds(version))
     }
 
     /// What it runs; 0 for nothing.
@@ -182,7 +182,7 @@ impl Device {
 
     /// When it is switched on, in a fleet that begins at this moment.
     pub(crate) fn first_start(&self, begin: i64) -> i64 {
-        let after = self.phone.fate.fraction(Question::FirstStart, &[]) * FIRST_STARTS_S;
+        let after = self.phone.rng.fraction(Question::FirstStart, &[]) * FIRST_STARTS_S;
         (begin + millis(after)).max(self.now())
     }
 
@@ -221,6 +221,6 @@ impl Device {
         self.agent
             .as_ref()
             .is_some_and(|agent| agent.phase() == Phase::Idle && agent.unacknowledged() == 0)
-            && self.with_books(Books::are_told)
+            && self.with_record(DeviceRecord::is_told)
     }
 }

@@ -43,6 +43,6 @@ pub enum Error {
         detail: String,
     },
     /// Somebody asked to end.
-    #[error("interrupted; the books were not compared")]
+    #[error("interrupted; the counts were not compared")]
     Interrupted,
 }

@@ -28,7 +28,7 @@ pub const MAX_DEVICES: u32 = 100_000;
 pub const WIDTH: usize = 64;
 
 /// How long the server may be away before a run gives up.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const MAX_OUTAGE: Duration = Duration::from_secs(120);
 
 /// How often a device tries to enrol. One try in a hundred passes even where 99 of 100 requests are made to fail.
 const ENROLL_TRIES: u32 = 1_000;
@@ -84,7 +84,7 @@ impl std::fmt::Debug for Fleet {
 }
 
 impl Fleet {
-    /// Enrols a fleet whose books nobody will look at, as the demo's.
+    /// Enrols a fleet whose counts nobody will compare, as the demo's.
     ///
     /// # Errors
     /// [`Error::Elsewhere`] for a server that is not on this machine; [`Error::Refused`], [`Error::Server`].
@@ -146,7 +146,7 @@ impl Fleet {
             Arc::clone(&commons),
             muster.pace,
             WIDTH,
-            PATIENCE,
+            MAX_OUTAGE,
             muster.begin,
         );
         if let Some(push_service) = muster.push_service {
@@ -205,7 +205,7 @@ async fn enroll_patiently(
             Err(error) => last = error.to_string(),
         }
         if commons.gauge.in_trouble() {
-            wait_for(operator, PATIENCE).await?;
+            wait_for(operator, MAX_OUTAGE).await?;
             commons.gauge.over();
         }
     }

@@ -5,11 +5,11 @@
 //! server's record say exactly what the devices did?**
 //!
 //! It must never know how a server works inside. It speaks the agents' protocol through the agent library and the
-//! admin surface over HTTP like any operator, and keeps books of its own from what it sees on the wire. Nor does it
+//! admin surface over HTTP like any operator, and counts for itself what it sees on the wire. Nor does it
 //! decide anything that an agent decides: it plays what surrounds a phone, and agents react to it.
 //!
 //! **The same seed is the same world.** What happens to a device is a function of the seed and the device's number
-//! ([`fate`](crate::Fate)), not of the order in which devices come to run, so concurrency changes nothing, and two
+//! ([`DeviceRng`]), not of the order in which devices come to run, so concurrency changes nothing, and two
 //! runs on two fresh servers agree to the last report.
 //!
 //! **Compressed time costs nothing but work.** Agents never sleep: each step says when the next is due, and a queue
@@ -29,12 +29,12 @@
     reason = "it measures how long answers really take, and it drives clocks"
 )]
 
-mod books;
 pub mod cli;
 pub mod clock;
 mod device;
+mod device_record;
+mod device_rng;
 mod error;
-mod fate;
 mod fleet;
 mod formula;
 mod gauge;
@@ -50,9 +50,9 @@ mod run;
 mod wire;
 mod world;
 
+pub use device_rng::DeviceRng;
 pub use error::Error;
-pub use fate::Fate;
-pub use fleet::{Fleet, MAX_DEVICES, Muster, PATIENCE, WIDTH};
+pub use fleet::{Fleet, MAX_DEVICES, MAX_OUTAGE, Muster, WIDTH};
 pub use life::Pace;
 pub use operator::Counts;
 pub use population::Population;

@@ -70,7 +70,7 @@ pub(crate) struct Life {
     /// How many act at the same moment.
     width: usize,
     /// How long the server may be away.
-    patience: Duration,
+    max_outage: Duration,
     begin: i64,
     /// What a push service brings, if there is one.
     push_service: Option<Fuse<BoxStream<'static, Push>>>,
@@ -87,7 +87,7 @@ impl Life {
         commons: Arc<Commons>,
         pace: Pace,
         width: usize,
-        patience: Duration,
+        max_outage: Duration,
         begin: i64,
     ) -> Self {
         let mut queue = Queue::default();
@@ -101,7 +101,7 @@ impl Life {
             commons,
             pace,
             width,
-            patience,
+            max_outage,
             begin,
             round_end: i64::MIN,
             push_service: None,
@@ -252,7 +252,7 @@ impl Life {
 
     /// Waits, in real time, until the server answers.
     async fn wait_for(&self, operator: &Operator) -> Result<(), Error> {
-        wait_for(operator, self.patience).await?;
+        wait_for(operator, self.max_outage).await?;
         self.commons.gauge.over();
         Ok(())
     }
@@ -267,14 +267,14 @@ pub(crate) fn moment(millis: i64) -> DateTime<Utc> {
 ///
 /// # Errors
 /// [`Error::Server`] when it does not for so long.
-pub(crate) async fn wait_for(operator: &Operator, patience: Duration) -> Result<(), Error> {
+pub(crate) async fn wait_for(operator: &Operator, limit: Duration) -> Result<(), Error> {
     let begun = Instant::now();
     let mut pause = FIRST_LOOK;
     while !operator.is_ready().await {
-        if begun.elapsed() > patience {
+        if begun.elapsed() > limit {
             return Err(Error::Server(format!(
                 "the server did not answer for {} seconds",
-                patience.as_secs()
+                limit.as_secs()
             )));
         }
         tokio::time::sleep(pause).await;

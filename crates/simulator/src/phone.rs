@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_agent::domain::{Network, PackageName, SignerFingerprint, VersionCode};
 use tidegate_agent::{InstallOutcome, Installation, Platform};
 
-use crate::fate::{Fate, Question};
+use crate::device_rng::{DeviceRng, Question};
 use crate::population::Population;
 use crate::world::{Link, World};
 
@@ -18,7 +18,7 @@ const INSTALLING_S: [f64; 2] = [4.0, 40.0];
 /// A phone, its surroundings, and its place in time.
 #[derive(Debug)]
 pub(crate) struct Phone {
-    pub(crate) fate: Fate,
+    pub(crate) rng: DeviceRng,
     pub(crate) world: World,
     population: Arc<Population>,
     /// Milliseconds since 1970 of the simulated world, as far as this device has lived.
@@ -51,7 +51,7 @@ pub(crate) struct Deeds {
 
 impl Phone {
     pub(crate) fn new(
-        fate: Fate,
+        rng: DeviceRng,
         world: World,
         population: Arc<Population>,
         installed: Option<VersionCode>,
@@ -59,13 +59,13 @@ impl Phone {
         (now, ahead): (i64, i64),
     ) -> Self {
         let most = population.clock_skew_s;
-        let skew = millis(fate.between([-most, most], Question::ClockSkew, &[]));
+        let skew = millis(rng.between([-most, most], Question::ClockSkew, &[]));
         let app = App {
             version: installed,
             ..App::default()
         };
         Self {
-            fate,
+            rng,
             world,
             population,
             now: AtomicI64::new(now),
@@ -185,7 +185,7 @@ impl Platform for Phone {
             app.tries.1
         };
         self.spend(
-            self.fate
+            self.rng
                 .between(INSTALLING_S, Question::Latency, &[0, attempt.into()]),
         );
         let refusal = self

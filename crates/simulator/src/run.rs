@@ -1,4 +1,4 @@
-//! A run: a fleet is enrolled, lives its days and finishes what it began. Then its books are compared with the server's.
+//! A run: a fleet is enrolled, lives its days and finishes what it began. Then its counts are compared with the server's.
 
 mod balance;
 
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock::ClockDriver;
-use crate::fleet::{Fleet, MAX_DEVICES, Muster, PATIENCE};
+use crate::fleet::{Fleet, MAX_DEVICES, MAX_OUTAGE, Muster};
 use crate::formula::Serving;
 use crate::life::{Pace, Then, moment, wait_for};
 use crate::operator::{Build, HOURS, Operator, Stats};
@@ -52,7 +52,7 @@ pub struct Plan {
     /// When the operator raises the share, and to what.
     pub raises: Vec<Raise>,
     /// How often the server will be away. Polls shortly before an outage need not have been counted; so one that
-    /// nobody announced makes the books unequal.
+    /// nobody announced makes the counts unequal.
     pub restarts: u32,
     /// The clock that the server follows. Without one the server's time stays its own.
     pub clock: Option<Arc<ClockDriver>>,
@@ -98,14 +98,14 @@ pub enum Progress {
 /// Plays the plan.
 ///
 /// # Errors
-/// [`Error`], when the run cannot be brought to its end. Books that are not equal are no error: see
+/// [`Error`], when the run cannot be brought to its end. Counts that are not equal are no error: see
 /// [`Report::is_equal`].
 pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error> {
     check(plan)?;
     let begun = Instant::now();
     let server = place::server(&plan.server).await?;
     let operator = Operator::new(&server, &plan.token.0)?;
-    wait_for(&operator, PATIENCE).await?;
+    wait_for(&operator, MAX_OUTAGE).await?;
     let begin = begin(plan).await?;
     let (serving, build) = look(&operator, plan).await?;
     let before = before(&operator, &serving).await?;
@@ -149,7 +149,7 @@ async fn begin(plan: &Plan) -> Result<i64, Error> {
     let Some(driver) = &plan.clock else {
         return Ok(BEGIN);
     };
-    let now = driver.wait_for_server(PATIENCE).await?.timestamp_millis();
+    let now = driver.wait_for_server(MAX_OUTAGE).await?.timestamp_millis();
     let weeks = (now - BEGIN).div_euclid(WEEK) + 1;
     let begin = BEGIN + weeks * WEEK;
     driver.set(moment(begin), 0).await;
@@ -290,8 +290,8 @@ impl Run<'_> {
         let acted = |at: i64, device: &crate::device::Device| {
             let (had, ran) = seen.get(device.number()).copied().unwrap_or_default();
             if !(had && ran) {
-                let account = device.account(build, version);
-                let now = (account.offered.is_some(), account.installed.is_some());
+                let history = device.history(build, version);
+                let now = (history.offered.is_some(), history.installed.is_some());
                 offered += usize::from(now.0 && !had);
                 installed += usize::from(now.1 && !ran);
                 if let Some(slot) = seen.get_mut(device.number()) {
@@ -323,7 +323,7 @@ impl Run<'_> {
 
     async fn raise(&mut self, percent: u8) -> Result<(), Error> {
         let operator = self.fleet.operator();
-        wait_for(operator, PATIENCE).await?;
+        wait_for(operator, MAX_OUTAGE).await?;
         operator.adjust(self.build.build_id, percent).await?;
         let rollouts = operator.rollouts(&self.plan.package).await?;
         let serving = Serving::of(&self.plan.package, &rollouts)?;
@@ -357,7 +357,7 @@ impl Run<'_> {
 }
 
 fn is_done(device: &crate::device::Device, since: i64) -> bool {
-    device.is_settled() && device.with_books(|books| books.last_check.is_some_and(|at| at >= since))
+    device.is_settled() && device.with_record(|record| record.last_check.is_some_and(|at| at >= since))
 }
 
 fn tally(seen: &[(bool, bool)]) -> (usize, usize) {

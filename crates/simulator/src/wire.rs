@@ -11,8 +11,8 @@ use serde::Deserialize;
 use tidegate_agent::{Body, Error, HttpTransport, Transport};
 use url::Url;
 
-use crate::books::{Books, Reported};
-use crate::fate::Question;
+use crate::device_record::{DeviceRecord, Reported};
+use crate::device_rng::Question;
 use crate::formula::RolloutSettings;
 use crate::gauge::{Errand, Gauge};
 use crate::phone::Phone;
@@ -49,7 +49,7 @@ pub(crate) struct Wire {
     device: String,
     phone: Arc<Phone>,
     commons: Arc<Commons>,
-    books: Mutex<Books>,
+    record: Mutex<DeviceRecord>,
 }
 
 /// How a request is made to fail.
@@ -66,12 +66,12 @@ impl Wire {
             device,
             phone,
             commons,
-            books: Mutex::default(),
+            record: Mutex::default(),
         }
     }
 
-    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn record(&self) -> MutexGuard<'_, DeviceRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_in_trouble(&self) -> bool {
@@ -80,12 +80,12 @@ impl Wire {
 
     /// How the `number`th request is to fail, if it is.
     fn fault(&self, number: u64) -> Option<Fault> {
-        let (fate, rate) = (self.phone.fate, self.commons.faults);
-        if self.commons.calm.load(Ordering::Relaxed) || !fate.strikes(rate, Question::Fault, &[number]) {
+        let (rng, rate) = (self.phone.rng, self.commons.faults);
+        if self.commons.calm.load(Ordering::Relaxed) || !rng.happens(rate, Question::Fault, &[number]) {
             return None;
         }
         let shares = &self.phone.population().faults;
-        let draw = fate.fraction(Question::FaultKind, &[number])
+        let draw = rng.fraction(Question::FaultKind, &[number])
             * (shares.unreached + shares.answer_lost + shares.busy);
         let (name, fault) = if draw < shares.unreached {
             ("unreached", Fault::Unreached)
@@ -94,7 +94,7 @@ impl Wire {
         } else {
             ("busy", Fault::Busy)
         };
-        *self.books().faults.entry(name).or_default() += 1;
+        *self.record().faults.entry(name).or_default() += 1;
         Some(fault)
     }
 
@@ -123,7 +123,7 @@ impl Wire {
             Errand::Poll => self.book_poll(&head, &body),
             Errand::Report => {
                 if let Some(report) = reported {
-                    self.books().heard(&report, head.status);
+                    self.record().heard(&report, head.status);
                 }
             }
             Errand::Enroll | Errand::Download => {}
@@ -161,18 +161,18 @@ impl Wire {
                 .now()
                 .contradiction(&self.device, &self.phone.world, answer)
         });
-        let mut books = self.books();
-        books.polled(answer, self.phone.now());
+        let mut record = self.record();
+        record.polled(answer, self.phone.now());
         if let Some(offer) = &offer {
-            books.offered_by(offer.rollout_id, offer.build_id, self.phone.now());
+            record.offered_by(offer.rollout_id, offer.build_id, self.phone.now());
         }
-        books.contradictions.extend(contradiction);
+        record.contradictions.extend(contradiction);
     }
 
     /// The file as this device gets it: in pieces of the same size, each after a delay, perhaps with a wrong byte,
     /// perhaps cut off.
     fn file(&self, number: u64, answer: Response<Body>) -> Response<Body> {
-        let (fate, calm) = (self.phone.fate, self.commons.calm.load(Ordering::Relaxed));
+        let (rng, calm) = (self.phone.rng, self.commons.calm.load(Ordering::Relaxed));
         let (head, body) = answer.into_parts();
         let length = head.headers.get(http::header::CONTENT_LENGTH);
         let length: u64 = length
@@ -185,19 +185,19 @@ impl Wire {
                 clippy::cast_precision_loss,
                 reason = "a place in a file, rounded down"
             )]
-            let place = (fate.fraction(question, &[number, about]) * length as f64) as u64;
+            let place = (rng.fraction(question, &[number, about]) * length as f64) as u64;
             place
         };
         let downloads = &self.phone.population().downloads;
-        let strikes = |chance, question| !calm && length > 0 && fate.strikes(chance, question, &[number]);
-        let cut = strikes(downloads.cut, Question::Cut).then(|| somewhere(Question::Cut, 1));
+        let strikes = |chance, question| !calm && length > 0 && rng.happens(chance, question, &[number]);
+        let cut = happens(downloads.cut, Question::Cut).then(|| somewhere(Question::Cut, 1));
         let tipped =
-            strikes(downloads.corrupted, Question::Corruption).then(|| somewhere(Question::Corruption, 1));
+            happens(downloads.corrupted, Question::Corruption).then(|| somewhere(Question::Corruption, 1));
         if cut.is_some() {
-            *self.books().faults.entry("cut").or_default() += 1;
+            *self.record().faults.entry("cut").or_default() += 1;
         }
         if tipped.is_some() {
-            *self.books().faults.entry("corrupted").or_default() += 1;
+            *self.record().faults.entry("corrupted").or_default() += 1;
         }
         let transfer = Transfer {
             body: Some(body),
@@ -220,7 +220,7 @@ impl Transport for Wire {
         let number = self.phone.next_request();
         let errand = errand(request.uri().path());
         if let Some(report) = read_report(errand, request.body()) {
-            self.books().says(&report, self.phone.now());
+            self.record().says(&report, self.phone.now());
         }
         if self.phone.world.link(self.phone.seconds()) == Link::Offline {
             return Err(Error::Transport("there is no network".to_owned()));
@@ -270,7 +270,7 @@ fn read_report(errand: Errand, body: &[u8]) -> Option<Reported> {
 fn busy(phone: &Phone, number: u64) -> Response<Body> {
     let range = phone.population().faults.retry_after_s;
     let seconds = phone
-        .fate
+        .rng
         .between(range, Question::FaultKind, &[number, 1])
         .round();
     let mut response = Response::new(Body::from(Vec::new()));

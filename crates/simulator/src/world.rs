@@ -1,9 +1,9 @@
 //! What surrounds one device at any moment: where it is, how it is connected, how full its battery is.
 //!
-//! Everything is computed from the time and from the device's [`Fate`]; nothing is remembered. A device that
+//! Everything is computed from the time and from the device's [`DeviceRng`]; nothing is remembered. A device that
 //! slept through a day finds that day as it was.
 
-use crate::fate::{Fate, Question};
+use crate::device_rng::{DeviceRng, Question};
 use crate::population::{Battery, Failure, Model, Network, Population, Region};
 
 const HOUR: f64 = 3_600.0;
@@ -33,7 +33,7 @@ pub(crate) enum Link {
 /// A device's surroundings.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
-    fate: Fate,
+    rng: DeviceRng,
     pub(crate) model: Model,
     pub(crate) region: Region,
     pub(crate) sdk: u32,
@@ -49,25 +49,25 @@ pub(crate) struct World {
 impl World {
     /// The surroundings that this device of the population was born into. `None` for a population without rows,
     /// which is refused when it is read.
-    pub(crate) fn of(population: &Population, fate: Fate) -> Option<Self> {
-        let model = fate.pick(&population.models, |row| row.share, Question::Model)?;
-        let region = fate.pick(&population.regions, |row| row.share, Question::Region)?;
-        let network = fate.pick(&population.networks, |row| row.share, Question::Network)?;
+    pub(crate) fn of(population: &Population, rng: DeviceRng) -> Option<Self> {
+        let model = rng.pick(&population.models, |row| row.share, Question::Model)?;
+        let region = rng.pick(&population.regions, |row| row.share, Question::Region)?;
+        let network = rng.pick(&population.networks, |row| row.share, Question::Network)?;
         let battery = population
             .batteries
             .iter()
             .find(|row| row.name == model.battery)?;
         Some(Self {
-            fate,
-            sdk: *fate.pick(&model.sdks, |_| 1.0, Question::Sdk)?,
+            rng,
+            sdk: *rng.pick(&model.sdks, |_| 1.0, Question::Sdk)?,
             model: model.clone(),
             region: region.clone(),
             network: network.clone(),
             battery: battery.clone(),
             calls: population.calls.clone(),
             storage: population.storage.clone(),
-            routine_h: fate.between([-ROUTINE_H, ROUTINE_H], Question::Routine, &[]),
-            drain_per_h: fate.between(battery.drain_per_h, Question::Battery, &[]),
+            routine_h: rng.between([-ROUTINE_H, ROUTINE_H], Question::Routine, &[]),
+            drain_per_h: rng.between(battery.drain_per_h, Question::Battery, &[]),
         })
     }
 
@@ -118,14 +118,14 @@ impl World {
         let today = day(at);
         [today, today.wrapping_sub(1)].into_iter().any(|day| {
             if !self
-                .fate
-                .strikes(self.network.offline_days, Question::Offline, &[day])
+                .rng
+                .happens(self.network.offline_days, Question::Offline, &[day])
             {
                 return false;
             }
-            let begins = self.fate.fraction(Question::OfflineStart, &[day]) * DAY;
+            let begins = self.rng.fraction(Question::OfflineStart, &[day]) * DAY;
             let lasts = self
-                .fate
+                .rng
                 .between(self.network.offline_h, Question::OfflineLength, &[day])
                 * HOUR;
             let since = at - start_of(day) - begins;
@@ -140,11 +140,11 @@ impl World {
         }
         let chance = self.calls.per_day / (CALLS_TO_H - CALLS_FROM_H);
         let hour = whole(at / HOUR);
-        if !self.fate.strikes(chance, Question::Call, &[hour]) {
+        if !self.rng.happens(chance, Question::Call, &[hour]) {
             return false;
         }
-        let minutes = self.fate.between(self.calls.minutes, Question::Call, &[hour, 1]);
-        let begins = self.fate.fraction(Question::Call, &[hour, 2]) * (60.0 - minutes);
+        let minutes = self.rng.between(self.calls.minutes, Question::Call, &[hour, 1]);
+        let begins = self.rng.fraction(Question::Call, &[hour, 2]) * (60.0 - minutes);
         let minute = at.rem_euclid(HOUR) / 60.0;
         (begins..begins + minutes).contains(&minute)
     }
@@ -152,17 +152,17 @@ impl World {
     /// Bytes.
     pub(crate) fn free_space(&self, at: f64) -> u64 {
         if self
-            .fate
-            .strikes(self.storage.full_days, Question::FullDisk, &[day(at)])
+            .rng
+            .happens(self.storage.full_days, Question::FullDisk, &[day(at)])
         {
             return NEARLY_NOTHING;
         }
-        whole(self.fate.between(self.storage.free_mib, Question::FullDisk, &[])) << 20
+        whole(self.rng.between(self.storage.free_mib, Question::FullDisk, &[])) << 20
     }
 
     /// What the `number`th request of the device takes, in seconds.
     pub(crate) fn latency(&self, number: u64) -> f64 {
-        self.fate
+        self.rng
             .between(self.network.latency_ms, Question::Latency, &[number])
             / 1_000.0
     }
@@ -187,10 +187,10 @@ impl World {
                 && failure.model.as_ref().is_none_or(|only| *only == self.model.name)
                 && (failure.tries == 0 || attempt <= failure.tries);
             let strikes = || {
-                self.fate
-                    .strikes(failure.share, Question::Failure, &[row as u64, code])
+                self.rng
+                    .happens(failure.share, Question::Failure, &[row as u64, code])
             };
-            (concerns && strikes()).then_some(failure)
+            (concerns && happens()).then_some(failure)
         })
     }
 }
@@ -228,7 +228,7 @@ mod tests {
     fn worlds() -> Vec<World> {
         let population = Population::usual().unwrap();
         (0..500)
-            .filter_map(|device| World::of(&population, Fate::new(3, device)))
+            .filter_map(|device| World::of(&population, DeviceRng::new(3, device)))
             .collect()
     }
 

@@ -1,4 +1,4 @@
-//! A small fleet against the real server: its days, its books, and what a crash may cost.
+//! A small fleet against the real server: its days, its counts, and what a crash may cost.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -85,7 +85,7 @@ fn total(report: &Report, status: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_seed_has_the_same_outcome_and_the_books_are_equal() {
+async fn the_same_seed_has_the_same_outcome_and_the_counts_are_equal() {
     let mut outcomes = vec![];
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let server = server(engine, 10).await;
@@ -165,7 +165,7 @@ async fn through_crashes(engine: Engine) {
 
 /// What an outage excuses, it excuses only where it was meant to happen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_that_nobody_announced_makes_the_books_unequal() {
+async fn an_outage_that_nobody_announced_makes_the_counts_unequal() {
     let mut server = server(Engine::Sqlite, 100).await;
     let mut plan = plan(&server, 0.0).await;
     (plan.devices, plan.raises) = (40, vec![]);
@@ -197,10 +197,10 @@ async fn a_server_that_refuses_an_outcome_is_found_out() {
     plan.server = between::refusing(&server.url(""), "install_success").await;
     let report = run(&plan, |_| {}).await.unwrap();
     assert!(!report.is_equal(), "{}", report.text());
-    let books = &report.books[0];
-    let installed = books.devices.installs_success;
+    let build = &report.builds[0];
+    let installed = build.devices.installs_success;
     assert!(installed > 10, "{}", report.text());
-    assert_eq!(books.server.installs_success, 0);
+    assert_eq!(build.server.installs_success, 0);
     assert_eq!(total(&report, "install_success"), 0, "none was acknowledged");
     let refused = format!("{installed} reports of install_success were never acknowledged: refused with 400");
     assert_eq!(report.remarks, [refused]);
@@ -211,12 +211,12 @@ async fn a_server_that_refuses_an_outcome_is_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_books_are_equal_after_crashes_on_sqlite() {
+async fn the_counts_are_equal_after_crashes_on_sqlite() {
     through_crashes(Engine::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_books_are_equal_after_crashes_on_postgres() {
+async fn the_counts_are_equal_after_crashes_on_postgres() {
     through_crashes(Engine::Postgres).await;
 }
 

@@ -53,7 +53,7 @@ fn report(path: &Path) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn equal_books_end_with_0_and_leave_a_report_and_a_picture() {
+async fn equal_counts_end_with_0_and_leave_a_report_and_a_picture() {
     let server = server().await;
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
@@ -73,7 +73,7 @@ async fn equal_books_end_with_0_and_leave_a_report_and_a_picture() {
     run.args(["--report", "report.json", "--svg", "curve.svg"]);
     let (code, said) = ends(run).await;
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("The books are equal."), "{said}");
+    assert!(said.contains("All counts are equal."), "{said}");
     assert!(!said.contains(&token), "a token is not printed");
     let report = report(&file("report.json"));
     assert_eq!((&report["devices"], &report["hours"]), (&20.into(), &12.0.into()));
@@ -86,7 +86,7 @@ async fn equal_books_end_with_0_and_leave_a_report_and_a_picture() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unequal_books_end_with_1() {
+async fn unequal_counts_end_with_1() {
     let server = server().await;
     let token = server.operator(Role::Admin).token().to_owned();
     let base = between::refusing(&server.url(""), "install_success").await;

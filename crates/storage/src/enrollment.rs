@@ -27,7 +27,7 @@ pub struct Enrollment {
     pub now: DateTime<Utc>,
 }
 
-/// Whoever has the FCM token can be taken for this server, in front of Google.
+/// The FCM token is a secret, and is not printed.
 impl fmt::Debug for Enrollment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Enrollment")

@@ -86,7 +86,7 @@ pub(crate) struct Pool<C: R2D2Connection + 'static> {
     connections: R2d2<ConnectionManager<C>>,
     permits: Arc<Semaphore>,
     size: usize,
-    patience: Duration,
+    busy_timeout: Duration,
 }
 
 /// By hand, because a derived one would demand that connections can be cloned.
@@ -96,7 +96,7 @@ impl<C: R2D2Connection + 'static> Clone for Pool<C> {
             connections: self.connections.clone(),
             permits: self.permits.clone(),
             size: self.size,
-            patience: self.patience,
+            busy_timeout: self.busy_timeout,
         }
     }
 }
@@ -106,13 +106,13 @@ impl<C: R2D2Connection + 'static> Pool<C> {
     pub(crate) fn new(
         url: &str,
         size: u32,
-        patience: Duration,
+        busy_timeout: Duration,
         setup: impl CustomizeConnection<C, diesel::r2d2::Error>,
     ) -> Self {
         let connections = R2d2::builder()
             .max_size(size)
             .min_idle(Some(0))
-            .connection_timeout(patience)
+            .connection_timeout(busy_timeout)
             .connection_customizer(Box::new(setup))
             .build_unchecked(ConnectionManager::new(url));
         let size = usize::try_from(size).unwrap_or(1);
@@ -120,7 +120,7 @@ impl<C: R2D2Connection + 'static> Pool<C> {
             connections,
             permits: Arc::new(Semaphore::new(size)),
             size,
-            patience,
+            busy_timeout,
         }
     }
 
@@ -136,11 +136,11 @@ impl<C: R2D2Connection + 'static> Pool<C> {
         &self,
         job: impl FnOnce(&mut C) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        let waited = tokio::time::timeout(self.patience, self.permits.clone().acquire_owned()).await;
+        let waited = tokio::time::timeout(self.busy_timeout, self.permits.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = waited else {
             return Err(Error::Busy(format!(
                 "all connections stayed in use for {:?}",
-                self.patience
+                self.busy_timeout
             )));
         };
         let connections = self.connections.clone();

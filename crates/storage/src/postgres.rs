@@ -32,7 +32,7 @@ const HAS_SERVERS: &str = "SELECT count(to_regclass('servers')) AS count";
 
 pub(crate) fn engine(url: &str, settings: &Settings) -> Engine<Conn> {
     let setup = Setup {
-        patience: settings.busy_timeout,
+        busy_timeout: settings.busy_timeout,
     };
     let pool = Pool::new(url, settings.pool_size, settings.busy_timeout, setup);
     Engine {
@@ -43,14 +43,14 @@ pub(crate) fn engine(url: &str, settings: &Settings) -> Engine<Conn> {
 
 #[derive(Debug)]
 struct Setup {
-    patience: Duration,
+    busy_timeout: Duration,
 }
 
 impl CustomizeConnection<Conn, PoolError> for Setup {
     fn on_acquire(&self, conn: &mut Conn) -> Result<(), PoolError> {
         conn.batch_execute(&format!(
             "SET lock_timeout = {}; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {};",
-            self.patience.as_millis(),
+            self.busy_timeout.as_millis(),
             STATEMENT_LIMIT.as_millis(),
             STATEMENT_LIMIT.as_millis(),
         ))

@@ -93,7 +93,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].
     pub async fn rejections(&self, builds: Vec<BuildId>) -> Result<Vec<(DeviceId, BuildRejection)>, Error> {
-        run!(self, read, reports::rejections(&builds))
+        run!(self, read, rejections::of_builds(&builds))
     }
 
     /// What changed about the builds that devices gave up, after this value of the rejections' epoch. Told are the
@@ -102,7 +102,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].
     pub async fn rejections_since(&self, epoch: i64) -> Result<Vec<RejectionChange>, Error> {
-        run!(self, read, reports::rejections_since(epoch))
+        run!(self, read, rejections::since(epoch))
     }
 
     /// Gives a device another try: of one build, or of all that it failed with. Returns of how many.
@@ -116,6 +116,6 @@ impl Store {
         audit: crate::AuditNote,
     ) -> Result<usize, Error> {
         let device = device.clone();
-        run!(self, write, reports::forget_by_operator(&device, build, &audit))
+        run!(self, write, rejections::lift(&device, build, &audit))
     }
 }

@@ -1,4 +1,4 @@
-//! Where the database is and how patient to be with it.
+//! Where the database is, and how long to wait for it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::Error;
 /// The most connections that a store may be told to keep.
 pub const MAX_POOL_SIZE: u32 = 128;
 
-/// Where the database is and how patient to be with it.
+/// Where the database is, and how long to wait for it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `sqlite:///absolute/path`, `sqlite://relative/path`, a bare path, or `postgres://user:password@host/name`.
@@ -21,7 +21,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A database with the usual patience: 8 connections, 10 seconds.
+    /// A database with the defaults: 8 connections, a `busy_timeout` of 10 seconds.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -63,7 +63,7 @@ impl Place {
     fn parse(url: &str) -> Result<Self, Error> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             check_tls(url)?;
-            return Ok(Self::Postgres(with_patience(url)));
+            return Ok(Self::Postgres(with_connect_timeout(url)));
         }
         let path = url.strip_prefix("sqlite://").unwrap_or(url);
         if path.is_empty() || path.contains(":memory:") {
@@ -109,7 +109,7 @@ fn check_tls(url: &str) -> Result<(), Error> {
 }
 
 /// libpq waits for ever by default.
-fn with_patience(url: &str) -> String {
+fn with_connect_timeout(url: &str) -> String {
     let mut url = url.to_owned();
     for (key, value) in [("connect_timeout", "5"), ("application_name", "tidegate")] {
         let query = url.split_once('?').map_or("", |(_, query)| query);

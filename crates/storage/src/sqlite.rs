@@ -44,11 +44,14 @@ pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, E
         )));
     };
     create_private(path)?;
-    let patience = settings.busy_timeout;
-    let setup = |query_only| Setup { patience, query_only };
+    let busy_timeout = settings.busy_timeout;
+    let setup = |query_only| Setup {
+        busy_timeout,
+        query_only,
+    };
     Ok(Engine {
-        readers: Pool::new(file, settings.pool_size, patience, setup(true)),
-        writers: Pool::new(file, 1, patience, setup(false)),
+        readers: Pool::new(file, settings.pool_size, busy_timeout, setup(true)),
+        writers: Pool::new(file, 1, busy_timeout, setup(false)),
     })
 }
 
@@ -70,7 +73,7 @@ fn create_private(path: &Path) -> Result<(), Error> {
 
 #[derive(Debug)]
 struct Setup {
-    patience: Duration,
+    busy_timeout: Duration,
     query_only: bool,
 }
 
@@ -79,7 +82,7 @@ impl CustomizeConnection<Conn, PoolError> for Setup {
         conn.batch_execute(&format!(
             "PRAGMA busy_timeout = {}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA recursive_triggers = ON; PRAGMA trusted_schema = OFF;",
-            self.patience.as_millis()
+            self.busy_timeout.as_millis()
         ))
         .map_err(PoolError::QueryError)?;
         if self.query_only {
@@ -87,12 +90,12 @@ impl CustomizeConnection<Conn, PoolError> for Setup {
                 .batch_execute("PRAGMA query_only = ON")
                 .map_err(PoolError::QueryError);
         }
-        into_wal(conn, self.patience).map_err(PoolError::QueryError)
+        into_wal(conn, self.busy_timeout).map_err(PoolError::QueryError)
     }
 }
 
 /// SQLite does not wait for its busy timeout when two processes switch a new file to WAL at the same moment.
-fn into_wal(conn: &mut Conn, patience: Duration) -> QueryResult<()> {
+fn into_wal(conn: &mut Conn, busy_timeout: Duration) -> QueryResult<()> {
     #[allow(
         clippy::disallowed_methods,
         reason = "a wait for another process, which is real"
@@ -100,7 +103,7 @@ fn into_wal(conn: &mut Conn, patience: Duration) -> QueryResult<()> {
     let begun = Instant::now();
     loop {
         match conn.batch_execute("PRAGMA journal_mode = WAL") {
-            Err(_) if begun.elapsed() < patience => sleep(Duration::from_millis(20)),
+            Err(_) if begun.elapsed() < busy_timeout => sleep(Duration::from_millis(20)),
             done => return done,
         }
     }

@@ -1,4 +1,4 @@
-//! People who may log in.
+//! Users: people who may log in.
 
 use std::fmt;
 

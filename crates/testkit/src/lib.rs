@@ -1,10 +1,11 @@
 //! Builders of test data, a throwaway PostgreSQL and the real server in process, for Tidegate's own tests.
 //!
-//! A test of the whole reads like a day: [`server::TestServer`] is the machine in the cellar, an
-//! [`operator::Operator`] uploads and releases, an [`agent::Agent`] is a device that polls, fetches and reports,
-//! and a [`clock::ManualClock`] passes the time. All of it goes over real sockets, as the world does.
+//! [`server::TestServer`] is a server that listens on loopback. An [`operator::Operator`] uploads and releases builds, an
+//! [`agent::Agent`] is a device that polls, fetches and reports. Both call the server over HTTP. The test moves the
+//! server's [`clock::ManualClock`].
 //!
-//! The features keep the lower crates' tests quick: without `server` this is the database alone.
+//! The features keep the lower crates' tests quick. Without any, this is the database alone; `use-cases` adds the clock
+//! and small signed APKs, `server` all the rest but the browser.
 
 #![allow(clippy::disallowed_methods, reason = "a test waits in real time")]
 
@@ -12,11 +13,11 @@
 pub mod agent;
 #[cfg(feature = "server")]
 pub mod answer;
-#[cfg(feature = "server")]
+#[cfg(feature = "use-cases")]
 pub mod apks;
 #[cfg(feature = "browser")]
 pub mod browser;
-#[cfg(feature = "server")]
+#[cfg(feature = "use-cases")]
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod fcm;

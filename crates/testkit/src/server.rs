@@ -31,7 +31,7 @@ const WORKERS: usize = 2;
 const POOL_SIZE: u32 = 4;
 
 /// How long [`eventually`] waits. Far longer than anything takes, so that a busy machine fails no test.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Where a server keeps its tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,7 +374,7 @@ where
             return answer;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < WAIT_LIMIT,
             "it never came to be; the last answer is {answer:?}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

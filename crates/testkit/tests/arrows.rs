@@ -71,8 +71,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Libraries that stay in their room, and who has a key to it.
-const ROOMS: &[(&[&str], &[&str])] = &[
+/// Libraries that only some crates may use, and which crates.
+const CONFINED: &[(&[&str], &[&str])] = &[
     (
         &["diesel", "diesel_migrations", "r2d2", "libsqlite3-sys", "pq-sys"],
         &["storage"],
@@ -141,7 +141,7 @@ impl Dependency {
 }
 
 #[test]
-fn crates_depend_on_each_other_as_the_house_allows_and_not_otherwise() {
+fn crates_depend_on_each_other_as_the_table_allows_and_not_otherwise() {
     let ours: Vec<_> = dependencies().iter().filter_map(ours).collect();
     assert!(
         ours.contains(&Dependency::new("service", "domain", false)),
@@ -188,11 +188,11 @@ fn a_wrong_arrow_is_seen() {
 }
 
 #[test]
-fn a_library_stays_in_its_room() {
+fn a_confined_library_is_used_only_where_it_may_be() {
     for Dependency { from, to, dev } in dependencies() {
-        for (libraries, keys) in ROOMS {
-            let stays = !libraries.contains(&to.as_str()) || keys.contains(&from.as_str());
-            assert!(stays, "{from} uses {to}, which stays in {keys:?}");
+        for (libraries, users) in CONFINED {
+            let stays = !libraries.contains(&to.as_str()) || users.contains(&from.as_str());
+            assert!(stays, "{from} uses {to}, which only {users:?} may use");
         }
         let pure = dev || !PURE.contains(&from.as_str()) || !IMPURE.contains(&to.as_str());
         assert!(pure, "{from} is pure and uses {to}");
@@ -368,7 +368,7 @@ fn offence(Dependency { from, to, dev }: &Dependency) -> Option<String> {
         from == TESTKIT || arrow || excepted
     };
     let kind = if *dev { " (in its tests)" } else { "" };
-    (!allowed).then(|| format!("{from} → {to}{kind} is no arrow of the house"))
+    (!allowed).then(|| format!("{from} → {to}{kind} is not allowed by ARROWS"))
 }
 
 /// Every dependency that a manifest of ours names, as cargo understands it.

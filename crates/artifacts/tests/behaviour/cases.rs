@@ -4,19 +4,19 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tidegate_artifacts::Error;
 
-use crate::house::{House, NO_LIMIT, noise};
+use crate::fixture::{Fixture, NO_LIMIT, noise};
 
-pub(crate) async fn an_upload_becomes_a_blob_under_its_hash(house: &House) {
-    let staged = house.staged(b"an APK, let us say").await;
+pub(crate) async fn an_upload_becomes_a_blob_under_its_hash(fixture: &Fixture) {
+    let staged = fixture.staged(b"an APK, let us say").await;
     let expected: [u8; 32] = Sha256::digest(b"an APK, let us say").into();
     assert_eq!((staged.sha256(), staged.size()), (&expected, 18));
     assert_eq!(std::fs::read(staged.path()).unwrap(), b"an APK, let us say");
 
-    let blob = house.store.commit(staged).await.unwrap();
+    let blob = fixture.store.commit(staged).await.unwrap();
     assert_eq!((blob.sha256, blob.size, blob.existed), (expected, 18, false));
-    assert_eq!(house.store.size(&expected).await.unwrap(), Some(18));
-    assert_eq!(house.read(&blob, 0..18).await.unwrap(), b"an APK, let us say");
-    let files = house.files();
+    assert_eq!(fixture.store.size(&expected).await.unwrap(), Some(18));
+    assert_eq!(fixture.read(&blob, 0..18).await.unwrap(), b"an APK, let us say");
+    let files = fixture.files();
     assert_eq!(files.len(), 1, "{files:?}");
     let hex: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(
@@ -25,42 +25,42 @@ pub(crate) async fn an_upload_becomes_a_blob_under_its_hash(house: &House) {
     );
 }
 
-pub(crate) async fn an_empty_upload_is_a_blob_too(house: &House) {
-    let blob = house.upload(b"").await;
-    assert_eq!(house.store.size(&blob.sha256).await.unwrap(), Some(0));
-    assert_eq!(house.read(&blob, 0..0).await.unwrap(), b"");
+pub(crate) async fn an_empty_upload_is_a_blob_too(fixture: &Fixture) {
+    let blob = fixture.upload(b"").await;
+    assert_eq!(fixture.store.size(&blob.sha256).await.unwrap(), Some(0));
+    assert_eq!(fixture.read(&blob, 0..0).await.unwrap(), b"");
 }
 
-pub(crate) async fn a_large_blob_comes_back_whole(house: &House) {
+pub(crate) async fn a_large_blob_comes_back_whole(fixture: &Fixture) {
     // Two whole parts of a multipart upload and a bit.
     let bytes = noise(2 * 8 * 1024 * 1024 + 12_345);
-    let blob = house.upload(&bytes).await;
-    assert!(house.read(&blob, 0..blob.size).await.unwrap() == bytes);
-    assert_eq!(house.files().len(), 1, "{:?}", house.files());
+    let blob = fixture.upload(&bytes).await;
+    assert!(fixture.read(&blob, 0..blob.size).await.unwrap() == bytes);
+    assert_eq!(fixture.files().len(), 1, "{:?}", fixture.files());
 }
 
-pub(crate) async fn the_same_bytes_twice_are_one_blob(house: &House) {
-    assert!(!house.upload(b"twice").await.existed);
-    assert!(house.upload(b"twice").await.existed);
-    assert_eq!(house.files().len(), 1, "{:?}", house.files());
+pub(crate) async fn the_same_bytes_twice_are_one_blob(fixture: &Fixture) {
+    assert!(!fixture.upload(b"twice").await.existed);
+    assert!(fixture.upload(b"twice").await.existed);
+    assert_eq!(fixture.files().len(), 1, "{:?}", fixture.files());
 }
 
-pub(crate) async fn two_commits_at_the_same_time_are_one_blob(house: &House) {
+pub(crate) async fn two_commits_at_the_same_time_are_one_blob(fixture: &Fixture) {
     let bytes = noise(300_000);
-    let (one, two) = (house.staged(&bytes).await, house.staged(&bytes).await);
-    let (one, two) = tokio::join!(house.store.commit(one), house.store.commit(two));
+    let (one, two) = (fixture.staged(&bytes).await, fixture.staged(&bytes).await);
+    let (one, two) = tokio::join!(fixture.store.commit(one), fixture.store.commit(two));
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_eq!(one.sha256, two.sha256);
-    assert_eq!(house.files().len(), 1, "{:?}", house.files());
-    assert!(house.read(&two, 0..300_000).await.unwrap() == bytes);
+    assert_eq!(fixture.files().len(), 1, "{:?}", fixture.files());
+    assert!(fixture.read(&two, 0..300_000).await.unwrap() == bytes);
 }
 
-pub(crate) async fn a_resumed_download_gives_the_same_bytes(house: &House) {
+pub(crate) async fn a_resumed_download_gives_the_same_bytes(fixture: &Fixture) {
     let bytes = noise(1_000_003);
-    let blob = house.upload(&bytes).await;
+    let blob = fixture.upload(&bytes).await;
     for cut in [1, 65_536, 999_999, 1_000_002] {
-        let mut got = house.read(&blob, 0..cut).await.unwrap();
-        got.extend(house.read(&blob, cut..blob.size).await.unwrap());
+        let mut got = fixture.read(&blob, 0..cut).await.unwrap();
+        got.extend(fixture.read(&blob, cut..blob.size).await.unwrap());
         assert_eq!(
             <[u8; 32]>::from(Sha256::digest(&got)),
             blob.sha256,
@@ -69,10 +69,10 @@ pub(crate) async fn a_resumed_download_gives_the_same_bytes(house: &House) {
     }
 }
 
-pub(crate) async fn a_range_past_the_end_is_refused_with_the_size(house: &House) {
-    let blob = house.upload(&[7; 100]).await;
+pub(crate) async fn a_range_past_the_end_is_refused_with_the_size(fixture: &Fixture) {
+    let blob = fixture.upload(&[7; 100]).await;
     for range in [0..101, 99..101, 100..101, 5_000..6_000, 101..101] {
-        match house.read(&blob, range.clone()).await {
+        match fixture.read(&blob, range.clone()).await {
             Err(Error::OutOfRange {
                 size: 100,
                 range: said,
@@ -82,11 +82,11 @@ pub(crate) async fn a_range_past_the_end_is_refused_with_the_size(house: &House)
     }
 }
 
-pub(crate) async fn a_missing_blob_is_named(house: &House) {
+pub(crate) async fn a_missing_blob_is_named(fixture: &Fixture) {
     let nobody = [0xab; 32];
-    assert_eq!(house.store.size(&nobody).await.unwrap(), None);
+    assert_eq!(fixture.store.size(&nobody).await.unwrap(), None);
     for range in [0..1, 0..0] {
-        let Err(error) = house.store.read(&nobody, range).await else {
+        let Err(error) = fixture.store.read(&nobody, range).await else {
             panic!("there is no such blob")
         };
         assert!(matches!(error, Error::Missing { .. }), "{error}");
@@ -94,46 +94,46 @@ pub(crate) async fn a_missing_blob_is_named(house: &House) {
     }
 }
 
-pub(crate) async fn an_abandoned_upload_leaves_nothing(house: &House) {
-    let mut staging = house.store.stage(NO_LIMIT).await.unwrap();
+pub(crate) async fn an_abandoned_upload_leaves_nothing(fixture: &Fixture) {
+    let mut staging = fixture.store.stage(NO_LIMIT).await.unwrap();
     staging.write(Bytes::from(noise(600_000))).await.unwrap();
-    assert_eq!(house.files().len(), 1);
+    assert_eq!(fixture.files().len(), 1);
     drop(staging);
-    assert_eq!(house.files().len(), 0, "{:?}", house.files());
+    assert_eq!(fixture.files().len(), 0, "{:?}", fixture.files());
 
-    let staged = house.staged(b"looked at and refused").await;
-    assert_eq!(house.files().len(), 1);
+    let staged = fixture.staged(b"looked at and refused").await;
+    assert_eq!(fixture.files().len(), 1);
     drop(staged);
-    assert_eq!(house.files().len(), 0, "{:?}", house.files());
+    assert_eq!(fixture.files().len(), 0, "{:?}", fixture.files());
 }
 
-pub(crate) async fn an_upload_over_the_limit_leaves_nothing(house: &House) {
-    let mut fits = house.store.stage(10).await.unwrap();
+pub(crate) async fn an_upload_over_the_limit_leaves_nothing(fixture: &Fixture) {
+    let mut fits = fixture.store.stage(10).await.unwrap();
     fits.write(Bytes::from_static(b"0123456789")).await.unwrap();
     drop(fits.finish().await.unwrap());
 
-    let mut staging = house.store.stage(10).await.unwrap();
+    let mut staging = fixture.store.stage(10).await.unwrap();
     staging.write(Bytes::from_static(b"01234567")).await.unwrap();
     let error = staging.write(Bytes::from_static(b"89a")).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { limit: 10 }), "{error}");
     assert!(error.to_string().contains("10 bytes"), "{error}");
     // A caller that goes on regardless doesn't get a blob with a hole.
     assert!(staging.finish().await.is_err());
-    assert_eq!(house.files().len(), 0, "{:?}", house.files());
+    assert_eq!(fixture.files().len(), 0, "{:?}", fixture.files());
 }
 
-pub(crate) async fn a_removed_blob_is_gone_and_removing_again_is_fine(house: &House) {
-    let blob = house.upload(b"short-lived").await;
-    house.store.remove(&blob.sha256).await.unwrap();
-    assert_eq!(house.store.size(&blob.sha256).await.unwrap(), None);
-    house.store.remove(&blob.sha256).await.unwrap();
-    assert_eq!(house.files().len(), 0, "{:?}", house.files());
-    assert!(!house.upload(b"short-lived").await.existed);
+pub(crate) async fn a_removed_blob_is_gone_and_removing_again_is_fine(fixture: &Fixture) {
+    let blob = fixture.upload(b"short-lived").await;
+    fixture.store.remove(&blob.sha256).await.unwrap();
+    assert_eq!(fixture.store.size(&blob.sha256).await.unwrap(), None);
+    fixture.store.remove(&blob.sha256).await.unwrap();
+    assert_eq!(fixture.files().len(), 0, "{:?}", fixture.files());
+    assert!(!fixture.upload(b"short-lived").await.existed);
 }
 
-pub(crate) async fn a_working_store_is_ready(house: &House) {
-    house.store.ready().await.unwrap();
-    house.upload(b"one").await;
-    house.store.ready().await.unwrap();
-    assert_eq!(house.files().len(), 1, "{:?}", house.files());
+pub(crate) async fn a_working_store_is_ready(fixture: &Fixture) {
+    fixture.store.ready().await.unwrap();
+    fixture.upload(b"one").await;
+    fixture.store.ready().await.unwrap();
+    assert_eq!(fixture.files().len(), 1, "{:?}", fixture.files());
 }

@@ -10,33 +10,33 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tidegate_artifacts::Store;
 
-use crate::house::{House, NO_LIMIT, noise};
+use crate::fixture::{Fixture, NO_LIMIT, noise};
 
 /// Names the victim's root, and by that makes it one.
 const VICTIM: &str = "TIDEGATE_ARTIFACTS_VICTIM";
 
 #[tokio::test]
 async fn what_a_killed_process_left_is_swept() {
-    let house = House::folder();
-    let kept = house.upload(b"committed before the crash").await;
-    kill_in_mid_upload(house.root.path());
-    let left: Vec<PathBuf> = house.files();
+    let fixture = Fixture::folder();
+    let kept = fixture.upload(b"committed before the crash").await;
+    kill_in_mid_upload(fixture.root.path());
+    let left: Vec<PathBuf> = fixture.files();
     assert_eq!(left.len(), 2, "a blob and half an upload: {left:?}");
     // Somebody else's file in there is none of our business.
-    std::fs::write(house.root.path().join("staging/README"), "hands off").unwrap();
+    std::fs::write(fixture.root.path().join("staging/README"), "hands off").unwrap();
 
     let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
     assert_eq!(
-        house.store.sweep_staging(an_hour_ago).await.unwrap(),
+        fixture.store.sweep_staging(an_hour_ago).await.unwrap(),
         0,
         "it may still be going on"
     );
     let soon = SystemTime::now() + Duration::from_secs(1);
-    assert_eq!(house.store.sweep_staging(soon).await.unwrap(), 1);
+    assert_eq!(fixture.store.sweep_staging(soon).await.unwrap(), 1);
 
-    assert_eq!(house.files().len(), 2, "{:?}", house.files());
+    assert_eq!(fixture.files().len(), 2, "{:?}", fixture.files());
     assert_eq!(
-        house.read(&kept, 0..kept.size).await.unwrap(),
+        fixture.read(&kept, 0..kept.size).await.unwrap(),
         b"committed before the crash"
     );
 }

@@ -3,20 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
 
 mod cases;
-mod house;
+mod fixture;
 mod killed;
 mod settings;
 mod trouble;
 
-use house::House;
+use fixture::Fixture;
 
 macro_rules! on_both {
     ($($case:ident),+ $(,)?) => {
         mod folder {
-            $(#[tokio::test] async fn $case() { super::cases::$case(&super::House::folder()).await; })+
+            $(#[tokio::test] async fn $case() { super::cases::$case(&super::Fixture::folder()).await; })+
         }
         mod s3 {
-            $(#[tokio::test] async fn $case() { super::cases::$case(&super::House::s3().await).await; })+
+            $(#[tokio::test] async fn $case() { super::cases::$case(&super::Fixture::s3().await).await; })+
         }
     };
 }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use tidegate_artifacts::{Error, S3Options, Store};
 
-use crate::house::{SECRET_KEY, options};
+use crate::fixture::{SECRET_KEY, options};
 
 fn refusal(place: &str, options: &S3Options) -> String {
     let staging = TempDir::new().unwrap();

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tidegate_artifacts::{Error, S3Options, Store};
 use tokio::sync::Notify;
 
-use crate::house::{BUCKET, House, noise, options};
+use crate::fixture::{BUCKET, Fixture, noise, options};
 
 /// What a test does to the S3 server.
 #[derive(Default)]
@@ -89,47 +89,51 @@ pass_on! {
 
 #[tokio::test]
 async fn a_bucket_that_fails_in_mid_upload_keeps_nothing_of_it() {
-    let house = House::s3().await;
-    house.trouble.refuse.store(true, Ordering::SeqCst);
+    let fixture = Fixture::s3().await;
+    fixture.trouble.refuse.store(true, Ordering::SeqCst);
     let bytes = noise(3 * 8 * 1024 * 1024);
-    let error = house.store.commit(house.staged(&bytes).await).await.unwrap_err();
+    let error = fixture
+        .store
+        .commit(fixture.staged(&bytes).await)
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, Error::Unavailable { doing, .. } if doing.starts_with("upload ")),
         "{error}"
     );
-    assert_eq!(house.files().len(), 0, "{:?}", house.files());
+    assert_eq!(fixture.files().len(), 0, "{:?}", fixture.files());
     let sha256: [u8; 32] = Sha256::digest(&bytes).into();
-    assert_eq!(house.store.size(&sha256).await.unwrap(), None);
+    assert_eq!(fixture.store.size(&sha256).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_caller_that_goes_away_in_mid_upload_leaves_nothing() {
-    let house = House::s3().await;
-    house.trouble.hang.store(true, Ordering::SeqCst);
-    let staged = house.staged(&noise(2 * 8 * 1024 * 1024)).await;
+    let fixture = Fixture::s3().await;
+    fixture.trouble.hang.store(true, Ordering::SeqCst);
+    let staged = fixture.staged(&noise(2 * 8 * 1024 * 1024)).await;
     tokio::select! {
-        committed = house.store.commit(staged) => panic!("it can't have ended: {committed:?}"),
-        () = house.trouble.hanging.notified() => {}
+        committed = fixture.store.commit(staged) => panic!("it can't have ended: {committed:?}"),
+        () = fixture.trouble.hanging.notified() => {}
     }
-    house.trouble.release.notify_one();
+    fixture.trouble.release.notify_one();
     // The part that was on its way, and then the abort, go on behind our back.
     let begun = Instant::now();
-    while !house.files().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", house.files());
+    while !fixture.files().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", fixture.files());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[tokio::test]
 async fn a_wrong_key_and_a_missing_bucket_are_not_ready() {
-    let house = House::s3().await;
+    let fixture = Fixture::s3().await;
     let forger = S3Options {
         secret_key: Some(SecretString::from("not the secret")),
-        ..options(&house.endpoint)
+        ..options(&fixture.endpoint)
     };
     let store = Store::open(
         &format!("s3://{BUCKET}"),
-        &house.root.path().join("staging"),
+        &fixture.root.path().join("staging"),
         &forger,
     )
     .unwrap();
@@ -137,9 +141,9 @@ async fn a_wrong_key_and_a_missing_bucket_are_not_ready() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(!error.to_string().contains("not the secret"), "{error}");
 
-    house.store.ready().await.unwrap();
-    std::fs::remove_dir_all(house.root.path().join("server")).unwrap();
-    let error = house.store.ready().await.unwrap_err();
+    fixture.store.ready().await.unwrap();
+    std::fs::remove_dir_all(fixture.root.path().join("server")).unwrap();
+    let error = fixture.store.ready().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
 }
 
@@ -156,29 +160,29 @@ async fn a_server_that_is_not_there_is_not_ready() {
 
 #[tokio::test]
 async fn a_folder_that_went_away_is_not_ready_and_takes_no_upload() {
-    let house = House::folder();
-    std::fs::remove_dir_all(house.root.path()).unwrap();
+    let fixture = Fixture::folder();
+    std::fs::remove_dir_all(fixture.root.path()).unwrap();
     assert!(matches!(
-        house.store.ready().await,
+        fixture.store.ready().await,
         Err(Error::Unavailable { .. })
     ));
     assert!(matches!(
-        house.store.stage(1).await,
+        fixture.store.stage(1).await,
         Err(Error::Unavailable { .. })
     ));
 }
 
 #[tokio::test]
 async fn a_blob_that_was_cut_short_is_replaced_by_the_next_upload() {
-    let house = House::folder();
-    let blob = house.upload(&noise(10_000)).await;
-    let file = house.root.path().join(&house.files()[0]);
+    let fixture = Fixture::folder();
+    let blob = fixture.upload(&noise(10_000)).await;
+    let file = fixture.root.path().join(&fixture.files()[0]);
     std::fs::File::options()
         .write(true)
         .open(&file)
         .unwrap()
         .set_len(17)
         .unwrap();
-    assert!(!house.upload(&noise(10_000)).await.existed);
-    assert!(house.read(&blob, 0..10_000).await.unwrap() == noise(10_000));
+    assert!(!fixture.upload(&noise(10_000)).await.existed);
+    assert!(fixture.read(&blob, 0..10_000).await.unwrap() == noise(10_000));
 }

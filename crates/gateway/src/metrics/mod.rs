@@ -29,7 +29,7 @@ use tidegate_storage::Store;
 use crate::Error;
 
 /// How long a scrape waits for the numbers that are the database's. After that it is given the last ones.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the numbers are.
 pub(crate) struct Sources {
@@ -88,7 +88,7 @@ impl Metrics {
     }
 
     async fn refresh(&self) {
-        match tokio::time::timeout(PATIENCE, self.ask()).await {
+        match tokio::time::timeout(TIMEOUT, self.ask()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the metrics show the rollouts as they were"),
             Err(_) => tracing::warn!("the database is slow: the metrics show the rollouts as they were"),

@@ -12,7 +12,7 @@ use tidegate_testkit::server::eventually;
 use crate::program::{Running, client, exited, out, run, tidegate};
 
 /// Longer than a server takes to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// What somebody is answered with this token.
 struct Caller {
@@ -97,7 +97,7 @@ async fn polls_are_counted_in_the_hours_of_the_driver_and_a_killed_server_comes_
     let folder = tempfile::tempdir().unwrap();
     let (server, base) = serve(folder.path(), "nobody drives the clock yet");
     let driver = ClockDriver::listen(&folder.path().join("clock")).await.unwrap();
-    let now = driver.wait_for_server(PATIENCE).await.unwrap();
+    let now = driver.wait_for_server(WAIT_LIMIT).await.unwrap();
     let admin_of = |base: &str| admin(folder.path(), base);
     let mut caller = admin_of(&base);
     let device = released(&caller).await;

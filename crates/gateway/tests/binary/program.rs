@@ -12,7 +12,7 @@ use reqwest::Client;
 use serde_json::Value;
 
 /// Far longer than anything takes, so that a busy machine fails no test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// The binary in a folder of its own, with no other environment than what a test gives it.
 pub(crate) fn tidegate(folder: &Path) -> Command {
@@ -99,7 +99,7 @@ impl Running {
     pub(crate) fn line(&self, text: &str) -> String {
         let mut heard = self.heard.borrow_mut();
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(WAIT_LIMIT) {
                 Ok(line) => heard.push(line),
                 Err(fault) => panic!("no line with {text:?} came ({fault}); before: {heard:#?}"),
             }

@@ -25,7 +25,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
 /// Far longer than a batch waits.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A collector that keeps all spans.
 #[derive(Clone, Default)]
@@ -81,7 +81,7 @@ impl Collector {
             if let Some(span) = found {
                 return span;
             }
-            assert!(begun.elapsed() < PATIENCE, "no {name} came: {}", self.text());
+            assert!(begun.elapsed() < WAIT_LIMIT, "no {name} came: {}", self.text());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -7,7 +7,7 @@ use tidegate_domain::Role;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer, eventually};
 
-use crate::desk::Desk;
+use crate::fixture::Fixture;
 
 /// How often the page is looked at while the clock goes on.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -23,11 +23,11 @@ async fn a_release_from_the_file_to_the_way_back_on_postgres() {
 }
 
 async fn the_day(engine: Engine) {
-    let desk = Desk::at(TestServer::start(engine).await, "olga", Role::Operator).await;
-    let (browser, operator) = (&desk.browser, desk.server.operator(Role::Operator));
+    let fixture = Fixture::at(TestServer::start(engine).await, "olga", Role::Operator).await;
+    let (browser, operator) = (&fixture.browser, fixture.server.operator(Role::Operator));
     let first = operator.uploaded(&apks::build(PACKAGE, 1)).await;
     operator.promote(first, 100).await.ok();
-    let agents = desk.fleet(&[0, 3, 8, 20, 40, 49, 60, 80, 99], 1).await;
+    let agents = fixture.fleet(&[0, 3, 8, 20, 40, 49, 60, 80, 99], 1).await;
 
     // The file is chosen, sent, read and taken.
     let folder = tempfile::tempdir().unwrap();
@@ -48,7 +48,7 @@ async fn the_day(engine: Engine) {
     let live = |what: &str| format!("[data-live='b{build}.{what}']");
 
     // Ten per cent: the sheet says whom that is. The slider at 0 cannot be sent.
-    desk.is_counted(9).await;
+    fixture.is_counted(9).await;
     browser.go(&page).await;
     browser.click("#promote").await;
     browser.find("dialog[open] #share").await;
@@ -67,14 +67,14 @@ async fn the_day(engine: Engine) {
 
     // Devices poll, and the numbers move without anything else on the page moving.
     browser.find("#live-status[data-state=live]").await;
-    desk.watch_shifts().await;
-    assert_eq!(desk.poll_all(&agents, 1).await, 3, "cohorts 0, 3 and 8");
+    fixture.watch_shifts().await;
+    assert_eq!(fixture.poll_all(&agents, 1).await, 3, "cohorts 0, 3 and 8");
     browser.reads(&live("eligible"), |text| text == "3").await;
     browser.reads(&live("installed"), |text| text == "3").await;
     // The chart is drawn anew meanwhile, by the server.
     browser.find("#adoption[data-made='3 3 3'] svg").await;
     assert_eq!(
-        desk.shifts().await,
+        fixture.shifts().await,
         Vec::<String>::new(),
         "numbers that change move nothing"
     );
@@ -89,7 +89,7 @@ async fn the_day(engine: Engine) {
     browser.click("#rollout-submit").await;
     browser.reads(&live("percent"), |text| text == "50 %").await;
     assert_eq!(
-        desk.poll_all(&agents[3..], 1).await,
+        fixture.poll_all(&agents[3..], 1).await,
         3,
         "cohorts 20, 40 and 49 were added"
     );
@@ -129,11 +129,11 @@ async fn the_day(engine: Engine) {
     // The fleet's page moves as well, and nothing moves about on it.
     browser.go("/").await;
     browser.find("#live-status[data-state=live]").await;
-    desk.watch_shifts().await;
-    desk.polls_read(|rate| rate == 0.0).await;
-    desk.poll_all(&agents[..6], 2).await;
-    desk.polls_read(|rate| rate > 0.0).await;
-    assert_eq!(desk.shifts().await, Vec::<String>::new());
+    fixture.watch_shifts().await;
+    fixture.polls_read(|rate| rate == 0.0).await;
+    fixture.poll_all(&agents[..6], 2).await;
+    fixture.polls_read(|rate| rate > 0.0).await;
+    assert_eq!(fixture.shifts().await, Vec::<String>::new());
 
     // And back: only who types the version's name means it.
     browser.go(&page).await;
@@ -165,7 +165,7 @@ async fn the_day(engine: Engine) {
 /// How many seconds of the server's clock the polls per second may take to be what they should.
 const SECONDS: usize = 300;
 
-impl Desk {
+impl Fixture {
     /// Lets time pass until the fleet's polls per second are what is wanted.
     async fn polls_read(&self, wanted: impl Fn(f64) -> bool) {
         for _ in 0..SECONDS {

@@ -5,7 +5,7 @@ use tidegate_domain::Role;
 use tidegate_testkit::browser::keys;
 use tidegate_testkit::server::eventually;
 
-use crate::desk::Desk;
+use crate::fixture::Fixture;
 
 /// Whether the focus is in the dialog, or on nothing of the page.
 const FOCUS_IS_KEPT: &str = "const at = document.activeElement;
@@ -16,22 +16,22 @@ const TABS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
-    let desk = Desk::of("olga", Role::Operator).await;
-    let (browser, operator) = (&desk.browser, desk.server.operator(Role::Operator));
-    let (first, second) = desk.two_builds().await;
-    let agents = desk.fleet(&[0, 3, 8, 20, 40, 49, 60, 80, 99], 1).await;
-    desk.is_counted(9).await;
+    let fixture = Fixture::of("olga", Role::Operator).await;
+    let (browser, operator) = (&fixture.browser, fixture.server.operator(Role::Operator));
+    let (first, second) = fixture.two_builds().await;
+    let agents = fixture.fleet(&[0, 3, 8, 20, 40, 49, 60, 80, 99], 1).await;
+    fixture.is_counted(9).await;
     let page = format!("/builds/{second}");
     browser.go(&page).await;
 
     // Opened by a key that is held down for too long: that releases nothing.
-    desk.focus("#promote").await;
+    fixture.focus("#promote").await;
     browser.press(keys::ENTER).await;
     browser.find("dialog[open] #share").await;
-    assert_eq!(desk.focused().await, "sheet-title");
+    assert_eq!(fixture.focused().await, "sheet-title");
     browser.press(keys::ENTER).await;
     browser.press(keys::TAB).await;
-    assert_eq!(desk.focused().await, "share");
+    assert_eq!(fixture.focused().await, "share");
     browser.press(keys::ENTER).await;
     assert_eq!(browser.count("dialog[open]").await, 1);
 
@@ -48,10 +48,14 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
         browser.press(keys::TAB).await;
         assert_eq!(browser.run(FOCUS_IS_KEPT, vec![]).await, json!(true));
     }
-    desk.focus("dialog #share").await;
+    fixture.focus("dialog #share").await;
     browser.press(keys::ESCAPE).await;
     assert_eq!(browser.count("dialog[open]").await, 0);
-    assert_eq!(desk.focused().await, "promote", "the focus is back where it was");
+    assert_eq!(
+        fixture.focused().await,
+        "promote",
+        "the focus is back where it was"
+    );
 
     // Each quick pick says whom it takes; above a quarter, and with "must install", somebody has to mean it.
     browser.click("#promote").await;
@@ -68,7 +72,7 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
         assert_eq!(browser.text("#share-shown").await, format!("{pick} %"));
         let covers = browser.text("#covers").await;
         assert!(covers.starts_with(&format!("{pick} % is {devices}")), "{covers}");
-        assert_eq!(desk.asks().await, is_grave, "{pick} %");
+        assert_eq!(fixture.asks().await, is_grave, "{pick} %");
     }
     browser.click("#promote-submit").await;
     assert_eq!(
@@ -77,13 +81,13 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
         "nothing is sent unconfirmed"
     );
     browser.click(".pick[data-percent='10']").await;
-    assert!(!desk.asks().await);
+    assert!(!fixture.asks().await);
     browser.click("dialog [name=must_install]").await;
-    assert!(desk.asks().await);
+    assert!(fixture.asks().await);
     assert_eq!(operator.build(second).await.ok()["is_current"], false);
-    desk.focus("dialog [name=confirm]").await;
+    fixture.focus("dialog [name=confirm]").await;
     browser.press(" ").await;
-    desk.focus("#promote-submit").await;
+    fixture.focus("#promote-submit").await;
     browser.press(keys::ENTER).await;
     browser.reads("#done", |text| text.starts_with("Promoted")).await;
     let build = operator.build(second).await.ok();
@@ -161,7 +165,7 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());
 }
 
-impl Desk {
+impl Fixture {
     async fn focus(&self, css: &str) {
         self.browser.find(css).await;
         let focus = "document.querySelector(arguments[0]).focus()";

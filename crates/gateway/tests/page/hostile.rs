@@ -7,7 +7,7 @@ use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::fcm::{self, StandIn};
 use tidegate_testkit::server::{Engine, TestServer};
 
-use crate::desk::Desk;
+use crate::fixture::Fixture;
 
 /// Runs if a page takes it for markup, in whichever place it stands.
 const EVIL: &str = "\"'><img src=x onerror=window.pwned=1><script>window.pwned=1</script>{{7*7}}";
@@ -19,9 +19,9 @@ const DEVICE: &str = "evil\"'><img src=x onerror=window.pwned=1>";
 async fn no_text_field_becomes_markup() {
     let stand_in = StandIn::start().await.unwrap();
     let server = TestServer::start_with(Engine::Sqlite, |config| fcm::send_to(&stand_in, config)).await;
-    let desk = Desk::at(server, "ada", Role::Admin).await;
-    let browser = &desk.browser;
-    let (first, build) = written_by_others(&desk).await;
+    let fixture = Fixture::at(server, "ada", Role::Admin).await;
+    let browser = &fixture.browser;
+    let (first, build) = written_by_others(&fixture).await;
     let query = encoded(EVIL);
     let device = encoded(DEVICE);
     for (path, is_shown) in [
@@ -59,20 +59,20 @@ async fn no_text_field_becomes_markup() {
     ] {
         browser.go(&path).await;
         browser.find("h1").await;
-        desk.is_unharmed(&path).await;
+        fixture.is_unharmed(&path).await;
         let said = browser.said().await;
         assert!(
             !is_shown || said.contains("<img src=x"),
             "{path} shows it as text: {said}"
         );
     }
-    dialogs_are_unharmed(&desk, build).await;
-    typed_by_hand(&desk, build).await;
+    dialogs_are_unharmed(&fixture, build).await;
+    typed_by_hand(&fixture, build).await;
 }
 
 /// A build, a device and a campaign whose every text is hostile, by somebody whose name is so too.
-async fn written_by_others(desk: &Desk) -> (i64, i64) {
-    let colleague = desk.server.person(EVIL, Role::Admin);
+async fn written_by_others(fixture: &Fixture) -> (i64, i64) {
+    let colleague = fixture.server.person(EVIL, Role::Admin);
     let mut builds = vec![];
     for code in [6, 7] {
         let apk = apks::sign(apks::release(PACKAGE, code).version_name(EVIL));
@@ -92,7 +92,7 @@ async fn written_by_others(desk: &Desk) -> (i64, i64) {
         "enrollment_token": token["enrollment_token"], "device_id": DEVICE, "alias": EVIL, "model": EVIL,
         "manufacturer": EVIL, "android_version": EVIL, "region": EVIL, "tags": [EVIL],
     });
-    let agent = desk.server.enroll_as(&request).await.unwrap();
+    let agent = fixture.server.enroll_as(&request).await.unwrap();
     agent.poll(6).await;
     let failed = json!({
         "build_id": builds[1], "status": "install_failed", "reason": &EVIL[..60], "message": EVIL
@@ -101,32 +101,35 @@ async fn written_by_others(desk: &Desk) -> (i64, i64) {
     // It has no token, and a device that nobody knows is named beside it: the campaign reaches neither.
     let nudge = json!({ "device_ids": [DEVICE, &EVIL[..60]] });
     colleague.post("/v1/apk/nudge-update", &nudge).await.ok();
-    desk.is_counted(1).await;
+    fixture.is_counted(1).await;
     (builds[0], builds[1])
 }
 
 /// Dialogs come by script, another way for a text to go wrong.
-async fn dialogs_are_unharmed(desk: &Desk, build: i64) {
+async fn dialogs_are_unharmed(fixture: &Fixture, build: i64) {
     let page = format!("/builds/{build}");
-    desk.browser.go(&page).await;
+    fixture.browser.go(&page).await;
     for button in ["#promote", "#adjust", "#rollback"] {
-        desk.browser.click(button).await;
-        desk.browser.find("dialog[open] .sheet").await;
-        desk.is_unharmed(button).await;
-        let told = desk.browser.text("dialog .sheet").await;
+        fixture.browser.click(button).await;
+        fixture.browser.find("dialog[open] .sheet").await;
+        fixture.is_unharmed(button).await;
+        let told = fixture.browser.text("dialog .sheet").await;
         assert!(told.contains("<img src=x"), "{button} shows it as text: {told}");
-        desk.browser.press(tidegate_testkit::browser::keys::ESCAPE).await;
+        fixture
+            .browser
+            .press(tidegate_testkit::browser::keys::ESCAPE)
+            .await;
     }
     // What a share leaves behind is put together by a script.
-    desk.browser.click("#adjust").await;
-    desk.browser.find("dialog[open] .sheet").await;
-    desk.browser.set("dialog [name=rollout_percent]", "99").await;
-    desk.is_unharmed("what a share leaves").await;
+    fixture.browser.click("#adjust").await;
+    fixture.browser.find("dialog[open] .sheet").await;
+    fixture.browser.set("dialog [name=rollout_percent]", "99").await;
+    fixture.is_unharmed("what a share leaves").await;
 }
 
 /// Every field that somebody can type into, sent and shown again.
-async fn typed_by_hand(desk: &Desk, build: i64) {
-    let browser = &desk.browser;
+async fn typed_by_hand(fixture: &Fixture, build: i64) {
+    let browser = &fixture.browser;
     for (path, field, button) in [
         ("/devices", "[name=search]", "main form button"),
         ("/audit", "[name=actor]", "form[role=search] button"),
@@ -137,7 +140,7 @@ async fn typed_by_hand(desk: &Desk, build: i64) {
         browser.fill(field, EVIL).await;
         browser.click(button).await;
         browser.arrives(|at| at.contains('?')).await;
-        desk.is_unharmed(field).await;
+        fixture.is_unharmed(field).await;
         let value = "return document.querySelector(arguments[0]).value";
         let value = browser.run(value, vec![json!(field)]).await;
         let shown = value.as_str().unwrap();
@@ -155,7 +158,7 @@ async fn typed_by_hand(desk: &Desk, build: i64) {
         .await;
     browser.click("#nudge-submit").await;
     browser.find("dialog[open] #error").await;
-    desk.is_unharmed("chosen devices").await;
+    fixture.is_unharmed("chosen devices").await;
     // The name that confirms is itself hostile; another one is refused by the server, too.
     browser.go(&format!("/builds/{build}/rollback")).await;
     browser.fill("[name=version_name]", EVIL).await;
@@ -164,7 +167,7 @@ async fn typed_by_hand(desk: &Desk, build: i64) {
         field.value += '?'; field.form.submit();";
     browser.run(other, vec![]).await;
     browser.find("#error[role=alert]").await;
-    desk.is_unharmed("a name that does not confirm").await;
+    fixture.is_unharmed("a name that does not confirm").await;
     // A file's own words, in a refusal.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("'><img src=x onerror=window.pwned=1>.apk");
@@ -177,7 +180,7 @@ async fn typed_by_hand(desk: &Desk, build: i64) {
     }
     browser.click("#upload-submit").await;
     browser.find("#error[role=alert]").await;
-    desk.is_unharmed("a refused file").await;
+    fixture.is_unharmed("a refused file").await;
     // And whoever is not let in.
     browser.forget_cookies().await;
     browser.go("/login").await;
@@ -185,10 +188,10 @@ async fn typed_by_hand(desk: &Desk, build: i64) {
     browser.fill("[name=password]", EVIL).await;
     browser.click("#login-submit").await;
     browser.find("#error[role=alert]").await;
-    desk.is_unharmed("the login").await;
+    fixture.is_unharmed("the login").await;
 }
 
-impl Desk {
+impl Fixture {
     /// Nothing that somebody wrote has become a part of the page that is shown.
     async fn is_unharmed(&self, place: &str) {
         let broken_out = self.browser.count("img[src=x], img[onerror]").await;

@@ -1,4 +1,4 @@
-//! Every page and dialog: on a phone and on a desk, by day and by night, and for those who don't see or point.
+//! Every page and dialog: on a phone and on a desktop, in light and in dark, and for those who use no screen or no mouse.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -8,21 +8,21 @@ use tidegate_testkit::agent::Agent;
 use tidegate_testkit::fcm::{self, Answer, StandIn};
 use tidegate_testkit::server::{Engine, TestServer};
 
-use crate::desk::Desk;
+use crate::fixture::Fixture;
 
 /// The most that a page may weigh before compression, in bytes.
 const MAX_PAGE_BYTES: i64 = 100_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_says_what_it_is_and_bars_nobody() {
-    let Office {
-        desk,
+    let FullFixture {
+        fixture,
         first,
         second,
         agents,
         ..
-    } = office().await;
-    let (browser, device) = (&desk.browser, &agents[0].id);
+    } = full_fixture().await;
+    let (browser, device) = (&fixture.browser, &agents[0].id);
     let mut faults: Vec<String> = Vec::new();
     for (name, path) in [
         ("fleet", "/".to_owned()),
@@ -42,7 +42,7 @@ async fn every_page_fits_says_what_it_is_and_bars_nobody() {
         ("new-nudge", format!("/nudges/new?device_id={device}")),
         ("nudge", "/nudges/1".to_owned()),
     ] {
-        desk.look(name, &path, &mut faults).await;
+        fixture.look(name, &path, &mut faults).await;
     }
     browser.go("/").await;
     let planted = "document.querySelector('main').append(document.createElement('button'))";
@@ -53,20 +53,23 @@ async fn every_page_fits_says_what_it_is_and_bars_nobody() {
     );
     let missing = "/builds/999999";
     browser.go(missing).await;
-    desk.judge("not-found", &mut faults, &["404"]).await;
+    fixture.judge("not-found", &mut faults, &["404"]).await;
     browser.go("/").await;
     browser.click("#logout").await;
     browser.arrives(|path| path.starts_with("/login")).await;
-    desk.look("login", "/login", &mut faults).await;
+    fixture.look("login", "/login", &mut faults).await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_dialog_fits_says_what_it_is_and_bars_nobody() {
-    let Office {
-        desk, second, agents, ..
-    } = office().await;
-    let browser = &desk.browser;
+    let FullFixture {
+        fixture,
+        second,
+        agents,
+        ..
+    } = full_fixture().await;
+    let browser = &fixture.browser;
     let mut faults: Vec<String> = Vec::new();
     let (build, device) = (format!("/builds/{second}"), format!("/devices/{}", agents[0].id));
     for (name, path, button) in [
@@ -79,7 +82,7 @@ async fn every_dialog_fits_says_what_it_is_and_bars_nobody() {
         browser.go(path).await;
         browser.click(button).await;
         browser.find("dialog[open] #sheet-title").await;
-        desk.judge(&format!("{name}-dialog"), &mut faults, &[]).await;
+        fixture.judge(&format!("{name}-dialog"), &mut faults, &[]).await;
         // What it says after a refusal is looked at as well.
         let refuse = "const form = document.querySelector('dialog form'); form.noValidate = true;
             for (const field of form.querySelectorAll('[name=csrf]')) field.value = 'stale';
@@ -92,9 +95,9 @@ async fn every_dialog_fits_says_what_it_is_and_bars_nobody() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A desk with something on every page.
-struct Office {
-    desk: Desk,
+/// A fixture with something on every page.
+struct FullFixture {
+    fixture: Fixture,
     first: i64,
     second: i64,
     agents: Vec<Agent>,
@@ -104,27 +107,28 @@ struct Office {
 /// Hours that the fleet was looked at before.
 const PAST_HOURS: i64 = 5;
 
-async fn office() -> Office {
+async fn full_fixture() -> FullFixture {
     let stand_in = StandIn::start().await.unwrap();
     let server = TestServer::start_with(Engine::Sqlite, |config| fcm::send_to(&stand_in, config)).await;
-    let desk = Desk::at(server, "ada", Role::Admin).await;
-    let operator = desk.server.operator(Role::Operator);
-    let (first, second) = desk.two_builds().await;
-    let agents = desk.fleet(&[1, 5, 9, 30, 70], 1).await;
-    desk.is_counted(agents.len()).await;
+    let fixture = Fixture::at(server, "ada", Role::Admin).await;
+    let operator = fixture.server.operator(Role::Operator);
+    let (first, second) = fixture.two_builds().await;
+    let agents = fixture.fleet(&[1, 5, 9, 30, 70], 1).await;
+    fixture.is_counted(agents.len()).await;
     operator.promote(second, 10).await.ok();
     // A chart needs a past: each hour another device takes the build, until there is none left that is offered it.
     for hour in 0..PAST_HOURS {
-        desk.server.clock().advance(TimeDelta::hours(1));
+        fixture.server.clock().advance(TimeDelta::hours(1));
         let at = usize::try_from(hour).unwrap() % agents.len();
-        desk.poll_all(&agents[at..=at], 1).await;
-        desk.is_noted().await;
+        fixture.poll_all(&agents[at..=at], 1).await;
+        fixture.is_noted().await;
     }
     let failed = json!({
         "build_id": second, "status": "install_failed", "reason": "storage_low", "android_status": 6
     });
     agents[0].report_as(&failed).await.ok();
-    desk.browser
+    fixture
+        .browser
         .reads("#card-failing .number", |text| text == "1")
         .await;
     for (number, agent) in agents.iter().enumerate() {
@@ -132,8 +136,8 @@ async fn office() -> Office {
     }
     stand_in.answer_token("token-4", [Answer::Unregistered]);
     operator.post("/v1/apk/nudge-update", &json!({})).await.ok();
-    Office {
-        desk,
+    FullFixture {
+        fixture,
         first,
         second,
         agents,
@@ -141,7 +145,7 @@ async fn office() -> Office {
     }
 }
 
-impl Desk {
+impl Fixture {
     /// Waits until the fleet was counted and noted for the charts at the clock's time.
     async fn is_noted(&self) {
         let now = self.server.clock().now().format("%Y-%m-%d %H:%M").to_string();

@@ -6,8 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
 
 mod day;
-mod desk;
 mod dialogs;
+mod fixture;
 mod hostile;
 mod looks;
 mod nudges;

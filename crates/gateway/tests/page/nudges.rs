@@ -5,7 +5,7 @@ use tidegate_domain::Role;
 use tidegate_testkit::fcm::{self, Answer, StandIn};
 use tidegate_testkit::server::{Engine, TestServer};
 
-use crate::desk::Desk;
+use crate::fixture::Fixture;
 
 /// More than a command waits after Google has said that it cannot take it now.
 const LATER: TimeDelta = TimeDelta::seconds(121);
@@ -14,10 +14,10 @@ const LATER: TimeDelta = TimeDelta::seconds(121);
 async fn a_nudge_is_sent_and_tells_whom_it_did_not_reach() {
     let stand_in = StandIn::start().await.unwrap();
     let server = TestServer::start_with(Engine::Sqlite, |config| fcm::send_to(&stand_in, config)).await;
-    let desk = Desk::at(server, "olga", Role::Operator).await;
-    let browser = &desk.browser;
-    desk.two_builds().await;
-    let agents = desk.fleet(&[1, 2, 3, 4], 1).await;
+    let fixture = Fixture::at(server, "olga", Role::Operator).await;
+    let browser = &fixture.browser;
+    fixture.two_builds().await;
+    let agents = fixture.fleet(&[1, 2, 3, 4], 1).await;
     for (number, agent) in agents.iter().enumerate() {
         agent.set_fcm_token(&format!("token-{number}")).await.ok();
     }
@@ -43,13 +43,13 @@ async fn a_nudge_is_sent_and_tells_whom_it_did_not_reach() {
         "4",
         "Google takes nothing yet"
     );
-    assert_eq!(desk.progress().await, 0.0);
+    assert_eq!(fixture.progress().await, 0.0);
     browser.picture("nudge-begun").await;
 
     // Google takes some: bar and numbers move, and the list of those who were not reached grows.
-    desk.watch_shifts().await;
-    while desk.progress().await < 3.0 {
-        desk.server.clock().advance(LATER);
+    fixture.watch_shifts().await;
+    while fixture.progress().await < 3.0 {
+        fixture.server.clock().advance(LATER);
         browser.reads(&live("state"), |text| text == "running").await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
@@ -62,7 +62,7 @@ async fn a_nudge_is_sent_and_tells_whom_it_did_not_reach() {
         })
         .await;
     // Only what stands below the list makes room for it.
-    let shifts = desk.shifts().await.into_iter();
+    let shifts = fixture.shifts().await.into_iter();
     let shifts: Vec<String> = shifts.filter(|shift| !shift.starts_with("<footer>")).collect();
     assert_eq!(shifts, Vec::<String>::new());
     browser.picture("nudge-progress").await;
@@ -117,7 +117,7 @@ async fn a_nudge_is_sent_and_tells_whom_it_did_not_reach() {
     assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());
 }
 
-impl Desk {
+impl Fixture {
     /// How far the bar is.
     async fn progress(&self) -> f64 {
         let value = "return document.querySelector('#progress').value";

@@ -2,15 +2,15 @@
 
 use tidegate_domain::Role;
 
-use crate::desk::Desk;
+use crate::fixture::Fixture;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_scripts_everything_can_be_read_and_forms_work() {
-    let desk = Desk::of("ada", Role::Admin).await;
-    let browser = &desk.browser;
-    let (first, second) = desk.two_builds().await;
-    let agents = desk.fleet(&[1, 60], 1).await;
-    desk.is_counted(2).await;
+    let fixture = Fixture::of("ada", Role::Admin).await;
+    let browser = &fixture.browser;
+    let (first, second) = fixture.two_builds().await;
+    let agents = fixture.fleet(&[1, 60], 1).await;
+    fixture.is_counted(2).await;
     browser.forbid_scripts(true).await;
     for (path, told) in [
         ("/".to_owned(), "On the current build"),
@@ -46,7 +46,7 @@ async fn without_scripts_everything_can_be_read_and_forms_work() {
         .arrives(|path| path.starts_with(&format!("/builds/{second}?")))
         .await;
     assert!(browser.text("#done").await.starts_with("Promoted"));
-    let build = desk.server.operator(Role::Viewer).build(second).await.ok();
+    let build = fixture.server.operator(Role::Viewer).build(second).await.ok();
     assert_eq!(build["staged_rollout_percent"], 10);
     // The server asks for the confirmation itself, and shows the form again as it was.
     browser.click("#adjust").await;

@@ -3,19 +3,20 @@
 use chrono::TimeDelta;
 use tidegate_domain::Role;
 
-use crate::desk::{Desk, PASSWORD};
+use crate::fixture::{Fixture, PASSWORD};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_sees_no_button_that_would_be_refused() {
-    let desk = Desk::of("vera", Role::Viewer).await;
-    let browser = &desk.browser;
-    let (_, second) = desk.two_builds().await;
-    desk.server
+    let fixture = Fixture::of("vera", Role::Viewer).await;
+    let browser = &fixture.browser;
+    let (_, second) = fixture.two_builds().await;
+    fixture
+        .server
         .operator(Role::Operator)
         .promote(second, 10)
         .await
         .ok();
-    let agents = desk.fleet(&[1], 1).await;
+    let agents = fixture.fleet(&[1], 1).await;
     let changing = "main form[method=post]:not([action='/audit/verify']), main a[data-dialog], #upload";
     for path in [
         "/".to_owned(),
@@ -43,28 +44,28 @@ async fn a_viewer_sees_no_button_that_would_be_refused() {
         .run(csrf, vec![format!("/builds/{second}/rollout").into()])
         .await;
     assert_eq!(status.as_i64(), Some(403));
-    let build = desk.server.operator(Role::Viewer).build(second).await.ok();
+    let build = fixture.server.operator(Role::Viewer).build(second).await.ok();
     assert_eq!(build["staged_rollout_percent"], 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_ends_and_leads_back_to_where_it_was() {
-    let desk = Desk::of("olga", Role::Operator).await;
-    let browser = &desk.browser;
-    let (_, second) = desk.two_builds().await;
+    let fixture = Fixture::of("olga", Role::Operator).await;
+    let browser = &fixture.browser;
+    let (_, second) = fixture.two_builds().await;
     browser.go(&format!("/builds/{second}")).await;
     browser.click("#promote").await;
     browser.find("dialog[open] .pick").await;
-    desk.server.clock().advance(TimeDelta::hours(13));
+    fixture.server.clock().advance(TimeDelta::hours(13));
     // The page finds out by itself too, so whichever comes first leads to the login.
     let submit = "document.querySelector(\".pick[data-percent='5']\")?.click();
         document.querySelector('#promote-submit')?.click();";
     browser.run(submit, vec![]).await;
     browser.arrives(|path| path.starts_with("/login")).await;
-    let build = desk.server.operator(Role::Viewer).build(second).await.ok();
+    let build = fixture.server.operator(Role::Viewer).build(second).await.ok();
     assert_eq!(build["is_current"], false, "nothing was done in nobody's name");
     browser.picture("login-again").await;
-    desk.log_in("olga").await;
+    fixture.log_in("olga").await;
     browser
         .arrives(|path| path.starts_with(&format!("/builds/{second}")))
         .await;
@@ -81,20 +82,20 @@ async fn a_session_ends_and_leads_back_to_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_is_told_and_found_again() {
-    let mut desk = Desk::of("olga", Role::Operator).await;
-    let (_, second) = desk.two_builds().await;
-    let promoted = desk.server.operator(Role::Operator).promote(second, 10).await;
+    let mut fixture = Fixture::of("olga", Role::Operator).await;
+    let (_, second) = fixture.two_builds().await;
+    let promoted = fixture.server.operator(Role::Operator).promote(second, 10).await;
     promoted.ok();
-    desk.browser.go(&format!("/builds/{second}")).await;
-    desk.browser.find("#live-status[data-state=live]").await;
-    desk.server.stop().await;
-    desk.browser.find("#live-status[data-state=lost]").await;
-    desk.browser.picture("connection-lost").await;
-    desk.server.start_again().await;
-    desk.browser.find("#live-status[data-state=live]").await;
+    fixture.browser.go(&format!("/builds/{second}")).await;
+    fixture.browser.find("#live-status[data-state=live]").await;
+    fixture.server.stop().await;
+    fixture.browser.find("#live-status[data-state=lost]").await;
+    fixture.browser.picture("connection-lost").await;
+    fixture.server.start_again().await;
+    fixture.browser.find("#live-status[data-state=live]").await;
     // And it is as live as it says: what another one does is seen without asking for the page again.
-    let operator = desk.server.operator(Role::Operator);
+    let operator = fixture.server.operator(Role::Operator);
     operator.adjust(second, 20).await.ok();
     let percent = format!("[data-live='b{second}.percent']");
-    desk.browser.reads(&percent, |text| text == "20 %").await;
+    fixture.browser.reads(&percent, |text| text == "20 %").await;
 }

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use tidegate_domain::Role;
 use tidegate_testkit::apks::{self, PACKAGE};
 
-use crate::desk::Desk;
+use crate::fixture::Fixture;
 
 /// Incompressible bytes in the file whose way is watched, and how many of them pass in a second meanwhile.
 const LARGE: usize = 3_000_000;
@@ -15,8 +15,8 @@ const BYTES_PER_SECOND: u32 = 1_500_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_dropped_and_watched_on_its_way() {
-    let desk = Desk::of("olga", Role::Operator).await;
-    let browser = &desk.browser;
+    let fixture = Fixture::of("olga", Role::Operator).await;
+    let browser = &fixture.browser;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app-release.apk");
     let apk = apks::large(PACKAGE, 1, LARGE);
@@ -60,9 +60,10 @@ async fn a_file_is_dropped_and_watched_on_its_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_file_is_told_why_and_the_next_one_is_taken() {
-    let desk = Desk::of("olga", Role::Operator).await;
-    let browser = &desk.browser;
-    desk.server
+    let fixture = Fixture::of("olga", Role::Operator).await;
+    let browser = &fixture.browser;
+    fixture
+        .server
         .operator(Role::Operator)
         .uploaded(&apks::build(PACKAGE, 1))
         .await;
@@ -109,14 +110,15 @@ async fn a_refused_file_is_told_why_and_the_next_one_is_taken() {
 async fn a_file_of_androids_own_signer_is_taken() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let file = folder.join("golden-rsa-verity-out.apk");
-    let desk = Desk::of("olga", Role::Operator).await;
-    desk.browser.go("/builds/upload").await;
-    desk.browser.attach("#file", &file).await;
-    desk.browser.click("#upload-submit").await;
-    desk.browser
+    let fixture = Fixture::of("olga", Role::Operator).await;
+    fixture.browser.go("/builds/upload").await;
+    fixture.browser.attach("#file", &file).await;
+    fixture.browser.click("#upload-submit").await;
+    fixture
+        .browser
         .reads("#done", |text| text.starts_with("Uploaded and checked"))
         .await;
-    let facts = desk.browser.text("#facts").await;
+    let facts = fixture.browser.text("#facts").await;
     assert!(
         facts.contains("v2, v3") && facts.contains("FB:5D:BD:3C"),
         "{facts}"
@@ -136,11 +138,11 @@ const FETCH: &str = "return (async () => {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_fetched_again_by_whoever_is_signed_in_and_by_nobody_else() {
-    let desk = Desk::of("vera", Role::Viewer).await;
-    let (build, _) = desk.two_builds().await;
-    let facts = desk.server.operator(Role::Viewer).build(build).await.ok();
-    desk.browser.go(&format!("/builds/{build}")).await;
-    let fetched = desk.browser.run(FETCH, vec![]).await;
+    let fixture = Fixture::of("vera", Role::Viewer).await;
+    let (build, _) = fixture.two_builds().await;
+    let facts = fixture.server.operator(Role::Viewer).build(build).await.ok();
+    fixture.browser.go(&format!("/builds/{build}")).await;
+    let fetched = fixture.browser.run(FETCH, vec![]).await;
     assert_eq!(fetched["path"], format!("/builds/{build}/download"));
     let name = format!(
         "{}-{}.apk",
@@ -152,6 +154,6 @@ async fn a_file_is_fetched_again_by_whoever_is_signed_in_and_by_nobody_else() {
         fetched["sha256"].as_str().unwrap(),
         facts["sha256"].as_str().unwrap()
     );
-    desk.browser.forget_cookies().await;
-    assert_eq!(desk.browser.run(FETCH, vec![]).await["path"], "/login");
+    fixture.browser.forget_cookies().await;
+    assert_eq!(fixture.browser.run(FETCH, vec![]).await["path"], "/login");
 }

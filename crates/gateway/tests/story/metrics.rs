@@ -371,7 +371,7 @@ impl Prometheus {
     }
 }
 
-/// A fleet's days, from which Prometheus must come away with the numbers that stand in the fleet's own books.
+/// A fleet's days, from which Prometheus must come away with the numbers that the fleet itself counted.
 fn plan(server: &TestServer) -> Plan {
     let hour = Duration::from_secs(3600);
     Plan {
@@ -393,7 +393,7 @@ fn plan(server: &TestServer) -> Plan {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_prometheus_ends_up_with_the_fleets_own_books() {
+async fn a_real_prometheus_ends_up_with_the_fleets_own_counts() {
     let server = TestServer::start(Engine::Sqlite).await;
     let prometheus = Prometheus::scraping(&server).await;
     let operator = server.operator(Role::Operator);
@@ -411,7 +411,7 @@ async fn a_real_prometheus_ends_up_with_the_fleets_own_books() {
         "{}",
         report.text()
     );
-    let mut books: BTreeMap<String, u64> = report
+    let mut expected: BTreeMap<String, u64> = report
         .answers
         .iter()
         .map(|(reason, count)| {
@@ -421,9 +421,9 @@ async fn a_real_prometheus_ends_up_with_the_fleets_own_books() {
             )
         })
         .collect();
-    assert!(books.len() > 2, "{books:?}");
+    assert!(expected.len() > 2, "{expected:?}");
     let of_build = format!("build_id=\"{build}\"");
-    for (query, book) in [
+    for (query, count) in [
         ("sum(ota_check_total)".to_owned(), report.checks.answered),
         (
             format!("sum(ota_install_total{{{of_build},status=\"success\"}})"),
@@ -440,11 +440,11 @@ async fn a_real_prometheus_ends_up_with_the_fleets_own_books() {
         ("sum(ota_report_total)".to_owned(), reported("")),
         ("count(up{job=\"tidegate\"} == 1)".to_owned(), 1),
     ] {
-        books.insert(query, book);
+        expected.insert(query, count);
     }
-    for (query, book) in books {
-        let book = book as f64;
+    for (query, count) in expected {
+        let count = count as f64;
         let told = || prometheus.ask(server.http(), &query);
-        eventually(told, |answer| *answer == Some(book)).await;
+        eventually(told, |answer| *answer == Some(count)).await;
     }
 }

@@ -66,12 +66,12 @@ impl Dispatch {
     /// Waits for the rate limiter. False when the delivery is not to be sent, or not any more.
     async fn may_go(&self, job: &Job, stop: &CancellationToken) -> bool {
         loop {
-            #[allow(clippy::disallowed_methods, reason = "a rate of FCM's, which is real")]
-            let now = Instant::now();
             let goes_on = !stop.is_cancelled() && self.state.is_live(job.campaign.id) && !self.is_stale(job);
-            if !goes_on || lock(&self.state.backoff).is_waiting(now) {
+            if !goes_on || lock(&self.state.backoff).is_waiting(self.clock.now()) {
                 return false;
             }
+            #[allow(clippy::disallowed_methods, reason = "a rate of FCM's, which is real")]
+            let now = Instant::now();
             if lock(&self.state.rate_limiter).take(1, now) == 1 {
                 return true;
             }
@@ -107,13 +107,9 @@ impl Dispatch {
         let mut verdict = verdict::of(&error, &job.claim, &settings, now, fastrand::f64());
         tracing::debug!(campaign_id = job.campaign.id.0, device = %job.claim.device, %error, "not sent");
         if let Verdict::Delivery(DeliveryOutcome::Retry { at }) = &mut verdict {
-            let wait = *at - now;
-            *at = now + self.clock.passes_in(wait);
-            #[allow(
-                clippy::disallowed_methods,
-                reason = "a wait that FCM asks for, which is real"
-            )]
-            lock(&self.state.backoff).refused(wait.to_std().unwrap_or_default(), Instant::now());
+            let wait = self.clock.passes_in(*at - now);
+            *at = now + wait;
+            lock(&self.state.backoff).refused(wait, now);
         } else {
             // The refusal is about this message or about the service account, so FCM itself is not overloaded.
             lock(&self.state.backoff).answered();

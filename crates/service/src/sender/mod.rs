@@ -218,12 +218,7 @@ impl Sender {
     async fn claim_some(&self, jobs: &mpsc::Sender<Job>, state: &SenderState) -> Result<usize, Error> {
         let live = self.store.live_campaigns().await?;
         *lock(&state.live) = live.iter().map(|campaign| campaign.id).collect();
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "a wait that FCM asks for, which is real"
-        )]
-        let now = Instant::now();
-        if lock(&state.backoff).is_waiting(now) {
+        if lock(&state.backoff).is_waiting(self.clock.now()) {
             return Ok(0);
         }
         let limit = self.claim_size(state, live.len());

@@ -35,13 +35,13 @@ pub struct Report {
     pub reports: BTreeMap<String, u64>,
     /// Requests and files that were made to fail, by how.
     pub faults: BTreeMap<String, u64>,
-    /// Our books beside the server's, build by build.
-    pub books: Vec<Ledger>,
+    /// What the devices and the server recorded, build by build.
+    pub builds: Vec<BuildComparison>,
     /// The polls.
     pub checks: Checks,
     /// The formula of shares.
     pub formula: Formula,
-    /// What else keeps the books from being called equal, in words.
+    /// What else keeps the counts from being called equal, in words.
     pub remarks: Vec<String>,
     /// What this machine needed. Nothing in it is the same the next time.
     pub measured: Measured,
@@ -78,7 +78,7 @@ const ROUNDING: f64 = 1e-6;
 
 /// What the devices and the server recorded about one build.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Ledger {
+pub struct BuildComparison {
     /// The build.
     pub build_id: i64,
     /// What the devices did.
@@ -92,12 +92,12 @@ pub struct Ledger {
     /// The same, computed from its own counts.
     pub adoption: f64,
     /// What each of the build's rollouts did.
-    pub by_rollout: Vec<RolloutLedger>,
+    pub by_rollout: Vec<RolloutComparison>,
 }
 
 /// What the devices and the server recorded about one rollout of a build.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RolloutLedger {
+pub struct RolloutComparison {
     /// The rollout.
     pub rollout_id: i64,
     /// What the devices were offered by it, and reported.
@@ -114,12 +114,12 @@ fn distinct(counts: Counts) -> Counts {
     }
 }
 
-impl Ledger {
+impl BuildComparison {
     /// Whether all counts of distinct devices agree, of the build and of each rollout, and the server with itself.
     pub fn is_equal(&self) -> bool {
         let rollouts = self.by_rollout.iter();
         distinct(self.devices) == distinct(self.server)
-            && rollouts.into_iter().all(RolloutLedger::is_equal)
+            && rollouts.into_iter().all(RolloutComparison::is_equal)
             && self.is_sound()
     }
 
@@ -129,7 +129,7 @@ impl Ledger {
     }
 }
 
-impl RolloutLedger {
+impl RolloutComparison {
     /// Whether all counts of distinct devices agree.
     pub fn is_equal(&self) -> bool {
         distinct(self.devices) == distinct(self.server)
@@ -219,9 +219,9 @@ pub struct Latency {
 }
 
 impl Report {
-    /// Whether the server's books and the devices' are equal.
+    /// Whether all counts of the server and of the devices are equal.
     pub fn is_equal(&self) -> bool {
-        self.books.iter().all(Ledger::is_equal)
+        self.builds.iter().all(BuildComparison::is_equal)
             && self.checks.hold()
             && self.formula.holds()
             && self.remarks.is_empty()

@@ -32,14 +32,14 @@ fn report() -> Report {
         answers: BTreeMap::new(),
         reports: BTreeMap::new(),
         faults: BTreeMap::new(),
-        books: vec![Ledger {
+        builds: vec![BuildComparison {
             build_id: 2,
             devices: counts(10),
             server: counts(10),
             by_hour: counts(10),
             adoption_rate: 12.5,
             adoption: 12.5,
-            by_rollout: vec![RolloutLedger {
+            by_rollout: vec![RolloutComparison {
                 rollout_id: 7,
                 devices: counts(10),
                 server: counts(10),
@@ -68,12 +68,12 @@ fn report() -> Report {
 }
 
 #[test]
-fn equal_books_are_called_equal() {
+fn equal_counts_are_called_equal() {
     let report = report();
     assert!(report.is_equal());
     let text = report.text();
     assert!(
-        text.contains("The books are equal.") && text.contains("500 =       500"),
+        text.contains("All counts are equal.") && text.contains("500 =       500"),
         "{text}"
     );
 }
@@ -81,10 +81,10 @@ fn equal_books_are_called_equal() {
 #[test]
 fn a_difference_of_one_is_a_difference() {
     let changes: [fn(&mut Report); 7] = [
-        |report| report.books[0].server.total_eligible += 1,
-        |report| report.books[0].devices.installs_success += 1,
-        |report| report.books[0].by_hour.total_checks += 1,
-        |report| report.books[0].adoption_rate += 0.1,
+        |report| report.builds[0].server.total_eligible += 1,
+        |report| report.builds[0].devices.installs_success += 1,
+        |report| report.builds[0].by_hour.total_checks += 1,
+        |report| report.builds[0].adoption_rate += 0.1,
         |report| report.checks.server += 1,
         |report| report.formula.wrong = 1,
         |report| report.remarks.push("somebody else released a build".to_owned()),
@@ -125,7 +125,7 @@ fn the_chart_stands_as_high_as_the_fleet() {
 #[test]
 fn a_rollout_that_counts_otherwise_than_its_devices_is_found() {
     let mut report = report();
-    assert!(report.books[0].is_equal());
-    report.books[0].by_rollout[0].server.installs_success += 1;
-    assert!(!report.books[0].is_equal());
+    assert!(report.builds[0].is_equal());
+    report.builds[0].by_rollout[0].server.installs_success += 1;
+    assert!(!report.builds[0].is_equal());
 }

@@ -1,6 +1,6 @@
 //! The report as text.
 
-use super::{Checks, Ledger, Report, chart};
+use super::{BuildComparison, Checks, Report, chart};
 use crate::gauge::AT_RISK;
 
 pub(super) fn write(report: &Report) -> String {
@@ -20,7 +20,7 @@ pub(super) fn write(report: &Report) -> String {
     stages(report, &mut text);
     outcomes(report, &mut text);
     latency(report, &mut text);
-    books(report, &mut text);
+    builds(report, &mut text);
     verdict(report, &mut text);
     text
 }
@@ -72,9 +72,9 @@ fn latency(report: &Report, text: &mut String) {
     }
 }
 
-fn books(report: &Report, text: &mut String) {
-    for ledger in &report.books {
-        let Ledger {
+fn builds(report: &Report, text: &mut String) {
+    for comparison in &report.builds {
+        let BuildComparison {
             build_id,
             devices,
             server,
@@ -82,8 +82,8 @@ fn books(report: &Report, text: &mut String) {
             adoption_rate,
             adoption,
             by_rollout,
-        } = ledger;
-        text.push_str(&format!("\nBooks of build {build_id}      devices     server\n"));
+        } = comparison;
+        text.push_str(&format!("\nBuild {build_id}               devices     server\n"));
         for (name, ours, theirs) in [
             ("total_eligible", devices.total_eligible, server.total_eligible),
             ("total_downloads", devices.total_downloads, server.total_downloads),
@@ -111,7 +111,7 @@ fn books(report: &Report, text: &mut String) {
                 ));
             }
         }
-        if !ledger.is_sound() {
+        if !comparison.is_sound() {
             text.push_str(&format!(
                 "  the server contradicts itself: its hours add up to {by_hour:?}, its adoption_rate is \
                  {adoption_rate} and should be {adoption}\n"
@@ -161,8 +161,8 @@ fn verdict(report: &Report, text: &mut String) {
         text.push_str(&format!("  {remark}\n"));
     }
     text.push_str(if report.is_equal() {
-        "\nThe books are equal.\n"
+        "\nAll counts are equal.\n"
     } else {
-        "\nTHE BOOKS ARE NOT EQUAL.\n"
+        "\nTHE COUNTS ARE NOT EQUAL.\n"
     });
 }

@@ -1,4 +1,4 @@
-//! Compares the fleet's books with the server's.
+//! Compares the fleet's counts with the server's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use tokio::time::Instant;
 
 use super::{Run, is_done};
 use crate::Error;
-use crate::books::{self, Account};
 use crate::device::Device;
+use crate::device_record::{self, BuildHistory, DeviceRecord};
 use crate::formula::Serving;
 use crate::gauge::Errand;
 use crate::life::moment;
 use crate::operator::{Counts, Stats};
-use crate::report::{Checks, Formula, Latency, Ledger, Measured, Point, Report, RolloutLedger};
+use crate::report::{BuildComparison, Checks, Formula, Latency, Measured, Point, Report, RolloutComparison};
 
 /// How long the server is given to write what it buffers, which takes a second.
 const WRITING: Duration = Duration::from_secs(20);
@@ -23,7 +23,7 @@ const WRITING: Duration = Duration::from_secs(20);
 /// A count of polls that did not grow for so long has been written.
 const STILL: Duration = Duration::from_secs(3);
 
-/// Books that disagree and did not change for so long will not agree any more.
+/// Counts that disagree and did not change for so long will not agree any more.
 const SETTLED: Duration = Duration::from_secs(6);
 
 /// How often it is asked meanwhile.
@@ -36,13 +36,13 @@ const MAX_CONTRADICTIONS: usize = 10;
 const POINTS: u32 = 60;
 
 impl Run<'_> {
-    /// Compares the books and writes the report.
+    /// Compares the counts and writes the report.
     pub(super) async fn balance(self) -> Result<Report, Error> {
-        let (books, checks) = self.agreement().await?;
-        let sum = |pick: fn(&books::Books) -> Vec<(String, u64)>| {
+        let (builds, checks) = self.agreement().await?;
+        let sum = |pick: fn(&DeviceRecord) -> Vec<(String, u64)>| {
             let mut sums = BTreeMap::new();
             for device in self.fleet.devices() {
-                for (key, count) in device.with_books(pick) {
+                for (key, count) in device.with_record(pick) {
                     *sums.entry(key).or_default() += count;
                 }
             }
@@ -56,45 +56,45 @@ impl Run<'_> {
             version_code: self.build.version_code,
             hours: self.plan.duration.as_secs_f64() / 3_600.0,
             adoption: self.adoption(),
-            answers: sum(|books| books.answers.clone().into_iter().collect()),
-            reports: sum(|books| {
-                let reports = books.acknowledged().into_iter();
+            answers: sum(|record| record.answers.clone().into_iter().collect()),
+            reports: sum(|record| {
+                let reports = record.acknowledged().into_iter();
                 reports.map(|(key, count)| (named(&key), count)).collect()
             }),
-            faults: sum(|books| {
-                let faults = books.faults.iter();
+            faults: sum(|record| {
+                let faults = record.faults.iter();
                 faults.map(|(name, count)| ((*name).to_owned(), *count)).collect()
             }),
             formula: self.formula(),
             remarks: self.remarks().await?,
             measured: self.measured(),
             stages: self.stages,
-            books,
+            builds,
             checks,
         })
     }
 
-    /// Reads the server's books until they agree with ours, or until all must have been written.
-    async fn agreement(&self) -> Result<(Vec<Ledger>, Checks), Error> {
+    /// Reads the server's counts until they agree with ours, or until all must have been written.
+    async fn agreement(&self) -> Result<(Vec<BuildComparison>, Checks), Error> {
         let begun = Instant::now();
         let mut still = (begun, None);
         loop {
-            let (ledgers, checks) = self.compare().await?;
-            if still.1.as_ref() != Some(&ledgers) {
-                still = (Instant::now(), Some(ledgers.clone()));
+            let (comparisons, checks) = self.compare().await?;
+            if still.1.as_ref() != Some(&comparisons) {
+                still = (Instant::now(), Some(comparisons.clone()));
             }
             // After an outage the bounds are wide: a count that holds already may yet grow.
             let written = checks.server == checks.answered || still.0.elapsed() > STILL;
-            let agreed = written && checks.hold() && ledgers.iter().all(Ledger::is_equal);
+            let agreed = written && checks.hold() && comparisons.iter().all(BuildComparison::is_equal);
             if agreed || still.0.elapsed() > SETTLED || begun.elapsed() > WRITING {
-                return Ok((ledgers, checks));
+                return Ok((comparisons, checks));
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
     }
 
-    async fn compare(&self) -> Result<(Vec<Ledger>, Checks), Error> {
-        let (mut ledgers, mut current) = (Vec::new(), 0);
+    async fn compare(&self) -> Result<(Vec<BuildComparison>, Checks), Error> {
+        let (mut comparisons, mut current) = (Vec::new(), 0);
         // The server tells of its last hours only. While a driven clock runs, earlier ones drop out of them.
         let from = match self.plan.clock {
             Some(_) => moment(self.begin),
@@ -108,11 +108,11 @@ impl Run<'_> {
             if build == self.build.build_id {
                 current = server.total_checks;
             }
-            let accounts = self.fleet.devices();
-            let accounts = accounts.map(|device| device.account(build, before.version));
-            ledgers.push(Ledger {
+            let histories = self.fleet.devices();
+            let histories = histories.map(|device| device.history(build, before.version));
+            comparisons.push(BuildComparison {
                 build_id: build,
-                devices: books::counts(accounts),
+                devices: device_record::counts(histories),
                 server,
                 by_hour: since(before.stats.by_hour(from), stats.by_hour(from)),
                 adoption_rate: stats.adoption_rate,
@@ -124,23 +124,23 @@ impl Run<'_> {
         let polls = self
             .fleet
             .devices()
-            .map(|device| device.with_books(|books| books.checks));
+            .map(|device| device.with_record(|record| record.checks));
         let checks = Checks {
             answered: polls.sum(),
             unanswered: gauge.unanswered_polls(),
             at_risk: gauge.polls_at_risk(),
             server: current,
         };
-        Ok((ledgers, checks))
+        Ok((comparisons, checks))
     }
 
     /// What each rollout of a build did, as the devices and the server have it.
-    fn by_rollout(&self, build: i64, before: &Stats, now: &Stats) -> Vec<RolloutLedger> {
-        let mut devices: BTreeMap<i64, Vec<Account>> = BTreeMap::new();
+    fn by_rollout(&self, build: i64, before: &Stats, now: &Stats) -> Vec<RolloutComparison> {
+        let mut devices: BTreeMap<i64, Vec<BuildHistory>> = BTreeMap::new();
         for device in self.fleet.devices() {
-            for ((rollout, of), account) in device.with_books(|books| books.by_rollout.clone()) {
+            for ((rollout, of), history) in device.with_record(|record| record.by_rollout.clone()) {
                 if of == build {
-                    devices.entry(rollout).or_default().push(account);
+                    devices.entry(rollout).or_default().push(history);
                 }
             }
         }
@@ -152,9 +152,9 @@ impl Run<'_> {
         let rollouts: BTreeSet<i64> = devices.keys().copied().chain(known).collect();
         rollouts
             .into_iter()
-            .map(|rollout_id| RolloutLedger {
+            .map(|rollout_id| RolloutComparison {
                 rollout_id,
-                devices: books::counts(devices.remove(&rollout_id).unwrap_or_default().into_iter()),
+                devices: device_record::counts(devices.remove(&rollout_id).unwrap_or_default().into_iter()),
                 server: since(counted(before, rollout_id), counted(now, rollout_id)),
             })
             .collect()
@@ -177,8 +177,8 @@ impl Run<'_> {
     }
 
     /// What happened with the current build.
-    fn account(&self, device: &Device) -> Account {
-        device.account(self.build.build_id, self.build.version_code)
+    fn history(&self, device: &Device) -> BuildHistory {
+        device.history(self.build.build_id, self.build.version_code)
     }
 
     fn formula(&self) -> Formula {
@@ -190,8 +190,8 @@ impl Run<'_> {
             contradictions: Vec::new(),
         };
         for device in self.fleet.devices() {
-            let offered = self.account(device).offered.is_some();
-            let contradictions = device.with_books(|books| books.contradictions.clone());
+            let offered = self.history(device).offered.is_some();
+            let contradictions = device.with_record(|record| record.contradictions.clone());
             formula.offered += usize::from(offered);
             formula.wrong += usize::from(offered != self.is_expected(&settings, device));
             formula.contradictions.extend(contradictions);
@@ -203,9 +203,9 @@ impl Run<'_> {
     fn adoption(&self) -> Vec<Point> {
         let (mut offered, mut installed) = (Vec::new(), Vec::new());
         for device in self.fleet.devices() {
-            let account = self.account(device);
-            offered.extend(account.offered);
-            installed.extend(account.installed);
+            let history = self.history(device);
+            offered.extend(history.offered);
+            installed.extend(history.installed);
         }
         let hours = self.plan.duration.as_secs_f64() / 3_600.0;
         (0..=POINTS)
@@ -247,11 +247,11 @@ impl Run<'_> {
         Ok(remarks)
     }
 
-    /// The reports that the server never took. What they tell is in our books all the same.
+    /// The reports that the server never took. What they tell is counted by us all the same.
     fn unheard(&self) -> Vec<String> {
         let mut unheard: BTreeMap<(String, Option<u16>), u64> = BTreeMap::new();
         for device in self.fleet.devices() {
-            for (key, count) in device.with_books(books::Books::unheard) {
+            for (key, count) in device.with_record(DeviceRecord::unheard) {
                 *unheard.entry(key).or_default() += count;
             }
         }

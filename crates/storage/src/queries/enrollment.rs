@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use tidegate_domain as domain;
 
 use super::devices::Installed;
-use super::{Conn, audit, devices, reports};
+use super::{Conn, audit, devices, rejections};
 use crate::error::Fault;
 use crate::rows::{DeviceShape, clean, small};
 use crate::schema::{devices as device_table, enroll_token_uses as uses, enroll_tokens as tokens};
@@ -46,7 +46,7 @@ pub(crate) fn enroll(conn: &mut Conn, enrollment: &Enrollment) -> Result<Enrolle
         enrolled.token_generation = devices::raise_generation(conn, device)?;
         devices::forget_polled(conn, device)?;
         // It is taken for another installation of Android: what failed on the one before may work on this.
-        reports::forget_rejections(conn, device, None)?;
+        rejections::forget(conn, device, None)?;
     }
     note_generation(conn, token, device, &enrolled)?;
     if let Some((package, version)) = &enrollment.package {

@@ -19,6 +19,7 @@ pub(crate) mod histories;
 pub(crate) mod packages;
 pub(crate) mod reasons;
 pub(crate) mod recipients;
+pub(crate) mod rejections;
 pub(crate) mod reports;
 pub(crate) mod responses;
 pub(crate) mod rollouts;

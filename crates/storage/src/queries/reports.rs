@@ -3,25 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
 use serde::Serialize;
-use tidegate_domain::{
-    BuildId, BuildRejection, Capacity, Consequence, DeviceId, Rejection, Report, ReportStatus,
-};
+use tidegate_domain::{BuildId, Capacity, Consequence, DeviceId, Rejection, Report, ReportStatus};
 
 use super::devices::{self, Installed};
-use super::histories::{self, BuildKey, Histories, RolloutKey};
+use super::histories::{BuildKey, Histories, RolloutKey};
 use super::reasons::{self, Reasons};
 use super::responses::{self, Installation};
-use super::{BATCH, Conn, audit, builds, execute_on, rows};
-use crate::device_build::rejection;
+use super::{BATCH, Conn, builds, execute_on, rows};
 use crate::error::Fault;
-use crate::rows::{clean_if, device_id, small, to_json};
-use crate::schema::{device_builds, devices as device_table, reports, rollouts};
+use crate::rows::{clean_if, small, to_json};
+use crate::schema::{reports, rollouts};
 use crate::time::micros;
-use crate::{AuditNote, NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
+use crate::{NewDownload, NewReport, Refusal, ReportOutcome};
 
 /// What makes two reports the same, beside the device and the build.
 type Key = (i64, i64, String, i64, String);
@@ -430,106 +425,4 @@ pub(crate) fn record_downloads(conn: &mut Conn, batch: &[NewDownload]) -> Result
     }
     subjects.histories.write(conn)?;
     Ok(first)
-}
-
-type RejectionRow = (String, i64, Option<i64>, Option<i64>);
-
-macro_rules! rejection_rows {
-    () => {
-        device_builds::table.inner_join(device_table::table).select((
-            device_table::name,
-            device_builds::build_id,
-            device_builds::rejected_generation,
-            device_builds::rejected_until_at,
-        ))
-    };
-}
-
-pub(crate) fn rejections(
-    conn: &mut Conn,
-    builds: &[BuildId],
-) -> Result<Vec<(DeviceId, BuildRejection)>, Fault> {
-    let ids: Vec<i64> = builds.iter().map(|build| build.0).collect();
-    let rows: Vec<RejectionRow> = rejection_rows!()
-        .filter(device_builds::rejected_generation.is_not_null())
-        .filter(device_builds::build_id.eq_any(ids))
-        .load(conn)?;
-    let mut found = Vec::with_capacity(rows.len());
-    for (name, build, generation, until) in rows {
-        if let Some(rejection) = rejection(generation, until)? {
-            found.push((device_id(&name)?, (BuildId(build), rejection)));
-        }
-    }
-    Ok(found)
-}
-
-pub(crate) fn rejections_since(conn: &mut Conn, epoch: i64) -> Result<Vec<RejectionChange>, Fault> {
-    let rows: Vec<RejectionRow> = rejection_rows!()
-        .filter(device_builds::rejection_epoch.gt(epoch))
-        // In the words of the index, which a bound 0 is not.
-        .filter(sql::<Bool>("device_builds.rejection_epoch > 0"))
-        .load(conn)?;
-    let mut found = Vec::with_capacity(rows.len());
-    for (name, build, generation, until) in rows {
-        found.push((device_id(&name)?, BuildId(build), rejection(generation, until)?));
-    }
-    Ok(found)
-}
-
-pub(crate) fn forget_by_operator(
-    conn: &mut Conn,
-    id: &DeviceId,
-    build: Option<BuildId>,
-    note: &AuditNote,
-) -> Result<usize, Fault> {
-    let held = devices::hold(conn, &BTreeSet::from([id.as_str()]))?;
-    let device = *held.get(id.as_str()).ok_or_else(|| devices::unknown(id))?;
-    let lifted = Some(micros(note.at));
-    let forgotten = clear_failures(conn, device, build, lifted)?;
-    if forgotten > 0 {
-        audit::append(conn, note)?;
-    }
-    Ok(forgotten)
-}
-
-/// Forgets what a device gave up, and its failures, of one build or of all. The device is held by the transaction.
-pub(crate) fn forget_rejections(
-    conn: &mut Conn,
-    device: i64,
-    build: Option<BuildId>,
-) -> Result<usize, Fault> {
-    clear_failures(conn, device, build, None)
-}
-
-/// Clears failures and rejections. With `lifted` a rejection stays as one that was lifted then.
-fn clear_failures(
-    conn: &mut Conn,
-    device: i64,
-    build: Option<BuildId>,
-    lifted: Option<i64>,
-) -> Result<usize, Fault> {
-    let mut failed = device_builds::table
-        .filter(device_builds::device_id.eq(device))
-        .filter(
-            device_builds::rejected_generation
-                .gt(0)
-                .or(device_builds::failures.gt(0)),
-        )
-        .select(device_builds::build_id)
-        .into_boxed();
-    if let Some(build) = build {
-        failed = failed.filter(device_builds::build_id.eq(build.0));
-    }
-    let failed: Vec<i64> = failed.load(conn)?;
-    let of_device = device_builds::table.filter(device_builds::device_id.eq(device));
-    diesel::update(of_device.filter(device_builds::build_id.eq_any(&failed)))
-        .set((
-            device_builds::failures.eq(0),
-            device_builds::rejected_generation.eq(lifted.map(|_| 0)),
-            device_builds::rejected_until_at.eq(lifted),
-        ))
-        .execute(conn)?;
-    let keys: BTreeSet<BuildKey> = failed.into_iter().map(|build| (device, build)).collect();
-    histories::announce(conn, &keys)?;
-    Ok(keys.len())
 }

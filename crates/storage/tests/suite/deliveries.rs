@@ -370,7 +370,7 @@ async fn what_came_before_the_command_does_not_count(place: &Place) {
     );
     poll(&store, &devices, 13).await;
     assert_eq!(traces(&store, id).await, (0, 1, 0));
-    // Whoever comes a week later was not woken by it.
+    // A device that polls a week later was not woken by it.
     let late = claim(&store, id, 14, 1).await;
     store.record_deliveries(id, sent(&late), at(15)).await.unwrap();
     poll(&store, &devices, 15 + FOLLOWED_FOR.num_seconds() + 1).await;

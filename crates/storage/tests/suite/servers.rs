@@ -90,7 +90,7 @@ async fn servers_come_and_go(place: &Place) {
         ["0.2.0"]
     );
 
-    // Whoever ended without a word is forgotten after a day.
+    // A server that ended without telling so is forgotten after a day.
     place
         .execute("UPDATE servers SET seen_at = seen_at - 90000000000 WHERE id = 'other'")
         .unwrap();

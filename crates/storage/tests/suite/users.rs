@@ -1,4 +1,4 @@
-//! People.
+//! Users.
 
 use tidegate_domain::Role;
 use tidegate_storage::Error;

@@ -24,7 +24,7 @@ use driver::Driver;
 const MAX_BROWSERS: usize = 2;
 
 /// How long a page may take to become what is waited for. Far longer than it does.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often it is looked at meanwhile.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -115,7 +115,7 @@ impl Browser {
                 return path;
             }
             assert!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < WAIT_LIMIT,
                 "the page stays at {path}: {}",
                 self.said().await
             );
@@ -128,7 +128,7 @@ impl Browser {
     /// # Panics
     /// When there never is one.
     pub async fn find(&self, css: &str) -> Element {
-        let wait = self.client.wait().at_most(PATIENCE).every(GLANCE);
+        let wait = self.client.wait().at_most(WAIT_LIMIT).every(GLANCE);
         match wait.for_element(Locator::Css(css)).await {
             Ok(element) => element,
             Err(fault) => panic!(
@@ -158,7 +158,7 @@ impl Browser {
             match self.find(css).await.click().await {
                 Ok(()) => return,
                 // A dialog that is still opening, or a page that was just exchanged.
-                Err(fault) => assert!(begun.elapsed() < PATIENCE, "{css} takes no click: {fault}"),
+                Err(fault) => assert!(begun.elapsed() < WAIT_LIMIT, "{css} takes no click: {fault}"),
             }
             tokio::time::sleep(GLANCE).await;
         }
@@ -212,7 +212,7 @@ impl Browser {
                 return text;
             }
             assert!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < WAIT_LIMIT,
                 "{css} still reads {text:?} at {}",
                 self.path().await
             );

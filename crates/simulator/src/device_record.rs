@@ -1,4 +1,4 @@
-//! The books of one device: what it was offered, what it reported, and what its phone did. They do not depend on what the
+//! What is recorded of one device: what it was offered, what it reported, and what its phone did. It does not depend on what the
 //! agent remembers nor on what the server accepts, so that an agent that forgets and a server that refuses are found out.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ const DOWNGRADE_REFUSED: &str = "downgrade_refused";
 
 /// What happened with one build on one device, and when first, in milliseconds since 1970 of the device's world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Account {
+pub(crate) struct BuildHistory {
     pub(crate) offered: Option<i64>,
     pub(crate) downloaded: Option<i64>,
     pub(crate) verify_failed: Option<i64>,
@@ -23,12 +23,12 @@ pub(crate) struct Account {
     pub(crate) acknowledged: bool,
 }
 
-/// One device's books.
+/// What is recorded of one device.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Books {
-    pub(crate) accounts: BTreeMap<i64, Account>,
+pub(crate) struct DeviceRecord {
+    pub(crate) histories: BTreeMap<i64, BuildHistory>,
     /// The same for each rollout and build, by what the device was offered and what it reported.
-    pub(crate) by_rollout: BTreeMap<(i64, i64), Account>,
+    pub(crate) by_rollout: BTreeMap<(i64, i64), BuildHistory>,
     /// Polls that were answered.
     pub(crate) checks: u64,
     /// When the last of them was.
@@ -40,12 +40,12 @@ pub(crate) struct Books {
     /// Answers that contradict the formula of shares, in words.
     pub(crate) contradictions: Vec<String>,
     /// Every report that was sent, by what tells it from others: build, status, attempt, request id.
-    said: BTreeMap<(i64, String, u32, String), Said>,
+    reports: BTreeMap<(i64, String, u32, String), SentReport>,
 }
 
 /// What became of a report.
 #[derive(Clone, Debug, Default)]
-struct Said {
+struct SentReport {
     reason: String,
     acknowledged: bool,
     /// With which status it was refused last.
@@ -65,14 +65,14 @@ pub(crate) struct Reported {
     request_id: String,
 }
 
-impl Books {
+impl DeviceRecord {
     /// A poll was answered with an offer, or with a reason for none.
     pub(crate) fn polled(&mut self, answer: Result<i64, &str>, at: i64) {
         self.checks += 1;
         self.last_check = Some(at);
         let words = match answer {
             Ok(build) => {
-                self.accounts.entry(build).or_default().offered.get_or_insert(at);
+                self.histories.entry(build).or_default().offered.get_or_insert(at);
                 "offered"
             }
             Err(reason) => reason,
@@ -82,39 +82,39 @@ impl Books {
 
     /// A rollout offered a build.
     pub(crate) fn offered_by(&mut self, rollout: i64, build: i64, at: i64) {
-        let account = self.by_rollout.entry((rollout, build)).or_default();
-        account.offered.get_or_insert(at);
+        let history = self.by_rollout.entry((rollout, build)).or_default();
+        history.offered.get_or_insert(at);
     }
 
     /// The device sends a report, perhaps not for the first time.
     pub(crate) fn says(&mut self, report: &Reported, at: i64) {
-        let account = self.accounts.entry(report.build_id).or_default();
+        let history = self.histories.entry(report.build_id).or_default();
         let reason = report.reason.as_deref().unwrap_or_default();
         let moment = match (report.status.as_str(), reason) {
-            ("downloaded", _) => Some(&mut account.downloaded),
-            ("verify_failed", _) => Some(&mut account.verify_failed),
+            ("downloaded", _) => Some(&mut history.downloaded),
+            ("verify_failed", _) => Some(&mut history.verify_failed),
             // The agent decides on this one itself; the phone has no part in it.
-            ("install_failed", DOWNGRADE_REFUSED) => Some(&mut account.install_failed),
+            ("install_failed", DOWNGRADE_REFUSED) => Some(&mut history.install_failed),
             _ => None,
         };
         if let Some(moment) = moment {
             moment.get_or_insert(at);
         }
         self.says_of_rollout(report, at);
-        self.said.entry(report.key()).or_insert_with(|| Said {
+        self.reports.entry(report.key()).or_insert_with(|| SentReport {
             reason: reason.to_owned(),
-            ..Said::default()
+            ..SentReport::default()
         });
     }
 
     fn says_of_rollout(&mut self, report: &Reported, at: i64) {
         let Some(rollout) = report.rollout_id else { return };
-        let account = self.by_rollout.entry((rollout, report.build_id)).or_default();
+        let history = self.by_rollout.entry((rollout, report.build_id)).or_default();
         let moment = match report.status.as_str() {
-            "downloaded" => &mut account.downloaded,
-            "verify_failed" => &mut account.verify_failed,
-            "install_failed" => &mut account.install_failed,
-            "install_success" => &mut account.installed,
+            "downloaded" => &mut history.downloaded,
+            "verify_failed" => &mut history.verify_failed,
+            "install_failed" => &mut history.install_failed,
+            "install_success" => &mut history.installed,
             _ => return,
         };
         moment.get_or_insert(at);
@@ -122,31 +122,31 @@ impl Books {
 
     /// The server has answered it with this status.
     pub(crate) fn heard(&mut self, report: &Reported, status: http::StatusCode) {
-        let said = self.said.entry(report.key()).or_default();
+        let sent = self.reports.entry(report.key()).or_default();
         if status.is_success() {
-            said.acknowledged = true;
-            self.accounts.entry(report.build_id).or_default().acknowledged = true;
+            sent.acknowledged = true;
+            self.histories.entry(report.build_id).or_default().acknowledged = true;
         } else {
-            said.refused = Some(status.as_u16());
+            sent.refused = Some(status.as_u16());
         }
     }
 
     /// What happened with a build, with what the phone did with its version.
-    pub(crate) fn account(&self, build: i64, deeds: Deeds) -> Account {
-        let account = self.accounts.get(&build).copied().unwrap_or_default();
-        Account {
+    pub(crate) fn history(&self, build: i64, deeds: Deeds) -> BuildHistory {
+        let history = self.histories.get(&build).copied().unwrap_or_default();
+        BuildHistory {
             installed: deeds.installed,
-            install_failed: deeds.refused.or(account.install_failed),
-            ..account
+            install_failed: deeds.refused.or(history.install_failed),
+            ..history
         }
     }
 
     /// Acknowledged reports by status and reason.
     pub(crate) fn acknowledged(&self) -> BTreeMap<(String, String), u64> {
         let mut counts = BTreeMap::new();
-        for ((_, status, ..), said) in &self.said {
-            if said.acknowledged {
-                *counts.entry((status.clone(), said.reason.clone())).or_default() += 1;
+        for ((_, status, ..), sent) in &self.reports {
+            if sent.acknowledged {
+                *counts.entry((status.clone(), sent.reason.clone())).or_default() += 1;
             }
         }
         counts
@@ -155,19 +155,19 @@ impl Books {
     /// Reports that were sent and that the server never took, by status and by how it refused them last.
     pub(crate) fn unheard(&self) -> BTreeMap<(String, Option<u16>), u64> {
         let mut counts = BTreeMap::new();
-        for ((_, status, ..), said) in &self.said {
-            if !said.acknowledged {
-                *counts.entry((status.clone(), said.refused)).or_default() += 1;
+        for ((_, status, ..), sent) in &self.reports {
+            if !sent.acknowledged {
+                *counts.entry((status.clone(), sent.refused)).or_default() += 1;
             }
         }
         counts
     }
 
     /// Whether the server was told something about everything that it offered.
-    pub(crate) fn are_told(&self) -> bool {
-        self.accounts
+    pub(crate) fn is_told(&self) -> bool {
+        self.histories
             .values()
-            .all(|account| account.acknowledged || account.offered.is_none())
+            .all(|history| history.acknowledged || history.offered.is_none())
     }
 }
 
@@ -178,16 +178,16 @@ impl Reported {
     }
 }
 
-/// What the server has to have counted for a build, by its accounts of all devices. `total_checks` is left at 0.
-pub(crate) fn counts(accounts: impl Iterator<Item = Account>) -> Counts {
+/// What the server has to have counted for a build, by the histories of all devices. `total_checks` is left at 0.
+pub(crate) fn counts(histories: impl Iterator<Item = BuildHistory>) -> Counts {
     let mut counts = Counts::default();
-    for account in accounts {
+    for history in histories {
         // A device that reports about a build was offered it.
-        counts.total_eligible += u64::from(account.offered.is_some() || account.acknowledged);
-        counts.total_downloads += u64::from(account.downloaded.is_some());
-        counts.installs_success += u64::from(account.installed.is_some());
-        counts.installs_failed += u64::from(account.install_failed.is_some());
-        counts.verify_failed += u64::from(account.verify_failed.is_some());
+        counts.total_eligible += u64::from(history.offered.is_some() || history.acknowledged);
+        counts.total_downloads += u64::from(history.downloaded.is_some());
+        counts.installs_success += u64::from(history.installed.is_some());
+        counts.installs_failed += u64::from(history.install_failed.is_some());
+        counts.verify_failed += u64::from(history.verify_failed.is_some());
     }
     counts
 }
@@ -211,54 +211,54 @@ mod tests {
 
     #[test]
     fn a_report_that_was_sent_twice_counts_once() {
-        let mut books = Books::default();
-        books.polled(Ok(4), 10);
-        books.polled(Ok(4), 20);
-        assert!(!books.are_told());
+        let mut record = DeviceRecord::default();
+        record.polled(Ok(4), 10);
+        record.polled(Ok(4), 20);
+        assert!(!record.is_told());
         for (request_id, at) in [("a", 30), ("a", 31), ("b", 32)] {
-            books.says(&report("verify_failed", request_id), at);
-            books.heard(&report("verify_failed", request_id), TAKEN);
+            record.says(&report("verify_failed", request_id), at);
+            record.heard(&report("verify_failed", request_id), TAKEN);
         }
-        assert!(books.are_told());
+        assert!(record.is_told());
         let failed = ("verify_failed".to_owned(), String::new());
-        assert_eq!((books.acknowledged()[&failed], books.checks), (2, 2));
-        let account = books.account(4, Deeds::default());
-        assert_eq!((account.offered, account.verify_failed), (Some(10), Some(30)));
-        assert_eq!(books.by_rollout[&(9, 4)].verify_failed, Some(30));
-        let counts = counts([account].into_iter());
+        assert_eq!((record.acknowledged()[&failed], record.checks), (2, 2));
+        let history = record.history(4, Deeds::default());
+        assert_eq!((history.offered, history.verify_failed), (Some(10), Some(30)));
+        assert_eq!(record.by_rollout[&(9, 4)].verify_failed, Some(30));
+        let counts = counts([history].into_iter());
         assert_eq!((counts.total_eligible, counts.verify_failed), (1, 1));
     }
 
     /// What the phone did counts, whatever the agent says and however the server takes it.
     #[test]
     fn what_the_server_refuses_to_hear_happened_all_the_same() {
-        let mut books = Books::default();
-        books.polled(Ok(4), 10);
+        let mut record = DeviceRecord::default();
+        record.polled(Ok(4), 10);
         let deeds = Deeds {
             installed: Some(50),
             refused: Some(40),
         };
-        let silent = counts([books.account(4, deeds)].into_iter());
+        let silent = counts([record.history(4, deeds)].into_iter());
         assert_eq!((silent.installs_success, silent.installs_failed), (1, 1));
-        books.says(&report("install_success", "a"), 51);
-        books.heard(
+        record.says(&report("install_success", "a"), 51);
+        record.heard(
             &report("install_success", "a"),
             http::StatusCode::SERVICE_UNAVAILABLE,
         );
-        books.heard(&report("install_success", "a"), http::StatusCode::BAD_REQUEST);
+        record.heard(&report("install_success", "a"), http::StatusCode::BAD_REQUEST);
         let refused = ("install_success".to_owned(), Some(400));
-        assert_eq!(books.unheard(), [(refused, 1)].into());
-        books.heard(&report("install_success", "a"), TAKEN);
-        assert!(books.unheard().is_empty());
-        let only_said = counts([books.account(4, Deeds::default())].into_iter());
+        assert_eq!(record.unheard(), [(refused, 1)].into());
+        record.heard(&report("install_success", "a"), TAKEN);
+        assert!(record.unheard().is_empty());
+        let only_said = counts([record.history(4, Deeds::default())].into_iter());
         assert_eq!(only_said.installs_success, 0);
     }
 
     #[test]
     fn nothing_offered_is_nothing_to_tell() {
-        let mut books = Books::default();
-        books.polled(Err("not_in_cohort"), 10);
-        assert!(books.are_told());
-        assert_eq!(books.answers["not_in_cohort"], 1);
+        let mut record = DeviceRecord::default();
+        record.polled(Err("not_in_cohort"), 10);
+        assert!(record.is_told());
+        assert_eq!(record.answers["not_in_cohort"], 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Somebody at a desk: a server, a browser that is logged in, and a small fleet.
+//! What the tests share: a server, a browser in which somebody is logged in, and a small fleet.
 
 use serde_json::json;
 use tidegate_domain::{Role, cohort};
@@ -17,27 +17,27 @@ const WATCH_SHIFTS: &str = "window.shifts = [];
     new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.shifts.push(...entry.sources.map(tell))))
       .observe({ type: 'layout-shift' });";
 
-/// A server, a browser, and who sits before it.
-pub(crate) struct Desk {
+/// A server, and a browser in which somebody is logged in.
+pub(crate) struct Fixture {
     pub(crate) browser: Browser,
     pub(crate) server: TestServer,
 }
 
-impl Desk {
-    /// With somebody of this name and role logged in.
+impl Fixture {
+    /// On a new server, logged in with this name and role.
     pub(crate) async fn of(name: &str, role: Role) -> Self {
         Self::at(TestServer::start(Engine::Sqlite).await, name, role).await
     }
 
-    /// The same at a server of one's own.
+    /// The same on this server.
     pub(crate) async fn at(server: TestServer, name: &str, role: Role) -> Self {
         server.add_user(name, role, PASSWORD).await;
         let browser = Browser::open(&server.admin_url("")).await;
-        let desk = Self { browser, server };
-        desk.browser.go("/login").await;
-        desk.log_in(name).await;
-        desk.browser.arrives(|path| path == "/").await;
-        desk
+        let fixture = Self { browser, server };
+        fixture.browser.go("/login").await;
+        fixture.log_in(name).await;
+        fixture.browser.arrives(|path| path == "/").await;
+        fixture
     }
 
     /// Fills in the login that is shown.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 /// The random numbers of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fate {
+pub struct DeviceRng {
     seed: u64,
     device: u64,
 }
@@ -38,7 +38,7 @@ pub(crate) enum Question {
     Latency,
 }
 
-impl Fate {
+impl DeviceRng {
     /// The numbers of the device with this number in the fleet of this seed.
     pub fn new(seed: u64, device: u64) -> Self {
         Self { seed, device }
@@ -67,7 +67,7 @@ impl Fate {
     }
 
     /// Whether something happens that happens with this probability.
-    pub(crate) fn strikes(self, probability: f64, question: Question, about: &[u64]) -> bool {
+    pub(crate) fn happens(self, probability: f64, question: Question, about: &[u64]) -> bool {
         self.fraction(question, about) < probability
     }
 
@@ -97,14 +97,14 @@ mod tests {
 
     #[test]
     fn the_same_question_has_the_same_answer_and_another_has_another() {
-        let fate = Fate::new(1, 7);
-        let answer = fate.bits(Question::Cut, &[3, 4]);
-        assert_eq!(answer, Fate::new(1, 7).bits(Question::Cut, &[3, 4]));
+        let rng = DeviceRng::new(1, 7);
+        let answer = rng.bits(Question::Cut, &[3, 4]);
+        assert_eq!(answer, DeviceRng::new(1, 7).bits(Question::Cut, &[3, 4]));
         for other in [
-            Fate::new(2, 7).bits(Question::Cut, &[3, 4]),
-            Fate::new(1, 8).bits(Question::Cut, &[3, 4]),
-            fate.bits(Question::Corruption, &[3, 4]),
-            fate.bits(Question::Cut, &[4, 3]),
+            DeviceRng::new(2, 7).bits(Question::Cut, &[3, 4]),
+            DeviceRng::new(1, 8).bits(Question::Cut, &[3, 4]),
+            rng.bits(Question::Corruption, &[3, 4]),
+            rng.bits(Question::Cut, &[4, 3]),
         ] {
             assert_ne!(answer, other);
         }
@@ -113,10 +113,10 @@ mod tests {
     #[test]
     fn what_happens_to_one_in_ten_happens_to_about_one_in_ten() {
         let struck = (0..10_000)
-            .filter(|device| Fate::new(5, *device).strikes(0.1, Question::Offline, &[0]))
+            .filter(|device| DeviceRng::new(5, *device).happens(0.1, Question::Offline, &[0]))
             .count();
         assert!((900..1_100).contains(&struck), "{struck}");
-        let never = (0..1_000).any(|device| Fate::new(5, device).strikes(0.0, Question::Offline, &[0]));
+        let never = (0..1_000).any(|device| DeviceRng::new(5, device).happens(0.0, Question::Offline, &[0]));
         assert!(!never);
     }
 
@@ -124,7 +124,7 @@ mod tests {
     fn rows_are_picked_as_their_shares_say() {
         let rows = [("rare", 1.0), ("never", 0.0), ("common", 3.0)];
         let picked: Vec<&str> = (0..10_000)
-            .filter_map(|device| Fate::new(9, device).pick(&rows, |row| row.1, Question::Model))
+            .filter_map(|device| DeviceRng::new(9, device).pick(&rows, |row| row.1, Question::Model))
             .map(|row| row.0)
             .collect();
         let rare = picked.iter().filter(|name| **name == "rare").count();

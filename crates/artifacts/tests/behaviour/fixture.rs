@@ -22,7 +22,7 @@ pub(crate) const SECRET_KEY: &str = "a-secret-for-loopback-only";
 /// Larger than any test's upload.
 pub(crate) const NO_LIMIT: u64 = 1 << 30;
 
-pub(crate) struct House {
+pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) root: TempDir,
     /// Where the S3 server listens; empty for a folder.
@@ -30,15 +30,15 @@ pub(crate) struct House {
     pub(crate) trouble: Arc<Trouble>,
 }
 
-impl House {
-    pub(crate) fn folder() -> House {
+impl Fixture {
+    pub(crate) fn folder() -> Fixture {
         let root = TempDir::new().unwrap();
         let store = Store::open(
             root.path().to_str().unwrap(),
             Path::new("unused"),
             &S3Options::default(),
         );
-        House {
+        Fixture {
             store: store.unwrap(),
             root,
             endpoint: String::new(),
@@ -46,7 +46,7 @@ impl House {
         }
     }
 
-    pub(crate) async fn s3() -> House {
+    pub(crate) async fn s3() -> Fixture {
         let root = TempDir::new().unwrap();
         let bucket = root.path().join("server").join(BUCKET);
         std::fs::create_dir_all(&bucket).unwrap();
@@ -55,7 +55,7 @@ impl House {
         let options = options(&endpoint);
         let place = format!("s3://{BUCKET}/fleet/one");
         let store = Store::open(&place, &root.path().join("staging"), &options).unwrap();
-        House {
+        Fixture {
             store,
             root,
             endpoint,

@@ -1,0 +1,78 @@
+//! Snapshots: what one instance changes reaches another when that looks for changes.
+
+use tidegate_domain::Reason;
+use tidegate_service::Kind;
+use tidegate_signing::ExposeSecret;
+
+use crate::instance::{Instance, admin, id, operator, refusal};
+
+#[tokio::test]
+async fn a_promotion_reaches_another_instance_after_a_refresh() {
+    let here = Instance::start().await;
+    let there = here.beside().await;
+    let build = here.release(1).await;
+    assert_eq!(here.told("phone", 0), Ok(build));
+    assert_eq!(there.told("phone", 0), Err(Reason::NoCurrentBuild));
+    there.snapshots.catch_up().await.unwrap();
+    assert_eq!(there.told("phone", 0), Ok(build));
+    assert_eq!(
+        there.snapshots.catalog_version(),
+        here.snapshots.catalog_version()
+    );
+
+    there.rollouts.pause(operator(), build).await.unwrap();
+    assert_eq!(here.told("phone", 0), Ok(build));
+    here.snapshots.catch_up().await.unwrap();
+    assert_eq!(here.told("phone", 0), Err(Reason::Paused));
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_another_instance_after_a_refresh() {
+    let here = Instance::start().await;
+    let there = here.beside().await;
+    let token = here.enrol("phone").await.device_token;
+    let check = |instance: &Instance| instance.authenticator.device(token.expose_secret());
+    check(&there).unwrap();
+    here.devices.revoke(admin(), &id("phone")).await.unwrap();
+    assert!(check(&here).is_err());
+    there.snapshots.catch_up().await.unwrap();
+    assert_eq!(refusal(check(&there)), (Kind::Unauthenticated, "token_revoked"));
+    let started_later = here.beside().await;
+    assert_eq!(refusal(check(&started_later)).1, "token_revoked");
+}
+
+#[tokio::test]
+async fn what_a_device_gave_up_and_is_let_try_again_reaches_another_instance_after_a_refresh() {
+    let here = Instance::start().await;
+    here.enrol("phone").await;
+    let build = here.release(1).await;
+    let there = here.beside().await;
+    let offer = there.poll("phone", 0).unwrap();
+    here.fail(&offer, 3).await;
+    assert_eq!(here.told("phone", 0), Err(Reason::RejectedByDevice));
+    assert_eq!(there.told("phone", 0), Ok(build));
+    there.snapshots.catch_up().await.unwrap();
+    assert_eq!(there.told("phone", 0), Err(Reason::RejectedByDevice));
+
+    there.devices.retry(operator(), &id("phone"), None).await.unwrap();
+    assert_eq!(here.told("phone", 0), Err(Reason::RejectedByDevice));
+    here.snapshots.catch_up().await.unwrap();
+    assert!(here.poll("phone", 0).unwrap().retry_granted);
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_known_again_when_its_build_is_released_again() {
+    let instance = Instance::start().await;
+    instance.enrol("phone").await;
+    instance.release(1).await;
+    let offer = instance.poll("phone", 0).unwrap();
+    instance.fail(&offer, 3).await;
+    let next = instance.release(2).await;
+    assert_eq!(instance.told("phone", 0), Ok(next));
+    instance
+        .rollouts
+        .roll_back(operator(), None, None, false)
+        .await
+        .unwrap();
+    assert_eq!(instance.told("phone", 0), Err(Reason::RejectedByDevice));
+}
