@@ -1,7 +1,7 @@
 //! Devices.
 
 use chrono::TimeDelta;
-use tidegate_domain::{BuildId, DeviceId, PackageName, Role, VersionCode};
+use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Role, VersionCode};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Error};
 use tidegate_signing::ExposeSecret;
@@ -19,14 +19,20 @@ pub(crate) async fn list(
     let filter = DeviceFilter {
         search: non_empty(request.search),
         package: optional_package(&request.package_name)?,
+        told: non_empty(request.told).map(|word| word.parse()).transpose()?,
         ..DeviceFilter::default()
     };
     let devices = api
         .devices
         .list(filter, page(request.page_size, request.page_token)?)
         .await?;
+    let mut told = api.devices.standings_of(&devices.items).await?;
+    let item = |device: Device| {
+        let told = told.remove(&device.id).unwrap_or_default();
+        messages::listed_device(device, told)
+    };
     Ok(v1::ListDevicesResponse {
-        items: devices.items.into_iter().map(messages::device).collect(),
+        items: devices.items.into_iter().map(item).collect(),
         next_page_token: devices.next_page_token.unwrap_or_default(),
     })
 }

@@ -53,4 +53,5 @@ mod replicas;
 mod reports;
 mod rollback;
 mod rollout;
+mod standings;
 mod uploads;
