@@ -66,14 +66,14 @@ echo '| page | first byte, median | longest | size |'
 echo '|---|---|---|---|'
 for path in / /builds '/builds?package=com.example.app' /builds/200 /builds/1 /builds/200/promote /builds/200/rollout \
     /builds/200/rollback /devices '/devices?search=device-09' '/devices?search=till%205' \
-    '/devices?package_name=com.example.app' '/devices?state=behind' '/devices?state=failing' '/devices?state=silent' \
+    '/devices?package_name=com.example.app' '/devices?state=offered' '/devices?state=failing' '/devices?state=silent' \
     '/devices?search=device-0&state=failing' /devices/device-0500000 /devices/device-0500000/revoke /builds/upload \
     /nudges /nudges/new /nudges/1 /nudges/201 /audit '/audit?actor=seed' '/audit?actor=nobody' \
     '/audit?action=ota.promote' '/audit?from=2026-01-01&to=2026-06-30'; do
     measure "$path"
 done
 deep /devices 100
-deep '/devices?state=behind' 100
+deep '/devices?state=offered' 100
 deep /builds 5
 deep /nudges 5
 deep /nudges/201 100

@@ -9,7 +9,7 @@ use tidegate_domain::{
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
     BuildOnDevice, BuildStats, BuildView, Campaign, DeviceView, FailedDelivery, Package, Progress,
-    RolloutOnDevice, RolloutStats,
+    RolloutOnDevice, RolloutStats, Told,
 };
 
 pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
@@ -204,12 +204,27 @@ pub(crate) fn device(device: Device) -> v1::Device {
     }
 }
 
-/// A device with its history.
-pub(crate) fn device_view(view: DeviceView) -> v1::Device {
-    let standing = |(package, told): (PackageName, String)| v1::Standing {
+/// A device as lists show it: without its history, and with what its last polls were told.
+pub(crate) fn listed_device(device: Device, told: Vec<(PackageName, Told)>) -> v1::Device {
+    // As on the device itself, a poll that was not made has no standing.
+    let polled = told.into_iter().filter(|(_, told)| *told != Told::NotPolled);
+    v1::Device {
+        standings: polled
+            .map(|(package, told)| standing((package, told.to_string())))
+            .collect(),
+        ..self::device(device)
+    }
+}
+
+fn standing((package, told): (PackageName, String)) -> v1::Standing {
+    v1::Standing {
         package_name: package.to_string(),
         told,
-    };
+    }
+}
+
+/// A device with its history.
+pub(crate) fn device_view(view: DeviceView) -> v1::Device {
     v1::Device {
         builds: view.builds.into_iter().map(device_build).collect(),
         rollouts: view.rollouts.into_iter().map(device_rollout).collect(),

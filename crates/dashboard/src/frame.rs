@@ -82,6 +82,7 @@ impl Frame {
             "rolled_back" => Some("Rolled back. This build is the current one again."),
             "uploaded" => Some("Uploaded and checked. Nobody is offered it until you promote it."),
             "revoked" => Some("Revoked. The device's token is refused from now on."),
+            "retried" => Some("Done. Its next poll may be offered the build again."),
             "nudged" => Some("The campaign has begun."),
             "cancelled" => Some("Cancelled. What was sent already cannot be taken back."),
             "nudge_paused" => Some("Paused. Messages on their way are still finished."),

@@ -15,7 +15,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use chrono::{DateTime, Utc};
 use futures::Stream;
 use serde_json::{Map, Value, json};
-use tidegate_domain::{BuildId, DeploymentStats, Rollout};
+use tidegate_domain::{BuildId, DeploymentStats, Rollout, RolloutId};
 use tidegate_service::{Error, Page as PageOf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
@@ -101,13 +101,19 @@ impl Ticker {
         let mut bars = Map::new();
         let serving = app.builds.serving();
         let ids: Vec<BuildId> = serving.iter().map(|(build, _)| *build).collect();
-        let all = app.builds.stats_of(&ids).await?;
-        let mut checks = Vec::with_capacity(serving.len());
+        let of_builds = app.builds.stats_of(&ids).await?;
+        let of_rollouts = stats_of_rollouts(app, &serving).await?;
         for (build, rollout) in &serving {
-            let stats = all.get(build).copied().unwrap_or_default();
-            checks.push((*build, stats.total_checks));
+            let key = (rollout.id, *build);
+            let stats = of_rollouts.get(&key).copied().unwrap_or_default();
+            of_rollout(*build, rollout, &stats, &mut values);
+            let stats = of_builds.get(build).copied().unwrap_or_default();
             of_build(*build, rollout, &stats, &mut values, &mut bars);
         }
+        let checks: Vec<_> = of_rollouts
+            .iter()
+            .map(|(key, stats)| (*key, stats.total_checks))
+            .collect();
         of_fleet(app, &mut values);
         let progress = of_campaigns(app, &mut values).await?;
         let polls = self.polls.add(&checks, app.clock.now());
@@ -127,6 +133,33 @@ fn of_fleet(app: &AppState, values: &mut Map<String, Value>) {
     if let Some(at) = overview.measured_at {
         values.insert("fleet.measured".to_owned(), show::moment(at).into());
     }
+    for standings in app.fleet.standings() {
+        let mut tell = |word: &str, devices: u64| {
+            values.insert(
+                fleet::standing_key(&standings.package, word),
+                show::count(devices).into(),
+            );
+        };
+        tell("devices", standings.devices);
+        for (told, devices) in &standings.told {
+            tell(told.as_str(), *devices);
+        }
+    }
+}
+
+/// What the rollouts that serve did, with each build that they hand out. One that nobody met yet has done nothing.
+async fn stats_of_rollouts(
+    app: &AppState,
+    serving: &[(BuildId, Rollout)],
+) -> Result<HashMap<(RolloutId, BuildId), DeploymentStats>, Error> {
+    let ids = serving.iter().map(|(_, rollout)| rollout.id).collect();
+    let unmet = serving
+        .iter()
+        .map(|(build, rollout)| ((rollout.id, *build), DeploymentStats::default()));
+    let mut found: HashMap<_, _> = unmet.collect();
+    let told = app.builds.stats_of_rollouts(ids).await?;
+    found.extend(told.into_iter().map(|of| ((of.rollout, of.build), of.stats)));
+    Ok(found)
 }
 
 /// The youngest campaigns, and of each how many devices are done with.
@@ -146,6 +179,31 @@ async fn of_campaigns(app: &AppState, values: &mut Map<String, Value>) -> Result
     Ok(done)
 }
 
+/// The numbers of a build or of a rollout, by the names of their places.
+pub(crate) fn counts(stats: &DeploymentStats) -> [(&'static str, i64); 5] {
+    [
+        ("eligible", stats.total_eligible),
+        ("downloaded", stats.total_downloads),
+        ("installed", stats.installs_success),
+        ("failed", stats.installs_failed),
+        ("verify_failed", stats.verify_failed),
+    ]
+}
+
+/// What one rollout did with a build. Two rollouts of a build are told apart.
+fn of_rollout(build: BuildId, rollout: &Rollout, stats: &DeploymentStats, values: &mut Map<String, Value>) {
+    let id = rollout.id;
+    values.insert(
+        format!("r{id}.percent"),
+        rollout.spec.settings.percent.to_string().into(),
+    );
+    values.insert(format!("r{id}.state"), rollout.spec.state.to_string().into());
+    for (name, count) in counts(stats) {
+        values.insert(format!("r{id}.b{build}.{name}"), show::count(count).into());
+    }
+}
+
+/// A build's totals, with the share and state of the rollout that its page shows: the first of those that serve it.
 fn of_build(
     build: BuildId,
     rollout: &Rollout,
@@ -153,47 +211,45 @@ fn of_build(
     values: &mut Map<String, Value>,
     bars: &mut Map<String, Value>,
 ) {
+    let rollouts = format!("b{build}.rollouts");
+    if let Some(Value::String(first)) = values.get_mut(&rollouts) {
+        first.push(',');
+        first.push_str(&rollout.id.to_string());
+        return;
+    }
+    values.insert(rollouts, rollout.id.to_string().into());
     let settings = &rollout.spec.settings;
     let told = [
         ("percent", settings.percent.to_string()),
         ("state", rollout.spec.state.to_string()),
         ("checks", show::count(stats.total_checks)),
-        ("eligible", show::count(stats.total_eligible)),
-        ("downloaded", show::count(stats.total_downloads)),
-        ("installed", show::count(stats.installs_success)),
-        ("failed", show::count(stats.installs_failed)),
-        ("verify_failed", show::count(stats.verify_failed)),
         ("adoption", show::share(stats.adoption_rate())),
     ];
     for (name, value) in told {
         values.insert(format!("b{build}.{name}"), value.into());
     }
     bars.insert(format!("b{build}.percent"), settings.percent.get().into());
-    for (name, part) in [
-        ("eligible", stats.total_eligible),
-        ("downloaded", stats.total_downloads),
-        ("installed", stats.installs_success),
-        ("failed", stats.installs_failed),
-        ("verify_failed", stats.verify_failed),
-    ] {
+    for (name, part) in counts(stats) {
+        values.insert(format!("b{build}.{name}"), show::count(part).into());
         let percent = show::percent_of(part, stats.total_eligible).min(100.0);
         bars.insert(format!("b{build}.{name}"), percent.into());
     }
 }
 
-/// Polls per second, from the counters of the builds that serve.
+/// Polls per second, from the counters of the rollouts that serve. A build's own counter would be read once for each of
+/// its rollouts.
 #[derive(Default)]
 struct Rate {
-    last: HashMap<BuildId, i64>,
+    last: HashMap<(RolloutId, BuildId), i64>,
     /// All polls since somebody listens, at each tick.
     sums: VecDeque<(i64, DateTime<Utc>)>,
 }
 
 impl Rate {
-    fn add(&mut self, counts: &[(BuildId, i64)], now: DateTime<Utc>) -> String {
-        // A build that begins to serve, or does so again, brings the polls of its past along: they are not of now.
-        let rises = counts.iter().filter_map(|(build, count)| {
-            let last = self.last.get(build)?;
+    fn add(&mut self, counts: &[((RolloutId, BuildId), i64)], now: DateTime<Utc>) -> String {
+        // A rollout that serves again brings the polls of its past along: they are not of now.
+        let rises = counts.iter().filter_map(|(key, count)| {
+            let last = self.last.get(key)?;
             Some((count - last).max(0))
         });
         let sum = self.sums.back().map_or(0, |(sum, _)| *sum) + rises.sum::<i64>();
@@ -276,7 +332,7 @@ mod tests {
     #[test]
     fn polls_per_second_are_an_average_over_some_ticks() {
         let at = |second: i64| DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap();
-        let (old, new) = (BuildId(1), BuildId(2));
+        let (old, new) = ((RolloutId(1), BuildId(1)), (RolloutId(2), BuildId(2)));
         let mut rate = Rate::default();
         assert_eq!(rate.add(&[(old, 1_000)], at(0)), "–");
         assert_eq!(rate.add(&[(old, 1_000)], at(1)), "0.0");
@@ -286,7 +342,7 @@ mod tests {
         assert_eq!(
             rate.add(&[(new, 50), (old, 999_999)], at(10)),
             "800",
-            "an old build that serves again brings its past along, which is not counted"
+            "an old rollout that serves again brings its past along, which is not counted"
         );
     }
 }

@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tidegate_domain::Reason;
+use tidegate_service::Told;
 
 /// What may stand in a path's segment as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -122,6 +124,27 @@ pub(crate) fn ago(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
         60..3600 => format!("{} min ago", past.num_minutes()),
         3600..172_800 => format!("{} h ago", past.num_hours()),
         _ => format!("{} days ago", count(past.num_days())),
+    }
+}
+
+/// What a word of the protocol means, for those who read it for the first time.
+pub(crate) fn meaning(told: Told) -> &'static str {
+    match told {
+        Told::Offered => "to take a build",
+        Told::NotPolled => "nothing yet",
+        Told::NoUpdate(reason) => match reason {
+            Reason::NoCurrentBuild => "nothing is released",
+            Reason::AlreadyCurrent => "runs the current build",
+            Reason::NewerInstalled => "runs a newer version",
+            Reason::NotInCohort => "outside the share",
+            Reason::NotInAudience => "outside the audience",
+            Reason::Paused => "the rollout is paused",
+            Reason::Halted => "the rollout is halted",
+            Reason::Scheduled => "the rollout has not begun",
+            Reason::IncompatibleSdk => "its API level is too low",
+            Reason::IncompatibleAbi => "no native code for it",
+            Reason::RejectedByDevice => "failed with it",
+        },
     }
 }
 

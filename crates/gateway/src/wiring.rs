@@ -116,6 +116,7 @@ pub(crate) async fn wire(
             counts: Arc::clone(&counters),
             request_metrics: Arc::clone(&request_metrics),
             adoption: Adoption::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&fleet)),
+            fleet: Arc::clone(&fleet),
             rotating: config.rotation_key.is_some(),
         },
     )?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Rollout};
+use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Rollout, RolloutId};
 use tidegate_storage::{
     BuildFilter, BuildRollout, HourOfStats, Page, Paged, ReasonCount, RolloutStats, Store,
 };
@@ -94,6 +94,14 @@ impl Builds {
     /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
     pub async fn stats_of(&self, ids: &[BuildId]) -> Result<HashMap<BuildId, DeploymentStats>, Error> {
         Ok(self.store.stats_of(ids.to_vec()).await?.into_iter().collect())
+    }
+
+    /// What several rollouts did, with each build that they handed out.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`].
+    pub async fn stats_of_rollouts(&self, ids: Vec<RolloutId>) -> Result<Vec<RolloutStats>, Error> {
+        Ok(self.store.stats_of_rollouts(ids).await?)
     }
 
     /// A build's counts, and its last `hours` one by one.

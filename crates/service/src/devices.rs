@@ -1,5 +1,7 @@
 //! Devices: enrolling them, looking at them, explaining what they are offered, shutting them out.
 
+use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use tidegate_domain::{
 use tidegate_signing::{CommandKeys, KeyRing, SecretString, enroll_token_hash, new_enroll_token};
 use tidegate_storage::{
     AuditNote, BuildOnDevice, DeviceFilter, Enrollment, NewEnrollToken, Page, Paged, RolloutOnDevice, Store,
+    Told,
 };
 
 use crate::{Actor, Clock, Error, Kind, Settings, Snapshots};
@@ -30,14 +33,33 @@ pub const SILENT_AFTER: TimeDelta = TimeDelta::hours(24);
 /// How a device stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceState {
-    /// It runs a lower version than the current build's.
-    Behind,
     /// It runs the current build.
     Current,
     /// It failed with the current build and has not succeeded since.
     Failing,
     /// It was not seen for [`SILENT_AFTER`].
     Silent,
+    /// Its last poll was told this.
+    Told(Told),
+}
+
+impl FromStr for DeviceState {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        Ok(match word {
+            "current" => Self::Current,
+            "failing" => Self::Failing,
+            "silent" => Self::Silent,
+            told => Self::Told(told.parse().map_err(|_| {
+                let told = Told::ALL.map(Told::as_str).join(", ");
+                Error::invalid(
+                    "state",
+                    format!("must be one of current, failing, silent, {told}"),
+                )
+            })?),
+        })
+    }
 }
 
 /// Manages devices.
@@ -170,16 +192,33 @@ impl Devices {
         Ok(self.store.set_fcm_token(id, token, self.clock.now()).await?)
     }
 
-    /// Devices, in the order of [`Store::devices`].
+    /// Devices, in the order of [`Store::devices`]. What they were told is asked of a package: when none is named, of
+    /// the only one that releases something.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a bad page token, [`Kind::Unavailable`].
-    pub async fn list(&self, filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
+    /// [`Kind::Invalid`] for a bad page token, and when it is not clear which package is asked about;
+    /// [`Kind::Unavailable`].
+    pub async fn list(&self, mut filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
+        if filter.told.is_some() && filter.package.is_none() {
+            filter.package = Some(self.snapshots.only_package()?);
+        }
         Ok(self.store.devices(filter, page).await?)
     }
 
-    /// Devices that match a search, run a package, and stand in a state. Behind, current and failing are asked of
-    /// a package: when none is named, of the only one that releases something.
+    /// What the last polls of these devices were told, by package.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub async fn standings_of(
+        &self,
+        devices: &[Device],
+    ) -> Result<HashMap<DeviceId, Vec<(PackageName, Told)>>, Error> {
+        let ids = devices.iter().map(|device| device.id.clone()).collect();
+        Ok(self.store.standings_of(ids).await?)
+    }
+
+    /// Devices that match a search, run a package, and stand in a state. All states but silent are asked of a package:
+    /// when none is named, of the only one that releases something.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a bad page token, and when it is not clear which package a state is asked of;
@@ -199,6 +238,8 @@ impl Devices {
         match state {
             None => {}
             Some(DeviceState::Silent) => filter.silent_since = Some(self.clock.now() - SILENT_AFTER),
+            // A package that is named need not release anything: its devices were told that as well.
+            Some(DeviceState::Told(told)) if filter.package.is_some() => filter.told = Some(told),
             Some(state) => {
                 let Some((package, version, build)) = self.current(filter.package.as_ref())? else {
                     return Ok(Paged {
@@ -209,8 +250,8 @@ impl Devices {
                 filter.package = Some(package);
                 match state {
                     DeviceState::Failing => filter.failing = Some(build),
-                    DeviceState::Current => filter.versions = Some(version..=version),
-                    _ => filter.versions = Some(VersionCode::new(1)?..=VersionCode::new(version.get() - 1)?),
+                    DeviceState::Told(told) => filter.told = Some(told),
+                    DeviceState::Current | DeviceState::Silent => filter.versions = Some(version..=version),
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{BuildId, PackageName, VersionCode};
-use tidegate_storage::{Census, PackageCensus, Store, VersionCensus, VersionHour};
+use tidegate_storage::{Census, PackageCensus, Store, Told, VersionCensus, VersionHour};
 use tokio::sync::Mutex;
 
 use crate::{Clock, Error, SILENT_AFTER, Snapshots};
@@ -18,6 +18,9 @@ pub const MAX_LEAVING: usize = 5;
 
 /// The most versions that [`VersionHistory`] keeps apart.
 pub const MAX_VERSIONS_SHOWN: usize = 8;
+
+/// The most packages whose devices are counted by what they were told. Metrics have a label for each.
+pub const MAX_COUNTED_PACKAGES: usize = 100;
 
 /// How old the charts' last point may be.
 const RECORD_EVERY: TimeDelta = TimeDelta::minutes(1);
@@ -51,14 +54,49 @@ pub struct FleetOverview {
     pub devices: u64,
     /// Those seen within [`SILENT_AFTER`].
     pub seen_last_day: u64,
-    /// Installations of a package's current build.
+    /// Installations of packages that release something.
+    pub installations: u64,
+    /// Those of a package's current build.
     pub current: u64,
-    /// Installations of a lower version than the current build's.
-    pub behind: u64,
+    /// Devices whose last poll for such a package was told to take a build.
+    pub offered: u64,
     /// Devices that failed with a current build and have not succeeded since.
     pub failing: u64,
     /// When this was counted; `None` in the first moments of a server.
     pub measured_at: Option<DateTime<Utc>>,
+}
+
+/// The devices of a package by what their last poll for it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageStandings {
+    /// The package.
+    pub package: PackageName,
+    /// All of its devices: those that ever named it, whether they run it or not.
+    pub devices: u64,
+    /// The same apart, each of [`Told::ALL`]. They add up to `devices`.
+    pub told: Vec<(Told, u64)>,
+}
+
+impl PackageStandings {
+    fn of(package: PackageName, counted: &[(Told, u64)]) -> Self {
+        let count = |told: Told| {
+            counted
+                .iter()
+                .find(|(counted, _)| *counted == told)
+                .map_or(0, |(_, n)| *n)
+        };
+        Self {
+            package,
+            devices: counted.iter().map(|(_, count)| count).sum(),
+            told: Told::ALL.map(|told| (told, count(told))).to_vec(),
+        }
+    }
+
+    /// How many were told this.
+    pub fn count(&self, told: Told) -> u64 {
+        let found = self.told.iter().find(|(counted, _)| *counted == told);
+        found.map_or(0, |(_, count)| *count)
+    }
 }
 
 /// Which versions ran when.
@@ -170,8 +208,9 @@ impl Fleet {
         let mut overview = FleetOverview {
             devices: census.devices,
             seen_last_day: census.seen,
+            installations: 0,
             current: 0,
-            behind: 0,
+            offered: 0,
             failing: 0,
             measured_at: counted.at,
         };
@@ -185,16 +224,36 @@ impl Fleet {
                 .iter()
                 .find(|(build, _)| *build == id)
                 .map_or(0, |(_, devices)| *devices);
+            let Some(package) = of(census, &track.package) else {
+                continue;
+            };
             let current = release.build.facts.version_code;
-            for count in of(census, &track.package).map_or(&[][..], |package| &package.versions) {
+            for count in package.versions.iter().filter(|count| count.version.get() > 0) {
+                overview.installations += count.devices();
                 if count.version == current {
                     overview.current += count.devices();
-                } else if count.version < current && count.version.get() > 0 {
-                    overview.behind += count.devices();
                 }
             }
+            overview.offered +=
+                PackageStandings::of(track.package.clone(), &package.told).count(Told::Offered);
         }
         overview
+    }
+
+    /// The devices of a package by what they were told, as they were last counted.
+    pub fn standings_of(&self, package: &PackageName) -> PackageStandings {
+        let counted = self.counted.load();
+        let told = of(&counted.census, package).map_or(&[][..], |package| &package.told);
+        PackageStandings::of(package.clone(), told)
+    }
+
+    /// The same for each package that devices ask about, at most [`MAX_COUNTED_PACKAGES`]: the oldest.
+    pub fn standings(&self) -> Vec<PackageStandings> {
+        let counted = self.counted.load();
+        let packages = counted.census.packages.iter().take(MAX_COUNTED_PACKAGES);
+        packages
+            .map(|known| PackageStandings::of(known.package.clone(), &known.told))
+            .collect()
     }
 
     /// Which versions of a package ran in the last hours.

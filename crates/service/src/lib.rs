@@ -66,7 +66,8 @@ pub use devices::{
 pub use download::{Download, Downloads, FileStream};
 pub use error::{Error, ExistingBuild, Kind};
 pub use fleet::{
-    Coverage, Fleet, FleetOverview, Leaving, MAX_LEAVING, MAX_VERSIONS_SHOWN, VersionHistory, VersionPoint,
+    Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_PACKAGES, MAX_LEAVING, MAX_VERSIONS_SHOWN,
+    PackageStandings, VersionHistory, VersionPoint,
 };
 pub use login_throttle::{LOGIN_PAUSE_MINUTES, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_NAME};
 pub use nudges::{
@@ -87,7 +88,7 @@ pub use snapshots::Snapshots;
 pub use tidegate_storage::{
     AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter, FailedDelivery,
     HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
-    RolloutOnDevice, RolloutStats, Standing,
+    RolloutOnDevice, RolloutStats, Standing, Told,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM, UPLOAD_SILENCE, next_part};

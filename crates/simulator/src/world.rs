@@ -190,7 +190,7 @@ impl World {
                 self.rng
                     .happens(failure.share, Question::Failure, &[row as u64, code])
             };
-            (concerns && happens()).then_some(failure)
+            (concerns && strikes()).then_some(failure)
         })
     }
 }

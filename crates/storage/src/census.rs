@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, PackageName, VersionCode};
 
 use crate::store::run;
-use crate::{Error, Store};
+use crate::{Error, Store, Told};
 
 /// The most groups of version and cohort that a census holds: a hundred cohorts of two thousand versions. Devices may
 /// claim any version; what is beyond is not counted.
@@ -32,11 +32,13 @@ pub struct Census {
     pub packages: Vec<PackageCensus>,
 }
 
-/// Who runs which version of a package.
+/// Who runs which version of a package, and what they were told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageCensus {
     /// The package.
     pub package: PackageName,
+    /// What the last polls of its devices were told, in the order of [`Told::ALL`]; what nobody was told is left out.
+    pub told: Vec<(Told, u64)>,
     /// By ascending version. Version 0 is the devices that ask for the package and do not run it yet.
     pub versions: Vec<VersionCensus>,
 }

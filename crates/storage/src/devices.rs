@@ -1,5 +1,6 @@
 //! Devices: what they are, what they run, and what became of each build on them.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
@@ -8,7 +9,7 @@ use tidegate_domain::{
 };
 
 use crate::store::run;
-use crate::{AuditNote, Error, Page, Paged, Store};
+use crate::{AuditNote, Error, Page, Paged, Store, Told};
 
 /// The most builds that a device's history shows.
 pub const MAX_DEVICE_BUILDS: i64 = 500;
@@ -21,10 +22,12 @@ pub const MAX_CANDIDATES: usize = 1_500;
 pub struct DeviceFilter {
     /// Whose id begins with this, or whose alias does, in whatever case.
     pub search: Option<String>,
-    /// That run this package.
+    /// That run this package; with `told`, whose last poll for it was told that, whether they run it or not.
     pub package: Option<PackageName>,
     /// That run the package in one of these versions.
     pub versions: Option<RangeInclusive<VersionCode>>,
+    /// Whose last poll for the package was told this. Without a package it is not asked.
+    pub told: Option<Told>,
     /// That failed with this build and have not succeeded with it since.
     pub failing: Option<BuildId>,
     /// That were not seen since then, or never.
@@ -60,8 +63,8 @@ pub struct RolloutOnDevice {
 impl Store {
     /// The devices that match. The order is that of the index which finds them, so that any page of a million
     /// devices costs the same: by id; with a search those whose id matches, then those whose alias does; with
-    /// failures by age; with a package by version and age; of silent ones those that never came first, then the
-    /// longest silent.
+    /// failures by age; with what they were told by age; with a package by version and age; of silent ones those that
+    /// never came first, then the longest silent.
     ///
     /// A page may hold fewer devices than asked for and still have a next one: at most [`MAX_CANDIDATES`] are looked
     /// at for it.
@@ -147,5 +150,17 @@ impl Store {
     pub async fn standings(&self, id: &DeviceId) -> Result<Vec<(PackageName, String)>, Error> {
         let id = id.clone();
         run!(self, snapshot, devices::standings(&id))
+    }
+
+    /// What the last polls of several devices were told, by package; devices that do not exist are left out. At most
+    /// [`crate::MAX_PAGE_SIZE`] are meant to be asked about at once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn standings_of(
+        &self,
+        ids: Vec<DeviceId>,
+    ) -> Result<HashMap<DeviceId, Vec<(PackageName, Told)>>, Error> {
+        run!(self, read, devices::standings_of(&ids))
     }
 }

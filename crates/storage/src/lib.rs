@@ -66,6 +66,7 @@ mod schema;
 mod servers;
 mod settings;
 mod sqlite;
+mod standing;
 mod stats;
 mod store;
 mod tally;
@@ -92,6 +93,7 @@ pub use reports::{NewDownload, NewReport, Refusal, RejectionChange, ReportOutcom
 pub use rollouts::{Attempts, BuildRollout, RolloutFilter, TrackChange};
 pub use servers::{HEARTBEAT_EVERY, HEARTBEAT_FRESH_FOR};
 pub use settings::{MAX_POOL_SIZE, Settings};
+pub use standing::Told;
 pub use stats::{BuildStats, HourOfStats, MAX_ROLLOUTS_OF_BUILD, MAX_STAT_HOURS, RolloutStats};
 pub use store::Store;
 pub use users::User;

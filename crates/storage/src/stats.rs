@@ -72,6 +72,14 @@ impl Store {
         run!(self, read, stats::many(&builds))
     }
 
+    /// What several rollouts did, with each build that they handed out; those that nobody met yet are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn stats_of_rollouts(&self, rollouts: Vec<RolloutId>) -> Result<Vec<RolloutStats>, Error> {
+        run!(self, read, stats::of_several_rollouts(&rollouts))
+    }
+
     /// What rose in each hour that began in `from..to`, oldest first; hours in which nothing happened are left out.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 use std::mem::take;
 
 use chrono::TimeDelta;
-use tidegate_domain::{BuildId, DeviceId, PackageName, Role, VersionCode};
+use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Role, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Devices, Error};
+use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Devices, Error, Paged};
 use tidegate_signing::ExposeSecret;
 
 use super::list::List;
@@ -24,10 +24,23 @@ pub(crate) async fn list(
     let filter = DeviceFilter {
         search: non_empty(request.search),
         package: optional_package(&request.package_name)?,
+        told: non_empty(request.told).map(|word| word.parse()).transpose()?,
         ..DeviceFilter::default()
     };
-    let ask = |page| devices.list(filter.clone(), page);
-    let (items, next_page_token) = list.tell(ask, messages::device).await?;
+    let ask = async |page| {
+        let listed = devices.list(filter.clone(), page).await?;
+        let mut told = devices.standings_of(&listed.items).await?;
+        let with_standing = |device: Device| {
+            let told = told.remove(&device.id).unwrap_or_default();
+            (device, told)
+        };
+        Ok(Paged {
+            items: listed.items.into_iter().map(with_standing).collect(),
+            next_page_token: listed.next_page_token,
+        })
+    };
+    let told = |(device, told)| messages::listed_device(device, told);
+    let (items, next_page_token) = list.tell(ask, told).await?;
     Ok(v1::ListDevicesResponse {
         items,
         next_page_token,

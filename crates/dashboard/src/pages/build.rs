@@ -14,6 +14,7 @@ use crate::AppState;
 use crate::chart::Chart;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
+use crate::live;
 use crate::session::Visitor;
 use crate::show;
 
@@ -36,8 +37,17 @@ struct Page {
     notes: String,
     siblings: String,
     failures: Vec<ReasonCount>,
-    history: Vec<Rollout>,
+    history: Vec<RolloutRow>,
+    /// The rollouts of it that serve, as the feed names them.
+    serving: String,
     signers: Vec<(String, String)>,
+}
+
+/// A rollout of the build, and what it did with it.
+struct RolloutRow {
+    rollout: Rollout,
+    /// By their names in the feed.
+    numbers: [(&'static str, String); 5],
 }
 
 /// One line of the funnel.
@@ -64,7 +74,8 @@ pub(crate) async fn page(
         notes: shown(&view.build.provenance.notes),
         failures: app.builds.reasons(id).await?,
         chart: chart(&stats, app.clock.now()),
-        history: history(&app, id).await?,
+        history: history(&app, id, &stats).await?,
+        serving: serving(&app, id),
         signers: signers(&view.build.facts.signers),
         card: Card::new(view, stats.stats, app.clock.now()),
     };
@@ -86,13 +97,29 @@ fn shown(notes: &str) -> String {
     notes.chars().take(MAX_NOTES_CHARS).collect::<String>() + " …"
 }
 
-async fn history(app: &AppState, id: BuildId) -> Result<Vec<Rollout>, Refusal> {
+async fn history(app: &AppState, id: BuildId, stats: &BuildStats) -> Result<Vec<RolloutRow>, Refusal> {
     let filter = RolloutFilter {
         package: None,
         build: Some(id),
     };
     let page = PageOf::new(Some(ROLLOUTS_SHOWN), None).map_err(tidegate_service::Error::from)?;
-    Ok(app.rollouts.list(filter, page).await?.items)
+    let rollouts = app.rollouts.list(filter, page).await?.items;
+    let rows = rollouts.into_iter().map(|rollout| {
+        let of_it = stats.rollouts.iter().find(|of| of.rollout == rollout.id);
+        let numbers = live::counts(&of_it.map(|of| of.stats).unwrap_or_default());
+        RolloutRow {
+            numbers: numbers.map(|(name, number)| (name, show::count(number))),
+            rollout,
+        }
+    });
+    Ok(rows.collect())
+}
+
+fn serving(app: &AppState, id: BuildId) -> String {
+    let serving = app.builds.serving();
+    let of_it = serving.iter().filter(|(build, _)| *build == id);
+    let ids: Vec<String> = of_it.map(|(_, rollout)| rollout.id.to_string()).collect();
+    ids.join(",")
 }
 
 fn funnel(stats: &BuildStats) -> Vec<Stage> {

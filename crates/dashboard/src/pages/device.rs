@@ -32,6 +32,8 @@ struct Page {
     facts: Vec<(&'static str, String)>,
     tags: Vec<String>,
     installed: Vec<(String, i64)>,
+    /// What its last poll for each package was told.
+    standings: Vec<(PackageName, String)>,
     history: Vec<Account>,
     packages: Vec<String>,
     package: String,
@@ -58,6 +60,8 @@ struct Account {
     last: &'static str,
     reason: Option<String>,
     gave_up: Option<String>,
+    /// Whether it is refused the build until somebody lets it try again.
+    is_refused: bool,
 }
 
 /// The device in a path.
@@ -101,6 +105,7 @@ pub(crate) async fn page(
             .into_iter()
             .map(|(package, version)| (package.to_string(), version.get()))
             .collect(),
+        standings: view.standings,
         history: history.into_iter().map(account).collect(),
         packages,
         package,
@@ -120,6 +125,9 @@ fn account(of: BuildOnDevice) -> Account {
         failed_at: milestones.install_failed_at.or(milestones.verify_failed_at),
         last: history.last.as_ref().map_or("–", |last| last.status.as_str()),
         reason: history.last.and_then(|last| last.reason),
+        is_refused: history
+            .rejection
+            .is_some_and(|rejection| rejection.lifted_at().is_none()),
         gave_up: history.rejection.map(|rejection| match rejection.until {
             Some(at) if rejection.lifted_at().is_some() => {
                 format!("may try again since {}", show::moment(at))

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, PackageName};
-use tidegate_service::{DeviceState, Error, Page as PageOf};
+use tidegate_service::{DeviceState, Error, Page as PageOf, Told};
 
 use super::{Query, builds};
 use crate::AppState;
@@ -19,10 +19,9 @@ use crate::show;
 /// How many devices a page shows.
 const DEVICES_ON_A_PAGE: u32 = 50;
 
-/// How a device may stand, by the words in the address and on the page.
-const STATES: [(&str, &str); 4] = [
+/// How a device may stand, by the words in the address and on the page; beside these what its last poll was told.
+const STATES: [(&str, &str); 3] = [
     ("current", "on the current build"),
-    ("behind", "behind"),
     ("failing", "failing"),
     ("silent", "not seen for a day"),
 ];
@@ -34,7 +33,8 @@ struct Page {
     rows: Vec<Row>,
     packages: Vec<String>,
     filter: Shown,
-    states: [(&'static str, &'static str); 4],
+    states: [(&'static str, &'static str); 3],
+    told: [&'static str; 13],
     first: String,
     next: Option<String>,
     is_first: bool,
@@ -66,6 +66,8 @@ struct Row {
     android: String,
     region: String,
     installed: Vec<(String, i64)>,
+    /// What its last poll for each package was told; of the chosen package alone where one is chosen.
+    told: Vec<(String, &'static str)>,
     seen: String,
 }
 
@@ -84,42 +86,41 @@ pub(crate) async fn page(
     let token = query.given("page_token");
     let is_first = token.is_none();
     let page = PageOf::new(Some(DEVICES_ON_A_PAGE), token).map_err(Error::from)?;
-    let state = state(&filter.state)?;
+    let state = match filter.state.as_str() {
+        "" => None,
+        word => Some(word.parse::<DeviceState>()?),
+    };
     let devices = app
         .devices
-        .find(query.given("search"), package, state, page)
+        .find(query.given("search"), package.clone(), state, page)
         .await?;
+    let mut told = app.devices.standings_of(&devices.items).await?;
+    for standings in told.values_mut() {
+        standings.retain(|(name, _)| package.as_ref().is_none_or(|package| package == name));
+    }
     let next = devices.next_page_token.map(|token| filter.query(&token));
     let now = app.clock.now();
     Ok(html(&Page {
-        rows: devices.items.into_iter().map(|device| row(device, now)).collect(),
+        rows: devices
+            .items
+            .into_iter()
+            .map(|device| {
+                let told = told.remove(&device.id).unwrap_or_default();
+                row(device, told, now)
+            })
+            .collect(),
         packages: builds::packages(&app).await?,
         first: filter.query(""),
         filter,
         states: STATES,
+        told: Told::ALL.map(Told::as_str),
         next,
         is_first,
         frame: Frame::new(&visitor, Section::Devices, "Devices"),
     }))
 }
 
-fn state(word: &str) -> Result<Option<DeviceState>, Error> {
-    Ok(Some(match word {
-        "" => return Ok(None),
-        "current" => DeviceState::Current,
-        "behind" => DeviceState::Behind,
-        "failing" => DeviceState::Failing,
-        "silent" => DeviceState::Silent,
-        _ => {
-            return Err(Error::invalid(
-                "state",
-                "must be current, behind, failing or silent",
-            ));
-        }
-    }))
-}
-
-fn row(device: Device, now: DateTime<Utc>) -> Row {
+fn row(device: Device, told: Vec<(PackageName, Told)>, now: DateTime<Utc>) -> Row {
     let shown = device.shown();
     let maker = [shown.manufacturer, shown.model];
     let android = match (shown.android, shown.sdk) {
@@ -139,6 +140,10 @@ fn row(device: Device, now: DateTime<Utc>) -> Row {
             .installed
             .into_iter()
             .map(|(package, version)| (package.to_string(), version.get()))
+            .collect(),
+        told: told
+            .into_iter()
+            .map(|(package, told)| (package.to_string(), told.as_str()))
             .collect(),
         seen: device
             .last_seen_at

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::TimeDelta;
 use tidegate_domain::{BuildId, PackageName};
-use tidegate_service::FleetOverview;
+use tidegate_service::{FleetOverview, PackageStandings};
 
 use super::Query;
 use super::cards::Card;
@@ -34,6 +34,24 @@ struct Page {
     packages: Vec<String>,
     package: String,
     chart: Chart,
+    standings: Option<Standings>,
+}
+
+/// The devices of a package by what their last poll was told.
+struct Standings {
+    devices: String,
+    parts: Vec<Part>,
+}
+
+/// Those that were told the same.
+struct Part {
+    /// Its name in the feed.
+    key: String,
+    word: &'static str,
+    meaning: &'static str,
+    number: String,
+    /// The devices that it counts.
+    path: String,
 }
 
 /// One number about the fleet.
@@ -59,13 +77,13 @@ pub(crate) fn tiles(overview: &FleetOverview) -> [Tile; 4] {
         let count = |number| i64::try_from(number).unwrap_or(i64::MAX);
         show::share(show::percent_of(count(part), count(whole)))
     };
-    let (all, current, behind) = (overview.devices, overview.current, overview.behind);
+    let (all, current) = (overview.devices, overview.current);
     let of_all = format!(
         "{} of {} devices",
         share(overview.seen_last_day, all),
         show::count(all)
     );
-    let of_run = format!("{} of installations", share(current, current + behind));
+    let of_run = format!("{} of installations", share(current, overview.installations));
     [
         tile(
             "seen",
@@ -82,11 +100,11 @@ pub(crate) fn tiles(overview: &FleetOverview) -> [Tile; 4] {
             "/devices?state=current",
         ),
         tile(
-            "behind",
-            "Behind",
-            behind,
-            format!("{} of installations", share(behind, current + behind)),
-            "/devices?state=behind",
+            "offered",
+            "Offered an update",
+            overview.offered,
+            "by their last poll".to_owned(),
+            "/devices?state=offered",
         ),
         tile(
             "failing",
@@ -96,6 +114,28 @@ pub(crate) fn tiles(overview: &FleetOverview) -> [Tile; 4] {
             "/devices?state=failing",
         ),
     ]
+}
+
+/// The name of one of a package's counts in the feed.
+pub(crate) fn standing_key(package: &PackageName, word: &str) -> String {
+    format!("p.{package}.{word}")
+}
+
+fn standings(of: PackageStandings) -> Standings {
+    let parts = of.told.into_iter().map(|(told, devices)| Part {
+        key: standing_key(&of.package, told.as_str()),
+        word: told.as_str(),
+        meaning: show::meaning(told),
+        number: show::count(devices),
+        path: format!(
+            "/devices{}",
+            show::query(&[("package_name", of.package.as_str()), ("state", told.as_str())])
+        ),
+    });
+    Standings {
+        devices: show::count(of.devices),
+        parts: parts.collect(),
+    }
 }
 
 pub(crate) async fn page(
@@ -125,6 +165,9 @@ pub(crate) async fn page(
         measured: overview.measured_at.map(show::moment),
         packages: packages.iter().map(ToString::to_string).collect(),
         chart: chart(&app, chosen.as_ref()).await?,
+        standings: chosen
+            .as_ref()
+            .map(|package| standings(app.fleet.standings_of(package))),
         package: chosen.map(|name| name.to_string()).unwrap_or_default(),
         serving: cards(&app).await?,
     }))

@@ -13,6 +13,7 @@ mod login;
 mod new_nudge;
 pub(crate) mod nudges;
 mod promote;
+mod retry;
 mod revoke;
 mod roll_back;
 mod rollout;
@@ -53,6 +54,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         )
         .route("/devices", get(devices::page))
         .route("/devices/{id}", get(device::page))
+        .route("/devices/{id}/retry", get(retry::page).post(retry::retry))
         .route("/devices/{id}/revoke", get(revoke::page).post(revoke::revoke))
         .route("/nudges", get(nudges::page))
         .route("/nudges/new", get(new_nudge::page).post(new_nudge::begin))

@@ -20,6 +20,7 @@ const CHANGES: &[(&str, Role)] = &[
     ("/nudges/1/cancel", Role::Operator),
     ("/nudges/1/pause", Role::Operator),
     ("/nudges/1/resume", Role::Operator),
+    ("/devices/pixel-1/retry", Role::Operator),
     ("/devices/pixel-1/revoke", Role::Admin),
 ];
 
@@ -210,4 +211,45 @@ async fn an_upload_needs_its_token_before_its_file() {
         (other.status, &other.json()["code"]),
         (409, &"version_exists".into())
     );
+}
+
+#[tokio::test]
+async fn a_retry_names_its_build() {
+    let server = with_a_release().await;
+    let operator = Person::logged_in(&server, Role::Operator).await;
+    let ci = server.person("ci", Role::Operator);
+    let phone = server.device("pixel-4").await;
+    assert!(
+        phone.poll(0).await.build().is_some(),
+        "cohorts below 50 are offered it"
+    );
+    let conflict = serde_json::json!({ "build_id": 1, "status": "install_failed", "android_status": 5 });
+    phone.report_as(&conflict).await.ok();
+    assert_eq!(phone.poll(0).await.why_not(), "rejected_by_device");
+
+    let path = "/devices/pixel-4/retry";
+    assert!(operator.page("/devices/pixel-4").await.contains("id=\"retry-1\""));
+    let viewer = Person::logged_in(&server, Role::Viewer).await;
+    assert!(!viewer.page("/devices/pixel-4").await.contains("id=\"retry-1\""));
+    assert_eq!(viewer.get(&format!("{path}?build_id=1")).await.status, 403);
+    for fields in [&[][..], &[("build_id", "all")]] {
+        let refused = operator.post(path, fields).await;
+        assert_eq!(refused.status, 400, "{fields:?}");
+        assert!(text(&refused).contains("build_id"), "{fields:?}");
+    }
+    let nobody = operator.post("/devices/nobody/retry", &[("build_id", "1")]).await;
+    assert_eq!(nobody.status, 404);
+    assert_eq!(operator.get(&format!("{path}?build_id=999")).await.status, 404);
+    assert_eq!(phone.poll(0).await.why_not(), "rejected_by_device");
+    assert_eq!(ci.audit("?action=device.retry").await.len(), 0);
+
+    let sheet = operator.page(&format!("{path}?build_id=1")).await;
+    assert!(sheet.contains("Let pixel-4 try"), "{sheet}");
+    let done = operator.post(path, &[("build_id", "1")]).await;
+    assert_eq!(
+        (done.status, done.header("location")),
+        (303, "/devices/pixel-4?done=retried")
+    );
+    assert_eq!(phone.poll(0).await.build(), Some(1));
+    assert_eq!(ci.audit("?action=device.retry").await.len(), 1);
 }

@@ -65,6 +65,7 @@ async fn hostile_texts_are_shown_and_do_nothing_and_pages_stay_small() {
         "/devices",
         &device,
         &format!("{device}/revoke"),
+        &format!("{device}/retry?build_id=30"),
         "/nudges",
         "/nudges/new",
         "/audit",

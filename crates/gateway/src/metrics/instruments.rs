@@ -211,6 +211,21 @@ fn releases(readings: &Readings) {
         "Devices that installed a build, of those that were offered it.",
         |rollout| rollout.adoption,
     );
+    readings.gauge(
+        "ota_devices",
+        "Devices by what their last poll for a package was told; of a package they add up to all of its devices.",
+        |r, gauge| {
+            for standings in r.sources.fleet.standings() {
+                for (told, devices) in &standings.told {
+                    let labels = [
+                        KeyValue::new("package_name", standings.package.to_string()),
+                        KeyValue::new("told", told.as_str()),
+                    ];
+                    gauge.observe(count(*devices), &labels);
+                }
+            }
+        },
+    );
     readings.counter(
         "ota_upload_bytes",
         "Bytes that came in with uploads, kept or not.",

@@ -5,7 +5,8 @@
 //! work for its metrics and a poll pays for two additions. OpenTelemetry has no histogram that is read rather than
 //! written, so the request times go to the page by a collector of their own.
 //!
-//! No label grows with the fleet. Those that name builds are bounded by `tidegate_service::MAX_COUNTED_BUILDS`.
+//! No label grows with the fleet. Those that name builds are bounded by `tidegate_service::MAX_COUNTED_BUILDS`,
+//! those that name packages alone by `tidegate_service::MAX_COUNTED_PACKAGES`.
 
 mod instruments;
 mod requests;
@@ -22,7 +23,7 @@ use prometheus::{Registry, TextEncoder};
 use tidegate_api::{MetricsPage, RequestMetrics};
 use tidegate_domain::BuildId;
 use tidegate_service::{
-    ActivityBuffer, Adoption, BuildCounts, Counters, ReportQueue, RolloutNumbers, Snapshots,
+    ActivityBuffer, Adoption, BuildCounts, Counters, Fleet, ReportQueue, RolloutNumbers, Snapshots,
 };
 use tidegate_storage::Store;
 
@@ -40,6 +41,7 @@ pub(crate) struct Sources {
     pub(crate) counts: Arc<Counters>,
     pub(crate) request_metrics: Arc<RequestMetrics>,
     pub(crate) adoption: Adoption,
+    pub(crate) fleet: Arc<Fleet>,
     /// Whether a second master key is accepted.
     pub(crate) rotating: bool,
 }

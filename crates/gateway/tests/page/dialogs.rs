@@ -141,6 +141,7 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     ] {
         assert!(told.contains(truth), "{told}");
     }
+    assert_eq!(browser.text("#rollback-submit").await, "Roll back 1.2");
     assert!(browser.text("#from").await.contains("1.2") && browser.text("#to").await.contains("1.1"));
     assert_eq!(
         browser.text("#touched").await,

@@ -35,6 +35,8 @@ async fn no_text_field_becomes_markup() {
         ("/devices".to_owned(), true),
         (format!("/devices/{device}"), true),
         (format!("/devices/{device}/revoke"), true),
+        (format!("/devices/{device}/retry?build_id={build}"), true),
+        (format!("/devices/{device}/retry?build_id={query}"), false),
         (format!("/nudges/new?device_id={device}"), false),
         ("/nudges".to_owned(), true),
         ("/nudges/1".to_owned(), true),

@@ -34,9 +34,10 @@ async fn every_page_fits_says_what_it_is_and_bars_nobody() {
         ("rollout", format!("/builds/{second}/rollout")),
         ("rollback", format!("/builds/{second}/rollback")),
         ("devices", "/devices".to_owned()),
-        ("devices-behind", "/devices?state=behind".to_owned()),
+        ("devices-offered", "/devices?state=offered".to_owned()),
         ("device", format!("/devices/{device}")),
         ("revoke", format!("/devices/{device}/revoke")),
+        ("retry", format!("/devices/{device}/retry?build_id={second}")),
         ("audit", "/audit".to_owned()),
         ("nudges", "/nudges".to_owned()),
         ("new-nudge", format!("/nudges/new?device_id={device}")),
@@ -72,11 +73,13 @@ async fn every_dialog_fits_says_what_it_is_and_bars_nobody() {
     let browser = &fixture.browser;
     let mut faults: Vec<String> = Vec::new();
     let (build, device) = (format!("/builds/{second}"), format!("/devices/{}", agents[0].id));
+    let retry = format!("#retry-{second}");
     for (name, path, button) in [
         ("promote", &build, "#promote"),
         ("rollout", &build, "#adjust"),
         ("rollback", &build, "#rollback"),
         ("revoke", &device, "#revoke"),
+        ("retry", &device, retry.as_str()),
         ("nudge", &device, "#nudge"),
     ] {
         browser.go(path).await;
@@ -127,6 +130,11 @@ async fn full_fixture() -> FullFixture {
         "build_id": second, "status": "install_failed", "reason": "storage_low", "android_status": 6
     });
     agents[0].report_as(&failed).await.ok();
+    // For good, so that the device's page has a button for that.
+    let conflict = json!({
+        "build_id": second, "status": "install_failed", "android_status": 5, "request_id": "again"
+    });
+    agents[0].report_as(&conflict).await.ok();
     fixture
         .browser
         .reads("#card-failing .number", |text| text == "1")

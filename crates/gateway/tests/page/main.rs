@@ -13,4 +13,5 @@ mod looks;
 mod nudges;
 mod plain;
 mod sessions;
+mod standings;
 mod upload;

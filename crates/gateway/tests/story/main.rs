@@ -55,4 +55,5 @@ mod replicas;
 mod reports;
 mod rollback;
 mod rollout;
+mod standings;
 mod uploads;

@@ -14,7 +14,7 @@ use crate::rows::{package_name, version};
 use crate::schema::{device_builds, device_packages, devices, packages, rollouts, version_hours};
 use crate::time::{hour, micros, moment};
 use crate::{
-    Census, Error, MAX_CENSUS_ROWS, MAX_STAT_HOURS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus,
+    Census, Error, MAX_CENSUS_ROWS, MAX_STAT_HOURS, MAX_VERSIONS_KEPT, PackageCensus, Told, VersionCensus,
     VersionHour,
 };
 
@@ -95,12 +95,44 @@ fn by_package(conn: &mut Conn) -> Result<Vec<PackageCensus>, Fault> {
             None => last.unplaced = count,
         }
     }
-    let found = found.into_iter().filter_map(|(package, versions)| {
-        let name = names.get(&package)?;
-        Some(package_name(name).map(|package| PackageCensus { package, versions }))
+    let mut told = told(conn)?;
+    let found = found.into_iter().filter_map(|(id, versions)| {
+        let name = names.get(&id)?;
+        let told = told.remove(&id).unwrap_or_default();
+        Some(package_name(name).map(|package| PackageCensus {
+            package,
+            told,
+            versions,
+        }))
     });
     let found: Result<Vec<PackageCensus>, Error> = found.collect();
     Ok(found?)
+}
+
+/// How many devices of each package were told what.
+fn told(conn: &mut Conn) -> Result<HashMap<i64, Vec<(Told, u64)>>, Fault> {
+    let key = (device_packages::package_id, device_packages::standing);
+    let groups: Vec<(i64, Option<String>, i64)> = device_packages::table
+        .group_by(key)
+        .select((
+            device_packages::package_id,
+            device_packages::standing,
+            diesel::dsl::count_star(),
+        ))
+        .load(conn)?;
+    let mut found: HashMap<i64, HashMap<Told, u64>> = HashMap::new();
+    for (package, standing, count) in groups {
+        let told = Told::of_stored(standing.as_deref());
+        *found.entry(package).or_default().entry(told).or_default() += unsigned(count);
+    }
+    let ordered = |counts: HashMap<Told, u64>| {
+        let count = |told: Told| Some((told, *counts.get(&told)?));
+        Told::ALL.into_iter().filter_map(count).collect()
+    };
+    Ok(found
+        .into_iter()
+        .map(|(id, counts)| (id, ordered(counts)))
+        .collect())
 }
 
 #[derive(Serialize)]

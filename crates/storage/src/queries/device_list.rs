@@ -17,7 +17,7 @@ use crate::page::Key;
 use crate::rows::{DeviceRow, clean};
 use crate::schema::{device_builds, device_packages, devices};
 use crate::time::micros;
-use crate::{DeviceFilter, MAX_CANDIDATES, Page, Paged};
+use crate::{DeviceFilter, MAX_CANDIDATES, Page, Paged, Told};
 
 /// How many candidates are fetched at once when some of them will be left out.
 const CHUNK: usize = 500;
@@ -30,6 +30,8 @@ enum Leg {
     Alias(String, String),
     /// By number, those that fail with this build.
     Failing(i64),
+    /// By number, those whose last poll for the package was told this.
+    Told(i64, Told),
     /// By version and number, those that run the package.
     Running(i64, RangeInclusive<i64>),
     /// By number, those that never came.
@@ -124,17 +126,22 @@ fn paged(items: Vec<Device>, after: Option<&Place>) -> Paged<Device> {
 
 /// Whether the legs alone answer the filter.
 fn is_exact(filter: &DeviceFilter) -> bool {
-    let runs = filter.package.is_some() || filter.versions.is_some();
     let asked = [
         filter.search.is_some(),
         filter.failing.is_some(),
-        runs,
+        told(filter).is_some(),
+        filter.versions.is_some() || (filter.package.is_some() && told(filter).is_none()),
         filter.silent_since.is_some(),
     ];
     asked.into_iter().filter(|asked| *asked).count() <= 1
 }
 
-/// The index that narrows most comes first: a search, then failures, then what runs, then silence.
+/// What the package's devices are to have been told.
+fn told(filter: &DeviceFilter) -> Option<(&PackageName, Told)> {
+    filter.package.as_ref().zip(filter.told)
+}
+
+/// The index that narrows most comes first: a search, then failures, then what was told, then what runs, then silence.
 fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
     if let Some(search) = &filter.search {
         let search = clean(search);
@@ -147,16 +154,21 @@ fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
         return Ok(vec![Leg::Failing(build.0)]);
     }
     if let Some(package) = &filter.package {
-        let ids = device_queries::package_ids(conn, &[package.as_str()])?;
-        let leg = ids
-            .get(package.as_str())
-            .map(|id| Leg::Running(*id, versions(filter)));
+        let leg = package_id(conn, package)?.map(|id| match filter.told {
+            Some(told) => Leg::Told(id, told),
+            None => Leg::Running(id, versions(filter)),
+        });
         return Ok(leg.into_iter().collect());
     }
     Ok(match filter.silent_since {
         Some(since) => vec![Leg::NeverSeen, Leg::SeenBefore(micros(since))],
         None => vec![Leg::Id(String::new())],
     })
+}
+
+fn package_id(conn: &mut Conn, package: &PackageName) -> Result<Option<i64>, Fault> {
+    let ids = device_queries::package_ids(conn, &[package.as_str()])?;
+    Ok(ids.get(package.as_str()).copied())
 }
 
 /// Any version runs; 0 says that the package is not installed.
@@ -179,6 +191,7 @@ fn candidates(
         Leg::Id(prefix) => by_id(conn, prefix, after, limit),
         Leg::Alias(prefix, not_id) => by_alias(conn, prefix, not_id, after, limit),
         Leg::Failing(build) => failing(conn, *build, after, limit),
+        Leg::Told(package, told) => were_told(conn, *package, *told, after, limit),
         Leg::Running(package, versions) => running(conn, *package, versions, after, limit),
         Leg::NeverSeen => never_seen(conn, after, limit),
         Leg::SeenBefore(since) => seen_before(conn, *since, after, limit),
@@ -253,19 +266,51 @@ fn by_alias(
 }
 
 fn failing(conn: &mut Conn, build: i64, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let rows: Vec<DeviceRow> = device_builds::table
-        .inner_join(devices::table)
+    let ids: Vec<i64> = device_builds::table
         .filter(device_builds::build_id.eq(build))
         .filter(diesel::dsl::sql::<Bool>(HAS_FAILED))
         .filter(device_builds::device_id.gt(after.id))
         .order(device_builds::device_id)
         .limit(limit)
+        .select(device_builds::device_id)
+        .load(conn)?;
+    numbered(conn, &ids, after)
+}
+
+/// The devices of these numbers, which ascend. Not a join: PostgreSQL would merge the index that is ordered by number
+/// with all devices from the first on.
+fn numbered(conn: &mut Conn, ids: &[i64], after: &Place) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let rows: Vec<DeviceRow> = devices::table
+        .filter(devices::id.eq_any(ids))
+        .order(devices::id)
         .select(DeviceRow::as_select())
         .load(conn)?;
     Ok(rows
         .into_iter()
         .map(|row| (place(after, &row, 0, ""), row))
         .collect())
+}
+
+fn were_told(
+    conn: &mut Conn,
+    package: i64,
+    told: Told,
+    after: &Place,
+    limit: i64,
+) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+    let query = device_packages::table
+        .filter(device_packages::package_id.eq(package))
+        .filter(device_packages::device_id.gt(after.id))
+        .order(device_packages::device_id)
+        .limit(limit)
+        .select(device_packages::device_id)
+        .into_boxed::<Db>();
+    let query = match told.stored() {
+        Some(word) => query.filter(device_packages::standing.eq(word)),
+        None => query.filter(device_packages::standing.is_null()),
+    };
+    let ids: Vec<i64> = query.load(conn)?;
+    numbered(conn, &ids, after)
 }
 
 fn running(
@@ -358,17 +403,22 @@ fn judged(
         Some(build) => failing_of(conn, build.0, &numbers)?,
         None => HashSet::new(),
     };
+    let told = match told(filter) {
+        Some((package, told)) => Some(told_of(conn, package, told, &numbers)?),
+        None => None,
+    };
     let range = versions(filter);
     let judged = numbers.into_iter().zip(devices).map(|(number, device)| {
         let fails = filter.failing.is_none() || failing.contains(&number);
-        let runs = filter
-            .package
-            .as_ref()
-            .is_none_or(|package| runs(&device.installed, package, &range));
+        let told_so = told.as_ref().is_none_or(|told| told.contains(&number));
+        // Those that were told something need not run the package, unless versions are named as well.
+        let asks_version = filter.versions.is_some() || told.is_none();
+        let package = filter.package.as_ref().filter(|_| asks_version);
+        let runs = package.is_none_or(|package| runs(&device.installed, package, &range));
         let silent = filter
             .silent_since
             .is_none_or(|since| device.last_seen_at.is_none_or(|seen| seen < since));
-        (fails && runs && silent).then_some(device)
+        (fails && told_so && runs && silent).then_some(device)
     });
     Ok(judged.collect())
 }
@@ -391,4 +441,25 @@ fn failing_of(conn: &mut Conn, build: i64, devices: &[i64]) -> Result<HashSet<i6
         .select(device_builds::device_id)
         .load(conn)?;
     Ok(found.into_iter().collect())
+}
+
+/// Those of these devices whose last poll for the package was told this.
+fn told_of(
+    conn: &mut Conn,
+    package: &PackageName,
+    told: Told,
+    devices: &[i64],
+) -> Result<HashSet<i64>, Fault> {
+    let Some(package) = package_id(conn, package)? else {
+        return Ok(HashSet::new());
+    };
+    let found: Vec<(i64, Option<String>)> = device_packages::table
+        .filter(device_packages::package_id.eq(package))
+        .filter(device_packages::device_id.eq_any(devices))
+        .select((device_packages::device_id, device_packages::standing))
+        .load(conn)?;
+    let told_so = found
+        .into_iter()
+        .filter(|(_, standing)| Told::of_stored(standing.as_deref()) == told);
+    Ok(told_so.map(|(device, _)| device).collect())
 }

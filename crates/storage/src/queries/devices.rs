@@ -17,7 +17,7 @@ use crate::error::Fault;
 use crate::rows::{DeviceRow, clean, device_id, package_name, small, version};
 use crate::schema::{builds, device_builds, device_packages, device_rollouts, devices, packages};
 use crate::time::micros;
-use crate::{AuditNote, BuildOnDevice, Error, MAX_DEVICE_BUILDS, RolloutOnDevice, Seen};
+use crate::{AuditNote, BuildOnDevice, Error, MAX_DEVICE_BUILDS, RolloutOnDevice, Seen, Told};
 
 /// The numbers of those that exist. Until the transaction ends, nobody else changes anything about them.
 pub(crate) fn hold(conn: &mut Conn, names: &BTreeSet<&str>) -> Result<HashMap<String, i64>, Fault> {
@@ -210,10 +210,16 @@ pub(crate) fn store_fcm_token(
     Ok(())
 }
 
-/// Forgets what a device said of itself in its polls.
+/// Forgets what a device said of itself in its polls, and what they were told.
 pub(crate) fn forget_polled(conn: &mut Conn, device: i64) -> Result<(), Fault> {
     diesel::update(devices::table.find(device))
         .set(devices::polled_json.eq(None::<String>))
+        .execute(conn)?;
+    diesel::update(device_packages::table.filter(device_packages::device_id.eq(device)))
+        .set((
+            device_packages::standing.eq(None::<String>),
+            device_packages::crashes.eq(None::<i64>),
+        ))
         .execute(conn)?;
     Ok(())
 }
@@ -340,6 +346,32 @@ pub(crate) fn standings(conn: &mut Conn, id: &DeviceId) -> Result<Vec<(PackageNa
         .map(|(package, standing)| Ok((package_name(&package)?, standing.unwrap_or_default())))
         .collect();
     Ok(found?)
+}
+
+/// What the last polls of several devices were told, by package.
+pub(crate) fn standings_of(
+    conn: &mut Conn,
+    ids: &[DeviceId],
+) -> Result<HashMap<DeviceId, Vec<(PackageName, Told)>>, Fault> {
+    let mut found: HashMap<DeviceId, Vec<(PackageName, Told)>> = HashMap::new();
+    for ids in ids.chunks(BATCH) {
+        let names: Vec<&str> = ids.iter().map(DeviceId::as_str).collect();
+        let rows: Vec<(String, String, Option<String>)> = device_packages::table
+            .inner_join(packages::table)
+            .inner_join(devices::table)
+            .filter(devices::name.eq_any(names))
+            .order(packages::name)
+            .select((devices::name, packages::name, device_packages::standing))
+            .load(conn)?;
+        for (device, package, standing) in rows {
+            let told = Told::of_stored(standing.as_deref());
+            found
+                .entry(device_id(&device)?)
+                .or_default()
+                .push((package_name(&package)?, told));
+        }
+    }
+    Ok(found)
 }
 
 fn number(conn: &mut Conn, id: &DeviceId) -> Result<i64, Fault> {

@@ -131,7 +131,8 @@ struct Numbered {
     id: i64,
 }
 
-/// The devices that the poll's own decision offers something: read, judged and written in bounded batches.
+/// The devices that the poll's own decision offers something: read, judged and written in bounded batches. What their
+/// last polls were told is no help: a nudge after a promotion is for those that have not polled since.
 fn behind(
     conn: &mut Conn,
     spec: &Draft<'_>,

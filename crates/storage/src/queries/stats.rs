@@ -167,30 +167,57 @@ pub(crate) fn get(conn: &mut Conn, build: BuildId) -> Result<BuildStats, Fault> 
     Ok(into_build_stats(row.ok_or_else(|| builds::unknown(build))?)?)
 }
 
+type RolloutRow = (i64, i64, Row);
+
+fn into_rollout_stats((rollout, build, row): RolloutRow) -> Result<RolloutStats, Error> {
+    let BuildStats { stats, last_updated } = into_build_stats(row)?;
+    Ok(RolloutStats {
+        rollout: RolloutId(rollout),
+        build: BuildId(build),
+        stats,
+        last_updated,
+    })
+}
+
+macro_rules! rollout_columns {
+    () => {
+        (
+            rollout_stats::rollout_id,
+            rollout_stats::build_id,
+            (counters!(rollout_stats), rollout_stats::last_updated_at),
+        )
+    };
+}
+
 /// What each rollout did with a build, newest rollout first.
 pub(crate) fn of_rollouts(conn: &mut Conn, build: BuildId) -> Result<Vec<RolloutStats>, Fault> {
-    let rows: Vec<(i64, Row)> = rollout_stats::table
+    let rows: Vec<RolloutRow> = rollout_stats::table
         .filter(rollout_stats::build_id.eq(build.0))
         .order(rollout_stats::rollout_id.desc())
         .limit(crate::stats::MAX_ROLLOUTS_OF_BUILD)
-        .select((
-            rollout_stats::rollout_id,
-            (counters!(rollout_stats), rollout_stats::last_updated_at),
-        ))
+        .select(rollout_columns!())
         .load(conn)?;
-    let found: Result<Vec<RolloutStats>, Error> = rows
-        .into_iter()
-        .map(|(rollout, row)| {
-            let BuildStats { stats, last_updated } = into_build_stats(row)?;
-            Ok(RolloutStats {
-                rollout: RolloutId(rollout),
-                build,
-                stats,
-                last_updated,
-            })
-        })
-        .collect();
+    let found: Result<Vec<RolloutStats>, Error> = rows.into_iter().map(into_rollout_stats).collect();
     Ok(found?)
+}
+
+/// What each of these rollouts did with each of its builds.
+pub(crate) fn of_several_rollouts(
+    conn: &mut Conn,
+    rollouts: &[RolloutId],
+) -> Result<Vec<RolloutStats>, Fault> {
+    let ids: Vec<i64> = rollouts.iter().map(|id| id.0).collect();
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(super::BATCH) {
+        let rows: Vec<RolloutRow> = rollout_stats::table
+            .filter(rollout_stats::rollout_id.eq_any(ids))
+            .select(rollout_columns!())
+            .load(conn)?;
+        for row in rows {
+            found.push(into_rollout_stats(row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// The statistics of those builds that exist.

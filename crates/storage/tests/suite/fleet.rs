@@ -1,7 +1,9 @@
 //! Counting the fleet, and finding devices in it.
 
-use tidegate_domain::{Report, ReportStatus, cohort};
-use tidegate_storage::{Census, DeviceFilter, Error, MAX_REASONS, MAX_VERSIONS_KEPT, Page, Store};
+use tidegate_domain::{Reason, Report, ReportStatus, cohort};
+use tidegate_storage::{
+    Census, DeviceFilter, Error, MAX_REASONS, MAX_VERSIONS_KEPT, Page, Seen, Standing, Store, Told,
+};
 
 use crate::on_both_engines;
 use crate::place::Place;
@@ -18,6 +20,7 @@ on_both_engines!(
     rare_versions_are_remembered_together,
     reasons_are_counted_and_bounded,
     devices_are_found_by_what_they_run,
+    devices_are_counted_and_found_by_what_they_were_told,
     silent_and_failing_devices_are_found,
     filters_combine_and_pages_go_on,
     aliases_page_through_equals,
@@ -237,6 +240,83 @@ async fn devices_are_found_by_what_they_run(place: &Place) {
     }
 }
 
+async fn devices_are_counted_and_found_by_what_they_were_told(place: &Place) {
+    let store = place.store().await;
+    let (build, rollout) = release(&store, APP, 2).await;
+    let devices = enroll_many(&store, 40).await;
+    let mut expected: Vec<Vec<String>> = vec![vec![]; Told::ALL.len()];
+    let mut polls = Vec::new();
+    for (n, id) in devices.iter().enumerate() {
+        let which = n % Told::ALL.len();
+        expected[which].push(id.to_string());
+        let told = match Told::ALL[which] {
+            Told::Offered => Standing::Offered {
+                rollout,
+                build: build.id,
+            },
+            Told::NoUpdate(reason) => Standing::Refused(reason),
+            Told::NotPolled => continue,
+        };
+        // Half of them do not run it.
+        let runs = i64::try_from(n % 2).unwrap();
+        polls.push(Seen {
+            told,
+            ..samples::seen(id, 10, runs)
+        });
+    }
+    poll(&store, polls).await;
+    // Those that only enrolled say what they run in a report.
+    let never: Vec<_> = (devices.iter().enumerate())
+        .filter(|(n, _)| Told::ALL[n % Told::ALL.len()] == Told::NotPolled)
+        .map(|(_, id)| proven(id, rollout, report(build.id, ReportStatus::InstallSuccess), 5))
+        .collect();
+    store.record_reports(never).await.unwrap();
+
+    let census = store.census(at(0)).await.unwrap();
+    let package_census = &census.packages[0];
+    let counts: Vec<(Told, u64)> = (Told::ALL.into_iter().zip(&expected))
+        .map(|(told, ids)| (told, ids.len() as u64))
+        .collect();
+    assert_eq!(package_census.told, counts);
+    let running: u64 = package_census.versions.iter().map(|v| v.devices()).sum();
+    assert_eq!(running, 40, "both ways of counting count the same devices");
+
+    let told = |told: Told| DeviceFilter {
+        package: Some(package(APP)),
+        told: Some(told),
+        ..DeviceFilter::default()
+    };
+    for (which, ids) in Told::ALL.into_iter().zip(&expected) {
+        for size in [1, 2, 50] {
+            assert_eq!(names(&store, told(which), size).await, *ids, "{which}");
+        }
+        // The same when another index leads.
+        let searched = DeviceFilter {
+            search: Some("d-".into()),
+            ..told(which)
+        };
+        assert_eq!(names(&store, searched, 3).await, *ids, "{which}");
+    }
+    let running = DeviceFilter {
+        versions: Some(version(1)..=version(1)),
+        ..told(Told::NoUpdate(Reason::Paused))
+    };
+    let paused = Told::ALL
+        .iter()
+        .position(|told| *told == Told::NoUpdate(Reason::Paused));
+    let some: Vec<String> = (0..devices.len())
+        .filter(|n| Some(n % Told::ALL.len()) == paused && n % 2 == 1)
+        .map(|n| devices[n].to_string())
+        .collect();
+    assert!(!some.is_empty());
+    assert_eq!(names(&store, running, 50).await, some);
+
+    let shown = store.standings_of(devices[..2].to_vec()).await.unwrap();
+    assert_eq!(shown[&devices[0]], [(package(APP), Told::ALL[0])]);
+    assert_eq!(shown[&devices[1]], [(package(APP), Told::ALL[1])]);
+    assert_eq!(shown.len(), 2);
+}
+
 async fn silent_and_failing_devices_are_found(place: &Place) {
     let store = place.store().await;
     let (build, rollout) = release(&store, APP, 2).await;
@@ -363,8 +443,22 @@ async fn the_database_is_asked_by_index(place: &Place) {
             "INDEX devices_token_epoch",
         ),
         (
-            "SELECT count(*) FROM device_packages WHERE package_id = 1 AND standing = 'offered'",
+            "SELECT package_id, standing, count(*) FROM device_packages GROUP BY 1, 2",
             "COVERING INDEX device_packages_standing",
+        ),
+        (
+            "SELECT device_id FROM device_packages WHERE package_id = 1 AND standing = 'offered' AND device_id > 7
+             ORDER BY device_id LIMIT 5",
+            "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND device_id>?)",
+        ),
+        (
+            "SELECT device_id FROM device_packages WHERE package_id = 1 AND standing IS NULL AND device_id > 7
+             ORDER BY device_id LIMIT 5",
+            "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND device_id>?)",
+        ),
+        (
+            "SELECT * FROM rollout_stats WHERE rollout_id IN (1, 2)",
+            "PRIMARY KEY (rollout_id=?)",
         ),
         (
             "SELECT package_id, standing FROM device_packages WHERE device_id = 1 AND standing IS NOT NULL",
