@@ -189,7 +189,7 @@ impl Wire {
             place
         };
         let downloads = &self.phone.population().downloads;
-        let strikes = |chance, question| !calm && length > 0 && rng.happens(chance, question, &[number]);
+        let happens = |chance, question| !calm && length > 0 && rng.happens(chance, question, &[number]);
         let cut = happens(downloads.cut, Question::Cut).then(|| somewhere(Question::Cut, 1));
         let tipped =
             happens(downloads.corrupted, Question::Corruption).then(|| somewhere(Question::Corruption, 1));
