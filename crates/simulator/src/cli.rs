@@ -18,7 +18,7 @@ use crate::{Error, MAX_DEVICES, Plan, Raise, Report, Token};
 /// The variable that holds the admin token.
 const TOKEN_VARIABLE: &str = "TIDEGATE_ADMIN_TOKEN";
 
-/// Exit codes, beside 0 for equal record.
+/// Exit codes, beside 0 for equal counts.
 const UNEQUAL: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 const NO_SERVER: u8 = 3;
@@ -46,7 +46,7 @@ Exit codes: 0 all counts are equal; 1 they are not; 2 wrong usage, or a populati
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Enrol a fleet, live its days, and compare the record.
+    /// Enrol a fleet, live its days, and compare the counts.
     ///
     /// The package needs a current build (upload, then promote). Every device is named after the seed, so one seed
     /// can be played once on a server. The same seed on a fresh server has the same outcome.

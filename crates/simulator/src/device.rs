@@ -116,7 +116,7 @@ impl Device {
         self.phone.now()
     }
 
-    /// Looks into its record.
+    /// Looks into what is recorded of it.
     pub(crate) fn with_record<R>(&self, look: impl FnOnce(&DeviceRecord) -> R) -> R {
         look(&self.wire.record())
     }

@@ -2,7 +2,7 @@
 //!
 //! This crate lets thousands of real agents live their days against a real server, with empty
 //! batteries, calls, lost networks, damaged files and Android's refusals, and then asks one question: **does the
-//! server's record say exactly what the devices did?**
+//! server's counts say exactly what the devices did?**
 //!
 //! It must never know how a server works inside. It speaks the agents' protocol through the agent library and the
 //! admin surface over HTTP like any operator, and counts for itself what it sees on the wire. Nor does it

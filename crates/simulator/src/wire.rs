@@ -189,10 +189,10 @@ impl Wire {
             place
         };
         let downloads = &self.phone.population().downloads;
-        let strikes = |chance, question| !calm && length > 0 && rng.happens(chance, question, &[number]);
-        let cut = strikes(downloads.cut, Question::Cut).then(|| somewhere(Question::Cut, 1));
+        let happens = |chance, question| !calm && length > 0 && rng.happens(chance, question, &[number]);
+        let cut = happens(downloads.cut, Question::Cut).then(|| somewhere(Question::Cut, 1));
         let tipped =
-            strikes(downloads.corrupted, Question::Corruption).then(|| somewhere(Question::Corruption, 1));
+            happens(downloads.corrupted, Question::Corruption).then(|| somewhere(Question::Corruption, 1));
         if cut.is_some() {
             *self.record().faults.entry("cut").or_default() += 1;
         }

@@ -186,11 +186,11 @@ impl World {
             let concerns = failure.version_code.is_none_or(|only| only == version)
                 && failure.model.as_ref().is_none_or(|only| *only == self.model.name)
                 && (failure.tries == 0 || attempt <= failure.tries);
-            let strikes = || {
+            let happens = || {
                 self.rng
                     .happens(failure.share, Question::Failure, &[row as u64, code])
             };
-            (concerns && strikes()).then_some(failure)
+            (concerns && happens()).then_some(failure)
         })
     }
 }

@@ -185,7 +185,8 @@ impl Instance {
     pub(crate) async fn upload(&self, apk: Vec<u8>) -> Result<Build, Error> {
         let mut upload = self.uploads.begin(operator()).await?;
         upload.write(Bytes::from(apk)).await?;
-        self.uploads.finish(upload, UploadNotes::default()).await
+        let uploaded = self.uploads.finish(upload, UploadNotes::default()).await?;
+        Ok(uploaded.build)
     }
 
     /// Uploads a release of [`PACKAGE`] of this version.

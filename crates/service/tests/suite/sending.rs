@@ -17,7 +17,10 @@ use crate::instance::{Instance, new_device, operator};
 /// How long a test waits for what happens beside it. Far longer than anything takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a try that may be refused is followed by a pause, without the jitter that may double it.
+/// A sender that did not read the clock for so long is done: it waits for the next thing to do.
+const QUIET: Duration = Duration::from_millis(60);
+
+/// The wait after the first try that failed in passing, without the jitter that may double it.
 pub(crate) const FIRST_RETRY: Duration = Duration::from_secs(10);
 
 /// A running sender of an instance, with a Firebase project of its own.
@@ -63,27 +66,16 @@ impl Sending {
         }
     }
 
-    /// Has the sender look for due deliveries, and waits until it has looked twice.
+    /// Has the sender look for due deliveries, and waits until it has nothing more to do.
     pub(crate) async fn look(&self, instance: &Instance) {
-        for _ in 0..2 {
-            let looked = async {
-                // The clock stands still but for a microsecond for each time that it is read. Beside this loop only the
-                // sender reads it.
-                let mut last = instance.clock.read();
-                self.wake.notify_one();
-                loop {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                    let now = instance.clock.read();
-                    if now - last > TimeDelta::microseconds(1) {
-                        return;
-                    }
-                    last = now;
-                }
-            };
-            tokio::time::timeout(LIMIT, looked)
-                .await
-                .expect("the sender does not look");
-        }
+        let looked = async {
+            self.wake.notify_one();
+            while !is_read(instance, Duration::from_millis(1)).await {}
+            while is_read(instance, QUIET).await {}
+        };
+        tokio::time::timeout(LIMIT, looked)
+            .await
+            .expect("the sender does not look, or does not end");
     }
 
     /// Lets time pass, and has the sender look.
@@ -100,6 +92,14 @@ impl Sending {
             .expect("the sender does not end")
             .unwrap();
     }
+}
+
+/// Whether somebody beside the test reads the clock in this time. It stands still but for a microsecond for each time
+/// that it is read, and a sender reads it whenever it looks, sends or records.
+async fn is_read(instance: &Instance, within: Duration) -> bool {
+    let before = instance.clock.read();
+    tokio::time::sleep(within).await;
+    instance.clock.read() - before > TimeDelta::microseconds(1)
 }
 
 /// A client that waits for no answer longer than the tests do.

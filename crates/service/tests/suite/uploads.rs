@@ -21,7 +21,7 @@ async fn a_build_is_what_its_file_says() {
         git_sha: "abc".to_owned(),
         ..UploadNotes::default()
     };
-    let build = instance.uploads.finish(upload, notes).await.unwrap();
+    let build = instance.uploads.finish(upload, notes).await.unwrap().build;
     let facts = &build.facts;
     assert_eq!((facts.package.as_str(), facts.version_code.get()), (PACKAGE, 7));
     assert_eq!(facts.size, apk.len() as u64);
@@ -34,16 +34,15 @@ async fn a_build_is_what_its_file_says() {
 }
 
 #[tokio::test]
-async fn the_same_version_again_is_refused_and_its_file_removed() {
+async fn the_same_file_again_is_its_build_and_another_of_that_version_is_refused() {
     let instance = Instance::start().await;
     let first = apks::build(PACKAGE, 7);
-    instance.upload(first.clone()).await.unwrap();
+    let build = instance.upload(first.clone()).await.unwrap();
+    assert_eq!(instance.upload(first).await.unwrap(), build);
     let other = apks::large(PACKAGE, 7, 5_000);
-    for again in [other, first] {
-        let refused = refusal(instance.upload(again).await);
-        assert_eq!(refused, (Kind::Conflict, "version_exists"));
-        assert_eq!(instance.files(), 1, "the file of the first stays");
-    }
+    let refused = refusal(instance.upload(other).await);
+    assert_eq!(refused, (Kind::Conflict, "version_exists"));
+    assert_eq!(instance.files(), 1, "the file of the first stays");
     let known = instance.builds.list(None, Default::default()).await.unwrap();
     assert_eq!(known.items.len(), 1);
 }
