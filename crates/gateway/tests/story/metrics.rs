@@ -103,7 +103,9 @@ async fn day(server: &TestServer) -> (i64, Vec<Agent>) {
 async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let server = TestServer::start(engine).await;
     let (build, _) = day(&server).await;
-    let page = page(&server).await;
+    // The fleet is counted a moment after the server's start.
+    let counted = |page: &String| page.contains("\nota_devices{");
+    let page = eventually(|| page(&server), counted).await;
     assert_eq!(metrics_on(&page), metrics_in_the_docs());
 
     let count = |series: &str| value(&page, series);
