@@ -51,6 +51,7 @@ pub(crate) fn routes() -> Routes {
         (status = 403, description = "Altered, expired or another device's URL", body = Problem),
         (status = 404, description = "No such build", body = Problem),
         (status = 412, description = "The file is not the one that If-Match names", body = Problem),
+        (status = 503, description = "The artifact store is away", body = Problem),
         (status = 416, description = "A Range beyond the end", body = Problem),
     )
 )]
