@@ -108,6 +108,7 @@ async fn revoke(
 #[utoipa::path(
     post, path = "/v1/devices/{device_id}/retry",
     operation_id = "RetryDevice", tag = "devices", params(("device_id" = String, Path)),
+    request_body = v1::RetryDeviceRequest,
     responses((status = 200, body = v1::RetryDeviceResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
