@@ -6,6 +6,12 @@ cargo_deny := "^0.20"
 # Which changes it tries differs between versions, so the share of those that are noticed does too.
 cargo_mutants := "27.1.0"
 
+# What reads the protocol's files, and the API's description, as others will.
+buf_version := "1.75.0"
+redocly_version := "2.77.0"
+spectral_version := "6.16.3"
+openapi_validator_version := "0.9.0"
+
 # What the page's tests find barriers with, and its hash in the registry's own spelling.
 axe_version := "4.14.1"
 axe_sha512 := "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
@@ -108,6 +114,32 @@ lint:
     cargo fmt --all -- --check
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
     cargo clippy -p tidegate-gateway --no-default-features --locked -- -D warnings
+
+# Lints the protocol's files with buf, which npm fetches (proto/buf.yaml).
+proto:
+    cd proto && npx --yes --package '@bufbuild/buf@{{buf_version}}' buf lint
+
+# Reads the API's description, as a server of its own tells it, with three linters from npm and PyPI.
+conformance:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    target="${CARGO_TARGET_DIR:-target}"
+    folder="$target/conformance"
+    cargo build --locked -p tidegate-gateway
+    rm -rf "$folder/data" && mkdir -p "$folder"
+    npm install --silent --no-audit --no-fund --prefix "$folder" \
+        '@redocly/cli@{{redocly_version}}' '@stoplight/spectral-cli@{{spectral_version}}'
+    [[ -x "$folder/python/bin/pip" ]] || python3 -m venv "$folder/python"
+    "$folder/python/bin/pip" install --quiet --disable-pip-version-check 'openapi-spec-validator=={{openapi_validator_version}}'
+    address=127.0.0.1:18097
+    TIDEGATE_DATA_DIR="$folder/data" TIDEGATE_LISTEN="$address" "$target/debug/tidegate" serve 2>"$folder/server.log" &
+    trap 'kill $!' EXIT
+    curl --silent --show-error --fail --retry 50 --retry-delay 1 --retry-connrefused \
+        "http://$address/openapi.json" --output "$folder/openapi.json"
+    echo 'extends: ["spectral:oas"]' >"$folder/spectral.yaml"
+    "$folder/node_modules/.bin/redocly" lint "$folder/openapi.json"
+    "$folder/node_modules/.bin/spectral" lint --fail-severity error --ruleset "$folder/spectral.yaml" "$folder/openapi.json"
+    "$folder/python/bin/openapi-spec-validator" "$folder/openapi.json"
 
 # The crates' documentation; a broken link is an error. Begin reading in target/doc/tidegate_domain.
 docs:

@@ -133,7 +133,7 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
                 .field_attribute(&path, "#[serde(with = \"crate::embedded_json\")]")
                 .field_attribute(
                     &path,
-                    "#[cfg_attr(feature = \"openapi\", schema(value_type = Object))]",
+                    "#[cfg_attr(feature = \"openapi\", schema(value_type = Option<Object>))]",
                 );
         }
     }

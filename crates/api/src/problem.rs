@@ -97,13 +97,25 @@ impl IntoResponse for Refusal {
         };
         let mut response = problem.into_response();
         let headers = response.headers_mut();
-        if kind == Kind::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = challenge(kind, code) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(pause) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
         }
         response
+    }
+}
+
+/// What a refused credential is answered with. A request that brought none is told no error.
+///
+/// Source: <https://www.rfc-editor.org/rfc/rfc6750#section-3>
+fn challenge(kind: Kind, code: &str) -> Option<&'static str> {
+    match (kind, code) {
+        (Kind::Unauthenticated, "invalid_token" | "token_revoked") => Some("Bearer error=\"invalid_token\""),
+        (Kind::Unauthenticated, _) => Some("Bearer"),
+        (Kind::Forbidden, "role_too_low") => Some("Bearer error=\"insufficient_scope\""),
+        _ => None,
     }
 }
 

@@ -213,6 +213,9 @@ pub(crate) async fn time(
 
 /// A method that exists answers by another code than "unimplemented", so that only real names become labels.
 fn grpc(path: String, response: &Response) -> (String, String) {
+    if response.status() != StatusCode::OK {
+        return (OTHER.to_owned(), response.status().as_str().to_owned());
+    }
     let status = response.headers().get("grpc-status");
     let code = status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()));
     let route = if code == Code::Unimplemented {

@@ -42,6 +42,7 @@ mod role;
 mod rollout;
 mod stats;
 mod track;
+mod visible;
 
 pub use build::{Build, BuildFacts, Provenance, SignerRange, Signers};
 pub use catalog::Catalog;
@@ -80,3 +81,4 @@ pub use rollout::{
 };
 pub use stats::DeploymentStats;
 pub use track::{By, Change, KnownSigners, MAX_SERVING, OfferFacts, Promotion, Track};
+pub use visible::check_visible;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
     BuildId, Decision, Device, DeviceFacts, DeviceId, Error as RuleError, MAX_ATTRIBUTE_BYTES,
-    MAX_FCM_TOKEN_BYTES, PackageName, PollRequest, Reason, Role, Step, VersionCode, explain, poll_after,
+    MAX_FCM_TOKEN_BYTES, PackageName, PollRequest, Reason, Role, Step, VersionCode, check_visible, explain,
+    poll_after,
 };
 use tidegate_signing::{CommandKeys, KeyRing, SecretString, enroll_token_hash, new_enroll_token};
 use tidegate_storage::{
@@ -153,6 +154,7 @@ impl Devices {
     /// # Errors
     /// [`Kind::Invalid`], [`Kind::Unauthenticated`] for a token that is unknown, expired or used up.
     pub async fn enroll(&self, new: NewDevice) -> Result<Enrolled, Error> {
+        check_visible("device_id", new.id.as_str(), false)?;
         check_alias(new.alias.as_deref())?;
         new.facts.check()?;
         check_fcm_token(new.fcm_token.as_deref())?;
@@ -429,7 +431,7 @@ fn check_alias(alias: Option<&str>) -> Result<(), Error> {
         let fault = format!("is longer than {MAX_ATTRIBUTE_BYTES} bytes");
         return Err(RuleError::invalid("alias", fault).into());
     }
-    Ok(())
+    Ok(check_visible("alias", alias.unwrap_or_default(), true)?)
 }
 
 fn check_fcm_token(token: Option<&str>) -> Result<(), Error> {

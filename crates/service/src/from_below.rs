@@ -48,9 +48,16 @@ impl From<artifacts::Error> for Error {
                 let message = "the artifact store does not answer; try again in a moment";
                 Self::new(Kind::Unavailable, "unavailable", message)
             }
-            artifacts::Error::Missing { .. }
-            | artifacts::Error::OutOfRange { .. }
-            | artifacts::Error::Setting(_) => Self::internal("artifacts", &message),
+            // Every registered build has its file, so that the folder or the bucket is another than usual.
+            artifacts::Error::Missing { .. } => {
+                tracing::error!(fault = message, "the artifact store lacks a file");
+                let message =
+                    "the artifact store does not have the file, which it should; try again in a moment";
+                Self::new(Kind::Unavailable, "unavailable", message)
+            }
+            artifacts::Error::OutOfRange { .. } | artifacts::Error::Setting(_) => {
+                Self::internal("artifacts", &message)
+            }
         }
     }
 }

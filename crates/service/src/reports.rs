@@ -235,7 +235,7 @@ fn busy() -> Error {
     Error::new(
         Kind::Unavailable,
         "busy",
-        "more reports wait than the server takes; send it again in a minute",
+        "more reports wait than the server takes; send it again in a moment",
     )
 }
 

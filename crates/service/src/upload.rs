@@ -1,6 +1,7 @@
 //! Taking a build in: streamed to a staging file, hashed on the way, read, judged, and only then kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_artifacts as artifacts;
@@ -19,6 +20,9 @@ pub const MAX_ORIGIN_BYTES: usize = 256;
 
 /// What a form may have beside its file, in bytes: the texts, and what frames the parts.
 const MAX_FORM_BYTES: u64 = 1024 * 1024;
+
+/// When to come again while all places for uploads are taken.
+const UPLOAD_PAUSE: Duration = Duration::from_secs(30);
 
 /// Takes builds in.
 pub struct Uploads {
@@ -113,10 +117,11 @@ impl Uploads {
         let settings = &self.intake.settings;
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             let message = format!(
-                "{} uploads are under way, which is as many as the server takes; try again in a minute",
-                settings.max_concurrent_uploads
+                "{} uploads are under way, which is as many as the server takes; try again in {} seconds",
+                settings.max_concurrent_uploads,
+                UPLOAD_PAUSE.as_secs()
             );
-            Error::new(Kind::Exhausted, "too_many_uploads", message)
+            Error::new(Kind::Exhausted, "too_many_uploads", message).after(UPLOAD_PAUSE)
         })?;
         let staging = self.intake.artifacts.stage(settings.max_upload_bytes).await?;
         Ok(Upload {

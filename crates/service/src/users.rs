@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tidegate_domain::Role;
+use tidegate_domain::{Role, check_visible};
 use tidegate_signing::{KeyRing, MAX_ADMIN_TTL_DAYS, SecretString, hash_password, verify_password};
 use tidegate_storage::{AuditNote, Store};
 use tokio::sync::Semaphore;
@@ -53,7 +53,7 @@ impl Users {
     /// Adds a person.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::Invalid`] for a weak password or a bad name, [`Kind::Conflict`] when the name is taken.
+    /// [`Kind::Forbidden`], [`Kind::Invalid`] for a weak password or a bad name, [`Kind::Exists`] when the name is taken.
     pub async fn add(
         &self,
         actor: &Actor,
@@ -148,7 +148,8 @@ fn check_name(name: &str) -> Result<(), Error> {
             "must be 1 to 64 bytes of letters, digits and . _ @ -",
         ));
     }
-    Ok(())
+    // Some letters are mere fillers.
+    Ok(check_visible("name", name, false)?)
 }
 
 async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {

@@ -17,6 +17,7 @@ mod builds;
 mod deadline;
 mod devices;
 mod health;
+mod methods;
 mod nudges;
 mod packages;
 mod reflection;
@@ -79,6 +80,7 @@ pub(crate) fn router(api: &Api) -> axum::Router {
         .layer(from_fn(deadline::keep))
         .layer(from_fn(statuses::mend))
         .layer(from_fn(only_grpc))
+        .layer(from_fn_with_state(methods::all(), methods::known))
 }
 
 /// The services that ask for an admin token.

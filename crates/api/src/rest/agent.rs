@@ -18,9 +18,9 @@ use tidegate_signing::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::NO_STORE;
 use super::conditional::not_modified;
 use super::input::Json;
+use super::{NO_STORE, Secret};
 use crate::credentials::{CallingDevice, bearer};
 use crate::poll_log::PollLog;
 use crate::problem::{Problem, Refusal};
@@ -315,7 +315,7 @@ fn narrow<T: TryFrom<i64>>(field: &'static str, number: Option<i64>) -> Result<O
 async fn enroll(
     State(devices): State<Arc<Devices>>,
     Json(request): Json<v1::EnrollRequest>,
-) -> Result<(StatusCode, JsonAnswer<v1::EnrollResponse>), Refusal> {
+) -> Result<(StatusCode, Secret<v1::EnrollResponse>), Refusal> {
     let id = DeviceId::parse(&request.device_id).map_err(Error::from)?;
     let installed = installed(&request)?;
     let enrolled = devices
@@ -349,7 +349,7 @@ async fn enroll(
         poll_after_s: i64::try_from(enrolled.poll_after.as_secs()).unwrap_or(i64::MAX),
         protocol: PROTOCOL,
     };
-    Ok((StatusCode::CREATED, JsonAnswer(answer)))
+    Ok((StatusCode::CREATED, Secret(answer)))
 }
 
 fn installed(request: &v1::EnrollRequest) -> Result<Option<(PackageName, VersionCode)>, Error> {
@@ -372,6 +372,7 @@ fn installed(request: &v1::EnrollRequest) -> Result<Option<(PackageName, Version
     operation_id = "SetFcmToken", tag = "agent", request_body = v1::FcmTokenRequest,
     responses(
         (status = 200, description = "Remembered", body = v1::FcmTokenResponse),
+        (status = 400, description = "A field is missing or malformed", body = Problem),
         (status = 401, description = "No valid device token", body = Problem),
     ),
     security(("device_token" = []))

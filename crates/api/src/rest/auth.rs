@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::Json as JsonAnswer;
 use axum::extract::{ConnectInfo, State};
 use tidegate_proto::v1;
 use tidegate_service::Users;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Secret;
 use super::input::Json;
 use crate::credentials::peer;
 use crate::problem::{Problem, Refusal};
@@ -27,6 +27,7 @@ pub(crate) fn routes() -> Routes {
     operation_id = "Login", tag = "auth", request_body = v1::LoginRequest,
     responses(
         (status = 200, body = v1::LoginResponse),
+        (status = 400, description = "A field is missing or malformed", body = Problem),
         (status = 401, description = "Wrong name or password", body = Problem),
         (status = 429, description = "Too many logins at once, or too many failed", body = Problem),
     )
@@ -35,7 +36,7 @@ async fn login(
     State(users): State<Arc<Users>>,
     connection: Option<Extension<ConnectInfo<SocketAddr>>>,
     Json(request): Json<v1::LoginRequest>,
-) -> Result<JsonAnswer<v1::LoginResponse>, Refusal> {
+) -> Result<Secret<v1::LoginResponse>, Refusal> {
     let from = peer(connection.as_ref().map(|Extension(connection)| connection));
-    Ok(JsonAnswer(verbs::auth::login(&users, request, from).await?))
+    Ok(Secret(verbs::auth::login(&users, request, from).await?))
 }

@@ -10,6 +10,7 @@ use tidegate_service::{Devices, Error};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Secret;
 use super::input::{Fields, Json, OptionalJson, TextPath};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
@@ -107,6 +108,7 @@ async fn revoke(
 #[utoipa::path(
     post, path = "/v1/devices/{device_id}/retry",
     operation_id = "RetryDevice", tag = "devices", params(("device_id" = String, Path)),
+    request_body = v1::RetryDeviceRequest,
     responses((status = 200, body = v1::RetryDeviceResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -133,9 +135,9 @@ async fn create_enrollment_token(
     State(devices): State<Arc<Devices>>,
     Caller(actor): Caller,
     Json(request): Json<v1::CreateEnrollmentTokenRequest>,
-) -> Result<(StatusCode, JsonAnswer<v1::CreateEnrollmentTokenResponse>), Refusal> {
+) -> Result<(StatusCode, Secret<v1::CreateEnrollmentTokenResponse>), Refusal> {
     let token = verbs::devices::create_enrollment_token(&devices, &actor, request).await?;
-    Ok((StatusCode::CREATED, JsonAnswer(token)))
+    Ok((StatusCode::CREATED, Secret(token)))
 }
 
 /// The device in a request must be the one in the path, or left out.

@@ -37,22 +37,24 @@ pub(crate) fn routes() -> Routes {
         ("device_id" = Option<String>, Query, description = "The device that the URL was made for"),
         ("expires" = Option<i64>, Query, description = "When the URL ends, in seconds since 1970"),
         ("signature" = Option<String>, Query, description = "The server's signature over the above"),
-        ("range" = Option<String>, Header, description = "Part of the file, as in RFC 9110"),
-        ("if-match" = Option<String>, Header, description = "The ETag that the file must have"),
-        ("if-none-match" = Option<String>, Header, description = "The ETag of the file that the caller has"),
-        ("if-range" = Option<String>, Header, description = "The ETag that the part must belong to"),
+        ("range" = String, Header, description = "Part of the file, as in RFC 9110"),
+        ("if-match" = String, Header, description = "The ETag that the file must have"),
+        ("if-none-match" = String, Header, description = "The ETag of the file that the caller has"),
+        ("if-range" = String, Header, description = "The ETag that the part must belong to"),
     ),
     responses(
-        (status = 200, description = "The whole file", content_type = "application/vnd.android.package-archive"),
-        (status = 206, description = "A part of it", content_type = "application/vnd.android.package-archive"),
+        (status = 200, description = "The whole file", body = String, content_type = "application/vnd.android.package-archive"),
+        (status = 206, description = "A part of it", body = String, content_type = "application/vnd.android.package-archive"),
         (status = 304, description = "The caller has it"),
         (status = 400, description = "A malformed Range or query", body = Problem),
         (status = 401, description = "Neither a signed query nor an admin token", body = Problem),
         (status = 403, description = "Altered, expired or another device's URL", body = Problem),
         (status = 404, description = "No such build", body = Problem),
         (status = 412, description = "The file is not the one that If-Match names", body = Problem),
+        (status = 503, description = "The artifact store is away", body = Problem),
         (status = 416, description = "A Range beyond the end", body = Problem),
-    )
+    ),
+    security((), ("admin_token" = []))
 )]
 async fn download(
     State(downloads): State<Arc<Downloads>>,

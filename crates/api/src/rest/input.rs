@@ -80,7 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for BuildNumber {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        number(parts, state, "build_id").await.map(Self)
+        number(parts, state, "build").await.map(Self)
     }
 }
 
@@ -91,14 +91,21 @@ impl<S: Send + Sync> FromRequestParts<S> for CampaignNumber {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        number(parts, state, "campaign_id").await.map(Self)
+        number(parts, state, "campaign").await.map(Self)
     }
 }
 
-async fn number<S: Send + Sync>(parts: &mut Parts, state: &S, field: &str) -> Result<i64, Refusal> {
+async fn number<S: Send + Sync>(parts: &mut Parts, state: &S, what: &str) -> Result<i64, Refusal> {
     let text = Path::<String>::from_request_parts(parts, state).await;
-    let number = text.ok().and_then(|text| text.parse().ok());
-    Ok(number.ok_or_else(|| Error::invalid(field, "must be a number"))?)
+    let number = text.as_ref().ok().and_then(|Path(text)| text.parse().ok());
+    let unknown = || {
+        let path = parts.uri.path();
+        Error::not_found(
+            "not_found",
+            format!("nothing is served at {path}: where it names a {what}, there must be the number of one"),
+        )
+    };
+    Ok(number.ok_or_else(unknown)?)
 }
 
 /// A name in a path: a device's id, a package.

@@ -15,13 +15,25 @@ pub(crate) mod packages;
 mod range;
 pub(crate) mod upload;
 
-use axum::http::HeaderValue;
+use axum::Json;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 pub(crate) use input::MAX_JSON_BYTES;
 pub(crate) use nudges::MAX_NUDGE_BYTES;
 
 /// What no cache may keep: it is for this caller, now.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// An answer that carries a secret.
+struct Secret<T>(T);
+
+impl<T: Serialize> IntoResponse for Secret<T> {
+    fn into_response(self) -> Response {
+        ([(header::CACHE_CONTROL, NO_STORE)], Json(self.0)).into_response()
+    }
+}
 
 /// A header value of our own making, which is always plain ASCII.
 fn header_value(text: &str) -> HeaderValue {

@@ -41,7 +41,7 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("GET", "/v1/nudges", Role::Viewer, ""),
     ("GET", "/v1/nudges/1", Role::Viewer, ""),
     ("GET", "/v1/nudges/1/failures", Role::Viewer, ""),
-    ("POST", "/v1/apk/nudge-update", Role::Operator, ""),
+    ("POST", "/v1/apk/nudge-update", Role::Operator, "{}"),
     ("POST", "/v1/nudges/1/cancel", Role::Operator, ""),
     ("POST", "/v1/nudges/1/pause", Role::Operator, ""),
     ("POST", "/v1/nudges/1/resume", Role::Operator, ""),

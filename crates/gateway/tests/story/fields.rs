@@ -204,7 +204,9 @@ async fn an_unknown_build_is_not_found(engine: Engine) {
             .refused(404, "not_found");
     }
     for number in ["one", "1.5", "99999999999999999999", "%00"] {
-        olga.get(&format!("/v1/apk/{number}")).await.invalid("build_id");
+        let path = format!("/v1/apk/{number}");
+        let problem = olga.get(&path).await.refused(404, "not_found");
+        assert!(problem["detail"].as_str().unwrap().contains(&path), "{problem}");
     }
     assert_eq!(olga.everything().await, before);
 }

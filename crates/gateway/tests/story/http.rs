@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::json;
 use tidegate_domain::Role;
 use tidegate_testkit::agent::download_url;
 use tidegate_testkit::answer::Answer;
@@ -17,6 +18,10 @@ on_both_engines!(
     nothing_for_you_has_no_length_and_is_not_kept,
     a_request_has_one_host,
     a_body_that_is_too_long_is_refused_by_its_length,
+    downloads_wait_for_a_store_that_is_away,
+    a_refused_token_is_challenged_as_such,
+    no_cache_keeps_a_secret,
+    a_name_that_cannot_be_seen_is_refused,
     a_stranger_is_told_so_before_what_is_wrong_with_the_query,
 );
 
@@ -234,4 +239,107 @@ async fn a_body_that_is_too_long_is_refused_by_its_length(engine: Engine) {
     ] {
         assert_eq!(first_line(&server, &head, token).await, line, "{head}");
     }
+}
+
+async fn downloads_wait_for_a_store_that_is_away(engine: Engine) {
+    let story = offered(engine).await;
+    let data = &story.server.config().data_dir;
+    let (there, away) = (data.join("artifacts"), data.join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    for headers in [&[][..], &[("range", "bytes=5-")]] {
+        let refused = story.ask(Method::GET, headers).await;
+        refused.refused(503, "unavailable");
+        assert!(
+            refused
+                .header("retry-after")
+                .parse::<u32>()
+                .is_ok_and(|seconds| seconds > 0)
+        );
+    }
+    std::fs::rename(&away, &there).unwrap();
+    assert_eq!(story.ask(Method::GET, &[]).await.body, story.file);
+}
+
+async fn a_refused_token_is_challenged_as_such(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let viewer = server.operator(Role::Viewer);
+    let device = server.device("pixel-1").await;
+    server.operator(Role::Admin).revoke("pixel-1").await.ok();
+    let poll = format!("/v1/agent/update?device_id=pixel-1&current_version_code=1&package_name={PACKAGE}");
+    let ask = async |path: &str, authorization: &str| {
+        let mut request = server.http().get(server.url(path));
+        if !authorization.is_empty() {
+            request = request.header("authorization", authorization);
+        }
+        let answer = Answer::to(request).await;
+        (answer.status, answer.header("www-authenticate").to_owned())
+    };
+    let invalid = (401, "Bearer error=\"invalid_token\"".to_owned());
+    for path in ["/v1/apk", "/v1/apk/1/download", &poll] {
+        assert_eq!(ask(path, "").await, (401, "Bearer".to_owned()), "{path}");
+        assert_eq!(
+            ask(path, "Basic YTpi").await,
+            (401, "Bearer".to_owned()),
+            "{path}"
+        );
+        assert_eq!(ask(path, "Bearer a.b.c").await, invalid, "{path}");
+    }
+    assert_eq!(
+        ask(&poll, &format!("Bearer {}", device.token)).await,
+        invalid,
+        "revoked"
+    );
+    let low = viewer.upload(b"x").await;
+    low.refused(403, "role_too_low");
+    assert_eq!(
+        low.header("www-authenticate"),
+        "Bearer error=\"insufficient_scope\""
+    );
+}
+
+async fn no_cache_keeps_a_secret(engine: Engine) {
+    let story = offered(engine).await;
+    let server = &story.server;
+    server
+        .add_user("olga", Role::Operator, "correct horse battery")
+        .await;
+    let login = json!({ "name": "olga", "password": "correct horse battery" });
+    let ada = server.operator(Role::Admin);
+    let token = ada.enroll_token(1).await;
+    let enroll = json!({ "enrollment_token": token, "device_id": "pixel-2" });
+    let post =
+        |path: &str, body: &serde_json::Value| Answer::to(server.http().post(server.url(path)).json(body));
+    let device = server.device("pixel-3").await;
+    let poll = format!("/v1/agent/update?device_id=pixel-3&current_version_code=1&package_name={PACKAGE}");
+    for (secret, answer) in [
+        ("token", post("/v1/auth/login", &login).await),
+        ("device_token", post("/v1/agent/enroll", &enroll).await),
+        (
+            "enrollment_token",
+            ada.post("/v1/enrollment-tokens", &json!({})).await,
+        ),
+        (
+            "download_url",
+            Answer::to(device.request(Method::GET, &poll)).await,
+        ),
+    ] {
+        assert!(!answer.ok()[secret].as_str().unwrap().is_empty(), "{secret}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{secret}");
+    }
+}
+
+async fn a_name_that_cannot_be_seen_is_refused(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let token = server.operator(Role::Admin).enroll_token(1).await;
+    let enroll = async |id: &str, alias: &str| {
+        let request = json!({ "enrollment_token": token, "device_id": id, "alias": alias });
+        server.enroll_as(&request).await
+    };
+    for id in ["pixel\u{200b}1", "\u{202e}1-lexip", "pixel-1\u{3164}", "\u{2800}"] {
+        enroll(id, "Front desk").await.unwrap_err().invalid("device_id");
+    }
+    for alias in ["Front\u{200b}desk", "\u{202e}ksed", "a\nb"] {
+        enroll("pixel-1", alias).await.unwrap_err().invalid("alias");
+    }
+    enroll("pixel-1", "Front desk \u{2764}\u{fe0f}").await.unwrap();
 }

@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::Value;
+use tidegate_domain::Role;
 use tidegate_testkit::answer::Answer;
+use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer};
 
 use crate::credentials::VERBS;
 
 on_both_engines!(
     the_document_is_whole,
+    requests_say_what_the_server_takes,
+    answers_have_all_their_fields,
     every_documented_path_answers,
     every_verb_is_documented_with_its_credential,
 );
@@ -89,7 +93,21 @@ async fn the_document_is_whole(engine: Engine) {
             .or(is["description"].as_str())
             .unwrap_or_default();
         assert!(!said.is_empty(), "{method} {path} says nothing");
+        assert!(is["security"].is_array(), "{method} {path}: who may call it?");
         let responses = is["responses"].as_object().unwrap();
+        for (status, response) in responses {
+            let says = response["description"].as_str().unwrap_or_default();
+            assert!(!says.is_empty(), "{method} {path} {status} says nothing");
+            for (media_type, content) in response["content"].as_object().into_iter().flatten() {
+                let refuses = status.starts_with(['4', '5']);
+                assert_eq!(
+                    refuses,
+                    media_type == "application/problem+json",
+                    "{method} {path} {status}"
+                );
+                assert!(content["schema"].is_object(), "{method} {path} {status}");
+            }
+        }
         assert!(
             responses.keys().any(|status| status.starts_with('2')),
             "{method} {path}"
@@ -104,12 +122,90 @@ async fn the_document_is_whole(engine: Engine) {
             assert!(named.next().is_some(), "{method} {path}: {parameter}");
         }
     }
+    assert_eq!(document["servers"][0]["url"], "/");
     let mut references = vec![];
     collect_references(&document, &mut references);
     assert!(references.len() > 20);
     for reference in references {
         let pointer = reference.strip_prefix('#').unwrap();
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+async fn requests_say_what_the_server_takes(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let document = document(&server).await;
+    let schemas = &document["components"]["schemas"];
+    let percent = &schemas["PromoteRequest"]["properties"]["rollout_percent"];
+    assert_eq!(
+        (&percent["minimum"], &percent["maximum"]),
+        (&1.into(), &100.into())
+    );
+    assert!(percent["default"].is_null(), "it would be refused");
+    assert_eq!(
+        schemas["PromoteRequest"]["required"],
+        serde_json::json!(["rollout_percent"])
+    );
+    assert_eq!(
+        schemas["ReportRequest"]["properties"]["status"]["enum"]
+            .as_array()
+            .unwrap()
+            .len(),
+        5
+    );
+    let mut requests = 0;
+    for (name, schema) in schemas.as_object().unwrap() {
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        for (field, schema) in properties.filter(|_| name.ends_with("Request")) {
+            assert!(schema["default"].is_null(), "{name}.{field}");
+            requests += 1;
+        }
+    }
+    assert!(requests > 40, "{requests}");
+    for operation in operations(&document) {
+        let body = &operation.is["requestBody"];
+        if !body.is_null() {
+            let is_optional = operation.path.ends_with("/retry");
+            assert_eq!(body["required"] == true, !is_optional, "{}", operation.path);
+        }
+    }
+}
+
+/// As the server itself answers.
+async fn answers_have_all_their_fields(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let document = document(&server).await;
+    let ada = server.operator(Role::Admin);
+    let build = ada.uploaded(&apks::build(PACKAGE, 1)).await;
+    ada.promote(build, 100).await.ok();
+    server.device("pixel-1").await.poll(1).await;
+    for (schema, answer) in [
+        ("Build", ada.build(build).await.ok()),
+        ("Device", ada.device("pixel-1").await.ok()),
+        ("DeploymentStats", ada.stats(build).await),
+        ("AuditEntry", ada.audit("").await.pop().unwrap()),
+        ("Rollout", ada.rollouts("").await.ok()["items"][0].clone()),
+        ("ListPackagesResponse", ada.get("/v1/packages").await.ok()),
+    ] {
+        let schema = &document["components"]["schemas"][schema];
+        let names: BTreeSet<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
+        let required = schema["required"].as_array().unwrap().iter();
+        assert_eq!(
+            required
+                .map(|name| name.as_str().unwrap())
+                .collect::<BTreeSet<_>>(),
+            names
+        );
+        for (name, value) in answer.as_object().unwrap() {
+            let field = &schema["properties"][name];
+            let may_be_null = field["type"]
+                .as_array()
+                .is_some_and(|types| types.contains(&"null".into()))
+                || field["oneOf"]
+                    .as_array()
+                    .is_some_and(|kinds| kinds.iter().any(|kind| kind["type"] == "null"));
+            assert!(!value.is_null() || may_be_null, "{name}: {field}");
+        }
     }
 }
 

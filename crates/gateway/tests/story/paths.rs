@@ -24,6 +24,7 @@ async fn an_unknown_path_is_a_problem_in_rest_and_unimplemented_in_grpc(engine: 
         "/v1/apk/1/2/3",
         "/v2/agent/update",
         "/tidegate.v1.BuildService",
+        "/tidegate.v1.BuildService/Nothing",
         "/V1/APK",
     ] {
         let problem = Answer::to(server.http().get(server.url(path)))

@@ -1,5 +1,8 @@
 //! The OpenAPI document, made of the very types and routes that serve.
 
+mod limits;
+mod whole;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
@@ -38,7 +41,8 @@ pub(crate) fn route(routes: impl IntoIterator<Item = utoipa::openapi::OpenApi>) 
     }
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     // It holds nothing that JSON can't.
-    let text = Bytes::from(document.to_json().unwrap_or_default());
+    let document = serde_json::to_value(document).unwrap_or_default();
+    let text = Bytes::from(whole::made(document).to_string());
     let answer = ([(header::CONTENT_TYPE, "application/json")], text);
     Router::new().route("/openapi.json", get(move || std::future::ready(answer.clone())))
 }

@@ -1,0 +1,75 @@
+//! What the server takes in each field, in the words of JSON Schema. The numbers are those that the fields are checked
+//! by. Lengths are bounded in bytes, and told in characters, of which there are never more.
+
+use serde_json::{Map, Value, json};
+use tidegate_domain::{
+    MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_ENTRIES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES,
+    MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
+    MAX_PACKAGE_NAME_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, MAX_SALT_BYTES, ReportStatus,
+};
+use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_STATS_HOURS};
+
+/// An application id by Android's rules.
+const PACKAGE: &str = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$";
+
+/// Of a field of a request, by the request's name and its own.
+pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>> {
+    let limit = match (request, field) {
+        ("PromoteRequest" | "AdjustRolloutRequest", "rollout_percent") => between(1, 100),
+        ("PromoteRequest", "salt") => text(1, MAX_SALT_BYTES),
+        ("Audience", _) => json!({ "maxItems": MAX_AUDIENCE_ENTRIES }),
+        ("EnrollRequest", "device_id") => text(1, MAX_DEVICE_ID_BYTES),
+        ("EnrollRequest", "enrollment_token") => json!({ "minLength": 1 }),
+        ("EnrollRequest", "sdk" | "current_version_code") => json!({ "minimum": 0 }),
+        ("EnrollRequest", "alias" | "model" | "manufacturer" | "region" | "android_version") => {
+            text(0, MAX_ATTRIBUTE_BYTES)
+        }
+        ("EnrollRequest" | "FcmTokenRequest", "fcm_token") => text(0, MAX_FCM_TOKEN_BYTES),
+        ("ReportRequest", "status") => json!({ "enum": ReportStatus::ALL.map(ReportStatus::as_str) }),
+        ("ReportRequest", "reason") => text(0, MAX_REASON_BYTES),
+        ("ReportRequest", "message") => text(0, MAX_MESSAGE_BYTES),
+        ("ReportRequest", "request_id") => text(0, MAX_REQUEST_ID_BYTES),
+        ("ReportRequest", "attempt") => between(0, u32::MAX.into()),
+        ("ActionResultRequest", "outcome") => text(1, MAX_OUTCOME_BYTES),
+        ("ActionResultRequest", "message") => text(0, MAX_MESSAGE_BYTES),
+        ("NudgeUpdateRequest", "device_ids") => json!({ "minItems": 1, "maxItems": MAX_NAMED_DEVICES }),
+        ("NudgeUpdateRequest", "audience") => json!({ "enum": ["", "all", "behind"] }),
+        ("NudgeUpdateRequest", "priority") => json!({ "enum": ["", "normal", "high"] }),
+        ("NudgeUpdateRequest", "ttl_s") => between(1, MAX_NUDGE_TTL.as_secs()),
+        ("NudgeUpdateRequest", "idempotency_key") => text(0, MAX_IDEMPOTENCY_KEY_BYTES),
+        ("CreateEnrollmentTokenRequest", "uses") => between(0, MAX_ENROLL_USES.into()),
+        ("CreateEnrollmentTokenRequest", "ttl_s") => {
+            between(0, MAX_ENROLL_TTL_DAYS.unsigned_abs() * 24 * 3600)
+        }
+        // 32 pairs of hex digits, with or without the 31 colons.
+        ("PinSignerRequest", "signer_fingerprint") => text(64, 95),
+        _ => return None,
+    };
+    limit.as_object().cloned()
+}
+
+/// Of a parameter, which means the same wherever it stands.
+pub(super) fn of_parameter(name: &str, is_required: bool) -> Option<Map<String, Value>> {
+    let limit = match name {
+        "id" => json!({ "minimum": 1 }),
+        "device_id" => text(1, MAX_DEVICE_ID_BYTES),
+        // Left empty in a list, it stands for all.
+        "package_name" if is_required => json!({ "pattern": PACKAGE, "maxLength": MAX_PACKAGE_NAME_BYTES }),
+        "hours" => between(0, MAX_STATS_HOURS.unsigned_abs()),
+        "page_size" | "current_version_code" | "expires" => json!({ "minimum": 0 }),
+        "sdk" | "protocol" | "crashes" => between(0, u32::MAX.into()),
+        "model" | "region" | "abi" | "manufacturer" | "android" | "zone" | "tags" => {
+            text(0, MAX_ATTRIBUTE_BYTES)
+        }
+        _ => return None,
+    };
+    limit.as_object().cloned()
+}
+
+fn between(least: u64, most: u64) -> Value {
+    json!({ "minimum": least, "maximum": most })
+}
+
+fn text(shortest: usize, longest: usize) -> Value {
+    json!({ "minLength": shortest, "maxLength": longest })
+}
