@@ -6,6 +6,7 @@ mod cases;
 mod house;
 mod killed;
 mod settings;
+mod signed;
 mod trouble;
 
 use house::House;
