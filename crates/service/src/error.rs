@@ -36,6 +36,8 @@ pub enum Kind {
     NotFound,
     /// Look at the state of things and decide anew.
     Conflict,
+    /// Send faster.
+    TooSlow,
     /// Send less.
     TooLarge,
     /// Bring another file: this one is refused for what it is.
@@ -58,6 +60,7 @@ impl Kind {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::Conflict => 409,
+            Self::TooSlow => 408,
             Self::TooLarge => 413,
             Self::Refused => 422,
             Self::Exhausted => 429,
