@@ -18,7 +18,7 @@ use tidegate_proto::v1::nudge_service_server::{NudgeService, NudgeServiceServer}
 use tidegate_proto::v1::package_service_server::{PackageService, PackageServiceServer};
 use tidegate_proto::v1::rollout_service_server::{RolloutService, RolloutServiceServer};
 use tidegate_proto::v1::upload_build_request::Part;
-use tidegate_service::{Actor, Error, UploadNotes, next_part};
+use tidegate_service::{Actor, Error, UploadNotes, UploadPace};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -138,9 +138,10 @@ impl BuildService for Grpc {
     ) -> Result<Response<v1::Build>, Status> {
         let actor = self.actor(&request)?;
         let mut messages = request.into_inner();
-        let notes = metadata(&mut messages).await?;
+        let mut pace = self.0.uploads.pace();
+        let notes = metadata(&mut pace, &mut messages).await?;
         let mut upload = self.0.uploads.begin(&actor).await.map_err(status)?;
-        while let Some(message) = next_part(messages.message()).await.map_err(status)?? {
+        while let Some(message) = pace.next(messages.message()).await.map_err(status)?? {
             let Some(Part::Chunk(chunk)) = message.part else {
                 return Err(status(Error::invalid(
                     "metadata",
@@ -153,6 +154,7 @@ impl BuildService for Grpc {
                     format!("is larger than {MAX_CHUNK_BYTES} bytes"),
                 )));
             }
+            pace.brought(chunk.len());
             upload.write(Bytes::from(chunk)).await.map_err(status)?;
         }
         let build = self.0.uploads.finish(upload, notes).await.map_err(status)?;
@@ -179,8 +181,11 @@ impl BuildService for Grpc {
     }
 }
 
-async fn metadata(messages: &mut Streaming<v1::UploadBuildRequest>) -> Result<UploadNotes, Status> {
-    let first = next_part(messages.message()).await.map_err(status)??;
+async fn metadata(
+    pace: &mut UploadPace,
+    messages: &mut Streaming<v1::UploadBuildRequest>,
+) -> Result<UploadNotes, Status> {
+    let first = pace.next(messages.message()).await.map_err(status)??;
     match first.and_then(|message| message.part) {
         Some(Part::Metadata(v1::UploadMetadata {
             notes,
@@ -414,8 +419,9 @@ impl AuditService for Grpc {
 #[tonic::async_trait]
 impl AuthService for Grpc {
     async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
-        let from = credentials::peer(request.extensions().get());
-        verbs::auth::login(&self.0, request.into_inner(), from)
+        let (_, extensions, message) = request.into_parts();
+        let from = credentials::login_from(&extensions);
+        verbs::auth::login(&self.0, message, &from)
             .await
             .map(Response::new)
             .map_err(status)

@@ -1,17 +1,16 @@
 //! Logging in.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::Json as JsonAnswer;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
+use axum::http::Extensions;
 use tidegate_proto::v1;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::Json;
-use crate::credentials::peer;
+use crate::credentials::login_from;
 use crate::problem::{Problem, Refusal};
 use crate::{Api, verbs};
 
@@ -31,9 +30,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
 )]
 async fn login(
     State(api): State<Arc<Api>>,
-    connection: Option<Extension<ConnectInfo<SocketAddr>>>,
+    extensions: Extensions,
     Json(request): Json<v1::LoginRequest>,
 ) -> Result<JsonAnswer<v1::LoginResponse>, Refusal> {
-    let from = peer(connection.as_ref().map(|Extension(connection)| connection));
-    Ok(JsonAnswer(verbs::auth::login(&api, request, from).await?))
+    let from = login_from(&extensions);
+    Ok(JsonAnswer(verbs::auth::login(&api, request, &from).await?))
 }

@@ -35,12 +35,14 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         ("device_id" = Option<String>, Query, description = "The device that the URL was made for"),
         ("expires" = Option<i64>, Query, description = "When the URL ends, in seconds since 1970"),
         ("signature" = Option<String>, Query, description = "The server's signature over the above"),
+        ("redirect" = Option<String>, Query, description = "1: the caller follows a redirection to another host"),
         ("range" = Option<String>, Header, description = "Part of the file, as in RFC 9110"),
         ("if-range" = Option<String>, Header, description = "The ETag that the part must belong to"),
     ),
     responses(
         (status = 200, description = "The whole file", content_type = "application/vnd.android.package-archive"),
         (status = 206, description = "A part of it", content_type = "application/vnd.android.package-archive"),
+        (status = 302, description = "Where the file is for the next 15 minutes, for those who sent redirect=1"),
         (status = 400, description = "A malformed Range or query", body = Problem),
         (status = 401, description = "Neither a signed query nor an admin token", body = Problem),
         (status = 403, description = "Altered, expired or another device's URL", body = Problem),
@@ -55,7 +57,13 @@ async fn download(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let download = authorize(&api, BuildId(id), uri.query().unwrap_or_default(), &headers).await?;
+    let query = uri.query().unwrap_or_default();
+    let download = authorize(&api, BuildId(id), query, &headers).await?;
+    if follows(query)
+        && let Some(url) = api.downloads.elsewhere(&download).await?
+    {
+        return Ok(sent_to(&url));
+    }
     let facts = &download.build.facts;
     // RFC 9110, section 14.2: a Range means something to a GET alone.
     let part = if method == Method::GET {
@@ -83,6 +91,20 @@ async fn download(
         Body::from_stream(api.downloads.open(&download, bytes).await?)
     };
     Ok((status, answer, body).into_response())
+}
+
+/// Whether the caller says that it follows redirections.
+fn follows(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "redirect" && value == "1")
+}
+
+/// The URL is a secret for as long as it holds, so nobody keeps it.
+fn sent_to(url: &str) -> Response {
+    let headers = [
+        (header::LOCATION, rest::header_value(url)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (StatusCode::FOUND, headers).into_response()
 }
 
 async fn authorize(api: &Api, id: BuildId, query: &str, headers: &HeaderMap) -> Result<Download, Error> {

@@ -1,9 +1,7 @@
 //! Logging in.
 
-use std::net::IpAddr;
-
 use tidegate_proto::v1;
-use tidegate_service::Error;
+use tidegate_service::{Error, LoginFrom};
 use tidegate_signing::ExposeSecret;
 
 use crate::Api;
@@ -12,7 +10,7 @@ use crate::messages::time;
 pub(crate) async fn login(
     api: &Api,
     request: v1::LoginRequest,
-    from: Option<IpAddr>,
+    from: &LoginFrom,
 ) -> Result<v1::LoginResponse, Error> {
     let login = api
         .users
