@@ -1,37 +1,50 @@
-//! One port: HTTP/1.1 and HTTP/2 without TLS on it, told apart by a connection's first bytes.
+//! One port: HTTP/1.1 and HTTP/2 on it, with TLS or without. With TLS the two ends agree on the version, without it a
+//! connection's first bytes tell it.
 //!
-//! axum's own `serve` lacks three limits that a public port needs: on the number of connections, on the time that a silent
-//! one is kept, and on the time that the last ones may take when the server stops.
+//! axum's own `serve` lacks what a public port needs: bounds on connections, on those of callers who have shown no
+//! credential, on the time that a silent one is kept and on the time that a peer may leave its answer untaken, and on the
+//! time that the last ones may take when the server stops.
+
+mod answer;
+mod descriptors;
+mod proxies;
+mod stall;
+mod strangers;
+mod tls;
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Method, Request, Response};
-use futures::future::Either;
-use hyper::body::{Frame, Incoming, SizeHint};
+use axum::http::{Method, Request, Response, Version};
+use futures::FutureExt as _;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use opentelemetry::trace::FutureExt as _;
+use tidegate_service::{CredentialWatch, watch_credentials};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use crate::traces;
+use crate::{Config, Error, traces};
+use answer::{Answer, Requests, UnderWay};
+use proxies::Proxies;
+use stall::Stalling;
+use strangers::{Stranger, Strangers};
+use tls::Tls;
 
-/// How many connections a port serves at once. Further ones wait in the system's queue.
+/// How many connections a port serves at once where `max_connections` is not set and the system's limit on descriptors
+/// leaves room for so many. Further ones wait in the system's queue.
 pub const MAX_CONNECTIONS: usize = 20_000;
 
 /// How long a connection may take to bring its first request, and how long one with nothing under way is kept; over
@@ -44,6 +57,12 @@ pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 /// The bytes of one connection's read buffer at most, and so of a request's head.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// The bytes of an HTTP/2 request's head at most.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+
+/// The bytes that wait to be sent on one HTTP/2 stream at most.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// Requests under way at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -53,12 +72,67 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// The pause after the system refused a connection, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Of so many connections, one may be a stranger's: the others are kept for callers with a credential.
+const STRANGERS_SHARE: usize = 2;
+
+/// What the ports of a server have in common.
+pub(crate) struct Rules {
+    max_connections: usize,
+    per_address: usize,
+    stall: Duration,
+    proxies: Proxies,
+    tls: Option<Tls>,
+    /// Whether requests may bring the trace that they belong to.
+    traced: bool,
+}
+
+impl Rules {
+    /// Raises the limit on descriptors as far as the system allows, and takes the rules from the settings.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where the descriptors don't suffice for the connections, or the certificate cannot be used.
+    pub(crate) fn new(config: &Config) -> Result<Arc<Self>, Error> {
+        let ports = 1 + usize::from(config.admin_listen.is_some());
+        Ok(Arc::new(Self {
+            max_connections: descriptors::connections(config.max_connections, ports)?,
+            per_address: config.max_connections_per_address,
+            stall: config.write_stall_limit,
+            proxies: Proxies::new(config.trusted_proxies.clone(), config.forwarded_header),
+            tls: config.tls.clone().map(Tls::new).transpose()?,
+            traced: config.otlp_endpoint.is_some(),
+        }))
+    }
+
+    /// Goes on reading the certificate when its files change, until `stop` is canceled.
+    pub(crate) fn follow_certificate(&self, stop: CancellationToken) {
+        if let Some(tls) = self.tls.clone() {
+            tokio::spawn(tls.follow(stop));
+        }
+    }
+}
+
+/// A port that is served.
+struct Port {
+    rules: Arc<Rules>,
+    router: Router,
+    builder: Builder<TokioExecutor>,
+    connections: Arc<Strangers>,
+    /// Of those that come through a trusted proxy, whose connections are not counted.
+    requests: Arc<Strangers>,
+}
+
 /// Serves the port until `stop` is canceled, then finishes what is under way.
-///
-/// `traced`: requests may bring the trace that they belong to.
-pub(crate) async fn serve(listener: TcpListener, router: Router, traced: bool, stop: CancellationToken) {
-    let (builder, graceful) = (builder(), GracefulShutdown::new());
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+pub(crate) async fn serve(listener: TcpListener, router: Router, rules: Arc<Rules>, stop: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(rules.max_connections));
+    let in_all = rules.max_connections / STRANGERS_SHARE;
+    let port = Arc::new(Port {
+        connections: Strangers::new("connections", rules.per_address, in_all),
+        requests: Strangers::new("requests", rules.per_address, in_all),
+        builder: builder(),
+        router,
+        rules,
+    });
     let mut connections = JoinSet::new();
     loop {
         let next = async {
@@ -68,7 +142,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, traced: bool, s
         };
         tokio::select! {
             ((stream, peer), place) = next => {
-                let connection = handle(stream, peer, builder.clone(), router.clone(), traced, graceful.watcher());
+                let connection = Arc::clone(&port).handle(stream, peer, graceful.watcher());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -102,6 +176,8 @@ fn builder() -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_EVERY);
     builder
 }
@@ -118,154 +194,123 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-fn handle(
-    stream: TcpStream,
-    peer: SocketAddr,
-    builder: Builder<TokioExecutor>,
-    router: Router,
-    traced: bool,
-    watcher: Watcher,
-) -> impl Future<Output = ()> {
-    // Answers are written in one piece. Nagle's algorithm would only delay them.
-    let _ = stream.set_nodelay(true);
-    let requests = Arc::new(Requests::default());
-    let service = {
-        let requests = Arc::clone(&requests);
-        service_fn(move |request| call(router.clone(), peer, request, traced, requests.begin()))
-    };
-    async move {
-        let connection = builder
+impl Port {
+    async fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
+        // Answers are written in one piece. Nagle's algorithm would only delay them.
+        let _ = stream.set_nodelay(true);
+        let stream = Stalling::new(stream, self.rules.stall);
+        if self.rules.proxies.trust(peer.ip()) {
+            return self.greet(stream, peer, None, watcher).await;
+        }
+        let stranger = self.connections.admit(peer.ip());
+        tokio::select! {
+            () = self.greet(stream, peer, Some(Arc::clone(&stranger)), watcher) => {}
+            () = stranger.ended() => {}
+        }
+    }
+
+    /// Shakes hands where the port speaks TLS, and answers the connection's requests.
+    async fn greet(
+        self: &Arc<Self>,
+        stream: Stalling<TcpStream>,
+        peer: SocketAddr,
+        stranger: Option<Arc<Stranger>>,
+        watcher: Watcher,
+    ) {
+        match &self.rules.tls {
+            None => self.converse(stream, peer, stranger, watcher).await,
+            Some(tls) => {
+                if let Some(stream) = tls.accept(stream).await {
+                    self.converse(stream, peer, stranger, watcher).await;
+                }
+            }
+        }
+    }
+
+    /// Answers the requests of one connection. `stranger` is the connection's place among those without a credential;
+    /// `None` for the connection of a trusted proxy.
+    async fn converse(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        stranger: Option<Arc<Stranger>>,
+        watcher: Watcher,
+    ) {
+        let requests = Arc::new(Requests::default());
+        let service = {
+            let (port, requests) = (Arc::clone(self), Arc::clone(&requests));
+            service_fn(move |request: Request<Incoming>| {
+                let under_way = requests.begin(request.version() == Version::HTTP_2);
+                Arc::clone(&port).call(request, peer, stranger.clone(), under_way)
+            })
+        };
+        let connection = self
+            .builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         tokio::select! {
             // Not logged: peers break off, or break the protocol, all the time.
             _ = watcher.watch(connection) => {}
-            () = requests.silence() => {}
+            _ = requests.end(self.rules.stall) => {}
         }
     }
-}
 
-fn call(
-    mut router: Router,
-    peer: SocketAddr,
-    mut request: Request<Incoming>,
-    traced: bool,
-    under_way: UnderWay,
-) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
-    // Only requests that change something need the address, and nearly all others are polls and downloads.
-    if request.method() != Method::GET {
-        request.extensions_mut().insert(ConnectInfo(peer));
-    }
-    let answer = if traced {
-        let caller = traces::caller(request.headers());
-        Either::Right(router.call(request).with_context(caller))
-    } else {
-        Either::Left(router.call(request))
-    };
-    async move {
-        let response = answer.await?;
-        Ok(response.map(|body| Answer {
-            body,
-            _under_way: under_way,
-        }))
-    }
-}
-
-/// The requests of one connection.
-#[derive(Default)]
-struct Requests {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-impl Requests {
-    fn begin(self: &Arc<Self>) -> UnderWay {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        UnderWay(Arc::clone(self))
-    }
-
-    /// Ends for a connection that had nothing under way for the whole limit. hyper has such a limit for HTTP/1.1 alone,
-    /// and it begins with the first line; a peer that answers pings would otherwise be kept for ever.
-    async fn silence(&self) {
-        let mut before = 0;
-        loop {
-            tokio::time::sleep(SILENCE_LIMIT).await;
-            let begun = self.begun.load(Ordering::Relaxed);
-            if begun == before && begun == self.ended.load(Ordering::Relaxed) {
-                return;
-            }
-            before = begun;
-        }
-    }
-}
-
-/// A request that is being answered, until the last byte of its answer is handed over.
-struct UnderWay(Arc<Requests>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// An answer's body. Its request is under way until it is dropped.
-struct Answer {
-    body: Body,
-    _under_way: UnderWay,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn is_kept(requests: &Requests) -> bool {
-        tokio::time::timeout(3 * SILENCE_LIMIT, requests.silence())
-            .await
-            .is_err()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_kept_while_an_answer_is_under_way_and_not_for_ever_after() {
-        let requests = Arc::new(Requests::default());
-        assert!(!is_kept(&requests).await, "a silent one");
-        let under_way = requests.begin();
-        assert!(is_kept(&requests).await, "a long download");
-        drop(under_way);
-        assert!(!is_kept(&requests).await, "one that only answers pings");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_asks_now_and_then_is_kept() {
-        let requests = Arc::new(Requests::default());
-        let asking = async {
-            loop {
-                drop(requests.begin());
-                tokio::time::sleep(SILENCE_LIMIT / 2).await;
-            }
+    async fn call(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        stranger: Option<Arc<Stranger>>,
+        under_way: UnderWay,
+    ) -> Result<Response<Answer>, Infallible> {
+        let Some(stranger) = stranger else {
+            return self.call_for_proxy(request, peer.ip(), under_way).await;
         };
-        tokio::select! {
-            () = asking => {}
-            kept = is_kept(&requests) => assert!(kept),
+        proxies::forget(request.headers_mut());
+        let response = self.run(request, peer, stranger).await?;
+        Ok(response.map(|body| Answer::new(body, under_way, None)))
+    }
+
+    /// Answers a request that a trusted proxy passes on. Its connection serves many callers, so each request has a place
+    /// of its own, under the address that the proxy tells.
+    async fn call_for_proxy(
+        &self,
+        request: Request<Incoming>,
+        proxy: IpAddr,
+        under_way: UnderWay,
+    ) -> Result<Response<Answer>, Infallible> {
+        let client = self.rules.proxies.client(request.headers(), proxy);
+        let stranger = self.requests.admit(client);
+        let ended = {
+            let stranger = Arc::clone(&stranger);
+            async move { stranger.ended().await }.boxed()
+        };
+        let answered = self.run(request, SocketAddr::new(client, 0), Arc::clone(&stranger));
+        let response = tokio::select! {
+            response = answered => response?,
+            () = stranger.ended() => tidegate_api::too_many_strangers(),
+        };
+        Ok(response.map(|body| Answer::new(body, under_way, Some(ended))))
+    }
+
+    async fn run(
+        &self,
+        mut request: Request<Incoming>,
+        client: SocketAddr,
+        stranger: Arc<Stranger>,
+    ) -> Result<Response<Body>, Infallible> {
+        // Only requests that change something need the address, and nearly all others are polls and downloads.
+        if request.method() != Method::GET {
+            request.extensions_mut().insert(ConnectInfo(client));
+        }
+        let caller = self.rules.traced.then(|| traces::caller(request.headers()));
+        let answer = self.router.clone().call(request);
+        match (caller, stranger.is_known()) {
+            (None, true) => answer.await,
+            (None, false) => watch_credentials(stranger as Arc<dyn CredentialWatch>, answer).await,
+            (Some(caller), _) => {
+                let answer = answer.with_context(caller);
+                watch_credentials(stranger as Arc<dyn CredentialWatch>, answer).await
+            }
         }
     }
 }

@@ -29,6 +29,8 @@ macro_rules! on_both_engines {
 }
 
 mod audit;
+mod behind;
+mod bucket;
 mod credentials;
 mod devices;
 mod downloads;
@@ -36,6 +38,7 @@ mod durability;
 mod event_log;
 mod fields;
 mod fleet;
+mod frames;
 mod grpc;
 mod identity;
 mod manifest;
@@ -48,9 +51,11 @@ mod openapi;
 mod packages;
 mod paths;
 mod people;
+mod proxies;
 mod reasons;
 mod replicas;
 mod reports;
 mod rollback;
 mod rollout;
+mod strangers;
 mod uploads;
