@@ -195,17 +195,27 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 impl Port {
-    async fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
-        // Answers are written in one piece. Nagle's algorithm would only delay them.
-        let _ = stream.set_nodelay(true);
-        let stream = Stalling::new(stream, self.rules.stall);
-        if self.rules.proxies.trust(peer.ip()) {
-            return self.greet(stream, peer, None, watcher).await;
-        }
-        let stranger = self.connections.admit(peer.ip());
-        tokio::select! {
-            () = self.greet(stream, peer, Some(Arc::clone(&stranger)), watcher) => {}
-            () = stranger.ended() => {}
+    /// Serves a connection. Its place is taken at once and not when its task first runs, so that places are as old as the
+    /// connections are.
+    fn handle(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        watcher: Watcher,
+    ) -> impl Future<Output = ()> {
+        let is_proxy = self.rules.proxies.trust(peer.ip());
+        let stranger = (!is_proxy).then(|| self.connections.admit(peer.ip()));
+        async move {
+            // Answers are written in one piece. Nagle's algorithm would only delay them.
+            let _ = stream.set_nodelay(true);
+            let stream = Stalling::new(stream, self.rules.stall);
+            let Some(stranger) = stranger else {
+                return self.greet(stream, peer, None, watcher).await;
+            };
+            tokio::select! {
+                () = self.greet(stream, peer, Some(Arc::clone(&stranger)), watcher) => {}
+                () = stranger.ended() => {}
+            }
         }
     }
 
@@ -285,11 +295,13 @@ impl Port {
             async move { stranger.ended().await }.boxed()
         };
         let answered = self.run(request, SocketAddr::new(client, 0), Arc::clone(&stranger));
-        let response = tokio::select! {
-            response = answered => response?,
-            () = stranger.ended() => tidegate_api::too_many_strangers(),
-        };
-        Ok(response.map(|body| Answer::new(body, under_way, Some(ended))))
+        tokio::select! {
+            response = answered => Ok(response?.map(|body| Answer::new(body, under_way, Some(ended)))),
+            () = stranger.ended() => {
+                let refusal = tidegate_api::too_many_strangers();
+                Ok(refusal.map(|body| Answer::new(body, under_way, None)))
+            }
+        }
     }
 
     async fn run(

@@ -9,9 +9,13 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+
+/// How many bytes of bodies may go out before the server gives leave for more.
+pub(crate) const FIRST_WINDOW: usize = 65_535;
 
 /// `SETTINGS_INITIAL_WINDOW_SIZE`.
 const INITIAL_WINDOW: u16 = 4;
@@ -67,6 +71,24 @@ pub(crate) fn half_head(stream: u32, path: &str) -> Vec<u8> {
 
 pub(crate) fn ping() -> Vec<u8> {
     frame(PING, 0, 0, &[0; 8])
+}
+
+/// Takes the whole frames that are in `read`, and returns for how many more bytes the server gives leave on the connection.
+pub(crate) fn leave(read: &mut Vec<u8>) -> usize {
+    let mut more = 0;
+    while read.len() >= 9 {
+        let length = usize::from(read[0]) << 16 | usize::from(read[1]) << 8 | usize::from(read[2]);
+        if read.len() < 9 + length {
+            break;
+        }
+        let frame: Vec<u8> = read.drain(..9 + length).collect();
+        let is_of_connection = frame[5..9] == [0; 4];
+        if frame[3] == WINDOW_UPDATE && is_of_connection {
+            let window = [frame[9], frame[10], frame[11], frame[12]];
+            more += usize::try_from(u32::from_be_bytes(window)).unwrap();
+        }
+    }
+    more
 }
 
 /// A field whose name stands in the static table, without indexing.

@@ -64,11 +64,15 @@ async fn the_oldest_stranger_of_an_address_leaves_for_the_newest_and_devices_sta
         poll_on(&mut connection, &device).await;
         site.push(connection);
     }
-    let mut silent = vec![
-        connect(&server).await,
-        connect(&server).await,
-        connect(&server).await,
-    ];
+    // The test's own HTTP client may have left a connection unused; these take its place and are the oldest then.
+    let mut silent = vec![];
+    for _ in 0..6 {
+        silent.push(connect(&server).await);
+    }
+    for stranger in &mut silent[..3] {
+        assert_eq!(ends(stranger).await, 0);
+    }
+    silent.drain(..3);
     for stranger in &mut silent {
         assert!(is_open(stranger).await);
     }
@@ -78,15 +82,11 @@ async fn the_oldest_stranger_of_an_address_leaves_for_the_newest_and_devices_sta
         assert!(is_open(stranger).await);
     }
     // A token that nobody issued makes no device of a stranger.
-    let forged = Agent {
-        token: format!("{}x", device.token),
-        ..device.clone()
-    };
     let mut forger = connect(&server).await;
     let request = format!(
         "GET /v1/agent/update?device_id=pixel-1&package_name={PACKAGE}&current_version_code=1 HTTP/1.1\r\n\
          host: h\r\nauthorization: Bearer {}\r\n\r\n",
-        forged.token
+        device.token.replace("tgd1.", "tgd1.A")
     );
     forger.write_all(request.as_bytes()).await.unwrap();
     assert!(forger.read(&mut [0; 64]).await.unwrap() > 0);
@@ -111,7 +111,7 @@ async fn a_peer_that_takes_nothing_of_a_download_is_ended() {
     let build = olga.uploaded(&file).await;
     let mut lazy = connect(&server).await;
     let request = format!(
-        "GET /v1/apk/{build}/download HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\r\n",
+        "GET /v1/apk/{build}/download HTTP/1.1\r\nhost: h\r\nconnection: close\r\nauthorization: Bearer {}\r\n\r\n",
         olga.token()
     );
     lazy.write_all(request.as_bytes()).await.unwrap();
@@ -206,6 +206,9 @@ async fn strangers_leave_room_for_those_with_a_credential() {
     }
     let device = server.device("pixel-1").await;
     assert_eq!(device.poll(1).await.build(), None);
-    Answer::to(server.http().get(server.url("/healthz"))).await.ok();
+    assert_eq!(
+        Answer::to(server.http().get(server.url("/healthz"))).await.status,
+        200
+    );
     assert!(is_open(crowd.last_mut().unwrap()).await);
 }
