@@ -21,7 +21,7 @@ default:
     @just --list
 
 # Everything that has to be green, on SQLite and PostgreSQL. Needs Rust, a C compiler, and root once, for apt-get.
-test: postgres browser axe prometheus
+test: postgres browser axe prometheus proxies
     cargo test --workspace --all-features --locked
 
 # Installs PostgreSQL from the distribution where it is missing.
@@ -108,6 +108,33 @@ prometheus:
     elif "${sudo[@]}" service prometheus status >/dev/null 2>&1; then
         "${sudo[@]}" service prometheus stop
     fi
+
+# Installs nginx and Caddy from the distribution where they are missing.
+proxies:
+    #!/usr/bin/env bash
+    # Only the programs are wanted: tests run them with the configurations in deploy/, on ports of their own.
+    set -euo pipefail
+    missing=()
+    for program in nginx caddy; do
+        if ! command -v "$program" >/dev/null; then missing+=("$program"); fi
+    done
+    if [[ ${#missing[@]} == 0 ]]; then exit 0; fi
+    if ! command -v apt-get >/dev/null; then
+        echo "missing: ${missing[*]}; put them into the PATH" >&2
+        exit 1
+    fi
+    sudo=()
+    if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+    # The packages start services of the machine's, which nobody asked for.
+    for program in "${missing[@]}"; do
+        if [[ -d /run/systemd/system ]]; then
+            "${sudo[@]}" systemctl disable --now "$program"
+        elif "${sudo[@]}" service "$program" status >/dev/null 2>&1; then
+            "${sudo[@]}" service "$program" stop
+        fi
+    done
 
 # Formatting, then clippy with warnings denied, tests and benchmarks included; and the binary as it goes into production.
 lint:

@@ -53,6 +53,8 @@ pub struct Agent<P, T, S> {
     pub(crate) verifier: CommandVerifier,
     /// What the file was verified against since this agent was opened.
     pub(crate) verified: Option<ExpectedApk>,
+    /// The ETag of the place that the file comes from now, where that is not the server itself.
+    pub(crate) etag: Option<String>,
     /// How often in a row the device's own storage failed.
     storage_faults: u32,
     /// When it is used again after a failure.
@@ -100,6 +102,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             saved,
             verifier,
             verified: None,
+            etag: None,
             storage_faults: 0,
             stalled_until: None,
         };
@@ -110,7 +113,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     /// Corrects the state after a restart: the end of the file may be missing, and what an earlier process verified
     /// has to be verified again.
     fn recover(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
-        let synced = self.saved.partial.map_or(0, |partial| partial.synced);
+        let synced = self.saved.partial.as_ref().map_or(0, |partial| partial.synced);
         let len = self.store.file_len()?;
         if len > synced {
             self.store.truncate(synced)?;
@@ -266,9 +269,10 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
 
     /// How many bytes of a job's file are here and safe from a loss of power.
     pub(crate) fn fetched(&self, job: &Manifest) -> u64 {
-        let is_of_this = |partial: &Partial| partial.sha256 == job.sha256;
+        let is_of_this = |partial: &&Partial| partial.sha256 == job.sha256;
         self.saved
             .partial
+            .as_ref()
             .filter(is_of_this)
             .map_or(0, |partial| partial.synced)
     }

@@ -48,11 +48,14 @@ pub(crate) struct Wait {
 }
 
 /// A file that is not here as a whole yet.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Partial {
     pub sha256: FileHash,
     /// How many bytes of it are safe from a loss of power.
     pub synced: u64,
+    /// The ETag of the place that it came from, where that was not the server itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// A command that was accepted and has to be answered.

@@ -6,16 +6,18 @@ use http::StatusCode;
 use http::header::AUTHORIZATION;
 use tidegate_domain::{ReportStatus, VersionCode, poll_after};
 
+use crate::address::may_be_called;
 use crate::agent::Agent;
 use crate::agent_state::{AgentState, State};
 use crate::backoff::{MAX_PAUSE, MAX_WAIT, POLL_INTERVAL, pause, requested_wait, retry_after};
+use crate::config::ONLY_HTTPS;
 use crate::deadline::Deadline;
 use crate::exchange::{self, Answer};
 use crate::protocol::{
     MAX_FILE_BYTES, MAX_OFFER_BYTES, MAX_URL_BYTES, Manifest, POLL_AFTER, PROTOCOL, REASON,
 };
 use crate::report_details::ReportDetails;
-use crate::{Error, Platform, StateStore, Transport};
+use crate::{Config, Error, Platform, StateStore, Transport};
 
 /// Reasons for "no update" that may pass. A partial file is kept then; after any other reason it is deleted.
 const PASSING_REASONS: [&str; 2] = ["paused", "halted"];
@@ -35,7 +37,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         let now = self.platform.clock().max(now);
         match answer {
             Ok(answer) => match answer.status {
-                StatusCode::OK => match read_manifest(&answer, self.config.package.as_str()) {
+                StatusCode::OK => match read_manifest(&answer, &self.config) {
                     Ok(job) => self.consider(job, &answer, now),
                     Err(error) => self.failed_to_check(&error, None, now),
                 },
@@ -209,14 +211,16 @@ impl AgentState {
 }
 
 /// The manifest of an answer, if it is one that can be acted on.
-fn read_manifest(answer: &Answer, package: &str) -> Result<Manifest, Error> {
+fn read_manifest(answer: &Answer, config: &Config) -> Result<Manifest, Error> {
     let manifest: Manifest = answer.json()?;
-    let fault = if manifest.package_name.as_str() != package {
+    let fault = if manifest.package_name != config.package {
         format!("it is for {}", manifest.package_name)
     } else if !(1..=MAX_FILE_BYTES).contains(&manifest.file_size) {
         format!("a file of {} bytes", manifest.file_size)
     } else if manifest.download_url.len() > MAX_URL_BYTES {
         format!("a URL of {} bytes", manifest.download_url.len())
+    } else if !may_be_called(&manifest.download_url, config.allow_http) {
+        format!("its download_url {ONLY_HTTPS}")
     } else if manifest.offer.len() > MAX_OFFER_BYTES {
         format!("an offer of {} bytes", manifest.offer.len())
     } else {

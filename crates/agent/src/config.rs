@@ -3,6 +3,10 @@
 use tidegate_domain::{DeviceId, PackageName};
 
 use crate::Error;
+use crate::address::may_be_called;
+
+/// What is said of an address that is plain HTTP.
+pub(crate) const ONLY_HTTPS: &str = "must be https; http is for this machine alone, unless allow_http is set";
 
 /// What an agent is told by its embedder: the server, the device, the package, and what the server may know about the
 /// device. [`Config::new`] leaves out all that may be left out.
@@ -32,6 +36,9 @@ pub struct Config {
     pub dense: bool,
     /// The device's own labels, for audiences. None may be empty or contain a comma.
     pub tags: Vec<String>,
+    /// Lets the server and the files be reached by plain HTTP, where anybody on the way reads the device's token. Without it
+    /// plain HTTP is for this machine alone.
+    pub allow_http: bool,
 }
 
 impl Config {
@@ -50,6 +57,7 @@ impl Config {
             zone: None,
             dense: false,
             tags: vec![],
+            allow_http: false,
         }
     }
 
@@ -57,6 +65,9 @@ impl Config {
     /// [`Error::Invalid`] with the setting's name.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let known = self.server.starts_with("http://") || self.server.starts_with("https://");
+        if known && !may_be_called(&self.server, self.allow_http) {
+            return Err(Error::invalid("server", ONLY_HTTPS));
+        }
         if !known || !matches!(self.server.parse::<http::Uri>(), Ok(uri) if uri.query().is_none()) {
             return Err(Error::invalid(
                 "server",
@@ -85,7 +96,10 @@ mod tests {
         );
         assert!(good.check().is_ok());
         type Edit = fn(&mut Config);
-        let bad: [(&str, Edit); 4] = [
+        let bad: [(&str, Edit); 5] = [
+            ("server", |config| {
+                config.server = "http://updates.example.com".to_owned();
+            }),
             ("server", |config| {
                 config.server = "updates.example.com".to_owned();
             }),
@@ -95,6 +109,10 @@ mod tests {
             }),
             ("tags", |config| config.tags = vec!["lab,till".to_owned()]),
         ];
+        let mut allowed = good.clone();
+        allowed.server = "http://updates.example.com".to_owned();
+        allowed.allow_http = true;
+        assert!(allowed.check().is_ok());
         for (name, edit) in bad {
             let mut config = good.clone();
             edit(&mut config);

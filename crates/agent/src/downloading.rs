@@ -3,21 +3,35 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, IF_RANGE, LOCATION, RANGE};
 use tidegate_domain::{DeferReason, ReportStatus, look_again_after};
 
+use crate::address::may_be_called;
 use crate::agent::Agent;
 use crate::agent_state::{AgentState, Partial, State};
 use crate::backoff::{pause, requested_wait, retry_after};
+use crate::config::ONLY_HTTPS;
 use crate::deadline::Deadline;
 use crate::exchange::{self, EXCHANGE_LIMIT};
 use crate::platform::conditions;
-use crate::protocol::Manifest;
+use crate::protocol::{MAX_URL_BYTES, Manifest};
 use crate::report_details::ReportDetails;
 use crate::{Body, Error, Platform, StateStore, Transport};
 
 /// How many bytes are written before they are synced.
 const SYNC_BYTES: u64 = 1024 * 1024;
+
+/// The longest ETag of another place that is kept, in bytes.
+const MAX_ETAG_BYTES: usize = 256;
+
+/// Who sends the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The server itself.
+    Server,
+    /// Where the server sent the device, such as a bucket.
+    Elsewhere,
+}
 
 /// How one connection ended.
 enum Ending {
@@ -56,6 +70,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         let is_of_this = self
             .saved
             .partial
+            .as_ref()
             .is_some_and(|partial| partial.sha256 == job.sha256 && partial.synced <= job.file_size);
         if !is_of_this {
             self.discard_file()?;
@@ -66,28 +81,41 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         Ok(())
     }
 
-    /// Makes one request.
+    /// Makes one request, or two where the server sends the device elsewhere.
     async fn fetch(&mut self, job: &Manifest, had: u64) -> Result<Ending, Error> {
-        let mut request = http::Request::get(&job.download_url);
-        if had > 0 {
-            request = request
-                .header(RANGE, format!("bytes={had}-"))
-                .header(IF_RANGE, etag(job));
-        }
-        let request = match request.body(Bytes::new()) {
-            Ok(request) => request,
-            Err(fault) => return Ok(Ending::Cut(Error::Malformed(fault.to_string()), None)),
+        let asked = match self
+            .ask_for_file(&redirectable(&job.download_url), Place::Server, job, had)
+            .await
+        {
+            Ok((head, _)) if head.status == StatusCode::FOUND => match self.elsewhere(&head) {
+                Ok(url) => self.ask_for_file(&url, Place::Elsewhere, job, had).await,
+                Err(fault) => Err(fault),
+            }
+            .map(|answer| (Place::Elsewhere, answer)),
+            asked => asked.map(|answer| (Place::Server, answer)),
         };
-        // Only the wait for the head is limited: a large file may take an hour.
-        let (head, body) = match exchange::within(EXCHANGE_LIMIT, self.transport.send(request)).await {
-            Ok(response) => response.into_parts(),
+        let (place, (head, body)) = match asked {
+            Ok(answer) => answer,
             Err(error) => return Ok(Ending::Cut(error, None)),
         };
-        match first_byte(&head, job, had) {
+        let expected = match place {
+            Place::Server => Some(etag(job)),
+            Place::Elsewhere => self.etag_elsewhere(job).filter(|_| head.status != StatusCode::OK),
+        };
+        if place == Place::Elsewhere && head.status == StatusCode::PRECONDITION_FAILED {
+            // Another object of the same bytes, perhaps: what is here is no beginning of it that anybody vouches for.
+            self.discard_file()?;
+            let fault = "the file was exchanged at its place; it is fetched anew";
+            return Ok(Ending::Cut(Error::Malformed(fault.to_owned()), None));
+        }
+        match first_byte(&head, job, had, expected.as_deref()) {
             Ok(from) => {
                 if from < had {
                     self.discard_file()?;
                 }
+                let tag = head.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+                let tag = tag.filter(|tag| place == Place::Elsewhere && tag.len() <= MAX_ETAG_BYTES);
+                self.etag = tag.map(str::to_owned);
                 self.receive(job, from, body).await
             }
             Err(Ending::Cut(error, _)) => {
@@ -96,6 +124,45 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             }
             Err(ending) => Ok(ending),
         }
+    }
+
+    async fn ask_for_file(
+        &self,
+        url: &str,
+        place: Place,
+        job: &Manifest,
+        had: u64,
+    ) -> Result<(http::response::Parts, Body), Error> {
+        let mut request = http::Request::get(url);
+        if had > 0 {
+            request = request.header(RANGE, format!("bytes={had}-"));
+            request = match (place, self.etag_elsewhere(job)) {
+                (Place::Server, _) => request.header(IF_RANGE, etag(job)),
+                (Place::Elsewhere, Some(tag)) => request.header(IF_MATCH, tag),
+                // What is here came from the server. The object's name is its hash, and the file's hash is checked.
+                (Place::Elsewhere, None) => request,
+            };
+        }
+        let request = request
+            .body(Bytes::new())
+            .map_err(|fault| Error::Malformed(fault.to_string()))?;
+        // Only the wait for the head is limited: a large file may take an hour.
+        let answer = exchange::within(EXCHANGE_LIMIT, self.transport.send(request)).await?;
+        Ok(answer.into_parts())
+    }
+
+    /// Where the server sends the device for the file. The transport follows nothing by itself, and no token goes there.
+    fn elsewhere(&self, head: &http::response::Parts) -> Result<String, Error> {
+        let url = head.headers.get(LOCATION).and_then(|url| url.to_str().ok());
+        let url = url.filter(|url| url.len() <= MAX_URL_BYTES && may_be_called(url, self.config.allow_http));
+        let url = url.ok_or_else(|| Error::Malformed(format!("the place of the file {ONLY_HTTPS}")))?;
+        Ok(url.to_owned())
+    }
+
+    /// The ETag of the part that is here, where it came from elsewhere.
+    fn etag_elsewhere(&self, job: &Manifest) -> Option<String> {
+        let partial = self.saved.partial.as_ref()?;
+        partial.etag.clone().filter(|_| partial.sha256 == job.sha256)
     }
 
     async fn receive(&mut self, job: &Manifest, from: u64, mut body: Body) -> Result<Ending, Error> {
@@ -161,6 +228,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         let partial = Partial {
             sha256: job.sha256,
             synced: here,
+            etag: self.etag.clone(),
         };
         self.change(|saved| saved.partial = Some(partial))
     }
@@ -219,6 +287,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             saved.partial = Some(Partial {
                 sha256: job.sha256,
                 synced: job.file_size,
+                etag: None,
             });
             saved.faults = 0;
             saved.url_refusals = 0;
@@ -294,11 +363,23 @@ fn etag(job: &Manifest) -> String {
     format!("\"{}\"", job.sha256)
 }
 
-/// Which byte of the file the body starts with, if it is a part of this file.
-fn first_byte(head: &http::response::Parts, job: &Manifest, had: u64) -> Result<u64, Ending> {
+/// The download URL, with the word that this agent goes where the server sends it. Servers that know nothing of it, or send
+/// nobody elsewhere, answer with the file.
+fn redirectable(url: &str) -> String {
+    let sign = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{sign}redirect=1")
+}
+
+/// Which byte of the file the body starts with, if it is a part of this file. `expected`: the ETag that it has to have.
+fn first_byte(
+    head: &http::response::Parts,
+    job: &Manifest,
+    had: u64,
+    expected: Option<&str>,
+) -> Result<u64, Ending> {
     let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     let unusable = |what: String| Err(Ending::Cut(Error::Malformed(what), None));
-    let other_file = text(ETAG).is_some_and(|tag| tag != etag(job));
+    let other_file = text(ETAG).is_some_and(|tag| expected.is_some_and(|expected| tag != expected));
     let length = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     match head.status {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT if other_file => {

@@ -7,6 +7,8 @@ use serde::Serialize;
 use tidegate_domain::DeviceId;
 use tidegate_signing::{CommandKey, CommandKeys, ExposeSecret, SecretString};
 
+use crate::address::may_be_called;
+use crate::config::ONLY_HTTPS;
 use crate::protocol::{EnrollAnswer, EnrollBody};
 use crate::{Error, Transport, exchange};
 
@@ -43,6 +45,9 @@ pub struct Enrollment {
     /// The version of it that it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_version_code: Option<i64>,
+    /// Lets the server be reached by plain HTTP, as [`crate::Config::allow_http`] does. Not sent.
+    #[serde(skip)]
+    pub allow_http: bool,
 }
 
 /// Without the push token.
@@ -113,7 +118,7 @@ impl fmt::Debug for Credentials {
 ///
 /// # Errors
 /// [`Error::Refused`] with `401` for a token that is unknown, used up or expired and `400` for a field that is
-/// malformed; [`Error::Transport`], [`Error::Malformed`].
+/// malformed; [`Error::Invalid`] for a server by plain HTTP; [`Error::Transport`], [`Error::Malformed`].
 pub async fn enroll(
     transport: &impl Transport,
     server: &str,
@@ -121,6 +126,9 @@ pub async fn enroll(
     device: &DeviceId,
     enrollment: &Enrollment,
 ) -> Result<Credentials, Error> {
+    if !may_be_called(server, enrollment.allow_http) {
+        return Err(Error::invalid("server", ONLY_HTTPS));
+    }
     let body = EnrollBody {
         enrollment_token,
         device_id: device.as_str(),

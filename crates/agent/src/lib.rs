@@ -30,6 +30,7 @@
 //!
 //! The protocol, for authors of an agent in another language, is in `docs/agent.md`.
 
+mod address;
 mod agent;
 mod agent_state;
 mod backoff;

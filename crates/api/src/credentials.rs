@@ -1,14 +1,14 @@
 //! Credentials: who calls, read from `Authorization: Bearer …` alike in REST and gRPC.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 use tidegate_domain::DeviceId;
-use tidegate_service::{Actor, Authenticator, Error, Kind};
+use tidegate_service::{Actor, Authenticator, Error, Kind, LoginFrom};
 use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 
@@ -95,9 +95,14 @@ where
     }
 }
 
-/// The address that a request came from, where the port tells it.
-pub(crate) fn peer(connection: Option<&ConnectInfo<SocketAddr>>) -> Option<IpAddr> {
-    connection.map(|ConnectInfo(address)| address.ip())
+/// Where a login comes from, as far as the port and our own layers tell it. Only the page leaves a token in a browser.
+pub(crate) fn login_from(extensions: &Extensions) -> LoginFrom {
+    let connection = extensions.get::<ConnectInfo<SocketAddr>>();
+    LoginFrom {
+        address: connection.map(|ConnectInfo(address)| address.ip()),
+        browser: None,
+        request_id: extensions.get::<RequestId>().map(|id| id.0.clone()),
+    }
 }
 
 /// Checks an admin token.

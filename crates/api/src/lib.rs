@@ -37,8 +37,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
-    AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Polls, Readiness, Reports,
-    Rollouts, Uploads, Users,
+    AuditLog, Authenticator, Builds, Devices, Downloads, Error, Kind, Nudges, Packages, Polls, Readiness,
+    Reports, Rollouts, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -50,7 +50,7 @@ use state::{AppState, Routes};
 pub use poll_log::{PollLog, tell_left_out_polls};
 pub use problem::Problem;
 pub use request_metrics::{BOUNDS, POLL_ROUTE, Reading, RequestMetrics, Series};
-pub use rest::metrics::MetricsPage;
+pub use rest::metrics::{MetricsFormat, MetricsPage};
 pub use timeouts::REQUEST_TIMEOUT;
 
 /// The use cases that the edge calls, some of them shared with the operator's page.
@@ -89,6 +89,12 @@ pub struct Api {
     pub poll_log: Arc<PollLog>,
     /// Canceled when the server stops. What would go on for ever ends then.
     pub stopping: CancellationToken,
+}
+
+/// What somebody without a credential is told whose place was given to another caller of the same address.
+pub fn too_many_strangers() -> Response {
+    let message = "too many requests without a valid credential come from this address; try again";
+    problem::Refusal(Error::new(Kind::Exhausted, "too_many_requests", message)).into_response()
 }
 
 /// Everything on one port: agents, operators and gRPC, and `beside` them what else operators are served.

@@ -137,6 +137,7 @@ fn http_status(kind: Kind) -> StatusCode {
 fn grpc_code(kind: Kind) -> Code {
     match kind {
         Kind::Invalid | Kind::TooLarge | Kind::Refused => Code::InvalidArgument,
+        Kind::TooSlow => Code::DeadlineExceeded,
         Kind::Unauthenticated => Code::Unauthenticated,
         Kind::Forbidden => Code::PermissionDenied,
         Kind::NotFound => Code::NotFound,

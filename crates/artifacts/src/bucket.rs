@@ -31,6 +31,8 @@ const RETRY_LIMIT: Duration = Duration::from_secs(30);
 pub struct S3Options {
     /// `https://…` of a server other than AWS; `http://` only on this machine.
     pub endpoint: Option<String>,
+    /// Where others reach the same server, for URLs that are handed out; the endpoint itself when left out.
+    pub public_endpoint: Option<String>,
     /// `us-east-1` when left out.
     pub region: Option<String>,
     /// Goes together with the secret key.
@@ -39,8 +41,16 @@ pub struct S3Options {
     pub secret_key: Option<SecretString>,
 }
 
+/// A bucket, as we reach it and as others do.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    pub(crate) objects: Arc<AmazonS3>,
+    /// Signs URLs for others.
+    pub(crate) public: Arc<AmazonS3>,
+}
+
 /// `bucket/some/prefix`, what follows `s3://`.
-pub(crate) fn open(place: &str, options: &S3Options) -> Result<(Arc<AmazonS3>, Path), Error> {
+pub(crate) fn open(place: &str, options: &S3Options) -> Result<(Bucket, Path), Error> {
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     if bucket.is_empty() {
         return Err(Error::Setting(format!(
@@ -49,10 +59,20 @@ pub(crate) fn open(place: &str, options: &S3Options) -> Result<(Arc<AmazonS3>, P
     }
     let prefix = Path::parse(prefix)
         .map_err(|error| Error::Setting(format!("artifact store s3://{place}: bad prefix: {error}")))?;
-    let store = builder(bucket, options)?
-        .build()
-        .map_err(|error| Error::Setting(format!("artifact store s3://{place}: {error}")))?;
-    Ok((Arc::new(store), prefix))
+    let build = |options: &S3Options| {
+        let store = builder(bucket, options)?.build();
+        let store = store.map_err(|error| Error::Setting(format!("artifact store s3://{place}: {error}")))?;
+        Ok(Arc::new(store))
+    };
+    let objects = build(options)?;
+    let public = match &options.public_endpoint {
+        None => Arc::clone(&objects),
+        endpoint @ Some(_) => build(&S3Options {
+            endpoint: endpoint.clone(),
+            ..options.clone()
+        })?,
+    };
+    Ok((Bucket { objects, public }, prefix))
 }
 
 fn builder(bucket: &str, options: &S3Options) -> Result<AmazonS3Builder, Error> {

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
+use object_store::signer::{Method, Signer as _};
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::task::spawn_blocking;
@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 use url::Url;
 
 use crate::Error;
-use crate::bucket::{self, S3Options};
+use crate::bucket::{self, Bucket, S3Options};
 use crate::folder::Folder;
 use crate::key::{hex, key};
 use crate::staging::{self, Staged, Staging};
@@ -57,7 +57,7 @@ pub struct Store {
 #[derive(Clone)]
 enum Place {
     Folder(Arc<Folder>),
-    Bucket(Arc<AmazonS3>),
+    Bucket(Bucket),
 }
 
 impl fmt::Debug for Store {
@@ -104,7 +104,7 @@ impl Store {
             "use {} for staging",
             staging.display()
         )))?;
-        let objects = Arc::clone(&bucket) as Arc<dyn ObjectStore>;
+        let objects = Arc::clone(&bucket.objects) as Arc<dyn ObjectStore>;
         Ok(Store {
             place: Place::Bucket(bucket),
             objects,
@@ -143,7 +143,7 @@ impl Store {
             Place::Bucket(bucket) => {
                 let existed = self.size(&sha256).await? == Some(size);
                 if !existed {
-                    bucket::upload(bucket, &key(&self.prefix, &sha256), staged.path(), size).await?;
+                    bucket::upload(&bucket.objects, &key(&self.prefix, &sha256), staged.path(), size).await?;
                 }
                 existed
             }
@@ -194,6 +194,21 @@ impl Store {
                 _ => Err(Error::while_doing(format!("read {key}"))(error)),
             },
         }
+    }
+
+    /// A URL under which anybody may fetch the blob from the bucket for so long; `None` for blobs in a folder. Nobody can take
+    /// it back before.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when there are no credentials to sign with.
+    pub async fn signed_url(&self, sha256: &[u8; 32], holds: Duration) -> Result<Option<String>, Error> {
+        let Place::Bucket(bucket) = &self.place else {
+            return Ok(None);
+        };
+        let key = key(&self.prefix, sha256);
+        let url = bucket.public.signed_url(Method::GET, &key, holds).await;
+        let url = url.map_err(Error::while_doing(format!("sign a URL of {key}")))?;
+        Ok(Some(url.into()))
     }
 
     /// An empty range, which HTTP can't ask for.

@@ -62,7 +62,7 @@ pub(crate) fn status(kind: Kind) -> StatusCode {
 
 fn title(kind: Kind) -> &'static str {
     match kind {
-        Kind::Invalid | Kind::TooLarge | Kind::Refused => "That cannot be done",
+        Kind::Invalid | Kind::TooSlow | Kind::TooLarge | Kind::Refused => "That cannot be done",
         Kind::Unauthenticated => "Not logged in",
         Kind::Forbidden => "Not allowed",
         Kind::NotFound => "Not found",

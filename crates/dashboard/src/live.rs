@@ -10,10 +10,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use chrono::{DateTime, Utc};
-use futures::Stream;
 use serde_json::{Map, Value, json};
 use tidegate_domain::{BuildId, DeploymentStats, Rollout, RolloutId};
 use tidegate_service::{Error, Page as PageOf};
@@ -37,6 +37,11 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// How often a silent connection is used, so that neither end nor a proxy takes it for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Asks a proxy to pass an answer on as it comes.
+///
+/// Source: <https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering>
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// How many campaigns are told of, the youngest first.
 const CAMPAIGNS_TOLD: u32 = 10;
@@ -279,7 +284,7 @@ pub(crate) async fn listen(
     State(app): State<Arc<AppState>>,
     _: Listener,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, StatusCode> {
+) -> Result<impl IntoResponse, StatusCode> {
     let place = Arc::clone(&app.live.places)
         .try_acquire_owned()
         .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
@@ -293,9 +298,11 @@ pub(crate) async fn listen(
     };
     let events = futures::stream::unfold(subscription, |mut subscription| async {
         let event = subscription.next().await?;
-        Some((Ok(event), subscription))
+        Some((Ok::<_, Infallible>(event), subscription))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    let feed = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // nginx would otherwise keep the numbers back until they fill its buffer.
+    Ok(([(X_ACCEL_BUFFERING, "no")], feed))
 }
 
 /// One listener's connection. It ends with the session, or when the server stops.

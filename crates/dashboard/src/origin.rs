@@ -16,10 +16,14 @@ pub(crate) fn is_foreign(headers: &HeaderMap, uri: &Uri) -> bool {
     let Some(origin) = text(header::ORIGIN.as_str()) else {
         return false;
     };
-    let host = uri.authority().map_or_else(
-        || text(header::HOST.as_str()),
-        |authority| Some(authority.as_str()),
-    );
+    // A trusted proxy's word; the port takes everybody else's away.
+    let forwarded = text("x-forwarded-host").and_then(|hosts| hosts.rsplit(',').next());
+    let host = forwarded.map(str::trim).or_else(|| {
+        uri.authority().map_or_else(
+            || text(header::HOST.as_str()),
+            |authority| Some(authority.as_str()),
+        )
+    });
     let named = origin.split_once("://").map(|(_, host)| host);
     named.is_none() || named != host
 }
@@ -62,6 +66,11 @@ mod tests {
         assert!(foreign(&[
             ("host", "tide.example"),
             ("origin", "https://tide.example.evil.example")
+        ]));
+        assert!(!foreign(&[
+            ("host", "127.0.0.1:8080"),
+            ("x-forwarded-host", "other.example, tide.example"),
+            ("origin", "https://tide.example")
         ]));
         assert!(foreign(&[("host", "tide.example"), ("origin", "null")]));
         assert!(!foreign(&[("host", "tide.example")]));

@@ -13,11 +13,23 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tidegate_service::Actor;
+use tidegate_service::{Actor, BROWSER_DAYS};
 
 use crate::AppState;
 
-const COOKIE: &str = "tidegate_session";
+/// The cookie that holds the session.
+const SESSION: &str = "tidegate_session";
+
+/// The cookie that tells that somebody has logged in with this browser before. It opens nothing.
+const BROWSER: &str = "tidegate_browser";
+
+/// What a cookie's name begins with where the page was reached by HTTPS. A browser takes such a cookie from this very host
+/// alone, so that nobody who has another host of the domain can slip one in.
+///
+/// Source: <https://www.rfc-editor.org/rfc/rfc6265#section-8.6>, and `__Host-` in its successor, rfc6265bis.
+const OF_THIS_HOST: &str = "__Host-";
+
+const SECONDS_OF_A_DAY: i64 = 24 * 3600;
 
 /// What a token is hashed with to make a form's token of it.
 const CSRF_PURPOSE: &[u8] = b"tidegate dashboard form token\0";
@@ -114,12 +126,27 @@ pub(crate) fn local(next: &str) -> &str {
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(header::COOKIE);
-    cookies
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    find(headers, SESSION)
+}
+
+/// The token that an earlier login left in the browser.
+pub(crate) fn browser(headers: &HeaderMap) -> Option<&str> {
+    find(headers, BROWSER)
+}
+
+/// A cookie's value. One that a browser binds to this host goes before one that it does not.
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let pairs = || {
+        let cookies = headers.get_all(header::COOKIE).into_iter();
+        cookies
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+    };
+    let bound = |(found, _): &(&str, &str)| found.strip_prefix(OF_THIS_HOST) == Some(name);
+    let plain = |(found, _): &(&str, &str)| *found == name;
+    let (_, value) = pairs().find(bound).or_else(|| pairs().find(plain))?;
+    Some(value)
 }
 
 fn csrf(token: &str) -> String {
@@ -135,15 +162,32 @@ fn csrf(token: &str) -> String {
 
 /// The cookie that begins a session.
 pub(crate) fn begin(token: &str, seconds: i64, https: bool) -> HeaderValue {
-    let secure = if https { "; Secure" } else { "" };
+    keep(SESSION, token, seconds, https)
+}
+
+/// The cookie by which the browser is known at the next login.
+pub(crate) fn know_browser(token: &str, https: bool) -> HeaderValue {
+    keep(BROWSER, token, BROWSER_DAYS * SECONDS_OF_A_DAY, https)
+}
+
+fn keep(name: &str, value: &str, seconds: i64, https: bool) -> HeaderValue {
+    let (prefix, secure) = if https {
+        (OF_THIS_HOST, "; Secure")
+    } else {
+        ("", "")
+    };
     cookie(&format!(
-        "{COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+        "{prefix}{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
     ))
 }
 
-/// The cookie that ends it.
-pub(crate) fn end() -> HeaderValue {
-    cookie(&format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"))
+/// The cookies that end a session, under either name. The browser stays known.
+pub(crate) fn end() -> [HeaderValue; 2] {
+    [("", ""), (OF_THIS_HOST, "; Secure")].map(|(prefix, secure)| {
+        cookie(&format!(
+            "{prefix}{SESSION}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{secure}"
+        ))
+    })
 }
 
 /// Never printed by whoever prints headers.
@@ -199,5 +243,11 @@ mod tests {
             HeaderValue::from_static("c=d; tidegate_session=yes"),
         );
         assert_eq!(token(&headers), Some("yes"));
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("__Host-tidegate_session=bound"),
+        );
+        assert_eq!(token(&headers), Some("bound"));
+        assert_eq!(browser(&headers), None);
     }
 }

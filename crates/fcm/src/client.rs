@@ -1,7 +1,6 @@
 //! The client.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +8,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use secrecy::ExposeSecret;
 
 use crate::answer::{excerpt, refusal};
+use crate::lanes::Lanes;
 use crate::oauth::{SignIn, Token};
 use crate::{Decision, Error, Message, ServiceAccount, TrustedUrl, retry_after};
 
@@ -34,7 +34,7 @@ pub struct Options {
     /// How many connections share the messages. Google allows some hundred streams on each, so that the default of
     /// 10 carries 10,000 messages a second at 100 ms each.
     pub connections: usize,
-    /// Speaks HTTP/1.1 and nothing else; for an endpoint of one's own that has no HTTP/2.
+    /// Speaks HTTP/1.1 and nothing else, over TLS too. An endpoint without TLS is asked which version it speaks.
     pub http1_only: bool,
     /// The time, for assertions and for the life of access tokens. Google compares it with its own.
     pub now: fn() -> DateTime<Utc>,
@@ -61,8 +61,7 @@ pub struct Client {
 }
 
 struct Shared {
-    lanes: Vec<reqwest::Client>,
-    next: AtomicUsize,
+    lanes: Lanes,
     url: String,
     sign_in: SignIn,
     options: Options,
@@ -81,10 +80,8 @@ impl Client {
     /// [`Error::Connection`] when no HTTP client can be made.
     pub fn new(account: ServiceAccount, options: Options) -> Result<Self, Error> {
         let connections = options.connections.clamp(1, MAX_CONNECTIONS);
-        let lanes: Result<Vec<_>, Error> = (0..connections)
-            .map(|_| lane(options.endpoint.is_plain(), &options))
-            .collect();
-        let oauth = lane(account.token_uri().is_plain(), &options)?;
+        let lanes = Lanes::new(&options.endpoint, connections, &options)?;
+        let oauth = Lanes::new(account.token_uri(), 1, &options)?;
         let project = account.project_id();
         let url = format!(
             "{}/v1/projects/{project}/messages:send",
@@ -93,8 +90,7 @@ impl Client {
         let sign_in = SignIn::new(account, oauth, options.timeout, options.now);
         Ok(Self {
             shared: Arc::new(Shared {
-                lanes: lanes?,
-                next: AtomicUsize::new(0),
+                lanes,
                 url,
                 sign_in,
                 options,
@@ -129,8 +125,9 @@ impl Client {
 
     async fn post(&self, body: Vec<u8>, token: &Token) -> Result<(), Error> {
         let Shared { lanes, options, .. } = &*self.shared;
-        let lane = &lanes[self.shared.next.fetch_add(1, Ordering::Relaxed) % lanes.len()];
-        let request = lane
+        let request = lanes
+            .client()
+            .await?
             .post(&self.shared.url)
             .bearer_auth(token.secret.expose_secret())
             .header(CONTENT_TYPE, "application/json")
@@ -152,31 +149,14 @@ impl Client {
             Err(refusal(status, &body, wait, self.project_id()))
         };
         // One limit over head and body.
-        tokio::time::timeout(options.timeout, exchange)
+        let sent = tokio::time::timeout(options.timeout, exchange)
             .await
-            .map_err(|_| Error::Timeout(options.timeout))?
+            .map_err(|_| Error::Timeout(options.timeout))?;
+        if matches!(sent, Err(Error::Connection(_))) {
+            lanes.failed();
+        }
+        sent
     }
-}
-
-/// One connection, or as many as it takes without HTTP/2.
-fn lane(plain: bool, options: &Options) -> Result<reqwest::Client, Error> {
-    let mut builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(options.timeout)
-        .tcp_nodelay(true);
-    if plain {
-        // This machine is not behind a proxy, whatever the environment says.
-        builder = builder.no_proxy();
-    }
-    if options.http1_only {
-        builder = builder.http1_only();
-    } else if plain {
-        // Without TLS nothing negotiates; with it, ALPN does.
-        builder = builder.http2_prior_knowledge();
-    }
-    builder
-        .build()
-        .map_err(|error| Error::Connection(excerpt(&error.to_string())))
 }
 
 pub(crate) fn fault_of(error: &reqwest::Error, timeout: Duration) -> Error {

@@ -30,6 +30,7 @@ mod answer;
 mod backoff;
 mod client;
 mod error;
+mod lanes;
 mod message;
 mod oauth;
 mod rate_limiter;

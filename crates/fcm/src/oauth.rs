@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::answer::excerpt;
 use crate::client::{fault_of, read};
+use crate::lanes::Lanes;
 use crate::{Error, ServiceAccount, retry_after};
 
 /// How long before its end a token is renewed.
@@ -40,7 +41,7 @@ struct Refused {
 /// Where the token is kept.
 pub(crate) struct SignIn {
     account: ServiceAccount,
-    http: reqwest::Client,
+    lanes: Lanes,
     timeout: Duration,
     now: fn() -> DateTime<Utc>,
     kept: RwLock<Option<Arc<Token>>>,
@@ -52,13 +53,13 @@ pub(crate) struct SignIn {
 impl SignIn {
     pub(crate) fn new(
         account: ServiceAccount,
-        http: reqwest::Client,
+        lanes: Lanes,
         timeout: Duration,
         now: fn() -> DateTime<Utc>,
     ) -> Self {
         Self {
             account,
-            http,
+            lanes,
             timeout,
             now,
             kept: RwLock::default(),
@@ -106,7 +107,8 @@ impl SignIn {
         let now = (self.now)();
         let assertion = self.account.assertion(now)?;
         let form = [("grant_type", GRANT), ("assertion", assertion.expose_secret())];
-        let request = self.http.post(self.account.token_uri().as_str()).form(&form);
+        let http = self.lanes.client().await?;
+        let request = http.post(self.account.token_uri().as_str()).form(&form);
         let exchange = async {
             let answer = request
                 .send()
@@ -116,9 +118,13 @@ impl SignIn {
             let retry_after = answer.headers().get(RETRY_AFTER).cloned();
             Ok((status, retry_after, read(answer, self.timeout).await?))
         };
-        let (status, retry_after, body) = tokio::time::timeout(self.timeout, exchange)
+        let answer = tokio::time::timeout(self.timeout, exchange)
             .await
-            .map_err(|_| Error::Timeout(self.timeout))??;
+            .map_err(|_| Error::Timeout(self.timeout))?;
+        if matches!(answer, Err(Error::Connection(_))) {
+            self.lanes.failed();
+        }
+        let (status, retry_after, body) = answer?;
         match status {
             200 => granted(&body, now),
             408 | 429 | 500.. => {

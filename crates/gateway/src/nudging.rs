@@ -56,6 +56,7 @@ impl Nudging {
                     first: config.first_retry,
                     ..Backoff::default()
                 },
+                unreachable_after: config.unreachable_after,
                 ..SenderSettings::default()
             },
             wake: Arc::default(),

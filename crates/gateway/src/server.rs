@@ -42,6 +42,7 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub async fn start_at(config: &Config, clock: Arc<dyn Clock>) -> Result<RunningServer, Error> {
+        let rules = port::Rules::new(config)?;
         let stores = Stores::open(config).await?;
         let (listener, addr) = bind("listen", config.listen).await?;
         let admin = match config.admin_listen {
@@ -51,7 +52,7 @@ impl Server {
         let public_url = config
             .public_url
             .clone()
-            .unwrap_or_else(|| format!("http://{addr}"));
+            .unwrap_or_else(|| format!("{}://{addr}", config.scheme()));
         let stop = CancellationToken::new();
         let settings = wiring::settings(config, &public_url);
         let (api, dashboard, background_tasks) =
@@ -59,8 +60,11 @@ impl Server {
 
         let page = tidegate_dashboard::router(dashboard, stop.clone());
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
-        let traced = config.otlp_endpoint.is_some();
-        let serve = |listener, router| tokio::spawn(port::serve(listener, router, traced, stop.clone()));
+        let serve = |listener, router| {
+            let served = port::serve(listener, router, Arc::clone(&rules), stop.clone());
+            tokio::spawn(served)
+        };
+        rules.follow_certificate(stop.clone());
         let ports = match admin {
             None => vec![serve(listener, tidegate_api::router(&api, page))],
             Some((admin, _)) => vec![
@@ -68,6 +72,16 @@ impl Server {
                 serve(admin, tidegate_api::admin_router(&api, page)),
             ],
         };
+        let open = [Some(addr), admin_addr].into_iter().flatten();
+        let open: Vec<SocketAddr> = open.filter(|addr| !addr.ip().is_loopback()).collect();
+        if config.tls.is_none() && !open.is_empty() {
+            tracing::warn!(
+                event = "ota.server.plain_http",
+                listen = ?open,
+                "plain HTTP is served to other machines: put a proxy with TLS before it that alone reaches this port, or \
+                 set tls_certificate and tls_key"
+            );
+        }
         tracing::info!(
             event = "ota.server.start",
             version = env!("CARGO_PKG_VERSION"),

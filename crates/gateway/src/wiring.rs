@@ -69,6 +69,7 @@ pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
         fleet_min_sdk: config.fleet_min_sdk,
         max_upload_bytes: config.max_upload_bytes,
         max_concurrent_uploads: config.max_concurrent_uploads,
+        min_upload_rate: config.min_upload_rate,
     }
 }
 
@@ -157,15 +158,18 @@ pub(crate) async fn wire(
             Arc::clone(&clock),
             Arc::clone(&settings),
         )),
-        downloads: Arc::new(Downloads::new(
-            store.clone(),
-            artifacts.clone(),
-            Arc::clone(&snapshots),
-            Arc::clone(&keys),
-            Arc::clone(&authenticator),
-            reports.clone(),
-            Arc::clone(&clock),
-        )),
+        downloads: Arc::new(
+            Downloads::new(
+                store.clone(),
+                artifacts.clone(),
+                Arc::clone(&snapshots),
+                Arc::clone(&keys),
+                Arc::clone(&authenticator),
+                reports.clone(),
+                Arc::clone(&clock),
+            )
+            .with_redirects(config.download_redirect),
+        ),
         uploads: Arc::new(Uploads::new(
             store.clone(),
             artifacts.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_domain::DeviceId;
 use tidegate_signing::KeyRing;
 
-use crate::{Actor, Clock, Error, Kind, Snapshots};
+use crate::{Actor, Clock, Error, Kind, Snapshots, credential_watch};
 
 /// Checks credentials.
 pub struct Authenticator {
@@ -58,6 +58,7 @@ impl Authenticator {
             let message = "the device token was revoked; enrol again";
             return Err(Error::new(Kind::Unauthenticated, "token_revoked", message));
         }
+        credential_watch::seen();
         Ok(claims)
     }
 
@@ -70,6 +71,7 @@ impl Authenticator {
             .keys
             .verify_admin_token(token, self.clock.now())
             .map_err(|fault| Error::new(Kind::Unauthenticated, "invalid_token", fault.to_string()))?;
+        credential_watch::seen();
         Ok(Actor {
             subject: claims.subject,
             role: claims.role,

@@ -17,7 +17,7 @@ use tidegate_storage::{
     Told,
 };
 
-use crate::{Actor, Clock, Error, Kind, Settings, Snapshots};
+use crate::{Actor, Clock, Error, Kind, Settings, Snapshots, credential_watch};
 
 /// How many devices one enrolment token may enrol at most.
 pub const MAX_ENROLL_USES: u32 = 1_000_000;
@@ -173,6 +173,7 @@ impl Devices {
             now: self.clock.now(),
         };
         let enrolled = self.store.enroll(enrollment).await?;
+        credential_watch::seen();
         if !enrolled.is_new {
             self.snapshots.follow_own_change().await;
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -14,7 +15,7 @@ use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
 use tidegate_storage::Store;
 
 use crate::sent_bytes::{Fetch, SentBytes};
-use crate::{Actor, Authenticator, Clock, Error, Kind, Reports, Snapshots};
+use crate::{Actor, Authenticator, Clock, Error, Kind, Reports, Snapshots, credential_watch};
 
 /// Hands files out.
 pub struct Downloads {
@@ -26,7 +27,12 @@ pub struct Downloads {
     reports: Reports,
     sent: Arc<SentBytes>,
     clock: Arc<dyn Clock>,
+    redirects: bool,
 }
+
+/// How long a URL of the bucket's holds that a device is sent to. Nobody can take it back, so it is short; a download that
+/// has begun goes on.
+pub const REDIRECT_HOLDS: Duration = Duration::from_secs(15 * 60);
 
 /// A file that may be fetched.
 pub struct Download {
@@ -59,7 +65,15 @@ impl Downloads {
             reports,
             sent: Arc::default(),
             clock,
+            redirects: false,
         }
+    }
+
+    /// Whether devices that follow redirections are sent to the bucket.
+    #[must_use]
+    pub fn with_redirects(mut self, redirects: bool) -> Self {
+        self.redirects = redirects;
+        self
     }
 
     /// Checks a signed URL. A device token, where one is sent along, must be the same device's.
@@ -83,6 +97,7 @@ impl Downloads {
                 };
                 Error::new(Kind::Forbidden, code, fault.to_string())
             })?;
+        credential_watch::seen();
         if let Some(token) = device_token {
             self.authenticator.device_claiming(token, &query.device_id)?;
         }
@@ -120,6 +135,19 @@ impl Downloads {
             Some(build) => Ok(build),
             None => Ok(Arc::new(self.store.build(id).await?)),
         }
+    }
+
+    /// Where a device may fetch the file instead of here: a URL of the bucket that holds for [`REDIRECT_HOLDS`]. `None` where
+    /// devices are not sent there, and for people. What the bucket sends is not counted here; the device's report is.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when no URL can be signed.
+    pub async fn elsewhere(&self, download: &Download) -> Result<Option<String>, Error> {
+        if !self.redirects || download.device.is_none() {
+            return Ok(None);
+        }
+        let sha256 = &download.build.facts.sha256.0;
+        Ok(self.artifacts.signed_url(sha256, REDIRECT_HOLDS).await?)
     }
 
     /// The bytes of a part of the file. The download is counted when every byte of the file has gone out to this

@@ -49,6 +49,8 @@ pub enum Kind {
     Conflict,
     /// Look at what is there: this was made before, and not by this request.
     Exists,
+    /// Send faster.
+    TooSlow,
     /// Send less.
     TooLarge,
     /// Bring another file: this one is refused for what it is.
@@ -71,6 +73,7 @@ impl Kind {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::Conflict | Self::Exists => 409,
+            Self::TooSlow => 408,
             Self::TooLarge => 413,
             Self::Refused => 422,
             Self::Exhausted => 429,

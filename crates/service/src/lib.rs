@@ -29,12 +29,14 @@ pub mod background;
 mod builds;
 mod clock;
 mod counters;
+mod credential_watch;
 mod devices;
 mod download;
 mod error;
 mod fleet;
 mod from_below;
 mod login_throttle;
+mod network;
 mod nudges;
 mod packages;
 mod per_worker;
@@ -49,6 +51,7 @@ mod signer_policy;
 mod snapshots;
 mod upload;
 mod upload_form;
+mod upload_pace;
 mod users;
 
 pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
@@ -59,17 +62,21 @@ pub use authenticator::Authenticator;
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use clock::{Clock, SystemClock};
 pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS};
+pub use credential_watch::{CredentialWatch, watch_credentials};
 pub use devices::{
     DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, DeviceState, DeviceView, Devices, EnrollToken, Enrolled,
     MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, NewDevice, SILENT_AFTER,
 };
-pub use download::{Download, Downloads, FileStream};
+pub use download::{Download, Downloads, FileStream, REDIRECT_HOLDS};
 pub use error::{Error, ExistingBuild, Kind};
 pub use fleet::{
     Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_PACKAGES, MAX_LEAVING, MAX_VERSIONS_SHOWN,
     PackageStandings, VersionHistory, VersionPoint,
 };
-pub use login_throttle::{LOGIN_PAUSE_MINUTES, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_NAME};
+pub use login_throttle::{
+    LOGIN_PAUSE_MINUTES, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_BROWSER, MAX_FAILURES_PER_NAME,
+};
+pub use network::network;
 pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
 };
@@ -85,11 +92,13 @@ pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
 pub use settings::Settings;
 pub use snapshots::Snapshots;
+pub use tidegate_signing::BROWSER_DAYS;
 pub use tidegate_storage::{
     AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter, FailedDelivery,
     HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
     RolloutOnDevice, RolloutStats, Standing, Told,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
-pub use upload_form::{FormToken, STALE_FORM, UPLOAD_SILENCE, next_part};
-pub use users::{LOGIN_HOURS, Login, MAX_CONCURRENT_LOGINS, Users};
+pub use upload_form::{FormToken, STALE_FORM};
+pub use upload_pace::{UPLOAD_GRACE, UploadPace};
+pub use users::{LOGIN_HOURS, Login, LoginFrom, MAX_CONCURRENT_LOGINS, Users};

@@ -1,7 +1,10 @@
 //! Guessing passwords has a bound: so many failures for one name, and so many from one address, and then a pause.
 //!
-//! Kept in memory by each replica: a guesser who spreads over three replicas has three times the login_throttle, which is
-//! still nothing, and no login waits for a database to be told about somebody else's failures.
+//! Anybody can fail for somebody else's name, or from an address that many share. So a browser that the user has logged in
+//! with before has a count of its own, and those of strangers don't concern it.
+//!
+//! Kept in memory by each replica: a guesser who spreads over three replicas has three times the guesses, which is still
+//! nothing, and no login waits for a database to be told about somebody else's failures.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,14 +12,18 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_signing::BrowserId;
 
-use crate::{Error, Kind};
+use crate::{Error, Kind, network};
 
 /// How many failed logins one name has within [`LOGIN_PAUSE_MINUTES`].
 pub const MAX_FAILURES_PER_NAME: u32 = 10;
 
 /// How many failed logins one address has within [`LOGIN_PAUSE_MINUTES`]. Several people may share an address.
 pub const MAX_FAILURES_PER_ADDRESS: u32 = 50;
+
+/// How many failed logins one browser has within [`LOGIN_PAUSE_MINUTES`] that its user has logged in with before.
+pub const MAX_FAILURES_PER_BROWSER: u32 = 10;
 
 /// How long failures are remembered, and so how long a guesser waits at most.
 pub const LOGIN_PAUSE_MINUTES: i64 = 15;
@@ -32,16 +39,24 @@ const MAX_NAME_BYTES: usize = 64;
 pub(crate) struct LoginThrottle {
     names: Mutex<Failures<String>>,
     addresses: Mutex<Failures<IpAddr>>,
+    browsers: Mutex<Failures<BrowserId>>,
+}
+
+/// Who tries to log in.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub name: &'a str,
+    pub address: Option<IpAddr>,
+    /// The browser, where this user has logged in with it before.
+    pub browser: Option<BrowserId>,
 }
 
 impl LoginThrottle {
     /// Refuses those who have guessed too often.
-    pub(crate) fn check(&self, name: &str, from: Option<IpAddr>, now: DateTime<Utc>) -> Result<(), Error> {
-        let name_pause = lock(&self.names).pause(&key(name), MAX_FAILURES_PER_NAME, now);
-        let address_pause =
-            from.and_then(|from| lock(&self.addresses).pause(&from, MAX_FAILURES_PER_ADDRESS, now));
-        let (whose, pause) = match (name_pause, address_pause) {
+    pub(crate) fn check(&self, attempt: Attempt<'_>, now: DateTime<Utc>) -> Result<(), Error> {
+        let (whose, pause) = match self.pauses(attempt, now) {
             (None, None) => return Ok(()),
+            (Some(pause), None) if attempt.browser.is_some() => ("in this browser", pause),
             (Some(pause), None) => ("for this name", pause),
             (None, Some(pause)) => ("from this address", pause),
             (Some(name), Some(address)) => ("for this name and from this address", name.max(address)),
@@ -52,16 +67,37 @@ impl LoginThrottle {
         Err(Error::new(Kind::Exhausted, "too_many_failed_logins", message).after(pause))
     }
 
-    pub(crate) fn failed(&self, name: &str, from: Option<IpAddr>, now: DateTime<Utc>) {
-        lock(&self.names).add(key(name), now);
-        if let Some(from) = from {
-            lock(&self.addresses).add(from, now);
+    /// How long the name, or the browser instead of it, and the address have to wait.
+    fn pauses(&self, attempt: Attempt<'_>, now: DateTime<Utc>) -> (Option<TimeDelta>, Option<TimeDelta>) {
+        if let Some(browser) = attempt.browser {
+            let pause = lock(&self.browsers).pause(&browser, MAX_FAILURES_PER_BROWSER, now);
+            return (pause, None);
+        }
+        let name = lock(&self.names).pause(&key(attempt.name), MAX_FAILURES_PER_NAME, now);
+        let address = attempt.address.and_then(|address| {
+            lock(&self.addresses).pause(&network(address), MAX_FAILURES_PER_ADDRESS, now)
+        });
+        (name, address)
+    }
+
+    pub(crate) fn failed(&self, attempt: Attempt<'_>, now: DateTime<Utc>) {
+        if let Some(browser) = attempt.browser {
+            lock(&self.browsers).add(browser, now);
+            return;
+        }
+        lock(&self.names).add(key(attempt.name), now);
+        if let Some(address) = attempt.address {
+            lock(&self.addresses).add(network(address), now);
         }
     }
 
-    /// A good login clears the name, and not the address: a guesser may have a login of their own.
-    pub(crate) fn succeeded(&self, name: &str) {
-        lock(&self.names).since.remove(&key(name));
+    /// A good login clears its own count, and not the address's: a guesser may have a login of their own. In a known browser
+    /// it says nothing about those who guess at the name elsewhere.
+    pub(crate) fn succeeded(&self, attempt: Attempt<'_>) {
+        match attempt.browser {
+            Some(browser) => lock(&self.browsers).since.remove(&browser),
+            None => lock(&self.names).since.remove(&key(attempt.name)),
+        };
     }
 }
 
@@ -127,51 +163,86 @@ mod tests {
         DateTime::from_timestamp(1_800_000_000 + 60 * minute, 0).unwrap()
     }
 
+    fn stranger(name: &str) -> Attempt<'_> {
+        Attempt {
+            name,
+            address: None,
+            browser: None,
+        }
+    }
+
+    fn from<'a>(name: &'a str, address: &str) -> Attempt<'a> {
+        Attempt {
+            address: Some(address.parse().unwrap()),
+            ..stranger(name)
+        }
+    }
+
     #[test]
     fn a_name_pauses_after_so_many_failures_and_not_for_ever() {
-        let login_throttle = LoginThrottle::default();
+        let throttle = LoginThrottle::default();
+        let (olga, omar) = (stranger("olga"), stranger("omar"));
         for _ in 0..MAX_FAILURES_PER_NAME {
-            assert_eq!(login_throttle.check("olga", None, at(0)), Ok(()));
-            login_throttle.failed("olga", None, at(0));
+            assert_eq!(throttle.check(olga, at(0)), Ok(()));
+            throttle.failed(olga, at(0));
         }
-        let refused = login_throttle.check("olga", None, at(1)).unwrap_err();
+        let refused = throttle.check(olga, at(1)).unwrap_err();
         assert_eq!(
             (refused.kind, refused.code),
             (Kind::Exhausted, "too_many_failed_logins")
         );
         assert!(refused.message.contains("for this name"), "{refused}");
-        assert_eq!(login_throttle.check("omar", None, at(1)), Ok(()));
-        assert_eq!(
-            login_throttle.check("olga", None, at(LOGIN_PAUSE_MINUTES)),
-            Ok(())
-        );
-        login_throttle.failed("olga", None, at(LOGIN_PAUSE_MINUTES));
-        assert_eq!(
-            login_throttle.check("olga", None, at(LOGIN_PAUSE_MINUTES)),
-            Ok(())
-        );
+        assert_eq!(throttle.check(omar, at(1)), Ok(()));
+        assert_eq!(throttle.check(olga, at(LOGIN_PAUSE_MINUTES)), Ok(()));
+        throttle.failed(olga, at(LOGIN_PAUSE_MINUTES));
+        assert_eq!(throttle.check(olga, at(LOGIN_PAUSE_MINUTES)), Ok(()));
     }
 
     #[test]
     fn an_address_pauses_whatever_names_it_tries() {
-        let (login_throttle, from) = (LoginThrottle::default(), Some(IpAddr::from([10, 0, 0, 1])));
+        let throttle = LoginThrottle::default();
         for number in 0..MAX_FAILURES_PER_ADDRESS {
-            login_throttle.failed(&format!("name-{number}"), from, at(0));
+            throttle.failed(from(&format!("name-{number}"), "2001:db8::1"), at(0));
         }
-        login_throttle.succeeded("name-1");
-        assert!(login_throttle.check("olga", from, at(1)).is_err());
-        assert_eq!(
-            login_throttle.check("olga", Some(IpAddr::from([10, 0, 0, 2])), at(1)),
-            Ok(())
-        );
+        throttle.succeeded(stranger("name-1"));
+        assert!(throttle.check(from("olga", "2001:db8::1"), at(1)).is_err());
+        assert!(throttle.check(from("olga", "2001:db8::2"), at(1)).is_err());
+        assert_eq!(throttle.check(from("olga", "2001:db8:0:1::1"), at(1)), Ok(()));
+    }
+
+    #[test]
+    fn strangers_do_not_lock_out_a_browser_that_was_logged_in_with_and_it_has_an_end_of_its_own() {
+        let throttle = LoginThrottle::default();
+        let known = Attempt {
+            browser: Some([1; 16]),
+            ..from("olga", "192.0.2.1")
+        };
+        for _ in 0..MAX_FAILURES_PER_ADDRESS {
+            throttle.failed(from("olga", "192.0.2.1"), at(0));
+        }
+        assert!(throttle.check(from("olga", "192.0.2.1"), at(1)).is_err());
+        assert_eq!(throttle.check(known, at(1)), Ok(()));
+        throttle.succeeded(known);
+        assert!(throttle.check(from("olga", "192.0.2.1"), at(1)).is_err());
+
+        for _ in 0..MAX_FAILURES_PER_BROWSER {
+            throttle.failed(known, at(1));
+        }
+        let refused = throttle.check(known, at(1)).unwrap_err();
+        assert!(refused.message.contains("in this browser"), "{refused}");
+        let other = Attempt {
+            browser: Some([2; 16]),
+            ..known
+        };
+        assert_eq!(throttle.check(other, at(1)), Ok(()));
     }
 
     #[test]
     fn what_is_remembered_has_a_bound() {
-        let login_throttle = LoginThrottle::default();
+        let throttle = LoginThrottle::default();
         for number in 0..(MAX_REMEMBERED + 10) {
-            login_throttle.failed(&format!("name-{number}"), None, at(0));
+            throttle.failed(stranger(&format!("name-{number}")), at(0));
         }
-        assert!(lock(&login_throttle.names).since.len() <= MAX_REMEMBERED);
+        assert!(lock(&throttle.names).since.len() <= MAX_REMEMBERED);
     }
 }

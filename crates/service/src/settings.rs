@@ -19,6 +19,8 @@ pub struct Settings {
     pub max_upload_bytes: u64,
     /// How many uploads may be under way at once.
     pub max_concurrent_uploads: usize,
+    /// How many bytes a second an upload has to bring.
+    pub min_upload_rate: u64,
 }
 
 impl Default for Settings {
@@ -30,6 +32,7 @@ impl Default for Settings {
             fleet_min_sdk: 24,
             max_upload_bytes: 512 * 1024 * 1024,
             max_concurrent_uploads: 4,
+            min_upload_rate: 8 * 1024,
         }
     }
 }

@@ -10,7 +10,7 @@ use tidegate_storage::{AuditNote, Store};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::apk_facts::{self, Judged};
-use crate::{Actor, Clock, Counters, Error, Kind, Settings, signer_policy};
+use crate::{Actor, Clock, Counters, Error, Kind, Settings, UploadPace, signer_policy};
 
 /// The longest release notes, in bytes.
 pub const MAX_NOTES_BYTES: usize = 64 * 1024;
@@ -130,6 +130,11 @@ impl Uploads {
             counters: Arc::clone(&self.intake.counters),
             place,
         })
+    }
+
+    /// The pace at which an upload has to come.
+    pub fn pace(&self) -> UploadPace {
+        UploadPace::new(self.intake.settings.min_upload_rate)
     }
 
     /// Ends an upload: reads the file, judges it, keeps it and registers the build. Once begun, this goes through

@@ -11,14 +11,13 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use multer::{Field, Multipart};
 use tidegate_domain::Role;
 
-use crate::{Actor, Error, Kind, MAX_NOTES_BYTES, Upload, UploadNotes, Uploaded, Uploads};
+use crate::{Actor, Error, Kind, MAX_NOTES_BYTES, Upload, UploadNotes, UploadPace, Uploaded, Uploads};
 
 /// How many parts a form may have beside its token: the five that are known, and no repetition of any.
 const MAX_PARTS: usize = 5;
@@ -26,10 +25,6 @@ const MAX_PARTS: usize = 5;
 /// How many bytes of a form may be held that no part of it has yielded yet. The parser reads ahead while the network
 /// brings more, up to some megabytes at once, so the bound leaves it room.
 const MAX_BACKLOG_BYTES: usize = 32 * 1024 * 1024;
-
-/// How long an upload may bring nothing before it is broken off. Without it, a few connections that died unnoticed
-/// would hold all places for uploads for good.
-pub const UPLOAD_SILENCE: Duration = Duration::from_secs(60);
 
 /// The code of the refusal of a form whose token is missing, late or wrong.
 pub const STALE_FORM: &str = "stale_form";
@@ -50,7 +45,7 @@ impl Uploads {
     ///
     /// # Errors
     /// As [`Uploads::begin`] and [`Uploads::finish`]; [`Kind::Invalid`] for another form, with the field at fault;
-    /// [`Kind::Forbidden`] with [`STALE_FORM`]; [`Kind::Unavailable`] after [`UPLOAD_SILENCE`].
+    /// [`Kind::Forbidden`] with [`STALE_FORM`]; [`Kind::TooSlow`].
     pub async fn receive<S, E>(
         &self,
         actor: &Actor,
@@ -73,11 +68,12 @@ impl Uploads {
             actor,
             token,
             backlog,
+            pace: self.pace(),
             upload: None,
             notes: UploadNotes::default(),
             parts: 0,
         };
-        while let Some(part) = next(form.next_field()).await? {
+        while let Some(part) = next(&mut reading.pace, form.next_field()).await? {
             reading.part(part).await?;
         }
         reading.check_token()?;
@@ -92,6 +88,7 @@ struct Reading<'a> {
     actor: &'a Actor,
     token: Option<FormToken<'a>>,
     backlog: Backlog,
+    pace: UploadPace,
     upload: Option<Upload>,
     notes: UploadNotes,
     parts: usize,
@@ -101,7 +98,7 @@ impl Reading<'_> {
     async fn part(&mut self, part: Field<'_>) -> Result<(), Error> {
         let name = part.name().unwrap_or_default().to_owned();
         if let Some(token) = self.token.as_mut().filter(|token| token.field == name) {
-            token.seen = (token.is_right)(&self.backlog.text(token.field, part).await?);
+            token.seen = (token.is_right)(&text(&self.backlog, &mut self.pace, token.field, part).await?);
             return self.check_token();
         }
         self.check_token()?;
@@ -111,13 +108,17 @@ impl Reading<'_> {
         }
         match name.as_str() {
             "file" => self.file(part).await?,
-            "notes" => self.notes.notes = self.backlog.text("notes", part).await?,
-            "build_type" => self.notes.build_type = self.backlog.text("build_type", part).await?,
-            "ci_run_id" => self.notes.ci_run_id = self.backlog.text("ci_run_id", part).await?,
-            "git_sha" => self.notes.git_sha = self.backlog.text("git_sha", part).await?,
+            "notes" => self.notes.notes = self.text("notes", part).await?,
+            "build_type" => self.notes.build_type = self.text("build_type", part).await?,
+            "ci_run_id" => self.notes.ci_run_id = self.text("ci_run_id", part).await?,
+            "git_sha" => self.notes.git_sha = self.text("git_sha", part).await?,
             other => return Err(Error::invalid(other, "is not a part of this form")),
         }
         Ok(())
+    }
+
+    async fn text(&mut self, name: &'static str, part: Field<'_>) -> Result<String, Error> {
+        text(&self.backlog, &mut self.pace, name, part).await
     }
 
     fn check_token(&self) -> Result<(), Error> {
@@ -138,7 +139,7 @@ impl Reading<'_> {
         let mut upload = self.uploads.begin(self.actor).await?;
         let is_named = part.file_name().is_some_and(|name| !name.is_empty());
         let mut is_empty = true;
-        while let Some(bytes) = self.backlog.chunk(&mut part).await? {
+        while let Some(bytes) = chunk(&self.backlog, &mut self.pace, &mut part).await? {
             is_empty &= bytes.is_empty();
             upload.write(bytes).await?;
         }
@@ -179,45 +180,45 @@ impl Backlog {
     fn yielded(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
-
-    async fn chunk(&self, part: &mut Field<'_>) -> Result<Option<Bytes>, Error> {
-        let chunk = next(part.chunk()).await?;
-        self.yielded(chunk.as_ref().map_or(0, Bytes::len));
-        Ok(chunk)
-    }
-
-    /// A part's text, with the ends of its lines as one character each: browsers send two.
-    async fn text(&self, name: &'static str, mut part: Field<'_>) -> Result<String, Error> {
-        let mut text = Vec::new();
-        while let Some(chunk) = self.chunk(&mut part).await? {
-            if text.len() + chunk.len() > MAX_NOTES_BYTES {
-                let fault = format!("is longer than {MAX_NOTES_BYTES} bytes");
-                return Err(Error::invalid(name, fault));
-            }
-            text.extend_from_slice(&chunk);
-        }
-        let text = String::from_utf8(text).map_err(|_| Error::invalid(name, "must be UTF-8"))?;
-        Ok(text.replace("\r\n", "\n"))
-    }
 }
 
-/// Waits for what an upload brings next, in a form or otherwise.
-///
-/// # Errors
-/// [`Kind::Unavailable`] after [`UPLOAD_SILENCE`].
-pub async fn next_part<T>(part: impl Future<Output = T>) -> Result<T, Error> {
-    tokio::time::timeout(UPLOAD_SILENCE, part).await.map_err(|_| {
-        let message = format!(
-            "the upload brought nothing for {} seconds and was broken off; try again",
-            UPLOAD_SILENCE.as_secs()
-        );
-        Error::new(Kind::Unavailable, "timed_out", message)
-    })
+async fn chunk(
+    backlog: &Backlog,
+    pace: &mut UploadPace,
+    part: &mut Field<'_>,
+) -> Result<Option<Bytes>, Error> {
+    let chunk = next(pace, part.chunk()).await?;
+    let bytes = chunk.as_ref().map_or(0, Bytes::len);
+    backlog.yielded(bytes);
+    pace.brought(bytes);
+    Ok(chunk)
+}
+
+/// A part's text, with the ends of its lines as one character each: browsers send two.
+async fn text(
+    backlog: &Backlog,
+    pace: &mut UploadPace,
+    name: &'static str,
+    mut part: Field<'_>,
+) -> Result<String, Error> {
+    let mut text = Vec::new();
+    while let Some(chunk) = chunk(backlog, pace, &mut part).await? {
+        if text.len() + chunk.len() > MAX_NOTES_BYTES {
+            let fault = format!("is longer than {MAX_NOTES_BYTES} bytes");
+            return Err(Error::invalid(name, fault));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    let text = String::from_utf8(text).map_err(|_| Error::invalid(name, "must be UTF-8"))?;
+    Ok(text.replace("\r\n", "\n"))
 }
 
 /// Waits for what the form brings next.
-async fn next<T>(part: impl Future<Output = Result<T, multer::Error>>) -> Result<T, Error> {
-    let part = next_part(part).await?;
+async fn next<T>(
+    pace: &mut UploadPace,
+    part: impl Future<Output = Result<T, multer::Error>>,
+) -> Result<T, Error> {
+    let part = pace.next(part).await?;
     part.map_err(|fault| misread(format!("the form cannot be read, or was cut off: {fault}")))
 }
 
@@ -254,12 +255,5 @@ mod tests {
     async fn what_no_part_yields_has_a_bound_and_a_file_has_none() {
         assert_eq!(through(false).await, MAX_BACKLOG_BYTES / MEGABYTE);
         assert_eq!(through(true).await, 100);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_upload_is_broken_off() {
-        let error = next_part(std::future::pending::<()>()).await.unwrap_err();
-        assert_eq!((error.kind, error.code), (Kind::Unavailable, "timed_out"));
-        assert_eq!(next_part(std::future::ready(7)).await, Ok(7));
     }
 }

@@ -6,18 +6,21 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Role, check_visible};
 use tidegate_signing::{KeyRing, MAX_ADMIN_TTL_DAYS, SecretString, hash_password, verify_password};
-use tidegate_storage::{AuditNote, Store};
+use tidegate_storage::{AuditNote, Store, User};
 use tokio::sync::Semaphore;
 
-use crate::login_throttle::LoginThrottle;
-use crate::{Actor, Clock, Error, Kind};
+use crate::login_throttle::{Attempt, LoginThrottle};
+use crate::{Actor, Clock, Error, Kind, credential_watch};
 
 /// How long a login holds, in hours.
 pub const LOGIN_HOURS: i64 = 12;
 
 /// How many passwords are checked at once. Each costs tens of megabytes and of milliseconds by design, so this is
-/// also what keeps a flood of login_throttle from starving the server.
+/// also what keeps a flood of logins from starving the server.
 pub const MAX_CONCURRENT_LOGINS: usize = 2;
+
+/// How many more are checked at once for browsers that their users have logged in with before.
+const MAX_KNOWN_LOGINS: usize = 1;
 
 /// Manages users.
 pub struct Users {
@@ -25,7 +28,19 @@ pub struct Users {
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     checking: Arc<Semaphore>,
+    checking_known: Arc<Semaphore>,
     login_throttle: LoginThrottle,
+}
+
+/// Where a login comes from.
+#[derive(Clone, Debug, Default)]
+pub struct LoginFrom {
+    /// The address, where it is known.
+    pub address: Option<IpAddr>,
+    /// The token that an earlier login left in the browser.
+    pub browser: Option<String>,
+    /// The request's id, for the audit log.
+    pub request_id: Option<String>,
 }
 
 /// A successful login.
@@ -36,7 +51,12 @@ pub struct Login {
     pub role: Role,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
+    /// A token by which the browser is known at the next login.
+    pub browser: SecretString,
 }
+
+/// What is logged in the place of a name that nobody has: people type passwords there.
+const NOBODY: &str = "(unknown)";
 
 impl Users {
     /// Over this database.
@@ -46,6 +66,7 @@ impl Users {
             keys,
             clock,
             checking: Arc::new(Semaphore::new(MAX_CONCURRENT_LOGINS)),
+            checking_known: Arc::new(Semaphore::new(MAX_KNOWN_LOGINS)),
             login_throttle: LoginThrottle::default(),
         }
     }
@@ -75,30 +96,53 @@ impl Users {
         Ok(self.store.add_user(name, role, password_hash, note).await?)
     }
 
-    /// Gives a token for a name and a password, to somebody at the address `from` where that is known. An unknown
-    /// name takes as long as a wrong password.
+    /// Gives a token for a name and a password. An unknown name takes as long as a wrong password. The log tells every
+    /// success and every refusal, the audit log every success.
     ///
     /// # Errors
     /// [`Kind::Unauthenticated`]; [`Kind::Exhausted`] while other logins are being checked, and after too many
-    /// failures of this name or from this address.
-    pub async fn log_in(
-        &self,
-        name: &str,
-        password: SecretString,
-        from: Option<IpAddr>,
-    ) -> Result<Login, Error> {
-        self.login_throttle.check(name, from, self.clock.now())?;
-        let place = Arc::clone(&self.checking).try_acquire_owned().map_err(|_| {
-            Error::new(
-                Kind::Exhausted,
-                "too_many_logins",
-                "too many logins at once; try again in a second",
-            )
+    /// failures of this name or from this address, or of the browser where it is known.
+    pub async fn log_in(&self, name: &str, password: SecretString, from: &LoginFrom) -> Result<Login, Error> {
+        let now = self.clock.now();
+        let known = |token: &String| self.keys.known_browser(token, name, now);
+        let attempt = Attempt {
+            name,
+            address: from.address,
+            browser: from.browser.as_ref().and_then(known),
+        };
+        if let Err(error) = self.login_throttle.check(attempt, now) {
+            let user = self.store.user(name).await;
+            let name = user.map_or(NOBODY.to_owned(), |user| user.name);
+            tell_refusal(&name, from, error.code);
+            return Err(error);
+        }
+        let user = match self.check(attempt, password).await {
+            Ok(user) => user,
+            Err((name, error)) => {
+                tell_refusal(&name, from, error.code);
+                return Err(error);
+            }
+        };
+        self.login_throttle.succeeded(attempt);
+        self.welcome(&user, from).await
+    }
+
+    /// The user whose password it is; or the refusal, with the name that may be logged.
+    async fn check(&self, attempt: Attempt<'_>, password: SecretString) -> Result<User, (String, Error)> {
+        let nobodys = |error| (NOBODY.to_owned(), error);
+        let places = if attempt.browser.is_some() {
+            &self.checking_known
+        } else {
+            &self.checking
+        };
+        let place = Arc::clone(places).try_acquire_owned().map_err(|_| {
+            let message = "too many logins at once; try again in a second";
+            nobodys(Error::new(Kind::Exhausted, "too_many_logins", message))
         })?;
-        let user = match self.store.user(name).await {
+        let user = match self.store.user(attempt.name).await {
             Ok(user) => Some(user),
             Err(tidegate_storage::Error::NotFound { .. }) => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(nobodys(error.into())),
         };
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         // The place goes with the work: a caller who hangs up frees it no sooner than the work ends.
@@ -107,37 +151,97 @@ impl Users {
             drop(place);
             matches
         })
-        .await?;
-        let Some(user) = user.filter(|_| matches) else {
-            tracing::warn!(event = "ota.login.refused", "a login was refused");
-            self.login_throttle.failed(name, from, self.clock.now());
-            let message = "the name or the password is wrong";
-            return Err(Error::new(Kind::Unauthenticated, "login_refused", message));
-        };
-        self.login_throttle.succeeded(name);
+        .await
+        .map_err(nobodys)?;
+        match user {
+            Some(user) if matches => Ok(user),
+            user => {
+                self.login_throttle.failed(attempt, self.clock.now());
+                let message = "the name or the password is wrong";
+                let error = Error::new(Kind::Unauthenticated, "login_refused", message);
+                Err((user.map_or(NOBODY.to_owned(), |user| user.name), error))
+            }
+        }
+    }
+
+    async fn welcome(&self, user: &User, from: &LoginFrom) -> Result<Login, Error> {
         // A person's hours, which no compressed clock makes shorter.
         let ttl = self.clock.passes_in(TimeDelta::hours(LOGIN_HOURS));
         let (now, ttl) = (self.clock.now(), ttl.min(TimeDelta::days(MAX_ADMIN_TTL_DAYS)));
-        let token = self.issue(&user.name, user.role, ttl)?;
+        let token = self.sign(&user.name, user.role, ttl)?;
+        let browser = self
+            .keys
+            .browser_token(&user.name, now)
+            .map_err(|fault| Error::internal("drawing a browser's token", &fault))?;
+        let actor = Actor {
+            subject: user.name.clone(),
+            role: user.role,
+            request_id: from.request_id.clone(),
+        };
+        let expires_at = now + ttl;
+        let note = AuditNote {
+            after: Some(serde_json::json!({
+                "role": user.role,
+                "address": from.address,
+                "expires_at": expires_at,
+            })),
+            ..actor
+                .on_record(now)
+                .note("user.login", format!("user/{}", user.name))
+        };
+        self.store.note(note).await?;
+        credential_watch::seen();
+        tracing::info!(
+            event = "ota.login",
+            name = user.name,
+            address = from.address.map(tracing::field::display),
+        );
         Ok(Login {
             token,
             role: user.role,
-            expires_at: now + ttl,
+            expires_at,
+            browser,
         })
     }
 
-    /// Issues an admin token.
+    /// Makes an admin token for a person or a machine, and records that it was made.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a bad subject or time to snapshots.
-    pub fn issue(&self, subject: &str, role: Role, ttl: TimeDelta) -> Result<SecretString, Error> {
+    /// [`Kind::Forbidden`], [`Kind::Invalid`] for a bad subject or time to live.
+    pub async fn issue(
+        &self,
+        actor: &Actor,
+        subject: &str,
+        role: Role,
+        ttl: TimeDelta,
+    ) -> Result<SecretString, Error> {
+        actor.require(Role::Admin)?;
+        let token = self.sign(subject, role, ttl)?;
+        let now = self.clock.now();
+        let note = AuditNote {
+            after: Some(serde_json::json!({ "role": role, "expires_at": now + ttl })),
+            ..actor
+                .on_record(now)
+                .note("admin_token.create", format!("admin_token/{subject}"))
+        };
+        self.store.note(note).await?;
+        Ok(token)
+    }
+
+    fn sign(&self, subject: &str, role: Role, ttl: TimeDelta) -> Result<SecretString, Error> {
         self.keys
             .admin_token(subject, role, ttl, self.clock.now())
-            .map_err(|fault| {
-                let message = fault.to_string();
-                Error::new(Kind::Invalid, "invalid_argument", message)
-            })
+            .map_err(|fault| Error::new(Kind::Invalid, "invalid_argument", fault.to_string()))
     }
+}
+
+fn tell_refusal(name: &str, from: &LoginFrom, reason: &'static str) {
+    tracing::warn!(
+        event = "ota.login.refused",
+        name,
+        address = from.address.map(tracing::field::display),
+        reason,
+    );
 }
 
 fn check_name(name: &str) -> Result<(), Error> {

@@ -29,6 +29,7 @@ pub(crate) struct Keys {
     pub(crate) device_token: Mac,
     pub(crate) download_url: Mac,
     pub(crate) offer: Mac,
+    pub(crate) browser: Mac,
     pub(crate) admin_jwt: Mac,
     command: hkdf::Prk,
 }
@@ -40,6 +41,7 @@ impl Keys {
             device_token: expand(&root, &[b"device-token"], hmac::HMAC_SHA256).into(),
             download_url: expand(&root, &[b"download-url"], hmac::HMAC_SHA256).into(),
             offer: expand(&root, &[b"offer"], hmac::HMAC_SHA256).into(),
+            browser: expand(&root, &[b"browser"], hmac::HMAC_SHA256).into(),
             admin_jwt: expand(&root, &[b"admin-jwt"], hmac::HMAC_SHA256).into(),
             command: expand(&root, &[b"command"], hkdf::HKDF_SHA256).into(),
         }

@@ -1,7 +1,8 @@
 //! # What Tidegate signs, and how it is checked
 //!
-//! Five things leave the server that it must recognise, or that a device must: a device's token, a download URL,
-//! an operator's token, a command sent through a push service, and an enrolment token. This crate makes and
+//! Six things leave the server that it must recognise, or that a device must: a device's token, a download URL,
+//! an operator's token, the token of a browser that was logged in with, a command sent through a push service, and an
+//! enrolment token. This crate makes and
 //! checks them. It reads no file, opens no socket and asks no clock: the time comes in as an argument, and
 //! randomness is drawn only where a key or a token is born.
 //!
@@ -32,6 +33,7 @@
 //! ```
 
 mod admin_token;
+mod browser;
 mod command;
 mod command_key;
 mod command_verifier;
@@ -46,6 +48,7 @@ mod offer;
 mod passwords;
 
 pub use admin_token::{AdminClaims, MAX_ADMIN_TOKEN_BYTES, MAX_ADMIN_TTL_DAYS, MAX_SUBJECT_BYTES};
+pub use browser::{BROWSER_DAYS, BrowserId};
 pub use command::{Command, MAX_ACTION_BYTES, MAX_COMMAND_REQUEST_ID_BYTES, sign_command};
 pub use command_key::{CommandKey, CommandKeys, MAX_COMMAND_KEY_BYTES, MIN_COMMAND_KEY_BYTES};
 pub use command_verifier::{

@@ -21,7 +21,7 @@ async fn resting_phone() -> (Arc<Stage>, Arc<Phone>, Held<Arc<Stage>, MemoryStor
     let phone = Phone::with(1, fingerprint_of(&apk));
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),
@@ -104,7 +104,7 @@ async fn a_command_is_taken_once_also_over_a_restart() {
     let store = agent.into_store();
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),
@@ -211,7 +211,7 @@ async fn a_command_that_comes_during_a_long_download_is_not_stale() {
     let store = MemoryStore::default();
     let agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         transport,

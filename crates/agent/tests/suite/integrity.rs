@@ -275,7 +275,7 @@ async fn a_file_that_is_read_more_slowly_than_polls_come_is_installed_all_the_sa
     let stage = Stage::offering(&apk);
     for _ in 0..4 {
         let mut offer = manifest(&apk, 2);
-        offer["download_url"] = json!("http://stage/file");
+        offer["download_url"] = json!("https://stage/file");
         let answer = Reply::json(200, &offer).with("tidegate-poll-after", "1");
         stage.script().poll_answers.push_back(answer);
     }
@@ -288,7 +288,7 @@ async fn a_file_that_is_read_more_slowly_than_polls_come_is_installed_all_the_sa
     let transport = Arc::clone(&stage);
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         transport,

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod commands;
+mod elsewhere;
 mod good_way;
 mod integrity;
 mod nudged;

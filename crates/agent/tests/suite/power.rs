@@ -130,7 +130,7 @@ async fn live_with_a_loss_after(moments: usize, apk: &[u8]) -> bool {
     };
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),
@@ -145,7 +145,7 @@ async fn live_with_a_loss_after(moments: usize, apk: &[u8]) -> bool {
     store.store.lose_power();
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),
@@ -239,7 +239,7 @@ async fn a_state_that_cannot_be_read_is_set_aside_and_nothing_is_installed_twice
     let phone = Phone::with(1, fingerprint_of(&apk));
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),
@@ -254,7 +254,7 @@ async fn a_state_that_cannot_be_read_is_set_aside_and_nothing_is_installed_twice
         let store = MemoryStore::with_state(damaged.clone());
         let mut agent = open(
             &phone,
-            "http://stage",
+            "https://stage",
             "phone-1",
             &credentials(),
             Arc::clone(&stage),

@@ -74,7 +74,7 @@ fn phone_of(stage: &Arc<Stage>, credentials: &Credentials) -> (Arc<Phone>, Held<
     let store = MemoryStore::default();
     let agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         credentials,
         Arc::clone(stage),
@@ -87,7 +87,7 @@ async fn enrolled(stage: &Arc<Stage>) -> Credentials {
     let device = "phone-1".parse().unwrap();
     enroll(
         stage,
-        "http://stage",
+        "https://stage",
         "an-enrolment-token",
         &device,
         &Enrollment::default(),
@@ -271,7 +271,7 @@ async fn an_enrolment_names_the_servers_protocol() {
         stage.script().reports.clear();
         let mut agent = open(
             &phone,
-            "http://stage",
+            "https://stage",
             "phone-1",
             &credentials,
             Arc::clone(&stage),
@@ -303,7 +303,7 @@ async fn a_poll_tells_what_the_embedder_and_the_device_know() {
         zone: Some("Europe/Berlin".to_owned()),
         dense: true,
         tags: vec!["lab".to_owned(), "till".to_owned()],
-        ..config("http://stage", "phone-1")
+        ..config("https://stage", "phone-1")
     };
     let open = |store| {
         Agent::open(
@@ -349,7 +349,7 @@ async fn any_reason_for_no_update_is_taken_without_complaint() {
         assert_eq!(store.file_len().unwrap(), 100_000);
         let mut agent = open(
             &phone,
-            "http://stage",
+            "https://stage",
             "phone-1",
             &credentials(),
             Arc::clone(&stage),

@@ -15,7 +15,7 @@ fn phone_at(stage: &Arc<Stage>) -> (Arc<Phone>, Held<Arc<Stage>, MemoryStore>) {
     let phone = Phone::with(1, fingerprint_of(&apks::build(PACKAGE, 1)));
     let agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(stage),
@@ -182,7 +182,7 @@ async fn reasons_that_take_turns_are_told_once_each() {
             let (config, store) = (credentials(), agent.into_store());
             agent = open(
                 &phone,
-                "http://stage",
+                "https://stage",
                 "phone-1",
                 &config,
                 Arc::clone(&stage),
@@ -253,7 +253,7 @@ async fn a_build_that_failed_for_good_is_taken_again_only_with_a_higher_attempt(
     let store = agent.into_store();
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),

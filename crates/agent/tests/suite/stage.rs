@@ -86,6 +86,8 @@ pub(crate) struct Script {
     pub polls: Vec<String>,
     /// The `Range` of all downloads, each with its path.
     pub downloads: Vec<(String, Option<String>)>,
+    /// The `If-Match` of all downloads that came over a socket.
+    pub if_matches: Vec<Option<String>>,
     /// All reports that arrived, acknowledged or not.
     pub reports: Vec<Value>,
     pub enrolments: Vec<Value>,
@@ -108,7 +110,7 @@ impl Stage {
     pub(crate) fn offering_under(apk: &[u8], fuse: Arc<Fuse>) -> Arc<Self> {
         Arc::new(Self {
             script: Mutex::new(Script {
-                base: "http://stage".to_owned(),
+                base: "https://stage".to_owned(),
                 offer: Ok(manifest(apk, 2)),
                 file: apk.to_vec(),
                 poll_answers: VecDeque::new(),
@@ -119,6 +121,7 @@ impl Stage {
                 takes_results: true,
                 polls: vec![],
                 downloads: vec![],
+                if_matches: vec![],
                 reports: vec![],
                 enrolments: vec![],
                 results: vec![],
@@ -301,6 +304,9 @@ async fn serve(stage: Arc<Stage>, mut socket: TcpStream) {
     };
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
+    if method == "GET" && !target.starts_with("/v1/") {
+        stage.script().if_matches.push(header(&head, "if-match"));
+    }
     let reply = stage.answer(method, target, header(&head, "range").as_deref(), &body);
     let _ = write(&mut socket, reply).await;
 }

@@ -38,7 +38,7 @@ async fn an_old_state_file_keeps_its_messages_commands_and_waits() {
     phone.facts().in_call = true;
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),
@@ -95,7 +95,7 @@ async fn an_old_state_file_goes_on_with_its_download() {
     store.sync().unwrap();
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),
@@ -118,7 +118,7 @@ async fn the_rejections_of_an_old_state_file_are_forgotten() {
     phone.facts().now = at("2026-11-23T18:00:00Z") + TimeDelta::hours(1);
     let mut agent = open(
         &phone,
-        "http://stage",
+        "https://stage",
         "phone-1",
         &credentials(),
         Arc::clone(&stage),

@@ -15,8 +15,9 @@ pub(super) struct Service(pub Arc<Users>);
 #[tonic::async_trait]
 impl AuthService for Service {
     async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
-        let from = credentials::peer(request.extensions().get());
-        verbs::auth::login(&self.0, request.into_inner(), from)
+        let (_, extensions, message) = request.into_parts();
+        let from = credentials::login_from(&extensions);
+        verbs::auth::login(&self.0, message, &from)
             .await
             .map(Response::new)
             .map_err(status)

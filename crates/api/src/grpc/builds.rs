@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidegate_proto::v1;
 use tidegate_proto::v1::build_service_server::BuildService;
 use tidegate_proto::v1::upload_build_request::Part;
-use tidegate_service::{Builds, Error, UploadNotes, Uploads, next_part};
+use tidegate_service::{Builds, Error, UploadNotes, UploadPace, Uploads};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::actor;
@@ -29,9 +29,10 @@ impl BuildService for Service {
     ) -> Result<Response<v1::Build>, Status> {
         let actor = actor(&request)?;
         let mut messages = request.into_inner();
-        let notes = metadata(&mut messages).await?;
+        let mut pace = self.uploads.pace();
+        let notes = metadata(&mut pace, &mut messages).await?;
         let mut upload = self.uploads.begin(&actor).await.map_err(status)?;
-        while let Some(message) = next_part(messages.message()).await.map_err(status)?? {
+        while let Some(message) = pace.next(messages.message()).await.map_err(status)?? {
             let Some(Part::Chunk(chunk)) = message.part else {
                 return Err(status(Error::invalid(
                     "metadata",
@@ -44,6 +45,7 @@ impl BuildService for Service {
                     format!("is larger than {MAX_CHUNK_BYTES} bytes"),
                 )));
             }
+            pace.brought(chunk.len());
             upload.write(Bytes::from(chunk)).await.map_err(status)?;
         }
         let uploaded = self.uploads.finish(upload, notes).await.map_err(status)?;
@@ -70,8 +72,11 @@ impl BuildService for Service {
     }
 }
 
-async fn metadata(messages: &mut Streaming<v1::UploadBuildRequest>) -> Result<UploadNotes, Status> {
-    let first = next_part(messages.message()).await.map_err(status)??;
+async fn metadata(
+    pace: &mut UploadPace,
+    messages: &mut Streaming<v1::UploadBuildRequest>,
+) -> Result<UploadNotes, Status> {
+    let first = pace.next(messages.message()).await.map_err(status)??;
     match first.and_then(|message| message.part) {
         Some(Part::Metadata(v1::UploadMetadata {
             notes,

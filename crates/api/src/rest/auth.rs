@@ -1,10 +1,9 @@
 //! Logging in.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
+use axum::http::Extensions;
 use tidegate_proto::v1;
 use tidegate_service::Users;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::Secret;
 use super::input::Json;
-use crate::credentials::peer;
+use crate::credentials::login_from;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
 use crate::verbs;
@@ -34,9 +33,9 @@ pub(crate) fn routes() -> Routes {
 )]
 async fn login(
     State(users): State<Arc<Users>>,
-    connection: Option<Extension<ConnectInfo<SocketAddr>>>,
+    extensions: Extensions,
     Json(request): Json<v1::LoginRequest>,
 ) -> Result<Secret<v1::LoginResponse>, Refusal> {
-    let from = peer(connection.as_ref().map(|Extension(connection)| connection));
-    Ok(Secret(verbs::auth::login(&users, request, from).await?))
+    let from = login_from(&extensions);
+    Ok(Secret(verbs::auth::login(&users, request, &from).await?))
 }

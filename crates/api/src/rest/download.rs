@@ -37,6 +37,7 @@ pub(crate) fn routes() -> Routes {
         ("device_id" = Option<String>, Query, description = "The device that the URL was made for"),
         ("expires" = Option<i64>, Query, description = "When the URL ends, in seconds since 1970"),
         ("signature" = Option<String>, Query, description = "The server's signature over the above"),
+        ("redirect" = Option<String>, Query, description = "1: the caller follows a redirection to another host"),
         ("range" = String, Header, description = "Part of the file, as in RFC 9110"),
         ("if-match" = String, Header, description = "The ETag that the file must have"),
         ("if-none-match" = String, Header, description = "The ETag of the file that the caller has"),
@@ -45,6 +46,7 @@ pub(crate) fn routes() -> Routes {
     responses(
         (status = 200, description = "The whole file", body = String, content_type = "application/vnd.android.package-archive"),
         (status = 206, description = "A part of it", body = String, content_type = "application/vnd.android.package-archive"),
+        (status = 302, description = "Where the file is for the next 15 minutes, for those who sent redirect=1"),
         (status = 304, description = "The caller has it"),
         (status = 400, description = "A malformed Range or query", body = Problem),
         (status = 401, description = "Neither a signed query nor an admin token", body = Problem),
@@ -65,16 +67,12 @@ async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let query = uri.query().unwrap_or_default();
-    let download = match signed_query(query)? {
-        Some(query) => {
-            let token = optional_bearer(&headers)?;
-            downloads.authorize(BuildId(id), &query, token).await?
-        }
-        None => {
-            let actor = credentials::actor(&authenticator, bearer(&headers)?, None)?;
-            downloads.authorize_person(&actor, BuildId(id)).await?
-        }
-    };
+    let download = authorize(&downloads, &authenticator, BuildId(id), query, &headers).await?;
+    if follows(query)
+        && let Some(url) = downloads.elsewhere(&download).await?
+    {
+        return Ok(sent_to(&url));
+    }
     let facts = &download.build.facts;
     match conditional::evaluate(&headers, &etag(facts)) {
         Outcome::GoOn => {}
@@ -107,6 +105,36 @@ async fn download(
         Body::from_stream(downloads.open(&download, bytes).await?)
     };
     Ok((status, answer, body).into_response())
+}
+
+/// Whether the caller says that it follows redirections.
+fn follows(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "redirect" && value == "1")
+}
+
+/// The URL is a secret for as long as it holds, so nobody keeps it.
+fn sent_to(url: &str) -> Response {
+    let headers = [
+        (header::LOCATION, rest::header_value(url)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (StatusCode::FOUND, headers).into_response()
+}
+
+async fn authorize(
+    downloads: &Downloads,
+    authenticator: &Authenticator,
+    id: BuildId,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Download, Error> {
+    match signed_query(query)? {
+        Some(query) => downloads.authorize(id, &query, optional_bearer(headers)?).await,
+        None => {
+            let actor = credentials::actor(authenticator, bearer(headers)?, None)?;
+            downloads.authorize_person(&actor, id).await
+        }
+    }
 }
 
 /// The signed query; `None` when there is no signature at all.

@@ -49,6 +49,7 @@ struct UploadForm {
         (status = 400, description = "Not the form that is expected", body = Problem),
         (status = 401, description = "No valid admin token", body = Problem),
         (status = 403, description = "The role is too low", body = Problem),
+        (status = 408, description = "Slower than min_upload_rate", body = Problem),
         (status = 409, description = "Another file has the version, or the signer is not the package's", body = Problem),
         (status = 413, description = "Larger than the limit", body = Problem),
         (status = 422, description = "Not an APK that a device would install", body = Problem),

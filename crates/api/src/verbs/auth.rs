@@ -1,9 +1,7 @@
 //! Logging in.
 
-use std::net::IpAddr;
-
 use tidegate_proto::v1;
-use tidegate_service::{Error, Users};
+use tidegate_service::{Error, LoginFrom, Users};
 use tidegate_signing::ExposeSecret;
 
 use crate::messages::time;
@@ -11,7 +9,7 @@ use crate::messages::time;
 pub(crate) async fn login(
     users: &Users,
     request: v1::LoginRequest,
-    from: Option<IpAddr>,
+    from: &LoginFrom,
 ) -> Result<v1::LoginResponse, Error> {
     let login = users.log_in(&request.name, request.password.into(), from).await?;
     Ok(v1::LoginResponse {

@@ -6,6 +6,7 @@ mod cases;
 mod fixture;
 mod killed;
 mod settings;
+mod signed;
 mod trouble;
 
 use fixture::Fixture;

@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use secrecy::{ExposeSecret, SecretString};
-use tidegate_service::Login;
+use tidegate_service::{Login, LoginFrom};
 
 use super::Query;
 use crate::error::{html, status};
@@ -31,7 +30,7 @@ struct Page<'a> {
 pub(crate) async fn page(
     State(app): State<Arc<AppState>>,
     Query(query): Query,
-    headers: axum::http::HeaderMap,
+    headers: HeaderMap,
 ) -> Response {
     let next = session::local(query.text("next"));
     if Visitor::of(&app, &headers).is_some() {
@@ -46,20 +45,16 @@ pub(crate) async fn page(
     })
 }
 
-pub(crate) async fn log_in(
-    State(app): State<Arc<AppState>>,
-    connection: Option<Extension<ConnectInfo<SocketAddr>>>,
-    request: Request,
-) -> Result<Response, Response> {
+pub(crate) async fn log_in(State(app): State<Arc<AppState>>, request: Request) -> Result<Response, Response> {
     if origin::is_foreign(request.headers(), request.uri()) {
         return Err(form::foreign());
     }
     let https = origin::is_https(request.headers());
+    let from = login_from(request.headers(), request.extensions());
     let fields = form::read(request.into_body()).await?;
     let (name, next) = (fields.text("name"), session::local(fields.text("next")));
     let password = SecretString::from(fields.raw("password").to_owned());
-    let from = connection.map(|Extension(ConnectInfo(address))| address.ip());
-    match app.users.log_in(name, password, from).await {
+    match app.users.log_in(name, password, &from).await {
         Ok(login) => Ok(welcome(&app, &login, next, https)),
         Err(error) => {
             let status = status(error.kind);
@@ -81,12 +76,31 @@ pub(crate) async fn log_in(
     }
 }
 
+fn login_from(headers: &HeaderMap, extensions: &Extensions) -> LoginFrom {
+    let connection = extensions.get::<ConnectInfo<SocketAddr>>();
+    let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    LoginFrom {
+        address: connection.map(|ConnectInfo(address)| address.ip()),
+        browser: session::browser(headers).map(str::to_owned),
+        request_id: request_id.map(str::to_owned),
+    }
+}
+
+fn with_cookies(cookies: [HeaderValue; 2], to: Redirect) -> Response {
+    let mut response = to.into_response();
+    for cookie in cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
 fn welcome(app: &AppState, login: &Login, next: &str, https: bool) -> Response {
     let seconds = (login.expires_at - app.clock.now()).num_seconds();
-    let cookie = session::begin(login.token.expose_secret(), seconds, https);
-    ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
+    let session = session::begin(login.token.expose_secret(), seconds, https);
+    let browser = session::know_browser(login.browser.expose_secret(), https);
+    with_cookies([session, browser], Redirect::to(next))
 }
 
 pub(crate) async fn log_out(_: Posted) -> Response {
-    ([(header::SET_COOKIE, session::end())], Redirect::to("/login")).into_response()
+    with_cookies(session::end(), Redirect::to("/login"))
 }

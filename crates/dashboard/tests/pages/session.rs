@@ -52,7 +52,54 @@ async fn a_page_reached_by_https_gets_a_cookie_for_https_alone() {
         .header("origin", "https://tide.example");
     let answer = Answer::to(request.form(&[("name", "olga"), ("password", PASSWORD)])).await;
     assert_eq!(answer.status, 303, "{}", text(&answer));
-    assert!(answer.header("set-cookie").ends_with("; Secure"));
+    let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    assert_eq!(cookies.len(), 2);
+    for cookie in cookies {
+        let cookie = cookie.to_str().unwrap();
+        assert!(cookie.starts_with("__Host-tidegate_"), "{cookie}");
+        assert!(
+            cookie.ends_with("; Secure") && cookie.contains("Path=/;"),
+            "{cookie}"
+        );
+        assert!(!cookie.contains("Domain"), "{cookie}");
+    }
+    let session = answer.header("set-cookie").split(';').next().unwrap();
+    let page = server
+        .http()
+        .get(server.admin_url("/session"))
+        .header("cookie", session);
+    assert_eq!(Answer::to(page).await.status, 204);
+}
+
+#[tokio::test]
+async fn strangers_do_not_lock_out_a_browser_that_was_logged_in_with() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    server.add_user("olga", Role::Operator, PASSWORD).await;
+    let first = log_in(&server, "olga", PASSWORD, "/").await;
+    let cookies = first.headers.get_all("set-cookie").iter();
+    let cookies = cookies.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap());
+    let browser = cookies
+        .into_iter()
+        .find(|cookie| cookie.contains("browser"))
+        .unwrap();
+    for _ in 0..MAX_FAILURES_PER_NAME {
+        log_in(&server, "olga", "guess", "/").await;
+    }
+    assert_eq!(log_in(&server, "olga", PASSWORD, "/").await.status, 429);
+    let known = |name: &'static str, password: &'static str| {
+        let form = [("name", name), ("password", password)];
+        let request = server.http().post(server.admin_url("/login")).form(&form);
+        Answer::to(request.header("cookie", browser))
+    };
+    assert_eq!(known("olga", PASSWORD).await.status, 303);
+    // It opens nothing by itself, it is no help with another name, and it has an end of its own.
+    server.add_user("omar", Role::Operator, PASSWORD).await;
+    for _ in 0..MAX_FAILURES_PER_NAME {
+        assert_eq!(known("omar", "guess").await.status, 401);
+        assert_eq!(known("olga", "guess").await.status, 401);
+    }
+    assert_eq!(known("omar", PASSWORD).await.status, 429);
+    assert_eq!(known("olga", PASSWORD).await.status, 429);
 }
 
 #[tokio::test]

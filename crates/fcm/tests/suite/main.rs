@@ -6,6 +6,7 @@ mod accounts;
 mod errors;
 mod sending;
 mod sign_in;
+mod versions;
 
 use std::time::Duration;
 

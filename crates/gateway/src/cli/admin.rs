@@ -7,16 +7,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tidegate_domain::{Role, SdkLevel};
 use tidegate_service::{
-    Actor, Clock, Devices, Error as Refusal, Kind, MAX_PAGE_SIZE, Package, Packages, Page, Snapshots,
-    SystemClock, Users,
+    Actor, Clock, Devices, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, Snapshots, SystemClock,
+    Users,
 };
 use tidegate_signing::{ExposeSecret, MAX_PASSWORD_BYTES, SecretString};
 
 use super::args::Signer;
-use crate::wiring::{Stores, settings};
+use crate::wiring::{Stores, open_database, settings};
 use crate::{Config, Error, keys};
 
-/// Makes a token for the admin surface. No database is asked: the key is all that it takes.
+/// Makes a token for the admin surface, and records in the audit log that it was made.
 pub(super) async fn token(
     config: &Config,
     subject: String,
@@ -24,10 +24,9 @@ pub(super) async fn token(
     ttl: Duration,
 ) -> Result<String, Error> {
     keys::create_folder(&config.data_dir)?;
-    let ring = keys::key_ring(config)?;
-    let token = ring
-        .admin_token(&subject, role, delta(ttl), SystemClock.now())
-        .map_err(|fault| Refusal::new(Kind::Invalid, "invalid_argument", fault.to_string()))?;
+    let keys = Arc::new(keys::key_ring(config)?);
+    let users = Users::new(open_database(config).await?, keys, Arc::new(SystemClock));
+    let token = users.issue(&Actor::console(), &subject, role, delta(ttl)).await?;
     Ok(token.expose_secret().to_owned())
 }
 

@@ -33,6 +33,8 @@ pub struct FcmConfig {
     pub first_retry: Duration,
     /// How long a claimed delivery belongs to this server. Must outlast a message's whole way.
     pub lease: Duration,
+    /// How long FCM may be out of reach before campaigns are suspended.
+    pub unreachable_after: Duration,
 }
 
 impl Default for FcmConfig {
@@ -45,6 +47,7 @@ impl Default for FcmConfig {
             timeout: MIN_TIMEOUT,
             first_retry: 10 * SECOND,
             lease: 60 * SECOND,
+            unreachable_after: 300 * SECOND,
         }
     }
 }
@@ -64,6 +67,11 @@ impl FcmConfig {
         set(&mut self.first_retry, given.take("fcm_first_retry", wait));
         let lease = forms::duration(15 * SECOND..=HOUR);
         set(&mut self.lease, given.take("fcm_lease", lease));
+        let away = forms::duration(SECOND..=HOUR);
+        set(
+            &mut self.unreachable_after,
+            given.take("fcm_unreachable_after", away),
+        );
         if self.lease < self.longest_way() + MIN_FRESH {
             given.fault(
                 "fcm_lease",

@@ -4,6 +4,7 @@
 //! before anything is opened. A server that starts in spite of a mistyped name does something else than its
 //! operator believes.
 
+mod edge;
 mod fault;
 mod fcm;
 mod forms;
@@ -18,11 +19,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tidegate_artifacts::S3Options;
 use tidegate_signing::{CommandKey, CommandKeys, MasterKey, SecretString};
 use tidegate_storage as storage;
 use tracing_subscriber::EnvFilter;
 
+pub use edge::{ForwardedHeader, TlsFiles};
 pub use fault::{Fault, Faults};
 pub use fcm::FcmConfig;
 pub use table::{SETTINGS, Setting};
@@ -50,6 +53,21 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// Where devices reach this server, without a slash at the end; `None` for the address it listens on.
     pub public_url: Option<String>,
+    /// The certificate with which the ports speak TLS; `None` for plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// How many connections each port serves at once; `None` for as many as the system allows, up to
+    /// [`crate::MAX_CONNECTIONS`].
+    pub max_connections: Option<usize>,
+    /// How many connections of one address may have shown no valid credential; 0 for no bound.
+    pub max_connections_per_address: usize,
+    /// How long a peer may take nothing of an answer.
+    pub write_stall_limit: Duration,
+    /// How many bytes a second an upload has to bring.
+    pub min_upload_rate: u64,
+    /// The proxies that are believed about where a request came from.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they tell it.
+    pub forwarded_header: ForwardedHeader,
     /// The folder for everything that is kept on this machine.
     pub data_dir: PathBuf,
     /// The database.
@@ -68,6 +86,8 @@ pub struct Config {
     pub poll_interval: Duration,
     /// How long a download URL holds.
     pub download_url_ttl: Duration,
+    /// Whether devices that can are sent to the bucket for their files.
+    pub download_redirect: bool,
     /// The largest APK that is taken in.
     pub max_upload_bytes: u64,
     /// How many uploads may be under way at once.
@@ -129,6 +149,13 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: None,
             public_url: None,
+            tls: None,
+            max_connections: None,
+            max_connections_per_address: 256,
+            write_stall_limit: Duration::from_secs(60),
+            min_upload_rate: 8 * 1024,
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             database: storage::Settings::new(format!("sqlite://{}", data_dir.join("tidegate.db").display())),
             artifact_store: data_dir.join("artifacts").display().to_string(),
             s3: S3Options::default(),
@@ -137,6 +164,7 @@ impl Config {
             command_keys: None,
             poll_interval: Duration::from_secs(6 * 3600),
             download_url_ttl: Duration::from_secs(3600),
+            download_redirect: false,
             max_upload_bytes: 512 << 20,
             max_concurrent_uploads: 4,
             fleet_min_sdk: 24,
@@ -164,6 +192,7 @@ impl Config {
         let folder = given.take("data_dir", forms::not_empty);
         let mut config = Self::in_folder(folder.unwrap_or_else(|| "./tidegate-data".to_owned()));
         config.take_addresses(&mut given);
+        config.take_edge(&mut given);
         config.take_stores(&mut given);
         config.take_keys(&mut given);
         config.take_limits(&mut given);
@@ -210,12 +239,23 @@ impl Config {
         );
         self.s3 = S3Options {
             endpoint: given.take("s3_endpoint", forms::base_url),
+            public_endpoint: given.take("s3_public_endpoint", forms::base_url),
             region: given.take("s3_region", forms::not_empty),
             access_key: given.take("s3_access_key_id", forms::not_empty),
             secret_key: given.take_secret("s3_secret_access_key", |text: &str| {
                 forms::not_empty(text).map(SecretString::from)
             }),
         };
+        set(
+            &mut self.download_redirect,
+            given.take("download_redirect", parsed("must be true or false")),
+        );
+        if self.download_redirect && !self.artifact_store.starts_with("s3://") {
+            given.fault(
+                "download_redirect",
+                "needs an artifact_store of the form s3://BUCKET/PREFIX",
+            );
+        }
         match (&self.s3.access_key, &self.s3.secret_key) {
             (Some(_), None) => given.fault("s3_secret_access_key", "must be set beside s3_access_key_id"),
             (None, Some(_)) => given.fault("s3_access_key_id", "must be set beside s3_secret_access_key"),

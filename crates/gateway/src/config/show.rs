@@ -3,6 +3,7 @@
 use std::fmt;
 
 use humantime::format_duration;
+use ipnet::IpNet;
 use tidegate_storage::Settings as Database;
 
 use super::Config;
@@ -24,12 +25,30 @@ impl fmt::Display for Config {
                 "public_url",
                 self.public_url
                     .clone()
-                    .or_else(|| Some(format!("http://{}", self.listen))),
+                    .or_else(|| Some(format!("{}://{}", self.scheme(), self.listen))),
+            ),
+            (
+                "tls_certificate",
+                self.tls.as_ref().map(|tls| tls.certificate.display().to_string()),
+            ),
+            (
+                "tls_key",
+                self.tls.as_ref().map(|tls| tls.key.display().to_string()),
+            ),
+            (
+                "write_stall_limit",
+                Some(format_duration(self.write_stall_limit).to_string()),
+            ),
+            ("trusted_proxies", networks(&self.trusted_proxies)),
+            (
+                "forwarded_header",
+                Some(self.forwarded_header.as_str().to_owned()),
             ),
             ("data_dir", Some(self.data_dir.display().to_string())),
             ("database_url", Some(without_password(&self.database))),
             ("artifact_store", Some(self.artifact_store.clone())),
             ("s3_endpoint", self.s3.endpoint.clone()),
+            ("s3_public_endpoint", self.s3.public_endpoint.clone()),
             ("s3_region", self.s3.region.clone()),
             ("s3_access_key_id", self.s3.access_key.clone()),
             ("s3_secret_access_key", hidden(self.s3.secret_key.is_some())),
@@ -67,6 +86,10 @@ impl fmt::Display for Config {
                 Some(format_duration(self.fcm.first_retry).to_string()),
             ),
             ("fcm_lease", Some(format_duration(self.fcm.lease).to_string())),
+            (
+                "fcm_unreachable_after",
+                Some(format_duration(self.fcm.unreachable_after).to_string()),
+            ),
             ("otlp_endpoint", self.otlp_endpoint.clone()),
             (
                 "shutdown_delay",
@@ -80,15 +103,31 @@ impl fmt::Display for Config {
                 writeln!(f, "{name} = {text:?}")?;
             }
         }
+        if let Some(connections) = self.max_connections {
+            writeln!(f, "max_connections = {connections}")?;
+        }
+        writeln!(
+            f,
+            "max_connections_per_address = {}",
+            self.max_connections_per_address
+        )?;
+        writeln!(f, "min_upload_rate = {}", self.min_upload_rate)?;
         writeln!(f, "database_pool_size = {}", self.database.pool_size)?;
         writeln!(f, "fcm_max_per_second = {}", self.fcm.max_per_second)?;
         writeln!(f, "max_upload_bytes = {}", self.max_upload_bytes)?;
         writeln!(f, "max_concurrent_uploads = {}", self.max_concurrent_uploads)?;
         writeln!(f, "fleet_min_sdk = {}", self.fleet_min_sdk)?;
+        writeln!(f, "download_redirect = {}", self.download_redirect)?;
         writeln!(f, "metrics = {}", self.metrics)?;
         writeln!(f, "trace_percent = {}", self.trace_percent)?;
         writeln!(f, "log_polls_per_second = {}", self.log_polls_per_second)
     }
+}
+
+/// The networks in one text; `None` where there are none.
+fn networks(networks: &[IpNet]) -> Option<String> {
+    let texts: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 /// `scheme://user:password@host/…` without what is before the last `@` and after a `?`, where passwords stand. What

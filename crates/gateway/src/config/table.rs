@@ -36,6 +36,42 @@ pub const SETTINGS: &[Setting] = &[
         "where devices reach this server; download URLs begin with it",
     ),
     setting(
+        "tls_certificate",
+        "",
+        "the PEM file of the certificate with which the ports speak TLS; without it they speak plain HTTP",
+    ),
+    setting("tls_key", "", "the PEM file of the certificate's key"),
+    setting(
+        "max_connections",
+        "20000",
+        "how many connections each port serves at once; unless set, fewer where the system allows fewer open files",
+    ),
+    setting(
+        "max_connections_per_address",
+        "256",
+        "how many connections without a valid credential one address may have; 0 for no bound",
+    ),
+    setting(
+        "write_stall_limit",
+        "1m",
+        "how long a peer may take nothing of an answer",
+    ),
+    setting(
+        "min_upload_rate",
+        "8KiB",
+        "how many bytes a second an upload has to bring, averaged over 30 seconds",
+    ),
+    setting(
+        "trusted_proxies",
+        "",
+        "the addresses or networks of proxies that are believed about where a request came from",
+    ),
+    setting(
+        "forwarded_header",
+        "x-forwarded-for",
+        "the header in which they tell it: x-forwarded-for or forwarded",
+    ),
+    setting(
         "data_dir",
         "./tidegate-data",
         "the folder for everything that is kept on this machine",
@@ -56,6 +92,16 @@ pub const SETTINGS: &[Setting] = &[
         "where APK files are kept: a folder or s3://BUCKET/PREFIX",
     ),
     setting("s3_endpoint", "", "the S3 server, when it is not Amazon's"),
+    setting(
+        "s3_public_endpoint",
+        "",
+        "where devices reach the S3 server, when it is another address than the server's own",
+    ),
+    setting(
+        "download_redirect",
+        "false",
+        "whether devices that can are sent to the bucket for their files",
+    ),
     setting("s3_region", "us-east-1", "the bucket's region"),
     setting(
         "s3_access_key_id",
@@ -130,6 +176,11 @@ pub const SETTINGS: &[Setting] = &[
         "fcm_lease",
         "1m",
         "how long after a crash what was under way is sent again",
+    ),
+    setting(
+        "fcm_unreachable_after",
+        "5m",
+        "how long FCM may be out of reach before campaigns are suspended",
     ),
     setting(
         "metrics",

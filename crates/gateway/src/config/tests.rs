@@ -70,6 +70,42 @@ fn a_bad_value_is_named_with_its_origin_and_what_is_allowed() {
             "public_url",
             "must be set when listen is every address",
         ),
+        ("tls_key = \"k\"", "tls_certificate", "must be set beside tls_key"),
+        (
+            "tls_certificate = \"c\"",
+            "tls_key",
+            "must be set beside tls_certificate",
+        ),
+        (
+            "max_connections = 0",
+            "max_connections = \"0\"",
+            "from 1 to 1000000",
+        ),
+        (
+            "max_connections_per_address = -1",
+            "max_connections_per_address = \"-1\"",
+            "from 0 to 1000000",
+        ),
+        (
+            "write_stall_limit = \"0s\"",
+            "write_stall_limit = \"0s\"",
+            "from 1s to 1h",
+        ),
+        (
+            "min_upload_rate = \"2MiB\"",
+            "min_upload_rate = \"2MiB\"",
+            "from 0 to 1048576",
+        ),
+        (
+            "trusted_proxies = \"10.0.0.0/8, proxy\"",
+            "trusted_proxies = \"10.0.0.0/8, proxy\"",
+            "addresses or networks with commas",
+        ),
+        (
+            "forwarded_header = \"x-real-ip\"",
+            "forwarded_header = \"x-real-ip\"",
+            "x-forwarded-for or forwarded",
+        ),
         ("data_dir = \"\"", "data_dir", "must not be empty"),
         ("database_url = \"\"", "database_url", "must not be empty"),
         (
@@ -83,6 +119,11 @@ fn a_bad_value_is_named_with_its_origin_and_what_is_allowed() {
             "must not be empty",
         ),
         ("s3_endpoint = \"minio\"", "s3_endpoint = \"minio\"", "https://"),
+        (
+            "download_redirect = true",
+            "download_redirect",
+            "needs an artifact_store of the form s3://",
+        ),
         (
             "s3_access_key_id = \"a\"",
             "s3_secret_access_key",
@@ -139,6 +180,11 @@ fn a_bad_value_is_named_with_its_origin_and_what_is_allowed() {
             "max_concurrent_uploads = 65",
             "max_concurrent_uploads = \"65\"",
             "from 1 to 64",
+        ),
+        (
+            "fcm_unreachable_after = \"2h\"",
+            "fcm_unreachable_after = \"2h\"",
+            "from 1s to 1h",
         ),
         ("fleet_min_sdk = \"N\"", "fleet_min_sdk = \"N\"", "from 1 to 99"),
         ("metrics = 1", "metrics = \"1\"", "true or false"),

@@ -9,6 +9,7 @@
 //! those that name packages alone by `tidegate_service::MAX_COUNTED_PACKAGES`.
 
 mod instruments;
+mod openmetrics;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -19,8 +20,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
-use tidegate_api::{MetricsPage, RequestMetrics};
+use tidegate_api::{MetricsFormat, MetricsPage, RequestMetrics};
 use tidegate_domain::BuildId;
 use tidegate_service::{
     ActivityBuffer, Adoption, BuildCounts, Counters, Fleet, ReportQueue, RolloutNumbers, Snapshots,
@@ -81,6 +83,9 @@ impl Metrics {
                 &sources.request_metrics,
             ))))
             .map_err(|fault| Error::unusable("metrics")(&fault))?;
+        registry
+            .register(Box::new(ProcessCollector::for_self()))
+            .map_err(|fault| Error::unusable("metrics")(&fault))?;
         Ok(Self {
             registry,
             sources,
@@ -110,10 +115,13 @@ impl Metrics {
 }
 
 impl MetricsPage for Metrics {
-    fn text(&self) -> BoxFuture<'_, String> {
-        Box::pin(async {
+    fn text(&self, format: MetricsFormat) -> BoxFuture<'_, String> {
+        Box::pin(async move {
             self.refresh().await;
             let families = self.registry.gather();
+            if format == MetricsFormat::OpenMetrics {
+                return openmetrics::write(&families);
+            }
             TextEncoder::new()
                 .encode_to_string(&families)
                 .unwrap_or_else(|error| {

@@ -54,11 +54,12 @@ impl Collector for RequestTimes {
     }
 }
 
+/// Without the bucket that has no bound: both formats write it from the count, and the library would write a bound of ours
+/// as `inf`, which is no number to Prometheus' format.
 fn histogram((series, reading): (Series, Reading)) -> Metric {
     let mut below = 0;
     let buckets = BOUNDS
         .into_iter()
-        .chain([f64::INFINITY])
         .zip(reading.buckets)
         .map(|(bound, requests)| {
             below += requests;

@@ -31,6 +31,16 @@ async fn a_token_does_what_its_role_allows() {
         .await
         .unwrap();
     assert_eq!(list.status(), 200);
+    let audit = http
+        .get(format!("http://{addr}/v1/audit?action=admin_token.create"))
+        .bearer_auth(token.trim());
+    let audit: serde_json::Value = audit.send().await.unwrap().json().await.unwrap();
+    let entry = &audit["items"][0];
+    assert_eq!(
+        (&entry["actor"], &entry["target"], &entry["after"]["role"]),
+        (&json!("console"), &json!("admin_token/ann"), &json!("viewer")),
+        "{audit}"
+    );
     let make = http
         .post(format!("http://{addr}/v1/enrollment-tokens"))
         .json(&json!({}));

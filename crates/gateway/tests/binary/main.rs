@@ -7,8 +7,12 @@ mod apk;
 mod clock;
 #[cfg(feature = "demo")]
 mod demo;
+mod flood;
+#[path = "../story/frames.rs"]
+mod frames;
 mod program;
 mod secrets;
 mod serve;
 mod settings;
+mod tls;
 mod traces;

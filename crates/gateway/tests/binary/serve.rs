@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::program::{client, exited, out, run, serve};
+use crate::program::{Running, client, err, exited, out, run, serve};
 
 /// Waits until nobody listens any more.
 fn until_refused(addr: SocketAddr) {
@@ -126,4 +126,44 @@ async fn what_was_acknowledged_survives_a_kill() {
         .bearer_auth(token.trim());
     let device: Value = request.send().await.unwrap().json().await.unwrap();
     assert_eq!(device["device_id"], "phone-1");
+}
+
+/// `tidegate serve` under a limit on open files, as `ulimit` sets it.
+fn serve_within(folder: &std::path::Path, limit: &str, connections: Option<&str>) -> std::process::Command {
+    let mut command = std::process::Command::new("sh");
+    let script = format!("ulimit {limit}; exec {} serve", env!("CARGO_BIN_EXE_tidegate"));
+    command.env_clear().current_dir(folder).args(["-c", &script]);
+    command.env("TIDEGATE_LISTEN", "127.0.0.1:0");
+    if let Some(connections) = connections {
+        command.env("TIDEGATE_MAX_CONNECTIONS", connections);
+    }
+    command
+}
+
+#[test]
+fn the_limit_on_open_files_is_raised_or_the_start_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(serve_within(folder.path(), "-Sn 256", Some("5000")));
+    running.line("ota.server.start");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().skip(3).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
+    drop(running);
+
+    let refused = serve_within(folder.path(), "-n 1024", Some("5000"))
+        .output()
+        .unwrap();
+    exited(&refused, 2);
+    let told = err(&refused);
+    assert!(told.contains("max_connections: 5000 connections"), "{told}");
+    assert!(
+        told.contains("need 5512 open files") && told.contains("may have 1024"),
+        "{told}"
+    );
+    // Without a wish of its own it takes what there is.
+    Running::start(serve_within(folder.path(), "-n 1024", None)).line("ota.server.start");
 }

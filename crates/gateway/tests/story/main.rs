@@ -29,6 +29,8 @@ macro_rules! on_both_engines {
 }
 
 mod audit;
+mod behind;
+mod bucket;
 mod credentials;
 mod devices;
 mod downloads;
@@ -36,6 +38,7 @@ mod durability;
 mod event_log;
 mod fields;
 mod fleet;
+mod frames;
 mod grpc;
 mod grpc_edge;
 mod http;
@@ -50,10 +53,12 @@ mod openapi;
 mod packages;
 mod paths;
 mod people;
+mod proxies;
 mod reasons;
 mod replicas;
 mod reports;
 mod rollback;
 mod rollout;
 mod standings;
+mod strangers;
 mod uploads;

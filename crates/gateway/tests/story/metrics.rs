@@ -21,6 +21,7 @@ on_both_engines!(
     a_port_that_devices_reach_tells_nobody_without_a_token,
     no_caller_writes_a_label,
     counters_begin_again_with_the_process,
+    either_format_is_written_as_its_standard_has_it,
     gauges_are_the_fleets_own_numbers,
     nudges_are_counted_as_fcm_answered_them,
     a_suspended_campaign_is_told_and_what_it_gave_back_is_not_counted,
@@ -68,7 +69,9 @@ fn metrics_on(page: &str) -> BTreeMap<String, BTreeSet<String>> {
 
 /// Rows of the shape `| `ota_…` | `label`, `label` | what it tells |`.
 fn metrics_in_the_docs() -> BTreeMap<String, BTreeSet<String>> {
-    let rows = DOCS.lines().filter(|line| line.starts_with("| `ota_"));
+    let rows = DOCS
+        .lines()
+        .filter(|line| line.starts_with("| `ota_") || line.starts_with("| `process_"));
     let rows = rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let labels = cells[2].split(", ").filter(|label| *label != "–");
@@ -188,6 +191,62 @@ async fn no_caller_writes_a_label(engine: Engine) {
     let refused =
         "ota_request_duration_seconds_count{code=\"401\",method=\"GET\",route=\"/v1/devices/{device_id}\"}";
     assert_eq!(value(&page, refused), 5.0);
+}
+
+async fn either_format_is_written_as_its_standard_has_it(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    day(&server).await;
+    let text = page(&server).await;
+    assert!(
+        text.contains("le=\"+Inf\"") && !text.contains("le=\"inf\""),
+        "{text}"
+    );
+    check_with_promtool(&text);
+    for metric in [
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_cpu_seconds_total",
+    ] {
+        assert!(value(&text, metric) >= 0.0);
+    }
+    // Each route and code costs few series.
+    let of_polls = text.lines().filter(|line| {
+        line.starts_with("ota_request_duration_seconds")
+            && line.contains("code=\"200\",method=\"GET\",route=\"/v1/agent/update\"")
+    });
+    assert_eq!(of_polls.count(), 7);
+
+    // What Prometheus asks for.
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let viewer = server.operator(Role::Viewer);
+    let request = viewer
+        .request(reqwest::Method::GET, "/metrics")
+        .header("accept", accept);
+    let answer = Answer::to(request).await;
+    assert_eq!(
+        answer.header("content-type"),
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    assert_eq!(answer.header("vary"), "accept");
+    let open = String::from_utf8(answer.body).unwrap();
+    assert!(open.ends_with("\n# EOF\n"), "{open}");
+    assert!(open.contains("# TYPE ota_check counter\n"), "{open}");
+    assert!(
+        open.contains("le=\"+Inf\"") && !open.contains("le=\"inf\""),
+        "{open}"
+    );
+    assert_eq!(value(&open, "ota_check_total{status=\"available\"}"), 3.0);
+    let without_help = |page: &str| {
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let names = samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned());
+        names.collect::<BTreeSet<String>>()
+    };
+    // The same series under the same names, but for the requests that were answered in between.
+    let missing: Vec<_> = without_help(&text)
+        .difference(&without_help(&open))
+        .cloned()
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
 }
 
 async fn counters_begin_again_with_the_process(engine: Engine) {

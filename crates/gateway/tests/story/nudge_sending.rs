@@ -21,6 +21,7 @@ on_both_engines!(
     a_token_that_expires_in_mid_campaign_is_renewed_unnoticed,
     what_asks_to_come_back_later_is_sent_later,
     another_project_suspends_the_campaign_and_forgets_nobody,
+    a_campaign_that_reaches_nobody_says_so,
     refused_credentials_suspend_the_campaign_until_somebody_resumes_it,
     the_circuit_breaker_suspends_a_campaign_whose_tokens_look_dead,
     a_paused_campaign_stops_and_a_canceled_one_stays_stopped,
@@ -272,6 +273,43 @@ impl Scene {
         );
         listed.await["items"][0]["campaign_id"].as_i64().unwrap()
     }
+}
+
+async fn a_campaign_that_reaches_nobody_says_so(engine: Engine) {
+    event_log::record();
+    let fcm = StandIn::start().await.unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let server = TestServer::start_with(engine, |config| {
+        fcm::send_to(&fcm, config);
+        config.fcm.endpoint = endpoint;
+        config.fcm.first_retry = Duration::from_secs(1);
+        config.fcm.unreachable_after = Duration::from_secs(1);
+    })
+    .await;
+    let scene = raise(fcm, server, 3).await;
+    let clock = scene.server.shared_clock();
+    let passing = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            clock.advance(TimeDelta::seconds(1));
+        }
+    });
+    let id = scene.nudge().await;
+    let campaign = scene.campaign(id, "paused").await;
+    passing.abort();
+    let why = campaign["held"].as_str().unwrap();
+    assert!(
+        why.contains("not been reached") && why.contains("fcm_endpoint"),
+        "{why}"
+    );
+    assert_eq!(
+        (&campaign["progress"]["queued"], &campaign["progress"]["failed"]),
+        (&json!(3), &json!(0))
+    );
+    let told = event_log::of("ota.nudge.unreachable", "campaign_id", &id.to_string());
+    assert!(!told.is_empty());
 }
 
 async fn another_project_suspends_the_campaign_and_forgets_nobody(engine: Engine) {

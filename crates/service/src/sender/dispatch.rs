@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate_domain::{CampaignId, DeliveryFailure};
-use tidegate_fcm::Client;
+use tidegate_fcm::{Client, Error as Fault};
 use tidegate_signing::KeyRing;
 use tidegate_storage::{DeliveryOutcome, Outcome};
 use tokio::sync::{Semaphore, mpsc};
@@ -96,9 +96,11 @@ impl Dispatch {
             }
         };
         let Err(error) = self.fcm.send(&message).await else {
+            lock(&self.state.reach).answered();
             lock(&self.state.backoff).answered();
             return self.report(&job, DeliveryOutcome::Sent).await;
         };
+        self.note_reach(&job, &error);
         let now = self.clock.now();
         let settings = SenderSettings {
             give_up_after: self.clock.passes_in(self.settings.give_up_after),
@@ -122,6 +124,36 @@ impl Dispatch {
             }
         };
         self.report(&job, result).await;
+    }
+
+    /// Notes whether anybody answered, and suspends the campaign when nobody has for long.
+    fn note_reach(&self, job: &Job, error: &Fault) {
+        let mut reach = lock(&self.state.reach);
+        if !matches!(error, Fault::Connection(_) | Fault::Timeout(_)) {
+            reach.answered();
+            return;
+        }
+        #[allow(clippy::disallowed_methods, reason = "how long FCM is really away")]
+        let now = Instant::now();
+        let away = reach.failed(now);
+        if reach.is_to_be_told(now) {
+            tracing::warn!(
+                event = "ota.nudge.unreachable",
+                campaign_id = job.campaign.id.0,
+                away_s = away.as_secs(),
+                fault = %error,
+                "no command can be sent: nobody is reached"
+            );
+        }
+        if away >= self.settings.unreachable_after {
+            let why = format!(
+                "FCM has not been reached for {} s ({error}); look at fcm_endpoint and at the network, then resume",
+                away.as_secs()
+            );
+            lock(&self.state.to_suspend).entry(job.campaign.id).or_insert(why);
+            // Whoever resumes it gives it as much time again.
+            reach.answered();
+        }
     }
 
     async fn report(&self, job: &Job, result: DeliveryOutcome) {

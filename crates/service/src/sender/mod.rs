@@ -23,6 +23,7 @@ mod circuit_breaker;
 mod command;
 mod dispatch;
 mod project_backoff;
+mod reach;
 mod recorder;
 mod verdict;
 
@@ -42,6 +43,7 @@ use crate::nudges::log_completed;
 use crate::{Clock, Counters, Error};
 use dispatch::Dispatch;
 use project_backoff::ProjectBackoff;
+use reach::Reach;
 use recorder::Recorder;
 
 /// How often due deliveries are looked for while nobody notifies the sender.
@@ -74,6 +76,8 @@ pub struct SenderSettings {
     pub backoff: Backoff,
     /// For how long a delivery is tried again before it fails.
     pub give_up_after: TimeDelta,
+    /// For how long nobody may be reached before campaigns are suspended.
+    pub unreachable_after: Duration,
 }
 
 impl Default for SenderSettings {
@@ -86,6 +90,7 @@ impl Default for SenderSettings {
             fresh_for: TimeDelta::seconds(20),
             backoff: Backoff::default(),
             give_up_after: TimeDelta::minutes(60),
+            unreachable_after: Duration::from_secs(300),
         }
     }
 }
@@ -123,6 +128,7 @@ struct SenderState {
     to_suspend: Mutex<HashMap<CampaignId, String>>,
     rate_limiter: Mutex<RateLimiter>,
     backoff: Mutex<ProjectBackoff>,
+    reach: Mutex<Reach>,
 }
 
 impl SenderState {
@@ -166,6 +172,7 @@ impl Sender {
             to_suspend: Mutex::default(),
             rate_limiter: Mutex::new(RateLimiter::new(settings.max_per_second, settings.ramp)),
             backoff: Mutex::default(),
+            reach: Mutex::default(),
         });
         let (jobs, queue) = mpsc::channel(MAX_CLAIM as usize);
         let (outcomes, done) = mpsc::channel(OUTCOME_QUEUE);
