@@ -140,7 +140,7 @@ mod tests {
         };
         let (small, large) = (item(10), item(MAX_PAGE_BYTES / 2));
         assert_eq!(fitting(&[small.clone(), small.clone()]), 2);
-        assert_eq!(fitting(&[small.clone(), large.clone(), large.clone()]), 2);
+        assert_eq!(fitting(&[small.clone(), large.clone(), large]), 2);
         assert_eq!(fitting(&[item(MAX_PAGE_BYTES), small]), 1);
     }
 }
