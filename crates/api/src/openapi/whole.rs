@@ -52,10 +52,10 @@ fn complete_schema(name: &str, schema: &mut Value) {
 
 fn complete_operation(operation: &mut Value) {
     let summary = operation["summary"].clone();
-    operation.as_object_mut().map(|operation| {
+    if let Some(operation) = operation.as_object_mut() {
         operation.entry("description").or_insert(summary);
         operation.entry("security").or_insert(json!([]));
-    });
+    }
     if OPTIONAL_BODIES.iter().any(|id| operation["operationId"] == *id) {
         operation["requestBody"]["required"] = json!(false);
     }

@@ -155,7 +155,8 @@ async fn each_role_may_do_its_share_and_sees_no_button_beyond_it() {
 async fn an_upload_needs_its_token_before_its_file() {
     let server = TestServer::start(Engine::Sqlite).await;
     let operator = Person::logged_in(&server, Role::Operator).await;
-    let file = || Part::bytes(apks::build(PACKAGE, 1)).file_name("app.apk");
+    let apk = apks::build(PACKAGE, 1);
+    let file = || Part::bytes(apk.clone()).file_name("app.apk");
     let upload = |form: Form| Answer::to(operator.request(Method::POST, "/builds/upload").multipart(form));
 
     let late = Form::new()

@@ -37,9 +37,13 @@ impl Operation<'_> {
         self.is["tags"][0].as_str().unwrap_or_default()
     }
 
+    /// Whether it asks for this credential, and not only takes it beside something else.
     fn wants(&self, credential: &str) -> bool {
-        let schemes = self.is["security"].as_array();
-        schemes.is_some_and(|schemes| schemes.iter().any(|scheme| scheme.get(credential).is_some()))
+        let schemes = self.is["security"].as_array().unwrap();
+        let is_free = schemes
+            .iter()
+            .any(|scheme| scheme.as_object().unwrap().is_empty());
+        !is_free && schemes.iter().any(|scheme| scheme.get(credential).is_some())
     }
 
     /// The path with something in place of each parameter.
