@@ -78,8 +78,7 @@ impl Server {
             tracing::warn!(
                 event = "ota.server.plain_http",
                 listen = ?open,
-                "plain HTTP is served to other machines: put a proxy with TLS before it that alone reaches this port, or \
-                 set tls_certificate and tls_key"
+                "plain HTTP is served to other machines: tokens travel in the clear unless a proxy with TLS alone reaches this port"
             );
         }
         tracing::info!(
