@@ -105,8 +105,10 @@ fn record(cursor: &mut Cursor<'_>, number: u16) -> Result<Entry, Error> {
     Ok(entry)
 }
 
-/// The name, and its bytes where they are not the name's UTF-8.
-fn name(raw: &[u8], number: u16) -> Result<(String, Option<Box<[u8]>>), Error> {
+/// A name, and its bytes where they are not the name's UTF-8.
+type Name = (String, Option<Box<[u8]>>);
+
+fn name(raw: &[u8], number: u16) -> Result<Name, Error> {
     let wrong = |what: &str| Error::archive(Rule::EntryName, format!("{PLACE}, record {number}"), what);
     if raw.is_empty() {
         return Err(wrong("the name is empty"));

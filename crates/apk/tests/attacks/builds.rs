@@ -12,7 +12,9 @@ fn named(element: &str, name: &str) -> XmlElement {
 }
 
 fn profile(apk: ApkBuilder) -> Profile {
-    survey(&apk.sign(&key("Release")).unwrap()).unwrap().profile
+    survey(&apk.sign(&key("Release")).expect("as it is built here"))
+        .expect("as it is built here")
+        .profile
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::anatomy::replace;
 
 /// What is said of a file that is another format.
 fn told(bytes: &[u8]) -> String {
-    let error = inspect(&bytes).unwrap_err();
+    let error = inspect(&bytes).expect_err("it is refused");
     assert_eq!(error.rule(), Some(Rule::OtherFormat), "{error}");
     error.to_string()
 }

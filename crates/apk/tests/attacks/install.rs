@@ -16,7 +16,9 @@ fn judged(apk: ApkBuilder) -> Installability {
 }
 
 fn profile(apk: ApkBuilder) -> Profile {
-    survey(&apk.sign(&key("Release")).unwrap()).unwrap().profile
+    survey(&apk.sign(&key("Release")).expect("as it is built here"))
+        .expect("as it is built here")
+        .profile
 }
 
 /// The levels, as `24-29,34+`.
@@ -40,7 +42,10 @@ fn in_place(apk: ApkBuilder) -> ApkBuilder {
     apk.edit_manifest(|root| {
         let attribute =
             XmlAttribute::android(EXTRACT_NATIVE_LIBS, "extractNativeLibs", XmlValue::Boolean(false));
-        root.child("application").unwrap().attributes.push(attribute);
+        root.child("application")
+            .expect("as it is built here")
+            .attributes
+            .push(attribute);
     })
 }
 

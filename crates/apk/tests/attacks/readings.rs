@@ -32,10 +32,10 @@ fn text(text: &str) -> XmlValue {
 
 /// The chunks of the app's manifest, to be changed and put together again.
 fn chunks() -> Vec<Vec<u8>> {
-    let bytes = read_entry(&app().unsigned(), MANIFEST, 1 << 20).unwrap();
+    let bytes = read_entry(&app().unsigned(), MANIFEST, 1 << 20).expect("as it is built here");
     let (mut rest, mut chunks) = (&bytes[8..], Vec::new());
     while !rest.is_empty() {
-        let len = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+        let len = u32::from_le_bytes(rest[4..8].try_into().expect("as it is built here")) as usize;
         chunks.push(rest[..len].to_vec());
         rest = &rest[len..];
     }
@@ -47,7 +47,10 @@ fn kind(chunk: &[u8]) -> u16 {
 }
 
 fn of_kind(chunks: &[Vec<u8>], wanted: u16) -> usize {
-    chunks.iter().position(|chunk| kind(chunk) == wanted).unwrap()
+    chunks
+        .iter()
+        .position(|chunk| kind(chunk) == wanted)
+        .expect("as it is built here")
 }
 
 fn joined(chunks: &[Vec<u8>]) -> Result<Inspection, Error> {
@@ -372,7 +375,7 @@ fn a_shared_user_that_is_no_name() {
     let shared = |name: &str| {
         edited(|root| {
             root.attributes
-                .push(XmlAttribute::android(0x0101_000b, "sharedUserId", text(name)))
+                .push(XmlAttribute::android(0x0101_000b, "sharedUserId", text(name)));
         })
     };
     assert!(shared("com.example.shared").is_ok());
