@@ -3,6 +3,7 @@
 //! People hand in what their build made: a bundle for a store, a set of APKs, a library. Each is told by a few
 //! names in it or by its first bytes.
 
+use crate::manifest::MANIFEST;
 use crate::source::read_vec;
 use crate::zip::{Archive, Entry};
 use crate::{Error, Rule, Source};
@@ -86,7 +87,7 @@ pub(crate) fn without_manifest(archive: &Archive<'_>) -> Error {
         JAR
     } else {
         let detail = "a ZIP archive without AndroidManifest.xml: no APK";
-        return Error::archive(Rule::MissingEntry, crate::manifest::MANIFEST, detail);
+        return Error::manifest(Rule::MissingEntry, MANIFEST, detail);
     };
     other(what)
 }
@@ -95,9 +96,10 @@ pub(crate) fn without_manifest(archive: &Archive<'_>) -> Error {
 pub(crate) fn of_manifest(bytes: &[u8], archive: &Archive<'_>) -> Option<Error> {
     if is_text(bytes) {
         let library = archive.find("classes.jar").is_some() || archive.find("R.txt").is_some();
-        return Some(other(if library { AAR } else { TEXT_MANIFEST }));
+        let what = if library { AAR } else { TEXT_MANIFEST };
+        return Some(Error::manifest(Rule::OtherFormat, MANIFEST, what));
     }
-    is_proto(bytes).then(|| other(PROTO_MANIFEST))
+    is_proto(bytes).then(|| Error::manifest(Rule::OtherFormat, MANIFEST, PROTO_MANIFEST))
 }
 
 /// Whether these bytes are XML as text, in UTF-8 or UTF-16.
