@@ -150,7 +150,7 @@ bench name="":
 android-tools:
     #!/usr/bin/env bash
     set -euo pipefail
-    if command -v aapt >/dev/null && command -v apksigner >/dev/null; then
+    if command -v aapt2 >/dev/null && command -v aapt >/dev/null && command -v apksigner >/dev/null; then
         exit 0
     fi
     if ! command -v apt-get >/dev/null; then
@@ -162,7 +162,7 @@ android-tools:
     "${sudo[@]}" apt-get update -qq
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends aapt apksigner
 
-# aapt and apksigner against our reader on manifests that are made and then damaged: no field may be read differently. apksigner starts a Java machine for each file, so it sees fewer.
+# aapt2, aapt and apksigner against our reader on manifests that are made and then damaged: no field may be read differently. apksigner starts a Java machine for each file, so it sees fewer.
 readers manifests="5000" signed="50": android-tools
     cargo run --locked -p tidegate-apk --features build --example readers -- {{manifests}} {{signed}}
 

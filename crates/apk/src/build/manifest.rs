@@ -9,8 +9,6 @@ pub enum ManifestForm {
     /// Numbers and booleans as such: what the Android build tools write.
     #[default]
     Typed,
-    /// Booleans as text, which devices read all the same.
-    Text,
     /// Everything but SDK levels as a reference into `resources.arsc`.
     References,
 }
@@ -96,8 +94,7 @@ impl Manifest {
 
     fn shape(&self, value: XmlValue, resources: &mut Vec<Vec<XmlValue>>) -> XmlValue {
         match (self.form, value) {
-            (ManifestForm::Text, XmlValue::Boolean(yes)) => XmlValue::Text(yes.to_string()),
-            (ManifestForm::Typed | ManifestForm::Text, value) => value,
+            (ManifestForm::Typed, value) => value,
             (ManifestForm::References, value) => {
                 resources.push(vec![value]);
                 XmlValue::Reference(FIRST_RESOURCE + u32::try_from(resources.len() - 1).unwrap_or(0))

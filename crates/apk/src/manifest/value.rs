@@ -56,7 +56,8 @@ impl Value {
 
     pub(crate) fn decode(kind: u8, data: u32, strings: &Strings<'_>, place: &str) -> Result<Self, Error> {
         Ok(match kind {
-            TYPE_NULL => Self::Absent,
+            // With other data it is `@empty`, or nothing that a build tool writes, and some read the data.
+            TYPE_NULL if data == 0 => Self::Absent,
             // Reference 0 is `@null`.
             TYPE_REFERENCE | TYPE_DYNAMIC_REFERENCE if data == 0 => Self::Absent,
             TYPE_REFERENCE | TYPE_DYNAMIC_REFERENCE => Self::Reference(data),
@@ -77,18 +78,10 @@ impl Value {
         }
     }
 
-    /// As a truth: a boolean, an integer, or a word that `XmlUtils.convertValueToBoolean` takes for true.
-    /// Android takes any other word for false; only what everybody reads so is taken here.
+    /// As a truth. A text is none, whatever it spells: what installs takes `true` for true, what looks at the file
+    /// before it (`ApkLiteParseUtils`) takes any text for false, and the build tools write none.
     pub(crate) fn boolean(&self) -> Option<bool> {
-        match self {
-            Self::Boolean(number) | Self::Integer(number) => Some(*number != 0),
-            Self::Text(text) => match text.as_str() {
-                "true" | "TRUE" | "1" => Some(true),
-                "false" | "FALSE" | "0" | "" => Some(false),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.integer().map(|number| number != 0)
     }
 
     /// As text, the way Android would print it.

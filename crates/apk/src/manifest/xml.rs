@@ -192,7 +192,9 @@ impl Element<'_> {
                     let detail = "stands behind an attribute of a higher id, where devices don't look for it";
                     return Err(Error::manifest(Rule::TwoReadings, wanted.name, detail));
                 }
-                found = Some(Value::parse(&attribute[12..], self.strings, wanted.name)?);
+                let value = Value::parse(&attribute[12..], self.strings, wanted.name)?;
+                self.check_spelling(u32_at(attribute, 8), &value, wanted.name)?;
+                found = Some(value);
             } else if self.strings.is(name, wanted.name)
                 && self.strings.is(u32_at(attribute, 0), ANDROID_NAMESPACE)
             {
@@ -204,6 +206,16 @@ impl Element<'_> {
         Ok(found.filter(|value| *value != Value::Absent))
     }
 
+    /// A text that is spelled otherwise than its value says is another one to tools that take the spelling.
+    fn check_spelling(&self, spelled: u32, value: &Value, name: &str) -> Result<(), Error> {
+        match value {
+            Value::Text(text) if spelled != NONE && !self.strings.is(spelled, text) => {
+                Err(spelled_otherwise(value, name))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same for a level of the SDK, which Android also reads as it is spelled.
     pub(crate) fn level(&self, wanted: Attribute) -> Result<Option<Value>, Error> {
         let value = self.get(wanted)?;
@@ -213,8 +225,7 @@ impl Element<'_> {
             let spelled = u32_at(attribute, 8);
             let same = spelled == NONE || value.text().is_some_and(|text| self.strings.is(spelled, &text));
             if !same {
-                let detail = format!("{} by type and something else as it is spelled", value.kind());
-                return Err(Error::manifest(Rule::TwoReadings, wanted.name, detail));
+                return Err(spelled_otherwise(value, wanted.name));
             }
         }
         Ok(value)
@@ -237,8 +248,7 @@ impl Element<'_> {
                 (None, Value::Absent) => None,
                 (Some(spelled), Value::Text(typed)) if spelled == typed => Some(typed),
                 (_, typed) => {
-                    let detail = format!("{} by type and something else as it is spelled", typed.kind());
-                    return Err(Error::manifest(Rule::TwoReadings, name, detail));
+                    return Err(spelled_otherwise(&typed, name));
                 }
             };
         }
@@ -278,6 +288,11 @@ fn check_node(node: &Chunk<'_>) -> Result<(), Error> {
         return Err(malformed("a node is cut off"));
     }
     Ok(())
+}
+
+fn spelled_otherwise(value: &Value, name: &str) -> Error {
+    let detail = format!("{} by type and something else as it is spelled", value.kind());
+    Error::manifest(Rule::TwoReadings, name, detail)
 }
 
 fn twice(name: &str) -> Error {

@@ -247,6 +247,9 @@ fn an_attribute_that_is_spelled_otherwise() {
         let package = edited(|root| root.attribute("package").unwrap().spelling = spelling);
         assert_eq!(rule(package), Rule::TwoReadings);
     }
+    let name = |spelling| edited(|root| root.attribute("versionName").unwrap().spelling = spelling);
+    assert_eq!(rule(name(Spelling::As("8".to_owned()))), Rule::TwoReadings);
+    assert_eq!(name(Spelling::Nothing).unwrap().version_name, "7");
     let level = |spelling: &str| {
         edited(|root| {
             let level = root
@@ -278,11 +281,19 @@ fn two_applications_and_two_uses_sdk() {
 }
 
 #[test]
-fn a_number_that_is_text() {
-    for value in [text("7"), XmlValue::Typed(4, 0x40e0_0000), XmlValue::Typed(5, 1)] {
+fn a_number_or_a_truth_that_is_text() {
+    for value in [
+        text("7"),
+        XmlValue::Typed(4, 0x40e0_0000),
+        XmlValue::Typed(5, 1),
+        XmlValue::Typed(0, 1),
+    ] {
         let result = edited(|root| root.attribute("versionCode").unwrap().value = value.clone());
         assert_eq!(rule(result), Rule::AttributeType, "{value:?}");
     }
+    let flag = XmlAttribute::android(DEBUGGABLE, "debuggable", text("true"));
+    let result = edited(|root| root.child("application").unwrap().attributes.push(flag));
+    assert_eq!(rule(result), Rule::AttributeType);
     // What stands for a boolean is a number to devices.
     let boolean = edited(|root| root.attribute("versionCode").unwrap().value = XmlValue::Boolean(true));
     assert_eq!(boolean.unwrap().version_code, 0xffff_ffff);
