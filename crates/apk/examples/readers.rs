@@ -340,8 +340,8 @@ fn differing(ours: &Inspection, theirs: &BTreeMap<String, String>) -> Vec<(&'sta
         ("debuggable", ours.debuggable.to_string(), there("debuggable")),
         ("testOnly", ours.test_only.to_string(), flag(there("testOnly"))),
     ];
-    // `aapt` takes the spelling, which need not be there.
-    if there("versionName").is_empty() {
+    // `aapt` takes the spelling, which need not be there; and both print no more than stands before a zero.
+    if there("versionName").is_empty() || ours.version_name.contains("\\u{0}") {
         fields.retain(|(field, ..)| *field != "versionName");
     }
     // A codename, or a level that is not given, is told in another way there.

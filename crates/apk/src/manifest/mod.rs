@@ -19,7 +19,7 @@ mod xml;
 pub use details::{Component, ComponentKind, Details, Feature, Library, Permission};
 
 use known::Attribute;
-use lookup::Lookup;
+use lookup::{Lookup, wrong_type};
 use sdk::Level;
 use value::Value;
 use xml::{Document, Element, Event};
@@ -89,7 +89,7 @@ struct UsesSdk {
     max: Option<Value>,
 }
 
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Application {
     debuggable: Option<Value>,
     test_only: Option<Value>,
@@ -156,6 +156,14 @@ impl Raw {
             }
             (1, "uses-sdk") => self.take_sdk(element),
             (1, "application") => self.take_application(element),
+            (_, "application" | "uses-sdk") => {
+                let detail = "inside of another element, where some readers find it and devices don't";
+                Err(Error::manifest(
+                    Rule::TwoReadings,
+                    format!("<{}>", element.name),
+                    detail,
+                ))
+            }
             (1, "instrumentation") => {
                 self.instrumentation = true;
                 Ok(())
@@ -189,6 +197,7 @@ impl Raw {
             target: element.level(known::TARGET_SDK_VERSION)?,
             max: element.get(known::MAX_SDK_VERSION)?,
         };
+        check_place(element, found != UsesSdk::default())?;
         if self.sdk.as_ref().is_some_and(|other| *other != found) {
             let detail = "two of them that differ: devices take the last, other readers don't";
             return Err(Error::manifest(Rule::TwoReadings, "<uses-sdk>", detail));
@@ -203,15 +212,20 @@ impl Raw {
             return Err(Error::manifest(Rule::TwoReadings, "<application>", detail));
         }
         let get = |attribute: Attribute| element.get(attribute);
-        self.application = Some(Application {
+        let found = Application {
             debuggable: get(known::DEBUGGABLE)?,
             test_only: get(known::TEST_ONLY)?,
             extract_native_libs: get(known::EXTRACT_NATIVE_LIBS)?,
-        });
+        };
+        check_place(element, found != Application::default())?;
+        self.application = Some(found);
         Ok(())
     }
 
     fn finish(self, lookup: &Lookup<'_>) -> Result<Manifest, Error> {
+        if let Some(value @ Value::Other(_)) = &self.version_name {
+            return Err(wrong_type("versionName", value, "a text"));
+        }
         let package = self.package()?;
         self.check_whole(lookup)?;
         let sdk = self.sdk.unwrap_or_default();
@@ -284,6 +298,20 @@ impl Raw {
         }
         Ok(())
     }
+}
+
+/// Behind an element that never ends, the releases of Android differ in whether they find an element. It may stand
+/// there as long as it says nothing.
+fn check_place(element: &Element<'_>, says_something: bool) -> Result<(), Error> {
+    if element.certain || !says_something {
+        return Ok(());
+    }
+    let detail = "behind an element that never ends: some devices read it and others don't";
+    Err(Error::manifest(
+        Rule::TwoReadings,
+        format!("<{}>", element.name),
+        detail,
+    ))
 }
 
 const BUILD_UNIVERSAL: &str =

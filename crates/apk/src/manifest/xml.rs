@@ -5,6 +5,7 @@
 
 use super::chunk::{self, Chunk};
 use super::known::{Attribute, ELEMENTS};
+use super::lookup::wrong_type;
 use super::strings::{NONE, Strings};
 use super::value::{VALUE_BYTES, Value};
 use crate::bytes::{u16_at, u32_at};
@@ -43,6 +44,8 @@ pub(crate) enum Event<'d> {
 pub(crate) struct Element<'d> {
     /// How many elements contain it: 0 for the root.
     pub(crate) depth: usize,
+    /// Whether it is known what contains it: not where an element before it never ends.
+    pub(crate) certain: bool,
     /// Its name; empty when no element that matters has it.
     pub(crate) name: String,
     strings: &'d Strings<'d>,
@@ -117,8 +120,12 @@ impl<'a> Document<'a> {
             let node = part(rest)?;
             match node.kind {
                 chunk::START_ELEMENT => {
-                    let depth = if self.unclosed { open.min(1) } else { open };
-                    take(Event::Start(self.element(&node, depth)?))?;
+                    let mut element = self.element(&node, open)?;
+                    if self.unclosed {
+                        element.certain = open < 2;
+                        element.depth = open.min(1);
+                    }
+                    take(Event::Start(element))?;
                     open += 1;
                 }
                 chunk::END_ELEMENT => {
@@ -166,6 +173,7 @@ impl<'a> Document<'a> {
         let attributes = attributes.ok_or_else(|| malformed("an element's attributes reach beyond it"))?;
         Ok(Element {
             depth,
+            certain: true,
             name,
             strings: &self.strings,
             resource_map: self.resource_map,
@@ -216,12 +224,16 @@ impl Element<'_> {
         }
     }
 
-    /// The same for a level of the SDK, which Android also reads as it is spelled.
+    /// The same for a level of the SDK, which Android also reads as it is spelled, and which nobody reads from
+    /// nothing in the same way.
     pub(crate) fn level(&self, wanted: Attribute) -> Result<Option<Value>, Error> {
-        let value = self.get(wanted)?;
-        let found = self.attributes.chunks_exact(self.attribute_size);
-        let mut found = found.filter(|attribute| self.resource_id(u32_at(attribute, 4)) == wanted.id);
-        if let (Some(value), Some(attribute)) = (&value, found.next()) {
+        let mut given = self.attributes.chunks_exact(self.attribute_size);
+        let given = given.find(|attribute| self.resource_id(u32_at(attribute, 4)) == wanted.id);
+        let value = match (given, self.get(wanted)?) {
+            (Some(_), None) => return Err(wrong_type(wanted.name, &Value::Absent, "an SDK level")),
+            (_, value) => value,
+        };
+        if let (Some(value), Some(attribute)) = (&value, given) {
             let spelled = u32_at(attribute, 8);
             let same = spelled == NONE || value.text().is_some_and(|text| self.strings.is(spelled, &text));
             if !same {

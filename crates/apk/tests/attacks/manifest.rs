@@ -138,6 +138,7 @@ fn levels_that_are_no_levels() {
         XmlValue::Integer(-1),
         XmlValue::Reference(0x7f01_0000),
         XmlValue::Typed(4, 0x41a8_0000),
+        XmlValue::Typed(0, 0),
     ] {
         assert_eq!(rule(with(value.clone())), Rule::AttributeType, "{value:?}");
     }

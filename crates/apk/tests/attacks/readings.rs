@@ -337,17 +337,33 @@ fn a_version_name_that_only_the_framework_knows() {
 
 #[test]
 fn elements_that_never_end() {
-    let open = edited(|root| {
-        root.ended = false;
-        for child in &mut root.children {
-            child.ended = false;
-        }
-        let flag = XmlAttribute::android(DEBUGGABLE, "debuggable", XmlValue::Boolean(true));
-        root.child("application").unwrap().attributes.push(flag);
-    });
-    let seen = open.unwrap();
-    assert!(seen.debuggable, "devices find it, whatever contains it");
+    let open = |flag: bool| {
+        edited(|root| {
+            root.ended = false;
+            for child in &mut root.children {
+                child.ended = false;
+            }
+            if flag {
+                let flag = XmlAttribute::android(DEBUGGABLE, "debuggable", XmlValue::Boolean(true));
+                root.child("application").unwrap().attributes.push(flag);
+            }
+        })
+    };
+    let seen = open(false).unwrap();
     assert_eq!((seen.version_code, seen.min_sdk, seen.target_sdk), (7, 24, 34));
+    // What is behind such an element is found by some releases and not by others.
+    assert_eq!(rule(open(true)), Rule::TwoReadings);
+}
+
+#[test]
+fn an_application_inside_of_another_element() {
+    for name in ["application", "uses-sdk"] {
+        let inside = edited(|root| {
+            let known = root.child(name).unwrap().clone();
+            root.children.push(XmlElement::new("x").containing(known));
+        });
+        assert_eq!(rule(inside), Rule::TwoReadings, "{name}");
+    }
 }
 
 #[test]
