@@ -139,7 +139,7 @@ fn claimed(archive: &Archive<'_>, min_sdk: u32) -> Result<(Schemes, Vec<SignerCe
         }
     }
     let jar = match claimed_signers(archive) {
-        Err(Error::Signature(_)) if below < min_sdk => Vec::new(),
+        Err(error) if below < min_sdk && !matches!(error, Error::Read(_)) => Vec::new(),
         found => found?,
     };
     schemes.v1 = !jar.is_empty();

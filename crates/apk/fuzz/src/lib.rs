@@ -15,7 +15,7 @@ mod second_zip;
 use std::sync::OnceLock;
 
 use tidegate_apk::build::ApkBuilder;
-use tidegate_apk::{Inspection, Rule, SdkRange, inspect, read_entry, survey, verify};
+use tidegate_apk::{Inspection, Rule, SdkRange, read_entry, survey, verify};
 
 /// The size of an end-of-central-directory record without comment.
 const END_BYTES: usize = 22;

@@ -1,8 +1,11 @@
 //! Where a file installs: one named test for each reason that devices have to refuse it.
 
 use tidegate_apk::build::{ApkBuilder, XmlAttribute, XmlElement, XmlValue};
-use tidegate_apk::{FindingCode, Installability, Levels, Profile, Scheme, survey, update_findings};
+use tidegate_apk::{
+    FindingCode, Installability, Levels, Profile, Scheme, inspect, survey, survey_from, update_findings,
+};
 
+use super::anatomy::{Anatomy, V2, V3};
 use super::key;
 
 const EXTRACT_NATIVE_LIBS: u32 = 0x0101_04ea;
@@ -203,6 +206,38 @@ fn schemes_that_some_levels_do_not_know() {
         finding(&unsigned, FindingCode::NoKnownSignature),
         Some((true, "24+".to_owned()))
     );
+}
+
+#[test]
+fn a_signature_that_no_level_looks_at_may_be_broken() {
+    let with = |min: u32, schemes: &[Scheme], name: &str, id: u32| {
+        let apk = app().min_sdk(min).sign_with(&key("Release"), schemes).unwrap();
+        let mut anatomy = Anatomy::of(&apk);
+        if id != 0 {
+            anatomy.value(id).truncate(40);
+        }
+        let mut bytes = anatomy.build();
+        if !name.is_empty() {
+            // The block's entry is now another file of the same length that is no signature.
+            let at = bytes
+                .windows(name.len())
+                .position(|window| window == name.as_bytes())
+                .unwrap();
+            bytes[at + name.len()..at + name.len() + 40].fill(0xff);
+        }
+        inspect(&bytes)
+    };
+    let block = "META-INF/CERT.EC";
+    assert!(with(24, &[Scheme::V1, Scheme::V2], block, 0).is_ok());
+    assert!(with(21, &[Scheme::V1, Scheme::V2], block, 0).is_err());
+    assert!(with(28, &[Scheme::V2, Scheme::V3], "", V2).is_ok());
+    assert!(with(27, &[Scheme::V2, Scheme::V3], "", V2).is_err());
+    assert!(with(28, &[Scheme::V2, Scheme::V3], "", V3).is_err());
+    let apk = app().min_sdk(24).sign(&key("Release")).unwrap();
+    let mut cut = Anatomy::of(&apk);
+    cut.value(V2).truncate(40);
+    assert!(survey_from(&cut.build(), 27).is_err());
+    assert!(survey_from(&cut.build(), 28).is_ok(), "a fleet of newer devices");
 }
 
 #[test]
