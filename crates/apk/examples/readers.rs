@@ -121,7 +121,7 @@ fn change(root: &mut XmlElement, dice: &mut Dice) {
         6 => {
             element.name = dice
                 .pick(&["manifest", "application", "uses-sdk", "instrumentation", "x"])
-                .to_owned()
+                .to_owned();
         }
         _ => {
             let count = element.attributes.len();
@@ -221,9 +221,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn compare(&mut self, seed: u64, apk: &Vec<u8>, path: &Path) -> Result<()> {
+    fn compare(&mut self, seed: u64, apk: &[u8], path: &Path) -> Result<()> {
         self.files += 1;
-        let ours = inspect(apk);
+        let ours = inspect(&apk);
         for tool in TOOLS {
             match (&ours, theirs(tool, path)?) {
                 (Ok(ours), Some(theirs)) => {
@@ -245,10 +245,10 @@ impl Tally {
         Ok(())
     }
 
-    fn compare_signature(&mut self, seed: u64, apk: &Vec<u8>, path: &Path) -> Result<()> {
+    fn compare_signature(&mut self, seed: u64, apk: &[u8], path: &Path) -> Result<()> {
         self.verified += 1;
         let theirs = Command::new("apksigner").arg("verify").arg(path).output()?;
-        let ours = inspect(apk).and_then(|seen| verify(apk, SdkRange::from(seen.min_sdk)));
+        let ours = inspect(&apk).and_then(|seen| verify(&apk, SdkRange::from(seen.min_sdk)));
         match (ours.is_ok(), theirs.status.success()) {
             (true, true) => self.both_verified += 1,
             (false, true) => self.only_apksigner += 1,
