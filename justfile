@@ -205,6 +205,26 @@ mutants jobs="2":
 bench name="":
     cargo bench --workspace --bench '*' --locked -- {{name}}
 
+# Installs aapt and apksigner from the distribution where they are missing: the Android project's own readers of APKs.
+android-tools:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if command -v aapt2 >/dev/null && command -v aapt >/dev/null && command -v apksigner >/dev/null; then
+        exit 0
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "aapt or apksigner is missing: put both into the PATH" >&2
+        exit 1
+    fi
+    sudo=()
+    if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends aapt apksigner
+
+# aapt2, aapt and apksigner against our reader on manifests that are made and then damaged: no field may be read differently. apksigner starts a Java machine for each file, so it sees fewer.
+readers manifests="5000" signed="50": android-tools
+    cargo run --locked -p tidegate-apk --features build --example readers -- {{manifests}} {{signed}}
+
 # A fresh database of a million devices and 200 builds in target/pages, in about two minutes.
 seed devices="1000000" builds="200":
     #!/usr/bin/env bash

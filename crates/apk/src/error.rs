@@ -10,6 +10,8 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::text::visible;
+
 /// Why a file was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -74,8 +76,8 @@ impl Refusal {
     pub(crate) fn new(rule: Rule, place: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             rule,
-            place: place.into(),
-            detail: detail.into(),
+            place: visible(&place.into()),
+            detail: visible(&detail.into()),
         }
     }
 }
@@ -133,7 +135,7 @@ rules! {
     MalformedRecord => "zip-malformed-record",
     /// The central directory is larger than the bound.
     DirectoryTooLarge => "zip-directory-too-large",
-    /// A name that is empty, not UTF-8 or contains a NUL.
+    /// A name that is empty or not UTF-8.
     EntryName => "zip-entry-name",
     /// Two entries of one name.
     DuplicateEntry => "zip-duplicate-entry",
@@ -141,8 +143,18 @@ rules! {
     OverlappingEntries => "zip-overlapping-entries",
     /// The local header says something else than the central directory.
     HeaderMismatch => "zip-header-mismatch",
-    /// An entry is encrypted.
+    /// An entry that has to be read is marked as encrypted.
     Encrypted => "zip-encrypted",
+    /// An entry's compression is neither 0 (stored) nor 8 (deflate).
+    CompressionMethod => "zip-compression-method",
+    /// The file does not begin with an entry's local header.
+    Prefix => "zip-prefix",
+    /// An entry lies inside the signing block, where no content digest looks.
+    EntryInSigningBlock => "zip-entry-in-signing-block",
+    /// 65,535 entries or more.
+    TooManyEntries => "zip-too-many-entries",
+    /// Another format than an APK: a bundle, a set of APKs, a library, a text manifest, a signature file.
+    OtherFormat => "not-an-apk",
     /// An entry, or all together, would unpack to more than the bound.
     TooLarge => "zip-too-large",
     /// An entry does not unpack to the size it declares.
@@ -153,6 +165,12 @@ rules! {
     // The binary manifest and the resource table.
     /// A chunk, string pool or attribute with lengths that do not add up.
     MalformedXml => "manifest-malformed",
+    /// Something that two readers of Android's, or one of them and one of the build tools', read differently.
+    TwoReadings => "manifest-two-readings",
+    /// One file of a set of splits: none of them installs alone.
+    Split => "manifest-split",
+    /// A name of a package that Android does not accept.
+    PackageName => "manifest-package-name",
     /// A value of a type that the attribute cannot have.
     AttributeType => "manifest-attribute-type",
     /// An attribute that must be there is not.

@@ -54,14 +54,19 @@ impl Inspection {
 pub fn inspect(source: &dyn Source) -> Result<Inspection, Error> {
     let archive = Archive::open(source)?;
     let manifest = Manifest::read(&archive)?;
-    let (schemes, signers) = claimed(&archive)?;
+    told(&archive, &manifest, 1)
+}
+
+/// The same of an archive and a manifest that were read, for devices from `sdk` on.
+pub(crate) fn told(archive: &Archive<'_>, manifest: &Manifest, sdk: u32) -> Result<Inspection, Error> {
+    let (schemes, signers) = claimed(archive, manifest.min_sdk.max(sdk))?;
     Ok(Inspection {
-        package: manifest.package,
+        package: manifest.package.clone(),
         version_code: manifest.version_code,
-        version_name: manifest.version_name,
+        version_name: manifest.version_name.clone(),
         min_sdk: manifest.min_sdk,
         target_sdk: manifest.target_sdk,
-        abis: abis(&archive),
+        abis: abis(archive),
         debuggable: manifest.debuggable,
         test_only: manifest.test_only,
         schemes,
@@ -80,13 +85,14 @@ pub fn read_entry(source: &dyn Source, name: &str, limit: u64) -> Result<Vec<u8>
 /// `lib/<abi>/*.so`.
 fn abis(archive: &Archive<'_>) -> Vec<String> {
     let names = archive.entries().iter().map(|entry| entry.name.as_str());
-    let abis: BTreeSet<&str> = names
-        .filter_map(|name| {
-            let (abi, library) = name.strip_prefix("lib/")?.split_once('/')?;
-            (library.ends_with(".so") && !library.contains('/') && is_abi(abi)).then_some(abi)
-        })
-        .collect();
+    let abis: BTreeSet<&str> = names.filter_map(library_abi).collect();
     abis.into_iter().map(str::to_owned).collect()
+}
+
+/// The ABI of the native library that an entry of this name is.
+pub(crate) fn library_abi(name: &str) -> Option<&str> {
+    let (abi, library) = name.strip_prefix("lib/")?.split_once('/')?;
+    (library.ends_with(".so") && !library.contains('/') && is_abi(abi)).then_some(abi)
 }
 
 fn is_abi(name: &str) -> bool {
@@ -96,8 +102,9 @@ fn is_abi(name: &str) -> bool {
 }
 
 /// Each scheme's signers, with the levels that would look at them: a level reads the newest scheme it
-/// knows and never falls back to an older one that is there too.
-fn claimed(archive: &Archive<'_>) -> Result<(Schemes, Vec<SignerCertificate>), Error> {
+/// knows and never falls back to an older one that is there too. A scheme that no level from `min_sdk` on
+/// looks at may be as broken as it likes.
+fn claimed(archive: &Archive<'_>, min_sdk: u32) -> Result<(Schemes, Vec<SignerCertificate>), Error> {
     let (mut schemes, mut signers) = (Schemes::default(), Vec::new());
     let mut below = SdkRange::OPEN;
     if let Ok(block) = SigningBlock::find(archive)? {
@@ -108,15 +115,19 @@ fn claimed(archive: &Archive<'_>) -> Result<(Schemes, Vec<SignerCertificate>), E
             (block::V2, Scheme::V2, FIRST_V2),
         ] {
             let Some(value) = block.value(id)? else { continue };
-            let found = in_block(
-                id,
-                &value,
-                scheme,
-                SdkRange {
-                    min: first,
-                    max: below,
-                },
-            )?;
+            match scheme {
+                Scheme::V31 => schemes.v31 = true,
+                Scheme::V3 => schemes.v3 = true,
+                _ => schemes.v2 = true,
+            }
+            let seen = SdkRange {
+                min: first,
+                max: below,
+            };
+            let found = match in_block(id, &value, scheme, seen) {
+                Err(Error::Signature(_)) if below < min_sdk => continue,
+                found => found?,
+            };
             // A rotation may start later than its scheme; below it, v3 still counts.
             below = found
                 .iter()
@@ -125,14 +136,12 @@ fn claimed(archive: &Archive<'_>) -> Result<(Schemes, Vec<SignerCertificate>), E
                 .unwrap_or(first)
                 .saturating_sub(1);
             signers.extend(found);
-            match scheme {
-                Scheme::V31 => schemes.v31 = true,
-                Scheme::V3 => schemes.v3 = true,
-                _ => schemes.v2 = true,
-            }
         }
     }
-    let jar = claimed_signers(archive)?;
+    let jar = match claimed_signers(archive) {
+        Err(error) if below < min_sdk && !matches!(error, Error::Read(_)) => Vec::new(),
+        found => found?,
+    };
     schemes.v1 = !jar.is_empty();
     let sdk = SdkRange { min: 1, max: below };
     signers.extend(

@@ -8,6 +8,7 @@ use crate::cert::Certificate;
 use crate::crypto::Digest;
 use crate::jar::{JarSigner, JarWarning};
 use crate::scheme::to_hex;
+use crate::text::visible;
 
 /// The certificate of the key that AOSP publishes for test builds: anybody can sign with it.
 const PUBLIC_TEST_KEY: &str = "a40da80a59d170caa950cf15c18c454d47a39b26989d8b640ecd745ba71bf5dc";
@@ -69,8 +70,8 @@ impl Warning {
     pub(crate) fn new(kind: WarningKind, place: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             kind,
-            place: place.into(),
-            detail: detail.into(),
+            place: visible(&place.into()),
+            detail: visible(&detail.into()),
         }
     }
 

@@ -51,7 +51,7 @@ fn a_signed_build_tells_package_version_platforms_and_signer() {
 
 #[test]
 fn the_manifest_may_write_its_values_in_any_form_and_encoding() {
-    for form in [ManifestForm::Typed, ManifestForm::Text, ManifestForm::References] {
+    for form in [ManifestForm::Typed, ManifestForm::References] {
         for utf8 in [false, true] {
             let apk = ApkBuilder::new("org.example.übrig".replace('ü', "ue").as_str(), 3 << 32 | 5)
                 .version_name("β-7 «long» 🚀")

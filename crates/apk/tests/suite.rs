@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use tidegate_apk::{Error, Scheme, SdkRange, Verification, inspect, verify};
+use tidegate_apk::{
+    Error, Finding, FindingCode, Rule, Scheme, SdkRange, Verification, inspect, survey, verify,
+};
 
 /// The folder with `expected.tsv` and `apks/`, or a note on standard error that it is not there.
 fn suite() -> Option<PathBuf> {
@@ -24,7 +26,12 @@ fn suite() -> Option<PathBuf> {
 
 /// Rows of `expected.tsv`, by column name.
 fn rows(folder: &std::path::Path) -> Vec<BTreeMap<String, String>> {
-    let text = fs::read_to_string(folder.join("expected.tsv")).expect("expected.tsv can be read");
+    rows_of(&folder.join("expected.tsv"))
+}
+
+/// The rows of a table whose first line has the columns' names.
+fn rows_of(table: &std::path::Path) -> Vec<BTreeMap<String, String>> {
+    let text = fs::read_to_string(table).expect("the table can be read");
     let mut lines = text
         .lines()
         .map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>());
@@ -129,4 +136,85 @@ fn verdict_schemes_and_signers_are_apksigners_on_every_row() {
         differing.join("\n")
     );
     assert!(compared > 0, "no row was compared");
+}
+
+/// The folder of crafted files, or a note on standard error that it is not there.
+fn cases() -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/apkcases");
+    if folder.join("cases.tsv").is_file() {
+        return Some(folder);
+    }
+    #[allow(clippy::print_stderr, reason = "whoever runs the tests must see it")]
+    {
+        eprintln!("SKIPPED: {} is not there, no case was tried", folder.display());
+    }
+    None
+}
+
+/// What the program does with a file: the fields it reads, whether it verifies from its own minimum on, and
+/// what it says against installing it.
+fn judge(file: &File) -> Result<(String, Vec<Finding>), Error> {
+    let seen = survey(file)?;
+    let told = seen.inspection;
+    verify(file, SdkRange::from(told.min_sdk))?;
+    let fields = format!(
+        "{} {} {} sdk {}/{}",
+        told.package, told.version_code, told.version_name, told.min_sdk, told.target_sdk
+    );
+    Ok((fields, seen.profile.installability.findings))
+}
+
+/// Whether a row's wish is fulfilled. What was left to decide is accepted where Android and apksigner accept it.
+fn holds(row: &BTreeMap<String, String>, result: &Result<(String, Vec<Finding>), Error>) -> bool {
+    let wanted = row["expected_verdict"].as_str();
+    let either = wanted.starts_with("refuse or") || wanted.starts_with("refuse, or");
+    match result {
+        Err(_) if either => true,
+        Err(error) => {
+            let rule = error.rule().map_or("", Rule::code);
+            let named = wanted.split_whitespace().find(|word| word.starts_with("zip-"));
+            wanted.starts_with("refuse")
+                && named.is_none_or(|named| named.trim_end_matches(';') == rule)
+                && !error.to_string().contains('\n')
+        }
+        Ok((fields, findings)) => {
+            // Below the minimum nothing installs anyway.
+            let warned = findings
+                .iter()
+                .any(|finding| finding.code != FindingCode::BelowMinSdk);
+            let expected = row["expected_fields"].as_str();
+            let same =
+                !expected.contains("com.example.base 7 1.2.3") || expected.starts_with(fields.as_str());
+            match wanted.split([' ', ':']).next() {
+                Some("warn") => warned,
+                Some("refuse") => either && warned,
+                _ => same,
+            }
+        }
+    }
+}
+
+#[test]
+fn every_crafted_case_is_judged_as_wanted() {
+    let Some(folder) = cases() else { return };
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for row in rows_of(&folder.join("cases.tsv")) {
+        let file = File::open(folder.join(&row["file"])).unwrap();
+        let result = judge(&file);
+        println!("{}: {result:?}", row["file"]);
+        if !holds(&row, &result) {
+            wrong.push(format!(
+                "{}: {result:?}, wanted {}",
+                row["file"], row["expected_verdict"]
+            ));
+        }
+        tried += 1;
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {tried}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(tried > 0, "no case was tried");
 }

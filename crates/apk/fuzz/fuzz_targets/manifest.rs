@@ -1,5 +1,5 @@
 //! The binary XML of a manifest and the resource table it refers to, in a sound archive. The input's first
-//! word is the length of the manifest.
+//! word is the length of the manifest. What is accepted is read a second time, by another reader.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,5 +10,7 @@ fuzz_target!(|input: &[u8]| {
     };
     let length = usize::from(u16::from_le_bytes([*low, *high]));
     let (manifest, table) = rest.split_at(length.min(rest.len()));
-    let _ = tidegate_apk::inspect(&tidegate_apk_fuzz::with_manifest(manifest, table));
+    if let Ok(found) = tidegate_apk::survey(&tidegate_apk_fuzz::with_manifest(manifest, table)) {
+        tidegate_apk_fuzz::two_readers_of_manifests_agree(manifest, &found.inspection);
+    }
 });

@@ -9,10 +9,13 @@
 //!
 //! The seeds were written by `cargo +nightly run --example seeds`, those of `jar` with OpenSSL.
 
+mod second_xml;
+mod second_zip;
+
 use std::sync::OnceLock;
 
 use tidegate_apk::build::ApkBuilder;
-use tidegate_apk::{SdkRange, inspect, verify};
+use tidegate_apk::{Inspection, Rule, SdkRange, read_entry, survey, verify};
 
 /// The size of an end-of-central-directory record without comment.
 const END_BYTES: usize = 22;
@@ -22,9 +25,51 @@ const MAGIC: &[u8; 16] = b"APK Sig Block 42";
 
 /// Asks everything of a file that can be asked of one. The answers don't matter, only that they come.
 pub fn ask_everything(apk: &[u8]) {
-    let _ = inspect(&apk.to_vec());
+    let _ = survey(&apk.to_vec());
     for range in [SdkRange::from(1), SdkRange::from(24), SdkRange::from(33)] {
         let _ = verify(&apk.to_vec(), range);
+    }
+}
+
+/// The largest entry that is compared, in bytes.
+const COMPARED_BYTES: u64 = 1 << 20;
+/// How many entries are compared.
+const COMPARED: usize = 16;
+
+/// Panics when an archive that the reader accepts is refused by the second one, or has other bytes there.
+pub fn two_readers_of_archives_agree(file: &[u8]) {
+    let file = file.to_vec();
+    // No entry has this name, so this is the answer of a sound archive.
+    let sound = read_entry(&file, "\u{1}", 0).is_err_and(|error| error.rule() == Some(Rule::MissingEntry));
+    if !sound {
+        return;
+    }
+    let entries = second_zip::entries(&file).expect("the second reader refuses it");
+    for (name, entry) in entries.iter().take(COMPARED) {
+        let Ok(name) = std::str::from_utf8(name) else { continue };
+        match read_entry(&file, name, COMPARED_BYTES) {
+            Ok(bytes) => assert_eq!(Some(bytes), entry.bytes(&file), "{name:?}"),
+            Err(error) => assert_ne!(error.rule(), Some(Rule::MissingEntry), "{name:?}"),
+        }
+    }
+}
+
+/// Panics when a manifest that the reader accepts says something else to the second one.
+pub fn two_readers_of_manifests_agree(manifest: &[u8], seen: &Inspection) {
+    let second = second_xml::read(manifest).expect("the second reader refuses it");
+    assert_eq!(second.package, seen.package);
+    if let (Some(low), Some(high)) = (second.version_code, second.version_code_major) {
+        let code = i64::from(high) << 32 | i64::from(low.cast_unsigned());
+        assert_eq!(code, seen.version_code);
+    }
+    if !second.closed {
+        return;
+    }
+    if let Some(min_sdk) = second.min_sdk {
+        assert_eq!(min_sdk.cast_unsigned(), seen.min_sdk);
+    }
+    for (second, first) in [(second.debuggable, seen.debuggable), (second.test_only, seen.test_only)] {
+        assert_eq!(second.unwrap_or(first), first);
     }
 }
 

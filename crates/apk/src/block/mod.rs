@@ -70,7 +70,7 @@ impl<'a> SigningBlock<'a> {
     /// Finds the block; the inner error says why there is none that a device would see.
     ///
     /// # Errors
-    /// [`Rule::BlockTooLarge`] for more pairs than the bound, or [`Error::Read`].
+    /// [`Rule::BlockTooLarge`] for more pairs than the bound, [`Rule::EntryInSigningBlock`], or [`Error::Read`].
     pub(crate) fn find(archive: &Archive<'a>) -> Result<Result<Self, String>, Error> {
         let source = archive.source();
         let directory = archive.directory();
@@ -106,7 +106,25 @@ impl<'a> SigningBlock<'a> {
             fault: None,
         };
         block.read_pairs(start + LENGTH_BYTES..footer_at)?;
+        block.check_apart(archive)?;
         Ok(Ok(block))
+    }
+
+    /// Entries end where the block starts. Content digests leave the block out, so an entry in it could be
+    /// changed after signing.
+    fn check_apart(&self, archive: &Archive<'_>) -> Result<(), Error> {
+        let inside = archive
+            .entries()
+            .iter()
+            .find(|entry| entry.data_end() > self.offset);
+        inside.map_or(Ok(()), |entry| {
+            let detail = "lies inside the signing block, where no signature covers it";
+            Err(Error::archive(
+                Rule::EntryInSigningBlock,
+                entry.name.clone(),
+                detail,
+            ))
+        })
     }
 
     fn read_pairs(&mut self, area: Range<u64>) -> Result<(), Error> {

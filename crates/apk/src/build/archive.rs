@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) name: String,
     pub(super) bytes: Vec<u8>,
     pub(super) compressed: bool,
+    /// Whether stored data starts where devices can map it.
+    pub(super) aligned: bool,
 }
 
 /// Writes the files in the given order.
@@ -63,7 +65,7 @@ impl Halves {
 
         let header = self.entries.len();
         let extra = if method == 0 {
-            padding(header + 30 + file.name.len(), &file.name)
+            padding(header + 30 + file.name.len(), file)
         } else {
             Vec::new()
         };
@@ -121,17 +123,17 @@ fn deflate(bytes: &[u8]) -> Option<Vec<u8>> {
     matches!(status, Ok(flate2::Status::StreamEnd)).then_some(packed)
 }
 
-/// The extra field that moves the data from `at` to where it must start.
-fn padding(at: usize, name: &str) -> Vec<u8> {
-    let alignment = if name.ends_with(".so") {
+/// The extra field that moves the data from `at` to where it must start, or one byte further.
+fn padding(at: usize, file: &File) -> Vec<u8> {
+    let alignment = if file.name.ends_with(".so") {
         LIBRARY_ALIGNMENT
     } else {
         ALIGNMENT
     };
-    if at.is_multiple_of(alignment) {
+    if file.aligned && at.is_multiple_of(alignment) {
         return Vec::new();
     }
-    let end = (at + ALIGNMENT_EXTRA_BYTES).next_multiple_of(alignment);
+    let end = (at + ALIGNMENT_EXTRA_BYTES).next_multiple_of(alignment) + usize::from(!file.aligned);
     let mut extra = ALIGNMENT_EXTRA_ID.to_le_bytes().to_vec();
     extra.extend_from_slice(&u16::try_from(end - at - 4).unwrap_or(0).to_le_bytes());
     extra.extend_from_slice(&u16::try_from(alignment).unwrap_or(0).to_le_bytes());

@@ -62,6 +62,7 @@ fn entry(name: &str, bytes: Vec<u8>) -> File {
         name: format!("META-INF/{name}"),
         bytes,
         compressed: true,
+        aligned: true,
     }
 }
 

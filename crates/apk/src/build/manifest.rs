@@ -1,7 +1,7 @@
-//! The manifest of a built APK, and the resource table when the manifest refers to one.
+//! The manifest of a built APK, and the resource table when something refers to one.
 
-use super::resource::{Attribute, Element, Value, document, table};
-use crate::manifest as ids;
+use super::resource::{XmlAttribute, XmlElement, XmlValue, document, table};
+use crate::manifest::known::{self, Attribute};
 
 /// How the manifest writes its values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -9,9 +9,7 @@ pub enum ManifestForm {
     /// Numbers and booleans as such: what the Android build tools write.
     #[default]
     Typed,
-    /// Everything as text.
-    Text,
-    /// Everything as a reference into `resources.arsc`.
+    /// Everything but SDK levels as a reference into `resources.arsc`.
     References,
 }
 
@@ -27,89 +25,89 @@ pub(super) struct Manifest {
     pub(super) test_only: bool,
     pub(super) form: ManifestForm,
     pub(super) utf8: bool,
+    /// The first resources of the table, each with a value for every configuration.
+    pub(super) resources: Vec<Vec<XmlValue>>,
 }
-
-const HAS_CODE: u32 = 0x0101_000c;
 
 impl Manifest {
     /// `AndroidManifest.xml`, and `resources.arsc` where it is needed.
     pub(super) fn write(&self) -> (Vec<u8>, Option<Vec<u8>>) {
-        let mut values = Vec::new();
-        let root = self.root(&mut |value| self.shape(value, &mut values));
-        let resources = (!values.is_empty()).then(|| table(&self.package, &values, self.utf8));
+        let (root, resources) = self.tree();
+        let resources = (!resources.is_empty()).then(|| table(&self.package, &resources, self.utf8));
         (document(&root, self.utf8), resources)
     }
 
-    fn root(&self, shape: &mut dyn FnMut(Value) -> Value) -> Element {
-        let [high, low] = [self.version_code >> 32, self.version_code].map(low_half);
-        let mut attributes: Vec<Attribute> = vec![
-            (0, "package", Value::Text(self.package.clone())),
-            (ids::VERSION_CODE, "versionCode", shape(Value::Integer(low))),
-            (
-                ids::VERSION_NAME,
-                "versionName",
-                shape(Value::Text(self.version_name.clone())),
-            ),
-        ];
-        if high != 0 {
-            attributes.push((
-                ids::VERSION_CODE_MAJOR,
-                "versionCodeMajor",
-                shape(Value::Integer(high)),
-            ));
-        }
-        Element {
-            name: "manifest",
-            attributes,
-            children: vec![self.uses_sdk(shape), self.application(shape)],
-        }
+    /// The manifest's elements, and the resources that they refer to.
+    pub(super) fn tree(&self) -> (XmlElement, Vec<Vec<XmlValue>>) {
+        let mut resources = self.resources.clone();
+        let root = self.root(&mut |value| self.shape(value, &mut resources));
+        (root, resources)
     }
 
-    fn uses_sdk(&self, shape: &mut dyn FnMut(Value) -> Value) -> Element {
+    fn root(&self, shape: &mut dyn FnMut(XmlValue) -> XmlValue) -> XmlElement {
+        let [high, low] = [self.version_code >> 32, self.version_code].map(low_half);
+        let name = XmlValue::Text(self.version_name.clone());
+        let mut root = XmlElement::new("manifest")
+            .with(XmlAttribute::plain(
+                "package",
+                XmlValue::Text(self.package.clone()),
+            ))
+            .with(attribute(known::VERSION_CODE, shape(XmlValue::Integer(low))))
+            .with(attribute(known::VERSION_NAME, shape(name)));
+        if high != 0 {
+            root = root.with(attribute(
+                known::VERSION_CODE_MAJOR,
+                shape(XmlValue::Integer(high)),
+            ));
+        }
+        root.containing(self.uses_sdk())
+            .containing(self.application(shape))
+    }
+
+    fn uses_sdk(&self) -> XmlElement {
         let levels = [
-            (ids::MIN_SDK_VERSION, "minSdkVersion", self.min_sdk),
-            (ids::TARGET_SDK_VERSION, "targetSdkVersion", self.target_sdk),
+            (known::MIN_SDK_VERSION, self.min_sdk),
+            (known::TARGET_SDK_VERSION, self.target_sdk),
         ];
         let given = levels
             .into_iter()
-            .filter_map(|(id, name, level)| Some((id, name, level?)));
-        let attributes =
-            given.map(|(id, name, level)| (id, name, shape(Value::Integer(low_half(level.into())))));
-        Element {
-            name: "uses-sdk",
-            attributes: attributes.collect(),
-            children: Vec::new(),
-        }
+            .filter_map(|(name, level)| Some((name, level?)));
+        given.fold(XmlElement::new("uses-sdk"), |element, (name, level)| {
+            element.with(attribute(name, XmlValue::Integer(low_half(level.into()))))
+        })
     }
 
-    fn application(&self, shape: &mut dyn FnMut(Value) -> Value) -> Element {
+    fn application(&self, shape: &mut dyn FnMut(XmlValue) -> XmlValue) -> XmlElement {
         // Without code a device needs no classes.dex to accept the app.
-        let mut attributes = vec![(HAS_CODE, "hasCode", Value::Boolean(false))];
-        if self.debuggable {
-            attributes.push((ids::DEBUGGABLE, "debuggable", shape(Value::Boolean(true))));
+        let mut element =
+            XmlElement::new("application").with(attribute(known::HAS_CODE, XmlValue::Boolean(false)));
+        for (name, set) in [
+            (known::DEBUGGABLE, self.debuggable),
+            (known::TEST_ONLY, self.test_only),
+        ] {
+            if set {
+                element = element.with(attribute(name, shape(XmlValue::Boolean(true))));
+            }
         }
-        if self.test_only {
-            attributes.push((ids::TEST_ONLY, "testOnly", shape(Value::Boolean(true))));
-        }
-        Element {
-            name: "application",
-            attributes,
-            children: Vec::new(),
-        }
+        element
     }
 
-    fn shape(&self, value: Value, values: &mut Vec<Value>) -> Value {
+    fn shape(&self, value: XmlValue, resources: &mut Vec<Vec<XmlValue>>) -> XmlValue {
         match (self.form, value) {
             (ManifestForm::Typed, value) => value,
-            (ManifestForm::Text, Value::Integer(number)) => Value::Text(number.to_string()),
-            (ManifestForm::Text, Value::Boolean(yes)) => Value::Text(yes.to_string()),
-            (ManifestForm::Text, value) => value,
             (ManifestForm::References, value) => {
-                values.push(value);
-                Value::Reference(0x7f01_0000 + u32::try_from(values.len() - 1).unwrap_or(0))
+                resources.push(vec![value]);
+                XmlValue::Reference(FIRST_RESOURCE + u32::try_from(resources.len() - 1).unwrap_or(0))
             }
         }
     }
+}
+
+/// The id of a built table's first resource; the others follow.
+pub(super) const FIRST_RESOURCE: u32 = 0x7f01_0000;
+
+fn attribute(known: Attribute, value: XmlValue) -> XmlAttribute {
+    XmlAttribute::android(known.id, known.name, value)
 }
 
 /// The low 32 bits, which is how the manifest stores each half of a version code.

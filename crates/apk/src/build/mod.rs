@@ -26,6 +26,7 @@ mod signing;
 pub use key::SigningKey;
 pub use lineage::Lineage;
 pub use manifest::ManifestForm;
+pub use resource::{Spelling, XmlAttribute, XmlElement, XmlValue};
 pub use signing::Signing;
 
 use crate::Scheme;
@@ -66,6 +67,7 @@ impl ApkBuilder {
             test_only: false,
             form: ManifestForm::default(),
             utf8: false,
+            resources: Vec::new(),
         };
         Self {
             manifest,
@@ -123,6 +125,36 @@ impl ApkBuilder {
         self
     }
 
+    /// Adds a resource to `resources.arsc`, with a value for the default configuration and one for each further
+    /// language. The first has the id `0x7f01_0000`, the next one more, and so on.
+    #[must_use]
+    pub fn resource(mut self, values: &[XmlValue]) -> Self {
+        self.manifest.resources.push(values.to_vec());
+        self
+    }
+
+    /// The elements of the manifest as it is by now, to be changed and given back to
+    /// [`ApkBuilder::manifest_tree`].
+    #[must_use]
+    pub fn tree(&self) -> XmlElement {
+        self.manifest.tree().0
+    }
+
+    /// Uses these elements as the manifest; what is set otherwise doesn't count any more.
+    #[must_use]
+    pub fn manifest_tree(self, root: &XmlElement) -> Self {
+        let bytes = resource::document(root, self.manifest.utf8);
+        self.raw_manifest(bytes)
+    }
+
+    /// Changes the elements of the manifest as it is by now.
+    #[must_use]
+    pub fn edit_manifest(self, edit: impl FnOnce(&mut XmlElement)) -> Self {
+        let mut root = self.tree();
+        edit(&mut root);
+        self.manifest_tree(&root)
+    }
+
     /// Uses these bytes as the manifest, whatever they are.
     #[must_use]
     pub fn raw_manifest(mut self, bytes: impl Into<Vec<u8>>) -> Self {
@@ -137,6 +169,7 @@ impl ApkBuilder {
             name: name.to_owned(),
             bytes: bytes.into(),
             compressed: true,
+            aligned: true,
         });
         self
     }
@@ -148,6 +181,19 @@ impl ApkBuilder {
             name: name.to_owned(),
             bytes: bytes.into(),
             compressed: false,
+            aligned: true,
+        });
+        self
+    }
+
+    /// Adds an entry as it is, at a place from which devices can't map it.
+    #[must_use]
+    pub fn unaligned_file(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.files.push(File {
+            name: name.to_owned(),
+            bytes: bytes.into(),
+            compressed: false,
+            aligned: false,
         });
         self
     }
@@ -206,6 +252,7 @@ impl ApkBuilder {
             name: name.to_owned(),
             bytes,
             compressed,
+            aligned: true,
         };
         let mut files = vec![file(
             "AndroidManifest.xml",

@@ -1,11 +1,10 @@
 //! Writes resource chunks: binary XML and a small resource table.
 
 use crate::manifest::chunk::{
-    END_ELEMENT, PACKAGE, RESOURCE_MAP, START_ELEMENT, STRING_POOL, TABLE, TYPE, XML,
+    END_ELEMENT, END_NAMESPACE, PACKAGE, RESOURCE_MAP, START_ELEMENT, START_NAMESPACE, STRING_POOL, TABLE,
+    TYPE, XML,
 };
 
-const END_NAMESPACE: u16 = 0x0101;
-const START_NAMESPACE: u16 = 0x0100;
 const TYPE_SPEC: u16 = 0x0202;
 const FLAG_UTF8: u32 = 1 << 8;
 const NONE: u32 = u32::MAX;
@@ -13,25 +12,138 @@ const ANDROID_NAMESPACE: &str = "http://schemas.android.com/apk/res/android";
 
 /// An attribute's value, or a resource's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub enum XmlValue {
+    /// A decimal number.
     Integer(i32),
+    /// A truth.
     Boolean(bool),
+    /// A text.
     Text(String),
+    /// A resource, by its id.
     Reference(u32),
+    /// Whatever a type and 32 bits stand for.
+    Typed(u8, u32),
 }
 
-/// An attribute: the resource id of its name (0 for a name without namespace), its name, its value.
-pub(super) type Attribute = (u32, &'static str, Value);
+/// What an attribute says of itself as text, beside its value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// A text as it is, and nothing for other values: what the build tools write.
+    #[default]
+    AsValue,
+    /// Nothing.
+    Nothing,
+    /// This.
+    As(String),
+}
+
+/// An attribute of an element.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XmlAttribute {
+    /// The resource id of its name; 0 for none.
+    pub id: u32,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: XmlValue,
+    /// How the value is spelled.
+    pub spelling: Spelling,
+    /// The size that the value gives of itself, in bytes.
+    pub value_size: u16,
+}
 
 /// An element with its attributes and children.
-pub(super) struct Element {
-    pub(super) name: &'static str,
-    pub(super) attributes: Vec<Attribute>,
-    pub(super) children: Vec<Element>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XmlElement {
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its attributes.
+    pub attributes: Vec<XmlAttribute>,
+    /// What it contains.
+    pub children: Vec<XmlElement>,
+    /// Whether attributes are put into the order of their ids, as devices need it.
+    pub in_order: bool,
+    /// Whether its end is written.
+    pub ended: bool,
+}
+
+impl XmlAttribute {
+    /// An attribute of the namespace `android`, by the resource id of its name.
+    #[must_use]
+    pub fn android(id: u32, name: &str, value: XmlValue) -> Self {
+        Self {
+            namespace: Some(ANDROID_NAMESPACE.to_owned()),
+            ..Self::plain(name, value)
+        }
+        .with_id(id)
+    }
+
+    /// An attribute without namespace.
+    #[must_use]
+    pub fn plain(name: &str, value: XmlValue) -> Self {
+        Self {
+            id: 0,
+            namespace: None,
+            name: name.to_owned(),
+            value,
+            spelling: Spelling::AsValue,
+            value_size: 8,
+        }
+    }
+
+    fn with_id(mut self, id: u32) -> Self {
+        self.id = id;
+        self
+    }
+}
+
+impl XmlElement {
+    /// An element without namespace, attributes and children.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            namespace: None,
+            name: name.to_owned(),
+            attributes: Vec::new(),
+            children: Vec::new(),
+            in_order: true,
+            ended: true,
+        }
+    }
+
+    /// With another attribute.
+    #[must_use]
+    pub fn with(mut self, attribute: XmlAttribute) -> Self {
+        self.attributes.push(attribute);
+        self
+    }
+
+    /// With another child.
+    #[must_use]
+    pub fn containing(mut self, child: XmlElement) -> Self {
+        self.children.push(child);
+        self
+    }
+
+    /// The first child of this name.
+    pub fn child(&mut self, name: &str) -> Option<&mut Self> {
+        self.children.iter_mut().find(|child| child.name == name)
+    }
+
+    /// The first attribute of this name.
+    pub fn attribute(&mut self, name: &str) -> Option<&mut XmlAttribute> {
+        self.attributes
+            .iter_mut()
+            .find(|attribute| attribute.name == name)
+    }
 }
 
 /// A document in binary XML, its strings in UTF-8 or UTF-16.
-pub(super) fn document(root: &Element, utf8: bool) -> Vec<u8> {
+pub(super) fn document(root: &XmlElement, utf8: bool) -> Vec<u8> {
     let mut names = Vec::new();
     attribute_names(root, &mut names);
     // Names with ids come first: the resource map runs parallel to the start of the pool.
@@ -39,14 +151,14 @@ pub(super) fn document(root: &Element, utf8: bool) -> Vec<u8> {
     names.dedup();
     let mut strings = Strings {
         utf8,
-        texts: names.iter().map(|(_, name)| (*name).to_owned()).collect(),
+        texts: names.iter().map(|(_, name)| name.clone()).collect(),
     };
     let map: Vec<u8> = names.iter().flat_map(|(id, _)| id.to_le_bytes()).collect();
 
     let (prefix, uri) = (strings.index("android"), strings.index(ANDROID_NAMESPACE));
     let namespace: Vec<u8> = [prefix, uri].into_iter().flat_map(u32::to_le_bytes).collect();
     let mut nodes = node(START_NAMESPACE, &namespace);
-    element(root, &mut strings, &mut nodes);
+    element(root, &names, &mut strings, &mut nodes);
     nodes.extend(node(END_NAMESPACE, &namespace));
     chunk(
         XML,
@@ -55,89 +167,80 @@ pub(super) fn document(root: &Element, utf8: bool) -> Vec<u8> {
     )
 }
 
-fn attribute_names(element: &Element, names: &mut Vec<(u32, &'static str)>) {
-    names.extend(
-        element
-            .attributes
-            .iter()
-            .filter(|(id, ..)| *id != 0)
-            .map(|(id, name, _)| (*id, *name)),
-    );
+fn attribute_names(element: &XmlElement, names: &mut Vec<(u32, String)>) {
+    let with_ids = element.attributes.iter().filter(|attribute| attribute.id != 0);
+    names.extend(with_ids.map(|attribute| (attribute.id, attribute.name.clone())));
     element
         .children
         .iter()
         .for_each(|child| attribute_names(child, names));
 }
 
-fn element(element_: &Element, strings: &mut Strings, nodes: &mut Vec<u8>) {
-    let name = strings.index(element_.name);
-    let mut attributes: Vec<&Attribute> = element_.attributes.iter().collect();
-    // Android finds attributes by walking two sorted lists of ids.
-    attributes.sort_by_key(|(id, ..)| if *id == 0 { NONE } else { *id });
+fn element(element_: &XmlElement, names: &[(u32, String)], strings: &mut Strings, nodes: &mut Vec<u8>) {
+    let (space, name) = (
+        strings.optional(element_.namespace.as_deref()),
+        strings.index(&element_.name),
+    );
+    let mut attributes: Vec<&XmlAttribute> = element_.attributes.iter().collect();
+    if element_.in_order {
+        // Android finds attributes by walking two sorted lists of ids.
+        attributes.sort_by_key(|attribute| if attribute.id == 0 { NONE } else { attribute.id });
+    }
     let mut body = Vec::new();
-    put32(&mut body, &[NONE, name]);
+    put32(&mut body, &[space, name]);
     put16(&mut body, &[20, 20, to16(attributes.len()), 0, 0, 0]);
-    for (id, attribute, value) in attributes {
-        let namespace = if *id == 0 {
-            NONE
-        } else {
-            strings.index(ANDROID_NAMESPACE)
+    for attribute in attributes {
+        let namespace = strings.optional(attribute.namespace.as_deref());
+        let known = names
+            .iter()
+            .position(|(id, name)| (*id, name) == (attribute.id, &attribute.name));
+        let index = known.map_or_else(|| strings.index(&attribute.name), to32);
+        let spelled = match (&attribute.spelling, &attribute.value) {
+            (Spelling::As(text), _) | (Spelling::AsValue, XmlValue::Text(text)) => strings.index(text),
+            _ => NONE,
         };
-        let raw = if let Value::Text(text) = value {
-            strings.index(text)
-        } else {
-            NONE
-        };
-        let index = strings.index(attribute);
-        put32(&mut body, &[namespace, index, raw]);
-        body.extend(typed(value, strings));
+        put32(&mut body, &[namespace, index, spelled]);
+        let value = typed(&attribute.value, strings);
+        put16(&mut body, &[attribute.value_size]);
+        body.extend_from_slice(&value[2..]);
     }
     nodes.extend(node(START_ELEMENT, &body));
     element_
         .children
         .iter()
-        .for_each(|child| element(child, strings, nodes));
-    let mut end = Vec::new();
-    put32(&mut end, &[NONE, name]);
-    nodes.extend(node(END_ELEMENT, &end));
+        .for_each(|child| element(child, names, strings, nodes));
+    if element_.ended {
+        let mut end = Vec::new();
+        put32(&mut end, &[space, name]);
+        nodes.extend(node(END_ELEMENT, &end));
+    }
 }
 
-/// A resource table of package 0x7f: resource `0x7f01_0000 + n` is `values[n]`, in the default configuration.
-pub(super) fn table(package: &str, values: &[Value], utf8: bool) -> Vec<u8> {
+/// A resource table of package 0x7f: resource `0x7f01_0000 + n` has `resources[n]`, its first value in the
+/// default configuration and each further one in a language of its own.
+pub(super) fn table(package: &str, resources: &[Vec<XmlValue>], utf8: bool) -> Vec<u8> {
     let mut strings = Strings {
         utf8,
         texts: Vec::new(),
     };
     let mut keys = Strings {
         utf8,
-        texts: Vec::new(),
+        texts: (0..resources.len())
+            .map(|number| format!("value{number}"))
+            .collect(),
     };
-    let (mut offsets, mut entries) = (Vec::new(), Vec::new());
-    for (number, value) in values.iter().enumerate() {
-        put32(&mut offsets, &[to32(entries.len())]);
-        let key = keys.index(&format!("value{number}"));
-        put16(&mut entries, &[8, 0]);
-        put32(&mut entries, &[key]);
-        entries.extend(typed(value, &mut strings));
+    let count = to32(resources.len());
+    let configurations = resources.iter().map(Vec::len).max().unwrap_or_default();
+    let mut chunks = type_spec(resources.len());
+    for configuration in 0..configurations {
+        let values = resources.iter().map(|values| values.get(configuration));
+        chunks.extend(type_chunk(configuration, values, &mut strings, &mut keys));
     }
-    let count = to32(values.len());
     let types = Strings {
         utf8,
         texts: vec!["value".to_owned()],
     }
     .pool();
-
-    let mut spec = vec![1, 0, 0, 0];
-    put32(&mut spec, &[count]);
-    let flags = vec![0; values.len() * 4];
-    let spec = chunk(TYPE_SPEC, &spec, &flags);
-
-    const CONFIG_BYTES: usize = 64;
-    let mut header = vec![1, 0, 0, 0];
-    put32(&mut header, &[count, to32(8 + 12 + CONFIG_BYTES + offsets.len())]);
-    put32(&mut header, &[to32(CONFIG_BYTES)]);
-    header.resize(12 + CONFIG_BYTES, 0);
-    let typed = chunk(TYPE, &header, &[offsets, entries].concat());
 
     let mut header = Vec::new();
     put32(&mut header, &[0x7f]);
@@ -149,16 +252,56 @@ pub(super) fn table(package: &str, values: &[Value], utf8: bool) -> Vec<u8> {
         &mut header,
         &[header_len, 1, header_len + to32(types.len()), count, 0],
     );
-    let package = chunk(PACKAGE, &header, &[types, keys.pool(), spec, typed].concat());
+    let package = chunk(PACKAGE, &header, &[types, keys.pool(), chunks].concat());
     chunk(TABLE, &1_u32.to_le_bytes(), &[strings.pool(), package].concat())
 }
 
-fn typed(value: &Value, strings: &mut Strings) -> Vec<u8> {
+fn type_spec(count: usize) -> Vec<u8> {
+    let mut spec = vec![1, 0, 0, 0];
+    put32(&mut spec, &[to32(count)]);
+    chunk(TYPE_SPEC, &spec, &vec![0; count * 4])
+}
+
+/// The values of one configuration.
+fn type_chunk<'v>(
+    configuration: usize,
+    values: impl Iterator<Item = Option<&'v XmlValue>>,
+    strings: &mut Strings,
+    keys: &mut Strings,
+) -> Vec<u8> {
+    const CONFIG_BYTES: usize = 64;
+    /// Where a configuration has its language.
+    const LANGUAGE_AT: usize = 8;
+    let (mut offsets, mut entries) = (Vec::new(), Vec::new());
+    for (number, value) in values.enumerate() {
+        let Some(value) = value else {
+            put32(&mut offsets, &[NONE]);
+            continue;
+        };
+        put32(&mut offsets, &[to32(entries.len())]);
+        put16(&mut entries, &[8, 0]);
+        put32(&mut entries, &[keys.index(&format!("value{number}"))]);
+        entries.extend(typed(value, strings));
+    }
+    let mut header = vec![1, 0, 0, 0];
+    let count = to32(offsets.len() / 4);
+    put32(&mut header, &[count, to32(8 + 12 + CONFIG_BYTES + offsets.len())]);
+    put32(&mut header, &[to32(CONFIG_BYTES)]);
+    header.resize(12 + CONFIG_BYTES, 0);
+    if configuration > 0 {
+        let letter = u8::try_from(configuration % 26).unwrap_or_default();
+        header[12 + LANGUAGE_AT..][..2].copy_from_slice(&[b'a', b'a' + letter]);
+    }
+    chunk(TYPE, &header, &[offsets, entries].concat())
+}
+
+fn typed(value: &XmlValue, strings: &mut Strings) -> Vec<u8> {
     let (kind, data) = match value {
-        Value::Reference(id) => (0x01, *id),
-        Value::Text(text) => (0x03, strings.index(text)),
-        Value::Integer(number) => (0x10, number.cast_unsigned()),
-        Value::Boolean(yes) => (0x12, if *yes { NONE } else { 0 }),
+        XmlValue::Reference(id) => (0x01, *id),
+        XmlValue::Text(text) => (0x03, strings.index(text)),
+        XmlValue::Integer(number) => (0x10, number.cast_unsigned()),
+        XmlValue::Boolean(yes) => (0x12, if *yes { NONE } else { 0 }),
+        XmlValue::Typed(kind, data) => (*kind, *data),
     };
     let mut bytes = vec![8, 0, 0, kind];
     put32(&mut bytes, &[data]);
@@ -172,6 +315,10 @@ struct Strings {
 }
 
 impl Strings {
+    fn optional(&mut self, text: Option<&str>) -> u32 {
+        text.map_or(NONE, |text| self.index(text))
+    }
+
     fn index(&mut self, text: &str) -> u32 {
         let found = self.texts.iter().position(|known| known == text);
         to32(found.unwrap_or_else(|| {

@@ -2,6 +2,7 @@ use std::fmt;
 
 use crate::ber::{Element, SEQUENCE, SET};
 use crate::crypto::Fault;
+use crate::text::visible;
 
 /// Attributes of one name; the longest names in use have fewer than fifteen.
 const MAX_ATTRIBUTES: usize = 128;
@@ -52,7 +53,7 @@ impl Name {
                 let mut pair = attribute.children();
                 let oid = pair.required("attribute type")?.oid("attribute type")?;
                 let value = pair.required("attribute value")?;
-                words.push(format!("{}={}", keyword(&oid), show(value)));
+                words.push(format!("{}={}", keyword(&oid), visible(&show(value))));
                 relative.push((oid, canonical_value(value)?));
             }
             relative.sort();

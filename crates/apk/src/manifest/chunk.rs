@@ -8,8 +8,13 @@ use crate::{Error, Rule};
 pub(crate) const STRING_POOL: u16 = 0x0001;
 pub(crate) const TABLE: u16 = 0x0002;
 pub(crate) const XML: u16 = 0x0003;
+pub(crate) const START_NAMESPACE: u16 = 0x0100;
+pub(crate) const END_NAMESPACE: u16 = 0x0101;
 pub(crate) const START_ELEMENT: u16 = 0x0102;
 pub(crate) const END_ELEMENT: u16 = 0x0103;
+pub(crate) const TEXT: u16 = 0x0104;
+/// The kinds of nodes of a document, known and unknown.
+pub(crate) const NODES: std::ops::RangeInclusive<u16> = 0x0100..=0x017f;
 pub(crate) const RESOURCE_MAP: u16 = 0x0180;
 pub(crate) const PACKAGE: u16 = 0x0200;
 pub(crate) const TYPE: u16 = 0x0201;

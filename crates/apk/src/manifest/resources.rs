@@ -1,5 +1,7 @@
-//! `resources.arsc`, as far as a manifest's attributes refer to it: simple values in the default
-//! configuration. Source: `ResourceTypes.h` of AOSP.
+//! `resources.arsc`, as far as a manifest's attributes refer to it: simple values, in every configuration.
+//! Source: `ResourceTypes.h` of AOSP.
+
+use std::collections::VecDeque;
 
 use super::chunk::{self, Chunk};
 use super::strings::Strings;
@@ -8,8 +10,10 @@ use crate::bytes::{u16_at, u32_at};
 use crate::{Error, Rule};
 
 const PLACE: &str = "resources.arsc";
-/// A reference to a reference to …: how many steps are followed.
-const MAX_STEPS: usize = 8;
+/// References to references: how many are followed.
+const MAX_STEPS: usize = 32;
+/// How many values one resource may have. Languages and screens together make some hundreds.
+const MAX_CONFIGURATIONS: usize = 1024;
 const PACKAGE_HEADER_BYTES: usize = 284;
 /// Type header up to, and without, its configuration.
 const TYPE_HEADER_BYTES: usize = 20;
@@ -47,22 +51,32 @@ impl<'a> Resources<'a> {
         })
     }
 
-    /// The value of a resource, following references.
-    pub(crate) fn resolve(&self, id: u32) -> Result<Value, Error> {
-        let mut current = id;
+    /// The values of a resource in all configurations, that of the default one first, following references.
+    /// Never empty.
+    pub(crate) fn resolve(&self, id: u32) -> Result<Vec<Value>, Error> {
+        let (mut open, mut values) = (VecDeque::from([id]), Vec::new());
         for _ in 0..MAX_STEPS {
-            match self.lookup(current)? {
-                Some(Value::Reference(next)) => current = next,
-                Some(value) => return Ok(value),
-                None => return Err(unresolved(id, "is not in the table, or has no simple value")),
+            let Some(current) = open.pop_front() else {
+                return Ok(values);
+            };
+            let found = self.lookup(current)?;
+            if found.is_empty() {
+                return Err(unresolved(id, "is not in the table, or has no simple value"));
+            }
+            for value in found {
+                match value {
+                    Value::Reference(next) => open.push_back(next),
+                    value => values.push(value),
+                }
             }
         }
-        Err(unresolved(id, "is a chain of references that does not end"))
+        Err(unresolved(id, "leads to more references than are followed"))
     }
 
-    fn lookup(&self, id: u32) -> Result<Option<Value>, Error> {
+    /// What the table says of one resource, by configuration, the default one first.
+    fn lookup(&self, id: u32) -> Result<Vec<Value>, Error> {
         let package = id >> 24;
-        let mut fallback = None;
+        let mut found = Vec::new();
         for part in chunk::all(self.body, PLACE) {
             let part = part?;
             if part.kind != chunk::PACKAGE
@@ -82,13 +96,17 @@ impl<'a> Resources<'a> {
                 let Some(value) = self.entry(&inner, id & 0xffff)? else {
                     continue;
                 };
-                if is_default(&header[TYPE_HEADER_BYTES..]) {
-                    return Ok(Some(value));
+                if found.len() == MAX_CONFIGURATIONS {
+                    return Err(unresolved(id, "has more configurations than are read"));
                 }
-                fallback = fallback.or(Some(value));
+                if is_default(&header[TYPE_HEADER_BYTES..]) {
+                    found.insert(0, value);
+                } else {
+                    found.push(value);
+                }
             }
         }
-        Ok(fallback)
+        Ok(found)
     }
 
     /// The simple value of entry `index` in one type chunk.
@@ -113,7 +131,7 @@ impl<'a> Resources<'a> {
             return Ok(None);
         }
         let value = entry.get(size..).ok_or_else(cut)?;
-        Value::parse(value, &self.strings, PLACE).map(Some)
+        Value::of_resource(value, &self.strings, PLACE).map(Some)
     }
 }
 

@@ -1,4 +1,4 @@
-//! SDK levels in the manifest: numbers, or the letter of a release that was not yet numbered.
+//! SDK levels in the manifest: numbers, or the name of a release that was not yet numbered.
 
 use super::value::Value;
 use crate::{Error, Rule};
@@ -26,17 +26,37 @@ const CODENAMES: [(u8, u32); 13] = [
 /// Names whose letter was used before.
 const RECENT: [(&str, u32); 2] = [("Baklava", 34), ("CinnamonBun", 35)];
 
+/// A level, and the codename it was given by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Level {
+    pub(super) number: u32,
+    pub(super) codename: Option<String>,
+}
+
 /// The level that `value` stands for.
-pub(super) fn level(value: &Value, attribute: &str) -> Result<u32, Error> {
+///
+/// A number that is written as text is a codename to devices, one that no device has, and so is a reference: the
+/// first look at a file takes it as it is spelled (`ApkLiteParseUtils`).
+pub(super) fn level(value: &Value, attribute: &str) -> Result<Level, Error> {
     let wrong = || {
         let detail = format!("{} is neither an SDK level nor a codename", value.kind());
         Error::manifest(Rule::AttributeType, attribute, detail)
     };
-    if let Some(number) = value.integer() {
-        return u32::try_from(number).map_err(|_| wrong());
-    }
     match value {
-        Value::Text(codename) => codename_level(codename).ok_or_else(wrong),
+        Value::Integer(number) => {
+            let number = u32::try_from(*number).map_err(|_| wrong())?;
+            Ok(Level {
+                number,
+                codename: None,
+            })
+        }
+        Value::Text(codename) => {
+            let number = codename_level(codename).ok_or_else(wrong)?;
+            Ok(Level {
+                number,
+                codename: Some(codename.clone()),
+            })
+        }
         _ => Err(wrong()),
     }
 }

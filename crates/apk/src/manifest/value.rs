@@ -25,57 +25,63 @@ pub(crate) enum Value {
     Reference(u32),
     Text(String),
     Float(f32),
-    Boolean(bool),
+    /// The number that stands for true or false: -1 or 0 as a rule.
+    Boolean(i32),
     Integer(i32),
     /// Any other type, by its number.
     Other(u8),
 }
 
 impl Value {
-    /// Decodes the value at the start of `bytes`; strings come from `strings`.
+    /// Decodes the value at the start of `bytes`; strings come from `strings`. The size that the value gives of
+    /// itself is looked at in a resource table only, as Android does.
     pub(crate) fn parse(bytes: &[u8], strings: &Strings<'_>, place: &str) -> Result<Self, Error> {
-        if bytes.len() < VALUE_BYTES || usize::from(u16_at(bytes, 0)) < VALUE_BYTES {
+        if bytes.len() < VALUE_BYTES {
             return Err(Error::manifest(Rule::MalformedXml, place, "a value is cut off"));
         }
         Self::decode(bytes[3], u32_at(bytes, 4), strings, place)
     }
 
+    /// Decodes the value of a resource.
+    pub(crate) fn of_resource(bytes: &[u8], strings: &Strings<'_>, place: &str) -> Result<Self, Error> {
+        if bytes.len() >= VALUE_BYTES && usize::from(u16_at(bytes, 0)) < VALUE_BYTES {
+            let detail = format!(
+                "a value of {} bytes, where it takes {VALUE_BYTES}",
+                u16_at(bytes, 0)
+            );
+            return Err(Error::manifest(Rule::MalformedXml, place, detail));
+        }
+        Self::parse(bytes, strings, place)
+    }
+
     pub(crate) fn decode(kind: u8, data: u32, strings: &Strings<'_>, place: &str) -> Result<Self, Error> {
         Ok(match kind {
-            TYPE_NULL => Self::Absent,
+            // With other data it is `@empty`, or nothing that a build tool writes, and some read the data.
+            TYPE_NULL if data == 0 => Self::Absent,
             // Reference 0 is `@null`.
             TYPE_REFERENCE | TYPE_DYNAMIC_REFERENCE if data == 0 => Self::Absent,
             TYPE_REFERENCE | TYPE_DYNAMIC_REFERENCE => Self::Reference(data),
             TYPE_STRING => strings.get(data, place)?.map_or(Self::Absent, Self::Text),
             TYPE_FLOAT => Self::Float(f32::from_bits(data)),
-            TYPE_BOOLEAN => Self::Boolean(data != 0),
+            TYPE_BOOLEAN => Self::Boolean(data.cast_signed()),
             TYPE_FIRST_INT..=TYPE_HEX | 0x13..=TYPE_LAST_INT => Self::Integer(data.cast_signed()),
             other => Self::Other(other),
         })
     }
 
-    /// As a number: an integer, a boolean as Android reads one, or text that spells a number.
+    /// As a number: an integer, or the number that stands for a boolean. A text is none, whatever it spells:
+    /// `TypedArray.getInteger` throws, and the installation fails.
     pub(crate) fn integer(&self) -> Option<i32> {
         match self {
-            Self::Integer(number) => Some(*number),
-            Self::Boolean(yes) => Some(i32::from(*yes)),
-            Self::Text(text) => parse_integer(text.trim()),
+            Self::Integer(number) | Self::Boolean(number) => Some(*number),
             _ => None,
         }
     }
 
-    /// As a truth: a boolean, an integer, or the words Android takes for one.
+    /// As a truth. A text is none, whatever it spells: what installs takes `true` for true, what looks at the file
+    /// before it (`ApkLiteParseUtils`) takes any text for false, and the build tools write none.
     pub(crate) fn boolean(&self) -> Option<bool> {
-        match self {
-            Self::Boolean(yes) => Some(*yes),
-            Self::Integer(number) => Some(*number != 0),
-            Self::Text(text) => match text.trim() {
-                "true" | "TRUE" | "True" | "1" => Some(true),
-                "false" | "FALSE" | "False" | "0" => Some(false),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.integer().map(|number| number != 0)
     }
 
     /// As text, the way Android would print it.
@@ -84,7 +90,7 @@ impl Value {
             Self::Text(text) => Some(text.clone()),
             Self::Integer(number) => Some(number.to_string()),
             Self::Float(number) => Some(format!("{number:?}")),
-            Self::Boolean(yes) => Some(yes.to_string()),
+            Self::Boolean(number) => Some((*number != 0).to_string()),
             _ => None,
         }
     }
@@ -94,24 +100,11 @@ impl Value {
         match self {
             Self::Absent => "nothing".to_owned(),
             Self::Reference(id) => format!("the reference {id:#010x}"),
-            Self::Text(text) => format!("the text {:?}", shorten(text)),
+            Self::Text(text) => format!("the text {:?}", super::shorten(text)),
             Self::Float(number) => format!("the float {number}"),
-            Self::Boolean(yes) => format!("the boolean {yes}"),
+            Self::Boolean(number) => format!("the boolean {}", *number != 0),
             Self::Integer(number) => format!("the integer {number}"),
             Self::Other(kind) => format!("a value of type {kind:#04x}"),
         }
     }
-}
-
-fn parse_integer(text: &str) -> Option<i32> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => u32::from_str_radix(hex, 16).ok().map(u32::cast_signed),
-        None => text.parse().ok(),
-    }
-}
-
-/// A hostile string must not fill the log.
-fn shorten(text: &str) -> String {
-    const SHOWN: usize = 60;
-    text.chars().take(SHOWN).collect()
 }

@@ -1,34 +1,56 @@
 //! Binary XML: elements and their attributes, in document order.
+//!
+//! Read as `ResXMLTree` and `ResXMLParser` of AOSP's `ResourceTypes.cpp` do. What they skip and another reader
+//! doesn't, or what two of Android's own readers understand differently, is an error.
 
 use super::chunk::{self, Chunk};
-use super::strings::Strings;
+use super::known::{Attribute, ELEMENTS};
+use super::lookup::wrong_type;
+use super::strings::{NONE, Strings};
 use super::value::{VALUE_BYTES, Value};
 use crate::bytes::{u16_at, u32_at};
 use crate::{Error, Rule};
 
 /// Line number and comment follow the chunk header.
 const NODE_HEADER_BYTES: usize = 16;
+const NAMESPACE_BYTES: usize = 8;
+const END_ELEMENT_BYTES: usize = 8;
+const TEXT_BYTES: usize = 12;
 const ELEMENT_BYTES: usize = 20;
 const ATTRIBUTE_BYTES: usize = 12 + VALUE_BYTES;
 const PLACE: &str = "AndroidManifest.xml";
+pub(crate) const ANDROID_NAMESPACE: &str = "http://schemas.android.com/apk/res/android";
 
 /// A document, its string pool and resource map read.
 pub(crate) struct Document<'a> {
     strings: Strings<'a>,
     /// The resource id of each attribute name, four bytes each.
     resource_map: &'a [u8],
-    body: &'a [u8],
+    /// From the first node to the end.
+    nodes: &'a [u8],
+    /// Whether some element never ends. Android does not mind.
+    unclosed: bool,
+}
+
+/// The start or the end of an element.
+pub(crate) enum Event<'d> {
+    Start(Element<'d>),
+    /// With how many elements contain it.
+    End(usize),
 }
 
 /// The start of an element. Its attributes are decoded when they are asked for: a hostile document may
 /// have a million, all naming one long string.
-pub(crate) struct Element<'a> {
+pub(crate) struct Element<'d> {
     /// How many elements contain it: 0 for the root.
     pub(crate) depth: usize,
-    /// Its name; empty when it is in a namespace, because nothing that matters here is.
+    /// Whether it is known what contains it: not where an element before it never ends.
+    pub(crate) certain: bool,
+    /// Its name; empty when no element that matters has it.
     pub(crate) name: String,
-    document: &'a Document<'a>,
-    attributes: &'a [u8],
+    strings: &'d Strings<'d>,
+    resource_map: &'d [u8],
+    attributes: &'d [u8],
     attribute_size: usize,
 }
 
@@ -37,51 +59,46 @@ impl<'a> Document<'a> {
         let root = Chunk::first(bytes, PLACE)?;
         if root.kind != chunk::XML {
             let detail = format!("starts with chunk {:#06x}: not binary XML", root.kind);
-            return Err(Error::manifest(Rule::MalformedXml, PLACE, detail));
+            return Err(malformed(&detail));
         }
-        let mut document = Self {
-            strings: Strings::default(),
-            resource_map: &[],
-            body: root.body,
-        };
-        let mut pools = 0;
-        for part in chunk::all(root.body, PLACE) {
-            let part = part?;
+        let (mut strings, mut resource_map, mut nodes) = (None, None, root.body);
+        while !nodes.is_empty() {
+            let part = part(nodes)?;
             match part.kind {
-                chunk::STRING_POOL => {
-                    document.strings = Strings::parse(&part, PLACE)?;
-                    pools += 1;
+                chunk::STRING_POOL if strings.is_some() => return Err(malformed("two string pools")),
+                chunk::STRING_POOL => strings = Some(Strings::parse(&part, PLACE)?),
+                chunk::RESOURCE_MAP if resource_map.is_some() => {
+                    return Err(malformed("two maps of resource ids"));
                 }
-                chunk::RESOURCE_MAP => document.resource_map = part.body,
+                chunk::RESOURCE_MAP => resource_map = Some(part.body),
+                kind if chunk::NODES.contains(&kind) => break,
                 _ => {}
             }
+            nodes = &nodes[part.whole.len()..];
         }
-        if pools == 1 {
-            return Ok(document);
-        }
-        Err(Error::manifest(
-            Rule::MalformedXml,
-            PLACE,
-            format!("{pools} string pools instead of one"),
-        ))
+        let mut document = Self {
+            strings: strings.ok_or_else(|| malformed("no string pool before the first element"))?,
+            resource_map: resource_map.unwrap_or_default(),
+            nodes,
+            unclosed: false,
+        };
+        document.unclosed = document.check_nodes()?;
+        Ok(document)
     }
 
-    /// Hands over each element that lies at most `depth` deep; stops at the first error.
-    pub(crate) fn elements(
-        &self,
-        depth: usize,
-        mut take: impl FnMut(&Element<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let mut open = 0_usize;
-        for part in chunk::all(self.body, PLACE) {
-            let part = part?;
-            match part.kind {
-                chunk::START_ELEMENT => {
-                    if open <= depth {
-                        take(&self.element(&part, open)?)?;
-                    }
-                    open += 1;
-                }
+    /// Whether some element never ends. What Android looks for before the first node counts nowhere else.
+    fn check_nodes(&self) -> Result<bool, Error> {
+        let (mut rest, mut open) = (self.nodes, 0_usize);
+        while !rest.is_empty() {
+            let node = part(rest)?;
+            if matches!(node.kind, chunk::STRING_POOL | chunk::RESOURCE_MAP) {
+                let detail = "a string pool or a map of resource ids behind the first element, where devices \
+                              don't look";
+                return Err(Error::manifest(Rule::TwoReadings, PLACE, detail));
+            }
+            check_node(&node)?;
+            match node.kind {
+                chunk::START_ELEMENT => open += 1,
                 chunk::END_ELEMENT => {
                     open = open
                         .checked_sub(1)
@@ -89,26 +106,62 @@ impl<'a> Document<'a> {
                 }
                 _ => {}
             }
+            rest = &rest[node.whole.len()..];
         }
-        if open == 0 {
-            Ok(())
-        } else {
-            Err(malformed(&format!("{open} elements never end")))
-        }
+        Ok(open > 0)
     }
 
-    fn element<'b>(&'b self, part: &Chunk<'b>, depth: usize) -> Result<Element<'b>, Error> {
-        part.header_of(NODE_HEADER_BYTES, PLACE)?;
-        let body = part.body;
+    /// Hands over the start and the end of each element in order; stops at the first error.
+    ///
+    /// Where some element never ends, nobody can say what contains what: all but the root count as 1 deep.
+    pub(crate) fn walk(&self, mut take: impl FnMut(Event<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let (mut rest, mut open) = (self.nodes, 0_usize);
+        while !rest.is_empty() {
+            let node = part(rest)?;
+            match node.kind {
+                chunk::START_ELEMENT => {
+                    let mut element = self.element(&node, open)?;
+                    if self.unclosed {
+                        element.certain = open < 2;
+                        element.depth = open.min(1);
+                    }
+                    take(Event::Start(element))?;
+                    open += 1;
+                }
+                chunk::END_ELEMENT => {
+                    open = open.saturating_sub(1);
+                    if !self.unclosed {
+                        take(Event::End(open))?;
+                    }
+                }
+                _ => {}
+            }
+            rest = &rest[node.whole.len()..];
+        }
+        Ok(())
+    }
+
+    /// Whether some element never ends.
+    pub(crate) fn is_unclosed(&self) -> bool {
+        self.unclosed
+    }
+
+    fn element<'d>(&'d self, node: &Chunk<'d>, depth: usize) -> Result<Element<'d>, Error> {
+        let body = node.body;
         if body.len() < ELEMENT_BYTES {
             return Err(malformed("an element is cut off"));
         }
-        let namespaced = u32_at(body, 0) != u32::MAX;
-        let name = if namespaced {
-            None
+        let name = self.strings.name(u32_at(body, 4), PLACE)?;
+        let name = if ELEMENTS.contains(&name.as_str()) {
+            name
         } else {
-            self.strings.short(u32_at(body, 4), PLACE)?
+            String::new()
         };
+        if u32_at(body, 0) != NONE && !name.is_empty() {
+            let detail =
+                "in a namespace: to devices it is the element of that name, to build tools it is not";
+            return Err(Error::manifest(Rule::TwoReadings, format!("<{name}>"), detail));
+        }
         let (start, size) = (usize::from(u16_at(body, 8)), usize::from(u16_at(body, 10)));
         let count = usize::from(u16_at(body, 12));
         if count > 0 && size < ATTRIBUTE_BYTES {
@@ -118,14 +171,100 @@ impl<'a> Document<'a> {
             .get(start..)
             .and_then(|rest| rest.get(..count.checked_mul(size)?));
         let attributes = attributes.ok_or_else(|| malformed("an element's attributes reach beyond it"))?;
-        let name = name.unwrap_or_default();
         Ok(Element {
             depth,
+            certain: true,
             name,
-            document: self,
+            strings: &self.strings,
+            resource_map: self.resource_map,
             attributes,
             attribute_size: size.max(1),
         })
+    }
+}
+
+impl Element<'_> {
+    /// The value of an attribute of the namespace `android`. Devices find it by the resource id of its name, in
+    /// the order of ids, and some of it by name and namespace before that. A name of another id would be read as
+    /// both; an id without its name is common, because some tools leave names out.
+    pub(crate) fn get(&self, wanted: Attribute) -> Result<Option<Value>, Error> {
+        let (mut found, mut highest) = (None, 0);
+        for attribute in self.attributes.chunks_exact(self.attribute_size) {
+            let name = u32_at(attribute, 4);
+            let id = self.resource_id(name);
+            if id == wanted.id {
+                if found.is_some() {
+                    return Err(twice(wanted.name));
+                }
+                if id < highest {
+                    let detail = "stands behind an attribute of a higher id, where devices don't look for it";
+                    return Err(Error::manifest(Rule::TwoReadings, wanted.name, detail));
+                }
+                let value = Value::parse(&attribute[12..], self.strings, wanted.name)?;
+                self.check_spelling(u32_at(attribute, 8), &value, wanted.name)?;
+                found = Some(value);
+            } else if self.strings.is(name, wanted.name)
+                && self.strings.is(u32_at(attribute, 0), ANDROID_NAMESPACE)
+            {
+                let detail = format!("an attribute of this name has the resource id {id:#010x}");
+                return Err(Error::manifest(Rule::TwoReadings, wanted.name, detail));
+            }
+            highest = highest.max(id);
+        }
+        Ok(found.filter(|value| *value != Value::Absent))
+    }
+
+    /// A text that is spelled otherwise than its value says is another one to tools that take the spelling.
+    fn check_spelling(&self, spelled: u32, value: &Value, name: &str) -> Result<(), Error> {
+        match value {
+            Value::Text(text) if spelled != NONE && !self.strings.is(spelled, text) => {
+                Err(spelled_otherwise(value, name))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same for a level of the SDK, which Android also reads as it is spelled, and which nobody reads from
+    /// nothing in the same way.
+    pub(crate) fn level(&self, wanted: Attribute) -> Result<Option<Value>, Error> {
+        let mut given = self.attributes.chunks_exact(self.attribute_size);
+        let given = given.find(|attribute| self.resource_id(u32_at(attribute, 4)) == wanted.id);
+        let value = match (given, self.get(wanted)?) {
+            (Some(_), None) => return Err(wrong_type(wanted.name, &Value::Absent, "an SDK level")),
+            (_, value) => value,
+        };
+        if let (Some(value), Some(attribute)) = (&value, given) {
+            let spelled = u32_at(attribute, 8);
+            let same = spelled == NONE || value.text().is_some_and(|text| self.strings.is(spelled, &text));
+            if !same {
+                return Err(spelled_otherwise(value, wanted.name));
+            }
+        }
+        Ok(value)
+    }
+
+    /// The text of the attribute without namespace that has this name. Android takes it as it is spelled, the
+    /// build tools by its type: both must be there, and the same.
+    pub(crate) fn plain(&self, name: &str) -> Result<Option<String>, Error> {
+        let mut found = None;
+        for attribute in self.attributes.chunks_exact(self.attribute_size) {
+            if u32_at(attribute, 0) != NONE || !self.strings.is(u32_at(attribute, 4), name) {
+                continue;
+            }
+            if found.is_some() {
+                return Err(twice(name));
+            }
+            let spelled = self.strings.get(u32_at(attribute, 8), name)?;
+            let typed = Value::parse(&attribute[12..], self.strings, name)?;
+            found = match (spelled, typed) {
+                (None, Value::Absent) => None,
+                (Some(spelled), Value::Text(typed)) if spelled == typed => Some(typed),
+                (_, typed) => {
+                    return Err(spelled_otherwise(&typed, name));
+                }
+            };
+        }
+        Ok(found)
     }
 
     /// The resource id of the attribute name at `index`; 0 when it has none.
@@ -138,45 +277,38 @@ impl<'a> Document<'a> {
     }
 }
 
-impl Element<'_> {
-    /// The value of the attribute whose name has this resource id. Two of them are refused: which one
-    /// counts would depend on the reader.
-    pub(crate) fn by_id(&self, id: u32, name: &str) -> Result<Option<Value>, Error> {
-        self.only(name, |attribute| {
-            Ok(self.document.resource_id(u32_at(attribute, 4)) == id)
-        })
+/// The first chunk of `bytes`. All that belong to a document have lengths of whole words.
+fn part(bytes: &[u8]) -> Result<Chunk<'_>, Error> {
+    let part = Chunk::first(bytes, PLACE)?;
+    if (part.header.len() | part.whole.len()).is_multiple_of(4) {
+        return Ok(part);
     }
+    Err(malformed("a chunk that is no whole number of words long"))
+}
 
-    /// The value of the attribute without namespace that has this name.
-    pub(crate) fn by_name(&self, name: &str) -> Result<Option<Value>, Error> {
-        self.only(name, |attribute| {
-            let namespaced = u32_at(attribute, 0) != u32::MAX;
-            let found = || self.document.strings.short(u32_at(attribute, 4), PLACE);
-            Ok(!namespaced && found()?.as_deref() == Some(name))
-        })
+/// What Android asks of every node, skipped or not.
+fn check_node(node: &Chunk<'_>) -> Result<(), Error> {
+    node.header_of(NODE_HEADER_BYTES, PLACE)?;
+    let least = match node.kind {
+        chunk::START_NAMESPACE | chunk::END_NAMESPACE => NAMESPACE_BYTES,
+        chunk::START_ELEMENT => ELEMENT_BYTES,
+        chunk::END_ELEMENT => END_ELEMENT_BYTES,
+        chunk::TEXT => TEXT_BYTES,
+        _ => 0,
+    };
+    if node.body.len() < least {
+        return Err(malformed("a node is cut off"));
     }
+    Ok(())
+}
 
-    fn only(
-        &self,
-        name: &str,
-        wanted: impl Fn(&[u8]) -> Result<bool, Error>,
-    ) -> Result<Option<Value>, Error> {
-        let mut found = None;
-        for attribute in self.attributes.chunks_exact(self.attribute_size) {
-            if !wanted(attribute)? {
-                continue;
-            }
-            if found.is_some() {
-                return Err(Error::manifest(
-                    Rule::MalformedXml,
-                    name,
-                    "the attribute is given twice",
-                ));
-            }
-            found = Some(Value::parse(&attribute[12..], &self.document.strings, name)?);
-        }
-        Ok(found.filter(|value| *value != Value::Absent))
-    }
+fn spelled_otherwise(value: &Value, name: &str) -> Error {
+    let detail = format!("{} by type and something else as it is spelled", value.kind());
+    Error::manifest(Rule::TwoReadings, name, detail)
+}
+
+fn twice(name: &str) -> Error {
+    Error::manifest(Rule::MalformedXml, name, "the attribute is given twice")
 }
 
 fn malformed(detail: &str) -> Error {

@@ -2,7 +2,9 @@
 
 use super::MAX_UNPACKED_BYTES;
 use super::end::End;
-use super::entry::{Entry, FLAGS_ENCRYPTED};
+use super::end::MAX_ENTRIES;
+use super::entry::{DEFLATED, Entry, STORED};
+use super::surrogates;
 use crate::bytes::{Cursor, u16_at, u32_at};
 use crate::source::read_vec;
 use crate::{Error, Rule, Source};
@@ -27,15 +29,38 @@ pub(crate) fn read(source: &dyn Source, end: &End) -> Result<Vec<Entry>, Error> 
         }
         entries.push(entry);
     }
-    if !cursor.is_empty() {
-        let detail = format!(
-            "{} bytes follow its {} entries: a second directory?",
-            cursor.rest().len(),
-            end.entries
-        );
-        return Err(Error::archive(Rule::AmbiguousDirectory, PLACE, detail));
+    if cursor.is_empty() {
+        Ok(entries)
+    } else {
+        Err(left_over(end.entries, cursor))
     }
-    Ok(entries)
+}
+
+/// What to say of bytes behind the last entry that is counted. The count has 16 bits, and some tools let it
+/// run over.
+fn left_over(counted: u16, rest: Cursor<'_>) -> Error {
+    let bytes = rest.rest().len();
+    let (mut cursor, mut all) = (rest, u32::from(counted));
+    while skip(&mut cursor).is_some() {
+        all += 1;
+    }
+    if cursor.is_empty() && all > u32::from(MAX_ENTRIES) {
+        let detail = format!("{all} entries: an APK has at most {MAX_ENTRIES}");
+        return Error::archive(Rule::TooManyEntries, PLACE, detail);
+    }
+    let detail = format!("{bytes} bytes follow its {counted} entries: a second directory?");
+    Error::archive(Rule::AmbiguousDirectory, PLACE, detail)
+}
+
+/// Goes past one record.
+fn skip(cursor: &mut Cursor<'_>) -> Option<()> {
+    let fixed = cursor
+        .take(RECORD_BYTES)
+        .filter(|fixed| fixed.starts_with(&SIGNATURE))?;
+    for length in [28, 30, 32] {
+        cursor.take(usize::from(u16_at(fixed, length)))?;
+    }
+    Some(())
 }
 
 fn record(cursor: &mut Cursor<'_>, number: u16) -> Result<Entry, Error> {
@@ -48,7 +73,7 @@ fn record(cursor: &mut Cursor<'_>, number: u16) -> Result<Entry, Error> {
     let raw_name = cursor.take(usize::from(u16_at(fixed, 28))).ok_or_else(cut)?;
     cursor.take(usize::from(u16_at(fixed, 30))).ok_or_else(cut)?;
     cursor.take(usize::from(u16_at(fixed, 32))).ok_or_else(cut)?;
-    let name = name(raw_name, number)?;
+    let (name, written) = name(raw_name, number)?;
     let (packed, unpacked, header) = (u32_at(fixed, 20), u32_at(fixed, 24), u32_at(fixed, 42));
     if packed == u32::MAX || unpacked == u32::MAX || header == u32::MAX {
         return Err(Error::archive(
@@ -59,6 +84,7 @@ fn record(cursor: &mut Cursor<'_>, number: u16) -> Result<Entry, Error> {
     }
     let entry = Entry {
         name,
+        written,
         flags: u16_at(fixed, 8),
         method: u16_at(fixed, 10),
         crc32: u32_at(fixed, 16),
@@ -67,12 +93,10 @@ fn record(cursor: &mut Cursor<'_>, number: u16) -> Result<Entry, Error> {
         header: u64::from(header),
         data: 0,
     };
-    if entry.flags & FLAGS_ENCRYPTED != 0 {
-        return Err(Error::archive(
-            Rule::Encrypted,
-            entry.name,
-            "the entry is encrypted",
-        ));
+    // What lies below META-INF is read by the check of v1 signatures alone, which inflates what is not stored.
+    if !matches!(entry.method, STORED | DEFLATED) && !entry.name.starts_with("META-INF/") {
+        let detail = format!("compression method {}; Android reads 0 and 8 only", entry.method);
+        return Err(Error::archive(Rule::CompressionMethod, entry.name, detail));
     }
     if entry.is_stored() && packed != unpacked {
         let detail = format!("stored, but {packed} bytes packed and {unpacked} unpacked");
@@ -81,14 +105,19 @@ fn record(cursor: &mut Cursor<'_>, number: u16) -> Result<Entry, Error> {
     Ok(entry)
 }
 
-fn name(raw: &[u8], number: u16) -> Result<String, Error> {
-    let place = || format!("{PLACE}, record {number}");
-    let name = std::str::from_utf8(raw)
-        .map_err(|_| Error::archive(Rule::EntryName, place(), "the name is not UTF-8"))?;
-    if name.is_empty() {
-        return Err(Error::archive(Rule::EntryName, place(), "the name is empty"));
+/// A name, and its bytes where they are not the name's UTF-8.
+type Name = (String, Option<Box<[u8]>>);
+
+fn name(raw: &[u8], number: u16) -> Result<Name, Error> {
+    let wrong = |what: &str| Error::archive(Rule::EntryName, format!("{PLACE}, record {number}"), what);
+    if raw.is_empty() {
+        return Err(wrong("the name is empty"));
     }
-    Ok(name.to_owned())
+    if let Ok(name) = std::str::from_utf8(raw) {
+        return Ok((name.to_owned(), None));
+    }
+    let name = surrogates::decode(raw).ok_or_else(|| wrong("the name is not UTF-8"))?;
+    Ok((name, Some(raw.into())))
 }
 
 /// The entries' positions sorted by name; two of one name are an error.

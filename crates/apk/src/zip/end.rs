@@ -13,6 +13,8 @@ const ZIP64_LOCATOR_SIGNATURE: [u8; 4] = *b"PK\x06\x07";
 const RECORD_BYTES: usize = 22;
 const ZIP64_LOCATOR_BYTES: usize = 20;
 const MAX_COMMENT_BYTES: usize = u16::MAX as usize;
+/// The most entries an APK has. Android takes the count 65,535 for a sign that a ZIP64 record has the count.
+pub(super) const MAX_ENTRIES: u16 = u16::MAX - 1;
 /// Offset in the record of the comment's length.
 const COMMENT_LENGTH: usize = 20;
 
@@ -38,11 +40,9 @@ pub(crate) fn find(source: &dyn Source) -> Result<End, Error> {
     let tail = read_vec(source, tail_start, tail_len)?;
     let at = locate(&tail)?;
     if at >= ZIP64_LOCATOR_BYTES && tail[at - ZIP64_LOCATOR_BYTES..].starts_with(&ZIP64_LOCATOR_SIGNATURE) {
-        return Err(Error::archive(
-            Rule::Zip64,
-            PLACE,
-            "a ZIP64 locator precedes it; APKs cannot be ZIP64",
-        ));
+        let detail =
+            format!("a ZIP64 archive: more than {MAX_ENTRIES} entries or 4 GiB, which no device installs");
+        return Err(Error::archive(Rule::Zip64, PLACE, detail));
     }
     parse(&tail[at..at + RECORD_BYTES], tail_start + at as u64)
 }
@@ -73,11 +73,7 @@ fn locate(tail: &[u8]) -> Result<usize, Error> {
             PLACE,
             "not found: not a ZIP archive, or cut off",
         )),
-        ([], Some(_)) => Err(Error::archive(
-            Rule::Truncated,
-            PLACE,
-            "its comment ends before or after the file does",
-        )),
+        ([], Some(seen)) => Err(Error::archive(Rule::Truncated, PLACE, not_at_the_end(tail, seen))),
         ([one], Some(seen)) if *one == seen => Ok(*one),
         ([_], _) => Err(Error::archive(
             Rule::AmbiguousDirectory,
@@ -90,6 +86,19 @@ fn locate(tail: &[u8]) -> Result<usize, Error> {
             "two records both end the file",
         )),
     }
+}
+
+/// How the record at `at` and its comment miss the end of the file.
+fn not_at_the_end(tail: &[u8], at: usize) -> String {
+    let comment = usize::from(u16_at(tail, at + COMMENT_LENGTH));
+    let end = at + RECORD_BYTES + comment;
+    if end < tail.len() {
+        return format!("{} bytes follow the end of the archive", tail.len() - end);
+    }
+    format!(
+        "the file is cut off: {} bytes of the archive's comment are missing",
+        end - tail.len()
+    )
 }
 
 fn parse(record: &[u8], offset: u64) -> Result<End, Error> {
@@ -107,6 +116,14 @@ fn parse(record: &[u8], offset: u64) -> Result<End, Error> {
         let detail =
             format!("disk {disk}, directory on disk {directory_disk}, {here} of {entries} entries here");
         return Err(Error::archive(Rule::MultiDisk, PLACE, detail));
+    }
+    if entries > MAX_ENTRIES {
+        let detail = format!("{entries} entries or more: an APK has at most {MAX_ENTRIES}");
+        return Err(Error::archive(Rule::TooManyEntries, PLACE, detail));
+    }
+    if usize::from(u16_at(record, COMMENT_LENGTH)) == MAX_COMMENT_BYTES {
+        let detail = "a comment of 65,535 bytes, which makes devices look for a ZIP64 record";
+        return Err(Error::archive(Rule::Zip64, PLACE, detail));
     }
     let directory = u64::from(start)..u64::from(start) + u64::from(size);
     if directory.end > offset {

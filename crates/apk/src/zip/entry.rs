@@ -3,11 +3,13 @@
 /// An entry as the central directory describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its name: UTF-8, not empty. A NUL in it passes, as it does with `apksigner`; devices refuse it, so the verdict warns.
+    /// Its name, not empty. A NUL in it passes, as it does with `apksigner`; devices refuse it, so the verdict warns.
     pub(crate) name: String,
+    /// Its name as it is written, where that is not the UTF-8 of `name`.
+    pub(crate) written: Option<Box<[u8]>>,
     /// General purpose flags.
     pub(crate) flags: u16,
-    /// 0 is stored; anything else is taken for deflate, as Android's verifier does.
+    /// 0 for stored or 8 for deflate; below `META-INF` anything, and what is not stored is inflated.
     pub(crate) method: u16,
     /// CRC-32 of the unpacked bytes.
     pub(crate) crc32: u32,
@@ -26,10 +28,24 @@ pub(crate) const FLAG_DATA_DESCRIPTOR: u16 = 1 << 3;
 /// The flags of traditional and strong encryption and of masked headers.
 pub(crate) const FLAGS_ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 
+/// The compression methods that Android reads.
+pub(crate) const STORED: u16 = 0;
+pub(crate) const DEFLATED: u16 = 8;
+
 impl Entry {
+    /// The bytes of the name in both headers.
+    pub(crate) fn written_name(&self) -> &[u8] {
+        self.written.as_deref().unwrap_or(self.name.as_bytes())
+    }
+
+    /// Whether it is marked as encrypted, which Android ignores.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.flags & FLAGS_ENCRYPTED != 0
+    }
+
     /// Whether the bytes are stored as they are.
     pub(crate) fn is_stored(&self) -> bool {
-        self.method == 0
+        self.method == STORED
     }
 
     /// Where the entry's bytes end.

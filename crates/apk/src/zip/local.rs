@@ -42,13 +42,26 @@ pub(crate) fn check_all(source: &dyn Source, entries: &mut [Entry], directory: u
     }
 }
 
+/// What lies before the first entry could be a program of its own: a file that is an APK to one reader and
+/// code to another. Android refuses it.
+pub(crate) fn check_start(source: &dyn Source) -> Result<(), Error> {
+    let mut start = [0; 4];
+    source.read_exact_at(&mut start, 0)?;
+    if start == SIGNATURE {
+        return Ok(());
+    }
+    let detail = "the file does not begin with an entry: something was put before the archive";
+    Err(Error::archive(Rule::Prefix, "offset 0", detail))
+}
+
 /// The data's offset.
 fn check(source: &dyn Source, entry: &Entry, directory: u64, buffer: &mut Vec<u8>) -> Result<u64, Error> {
     let differs = |what: &str| {
         let detail = format!("local header and central directory disagree on the {what}");
         Error::archive(Rule::HeaderMismatch, entry.name.clone(), detail)
     };
-    let len = HEADER_BYTES + entry.name.len();
+    let expected = entry.written_name();
+    let len = HEADER_BYTES + expected.len();
     if entry.header + len as u64 > directory {
         let detail = format!(
             "its local header at {} reaches into the central directory",
@@ -68,15 +81,12 @@ fn check(source: &dyn Source, entry: &Entry, directory: u64, buffer: &mut Vec<u8
         return Err(Error::archive(Rule::MalformedRecord, entry.name.clone(), detail));
     }
     let name_len = u16_at(header, 26);
-    if usize::from(name_len) != entry.name.len() || name != entry.name.as_bytes() {
+    if usize::from(name_len) != expected.len() || name != expected {
         return Err(differs("name"));
     }
-    let described_later = u16_at(header, 6) & FLAG_DATA_DESCRIPTOR;
-    if described_later != entry.flags & FLAG_DATA_DESCRIPTOR {
-        return Err(differs("data descriptor"));
-    }
-    // The method is not compared: Android takes the directory's and ignores this one.
-    if described_later == 0 {
+    // Whether sizes follow the data is this header's word alone. Neither the directory's word on that nor this
+    // header's method is compared: Android ignores both.
+    if u16_at(header, 6) & FLAG_DATA_DESCRIPTOR == 0 {
         if u32_at(header, 14) != entry.crc32 {
             return Err(differs("CRC-32"));
         }

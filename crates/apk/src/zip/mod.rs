@@ -2,8 +2,8 @@
 //!
 //! Signature schemes v2 and newer cover bytes, v1 covers entries, and a device later reads files by name.
 //! An attacker's way in is a file that these three understand differently. So this reader is stricter than
-//! a general one: one end record, one directory, no two entries of a name, no two entries that share
-//! bytes, local headers that agree with the directory. Bytes are read by position; only the directory
+//! a general one: a file that begins with an entry, one end record, one directory, no two entries of a name,
+//! no two entries that share bytes, local headers that agree with the directory. Bytes are read by position; only the directory
 //! (bounded by [`MAX_DIRECTORY_BYTES`]) is held in memory.
 //!
 //! Source: PKWARE APPNOTE 6.3, and what Android's `libziparchive` accepts.
@@ -12,13 +12,14 @@ mod directory;
 mod end;
 mod entry;
 mod local;
+mod surrogates;
 mod unpack;
 
 use std::ops::Range;
 
 pub(crate) use entry::Entry;
 
-use crate::{Error, Rule, Source};
+use crate::{Error, Rule, Source, format};
 
 /// The largest central directory that is read, in bytes: 65,535 entries with names of 200 bytes.
 pub(crate) const MAX_DIRECTORY_BYTES: u64 = 16 << 20;
@@ -41,10 +42,19 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// [`Error::Archive`] naming the first fault, [`Error::Read`] when the bytes cannot be read.
     pub(crate) fn open(source: &'a dyn Source) -> Result<Self, Error> {
-        let end = end::find(source)?;
+        let end = match end::find(source) {
+            Err(Error::Archive(refusal)) if refusal.rule == Rule::NotAZip => {
+                let known = format::of_file(source)?;
+                return Err(known.unwrap_or(Error::Archive(refusal)));
+            }
+            found => found?,
+        };
         let mut entries = directory::read(source, &end)?;
         let by_name = directory::index(&entries)?;
         local::check_all(source, &mut entries, end.directory.start)?;
+        if !entries.is_empty() {
+            local::check_start(source)?;
+        }
         Ok(Self {
             source,
             entries,
@@ -92,6 +102,10 @@ impl<'a> Archive<'a> {
         let entry = self
             .find(name)
             .ok_or_else(|| Error::archive(Rule::MissingEntry, name, "there is no entry of this name"))?;
+        if entry.is_encrypted() {
+            let detail = "marked as encrypted; devices ignore the mark, other readers do not";
+            return Err(Error::archive(Rule::Encrypted, name, detail));
+        }
         if entry.unpacked > limit {
             let detail = format!(
                 "unpacks to {} bytes, more than the {limit} that are read",

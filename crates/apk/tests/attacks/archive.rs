@@ -52,13 +52,7 @@ fn lie_about_sizes(bytes: &mut [u8], name: &str, packed: u32, unpacked: u32) {
 
 #[test]
 fn something_that_is_no_archive() {
-    for bytes in [
-        &b""[..],
-        b"PK",
-        b"PK\x03\x04",
-        &[0; 5000],
-        b"<html>not found</html>",
-    ] {
+    for bytes in [&b""[..], b"PK", b"PK\x03\x04", &[0; 5000]] {
         assert_eq!(rule(bytes), Rule::NotAZip);
     }
 }
@@ -76,16 +70,137 @@ fn a_file_cut_off_anywhere() {
 fn bytes_behind_the_end() {
     let mut bytes = apk();
     bytes.extend(b"more");
-    assert_eq!(rule(&bytes), Rule::Truncated);
+    let error = inspect(&bytes).unwrap_err();
+    assert_eq!(error.rule(), Some(Rule::Truncated));
+    assert!(
+        error
+            .to_string()
+            .contains("4 bytes follow the end of the archive"),
+        "{error}"
+    );
+    let mut cut = apk();
+    let at = cut.len() - 2;
+    cut[at] = 9;
+    let error = inspect(&cut).unwrap_err().to_string();
+    assert!(error.contains("cut off: 9 bytes"), "{error}");
 }
 
 #[test]
 fn the_longest_comment_is_no_fault() {
+    let with_comment = |len: u16| {
+        let mut bytes = apk();
+        let at = bytes.len() - 2;
+        bytes[at..].copy_from_slice(&len.to_le_bytes());
+        bytes.extend(vec![b'c'; usize::from(len)]);
+        bytes
+    };
+    assert!(inspect(&with_comment(u16::MAX - 1)).is_ok());
+    // Android takes this length for a sign of ZIP64.
+    assert_eq!(rule(&with_comment(u16::MAX)), Rule::Zip64);
+}
+
+#[test]
+fn more_entries_than_an_archive_can_count() {
+    let [_, _, directory, end] = regions(&apk());
+    let (record, _) = records(&apk(), "assets/first.bin");
+    let record = apk()[record..record + 46 + "assets/first.bin".len()].to_vec();
+    for (records, counted) in [(65_600_u32, 64_u16), (65_535, 65_535)] {
+        let mut anatomy = Anatomy::of(&apk());
+        anatomy.directory = record.repeat(records as usize);
+        for at in [8, 10] {
+            anatomy.end[at..at + 2].copy_from_slice(&counted.to_le_bytes());
+        }
+        let error = inspect(&anatomy.build()).unwrap_err();
+        assert_eq!(error.rule(), Some(Rule::TooManyEntries), "{error}");
+        assert!(error.to_string().contains("at most 65534"), "{error}");
+    }
+    assert!(directory.end == end.start);
+}
+
+#[test]
+fn a_file_that_does_not_begin_with_an_entry() {
+    let prefix = b"dex\n035\0 and so on";
+    let mut anatomy = Anatomy::of(&apk());
+    anatomy.entries.splice(0..0, prefix.iter().copied());
+    let mut at = 0;
+    while at < anatomy.directory.len() {
+        let moved = u32_at(&anatomy.directory, at + 42) + prefix.len() as u32;
+        put(&mut anatomy.directory, at + 42, moved);
+        at += 46 + usize::from(anatomy.directory[at + 28]) + usize::from(anatomy.directory[at + 30]);
+    }
+    assert_eq!(rule(&anatomy.build()), Rule::Prefix);
+}
+
+#[test]
+fn an_entry_inside_the_signing_block() {
+    let apk = ApkBuilder::new("com.example.app", 1)
+        .sign(&SigningKey::generate("block").unwrap())
+        .unwrap();
+    let mut honest = Anatomy::of(&apk);
+    let entries = honest.entries.len();
+    honest.add_entry("classes.dex", b"evil");
+    // The entry's bytes move into a pair of the block that nobody knows.
+    let moved = honest.entries.split_off(entries);
+    honest.pairs.insert(0, (0x4242_4242, moved));
+    let at = honest.directory.len() - 11 - 4;
+    // Behind the block's length, the pair's length and its id.
+    put(&mut honest.directory, at, entries as u32 + 8 + 12);
+    let bytes = honest.build();
+    assert_eq!(rule(&bytes), Rule::EntryInSigningBlock);
+    let error = verify(&bytes, SdkRange::from(24)).unwrap_err();
+    assert_eq!(error.rule(), Some(Rule::EntryInSigningBlock));
+}
+
+#[test]
+fn a_compression_that_android_does_not_read() {
+    for method in [1_u8, 9, 12, 14, 93, 95] {
+        let mut bytes = apk();
+        let (record, _) = records(&bytes, "assets/first.bin");
+        bytes[record + 10] = method;
+        assert_eq!(rule(&bytes), Rule::CompressionMethod, "{method}");
+    }
+}
+
+#[test]
+fn a_compression_that_only_the_check_of_v1_meets_is_taken_for_deflate() {
+    let key = SigningKey::generate("v1").unwrap();
+    let apk = ApkBuilder::new("com.example.app", 1).min_sdk(21).target_sdk(29);
+    let mut bytes = apk.sign_with(&key, &[tidegate_apk::Scheme::V1]).unwrap();
+    let (record, _) = records(&bytes, "META-INF/MANIFEST.MF");
+    assert_eq!(bytes[record + 10], 8);
+    bytes[record + 10] = 21;
+    assert!(verify(&bytes, SdkRange::from(21)).is_ok());
+}
+
+#[test]
+fn a_name_in_cesu_8_is_read_and_its_twin_in_utf_8_is_the_same_name() {
+    let cesu = b"\xed\xa0\xbd\xed\xb8\x80";
+    let with = |other: &str| {
+        let apk = ApkBuilder::new("com.example.app", 7).stored_file("assets/SIXSIX", vec![1; 9]);
+        let mut bytes = apk.stored_file(other, vec![2; 9]).unsigned();
+        for _ in 0..2 {
+            replace(&mut bytes, b"SIXSIX", cesu);
+        }
+        bytes
+    };
+    assert_eq!(
+        read_entry(&with("assets/x"), "assets/\u{1f600}", 99).unwrap(),
+        [1; 9]
+    );
+    assert_eq!(rule(&with("assets/\u{1f600}")), Rule::DuplicateEntry);
+}
+
+#[test]
+fn headers_that_disagree_on_whether_sizes_follow_the_data() {
+    let (record, local) = records(&apk(), "assets/first.bin");
     let mut bytes = apk();
-    let at = bytes.len() - 2;
-    bytes[at..].copy_from_slice(&u16::MAX.to_le_bytes());
-    bytes.extend(vec![b'c'; usize::from(u16::MAX)]);
-    assert!(inspect(&bytes).is_ok());
+    bytes[record + 8] |= 8;
+    assert_eq!(read_entry(&bytes, "assets/first.bin", 1000).unwrap(), [1; 300]);
+    // The local header's word counts, and then its sizes don't.
+    let mut bytes = apk();
+    bytes[local + 6] |= 8;
+    bytes[local + 14..local + 26].fill(0);
+    assert_eq!(read_entry(&bytes, "assets/first.bin", 1000).unwrap(), [1; 300]);
 }
 
 #[test]
@@ -194,7 +309,6 @@ fn a_name_that_a_device_cuts_short() {
 fn a_local_header_that_disagrees_with_the_directory() {
     let (_, local) = records(&apk(), "assets/first.bin");
     for (what, at) in [
-        ("flags", 6),
         ("CRC-32", 14),
         ("packed size", 18),
         ("size", 22),
@@ -242,11 +356,17 @@ fn a_stored_entry_with_two_sizes() {
 }
 
 #[test]
-fn an_encrypted_entry() {
-    let mut bytes = apk();
-    let (record, _) = records(&bytes, "assets/first.bin");
-    bytes[record + 8] |= 1;
-    assert_eq!(rule(&bytes), Rule::Encrypted);
+fn an_entry_that_is_marked_as_encrypted_matters_when_it_is_read() {
+    let marked = |name: &str| {
+        let mut bytes = apk();
+        let (record, _) = records(&bytes, name);
+        bytes[record + 8] |= 1;
+        bytes
+    };
+    assert!(inspect(&marked("assets/first.bin")).is_ok());
+    assert_eq!(rule(&marked("AndroidManifest.xml")), Rule::Encrypted);
+    let error = read_entry(&marked("assets/first.bin"), "assets/first.bin", 1000).unwrap_err();
+    assert_eq!(error.rule(), Some(Rule::Encrypted));
 }
 
 #[test]

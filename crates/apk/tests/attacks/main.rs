@@ -4,7 +4,11 @@
 
 mod anatomy;
 mod archive;
+mod builds;
+mod formats;
+mod install;
 mod manifest;
+mod readings;
 mod rotation;
 mod signers;
 

@@ -1,14 +1,12 @@
 //! Manifests that lie, or that no reader could finish.
 
-use tidegate_apk::build::{ApkBuilder, ManifestForm};
+use tidegate_apk::build::{ApkBuilder, ManifestForm, XmlValue};
 use tidegate_apk::{Error, Inspection, Rule, inspect, read_entry};
 
 use super::anatomy::replace;
 
 const MANIFEST: &str = "AndroidManifest.xml";
 const DEBUGGABLE: [u8; 4] = 0x0101_000f_u32.to_le_bytes();
-const VERSION_CODE: [u8; 4] = 0x0101_021b_u32.to_le_bytes();
-const VERSION_NAME: [u8; 4] = 0x0101_021c_u32.to_le_bytes();
 
 fn app() -> ApkBuilder {
     ApkBuilder::new("com.example.app", 7).debuggable(true)
@@ -30,8 +28,7 @@ fn rule(manifest: Vec<u8>) -> Rule {
 }
 
 #[test]
-fn a_manifest_that_is_text() {
-    assert_eq!(rule(b"<manifest package='a.b'/>".to_vec()), Rule::MalformedXml);
+fn a_manifest_that_is_nothing() {
     assert_eq!(rule(Vec::new()), Rule::MalformedXml);
 }
 
@@ -67,18 +64,20 @@ fn lengths_and_counts_of_4_gib() {
 }
 
 #[test]
-fn an_attribute_that_only_looks_like_debuggable_means_nothing() {
+fn an_attribute_that_is_debuggable_by_name_and_not_by_its_resource_id() {
     assert!(read(manifest_of(app())).unwrap().debuggable);
     let mut decoy = manifest_of(app());
     replace(&mut decoy, &DEBUGGABLE, &[0; 4]);
-    assert!(!read(decoy).unwrap().debuggable);
+    assert_eq!(rule(decoy), Rule::TwoReadings);
 }
 
 #[test]
 fn an_attribute_given_twice() {
-    let mut twice = manifest_of(app());
-    replace(&mut twice, &VERSION_NAME, &VERSION_CODE);
-    assert_eq!(rule(twice), Rule::MalformedXml);
+    let twice = app().edit_manifest(|root| {
+        let again = root.attribute("versionCode").unwrap().clone();
+        root.attributes.push(again);
+    });
+    assert_eq!(rule(manifest_of(twice)), Rule::MalformedXml);
 }
 
 #[test]
@@ -90,10 +89,17 @@ fn a_package_that_is_no_name() {
         "com..example",
         "com.1app",
         "com.example|app",
+        "nodot",
+        "com._app",
+        "com.example.ä",
     ] {
         let error = inspect(&ApkBuilder::new(package, 1).unsigned()).unwrap_err();
-        assert_eq!(error.rule(), Some(Rule::AttributeType), "{package:?}");
+        assert_eq!(error.rule(), Some(Rule::PackageName), "{package:?}");
     }
+    let longest = format!("com.{}", "a".repeat(219));
+    assert!(inspect(&ApkBuilder::new(&longest, 1).unsigned()).is_ok());
+    let error = inspect(&ApkBuilder::new(&format!("{longest}a"), 1).unsigned()).unwrap_err();
+    assert_eq!(error.rule(), Some(Rule::PackageName));
 }
 
 #[test]
@@ -110,27 +116,31 @@ fn a_package_that_is_missing() {
 
 #[test]
 fn levels_that_are_no_levels() {
-    let app = || {
-        ApkBuilder::new("a.b", 1)
-            .version_name("x")
-            .min_sdk(77)
-            .manifest_form(ManifestForm::Text)
+    let with = |value: XmlValue| {
+        manifest_of(app().edit_manifest(|root| {
+            root.child("uses-sdk")
+                .unwrap()
+                .attribute("minSdkVersion")
+                .unwrap()
+                .value = value;
+        }))
     };
-    let with = |level: &str| {
-        let mut manifest = manifest_of(app().utf8_strings());
-        replace(
-            &mut manifest,
-            b"\x0277\0",
-            &[b"\x02", level.as_bytes(), b"\0"].concat(),
-        );
-        manifest
-    };
-    assert_eq!(read(with("21")).unwrap().min_sdk, 21);
+    let text = |level: &str| XmlValue::Text(level.to_owned());
+    assert_eq!(read(with(XmlValue::Integer(21))).unwrap().min_sdk, 21);
     // A codename stands for the level before its release.
-    assert_eq!(read(with("O!")).unwrap().min_sdk, 25);
-    assert_eq!(read(with("T!")).unwrap().min_sdk, 30);
-    for level in ["-1", "??", "n1"] {
-        assert_eq!(rule(with(level)), Rule::AttributeType, "{level}");
+    assert_eq!(read(with(text("O!"))).unwrap().min_sdk, 25);
+    assert_eq!(read(with(text("T!"))).unwrap().min_sdk, 30);
+    // To devices a number that is text is a codename that they don't have, and so is a reference.
+    for level in ["-1", "??", "n1", "21", ""] {
+        assert_eq!(rule(with(text(level))), Rule::AttributeType, "{level}");
+    }
+    for value in [
+        XmlValue::Integer(-1),
+        XmlValue::Reference(0x7f01_0000),
+        XmlValue::Typed(4, 0x41a8_0000),
+        XmlValue::Typed(0, 0),
+    ] {
+        assert_eq!(rule(with(value.clone())), Rule::AttributeType, "{value:?}");
     }
 }
 

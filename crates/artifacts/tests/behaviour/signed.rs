@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use tidegate_artifacts::{S3Options, Store};
 
-use crate::house::{BUCKET, House, options};
+use crate::fixture::{BUCKET, Fixture, options};
 
 const HOLDS: Duration = Duration::from_secs(900);
 
 #[tokio::test]
 async fn a_signed_url_serves_the_blob_and_its_parts_and_nothing_else() {
-    let house = House::s3().await;
-    let blob = house.upload(b"an APK, let us say").await;
-    let url = house
+    let fixture = Fixture::s3().await;
+    let blob = fixture.upload(b"an APK, let us say").await;
+    let url = fixture
         .store
         .signed_url(&blob.sha256, HOLDS)
         .await
         .unwrap()
         .unwrap();
-    assert!(url.starts_with(&house.endpoint), "{url}");
+    assert!(url.starts_with(&fixture.endpoint), "{url}");
     assert!(url.contains("X-Amz-Expires=900"), "{url}");
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let whole = http.get(&url).send().await.unwrap();
@@ -37,14 +37,14 @@ async fn a_signed_url_serves_the_blob_and_its_parts_and_nothing_else() {
 
 #[tokio::test]
 async fn others_are_told_the_address_by_which_they_reach_the_bucket() {
-    let house = House::s3().await;
-    let blob = house.upload(b"bytes").await;
+    let fixture = Fixture::s3().await;
+    let blob = fixture.upload(b"bytes").await;
     let public = S3Options {
         public_endpoint: Some("https://files.example.com/".to_owned()),
-        ..options(&house.endpoint)
+        ..options(&fixture.endpoint)
     };
     let place = format!("s3://{BUCKET}/fleet/one");
-    let store = Store::open(&place, Path::new(&house.root.path().join("staging")), &public).unwrap();
+    let store = Store::open(&place, Path::new(&fixture.root.path().join("staging")), &public).unwrap();
     let url = store.signed_url(&blob.sha256, HOLDS).await.unwrap().unwrap();
     assert!(
         url.starts_with("https://files.example.com/apks/fleet/one/blobs/"),
@@ -52,14 +52,14 @@ async fn others_are_told_the_address_by_which_they_reach_the_bucket() {
     );
     let clear = S3Options {
         public_endpoint: Some("http://files.example.com".to_owned()),
-        ..options(&house.endpoint)
+        ..options(&fixture.endpoint)
     };
-    assert!(Store::open(&place, house.root.path(), &clear).is_err());
+    assert!(Store::open(&place, fixture.root.path(), &clear).is_err());
 }
 
 #[tokio::test]
 async fn a_folder_has_no_urls() {
-    let house = House::folder();
-    let blob = house.upload(b"bytes").await;
-    assert_eq!(house.store.signed_url(&blob.sha256, HOLDS).await.unwrap(), None);
+    let fixture = Fixture::folder();
+    let blob = fixture.upload(b"bytes").await;
+    assert_eq!(fixture.store.signed_url(&blob.sha256, HOLDS).await.unwrap(), None);
 }

@@ -172,12 +172,14 @@ pub(super) enum AdminUser {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Apk {
-    /// Verify a file's signatures as Android does, and print who signed it.
+    /// Verify a file's signatures as Android does, and print who signed it and on which API levels it installs.
     #[command(
         after_help = "Exit codes: 0 verified, 1 refused, 2 wrong usage or unreadable file.
+A verified file may still install on some levels only, or on none: see 'installs on' and the findings.
 
 Examples:
   tidegate apk verify app-release.apk
+  tidegate apk verify --json app-release.apk | jq -e '.installs_on | length > 0'
   tidegate apk verify --min-sdk 24 --json app-release.apk | jq -r '.signers[].sha256'"
     )]
     Verify {
@@ -186,6 +188,25 @@ Examples:
         /// The lowest API level of the devices that are to accept it; the file's own minimum when left out.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
         min_sdk: Option<u32>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print how one build differs from another: permissions, levels, signer, components, sizes.
+    ///
+    /// Nothing is verified. What devices that have the first build hold against the second is told as well.
+    #[command(
+        after_help = "Exit codes: 0 printed, 1 one of them is not an APK, 2 wrong usage or unreadable file.
+
+Examples:
+  tidegate apk diff app-1.2.apk app-1.3.apk
+  tidegate apk diff --json app-1.2.apk app-1.3.apk | jq '.permissions.added'"
+    )]
+    Diff {
+        /// The build that is out.
+        first: PathBuf,
+        /// The build that is to take its place.
+        second: PathBuf,
         /// Print JSON.
         #[arg(long)]
         json: bool,

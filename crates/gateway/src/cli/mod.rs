@@ -5,6 +5,7 @@
 
 mod admin;
 mod apk;
+mod apk_diff;
 mod args;
 mod database;
 mod serve;
@@ -49,6 +50,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         }
         Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
         Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),
+        Command::Apk(Apk::Diff { first, second, json }) => apk::diff(&first, &second, json),
     }
 }
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tidegate_apk::Scheme;
 use tidegate_apk::build::{ApkBuilder, SigningKey};
 
-use crate::program::{err, exited, out, run};
+use crate::program::{err, exited, out, run, run_with_input};
 
 /// Files to look into: a good one, one of v2 alone, one with a changed byte, an unsigned one and one that is no APK.
 struct Files {
@@ -147,4 +147,121 @@ fn a_path_that_cannot_be_read_and_wrong_usage_are_another_matter() {
         }
     }
     exited(&files.apk(&["verify", "--min-sdk", "0", "good.apk"]), 2);
+}
+
+#[test]
+fn the_levels_on_which_a_file_installs_are_told_and_why_not_on_the_others() {
+    let files = files();
+    let apk = ApkBuilder::new("com.example.app", 7).file("resources.arsc", vec![0; 5000]);
+    let apk = apk.sign(&SigningKey::generate("Pipeline").unwrap()).unwrap();
+    std::fs::write(files.folder.path().join("table.apk"), apk).unwrap();
+    let output = files.apk(&["verify", "table.apk"]);
+    exited(&output, 0);
+    let text = out(&output);
+    assert!(text.contains("\n  installs on: API level 24-29\n"), "{text}");
+    assert!(
+        text.contains("\n  finding: API level 30+, does not install: resources.arsc: "),
+        "{text}"
+    );
+    let value: Value = serde_json::from_slice(&files.apk(&["verify", "--json", "table.apk"]).stdout).unwrap();
+    assert_eq!(
+        (
+            &value["installs_on"][0]["from_sdk"],
+            &value["installs_on"][0]["to_sdk"]
+        ),
+        (&24.into(), &29.into())
+    );
+    let found = value["findings"].as_array().unwrap();
+    let found = found
+        .iter()
+        .find(|found| found["code"] == "resources-compressed")
+        .unwrap();
+    assert_eq!(
+        (
+            &found["blocks"],
+            &found["from_sdk"],
+            &found["to_sdk"],
+            &found["file"]
+        ),
+        (&true.into(), &30.into(), &Value::Null, &"resources.arsc".into())
+    );
+}
+
+#[test]
+fn two_builds_are_compared() {
+    let files = files();
+    let key = SigningKey::generate("Pipeline").unwrap();
+    let next = ApkBuilder::new("com.example.app", 8)
+        .version_name("1.3")
+        .debuggable(true);
+    std::fs::write(files.folder.path().join("next.apk"), next.sign(&key).unwrap()).unwrap();
+    let output = files.apk(&["diff", "good.apk", "next.apk"]);
+    exited(&output, 0);
+    for text in [
+        "version:     7 -> 8\n",
+        "debuggable:  no -> yes\n",
+        "minimum:     API level 24\n",
+        "- ABI arm64-v8a\n",
+    ] {
+        assert!(out(&output).contains(text), "{text:?} in {}", out(&output));
+    }
+    let value: Value =
+        serde_json::from_slice(&files.apk(&["diff", "--json", "good.apk", "next.apk"]).stdout).unwrap();
+    assert_eq!(value["abis"]["removed"][0], "arm64-v8a");
+    let output = files.apk(&["diff", "good.apk", "text.apk"]);
+    exited(&output, 1);
+    assert!(out(&output).contains("file:  text.apk\n"), "{}", out(&output));
+    exited(&files.apk(&["diff", "good.apk", "missing.apk"]), 2);
+}
+
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let files = files();
+    let fifo = files.folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let apk = run_with_input(files.folder.path(), &["apk", "verify", "/dev/stdin"], "PK");
+    for output in [apk, files.apk(&["verify", "fifo"]), files.apk(&["info", "fifo"])] {
+        exited(&output, 2);
+        assert!(
+            err(&output).contains("write it to a file first"),
+            "{}",
+            err(&output)
+        );
+    }
+}
+
+#[test]
+fn nothing_from_a_file_reaches_the_terminal_as_it_is() {
+    let files = files();
+    let name = "assets/x\n  VERIFIED for API level 24+\u{1b}[2J\u{202e}";
+    let twice = ApkBuilder::new("a.b", 1)
+        .file(name, vec![1; 9])
+        .file(name, vec![1; 9]);
+    std::fs::write(files.folder.path().join("twice.apk"), twice.unsigned()).unwrap();
+    let named = ApkBuilder::new("a.b", 1).version_name(name);
+    let key = SigningKey::generate("Pipeline\u{202e}\nVERIFIED").unwrap();
+    std::fs::write(files.folder.path().join("named.apk"), named.sign(&key).unwrap()).unwrap();
+    for arguments in [
+        ["verify", "twice.apk"],
+        ["info", "named.apk"],
+        ["verify", "named.apk"],
+    ] {
+        for json in [false, true] {
+            let mut arguments = arguments.to_vec();
+            if json {
+                arguments.push("--json");
+            }
+            let text = out(&files.apk(&arguments));
+            assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+            let lines = text
+                .lines()
+                .filter(|line| line.trim_start().starts_with("VERIFIED"));
+            assert_eq!(
+                lines.count(),
+                usize::from(arguments == ["verify", "named.apk"]),
+                "{text}"
+            );
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tidegate_domain::Role;
 use tidegate_service::{
-    Error, Kind, LOGIN_HOURS, LOGIN_PAUSE_MINUTES, Login, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_NAME,
+    Error, Kind, LOGIN_HOURS, LOGIN_PAUSE_MINUTES, Login, LoginFrom, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_NAME,
 };
 use tidegate_signing::{ExposeSecret, SecretString};
 
@@ -26,7 +26,8 @@ async fn with_olga() -> Instance {
 
 impl Instance {
     async fn log_in(&self, name: &str, password: &str) -> Result<Login, Error> {
-        self.users.log_in(name, SecretString::from(password), None).await
+        let from = LoginFrom::default();
+        self.users.log_in(name, SecretString::from(password), &from).await
     }
 }
 
@@ -108,18 +109,23 @@ async fn a_success_begins_the_count_anew() {
 #[tokio::test]
 async fn an_address_pauses_whatever_names_it_tries() {
     let instance = with_olga().await;
-    let from = |last| Some(IpAddr::from([192, 0, 2, last]));
+    let log_in = async |name: &str, password: &str, last| {
+        let from = LoginFrom {
+            address: Some(IpAddr::from([192, 0, 2, last])),
+            ..LoginFrom::default()
+        };
+        instance.users.log_in(name, password.into(), &from).await
+    };
     for number in 0..MAX_FAILURES_PER_ADDRESS {
         let name = format!("name-{number}");
-        let guess = instance.users.log_in(&name, "wrong".into(), from(1));
-        assert_eq!(refusal(guess.await).1, "login_refused");
+        let guess = log_in(&name, "wrong", 1).await;
+        assert_eq!(refusal(guess).1, "login_refused");
     }
-    let log_in = |last| instance.users.log_in("olga", PASSWORD.into(), from(last));
     assert_eq!(
-        refusal(log_in(1).await),
+        refusal(log_in("olga", PASSWORD, 1).await),
         (Kind::Exhausted, "too_many_failed_logins")
     );
-    log_in(2).await.unwrap();
+    log_in("olga", PASSWORD, 2).await.unwrap();
     instance.clock.advance(TimeDelta::minutes(LOGIN_PAUSE_MINUTES));
-    log_in(1).await.unwrap();
+    log_in("olga", PASSWORD, 1).await.unwrap();
 }

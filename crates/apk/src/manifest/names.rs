@@ -1,0 +1,63 @@
+//! The names that Android accepts for packages.
+
+/// The longest, in characters: what a file system leaves for the name of the package's folder.
+const MAX_CHARACTERS: usize = 223;
+
+/// What is wrong with a package's name, or a shared user's.
+///
+/// Source: `FrameworkParsingPackageUtils.validateName` of AOSP, with a separator and the length asked for. It takes
+/// two dots in a row and one at the end; this doesn't, and no build tool makes such a name.
+pub(super) fn fault(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    if name.chars().count() > MAX_CHARACTERS {
+        return Some(format!("longer than {MAX_CHARACTERS} characters"));
+    }
+    let mut front = true;
+    for letter in name.chars() {
+        front = match letter {
+            'a'..='z' | 'A'..='Z' => false,
+            '0'..='9' | '_' if !front => false,
+            '.' if !front => true,
+            '0'..='9' | '_' => return Some("each part has to begin with a letter".to_owned()),
+            '.' => return Some("an empty part".to_owned()),
+            other => return Some(format!("the character {other:?}")),
+        };
+    }
+    if front {
+        return Some("an empty part".to_owned());
+    }
+    (!name.contains('.')).then(|| "it needs at least one dot".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fault;
+
+    #[test]
+    fn names_as_android_takes_them() {
+        let longest = format!("com.{}", "a".repeat(219));
+        for name in ["a.b", "com.example.app", "Com.X9_y.z_", longest.as_str()] {
+            assert_eq!(fault(name), None, "{name}");
+        }
+        let too_long = format!("{longest}a");
+        for name in [
+            "",
+            "nodot",
+            "com.1app",
+            "com._app",
+            "1com.app",
+            "com..app",
+            "com.app.",
+            ".com",
+            "com.ä",
+            "com.a-b",
+            "com.a b",
+            "com.a\n",
+            too_long.as_str(),
+        ] {
+            assert!(fault(name).is_some(), "{name}");
+        }
+    }
+}
