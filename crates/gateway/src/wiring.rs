@@ -66,7 +66,6 @@ pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
         public_url: public_url.to_owned(),
         poll_interval: config.poll_interval,
         download_url_ttl: TimeDelta::from_std(config.download_url_ttl).unwrap_or(TimeDelta::MAX),
-        download_redirect: config.download_redirect,
         fleet_min_sdk: config.fleet_min_sdk,
         max_upload_bytes: config.max_upload_bytes,
         max_concurrent_uploads: config.max_concurrent_uploads,
@@ -158,16 +157,18 @@ pub(crate) async fn wire(
             Arc::clone(&clock),
             Arc::clone(&settings),
         )),
-        downloads: Arc::new(Downloads::new(
-            store.clone(),
-            artifacts.clone(),
-            Arc::clone(&snapshots),
-            Arc::clone(&keys),
-            Arc::clone(&authenticator),
-            reports.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&settings),
-        )),
+        downloads: Arc::new(
+            Downloads::new(
+                store.clone(),
+                artifacts.clone(),
+                Arc::clone(&snapshots),
+                Arc::clone(&keys),
+                Arc::clone(&authenticator),
+                reports.clone(),
+                Arc::clone(&clock),
+            )
+            .redirecting(config.download_redirect),
+        ),
         uploads: Arc::new(Uploads::new(
             store.clone(),
             artifacts.clone(),

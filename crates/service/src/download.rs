@@ -15,7 +15,7 @@ use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
 use tidegate_storage::Store;
 
 use crate::sent_bytes::{Fetch, SentBytes};
-use crate::{Actor, Authenticator, Clock, Error, Kind, Reports, Settings, Snapshots, credential_watch};
+use crate::{Actor, Authenticator, Clock, Error, Kind, Reports, Snapshots, credential_watch};
 
 /// Hands files out.
 pub struct Downloads {
@@ -27,7 +27,7 @@ pub struct Downloads {
     reports: Reports,
     sent: Arc<SentBytes>,
     clock: Arc<dyn Clock>,
-    settings: Arc<Settings>,
+    redirects: bool,
 }
 
 /// How long a URL of the bucket's holds that a device is sent to. Nobody can take it back, so it is short; a download that
@@ -55,7 +55,6 @@ impl Downloads {
         authenticator: Arc<Authenticator>,
         reports: Reports,
         clock: Arc<dyn Clock>,
-        settings: Arc<Settings>,
     ) -> Self {
         Self {
             store,
@@ -66,8 +65,14 @@ impl Downloads {
             reports,
             sent: Arc::default(),
             clock,
-            settings,
+            redirects: false,
         }
+    }
+
+    /// Sends devices that can follow to the bucket for their files, or none.
+    #[must_use]
+    pub fn redirecting(self, redirects: bool) -> Self {
+        Self { redirects, ..self }
     }
 
     /// Checks a signed URL. A device token, where one is sent along, must be the same device's.
@@ -137,7 +142,7 @@ impl Downloads {
     /// # Errors
     /// [`Kind::Unavailable`] when no URL can be signed.
     pub async fn elsewhere(&self, download: &Download) -> Result<Option<String>, Error> {
-        if !self.settings.download_redirect || download.device.is_none() {
+        if !self.redirects || download.device.is_none() {
             return Ok(None);
         }
         let sha256 = &download.build.facts.sha256.0;

@@ -13,8 +13,6 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// How long a download URL holds.
     pub download_url_ttl: TimeDelta,
-    /// Whether devices that can are sent to the bucket for their files.
-    pub download_redirect: bool,
     /// The lowest API level in the fleet: builds are verified for it or for their own minimum, whichever is higher.
     pub fleet_min_sdk: u32,
     /// The largest APK that is taken in, in bytes.
@@ -31,7 +29,6 @@ impl Default for Settings {
             public_url: "http://127.0.0.1:8080".to_owned(),
             poll_interval: Duration::from_secs(6 * 3600),
             download_url_ttl: TimeDelta::hours(1),
-            download_redirect: false,
             fleet_min_sdk: 24,
             max_upload_bytes: 512 * 1024 * 1024,
             max_concurrent_uploads: 4,

@@ -136,7 +136,7 @@ impl Stranger {
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
         if self.is_known() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
