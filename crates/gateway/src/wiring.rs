@@ -168,7 +168,7 @@ pub(crate) async fn wire(
                 reports.clone(),
                 Arc::clone(&clock),
             )
-            .with_redirects(config.download_redirect),
+            .redirecting(config.download_redirect),
         ),
         uploads: Arc::new(Uploads::new(
             store.clone(),

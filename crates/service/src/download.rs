@@ -69,11 +69,10 @@ impl Downloads {
         }
     }
 
-    /// Whether devices that follow redirections are sent to the bucket.
+    /// Sends devices that can follow to the bucket for their files, or none.
     #[must_use]
-    pub fn with_redirects(mut self, redirects: bool) -> Self {
-        self.redirects = redirects;
-        self
+    pub fn redirecting(self, redirects: bool) -> Self {
+        Self { redirects, ..self }
     }
 
     /// Checks a signed URL. A device token, where one is sent along, must be the same device's.

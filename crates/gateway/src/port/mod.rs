@@ -63,6 +63,10 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// The bytes that wait to be sent on one HTTP/2 stream at most.
 const SEND_BUFFER: usize = 64 * 1024;
 
+/// The bytes that the system takes of a connection ahead of what it has sent. It would take megabytes of a fast peer, and then
+/// tell of no progress until a third of them have gone out: for a peer on a slow line that looks like a stall.
+const MAX_UNSENT: u32 = 128 * 1024;
+
 /// Requests under way at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -208,6 +212,9 @@ impl Port {
         async move {
             // Answers are written in one piece. Nagle's algorithm would only delay them.
             let _ = stream.set_nodelay(true);
+            // A system that has no such option keeps its own buffers.
+            #[cfg(target_os = "linux")]
+            let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
             let stream = Stalling::new(stream, self.rules.stall);
             let Some(stranger) = stranger else {
                 return self.greet(stream, peer, None, watcher).await;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tidegate_domain::Role;
 use tidegate_service::{
-    Error, Kind, LOGIN_HOURS, LOGIN_PAUSE_MINUTES, Login, LoginFrom, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_NAME,
+    Error, Kind, LOGIN_HOURS, LOGIN_PAUSE_MINUTES, Login, LoginFrom, MAX_FAILURES_PER_ADDRESS,
+    MAX_FAILURES_PER_NAME,
 };
 use tidegate_signing::{ExposeSecret, SecretString};
 
