@@ -11,6 +11,7 @@ buf_version := "1.75.0"
 redocly_version := "2.77.0"
 spectral_version := "6.16.3"
 openapi_validator_version := "0.9.0"
+schemathesis_version := "4.32.5"
 
 # What the page's tests find barriers with, and its hash in the registry's own spelling.
 axe_version := "4.14.1"
@@ -146,7 +147,7 @@ lint:
 proto:
     cd proto && npx --yes --package '@bufbuild/buf@{{buf_version}}' buf lint
 
-# Reads the API's description, as a server of its own tells it, with three linters from npm and PyPI.
+# Reads the API's description, as a server of its own tells it, with three linters from npm and PyPI, and then calls what it describes some thousand times, with a token and without. Ten minutes, so it isn't part of CI.
 conformance:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -157,9 +158,11 @@ conformance:
     npm install --silent --no-audit --no-fund --prefix "$folder" \
         '@redocly/cli@{{redocly_version}}' '@stoplight/spectral-cli@{{spectral_version}}'
     [[ -x "$folder/python/bin/pip" ]] || python3 -m venv "$folder/python"
-    "$folder/python/bin/pip" install --quiet --disable-pip-version-check 'openapi-spec-validator=={{openapi_validator_version}}'
+    "$folder/python/bin/pip" install --quiet --disable-pip-version-check \
+        'openapi-spec-validator=={{openapi_validator_version}}' 'schemathesis=={{schemathesis_version}}'
     address=127.0.0.1:18097
-    TIDEGATE_DATA_DIR="$folder/data" TIDEGATE_LISTEN="$address" "$target/debug/tidegate" serve 2>"$folder/server.log" &
+    export TIDEGATE_DATA_DIR="$folder/data" TIDEGATE_LISTEN="$address"
+    "$target/debug/tidegate" serve 2>"$folder/server.log" &
     trap 'kill $!' EXIT
     curl --silent --show-error --fail --retry 50 --retry-delay 1 --retry-connrefused \
         "http://$address/openapi.json" --output "$folder/openapi.json"
@@ -167,6 +170,14 @@ conformance:
     "$folder/node_modules/.bin/redocly" lint "$folder/openapi.json"
     "$folder/node_modules/.bin/spectral" lint --fail-severity error --ruleset "$folder/spectral.yaml" "$folder/openapi.json"
     "$folder/python/bin/openapi-spec-validator" "$folder/openapi.json"
+    # A schema can't say everything that a valid request has to be, such as a token of the page before. An upload is no
+    # form of random bytes.
+    token="$("$target/debug/tidegate" admin token --subject conformance --role admin)"
+    for authorization in "Bearer $token" none; do
+        "$folder/python/bin/schemathesis" run "http://$address/openapi.json" --url "http://$address" \
+            --header "Authorization: $authorization" --phases examples,coverage,fuzzing --max-examples 15 \
+            --continue-on-failure --exclude-checks positive_data_acceptance --exclude-path /v1/apk/upload
+    done
 
 # The crates' documentation; a broken link is an error. Begin reading in target/doc/tidegate_domain.
 docs:

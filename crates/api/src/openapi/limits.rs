@@ -19,6 +19,7 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("PromoteRequest", "salt") => text(1, MAX_SALT_BYTES),
         ("Audience", _) => json!({ "maxItems": MAX_AUDIENCE_ENTRIES }),
         ("EnrollRequest", "device_id") => text(1, MAX_DEVICE_ID_BYTES),
+        ("EnrollRequest", "package_name") => package(),
         ("EnrollRequest", "enrollment_token") => json!({ "minLength": 1 }),
         ("EnrollRequest", "sdk" | "current_version_code") => json!({ "minimum": 0 }),
         ("EnrollRequest", "alias" | "model" | "manufacturer" | "region" | "android_version") => {
@@ -54,7 +55,7 @@ pub(super) fn of_parameter(name: &str, is_required: bool) -> Option<Map<String, 
         "id" => json!({ "minimum": 1 }),
         "device_id" => text(1, MAX_DEVICE_ID_BYTES),
         // Left empty in a list, it stands for all.
-        "package_name" if is_required => json!({ "pattern": PACKAGE, "maxLength": MAX_PACKAGE_NAME_BYTES }),
+        "package_name" if is_required => package(),
         "hours" => between(0, MAX_STATS_HOURS.unsigned_abs()),
         "page_size" | "current_version_code" | "expires" => json!({ "minimum": 0 }),
         "sdk" | "protocol" | "crashes" => between(0, u32::MAX.into()),
@@ -64,6 +65,10 @@ pub(super) fn of_parameter(name: &str, is_required: bool) -> Option<Map<String, 
         _ => return None,
     };
     limit.as_object().cloned()
+}
+
+fn package() -> Value {
+    json!({ "pattern": PACKAGE, "maxLength": MAX_PACKAGE_NAME_BYTES })
 }
 
 fn between(least: u64, most: u64) -> Value {
