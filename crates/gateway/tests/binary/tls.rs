@@ -1,5 +1,7 @@
 //! TLS of the server's own: what it speaks, whom it refuses, and how its certificate is exchanged.
 
+#![allow(clippy::disallowed_methods, reason = "how long a server really takes")]
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

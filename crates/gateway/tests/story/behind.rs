@@ -1,6 +1,8 @@
 //! The server behind the proxies that people run, under the configurations in `deploy/`: everything works that works without
 //! them, with TLS.
 
+#![allow(clippy::disallowed_methods, reason = "how long a server really takes")]
+
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Callers without a credential, on sockets of their own: what they can hold, and what they can't.
 
+#![allow(clippy::disallowed_methods, reason = "how long a server really takes")]
+
 use std::time::{Duration, Instant};
 
 use tidegate_domain::Role;
