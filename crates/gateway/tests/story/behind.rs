@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use http_body_util::BodyExt as _;
 use prost::Message as _;
 use reqwest::{Certificate, Client, Response, Version};
 use serde_json::{Value, json};
@@ -236,7 +237,14 @@ impl Proxy {
             (answer.status().as_u16(), answer.version()),
             (200, Version::HTTP_2)
         );
-        let body = answer.bytes().await.unwrap();
+        // The status comes after the message: a proxy that speaks HTTP/1.1 to the server loses it.
+        let whole = http::Response::<reqwest::Body>::from(answer)
+            .into_body()
+            .collect();
+        let whole = whole.await.unwrap();
+        let trailers = whole.trailers().expect("the call's status is lost").clone();
+        assert_eq!(trailers["grpc-status"], "0");
+        let body = whole.to_bytes();
         let builds = v1::ListBuildsResponse::decode(&body[5..]).unwrap();
         assert_eq!(builds.items.len(), 1);
         assert_eq!(builds.items[0].package_name, PACKAGE);
