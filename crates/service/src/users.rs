@@ -1,4 +1,4 @@
-//! Users: adding them, and giving them a token for their password.
+//! Users: adding them, giving them a token for their password, and ending it when they leave.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Role, check_visible};
 use tidegate_signing::{KeyRing, MAX_ADMIN_TTL_DAYS, SecretString, hash_password, verify_password};
-use tidegate_storage::{AuditNote, Store};
+use tidegate_storage::{AuditNote, Store, User};
 use tokio::sync::Semaphore;
 
 use crate::login_throttle::LoginThrottle;
-use crate::{Actor, Clock, Error, Kind};
+use crate::{Actor, Clock, Error, Kind, Snapshots};
 
 /// How long a login holds, in hours.
 pub const LOGIN_HOURS: i64 = 12;
@@ -21,9 +21,10 @@ pub const MAX_CONCURRENT_LOGINS: usize = 2;
 
 /// Manages users.
 pub struct Users {
-    store: Store,
+    pub(crate) store: Store,
     keys: Arc<KeyRing>,
-    clock: Arc<dyn Clock>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) clock: Arc<dyn Clock>,
     checking: Arc<Semaphore>,
     login_throttle: LoginThrottle,
 }
@@ -39,11 +40,12 @@ pub struct Login {
 }
 
 impl Users {
-    /// Over this database.
-    pub fn new(store: Store, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+    /// Over this database, refreshing these snapshots.
+    pub fn new(store: Store, snapshots: Arc<Snapshots>, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             keys,
+            snapshots,
             clock,
             checking: Arc::new(Semaphore::new(MAX_CONCURRENT_LOGINS)),
             login_throttle: LoginThrottle::default(),
@@ -60,19 +62,18 @@ impl Users {
         name: &str,
         role: Role,
         password: SecretString,
-    ) -> Result<(), Error> {
+    ) -> Result<User, Error> {
         actor.require(Role::Admin)?;
         check_name(name)?;
-        let password_hash = off_the_runtime(move || hash_password(&password))
-            .await?
-            .map_err(|fault| Error::invalid("password", fault))?;
+        let password_hash = hash(password).await?;
         let note = AuditNote {
             after: Some(serde_json::json!({ "role": role })),
             ..actor
                 .on_record(self.clock.now())
                 .note("user.add", format!("user/{name}"))
         };
-        Ok(self.store.add_user(name, role, password_hash, note).await?)
+        self.store.add_user(name, role, password_hash, note).await?;
+        Ok(self.store.user(name).await?)
     }
 
     /// Gives a token for a name and a password, to somebody at the address `from` where that is known. An unknown
@@ -108,7 +109,8 @@ impl Users {
             matches
         })
         .await?;
-        let Some(user) = user.filter(|_| matches) else {
+        // Somebody who was disabled is told no more than a stranger.
+        let Some(user) = user.filter(|user| matches && user.disabled_at.is_none()) else {
             tracing::warn!(event = "ota.login.refused", "a login was refused");
             self.login_throttle.failed(name, from, self.clock.now());
             let message = "the name or the password is wrong";
@@ -118,29 +120,48 @@ impl Users {
         // A person's hours, which no compressed clock makes shorter.
         let ttl = self.clock.passes_in(TimeDelta::hours(LOGIN_HOURS));
         let (now, ttl) = (self.clock.now(), ttl.min(TimeDelta::days(MAX_ADMIN_TTL_DAYS)));
-        let token = self.issue(&user.name, user.role, ttl)?;
+        // Of the generation that was read with the password: whoever changes the user meanwhile ends this token too.
+        let issued = self
+            .keys
+            .issue_admin_token(&user.name, user.role, user.generation, ttl, now)
+            .map_err(|fault| Error::new(Kind::Invalid, "invalid_argument", fault.to_string()))?;
+        if let Err(fault) = self.store.note_login(&user.name, now).await {
+            tracing::warn!(%fault, "when somebody logged in could not be written");
+        }
         Ok(Login {
-            token,
+            token: issued.token,
             role: user.role,
             expires_at: now + ttl,
         })
     }
 
-    /// Issues an admin token.
+    /// Ends the token that somebody came with, on this server at once.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a bad subject or time to snapshots.
-    pub fn issue(&self, subject: &str, role: Role, ttl: TimeDelta) -> Result<SecretString, Error> {
-        self.keys
-            .admin_token(subject, role, ttl, self.clock.now())
-            .map_err(|fault| {
-                let message = fault.to_string();
-                Error::new(Kind::Invalid, "invalid_argument", message)
-            })
+    /// [`Kind::Invalid`] at the console, where nobody came with one; [`Kind::Unavailable`].
+    pub async fn log_out(&self, actor: &Actor) -> Result<(), Error> {
+        let Some(credential) = &actor.credential else {
+            return Err(Error::invalid("token", "is not what the console works with"));
+        };
+        let note = actor
+            .on_record(self.clock.now())
+            .note("user.log_out", format!("token/{}", credential.token_id));
+        self.store
+            .end_token(&credential.token_id, credential.expires_at, note)
+            .await?;
+        self.snapshots.follow_own_change().await;
+        Ok(())
     }
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+/// What is kept of a password.
+pub(crate) async fn hash(password: SecretString) -> Result<String, Error> {
+    off_the_runtime(move || hash_password(&password))
+        .await?
+        .map_err(|fault| Error::invalid("password", fault))
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let allowed = |c: char| c.is_alphanumeric() || "._@-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
         return Err(Error::invalid(

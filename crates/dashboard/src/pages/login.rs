@@ -87,6 +87,11 @@ fn welcome(app: &AppState, login: &Login, next: &str, https: bool) -> Response {
     ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
 }
 
-pub(crate) async fn log_out(_: Posted) -> Response {
-    ([(header::SET_COOKIE, session::end())], Redirect::to("/login")).into_response()
+/// Ends the session for everybody who has its cookie. Should the database not answer, it is said, and the cookie stays.
+pub(crate) async fn log_out(
+    State(app): State<Arc<AppState>>,
+    posted: Posted,
+) -> Result<Response, crate::error::Refusal> {
+    app.users.log_out(&posted.visitor.actor).await?;
+    Ok(([(header::SET_COOKIE, session::end())], Redirect::to("/login")).into_response())
 }
