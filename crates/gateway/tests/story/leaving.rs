@@ -8,11 +8,14 @@ use chrono::TimeDelta;
 use ring::hmac;
 use serde_json::{Value, json};
 use tidegate_domain::Role;
+use tidegate_proto::v1;
+use tidegate_proto::v1::people_service_client::PeopleServiceClient;
 use tidegate_signing::MasterKey;
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::operator::Operator;
 use tidegate_testkit::server::{Engine, TestServer};
+use tonic::{Code, Request};
 
 on_both_engines!(
     logging_out_leaves_the_cookie_worthless,
@@ -22,6 +25,7 @@ on_both_engines!(
     a_leaked_ci_token_is_revoked,
     a_token_limited_to_a_package_cannot_promote_another,
     a_token_of_before_holds_until_its_person_is_changed,
+    the_same_over_grpc,
 );
 
 const PASSWORD: &str = "correct horse battery";
@@ -399,4 +403,84 @@ async fn a_token_of_before_holds_until_its_person_is_changed(engine: Engine) {
         .await
         .ok();
     before.builds("").await.refused(401, "token_revoked");
+}
+
+async fn the_same_over_grpc(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let mut people = PeopleServiceClient::new(server.channel().await);
+    fn by<T>(person: &Operator, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let bearer = format!("Bearer {}", person.token()).parse().unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+        request
+    }
+    let ada = server.person("ada", Role::Admin);
+    let new = v1::AddUserRequest {
+        name: "olga".into(),
+        role: "operator".into(),
+        password: PASSWORD.into(),
+    };
+    people.add_user(by(&ada, new)).await.unwrap();
+    let olga = log_in(&server, "olga", PASSWORD).await;
+    let list = |person: &Operator| by(person, v1::ListUsersRequest::default());
+    let refused = people.list_users(list(&olga)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let users = people.list_users(list(&ada)).await.unwrap().into_inner();
+    assert!(users.items[0].last_login_at.is_some());
+    let name = || "olga".to_owned();
+    let disable = v1::DisableUserRequest { name: name() };
+    people.disable_user(by(&ada, disable)).await.unwrap();
+    let refused = people.list_users(list(&olga)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let enable = v1::EnableUserRequest { name: name() };
+    people.enable_user(by(&ada, enable)).await.unwrap();
+    let role = "viewer".to_owned();
+    let set = v1::SetUserRoleRequest { name: name(), role };
+    let changed = people.set_user_role(by(&ada, set)).await.unwrap().into_inner();
+    assert_eq!((changed.role.as_str(), changed.disabled_at), ("viewer", None));
+    let password = "another horse battery".to_owned();
+    let set = v1::SetUserPasswordRequest {
+        name: name(),
+        password,
+    };
+    people.set_user_password(by(&ada, set)).await.unwrap();
+    let olga = log_in(&server, "olga", "another horse battery").await;
+    people.log_out(by(&olga, v1::LogOutRequest {})).await.unwrap();
+    let refused = people.log_out(by(&olga, v1::LogOutRequest {})).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let remove = v1::RemoveUserRequest { name: name() };
+    people.remove_user(by(&ada, remove)).await.unwrap();
+
+    let new = v1::AddServiceAccountRequest {
+        name: "ci".into(),
+        role: "viewer".into(),
+        ..v1::AddServiceAccountRequest::default()
+    };
+    let made = people
+        .add_service_account(by(&ada, new))
+        .await
+        .unwrap()
+        .into_inner();
+    let ci = ada.with_token(&made.token);
+    ci.builds("").await.ok();
+    let accounts = by(&ada, v1::ListServiceAccountsRequest::default());
+    let accounts = people.list_service_accounts(accounts).await.unwrap().into_inner();
+    assert_eq!(accounts.items[0].created_by, "ada");
+    let another = v1::AddServiceTokenRequest {
+        name: "ci".into(),
+        ttl_s: 60,
+    };
+    people.add_service_token(by(&ada, another)).await.unwrap();
+    let tokens = by(&ada, v1::ListTokensRequest::default());
+    assert_eq!(
+        people.list_tokens(tokens).await.unwrap().into_inner().items.len(),
+        2
+    );
+    let revoke = v1::RevokeTokenRequest {
+        token_id: made.token_id,
+    };
+    people.revoke_token(by(&ada, revoke)).await.unwrap();
+    ci.builds("").await.refused(401, "token_revoked");
+    let remove = v1::RemoveServiceAccountRequest { name: "ci".into() };
+    people.remove_service_account(by(&ada, remove)).await.unwrap();
 }
