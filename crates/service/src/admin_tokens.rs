@@ -59,11 +59,11 @@ impl AdminTokens {
         let (made, record) = sign(&self.store, &self.keys, actor, subject, role, ttl, now).await?;
         let note = AuditNote {
             after: Some(
-                serde_json::json!({ "subject": subject, "role": role, "expires_at": made.expires_at }),
+                serde_json::json!({ "role": role, "expires_at": made.expires_at, "token_id": made.id }),
             ),
             ..actor
                 .on_record(now)
-                .note("token.create", format!("token/{}", made.id))
+                .note("admin_token.create", format!("admin_token/{subject}"))
         };
         self.store.add_admin_token(record, note).await?;
         tracing::info!(
@@ -97,7 +97,7 @@ impl AdminTokens {
         actor.require(Role::Admin)?;
         let note = actor
             .on_record(self.clock.now())
-            .note("token.revoke", format!("token/{id}"));
+            .note("admin_token.revoke", format!("admin_token/{id}"));
         let token = self.store.revoke_admin_token(id, note).await?;
         self.snapshots.follow_own_change().await;
         tracing::info!(event = "ota.token.revoke", actor = actor.subject, token_id = id);

@@ -143,9 +143,12 @@ impl Users {
         let Some(credential) = &actor.credential else {
             return Err(Error::invalid("token", "is not what the console works with"));
         };
-        let note = actor
-            .on_record(self.clock.now())
-            .note("user.log_out", format!("token/{}", credential.token_id));
+        let note = AuditNote {
+            before: Some(serde_json::json!({ "token_id": credential.token_id })),
+            ..actor
+                .on_record(self.clock.now())
+                .note("user.logout", format!("user/{}", actor.subject))
+        };
         self.store
             .end_token(&credential.token_id, credential.expires_at, note)
             .await?;

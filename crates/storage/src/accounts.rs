@@ -44,8 +44,8 @@ impl Store {
         run!(self, read, accounts::generation(&subject))
     }
 
-    /// Ends one token before it expires, whatever kind it is. One that was ended before stays so, and nothing is
-    /// written.
+    /// Ends one token before it expires, whatever kind it is. One that was ended before stays so, without
+    /// another audit entry.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].

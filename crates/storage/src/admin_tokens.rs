@@ -69,7 +69,8 @@ impl Store {
         run!(self, read, admin_tokens::list(subject.as_deref(), &page))
     }
 
-    /// Ends a token that was handed out, and returns it. One that has ended stays as it is, and nothing is written.
+    /// Ends a token that was handed out, and returns it. The audit entry's target becomes its subject. One that has ended stays as it is, without another audit
+    /// entry.
     ///
     /// # Errors
     /// [`Error::NotFound`].

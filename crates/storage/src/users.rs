@@ -38,7 +38,8 @@ impl fmt::Debug for User {
     }
 }
 
-/// A change of somebody. Each ends the tokens that they were given before, and one that changes nothing writes nothing.
+/// A change of somebody. Each ends the tokens that they were given before, and one that changes nothing ends none and
+/// leaves no audit entry.
 #[derive(Clone)]
 pub enum UserChange {
     /// They may not log in any more.

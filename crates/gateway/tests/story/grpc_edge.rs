@@ -85,7 +85,7 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
 }
 
 /// The whole server, and each of its services.
-const WITH_A_HEALTH: [&str; 8] = [
+const WITH_A_HEALTH: [&str; 9] = [
     "",
     "tidegate.v1.AuditService",
     "tidegate.v1.AuthService",

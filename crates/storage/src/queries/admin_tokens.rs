@@ -102,7 +102,8 @@ pub(crate) fn revoke(conn: &mut Conn, id: &str, note: &AuditNote) -> Result<Admi
         return Ok(token);
     }
     let note = AuditNote {
-        before: Some(json!({ "subject": token.subject, "role": token.role })),
+        target: format!("admin_token/{}", token.subject),
+        before: Some(json!({ "role": token.role, "expires_at": token.expires_at, "token_id": id })),
         ..note.clone()
     };
     accounts::end_token(conn, id, token.expires_at, &note)?;
