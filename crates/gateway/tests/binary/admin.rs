@@ -167,7 +167,7 @@ fn nothing_is_made_where_no_server_was_started() {
         assert!(!data.exists(), "{command:?}");
     }
     // With a key and without a database.
-    let key = "00".repeat(32);
+    let key: String = (0..32).map(|byte| format!("{byte:02x}")).collect();
     let mut command = tidegate(folder.path());
     command
         .args(["admin", "user", "list"])
