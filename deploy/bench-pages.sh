@@ -9,7 +9,7 @@ log=$(mktemp)
 
 export TIDEGATE_DATA_DIR=$folder TIDEGATE_LISTEN=127.0.0.1:0 TIDEGATE_LOG_FORMAT=text NO_COLOR=1
 # The person is there already when the folder was measured before.
-echo 'correct horse battery staple' | "$binary" admin user add bench --role admin >/dev/null 2>&1 || true
+echo 'correct horse battery staple' | "$binary" admin --init user add bench --role admin >/dev/null 2>&1 || true
 "$binary" serve >"$log" 2>&1 &
 server=$!
 trap 'kill "$server"; wait "$server" 2>/dev/null || true; rm -f "$jar" "$log"' EXIT

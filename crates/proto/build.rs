@@ -5,7 +5,7 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "tidegate/v1/agent.proto",
     "tidegate/v1/audit.proto",
     "tidegate/v1/auth.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 8] = [
     "tidegate/v1/devices.proto",
     "tidegate/v1/nudges.proto",
     "tidegate/v1/packages.proto",
+    "tidegate/v1/people.proto",
     "tidegate/v1/rollouts.proto",
 ];
 
@@ -32,7 +33,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 11] = [
+const REQUIRED: [(&str, &[&str]); 15] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -50,6 +51,10 @@ const REQUIRED: [(&str, &[&str]); 11] = [
     ("ExplainDeviceRequest", &["package_name"]),
     ("PinSignerRequest", &["signer_fingerprint"]),
     ("AllowDebuggableRequest", &["allow"]),
+    ("AddUserRequest", &["name", "role", "password"]),
+    ("SetUserRoleRequest", &["role"]),
+    ("SetUserPasswordRequest", &["password"]),
+    ("AddServiceAccountRequest", &["name", "role"]),
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

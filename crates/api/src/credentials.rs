@@ -19,7 +19,7 @@ use crate::request_id::RequestId;
 pub(crate) struct Caller(pub Actor);
 
 /// How often somebody who listens for long is looked at again.
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
 
 /// Somebody who listens, for as long as their token holds and the server runs.
 pub(crate) struct Listener {

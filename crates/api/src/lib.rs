@@ -37,8 +37,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
-    AuditLog, Authenticator, Builds, Devices, Downloads, Error, Kind, Nudges, Packages, Polls, Readiness,
-    Reports, Rollouts, Uploads, Users,
+    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Error, Kind, Nudges, Packages, Polls,
+    Readiness, Reports, Rollouts, ServiceAccounts, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -77,6 +77,10 @@ pub struct Api {
     pub packages: Arc<Packages>,
     /// Lets people in.
     pub users: Arc<Users>,
+    /// Lets machines in.
+    pub service_accounts: Arc<ServiceAccounts>,
+    /// Manages tokens that were handed out.
+    pub tokens: Arc<AdminTokens>,
     /// Looks at the audit log.
     pub audit: Arc<AuditLog>,
     /// Tells whether the server can work.
@@ -131,6 +135,7 @@ fn admin_rest() -> Routes {
             .merge(rest::devices::routes())
             .merge(rest::nudges::routes())
             .merge(rest::packages::routes())
+            .merge(rest::people::routes())
             .merge(rest::audit::routes())
             .merge(rest::auth::routes()),
     )

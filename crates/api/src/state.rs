@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use tidegate_service::{
-    AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Readiness, Reports, Rollouts,
-    Uploads, Users,
+    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Readiness, Reports,
+    Rollouts, ServiceAccounts, Uploads, Users,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -41,6 +41,8 @@ give! {
     readiness: Arc<Readiness>,
     reports: Arc<Reports>,
     rollouts: Arc<Rollouts>,
+    service_accounts: Arc<ServiceAccounts>,
+    tokens: Arc<AdminTokens>,
     uploads: Arc<Uploads>,
     users: Arc<Users>,
 }

@@ -13,7 +13,7 @@
 //! be strict ([`headers`](self)): no inline script, no inline style, no frame, no other origin.
 //!
 //! A session is the admin token of the person who logged in, in a cookie that no script can read; the server keeps
-//! nothing about it, so any replica serves any click. What changes something is a POST from a page of ours, told
+//! nothing about it until it is ended, so any replica serves any click. What changes something is a POST from a page of ours, told
 //! by the browser's own word on where a request comes from and by a token that only our pages hold.
 #![allow(
     unreachable_pub,

@@ -1,7 +1,7 @@
 //! Who looks at a page: the admin token of a login, kept by the browser in a cookie.
 //!
 //! The server keeps no session. The token says who it is and when it ends, and any replica can check it. Logging
-//! out takes it from the browser; as every admin token it cannot be revoked, so it is short-lived and no script can
+//! out takes it from the browser and ends it on every replica, as a change of the person's account does. No script can
 //! read it.
 
 use std::fmt::Write as _;

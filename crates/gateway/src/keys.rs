@@ -21,13 +21,23 @@ const MAX_KEY_FILE_BYTES: u64 = 1024;
 pub(crate) fn key_ring(config: &Config) -> Result<KeyRing, Error> {
     let master = match &config.master_key {
         Some(key) => key.clone(),
-        None => from_folder(&config.data_dir)?,
+        None => match &config.master_key_file {
+            Some(path) => read(path, "master_key_file")?,
+            None => from_folder(&config.data_dir)?,
+        },
     };
     let ring = KeyRing::new(&master, config.rotation_key.as_ref());
     Ok(match &config.command_keys {
         Some(shared) => ring.with_shared_command_keys(shared.clone()),
         None => ring,
     })
+}
+
+/// The key file that a first start would make.
+pub(crate) fn missing(config: &Config) -> Option<PathBuf> {
+    let path = config.data_dir.join(KEY_FILE);
+    let is_given = config.master_key.is_some() || config.master_key_file.is_some();
+    (!is_given && !path.exists()).then_some(path)
 }
 
 /// Creates the data folder, for nobody else to look into.
@@ -44,20 +54,20 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
 
 fn from_folder(folder: &Path) -> Result<MasterKey, Error> {
     let path = folder.join(KEY_FILE);
-    match read(&path) {
+    match read(&path, "master_key") {
         Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => make(&path),
         other => other,
     }
 }
 
-fn read(path: &Path) -> Result<MasterKey, Error> {
+fn read(path: &Path, setting: &'static str) -> Result<MasterKey, Error> {
     let file = File::open(path).map_err(Error::file(path))?;
-    warn_if_others_can_read(&file, path);
+    check_mode(&file, path, setting)?;
     let mut text = String::new();
     io::Read::read_to_string(&mut io::Read::take(file, MAX_KEY_FILE_BYTES), &mut text)
         .map_err(Error::file(path))?;
     MasterKey::from_text(&text).map_err(|fault| Error::Unusable {
-        setting: "master_key",
+        setting,
         fault: format!(
             "the file {} is damaged: {fault}; restore it from a backup",
             path.display()
@@ -84,7 +94,7 @@ fn make(path: &Path) -> Result<MasterKey, Error> {
             );
             Ok(key)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(path, "master_key"),
         Err(error) => Err(Error::file(path)(error)),
     }
 }
@@ -116,17 +126,45 @@ fn sync_folder(path: &Path) -> Result<(), Error> {
         .map_err(Error::file(folder))
 }
 
+/// Refuses a key that others on this machine may read or write. Where the platform sets the mode, below `/run/secrets`
+/// and in systemd's `$CREDENTIALS_DIRECTORY`, it warns.
 #[cfg(unix)]
-fn warn_if_others_can_read(file: &File, path: &Path) {
+fn check_mode(file: &File, path: &Path, setting: &'static str) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt;
-    let others = file.metadata().map_or(0, |metadata| metadata.mode() & 0o077);
-    if others != 0 {
-        tracing::warn!(path = %path.display(), "others on this machine may read the master key; chmod 600 it");
+    let mode = file.metadata().map_err(Error::file(path))?.mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
     }
+    let words = format!(
+        "the file {} has the mode {mode:03o}, with which others on this machine may use the master key",
+        path.display()
+    );
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    if is_platforms(path, credentials.as_deref()) {
+        tracing::warn!("{words}");
+        return Ok(());
+    }
+    Err(Error::unusable(setting)(&format!("{words}; chmod 600 it")))
 }
 
 #[cfg(not(unix))]
-fn warn_if_others_can_read(_: &File, _: &Path) {}
+fn check_mode(_: &File, _: &Path, _: &'static str) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Whether a file lies where the platform puts secrets. Links are followed: one that leads elsewhere is not the
+/// platform's.
+#[cfg(unix)]
+fn is_platforms(path: &Path, credentials: Option<&Path>) -> bool {
+    let Ok(path) = path.canonicalize() else {
+        return false;
+    };
+    let folders = [Some(Path::new("/run/secrets")), credentials];
+    let folders = folders.into_iter().flatten();
+    folders
+        .filter_map(|folder| folder.canonicalize().ok())
+        .any(|folder| path.starts_with(folder))
+}
 
 #[cfg(test)]
 mod tests {
@@ -151,6 +189,28 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_may_read_is_refused_but_where_the_platform_put_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        write_secret(&path, MasterKey::generate().unwrap().to_text().expose_secret()).unwrap();
+        assert!(read(&path, "master_key_file").is_ok());
+        for mode in [0o640, 0o604, 0o444, 0o620] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let message = read(&path, "master_key_file").unwrap_err().to_string();
+            assert!(
+                message.starts_with("master_key_file: ") && message.ends_with("chmod 600 it"),
+                "{message}"
+            );
+        }
+        assert!(is_platforms(&path, Some(folder.path())));
+        assert!(!is_platforms(&path, None));
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert!(!is_platforms(&path, Some(elsewhere.path())));
+    }
+
     #[test]
     fn processes_that_start_at_once_use_one_key() {
         let folder = tempfile::tempdir().unwrap();
@@ -168,12 +228,12 @@ mod tests {
     fn a_damaged_key_file_stops_the_start_and_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(KEY_FILE);
-        fs::write(&path, "not a key at all").unwrap();
+        write_secret(&path, "not a key at all").unwrap();
         let message = from_folder(folder.path()).unwrap_err().to_string();
         assert!(
             message.contains("master.key is damaged") && !message.contains("not a key at all"),
             "{message}"
         );
-        assert_eq!(fs::read_to_string(&path).unwrap(), "not a key at all");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not a key at all\n");
     }
 }

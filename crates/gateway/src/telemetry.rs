@@ -54,11 +54,13 @@ fn filter(text: &str) -> Result<EnvFilter, Error> {
 
 fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+    // https://no-color.org
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     match format {
+        LogFormat::Auto if !is_terminal => self::lines(LogFormat::Json),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
-        LogFormat::Text => lines
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-            .boxed(),
+        LogFormat::Text | LogFormat::Auto => lines.with_ansi(is_terminal && !no_color).boxed(),
     }
 }
 

@@ -8,9 +8,9 @@ use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics, tell_left_out_poll
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    ActivityBuffer, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices, Downloads, Fleet,
-    Nudges, Packages, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Snapshots, Uploads, Users,
-    background,
+    ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
+    Downloads, Fleet, Nudges, Packages, Polls, Readiness, ReportWriter, Reports, Rollouts, ServiceAccounts,
+    Settings, Snapshots, Uploads, Users, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -37,6 +37,28 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
+    /// As [`Stores::open`], for a command beside a server: what `serve` has not made is not made here, unless `init` says
+    /// so. Whoever stands in the wrong folder is to hear of it, and not to get a key and a database that nobody serves.
+    pub(crate) async fn open_made(config: &Config, init: bool) -> Result<Self, Error> {
+        if !init {
+            let lacks = |what: String| {
+                let fault = format!(
+                    "{what}, so no server was started with these settings: stand in its folder or name its settings \
+                     (--config FILE, TIDEGATE_*), or say --init before the first start"
+                );
+                Error::unusable("data_dir")(&fault)
+            };
+            if let Some(missing) = keys::missing(config) {
+                return Err(lacks(format!("there is no key at {}", missing.display())));
+            }
+            let made = Store::is_made(&config.database).await;
+            if !made.map_err(|fault| Error::unusable("database_url")(&fault))? {
+                return Err(lacks("the database is empty or not there".to_owned()));
+            }
+        }
+        Self::open(config).await
+    }
+
     /// Opens the database, bringing its tables up to date, and the artifact store.
     pub(crate) async fn open(config: &Config) -> Result<Self, Error> {
         keys::create_folder(&config.data_dir)?;
@@ -142,7 +164,8 @@ pub(crate) async fn wire(
     let background_tasks =
         BackgroundTasks::start(sending, writer, &snapshots, &activity, &fleet, &store, &artifacts)
             .telling(Arc::clone(&poll_log))
-            .announcing(store.clone(), Arc::clone(&clock));
+            .announcing(store.clone(), Arc::clone(&clock))
+            .noting_uses(Arc::clone(&authenticator), store.clone());
     let api = Api {
         polls: Arc::new(Polls::new(
             Arc::clone(&snapshots),
@@ -177,7 +200,24 @@ pub(crate) async fn wire(
             settings,
             counters,
         )),
-        users: Arc::new(Users::new(store.clone(), keys, Arc::clone(&clock))),
+        users: Arc::new(Users::new(
+            store.clone(),
+            Arc::clone(&snapshots),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+        )),
+        service_accounts: Arc::new(ServiceAccounts::new(
+            store.clone(),
+            Arc::clone(&snapshots),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+        )),
+        tokens: Arc::new(AdminTokens::new(
+            store.clone(),
+            Arc::clone(&snapshots),
+            keys,
+            Arc::clone(&clock),
+        )),
         nudges: Arc::new(Nudges::new(
             store.clone(),
             Arc::clone(&snapshots),
@@ -240,6 +280,7 @@ pub(crate) struct BackgroundTasks {
     count: JoinHandle<()>,
     tell: Option<JoinHandle<()>>,
     announce: Option<JoinHandle<()>>,
+    uses: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
     sweeper: JoinHandle<()>,
     sending: Option<Sending>,
@@ -285,6 +326,7 @@ impl BackgroundTasks {
             count: tokio::spawn(count),
             tell: None,
             announce: None,
+            uses: None,
             writer: tokio::spawn(writer.run()),
             sweeper: tokio::spawn(sweep(artifacts.clone())),
             sending,
@@ -296,6 +338,15 @@ impl BackgroundTasks {
         let announce = tokio::spawn(background::announce(store, clock, self.stop.clone()));
         Self {
             announce: Some(announce),
+            ..self
+        }
+    }
+
+    /// Writes when admin tokens were used last, too.
+    fn noting_uses(self, authenticator: Arc<Authenticator>, store: Store) -> Self {
+        let uses = background::note_token_uses(authenticator, store, self.stop.clone());
+        Self {
+            uses: Some(tokio::spawn(uses)),
             ..self
         }
     }
@@ -327,8 +378,15 @@ impl BackgroundTasks {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));
             let tell = self.tell.map(|tell| ("left-out polls", tell));
             let announce = self.announce.map(|announce| ("the list of servers", announce));
+            let uses = self.uses.map(|uses| ("tokens' uses", uses));
             let writers = [("reports", self.writer), ("poll counters", self.flush)];
-            for (name, task) in writers.into_iter().chain(nudges).chain(tell).chain(announce) {
+            for (name, task) in writers
+                .into_iter()
+                .chain(nudges)
+                .chain(tell)
+                .chain(announce)
+                .chain(uses)
+            {
                 if let Err(error) = task.await {
                     tracing::error!(%error, "the writer of {name} failed");
                 }

@@ -44,6 +44,7 @@ async fn a_foreign_client_lists_the_services_and_calls_one() {
         "DeviceService",
         "NudgeService",
         "PackageService",
+        "PeopleService",
         "RolloutService",
     ];
     for service in ours.map(|name| format!("tidegate.v1.{name}")) {

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use tidegate_domain::DeviceId;
 use tidegate_signing::KeyRing;
+use tidegate_storage::Store;
 
-use crate::{Actor, Clock, Error, Kind, Snapshots, credential_watch};
+use crate::token_uses::TokenUses;
+use crate::{Actor, Clock, Credential, Error, Kind, Snapshots, credential_watch};
 
 /// Checks credentials.
 pub struct Authenticator {
     keys: Arc<KeyRing>,
     snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
+    uses: TokenUses,
 }
 
 impl Authenticator {
@@ -21,6 +24,7 @@ impl Authenticator {
             keys,
             snapshots,
             clock,
+            uses: TokenUses::default(),
         }
     }
 
@@ -65,17 +69,35 @@ impl Authenticator {
     /// The person or machine whose admin token this is.
     ///
     /// # Errors
-    /// [`Kind::Unauthenticated`] for a forged, malformed or expired token.
+    /// [`Kind::Unauthenticated`] for a forged, malformed, expired or ended token.
     pub fn actor(&self, token: &str, request_id: Option<String>) -> Result<Actor, Error> {
+        let now = self.clock.now();
         let claims = self
             .keys
-            .verify_admin_token(token, self.clock.now())
+            .verify_admin_token(token, now)
             .map_err(|fault| Error::new(Kind::Unauthenticated, "invalid_token", fault.to_string()))?;
+        let limits = self.snapshots.accounts().check(&claims)?;
         credential_watch::seen();
+        self.uses.note(&claims.token_id, now);
         Ok(Actor {
             subject: claims.subject,
             role: claims.role,
             request_id,
+            credential: Some(Credential {
+                token_id: claims.token_id,
+                expires_at: claims.expires_at,
+            }),
+            limits,
         })
+    }
+
+    /// Writes when tokens were used last, and forgets what has expired.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`]; what was to be written is lost then, and the next use is noted again.
+    pub(crate) async fn note_uses(&self, store: &Store) -> Result<(), Error> {
+        let now = self.clock.now();
+        self.snapshots.accounts().forget_expired(now);
+        Ok(store.note_token_uses(self.uses.take(), now).await?)
     }
 }

@@ -8,7 +8,7 @@ use tidegate_storage::{HEARTBEAT_EVERY, Store};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ActivityBuffer, Clock, Fleet, Snapshots};
+use crate::{ActivityBuffer, Authenticator, Clock, Fleet, Snapshots};
 
 /// How often buffered activity is written.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -57,6 +57,21 @@ pub async fn announce(store: Store, clock: Arc<dyn Clock>, stop: CancellationTok
     }
     if let Err(error) = store.leave(&id).await {
         tracing::warn!(%error, "the database could not be told that this server has ended");
+    }
+}
+
+/// How often the last uses of admin tokens are written.
+pub const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
+
+/// Writes when admin tokens were used last until `stop` is canceled, and then what is left.
+pub async fn note_token_uses(authenticator: Arc<Authenticator>, store: Store, stop: CancellationToken) {
+    let mut rhythm = Rhythm::of(NOTE_USES_EVERY, stop);
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = rhythm.goes_on().await;
+        if let Err(error) = authenticator.note_uses(&store).await {
+            tracing::warn!(%error, "when admin tokens were used last could not be written");
+        }
     }
 }
 

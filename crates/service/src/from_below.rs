@@ -15,6 +15,8 @@ impl From<storage::Error> for Error {
             storage::Error::VersionExists { .. } => Self::new(Kind::Exists, "version_exists", message),
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
             storage::Error::KeyReused { .. } => Self::new(Kind::Conflict, "idempotency_key_reused", message),
+            storage::Error::LastAdmin { .. } => Self::new(Kind::Conflict, "last_admin", message),
+            storage::Error::TooMany { .. } => Self::new(Kind::Conflict, "too_many", message),
             storage::Error::Token(fault) => {
                 let code = match fault {
                     TokenFault::Unknown => "enrollment_refused",

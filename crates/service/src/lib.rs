@@ -19,8 +19,10 @@
     allow(clippy::disallowed_methods, reason = "a test may look at any clock")
 )]
 
+mod accounts;
 mod activity;
 mod actor;
+mod admin_tokens;
 mod adoption;
 mod apk_facts;
 mod audit;
@@ -46,16 +48,20 @@ mod reports;
 mod rollouts;
 mod sender;
 mod sent_bytes;
+mod service_accounts;
 mod settings;
 mod signer_policy;
 mod snapshots;
+mod token_uses;
 mod upload;
 mod upload_form;
 mod upload_pace;
+mod user_changes;
 mod users;
 
 pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
-pub use actor::Actor;
+pub use actor::{Actor, Credential};
+pub use admin_tokens::{AdminTokens, MadeToken};
 pub use adoption::{Adoption, RolloutNumbers};
 pub use audit::{AuditLog, Walk};
 pub use authenticator::Authenticator;
@@ -90,13 +96,14 @@ pub use reports::{
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
+pub use service_accounts::{DEFAULT_SERVICE_TTL_DAYS, NewServiceAccount, ServiceAccounts};
 pub use settings::Settings;
 pub use snapshots::Snapshots;
 pub use tidegate_signing::BROWSER_DAYS;
 pub use tidegate_storage::{
-    AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter, FailedDelivery,
-    HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount, RolloutFilter,
-    RolloutOnDevice, RolloutStats, Standing, Told,
+    AdminToken, AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter,
+    FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount,
+    RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, ServiceAccount, Standing, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Build, BuildId, By, Change, PackageName, Percent, Promotion, Role, Rollout, RolloutState, Track,
+    Build, BuildId, By, Change, PackageName, Percent, Promotion, Role, Rollout, RolloutState, Track, Verb,
 };
 use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, Store};
 
@@ -65,8 +65,9 @@ impl Rollouts {
         promotion: Promotion,
         seen: Option<BuildId>,
     ) -> Result<Promoted, Error> {
-        actor.require(Role::Operator)?;
+        actor.require_some(Role::Operator, Verb::Promote)?;
         let build = self.store.build(id).await?;
+        actor.require_verb(Role::Operator, Verb::Promote, Some(&build.facts.package))?;
         let rule = {
             let (build, by) = (build.clone(), self.by(actor));
             move |track: &Track, attempts: &Attempts| {
@@ -108,7 +109,7 @@ impl Rollouts {
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::adjust`] refuses.
     pub async fn adjust(&self, actor: &Actor, id: BuildId, percent: Percent) -> Result<Adjusted, Error> {
         let change = self
-            .change_build(actor, id, move |track| track.adjust(id, percent))
+            .change_build(actor, id, Verb::Adjust, move |track| track.adjust(id, percent))
             .await?;
         let old = change
             .before
@@ -129,7 +130,9 @@ impl Rollouts {
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::pause`] refuses.
     pub async fn pause(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
-        let change = self.change_build(actor, id, move |track| track.pause(id)).await?;
+        let change = self
+            .change_build(actor, id, Verb::Pause, move |track| track.pause(id))
+            .await?;
         tracing::info!(
             event = "ota.rollout.pause",
             actor = actor.subject,
@@ -144,7 +147,7 @@ impl Rollouts {
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::resume`] refuses.
     pub async fn resume(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
         let change = self
-            .change_build(actor, id, move |track| track.resume(id))
+            .change_build(actor, id, Verb::Resume, move |track| track.resume(id))
             .await?;
         tracing::info!(
             event = "ota.rollout.resume",
@@ -166,12 +169,13 @@ impl Rollouts {
         bad: Option<BuildId>,
         force_downgrade: bool,
     ) -> Result<RolledBack, Error> {
-        actor.require(Role::Operator)?;
+        actor.require_some(Role::Operator, Verb::RollBack)?;
         let package = match (package, bad) {
             (Some(package), _) => package,
             (None, Some(bad)) => self.store.build(bad).await?.facts.package,
             (None, None) => self.snapshots.only_package()?,
         };
+        actor.require_verb(Role::Operator, Verb::RollBack, Some(&package))?;
         let by = self.by(actor);
         let rule = move |track: &Track, _: &Attempts| {
             still_current(track, bad)?;
@@ -225,10 +229,12 @@ impl Rollouts {
         &self,
         actor: &Actor,
         id: BuildId,
+        verb: Verb,
         rule: impl Fn(&Track) -> Result<Change, tidegate_domain::Error> + Send + 'static,
     ) -> Result<Change, Error> {
-        actor.require(Role::Operator)?;
+        actor.require_some(Role::Operator, verb)?;
         let build = self.store.build(id).await?;
+        actor.require_verb(Role::Operator, verb, Some(&build.facts.package))?;
         let rule = move |track: &Track, _: &Attempts| rule(track);
         Ok(self.change(actor, build.facts.package, rule).await?.1)
     }

@@ -1,7 +1,7 @@
-//! What every replica keeps in memory, so that a poll asks no database: the catalog, the revoked tokens and the
-//! builds that devices gave up.
+//! What every replica keeps in memory, so that a poll asks no database: the catalog, the revoked tokens, the accounts
+//! whose tokens ended, and the builds that devices gave up.
 //!
-//! The catalog is an immutable snapshot behind an atomic pointer: it is small and changes as a whole. The other two grow
+//! The catalog is an immutable snapshot behind an atomic pointer: it is small and changes as a whole. The others grow
 //! with the fleet, and one bad release adds half a million rejections; they are maps that readers and writers use at the
 //! same time, and a change costs what changed, not what is there. A change made here is seen at once, one made by
 //! another replica when [`Snapshots::catch_up`] next finds that the database has moved on.
@@ -17,6 +17,7 @@ use tidegate_storage::{Epochs, RejectionChange, Store};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::accounts::Accounts;
 use crate::{Error, Kind};
 
 /// The snapshots.
@@ -24,6 +25,7 @@ pub struct Snapshots {
     store: Store,
     catalog: ArcSwap<Catalog>,
     revoked: HashMap<DeviceId, u32>,
+    accounts: Accounts,
     rejections: HashMap<DeviceId, Vec<BuildRejection>>,
     /// What the snapshots were read at. Held while reading, so that an older read never replaces a newer one.
     read_at: Mutex<Option<ReadAt>>,
@@ -68,6 +70,7 @@ impl Snapshots {
             store,
             catalog: ArcSwap::default(),
             revoked: HashMap::new(),
+            accounts: Accounts::default(),
             rejections: HashMap::new(),
             read_at: Mutex::default(),
             standing: ArcSwap::from_pointee(Standing {
@@ -107,6 +110,7 @@ impl Snapshots {
 
     /// Reads what changed since `last`, and returns the builds that serve.
     async fn read(&self, epochs: &Epochs, last: Option<&ReadAt>) -> Result<HashSet<BuildId>, Error> {
+        self.read_accounts(epochs, last).await?;
         self.read_revoked(epochs, last).await?;
         let none = HashSet::new();
         let served = last.map_or(&none, |last| &last.serving);
@@ -134,6 +138,14 @@ impl Snapshots {
             self.forget_all_but(&serving);
         }
         Ok(serving)
+    }
+
+    async fn read_accounts(&self, epochs: &Epochs, last: Option<&ReadAt>) -> Result<(), Error> {
+        let since = last.map_or(0, |last| last.epochs.people);
+        if since != epochs.people {
+            self.accounts.merge(self.store.account_changes(since).await?);
+        }
+        Ok(())
     }
 
     async fn read_revoked(&self, epochs: &Epochs, last: Option<&ReadAt>) -> Result<(), Error> {
@@ -196,6 +208,11 @@ impl Snapshots {
     /// The token generation that a device must present: 1 unless its token was revoked.
     pub(crate) fn token_generation(&self, device: &str) -> u32 {
         self.revoked.pin().get(device).copied().unwrap_or(1)
+    }
+
+    /// Which admin tokens are accepted.
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// The builds that devices gave up.

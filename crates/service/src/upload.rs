@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_artifacts as artifacts;
-use tidegate_domain::{Build, BuildFacts, Provenance, Role, Sha256, Signers};
+use tidegate_domain::{Build, BuildFacts, Provenance, Role, Sha256, Signers, Verb};
 use tidegate_storage::{AuditNote, Store};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
@@ -113,7 +113,7 @@ impl Uploads {
     /// # Errors
     /// [`Kind::Forbidden`] below the role operator, [`Kind::Exhausted`] when too many are under way.
     pub async fn begin(&self, actor: &Actor) -> Result<Upload, Error> {
-        actor.require(Role::Operator)?;
+        actor.require_some(Role::Operator, Verb::Upload)?;
         let settings = &self.intake.settings;
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             let message = format!(
@@ -182,6 +182,7 @@ impl Intake {
         } = upload;
         let staged = staging.finish().await?;
         let judged = self.judge(&staged).await?;
+        actor.require_verb(Role::Operator, Verb::Upload, Some(&judged.facts.package))?;
         let follows = self.follow(&judged).await?;
         let provenance = Provenance {
             notes: notes.notes,

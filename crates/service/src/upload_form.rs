@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use multer::{Field, Multipart};
-use tidegate_domain::Role;
+use tidegate_domain::{Role, Verb};
 
 use crate::{Actor, Error, Kind, MAX_NOTES_BYTES, Upload, UploadNotes, UploadPace, Uploaded, Uploads};
 
@@ -57,7 +57,7 @@ impl Uploads {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>> + 'static,
     {
-        actor.require(Role::Operator)?;
+        actor.require_some(Role::Operator, Verb::Upload)?;
         let boundary = content_type
             .and_then(|text| multer::parse_boundary(std::str::from_utf8(text).ok()?).ok())
             .ok_or_else(|| misread("send a multipart/form-data body with the part \"file\""))?;

@@ -1,4 +1,4 @@
-//! Users: adding them, and giving them a token for their password.
+//! Users: adding them, giving them a token for their password, and ending it when they leave.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tidegate_storage::{AuditNote, Store, User};
 use tokio::sync::Semaphore;
 
 use crate::login_throttle::{Attempt, LoginThrottle};
-use crate::{Actor, Clock, Error, Kind, credential_watch};
+use crate::{Actor, Clock, Error, Kind, Snapshots, credential_watch};
 
 /// How long a login holds, in hours.
 pub const LOGIN_HOURS: i64 = 12;
@@ -24,9 +24,10 @@ const MAX_KNOWN_LOGINS: usize = 1;
 
 /// Manages users.
 pub struct Users {
-    store: Store,
+    pub(crate) store: Store,
     keys: Arc<KeyRing>,
-    clock: Arc<dyn Clock>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) clock: Arc<dyn Clock>,
     checking: Arc<Semaphore>,
     checking_known: Arc<Semaphore>,
     login_throttle: LoginThrottle,
@@ -59,11 +60,12 @@ pub struct Login {
 const NOBODY: &str = "(unknown)";
 
 impl Users {
-    /// Over this database.
-    pub fn new(store: Store, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+    /// Over this database, refreshing these snapshots.
+    pub fn new(store: Store, snapshots: Arc<Snapshots>, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             keys,
+            snapshots,
             clock,
             checking: Arc::new(Semaphore::new(MAX_CONCURRENT_LOGINS)),
             checking_known: Arc::new(Semaphore::new(MAX_KNOWN_LOGINS)),
@@ -81,19 +83,18 @@ impl Users {
         name: &str,
         role: Role,
         password: SecretString,
-    ) -> Result<(), Error> {
+    ) -> Result<User, Error> {
         actor.require(Role::Admin)?;
         check_name(name)?;
-        let password_hash = off_the_runtime(move || hash_password(&password))
-            .await?
-            .map_err(|fault| Error::invalid("password", fault))?;
+        let password_hash = hash(password).await?;
         let note = AuditNote {
             after: Some(serde_json::json!({ "role": role })),
             ..actor
                 .on_record(self.clock.now())
                 .note("user.add", format!("user/{name}"))
         };
-        Ok(self.store.add_user(name, role, password_hash, note).await?)
+        self.store.add_user(name, role, password_hash, note).await?;
+        Ok(self.store.user(name).await?)
     }
 
     /// Gives a token for a name and a password. An unknown name takes as long as a wrong password. The log tells every
@@ -154,7 +155,8 @@ impl Users {
         .await
         .map_err(nobodys)?;
         match user {
-            Some(user) if matches => Ok(user),
+            // Somebody who was disabled is told no more than a stranger.
+            Some(user) if matches && user.disabled_at.is_none() => Ok(user),
             user => {
                 self.login_throttle.failed(attempt, self.clock.now());
                 let message = "the name or the password is wrong";
@@ -168,7 +170,11 @@ impl Users {
         // A person's hours, which no compressed clock makes shorter.
         let ttl = self.clock.passes_in(TimeDelta::hours(LOGIN_HOURS));
         let (now, ttl) = (self.clock.now(), ttl.min(TimeDelta::days(MAX_ADMIN_TTL_DAYS)));
-        let token = self.sign(&user.name, user.role, ttl)?;
+        // Of the generation that was read with the password: whoever changes the user meanwhile ends this token too.
+        let issued = self
+            .keys
+            .issue_admin_token(&user.name, user.role, user.generation, ttl, now)
+            .map_err(|fault| Error::new(Kind::Invalid, "invalid_argument", fault.to_string()))?;
         let browser = self
             .keys
             .browser_token(&user.name, now)
@@ -177,6 +183,7 @@ impl Users {
             subject: user.name.clone(),
             role: user.role,
             request_id: from.request_id.clone(),
+            ..Actor::console()
         };
         let expires_at = now + ttl;
         let note = AuditNote {
@@ -190,6 +197,9 @@ impl Users {
                 .note("user.login", format!("user/{}", user.name))
         };
         self.store.note(note).await?;
+        if let Err(fault) = self.store.note_login(&user.name, now).await {
+            tracing::warn!(%fault, "when somebody logged in could not be written");
+        }
         credential_watch::seen();
         tracing::info!(
             event = "ota.login",
@@ -197,41 +207,32 @@ impl Users {
             address = from.address.map(tracing::field::display),
         );
         Ok(Login {
-            token,
+            token: issued.token,
             role: user.role,
             expires_at,
             browser,
         })
     }
 
-    /// Makes an admin token for a person or a machine, and records that it was made.
+    /// Ends the token that somebody came with, on this server at once.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::Invalid`] for a bad subject or time to live.
-    pub async fn issue(
-        &self,
-        actor: &Actor,
-        subject: &str,
-        role: Role,
-        ttl: TimeDelta,
-    ) -> Result<SecretString, Error> {
-        actor.require(Role::Admin)?;
-        let token = self.sign(subject, role, ttl)?;
-        let now = self.clock.now();
-        let note = AuditNote {
-            after: Some(serde_json::json!({ "role": role, "expires_at": now + ttl })),
-            ..actor
-                .on_record(now)
-                .note("admin_token.create", format!("admin_token/{subject}"))
+    /// [`Kind::Invalid`] at the console, where nobody came with one; [`Kind::Unavailable`].
+    pub async fn log_out(&self, actor: &Actor) -> Result<(), Error> {
+        let Some(credential) = &actor.credential else {
+            return Err(Error::invalid("token", "is not what the console works with"));
         };
-        self.store.note(note).await?;
-        Ok(token)
-    }
-
-    fn sign(&self, subject: &str, role: Role, ttl: TimeDelta) -> Result<SecretString, Error> {
-        self.keys
-            .admin_token(subject, role, ttl, self.clock.now())
-            .map_err(|fault| Error::new(Kind::Invalid, "invalid_argument", fault.to_string()))
+        let note = AuditNote {
+            before: Some(serde_json::json!({ "token_id": credential.token_id })),
+            ..actor
+                .on_record(self.clock.now())
+                .note("user.logout", format!("user/{}", actor.subject))
+        };
+        self.store
+            .end_token(&credential.token_id, credential.expires_at, note)
+            .await?;
+        self.snapshots.follow_own_change().await;
+        Ok(())
     }
 }
 
@@ -244,7 +245,14 @@ fn tell_refusal(name: &str, from: &LoginFrom, reason: &'static str) {
     );
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+/// What is kept of a password.
+pub(crate) async fn hash(password: SecretString) -> Result<String, Error> {
+    off_the_runtime(move || hash_password(&password))
+        .await?
+        .map_err(|fault| Error::invalid("password", fault))
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let allowed = |c: char| c.is_alphanumeric() || "._@-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
         return Err(Error::invalid(

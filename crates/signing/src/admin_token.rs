@@ -32,7 +32,7 @@ pub const MAX_ADMIN_TOKEN_BYTES: usize = 1024;
 /// The longest subject, in bytes.
 pub const MAX_SUBJECT_BYTES: usize = 128;
 
-/// The longest life of an operator's token, in days. It cannot be revoked, so it must end.
+/// The longest life of an operator's token, in days. Whoever forgets to revoke one is not to meet it years later.
 pub const MAX_ADMIN_TTL_DAYS: i64 = 366;
 
 /// What an operator's token says.
@@ -46,8 +46,19 @@ pub struct AdminClaims {
     pub issued_at: DateTime<Utc>,
     /// The first moment at which it holds no more.
     pub expires_at: DateTime<Utc>,
-    /// The token's own name, for logs: 128 random bits.
+    /// The token's own name, by which it is ended and listed: 128 random bits.
     pub token_id: String,
+    /// The generation of the subject's tokens; `None` for a token of before there were any, which counts as 1.
+    pub generation: Option<u32>,
+}
+
+/// An operator's token that was just made.
+#[derive(Debug)]
+pub struct IssuedAdminToken {
+    /// The token.
+    pub token: SecretString,
+    /// What it says.
+    pub claims: AdminClaims,
 }
 
 /// The claims as they travel. An unknown one is refused: it might be a restriction that we would overlook.
@@ -60,14 +71,16 @@ struct Payload {
     iat: i64,
     exp: i64,
     jti: String,
+    /// Left out by versions that did not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    r#gen: Option<u32>,
 }
 
 impl KeyRing {
-    /// Makes an operator's token that holds for `ttl` from now on.
+    /// Makes an operator's token that holds for `ttl` from now on, of the subject's first generation.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a subject that is empty, longer than [`MAX_SUBJECT_BYTES`] or has control
-    /// characters, and for a `ttl` below a second or above [`MAX_ADMIN_TTL_DAYS`]; [`Error::NoRandomness`].
+    /// As [`KeyRing::issue_admin_token`].
     pub fn admin_token(
         &self,
         subject: &str,
@@ -75,6 +88,23 @@ impl KeyRing {
         ttl: TimeDelta,
         now: DateTime<Utc>,
     ) -> Result<SecretString, Error> {
+        Ok(self.issue_admin_token(subject, role, 1, ttl, now)?.token)
+    }
+
+    /// Makes an operator's token that holds for `ttl` from now on, while tokens of this generation of the subject are
+    /// accepted.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a subject that is empty, longer than [`MAX_SUBJECT_BYTES`] or has control
+    /// characters, and for a `ttl` below a second or above [`MAX_ADMIN_TTL_DAYS`]; [`Error::NoRandomness`].
+    pub fn issue_admin_token(
+        &self,
+        subject: &str,
+        role: Role,
+        generation: u32,
+        ttl: TimeDelta,
+        now: DateTime<Utc>,
+    ) -> Result<IssuedAdminToken, Error> {
         check_subject(subject)?;
         if ttl < TimeDelta::seconds(1) || ttl > TimeDelta::days(MAX_ADMIN_TTL_DAYS) {
             let fault = format!("must be from one second to {MAX_ADMIN_TTL_DAYS} days");
@@ -89,12 +119,17 @@ impl KeyRing {
             iat: now.timestamp(),
             exp: now.timestamp() + ttl.num_seconds(),
             jti: to_text(&token_id),
+            r#gen: Some(generation),
         };
         let json =
             serde_json::to_vec(&payload).map_err(|fault| Error::invalid("subject", fault.to_string()))?;
         let signed = format!("{HEADER}.{}", to_text(&json));
         let tag = self.primary.admin_jwt.tag(&[signed.as_bytes()]);
-        Ok(SecretString::from(format!("{signed}.{}", to_text(&tag))))
+        let claims = claims(payload).ok_or_else(|| Error::invalid("ttl", "ends beyond all calendars"))?;
+        Ok(IssuedAdminToken {
+            token: SecretString::from(format!("{signed}.{}", to_text(&tag))),
+            claims,
+        })
     }
 
     /// Checks an operator's token.
@@ -132,12 +167,17 @@ fn read(payload: &str) -> Option<AdminClaims> {
     if payload.iss != ISSUER {
         return None;
     }
+    claims(payload)
+}
+
+fn claims(payload: Payload) -> Option<AdminClaims> {
     Some(AdminClaims {
         role: Role::from_str(&payload.role).ok()?,
         issued_at: DateTime::from_timestamp(payload.iat, 0)?,
         expires_at: DateTime::from_timestamp(payload.exp, 0)?,
         subject: payload.sub,
         token_id: payload.jti,
+        generation: payload.r#gen,
     })
 }
 

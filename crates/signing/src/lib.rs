@@ -47,7 +47,9 @@ mod master_key;
 mod offer;
 mod passwords;
 
-pub use admin_token::{AdminClaims, MAX_ADMIN_TOKEN_BYTES, MAX_ADMIN_TTL_DAYS, MAX_SUBJECT_BYTES};
+pub use admin_token::{
+    AdminClaims, IssuedAdminToken, MAX_ADMIN_TOKEN_BYTES, MAX_ADMIN_TTL_DAYS, MAX_SUBJECT_BYTES,
+};
 pub use browser::{BROWSER_DAYS, BrowserId};
 pub use command::{Command, MAX_ACTION_BYTES, MAX_COMMAND_REQUEST_ID_BYTES, sign_command};
 pub use command_key::{CommandKey, CommandKeys, MAX_COMMAND_KEY_BYTES, MIN_COMMAND_KEY_BYTES};

@@ -16,6 +16,8 @@ pub struct Epochs {
     pub tokens: i64,
     /// Builds that devices gave up: [`Store::rejections`].
     pub rejections: i64,
+    /// Accounts and admin tokens that ended: [`Store::account_changes`].
+    pub people: i64,
 }
 
 impl Store {

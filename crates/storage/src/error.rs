@@ -54,6 +54,20 @@ pub enum Error {
         /// The campaign that it made.
         campaign: CampaignId,
     },
+    /// Nobody could manage people any more.
+    #[error("{name} is the last admin who may log in; make somebody else an admin first")]
+    LastAdmin {
+        /// Who it is.
+        name: String,
+    },
+    /// There are as many as there may be.
+    #[error("there are {limit} {what} already, which is as many as there may be; remove one first")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: i64,
+    },
     /// The tables are to change, and another server runs on them.
     #[error(
         "another server (version {version}, {id}) was seen on this database {seen_ago_s} s ago; stop it, or wait until \

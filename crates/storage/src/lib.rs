@@ -25,7 +25,9 @@
 //! 2. statistics, by build; a build's row guards its hours and the rows of its rollouts
 //! 3. deliveries, campaigns and their counts
 //! 4. epochs
-//! 5. the audit chain
+//! 5. people, service accounts and admin tokens, whose changes raise their epoch first: so they come one after the
+//!    other, and no two of them remove the last admin
+//! 6. the audit chain
 //!
 //! A deadlock or serialisation failure that happens all the same is tried again a few times.
 //!
@@ -41,7 +43,9 @@
     reason = "`queries` is compiled once for each engine, see above"
 )]
 
+mod accounts;
 mod activity;
+mod admin_tokens;
 mod audit;
 mod builds;
 mod campaigns;
@@ -53,6 +57,7 @@ mod device_build;
 mod devices;
 mod enrollment;
 mod error;
+mod made;
 mod migrations;
 mod packages;
 mod page;
@@ -64,6 +69,7 @@ mod rollouts;
 mod rows;
 mod schema;
 mod servers;
+mod service_accounts;
 mod settings;
 mod sqlite;
 mod standing;
@@ -73,7 +79,9 @@ mod tally;
 mod time;
 mod users;
 
+pub use accounts::{AccountChanges, SERVICE_PREFIX, service_subject};
 pub use activity::{Activity, ActivityOutcome, Checks, Seen, Standing};
+pub use admin_tokens::{AdminToken, NewAdminToken, TOKENS_KEPT_FOR};
 pub use audit::{Actor, AuditEntry, AuditFilter, AuditNote, Broken};
 pub use builds::BuildFilter;
 pub use campaigns::{
@@ -92,8 +100,9 @@ pub use reasons::{MAX_REASONS, ReasonCount};
 pub use reports::{NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
 pub use rollouts::{Attempts, BuildRollout, RolloutFilter, TrackChange};
 pub use servers::{HEARTBEAT_EVERY, HEARTBEAT_FRESH_FOR};
+pub use service_accounts::{MAX_SERVICE_ACCOUNTS, MAX_TOKENS_PER_ACCOUNT, NewServiceAccount, ServiceAccount};
 pub use settings::{MAX_POOL_SIZE, Settings};
 pub use standing::Told;
 pub use stats::{BuildStats, HourOfStats, MAX_ROLLOUTS_OF_BUILD, MAX_STAT_HOURS, RolloutStats};
 pub use store::Store;
-pub use users::User;
+pub use users::{User, UserChange};

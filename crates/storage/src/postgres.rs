@@ -30,6 +30,9 @@ const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGIN
 /// Whether the table `servers` exists.
 const HAS_SERVERS: &str = "SELECT count(to_regclass('servers')) AS count";
 
+/// Whether the table `epochs` exists.
+const HAS_EPOCHS: &str = "SELECT count(to_regclass('epochs')) AS count";
+
 pub(crate) fn engine(url: &str, settings: &Settings) -> Engine<Conn> {
     let setup = Setup {
         busy_timeout: settings.busy_timeout,

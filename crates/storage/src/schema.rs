@@ -255,6 +255,51 @@ diesel::table! {
         role -> Text,
         password_hash -> Text,
         created_at -> BigInt,
+        disabled_at -> Nullable<BigInt>,
+        last_login_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    account_generations (subject) {
+        subject -> Text,
+        generation -> BigInt,
+        epoch -> BigInt,
+    }
+}
+
+diesel::table! {
+    ended_tokens (id) {
+        id -> Text,
+        expires_at -> BigInt,
+        epoch -> BigInt,
+    }
+}
+
+diesel::table! {
+    service_accounts (id) {
+        id -> BigInt,
+        name -> Text,
+        role -> Text,
+        limits_json -> Nullable<Text>,
+        created_by -> Text,
+        created_at -> BigInt,
+        removed_at -> Nullable<BigInt>,
+        epoch -> BigInt,
+    }
+}
+
+diesel::table! {
+    admin_tokens (id) {
+        id -> BigInt,
+        token_id -> Text,
+        subject -> Text,
+        role -> Text,
+        created_by -> Text,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        last_used_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
     }
 }
 
@@ -360,6 +405,7 @@ diesel::joinable!(device_builds -> builds (build_id));
 diesel::joinable!(device_rollouts -> builds (build_id));
 diesel::joinable!(reports -> devices (device_id));
 diesel::joinable!(version_hours -> packages (package_id));
+diesel::allow_tables_to_appear_in_same_query!(users, account_generations);
 diesel::allow_tables_to_appear_in_same_query!(
     packages,
     builds,

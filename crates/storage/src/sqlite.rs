@@ -28,6 +28,10 @@ const NOW: &str = "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)";
 const HAS_SERVERS: &str =
     "SELECT count(*) AS count FROM sqlite_schema WHERE type = 'table' AND name = 'servers'";
 
+/// Whether the table `epochs` exists.
+const HAS_EPOCHS: &str =
+    "SELECT count(*) AS count FROM sqlite_schema WHERE type = 'table' AND name = 'epochs'";
+
 /// Opens a file, which is created if it is not there; its folder must be.
 pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

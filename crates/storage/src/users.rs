@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::Role;
 
 use crate::store::run;
-use crate::{AuditNote, Error, Store};
+use crate::{AuditNote, Error, Page, Paged, Store};
 
 /// Somebody who may log in.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub struct User {
     pub password_hash: String,
     /// Since when.
     pub created_at: DateTime<Utc>,
+    /// Since when they may not log in any more, if so.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// When they logged in last; `None` when never, or before this was kept.
+    pub last_login_at: Option<DateTime<Utc>>,
+    /// The generation of their tokens that is accepted.
+    pub generation: u32,
 }
 
 impl fmt::Debug for User {
@@ -26,7 +32,34 @@ impl fmt::Debug for User {
         f.debug_struct("User")
             .field("name", &self.name)
             .field("role", &self.role)
+            .field("disabled_at", &self.disabled_at)
+            .field("generation", &self.generation)
             .finish_non_exhaustive()
+    }
+}
+
+/// A change of somebody. Each ends the tokens that they were given before, and one that changes nothing ends none and
+/// leaves no audit entry.
+#[derive(Clone)]
+pub enum UserChange {
+    /// They may not log in any more.
+    Disable,
+    /// They may log in again. Their earlier tokens stay ended.
+    Enable,
+    /// They get another role.
+    Role(Role),
+    /// They get another password, of which this is the hash.
+    Password(String),
+}
+
+impl fmt::Debug for UserChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disable => f.write_str("Disable"),
+            Self::Enable => f.write_str("Enable"),
+            Self::Role(role) => f.debug_tuple("Role").field(role).finish(),
+            Self::Password(_) => f.write_str("Password"),
+        }
     }
 }
 
@@ -52,6 +85,41 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn user(&self, name: &str) -> Result<User, Error> {
         let name = name.to_owned();
-        run!(self, read, users::get(&name))
+        run!(self, snapshot, users::get(&name))
+    }
+
+    /// People by their names.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a bad page token.
+    pub async fn users(&self, page: Page) -> Result<Paged<User>, Error> {
+        run!(self, snapshot, users::list(&page))
+    }
+
+    /// Changes somebody, and returns them as they are then. The states before and after are added to the audit entry.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::LastAdmin`] when nobody could manage people any more.
+    pub async fn change_user(&self, name: &str, change: UserChange, audit: AuditNote) -> Result<User, Error> {
+        let name = name.to_owned();
+        run!(self, write, users::change(&name, &change, &audit))
+    }
+
+    /// Removes somebody, and ends their tokens. The name may be given again.
+    ///
+    /// # Errors
+    /// As [`Store::change_user`].
+    pub async fn remove_user(&self, name: &str, audit: AuditNote) -> Result<(), Error> {
+        let name = name.to_owned();
+        run!(self, write, users::remove(&name, &audit))
+    }
+
+    /// Notes that somebody has logged in.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn note_login(&self, name: &str, now: DateTime<Utc>) -> Result<(), Error> {
+        let name = name.to_owned();
+        run!(self, write, users::note_login(&name, now))
     }
 }

@@ -20,6 +20,7 @@ mod health;
 mod methods;
 mod nudges;
 mod packages;
+mod people;
 mod reflection;
 mod rollouts;
 mod statuses;
@@ -36,6 +37,7 @@ use tidegate_proto::v1::build_service_server::{self, BuildServiceServer};
 use tidegate_proto::v1::device_service_server::{self, DeviceServiceServer};
 use tidegate_proto::v1::nudge_service_server::{self, NudgeServiceServer};
 use tidegate_proto::v1::package_service_server::{self, PackageServiceServer};
+use tidegate_proto::v1::people_service_server::{self, PeopleServiceServer};
 use tidegate_proto::v1::rollout_service_server::{self, RolloutServiceServer};
 use tidegate_service::{Actor, Authenticator};
 use tonic::service::{Routes, RoutesBuilder};
@@ -49,13 +51,14 @@ use crate::request_id::RequestId;
 use crate::rest::{MAX_JSON_BYTES, MAX_NUDGE_BYTES};
 
 /// The services that tell their health.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
     build_service_server::SERVICE_NAME,
     device_service_server::SERVICE_NAME,
     nudge_service_server::SERVICE_NAME,
     package_service_server::SERVICE_NAME,
+    people_service_server::SERVICE_NAME,
     rollout_service_server::SERVICE_NAME,
 ];
 
@@ -97,6 +100,11 @@ fn guarded(api: &Api) -> axum::Router {
     let audit = AuditServiceServer::new(audit::Service(Arc::clone(&api.audit)));
     let devices = DeviceServiceServer::new(devices::Service(Arc::clone(&api.devices)));
     let packages = PackageServiceServer::new(packages::Service(Arc::clone(&api.packages)));
+    let people = PeopleServiceServer::new(people::Service {
+        users: Arc::clone(&api.users),
+        service_accounts: Arc::clone(&api.service_accounts),
+        tokens: Arc::clone(&api.tokens),
+    });
     let rollouts = RolloutServiceServer::new(rollouts::Service(Arc::clone(&api.rollouts)));
     let mut routes = Routes::builder();
     routes
@@ -105,6 +113,7 @@ fn guarded(api: &Api) -> axum::Router {
         .add_service(devices.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(nudges.clone().max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(packages.max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(people.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(rollouts.max_decoding_message_size(MAX_JSON_BYTES));
     without_fallback(routes)
         .route_service(

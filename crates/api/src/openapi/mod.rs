@@ -27,7 +27,8 @@ use utoipa::{Modify, OpenApi};
         (name = "nudges", description = "Waking devices through FCM"),
         (name = "devices", description = "The fleet"),
         (name = "audit", description = "Who changed what"),
-        (name = "auth", description = "Users"),
+        (name = "auth", description = "Logging in"),
+        (name = "people", description = "Users, service accounts and their tokens"),
         (name = "health", description = "The server itself"),
     )
 )]

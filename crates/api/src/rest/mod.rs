@@ -12,6 +12,7 @@ mod input;
 pub(crate) mod metrics;
 pub(crate) mod nudges;
 pub(crate) mod packages;
+pub(crate) mod people;
 mod range;
 pub(crate) mod upload;
 

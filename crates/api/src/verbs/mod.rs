@@ -7,6 +7,7 @@ pub(crate) mod devices;
 mod list;
 pub(crate) mod nudges;
 pub(crate) mod packages;
+pub(crate) mod people;
 pub(crate) mod rollouts;
 
 use tidegate_domain::PackageName;

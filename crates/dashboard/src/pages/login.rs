@@ -101,6 +101,11 @@ fn welcome(app: &AppState, login: &Login, next: &str, https: bool) -> Response {
     with_cookies([session, browser], Redirect::to(next))
 }
 
-pub(crate) async fn log_out(_: Posted) -> Response {
-    with_cookies(session::end(), Redirect::to("/login"))
+/// Ends the session for everybody who has its cookie. Should the database not answer, it is said, and the cookie stays.
+pub(crate) async fn log_out(
+    State(app): State<Arc<AppState>>,
+    posted: Posted,
+) -> Result<Response, crate::error::Refusal> {
+    app.users.log_out(&posted.visitor.actor).await?;
+    Ok(with_cookies(session::end(), Redirect::to("/login")))
 }

@@ -5,39 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tidegate_domain::{Role, SdkLevel};
+use tidegate_domain::SdkLevel;
 use tidegate_service::{
     Actor, Clock, Devices, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, Snapshots, SystemClock,
-    Users,
 };
 use tidegate_signing::{ExposeSecret, MAX_PASSWORD_BYTES, SecretString};
 
 use super::args::Signer;
-use crate::wiring::{Stores, open_database, settings};
-use crate::{Config, Error, keys};
-
-/// Makes a token for the admin surface, and records in the audit log that it was made.
-pub(super) async fn token(
-    config: &Config,
-    subject: String,
-    role: Role,
-    ttl: Duration,
-) -> Result<String, Error> {
-    keys::create_folder(&config.data_dir)?;
-    let keys = Arc::new(keys::key_ring(config)?);
-    let users = Users::new(open_database(config).await?, keys, Arc::new(SystemClock));
-    let token = users.issue(&Actor::console(), &subject, role, delta(ttl)).await?;
-    Ok(token.expose_secret().to_owned())
-}
+use crate::wiring::{Stores, settings};
+use crate::{Config, Error};
 
 /// Makes a token that devices enrol with.
 pub(super) async fn enroll_token(
     config: &Config,
+    init: bool,
     uses: u32,
     ttl: Duration,
     note: String,
 ) -> Result<String, Error> {
-    let stores = Stores::open(config).await?;
+    let stores = Stores::open_made(config, init).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let snapshots = Snapshots::load(stores.store.clone()).await?;
     let settings = Arc::new(settings(config, ""));
@@ -48,18 +34,9 @@ pub(super) async fn enroll_token(
     Ok(made.token.expose_secret().to_owned())
 }
 
-/// Adds somebody who may log in.
-pub(super) async fn add_user(config: &Config, name: String, role: Role) -> Result<String, Error> {
-    let password = read_password(&name)?;
-    let stores = Stores::open(config).await?;
-    let users = Users::new(stores.store, stores.keys, Arc::new(SystemClock));
-    users.add(&Actor::console(), &name, role, password).await?;
-    Ok(format!("added {name} as {role}"))
-}
-
 /// Shows, sets or removes the signer that a package's builds must carry.
-pub(super) async fn signer(config: &Config, what: Signer) -> Result<String, Error> {
-    let store = Stores::open(config).await?.store;
+pub(super) async fn signer(config: &Config, init: bool, what: Signer) -> Result<String, Error> {
+    let store = Stores::open_made(config, init).await?.store;
     let packages = Packages::new(store, Arc::new(SystemClock));
     let console = Actor::console();
     match what {
@@ -95,7 +72,7 @@ fn told(package: &Package) -> String {
 }
 
 /// The first line of standard input, or what a person types without its being shown.
-fn read_password(name: &str) -> Result<SecretString, Error> {
+pub(super) fn read_password(name: &str) -> Result<SecretString, Error> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
         let typed = rpassword::prompt_password(format!("Password for {name}: "))?;
@@ -112,6 +89,6 @@ fn read_password(name: &str) -> Result<SecretString, Error> {
 }
 
 /// A time that is too long for the type becomes the longest one, which every rule refuses.
-fn delta(time: Duration) -> TimeDelta {
+pub(super) fn delta(time: Duration) -> TimeDelta {
     TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX)
 }

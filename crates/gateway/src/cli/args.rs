@@ -1,12 +1,11 @@
 //! The commands and their options.
 
-#[cfg(feature = "demo")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tidegate_domain::{PackageName, Role, SignerFingerprint};
+use tidegate_domain::{PackageName, Role, SignerFingerprint, Verb};
 
 /// How many virtual devices the demo takes at most: each is a task with connections of its own.
 #[cfg(feature = "demo")]
@@ -62,9 +61,8 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Work on a server's data from its own console: tokens and users.
-    #[command(subcommand)]
-    Admin(Admin),
+    /// Work on a server's data from its own console: tokens, users and service accounts.
+    Admin(AtConsole),
     /// Look into APK files, without a server.
     #[command(subcommand)]
     Apk(Apk),
@@ -73,6 +71,9 @@ pub(super) enum Command {
 /// How to serve.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
+    /// Listen here, whatever the settings say.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<SocketAddr>,
     /// Take the time from the clock that `tidegate-sim run --clock PATH` drives. For trying things out.
     #[cfg(feature = "demo")]
     #[arg(long, value_name = "PATH")]
@@ -95,9 +96,19 @@ pub struct Demo {
     pub devices: u32,
 }
 
+/// What to do at the console, and where.
+#[derive(Debug, Args)]
+pub(super) struct AtConsole {
+    /// Make the key and the database when `serve` has not made them yet, as a provisioning script needs it.
+    #[arg(long, global = true)]
+    pub(super) init: bool,
+    #[command(subcommand)]
+    pub(super) what: Admin,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Admin {
-    /// Print a token for the admin surface. It cannot be revoked, so keep its life short.
+    /// Print a token for the admin surface. It is shown once, listed by `tokens`, and can be revoked.
     #[command(after_help = "Example:
   TOKEN=$(tidegate admin token --subject ann --role operator)
   curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/v1/apk")]
@@ -112,6 +123,12 @@ pub(super) enum Admin {
         #[arg(long, default_value = "12h", value_parser = humantime::parse_duration)]
         ttl: Duration,
     },
+    /// Tokens that were handed out: those that `token` made, and those of service accounts.
+    #[command(subcommand)]
+    Tokens(Tokens),
+    /// Machines that call the admin surface, such as a build pipeline.
+    #[command(subcommand)]
+    ServiceAccount(ServiceAccount),
     /// Print a token that devices enrol with. It is shown once; only its hash is kept.
     #[command(after_help = "Example:
   tidegate admin enroll-token --uses 500 --ttl 30d --note \"line 2, spring\"")]
@@ -167,6 +184,89 @@ pub(super) enum AdminUser {
         /// viewer reads, operator releases, admin manages people, keys and devices.
         #[arg(long)]
         role: Role,
+    },
+    /// Print everybody: name, role, last login, and whether they are disabled.
+    List,
+    /// Let somebody log in no more, and end their sessions and tokens.
+    Disable {
+        /// Their name.
+        name: String,
+    },
+    /// Let somebody log in again.
+    Enable {
+        /// Their name.
+        name: String,
+    },
+    /// Give somebody another role, and end their sessions and tokens.
+    Role {
+        /// Their name.
+        name: String,
+        /// viewer reads, operator releases, admin manages people, keys and devices.
+        role: Role,
+    },
+    /// Give somebody another password, and end their sessions and tokens. It is read from standard input.
+    Password {
+        /// Their name.
+        name: String,
+    },
+    /// Remove somebody, and end their sessions and tokens.
+    Remove {
+        /// Their name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Tokens {
+    /// Print tokens, the newest first: id, subject, role, end, last use.
+    List {
+        /// Only those of this subject, such as service:ci.
+        #[arg(long, value_name = "NAME")]
+        subject: Option<String>,
+    },
+    /// End a token, on every server within a second.
+    Revoke {
+        /// Its id, as `list` prints it.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ServiceAccount {
+    /// Make a service account, and print its first token. It is shown once.
+    #[command(after_help = "Example:
+  tidegate admin service-account add ci --role operator --package com.example.app --verb upload --verb promote")]
+    Add {
+        /// Its name. In the audit log, and as a token's subject, it stands behind `service:`.
+        name: String,
+        /// viewer reads, operator releases, admin manages people, keys and devices.
+        #[arg(long)]
+        role: Role,
+        /// Let it change this package and no other; may be given several times. For the role operator.
+        #[arg(long = "package", value_name = "PACKAGE")]
+        packages: Vec<PackageName>,
+        /// Let it use this verb and no other: upload, promote, adjust, pause, resume, roll_back, nudge; may be given
+        /// several times. For the role operator.
+        #[arg(long = "verb", value_name = "VERB")]
+        verbs: Vec<Verb>,
+        /// How long the token holds.
+        #[arg(long, default_value = "90d", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+    },
+    /// Print another token of a service account, to be put in the place of an earlier one.
+    Token {
+        /// The service account.
+        name: String,
+        /// How long the token holds.
+        #[arg(long, default_value = "90d", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+    },
+    /// Print every service account.
+    List,
+    /// Remove a service account, and end its tokens.
+    Remove {
+        /// The service account.
+        name: String,
     },
 }
 

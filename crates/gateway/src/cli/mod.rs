@@ -8,6 +8,7 @@ mod apk;
 mod apk_diff;
 mod args;
 mod database;
+mod people;
 mod serve;
 
 use std::io::{self, Write};
@@ -18,7 +19,7 @@ use tokio::runtime::Runtime;
 pub use args::Cli;
 #[cfg(feature = "demo")]
 pub use args::Demo;
-use args::{Admin, AdminUser, Apk, Command};
+use args::{Admin, Apk, AtConsole, Command};
 
 use crate::config::LogFormat;
 use crate::{Config, Error, telemetry};
@@ -33,24 +34,37 @@ const WRONG_USAGE: u8 = 2;
 pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     let config = || Config::load(cli.config.as_deref(), variables());
     match cli.command {
-        Command::Serve(options) => serve::serve(&config()?, &options),
+        Command::Serve(options) => {
+            // The same as the variable, and over it.
+            let listen = options
+                .listen
+                .map(|address| ("TIDEGATE_LISTEN".to_owned(), address.to_string()));
+            let config = Config::load(cli.config.as_deref(), variables().chain(listen))?;
+            serve::serve(&config, &options)
+        }
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo(options),
         Command::Config => print(&config()?),
         Command::Migrate { dry_run } => console(&config()?, |config| database::migrate(config, dry_run)),
-        Command::Admin(Admin::Token { subject, role, ttl }) => {
-            console(&config()?, |config| admin::token(config, subject, role, ttl))
-        }
-        Command::Admin(Admin::EnrollToken { uses, ttl, note }) => {
-            console(&config()?, |config| admin::enroll_token(config, uses, ttl, note))
-        }
-        Command::Admin(Admin::Signer(what)) => console(&config()?, |config| admin::signer(config, what)),
-        Command::Admin(Admin::User(AdminUser::Add { name, role })) => {
-            console(&config()?, |config| admin::add_user(config, name, role))
-        }
+        Command::Admin(AtConsole { init, what }) => at_console(&config()?, init, what),
         Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
         Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),
         Command::Apk(Apk::Diff { first, second, json }) => apk::diff(&first, &second, json),
+    }
+}
+
+fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Error> {
+    match what {
+        Admin::Token { subject, role, ttl } => {
+            console(config, |config| people::token(config, init, subject, role, ttl))
+        }
+        Admin::Tokens(what) => console(config, |config| people::tokens(config, init, what)),
+        Admin::ServiceAccount(what) => console(config, |config| people::service_account(config, init, what)),
+        Admin::EnrollToken { uses, ttl, note } => console(config, |config| {
+            admin::enroll_token(config, init, uses, ttl, note)
+        }),
+        Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
+        Admin::User(what) => console(config, |config| people::user(config, init, what)),
     }
 }
 

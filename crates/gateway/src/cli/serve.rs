@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tidegate_service::{Clock, SystemClock};
+use tidegate_service::{Actor, Clock, Page, SystemClock};
 
 use super::args::Serve;
 use super::runtime;
 use crate::signals::Signals;
-use crate::{Config, Error, Server, telemetry};
+use crate::{Config, Error, RunningServer, Server, telemetry};
 
 /// Serves until the process is asked to end. Asked a second time, it ends without finishing anything.
 pub(super) fn serve(config: &Config, options: &Serve) -> Result<ExitCode, Error> {
@@ -16,6 +16,7 @@ pub(super) fn serve(config: &Config, options: &Serve) -> Result<ExitCode, Error>
         let traces = telemetry::start(config)?;
         let mut signals = Signals::listen()?;
         let server = Server::start_at(config, clock(options).await).await?;
+        tell_how_to_begin(&server).await;
         signals.asked_to_end().await?;
         let ended = async {
             server.shutdown().await;
@@ -33,6 +34,21 @@ pub(super) fn serve(config: &Config, options: &Serve) -> Result<ExitCode, Error>
             }
         }
     })
+}
+
+/// Says how somebody logs in for the first time, while nobody can.
+async fn tell_how_to_begin(server: &RunningServer) {
+    let (console, first) = (Actor::console(), Page::new(Some(1), None));
+    let Ok(first) = first else { return };
+    match server.api().users.list(&console, first).await {
+        Ok(users) if users.items.is_empty() => tracing::info!(
+            event = "ota.server.nobody",
+            page = format!("http://{}/", server.admin_addr()),
+            "nobody can log in yet: run `tidegate admin user add NAME --role admin` with the settings of this server"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the database could not be asked who may log in"),
+    }
 }
 
 #[cfg(feature = "demo")]

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::SETTINGS;
 
+/// How alike two names are, from 0 to 1, for one to be taken for the other. Of ten letters, four may be wrong.
+const NEAR_ENOUGH: f64 = 0.6;
+
 /// What is wrong with one setting or with the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -39,15 +42,28 @@ impl Fault {
     }
 
     pub(super) fn unknown(key: &str, origin: &str) -> Self {
-        let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+        let hint = match nearest(key) {
+            Some(name) => format!("did you mean {name}?"),
+            None => {
+                let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+                format!("there are {}", known.join(", "))
+            }
+        };
         Self {
             key: Some(key.to_owned()),
-            message: format!(
-                "{key} (from {origin}): there is no such setting; there are {}",
-                known.join(", ")
-            ),
+            message: format!("{key} (from {origin}): there is no such setting; {hint}"),
         }
     }
+}
+
+/// The setting that is spelled most alike, if one is near enough to be meant.
+fn nearest(key: &str) -> Option<&'static str> {
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(key, name);
+    let names = SETTINGS
+        .iter()
+        .map(|setting| (setting.name, likeness(setting.name)));
+    let (name, likeness) = names.max_by(|one, other| one.1.total_cmp(&other.1))?;
+    (likeness >= NEAR_ENOUGH).then_some(name)
 }
 
 impl fmt::Display for Fault {

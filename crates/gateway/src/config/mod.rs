@@ -76,8 +76,10 @@ pub struct Config {
     pub artifact_store: String,
     /// How to reach the bucket.
     pub s3: S3Options,
-    /// The master key; `None` for the one in the data folder.
+    /// The master key; `None` for the one in a file.
     pub master_key: Option<MasterKey>,
+    /// The file of the master key; `None` for the one in the data folder.
+    pub master_key_file: Option<PathBuf>,
     /// The previous or the next master key.
     pub rotation_key: Option<MasterKey>,
     /// Command keys for all devices, instead of derived ones.
@@ -119,6 +121,8 @@ pub enum LogFormat {
     Json,
     /// For users.
     Text,
+    /// For users on a terminal, for machines elsewhere.
+    Auto,
 }
 
 impl LogFormat {
@@ -127,6 +131,7 @@ impl LogFormat {
         match self {
             Self::Json => "json",
             Self::Text => "text",
+            Self::Auto => "auto",
         }
     }
 }
@@ -134,7 +139,7 @@ impl LogFormat {
 impl FromStr for LogFormat {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Json, Self::Text]
+        [Self::Json, Self::Text, Self::Auto]
             .into_iter()
             .find(|format| format.as_str() == text)
             .ok_or(())
@@ -160,6 +165,7 @@ impl Config {
             artifact_store: data_dir.join("artifacts").display().to_string(),
             s3: S3Options::default(),
             master_key: None,
+            master_key_file: None,
             rotation_key: None,
             command_keys: None,
             poll_interval: Duration::from_secs(6 * 3600),
@@ -174,7 +180,7 @@ impl Config {
             trace_percent: 10,
             shutdown_delay: Duration::ZERO,
             log_polls_per_second: 10,
-            log_format: LogFormat::Json,
+            log_format: LogFormat::Auto,
             log: "info".to_owned(),
             data_dir,
         }
@@ -267,6 +273,12 @@ impl Config {
         let master = |text: &str| MasterKey::from_text(text).map_err(|fault| tail(&fault, "master_key"));
         let command = |text: &str| CommandKey::from_text(text).map_err(|fault| tail(&fault, "command_key"));
         self.master_key = given.take_secret("master_key", master);
+        self.master_key_file = given.take("master_key_file", |text: &str| {
+            forms::not_empty(text).map(PathBuf::from)
+        });
+        if self.master_key.is_some() && self.master_key_file.is_some() {
+            given.fault("master_key_file", "must not be set beside master_key");
+        }
         self.rotation_key = given.take_secret("rotation_key", master);
         let primary = given.take_secret("command_shared_key", command);
         let rotation = given.take_secret("command_shared_rotation_key", command);
@@ -320,7 +332,7 @@ impl Config {
     fn take_log(&mut self, given: &mut Layers) {
         set(
             &mut self.log_format,
-            given.take("log_format", parsed("must be json or text")),
+            given.take("log_format", parsed("must be json, text or auto")),
         );
         let filter = |text: &str| {
             EnvFilter::try_new(text)

@@ -53,6 +53,12 @@ impl fmt::Display for Config {
             ("s3_access_key_id", self.s3.access_key.clone()),
             ("s3_secret_access_key", hidden(self.s3.secret_key.is_some())),
             ("master_key", hidden(self.master_key.is_some())),
+            (
+                "master_key_file",
+                self.master_key_file
+                    .as_ref()
+                    .map(|path| path.display().to_string()),
+            ),
             ("rotation_key", hidden(self.rotation_key.is_some())),
             ("command_shared_key", hidden(self.command_keys.is_some())),
             (

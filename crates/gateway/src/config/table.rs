@@ -115,6 +115,11 @@ pub const SETTINGS: &[Setting] = &[
         "the secret that every key is derived from, 32 to 64 bytes in hex or base64",
     ),
     setting(
+        "master_key_file",
+        "<data_dir>/master.key",
+        "the file of the master key, such as a systemd credential or a docker secret",
+    ),
+    setting(
         "rotation_key",
         "",
         "the previous or the next master key, accepted beside the first",
@@ -207,7 +212,11 @@ pub const SETTINGS: &[Setting] = &[
         "10",
         "at most so many polls a second are logged; 0 for none",
     ),
-    setting("log_format", "json", "json or text"),
+    setting(
+        "log_format",
+        "auto",
+        "json, text, or auto: text on a terminal and json elsewhere",
+    ),
     setting(
         "log",
         "info",

@@ -27,7 +27,7 @@ fn nothing_needs_to_be_set() {
     assert_eq!(config.artifact_store, "./tidegate-data/artifacts");
     assert_eq!(config.poll_interval, Duration::from_secs(21_600));
     assert_eq!(config.max_upload_bytes, 536_870_912);
-    assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.log_format, LogFormat::Auto);
 }
 
 #[test]
@@ -204,7 +204,11 @@ fn a_bad_value_is_named_with_its_origin_and_what_is_allowed() {
             "log_polls_per_second = \"-1\"",
             "from 0 to 1000000",
         ),
-        ("log_format = \"xml\"", "log_format = \"xml\"", "json or text"),
+        (
+            "log_format = \"xml\"",
+            "log_format = \"xml\"",
+            "json, text or auto",
+        ),
         ("log = \"info,=\"", "log = \"info,=\"", "a level, or rules"),
     ];
     for (text, key, allowed) in cases {
@@ -221,7 +225,11 @@ fn an_unknown_key_stops_the_start_wherever_it_stands() {
     let message = refusal("lsten = \"127.0.0.1:1\"\n[s3]\nregion = \"x\"");
     assert!(message.contains("\n  lsten (from "), "{message}");
     assert!(message.contains("\n  s3 (from "), "{message}");
-    assert!(message.contains("there are listen, admin_listen"), "{message}");
+    assert!(message.contains("did you mean listen?"), "{message}");
+    assert!(
+        message.contains("there are listen, admin_listen"),
+        "of s3: {message}"
+    );
 
     let faults = Config::load(None, environment(&[("TIDEGATE_LSTEN", "x")])).unwrap_err();
     let keys: Vec<_> = faults.0.iter().map(|fault| fault.key.as_deref()).collect();

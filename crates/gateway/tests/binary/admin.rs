@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::program::{client, err, exited, out, run, run_with_input, serve};
+use crate::program::{client, err, exited, out, run, run_with_input, serve, tidegate};
 
 #[tokio::test]
 async fn a_token_does_what_its_role_allows() {
@@ -12,6 +12,7 @@ async fn a_token_does_what_its_role_allows() {
         folder.path(),
         &[
             "admin",
+            "--init",
             "token",
             "--subject",
             "ann",
@@ -50,7 +51,7 @@ async fn a_token_does_what_its_role_allows() {
 #[tokio::test]
 async fn a_person_added_at_the_console_can_log_in() {
     let folder = tempfile::tempdir().unwrap();
-    let add = ["admin", "user", "add", "ann", "--role", "operator"];
+    let add = ["admin", "--init", "user", "add", "ann", "--role", "operator"];
     let short = run_with_input(folder.path(), &add, "short\n");
     exited(&short, 1);
     assert!(
@@ -82,7 +83,12 @@ async fn a_person_added_at_the_console_can_log_in() {
 fn a_signer_is_pinned_listed_and_unpinned() {
     let folder = tempfile::tempdir().unwrap();
     let signer = "ab".repeat(32);
-    let signers = |arguments: &[&str]| run(folder.path(), &[&["admin", "signer"], arguments].concat());
+    let signers = |arguments: &[&str]| {
+        run(
+            folder.path(),
+            &[&["admin", "--init", "signer"], arguments].concat(),
+        )
+    };
     assert_eq!(out(&signers(&["list"])), "\n");
     let pinned = signers(&["pin", "com.example.app", &signer]);
     exited(&pinned, 0);
@@ -128,11 +134,16 @@ fn what_cannot_be_is_refused_with_the_right_exit_code() {
                 "admin",
                 "--ttl",
                 "999d",
+                "--init",
             ],
             1,
             "ttl must be",
         ),
-        (&["admin", "enroll-token", "--uses", "0"], 1, "uses must be"),
+        (
+            &["admin", "enroll-token", "--uses", "0", "--init"],
+            1,
+            "uses must be",
+        ),
         (&["no-such-command"], 2, "no-such-command"),
     ];
     for (arguments, code, text) in cases {
@@ -141,4 +152,131 @@ fn what_cannot_be_is_refused_with_the_right_exit_code() {
         assert!(err(&output).contains(text), "{}", err(&output));
         assert_eq!(out(&output), "");
     }
+}
+
+/// Standing in the wrong folder, somebody would get a key and a database that nobody serves.
+#[test]
+fn nothing_is_made_where_no_server_was_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("tidegate-data");
+    let commands: [&[&str]; 5] = [
+        &["admin", "token", "--subject", "ann", "--role", "admin"],
+        &["admin", "tokens", "list"],
+        &["admin", "enroll-token"],
+        &["admin", "user", "list"],
+        &["admin", "signer", "list"],
+    ];
+    for command in commands {
+        let refused = run(folder.path(), command);
+        exited(&refused, 2);
+        let message = err(&refused);
+        assert!(
+            message.contains("there is no key at ./tidegate-data/master.key") && message.contains("--init"),
+            "{message}"
+        );
+        assert!(!data.exists(), "{command:?}");
+    }
+    // With a key and without a database.
+    let key: String = (0..32).map(|byte| format!("{byte:02x}")).collect();
+    let mut command = tidegate(folder.path());
+    command
+        .args(["admin", "user", "list"])
+        .env("TIDEGATE_MASTER_KEY", &key);
+    let refused = command.output().unwrap();
+    exited(&refused, 2);
+    assert!(
+        err(&refused).contains("the database is empty or not there"),
+        "{}",
+        err(&refused)
+    );
+    assert!(!data.exists());
+
+    exited(&run(folder.path(), &["admin", "user", "list", "--init"]), 0);
+    exited(&run(folder.path(), &["admin", "user", "list"]), 0);
+}
+
+#[tokio::test]
+async fn people_and_tokens_are_managed_beside_the_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, addr) = serve(folder.path());
+    let password = "correct horse battery staple";
+    for (name, role) in [("ann", "admin"), ("bob", "operator")] {
+        let add = ["admin", "user", "add", name, "--role", role];
+        exited(&run_with_input(folder.path(), &add, &format!("{password}\n")), 0);
+    }
+    let admin = |arguments: &[&str]| run(folder.path(), &[&["admin"], arguments].concat());
+    let body = json!({ "name": "bob", "password": password });
+    let login = client().post(format!("http://{addr}/v1/auth/login")).json(&body);
+    let login: serde_json::Value = login.send().await.unwrap().json().await.unwrap();
+    let bob = login["token"].as_str().unwrap().to_owned();
+    let listed = out(&admin(&["user", "list"]));
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines[0], "ann admin, never logged in");
+    assert!(lines[1].starts_with("bob operator, last login 20"), "{listed}");
+
+    assert!(out(&admin(&["user", "disable", "bob"])).contains(", disabled 20"));
+    refused_soon(addr, &bob).await;
+    let last = admin(&["user", "role", "ann", "viewer"]);
+    exited(&last, 1);
+    assert!(err(&last).contains("ann is the last admin"), "{}", err(&last));
+    exited(&admin(&["user", "enable", "bob"]), 0);
+    let other = "another horse battery staple\n";
+    exited(
+        &run_with_input(folder.path(), &["admin", "user", "password", "bob"], other),
+        0,
+    );
+    assert_eq!(out(&admin(&["user", "remove", "bob"])), "removed bob\n");
+
+    let add = [
+        "service-account",
+        "add",
+        "ci",
+        "--role",
+        "operator",
+        "--package",
+        "com.example.app",
+        "--verb",
+        "upload",
+    ];
+    let ci = out(&admin(&add)).trim().to_owned();
+    let accounts = out(&admin(&["service-account", "list"]));
+    assert_eq!(
+        accounts,
+        "ci --role operator --package com.example.app --verb upload\n"
+    );
+    let tokens = out(&admin(&["tokens", "list", "--subject", "service:ci"]));
+    assert!(tokens.contains(" service:ci operator, expires 20"), "{tokens}");
+    let id = tokens.split(' ').next().unwrap();
+    let let_in = client().get(format!("http://{addr}/v1/apk")).bearer_auth(&ci);
+    // The account was made beside the server, which hears of it within a second.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(let_in.send().await.unwrap().status(), 200);
+    assert!(out(&admin(&["tokens", "revoke", id])).contains(", revoked 20"));
+    refused_soon(addr, &ci).await;
+    let another = out(&admin(&["service-account", "token", "ci", "--ttl", "1h"]));
+    assert_eq!(another.trim().split('.').count(), 3);
+    exited(&admin(&["service-account", "remove", "ci"]), 0);
+    assert_eq!(out(&admin(&["service-account", "list"])), "\n");
+
+    let reserved = admin(&["token", "--subject", "service:ci", "--role", "admin"]);
+    exited(&reserved, 1);
+    let token = out(&admin(&["token", "--subject", "cat", "--role", "viewer"]));
+    let tokens = out(&admin(&["tokens", "list", "--subject", "cat"]));
+    exited(
+        &admin(&["tokens", "revoke", tokens.split(' ').next().unwrap()]),
+        0,
+    );
+    refused_soon(addr, token.trim()).await;
+}
+
+/// Waits until a token is refused, which is to be within a second, and some more on a busy machine.
+async fn refused_soon(addr: std::net::SocketAddr, token: &str) {
+    for _ in 0..100 {
+        let request = client().get(format!("http://{addr}/v1/apk")).bearer_auth(token);
+        if request.send().await.unwrap().status() == 401 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the token is still taken");
 }

@@ -237,7 +237,7 @@ async fn nothing_is_told(format: &str, are_keys_shared: bool) {
         feed(command, input)
     };
     let added = with(
-        &["admin", "user", "add", "ann", "--role", "operator"],
+        &["admin", "--init", "user", "add", "ann", "--role", "operator"],
         &format!("{PASSWORD}\n"),
     );
     let admin = with(&["admin", "token", "--subject", "bob", "--role", "admin"], "");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::program::{Running, client, err, exited, out, run, serve};
+use crate::program::{Running, client, err, exited, out, run, run_with_input, serve, tidegate};
 
 /// Waits until nobody listens any more.
 fn until_refused(addr: SocketAddr) {
@@ -166,4 +166,60 @@ fn the_limit_on_open_files_is_raised_or_the_start_refused() {
     );
     // Without a wish of its own it takes what there is.
     Running::start(serve_within(folder.path(), "-n 1024", None)).line("ota.server.start");
+}
+
+#[tokio::test]
+async fn the_command_lines_address_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = tidegate(folder.path());
+    command
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("TIDEGATE_LISTEN", "192.0.2.1:80");
+    let running = Running::start(command);
+    let line: Value = serde_json::from_str(&running.line("ota.server.start")).unwrap();
+    let addr = line["listen"].as_str().unwrap();
+    let answer = client()
+        .get(format!("http://{addr}/healthz"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    // And it is checked like a setting.
+    let refused = run(folder.path(), &["serve", "--listen", "0.0.0.0:0"]);
+    exited(&refused, 2);
+    assert!(err(&refused).contains("public_url"), "{}", err(&refused));
+}
+
+/// On a terminal, which util-linux's `script` plays.
+#[test]
+fn on_a_terminal_the_log_is_for_people_and_says_how_to_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = tidegate(folder.path());
+    let on_a_terminal = |folder: &std::path::Path| {
+        let mut command = std::process::Command::new("/usr/bin/script");
+        let line = format!("{} serve --listen 127.0.0.1:0", program.get_program().display());
+        command.args(["-qec", &line, "/dev/null"]).current_dir(folder);
+        command.env("NO_COLOR", "1").stdin(std::process::Stdio::null());
+        Running::start(command)
+    };
+    let running = on_a_terminal(folder.path());
+    let started = running.line("ota.server.start");
+    assert!(started.contains(" INFO ") && !started.contains('{'), "{started}");
+    let hint = running.line("nobody can log in yet");
+    assert!(
+        hint.contains("tidegate admin user add NAME --role admin"),
+        "{hint}"
+    );
+    drop(running);
+
+    let add = ["admin", "user", "add", "ann", "--role", "admin"];
+    exited(
+        &run_with_input(folder.path(), &add, "correct horse battery staple\n"),
+        0,
+    );
+    let (server, _) = serve(folder.path());
+    server.signal("TERM");
+    let (_, lines) = server.all();
+    assert!(lines.contains("ota.server.stopped"), "{lines}");
+    assert!(!lines.contains("ota.server.nobody"), "{lines}");
 }

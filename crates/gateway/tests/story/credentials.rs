@@ -78,6 +78,35 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
         Role::Admin,
         r#"{"allow":true}"#,
     ),
+    ("POST", "/v1/auth/logout", Role::Viewer, ""),
+    ("GET", "/v1/users", Role::Admin, ""),
+    (
+        "POST",
+        "/v1/users",
+        Role::Admin,
+        r#"{"name":"omar","role":"viewer","password":"correct horse battery"}"#,
+    ),
+    ("POST", "/v1/users/omar/disable", Role::Admin, ""),
+    ("POST", "/v1/users/omar/enable", Role::Admin, ""),
+    ("POST", "/v1/users/omar/role", Role::Admin, r#"{"role":"viewer"}"#),
+    (
+        "POST",
+        "/v1/users/omar/password",
+        Role::Admin,
+        r#"{"password":"correct horse battery"}"#,
+    ),
+    ("POST", "/v1/users/omar/remove", Role::Admin, ""),
+    ("GET", "/v1/service-accounts", Role::Admin, ""),
+    (
+        "POST",
+        "/v1/service-accounts",
+        Role::Admin,
+        r#"{"name":"ci","role":"operator"}"#,
+    ),
+    ("POST", "/v1/service-accounts/ci/tokens", Role::Admin, ""),
+    ("POST", "/v1/service-accounts/ci/remove", Role::Admin, ""),
+    ("GET", "/v1/tokens", Role::Admin, ""),
+    ("POST", "/v1/tokens/nobody/revoke", Role::Admin, ""),
 ];
 
 const PIN: &str =

@@ -52,6 +52,7 @@ async fn a_credential_is_asked_for_before_the_body(engine: Engine) {
         "/tidegate.v1.AuditService/ListAudit",
         "/tidegate.v1.DeviceService/GetDevice",
         "/tidegate.v1.PackageService/PinSigner",
+        "/tidegate.v1.PeopleService/ListUsers",
         "/tidegate.v1.RolloutService/Promote",
     ];
     for method in methods {
@@ -84,7 +85,7 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
 }
 
 /// The whole server, and each of its services.
-const WITH_A_HEALTH: [&str; 8] = [
+const WITH_A_HEALTH: [&str; 9] = [
     "",
     "tidegate.v1.AuditService",
     "tidegate.v1.AuthService",
@@ -92,6 +93,7 @@ const WITH_A_HEALTH: [&str; 8] = [
     "tidegate.v1.DeviceService",
     "tidegate.v1.NudgeService",
     "tidegate.v1.PackageService",
+    "tidegate.v1.PeopleService",
     "tidegate.v1.RolloutService",
 ];
 

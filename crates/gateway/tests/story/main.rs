@@ -43,6 +43,7 @@ mod grpc;
 mod grpc_edge;
 mod http;
 mod identity;
+mod leaving;
 mod manifest;
 mod metrics;
 mod nudge_answers;

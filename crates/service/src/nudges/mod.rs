@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_domain::{
-    CampaignId, CampaignState, MAX_IDEMPOTENCY_KEY_BYTES, NudgeAudience, NudgeOrder, Role,
+    CampaignId, CampaignState, MAX_IDEMPOTENCY_KEY_BYTES, NudgeAudience, NudgeOrder, Role, Verb,
 };
 use tidegate_storage::{Campaign, FailedDelivery, NewCampaign, Page, Paged, Store};
 use tokio::sync::{Notify, Semaphore};
@@ -85,9 +85,10 @@ impl Nudges {
         order: NudgeOrder,
         idempotency_key: Option<String>,
     ) -> Result<Nudged, Error> {
-        actor.require(Role::Operator)?;
+        actor.require_some(Role::Operator, Verb::Nudge)?;
         let wake = self.wake.as_ref().ok_or_else(not_configured)?;
         let order = self.complete(order)?.checked()?;
+        actor.require_verb(Role::Operator, Verb::Nudge, order.package.as_ref())?;
         if let Some(key) = &idempotency_key
             && !(1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len())
         {
@@ -200,7 +201,7 @@ impl Nudges {
     /// # Errors
     /// As [`Nudges::cancel`], and [`Kind::Conflict`] with `fcm_not_configured`.
     pub async fn resume(&self, actor: &Actor, id: CampaignId) -> Result<Campaign, Error> {
-        actor.require(Role::Operator)?;
+        actor.require_some(Role::Operator, Verb::Nudge)?;
         let wake = self.wake.as_ref().ok_or_else(not_configured)?;
         let campaign = self
             .change(actor, id, CampaignState::Running, "ota.nudge.resume")
@@ -216,7 +217,11 @@ impl Nudges {
         next: CampaignState,
         action: &'static str,
     ) -> Result<Campaign, Error> {
-        actor.require(Role::Operator)?;
+        actor.require_some(Role::Operator, Verb::Nudge)?;
+        if actor.limits.is_some() {
+            let package = self.get(id).await?.package;
+            actor.require_verb(Role::Operator, Verb::Nudge, package.as_ref())?;
+        }
         let note = actor
             .on_record(self.clock.now())
             .note(action, format!("campaign/{id}"));

@@ -144,7 +144,7 @@ impl Instance {
                 shared,
                 Arc::clone(&counters),
             ),
-            users: Users::new(store.clone(), Arc::clone(&keys), clock),
+            users: Users::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&keys), clock),
             authenticator,
             reports,
             activity,
@@ -247,6 +247,8 @@ fn person(role: Role) -> Actor {
         subject: role.as_str().to_owned(),
         role,
         request_id: Some("request-1".to_owned()),
+        credential: None,
+        limits: None,
     }
 }
 

@@ -41,8 +41,20 @@ fn the_documented_token_is_taken_and_read() {
         issued_at: at(KNOWN_TIME),
         expires_at: at(KNOWN_TIME + 600),
         token_id: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
+        generation: None,
     };
     assert_eq!(judged(KNOWN_TOKEN), Ok(expected));
+}
+
+#[test]
+fn a_token_tells_its_generation_and_what_it_was_issued_as() {
+    let issued = known_ring()
+        .issue_admin_token("ada", Role::Operator, 7, minutes(10), at(KNOWN_TIME))
+        .unwrap();
+    assert_eq!(issued.claims.generation, Some(7));
+    assert_eq!(judged(issued.token.expose_secret()), Ok(issued.claims));
+    let negative = CLAIMS.replace("\"jti\"", "\"gen\":-1,\"jti\"");
+    assert_eq!(refusal(&signed(HS256, &negative)), TokenError::Malformed);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::Conn;
+use super::{Conn, HAS_EPOCHS};
 use crate::error::Fault;
 use crate::schema::epochs;
 use crate::{Epochs, Error};
@@ -13,6 +13,7 @@ pub(crate) enum Epoch {
     Catalog,
     Tokens,
     Rejections,
+    People,
 }
 
 impl Epoch {
@@ -21,6 +22,7 @@ impl Epoch {
             Self::Catalog => "catalog",
             Self::Tokens => "tokens",
             Self::Rejections => "rejections",
+            Self::People => "people",
         }
     }
 }
@@ -32,6 +34,17 @@ pub(crate) fn raise(conn: &mut Conn, epoch: Epoch) -> Result<i64, Fault> {
         .set(epochs::value.eq(epochs::value + 1))
         .returning(epochs::value)
         .get_result(conn)?)
+}
+
+/// Whether the first migration was run. Asks for no row, and creates nothing.
+pub(crate) fn are_there(conn: &mut Conn) -> Result<bool, Fault> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+    let tables: Count = diesel::sql_query(HAS_EPOCHS).get_result(conn)?;
+    Ok(tables.count > 0)
 }
 
 pub(crate) fn all(conn: &mut Conn) -> Result<Epochs, Fault> {
@@ -47,5 +60,6 @@ pub(crate) fn all(conn: &mut Conn) -> Result<Epochs, Fault> {
         catalog: value(Epoch::Catalog)?,
         tokens: value(Epoch::Tokens)?,
         rejections: value(Epoch::Rejections)?,
+        people: value(Epoch::People)?,
     })
 }

@@ -1,9 +1,11 @@
 //! The queries, written once and compiled for each engine: `Conn`, `Db`, `rows` and `lock` are those of the
 //! engine whose child this module is. Each noun's file holds every statement on its tables.
 
-use super::{Conn, Db, HAS_SERVERS, NOW, analyze_deliveries, lock, rows};
+use super::{Conn, Db, HAS_EPOCHS, HAS_SERVERS, NOW, analyze_deliveries, lock, rows};
 
+pub(crate) mod accounts;
 pub(crate) mod activity;
+pub(crate) mod admin_tokens;
 pub(crate) mod audit;
 pub(crate) mod builds;
 pub(crate) mod campaigns;
@@ -24,6 +26,7 @@ pub(crate) mod reports;
 pub(crate) mod responses;
 pub(crate) mod rollouts;
 pub(crate) mod servers;
+pub(crate) mod service_accounts;
 pub(crate) mod stats;
 pub(crate) mod users;
 

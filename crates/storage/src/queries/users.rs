@@ -1,14 +1,43 @@
 //! Users' statements.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use serde_json::{Value, json};
 use tidegate_domain::Role;
 
-use super::{Conn, audit};
+use super::epochs::Epoch;
+use super::{Conn, Db, accounts, audit, epochs};
 use crate::error::Fault;
-use crate::rows::{clean, parsed};
-use crate::schema::users;
-use crate::time::{micros, moment};
-use crate::{AuditNote, Error, User};
+use crate::rows::{clean, parsed, small};
+use crate::schema::{account_generations, users};
+use crate::time::{micros, moment, moment_if};
+use crate::{AuditNote, Error, Page, Paged, User, UserChange};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+struct UserRow {
+    id: i64,
+    name: String,
+    role: String,
+    password_hash: String,
+    created_at: i64,
+    disabled_at: Option<i64>,
+    last_login_at: Option<i64>,
+}
+
+type WithGeneration = (UserRow, Option<i64>);
+
+fn into_user((row, generation): WithGeneration) -> Result<User, Error> {
+    Ok(User {
+        role: parsed("users.role", row.role.parse())?,
+        name: row.name,
+        password_hash: row.password_hash,
+        created_at: moment(row.created_at)?,
+        disabled_at: moment_if(row.disabled_at)?,
+        last_login_at: moment_if(row.last_login_at)?,
+        generation: small("account_generations.generation", generation.unwrap_or(1))?,
+    })
+}
 
 pub(crate) fn add(
     conn: &mut Conn,
@@ -35,17 +64,118 @@ pub(crate) fn add(
 }
 
 pub(crate) fn get(conn: &mut Conn, name: &str) -> Result<User, Fault> {
-    let row: Option<(String, String, String, i64)> = users::table
+    Ok(into_user(row(conn, name)?)?)
+}
+
+fn row(conn: &mut Conn, name: &str) -> Result<WithGeneration, Fault> {
+    let row: Option<WithGeneration> = users::table
+        .left_join(account_generations::table.on(account_generations::subject.eq(users::name)))
         .filter(users::name.eq(clean(name)))
-        .select((users::name, users::role, users::password_hash, users::created_at))
+        .select((UserRow::as_select(), account_generations::generation.nullable()))
         .first(conn)
         .optional()?;
-    let (name, role, password_hash, created_at) =
-        row.ok_or_else(|| Error::not_found(format!("user {name}")))?;
-    Ok(User {
-        name,
-        role: parsed("users.role", role.parse())?,
-        password_hash,
-        created_at: moment(created_at)?,
-    })
+    row.ok_or_else(|| Error::not_found(format!("user {name}")).into())
+}
+
+pub(crate) fn list(conn: &mut Conn, page: &Page) -> Result<Paged<User>, Fault> {
+    let mut query = users::table
+        .left_join(account_generations::table.on(account_generations::subject.eq(users::name)))
+        .select((UserRow::as_select(), account_generations::generation.nullable()))
+        .order(users::name)
+        .limit(page.limit())
+        .into_boxed::<Db>();
+    if let Some(after) = page.after::<String>()? {
+        query = query.filter(users::name.gt(after));
+    }
+    let rows: Vec<WithGeneration> = query.load(conn)?;
+    let paged = page.paged(rows, |(row, _)| row.name.clone());
+    Ok(paged.try_map(into_user)?)
+}
+
+pub(crate) fn change(
+    conn: &mut Conn,
+    name: &str,
+    change: &UserChange,
+    note: &AuditNote,
+) -> Result<User, Fault> {
+    // First: whoever changes people waits here, so that what is read below stays as it is.
+    let epoch = epochs::raise(conn, Epoch::People)?;
+    let (row, generation) = row(conn, name)?;
+    let id = row.id;
+    let before = into_user((row, generation))?;
+    let mut after = before.clone();
+    match change {
+        UserChange::Disable => after.disabled_at = before.disabled_at.or(Some(note.at)),
+        UserChange::Enable => after.disabled_at = None,
+        UserChange::Role(role) => after.role = *role,
+        UserChange::Password(hash) => after.password_hash.clone_from(hash),
+    }
+    if before == after {
+        return Ok(before);
+    }
+    if !may_manage(&after) {
+        keep_an_admin(conn, &before)?;
+    }
+    diesel::update(users::table.find(id))
+        .set((
+            users::role.eq(after.role.as_str()),
+            users::password_hash.eq(&after.password_hash),
+            users::disabled_at.eq(after.disabled_at.map(micros)),
+        ))
+        .execute(conn)?;
+    accounts::raise_generation(conn, &before.name, epoch, note.at)?;
+    audit::append(conn, &with_states(note, Some(&before), Some(&after)))?;
+    get(conn, name)
+}
+
+pub(crate) fn remove(conn: &mut Conn, name: &str, note: &AuditNote) -> Result<(), Fault> {
+    let epoch = epochs::raise(conn, Epoch::People)?;
+    let (row, generation) = row(conn, name)?;
+    let id = row.id;
+    let before = into_user((row, generation))?;
+    keep_an_admin(conn, &before)?;
+    diesel::delete(users::table.find(id)).execute(conn)?;
+    accounts::raise_generation(conn, &before.name, epoch, note.at)?;
+    audit::append(conn, &with_states(note, Some(&before), None))
+}
+
+pub(crate) fn note_login(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<(), Fault> {
+    diesel::update(users::table.filter(users::name.eq(clean(name))))
+        .set(users::last_login_at.eq(micros(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+fn may_manage(user: &User) -> bool {
+    user.role == Role::Admin && user.disabled_at.is_none()
+}
+
+/// Refuses when this is the last one who may manage people.
+fn keep_an_admin(conn: &mut Conn, leaving: &User) -> Result<(), Fault> {
+    if !may_manage(leaving) {
+        return Ok(());
+    }
+    let others: i64 = users::table
+        .filter(users::role.eq(Role::Admin.as_str()))
+        .filter(users::disabled_at.is_null())
+        .filter(users::name.ne(&leaving.name))
+        .count()
+        .get_result(conn)?;
+    if others > 0 {
+        return Ok(());
+    }
+    let name = leaving.name.clone();
+    Err(Error::LastAdmin { name }.into())
+}
+
+fn with_states(note: &AuditNote, before: Option<&User>, after: Option<&User>) -> AuditNote {
+    AuditNote {
+        before: before.map(state),
+        after: after.map(state),
+        ..note.clone()
+    }
+}
+
+fn state(user: &User) -> Value {
+    json!({ "role": user.role, "disabled": user.disabled_at.is_some() })
 }

@@ -54,7 +54,8 @@ async fn two_servers_see_each_others_changes(place: &Place) {
         Epochs {
             catalog: 2,
             tokens: 1,
-            rejections: 0
+            rejections: 0,
+            people: 0,
         }
     );
 }

@@ -18,6 +18,7 @@ mod fleet;
 mod offers;
 mod opening;
 mod packages;
+mod people;
 mod place;
 mod recipients;
 mod report_bounds;

@@ -14,7 +14,7 @@ on_both_engines!(
 
 /// A database from which the last migration but the table of servers was lost: something is to be done.
 fn unfinish(place: &Place) {
-    let sql = "DELETE FROM __diesel_schema_migrations WHERE version = '0005'";
+    let sql = "DELETE FROM __diesel_schema_migrations WHERE version = '0006'";
     assert_eq!(place.execute(sql), Ok(1));
 }
 
@@ -50,7 +50,7 @@ async fn tables_do_not_change_under_a_server(place: &Place) {
     is_refused(Store::open(&place.settings()).await);
     assert_eq!(store.pending().await.unwrap().len(), 1, "who asks is answered");
     place
-        .execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('0005')")
+        .execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('0006')")
         .unwrap();
 
     store.leave("one").await.unwrap();
