@@ -63,7 +63,7 @@ async fn servers_that_start_at_once_all_come_up(place: &Place) {
 }
 
 async fn migrations_go_up_and_down_and_up_again(place: &Place) {
-    let store = Store::connect(&place.settings()).unwrap();
+    let store = Store::connect(&place.settings()).await.unwrap();
     let missing = store.pending().await.unwrap();
     assert!(!missing.is_empty());
     assert!(store.ready().await.is_err(), "without tables nothing is ready");
