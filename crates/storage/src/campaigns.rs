@@ -197,7 +197,7 @@ impl Store {
     ) -> Result<Campaign, Error> {
         run!(
             self,
-            write,
+            urgent,
             campaigns::change(id, CampaignState::Paused, Some(&why), &audit)
         )
     }

@@ -134,11 +134,20 @@ impl Store {
         }
     }
 
-    /// Whether the database answers and takes a write, which is tried.
+    /// Whether the database answers and takes a write, which is tried. A writer who is long at work, as one is with a
+    /// campaign for a million devices, is no fault: then it is enough that a read is answered.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`], [`Error::Full`].
     pub async fn ready(&self) -> Result<(), Error> {
+        match tokio::time::timeout(WRITER_PATIENCE, self.touch()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Error::Busy(_))) | Err(_) => self.epochs().await.map(drop),
+            Ok(Err(fault)) => Err(fault),
+        }
+    }
+
+    async fn touch(&self) -> Result<(), Error> {
         run!(self, write, epochs::touch())
     }
 
@@ -195,6 +204,9 @@ async fn looks_pooled(url: &str, patience: Duration) -> Result<bool, Error> {
     }
     Ok(pooled)
 }
+
+/// How long a probe waits for its turn to write.
+const WRITER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a call may take before it is logged.
 const SLOW_CALL: Duration = Duration::from_secs(1);

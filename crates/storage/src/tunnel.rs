@@ -170,3 +170,24 @@ async fn read_startup(near: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut rest = near.take(length.into());
     tokio::io::copy(&mut rest, &mut tokio::io::sink()).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres_url::Check;
+
+    #[tokio::test]
+    async fn the_way_in_is_this_users_alone_and_goes_with_the_tunnel() {
+        let tunnel = Tunnel::open(&TlsOrder {
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            check: Check::Nothing,
+        })
+        .unwrap();
+        let folder = tunnel.folder().to_owned();
+        let mode = folder.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(tunnel);
+        assert!(!folder.exists());
+    }
+}

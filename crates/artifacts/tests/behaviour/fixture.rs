@@ -103,6 +103,7 @@ impl Fixture {
 pub(crate) fn options(endpoint: &str) -> S3Options {
     S3Options {
         endpoint: Some(endpoint.to_owned()),
+        allow_http: false,
         region: None,
         access_key: Some(ACCESS_KEY.to_owned()),
         secret_key: Some(SecretString::from(SECRET_KEY)),

@@ -6,6 +6,7 @@
 mod admin;
 mod apk;
 mod args;
+mod artifacts;
 mod database;
 mod serve;
 
@@ -17,7 +18,7 @@ use tokio::runtime::Runtime;
 pub use args::Cli;
 #[cfg(feature = "demo")]
 pub use args::Demo;
-use args::{Admin, AdminUser, Apk, Command};
+use args::{Admin, AdminUser, Apk, Artifacts, Command};
 
 use crate::config::LogFormat;
 use crate::{Config, Error, telemetry};
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Demo(options) => demo(options),
         Command::Config => print(&config()?),
         Command::Migrate { dry_run } => console(&config()?, |config| database::migrate(config, dry_run)),
+        Command::Artifacts(Artifacts::Check { read }) => artifacts::check(&config()?, read),
         Command::Admin(Admin::Token { subject, role, ttl }) => {
             console(&config()?, |config| admin::token(config, subject, role, ttl))
         }

@@ -3,10 +3,12 @@
 
 mod admin;
 mod apk;
+mod artifacts;
 #[cfg(feature = "demo")]
 mod clock;
 #[cfg(feature = "demo")]
 mod demo;
+mod deploy;
 mod program;
 mod secrets;
 mod serve;

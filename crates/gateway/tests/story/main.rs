@@ -36,6 +36,7 @@ mod durability;
 mod event_log;
 mod fields;
 mod fleet;
+mod full_disk;
 mod grpc;
 mod grpc_edge;
 mod http;
