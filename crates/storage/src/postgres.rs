@@ -107,7 +107,8 @@ fn connect(url: &str, patience: Duration) -> Result<Conn, Error> {
             }
             Err(fault) => {
                 let words = fault.to_string();
-                let refused = words.contains("FATAL:") && !words.contains("starting up");
+                let passing = ["starting up", "too many", "connection slots"];
+                let refused = words.contains("FATAL:") && !passing.iter().any(|why| words.contains(why));
                 if refused || begun.elapsed() >= patience {
                     return Err(Error::Unavailable(words));
                 }

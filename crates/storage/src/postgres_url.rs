@@ -3,12 +3,14 @@
 //!
 //! Source: <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::Error;
+use crate::settings::without_password;
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -30,7 +32,7 @@ const NOT_OURS: [&str; 6] = [
 ];
 
 /// Where PostgreSQL is and how it is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PostgresUrl {
     /// What libpq is given. When TLS is asked for it still lacks the way in, see [`PostgresUrl::through`].
     url: String,
@@ -63,6 +65,13 @@ pub(crate) enum Roots {
     File(PathBuf),
     /// Those that the machine trusts.
     System,
+}
+
+/// The URL may hold a password.
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresUrl({})", without_password(&self.url))
+    }
 }
 
 /// A URL in its parts, still encoded.

@@ -84,7 +84,9 @@ impl Pooler {
 
 /// It refuses to run as root. A shell ends it when this process is gone, which closes the pipe.
 fn run(folder: &Path) -> Child {
-    const LEASH: &str = "pgbouncer -q pgbouncer.ini & read -r _; kill $!; wait; cd /; rm -rf \"$1\"";
+    // Debian keeps it where an ordinary user does not look.
+    const LEASH: &str =
+        "PATH=$PATH:/usr/sbin; pgbouncer -q pgbouncer.ini & read -r _; kill $!; wait; cd /; rm -rf \"$1\"";
     let mut shell = Command::new("/bin/sh");
     plain_environment(&mut shell);
     shell

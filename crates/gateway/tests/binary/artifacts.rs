@@ -45,12 +45,20 @@ async fn a_build_without_a_sound_file_is_named_and_comes_back_by_another_upload(
     exited(&check(&[]), 0);
     let damaged = check(&["--read"]);
     exited(&damaged, 1);
-    assert!(out(&damaged).starts_with("build 1: its file is damaged\n"), "{}", out(&damaged));
+    assert!(
+        out(&damaged).starts_with("build 1: its file is damaged\n"),
+        "{}",
+        out(&damaged)
+    );
 
     fs::remove_file(&file).unwrap();
     let missing = check(&[]);
     exited(&missing, 1);
-    assert!(out(&missing).starts_with("build 1: its file is missing\n"), "{}", out(&missing));
+    assert!(
+        out(&missing).starts_with("build 1: its file is missing\n"),
+        "{}",
+        out(&missing)
+    );
     upload().await;
     exited(&check(&["--read"]), 0);
 }
