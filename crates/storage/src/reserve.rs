@@ -18,8 +18,8 @@ use rustix::io::Errno;
 /// How long to wait before it is tried again to set the room aside.
 const TRY_EVERY: Duration = Duration::from_secs(2);
 
-/// With less than this free at the start, SQLite cannot open its files.
-const LEAST_FREE: u64 = 256 * 1024;
+/// With less than this free, SQLite can open no files at the start, and a larger write fails where a small one does not.
+pub(crate) const LEAST_FREE: u64 = 256 * 1024;
 
 /// What is left on the database's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

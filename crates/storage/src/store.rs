@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
 use crate::pool::{Engine, PoolUse};
+use crate::reserve::LEAST_FREE;
 use crate::settings::{Place, without_password};
 use crate::tunnel::Tunnel;
 use crate::{Disk, Error, Settings, migrations, postgres, sqlite};
@@ -140,6 +141,9 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`], [`Error::Full`].
     pub async fn ready(&self) -> Result<(), Error> {
+        if self.disk().is_some_and(|disk| disk.free_bytes < LEAST_FREE) {
+            return Err(Error::Full("only the reserve is left".to_owned()));
+        }
         match tokio::time::timeout(WRITER_PATIENCE, self.touch()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Error::Busy(_))) | Err(_) => self.epochs().await.map(drop),

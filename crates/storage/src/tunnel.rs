@@ -5,6 +5,8 @@
 //! has it, checks the certificate, and from then on copies bytes both ways. libpq sends nothing before its first message
 //! was accepted here, so neither a name nor a password leaves the machine in plain text.
 //!
+//! The TLS connection is the tunnel's, so libpq cannot bind a login to it; it is kept from being offered to.
+//!
 //! A server that has no TLS or the wrong certificate is told to libpq as a server's own refusal would be, so that the
 //! reason stands where people look for it.
 //!
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -35,8 +37,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The request's length, itself included, and its code.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-/// libpq's first message is a name, a database and a few settings.
-const MAX_STARTUP_BYTES: u32 = 10_000;
+/// The longest of either side's first messages: a name, a database and a few settings, or a refusal.
+const MAX_FIRST_BYTES: u32 = 64 * 1024;
 
 /// A way to one server. Dropped, it takes no new connections; those that it has go on until libpq closes them.
 pub(crate) struct Tunnel {
@@ -110,7 +112,11 @@ async fn carry(mut near: UnixStream, far: Arc<Far>) {
     };
     match connected {
         // It ends when either side does; what is wrong then libpq sees for itself.
-        Ok(mut stream) => drop(copy_bidirectional(&mut near, &mut stream).await),
+        Ok(mut stream) => {
+            if let Ok(Ok(())) = timeout(LIMIT, introduce(&mut near, &mut stream)).await {
+                drop(copy_bidirectional(&mut near, &mut stream).await);
+            }
+        }
         Err(why) => {
             let why = format!("TLS to {}:{}: {why}", far.host, far.port);
             drop(timeout(LIMIT, refuse(near, &why)).await);
@@ -149,7 +155,7 @@ async fn ask_for_tls(stream: &mut TcpStream) -> io::Result<u8> {
 ///
 /// Source: <https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-ERRORRESPONSE>
 async fn refuse(mut near: UnixStream, why: &str) -> io::Result<()> {
-    read_startup(&mut near).await?;
+    read_body(&mut near).await?;
     let mut fields = Vec::new();
     // 08001: a client that is unable to establish the connection.
     for (kind, text) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', "08001"), (b'M', why)] {
@@ -158,23 +164,80 @@ async fn refuse(mut near: UnixStream, why: &str) -> io::Result<()> {
         fields.push(0);
     }
     fields.push(0);
-    let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
     near.write_u8(b'E').await?;
-    near.write_u32(length).await?;
-    near.write_all(&fields).await?;
+    write_message(&mut near, &fields).await?;
     near.shutdown().await
 }
 
-async fn read_startup(near: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    let length = near.read_u32().await?.clamp(4, MAX_STARTUP_BYTES) - 4;
-    let mut rest = near.take(length.into());
-    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await.map(drop)
+/// Carries libpq's first message over and the answer back, up to how the server wants to know who it is.
+async fn introduce(near: &mut UnixStream, far: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    let startup = read_body(near).await?;
+    write_message(far, &startup).await?;
+    loop {
+        let kind = far.read_u8().await?;
+        let mut body = read_body(far).await?;
+        if kind == b'R' {
+            body = without_binding(body);
+        }
+        near.write_u8(kind).await?;
+        write_message(near, &body).await?;
+        // Which protocol the server speaks comes before, if at all.
+        if kind != b'v' {
+            return Ok(());
+        }
+    }
+}
+
+/// libpq refuses a server that offers to bind a login to a TLS connection which libpq does not have. So that offer, one of
+/// a list, is left out of the server's message.
+///
+/// Source: <https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-AUTHENTICATIONSASL>
+fn without_binding(body: Vec<u8>) -> Vec<u8> {
+    const SASL: [u8; 4] = [0, 0, 0, 10];
+    let Some(mechanisms) = body.strip_prefix(&SASL) else {
+        return body;
+    };
+    let mut kept = SASL.to_vec();
+    for name in mechanisms.split_inclusive(|byte| *byte == 0) {
+        if name != b"SCRAM-SHA-256-PLUS\0" {
+            kept.extend(name);
+        }
+    }
+    kept
+}
+
+/// What follows a length, which counts itself.
+async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let length = from.read_u32().await?;
+    if !(4..=MAX_FIRST_BYTES).contains(&length) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut body = vec![0; length as usize - 4];
+    from.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+/// A length and what it is of.
+async fn write_message(to: &mut (impl AsyncWrite + Unpin), body: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(body.len() + 4).map_err(|_| io::ErrorKind::InvalidData)?;
+    to.write_u32(length).await?;
+    to.write_all(body).await?;
+    to.flush().await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::postgres_url::Check;
+
+    #[test]
+    fn of_the_ways_to_log_in_only_those_that_libpq_has_are_left() {
+        let offered = b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0".to_vec();
+        assert_eq!(without_binding(offered), b"\0\0\0\x0aSCRAM-SHA-256\0\0");
+        for other in [&b"\0\0\0\x05salt"[..], b"\0\0\0\0", b""] {
+            assert_eq!(without_binding(other.to_vec()), other);
+        }
+    }
 
     #[tokio::test]
     async fn the_way_in_is_this_users_alone_and_goes_with_the_tunnel() {
