@@ -43,7 +43,7 @@ impl Place {
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new(match self {
             Self::Sqlite(folder) => format!("sqlite://{}", self.file(folder)),
-            Self::Postgres(database) | Self::Pooled(database) => database.url(),
+            Self::Postgres(database) => database.url(),
             Self::Pooled(database) => pgbouncer::through(database),
         });
         settings.pool_size = 4;
