@@ -22,7 +22,7 @@ default:
     @just --list
 
 # Everything that has to be green, on SQLite and PostgreSQL. Needs Rust, a C compiler, and root once, for apt-get.
-test: postgres browser axe prometheus proxies
+test: postgres pgbouncer browser axe prometheus proxies
     cargo test --workspace --all-features --locked
 
 # Installs PostgreSQL from the distribution where it is missing.
@@ -42,6 +42,29 @@ postgres:
     if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
     "${sudo[@]}" apt-get update -qq
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql
+
+# Installs PgBouncer from the distribution where it is missing.
+pgbouncer:
+    #!/usr/bin/env bash
+    # Only the program is wanted: each test process starts one of its own (crates/testkit/src/pgbouncer.rs).
+    set -euo pipefail
+    if command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]]; then
+        exit 0
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "PgBouncer is missing: put pgbouncer into the PATH" >&2
+        exit 1
+    fi
+    sudo=()
+    if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends pgbouncer
+    # The package starts a service of the machine's, which nobody asked for.
+    if [[ -d /run/systemd/system ]]; then
+        "${sudo[@]}" systemctl disable --now pgbouncer
+    elif "${sudo[@]}" service pgbouncer status >/dev/null 2>&1; then
+        "${sudo[@]}" service pgbouncer stop
+    fi
 
 # Installs Chromium and its driver from the distribution where they are missing: the page's tests run in it.
 browser:

@@ -29,10 +29,12 @@ const RETRY_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Options {
-    /// `https://…` of a server other than AWS; `http://` only on this machine.
+    /// `https://…` of a server other than AWS; `http://` on this machine, elsewhere only with `allow_http`.
     pub endpoint: Option<String>,
     /// Where others reach the same server, for URLs that are handed out; the endpoint itself when left out.
     pub public_endpoint: Option<String>,
+    /// Whether blobs and requests may cross a network in plain text. The secret key itself is never sent.
+    pub allow_http: bool,
     /// `us-east-1` when left out.
     pub region: Option<String>,
     /// Goes together with the secret key.
@@ -77,18 +79,16 @@ pub(crate) fn open(place: &str, options: &S3Options) -> Result<(Bucket, Path), E
 
 fn builder(bucket: &str, options: &S3Options) -> Result<AmazonS3Builder, Error> {
     provide_cryptography();
-    let loopback = options
-        .endpoint
-        .as_deref()
-        .map(plain_loopback)
-        .transpose()?
-        .unwrap_or(false);
+    let plain = match &options.endpoint {
+        Some(endpoint) => is_plain(endpoint, options.allow_http)?,
+        None => false,
+    };
     let mut client = ClientOptions::new()
         .with_timeout_disabled()
         .with_connect_timeout(CONNECT_LIMIT)
         .with_read_timeout(SILENCE_LIMIT)
-        .with_allow_http(loopback);
-    if loopback {
+        .with_allow_http(plain);
+    if plain {
         // No certificate will be looked at, so a machine without any need not stop us.
         client = client.with_no_system_certificates(true);
     }
@@ -137,8 +137,8 @@ fn provide_cryptography() {
     }
 }
 
-/// Whether the endpoint is plain HTTP, which is only allowed on this machine.
-fn plain_loopback(endpoint: &str) -> Result<bool, Error> {
+/// Whether the endpoint is plain HTTP, which off this machine has to be allowed.
+fn is_plain(endpoint: &str, allow_http: bool) -> Result<bool, Error> {
     let url = Url::parse(endpoint)
         .map_err(|error| Error::Setting(format!("S3 endpoint {endpoint:?} is not a URL: {error}")))?;
     let local = match url.host() {
@@ -149,9 +149,10 @@ fn plain_loopback(endpoint: &str) -> Result<bool, Error> {
     };
     match url.scheme() {
         "https" => Ok(false),
-        "http" if local => Ok(true),
+        "http" if local || allow_http => Ok(true),
         "http" => Err(Error::Setting(format!(
-            "S3 endpoint {endpoint:?} would send blobs and keys in the clear: use https, or a server on this machine"
+            "S3 endpoint {endpoint:?} would send blobs in the clear: use https, a server on this machine, or s3_allow_http = true where \
+             everything on the way is trusted"
         ))),
         _ => Err(Error::Setting(format!(
             "S3 endpoint {endpoint:?} is neither https nor http"

@@ -1,5 +1,6 @@
 //! What can go wrong with a blob.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 
 /// Each variant is another decision for the caller.
@@ -25,6 +26,12 @@ pub enum Error {
         /// What there is, in bytes.
         size: u64,
     },
+    /// The disk has no room for it, or none but what others need.
+    #[error("can't {doing}: the disk is full")]
+    Full {
+        /// What was tried, with the path.
+        doing: String,
+    },
     /// The configuration is wrong; the message names the setting.
     #[error("{0}")]
     Setting(String),
@@ -44,9 +51,13 @@ impl Error {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        move |source| Error::Unavailable {
-            doing: doing.into(),
-            source: source.into(),
+        move |source| {
+            let (doing, source) = (doing.into(), source.into());
+            let fault = source.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            match fault {
+                Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Error::Full { doing },
+                _ => Error::Unavailable { doing, source },
+            }
         }
     }
 }

@@ -16,6 +16,15 @@ pub(crate) fn key(prefix: &Path, sha256: &[u8; 32]) -> Path {
     prefix.clone().join(BLOBS).join(&hex[..2]).join(hex.as_str())
 }
 
+/// What [`hex`] wrote; `None` for anything else.
+pub(crate) fn from_hex(name: &str) -> Option<[u8; 32]> {
+    let mut sha256 = [0; 32];
+    for (at, byte) in sha256.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(name.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    (hex(&sha256) == name).then_some(sha256)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,7 @@ pub struct Staging {
     pending_bytes: usize,
     size: u64,
     limit: u64,
+    headroom: u64,
 }
 
 #[derive(Debug)]
@@ -49,7 +50,9 @@ impl Sink {
 }
 
 impl Staging {
-    pub(crate) fn create(folder: &Path, limit: u64) -> Result<Staging, Error> {
+    /// At least `headroom` bytes are left free on the disk.
+    pub(crate) fn create(folder: &Path, limit: u64, headroom: u64) -> Result<Staging, Error> {
+        keep_free(folder, headroom)?;
         let (file, path) = tempfile::Builder::new()
             .prefix(PREFIX)
             .suffix(SUFFIX)
@@ -70,6 +73,7 @@ impl Staging {
             pending_bytes: 0,
             size: 0,
             limit,
+            headroom,
         })
     }
 
@@ -78,8 +82,8 @@ impl Staging {
     /// After an error the upload is lost: drop it.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] as soon as the limit is passed, before the bytes are written;
-    /// [`Error::Unavailable`] when the disk fails.
+    /// [`Error::TooLarge`] as soon as the limit is passed, before the bytes are written; [`Error::Full`] when the disk has
+    /// no room; [`Error::Unavailable`] when it fails.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         let size = self.size.saturating_add(bytes.len() as u64);
         if size > self.limit {
@@ -113,15 +117,39 @@ impl Staging {
     async fn flush(&mut self) -> Result<(), Error> {
         let sink = self.sink.take().ok_or_else(lost)?;
         let batch = std::mem::take(&mut self.pending);
+        let needed = self.headroom.saturating_add(self.pending_bytes as u64);
         self.pending_bytes = 0;
-        let written = spawn_blocking(move || sink.take(batch)).await;
         let doing = || format!("write {}", self.path.display());
+        if self.headroom > 0 {
+            keep_free(&self.path, needed)?;
+        }
+        let written = spawn_blocking(move || sink.take(batch)).await;
         let sink = written
             .map_err(Error::while_doing(doing()))?
             .map_err(Error::while_doing(doing()))?;
         self.sink = Some(sink);
         Ok(())
     }
+}
+
+/// Refuses when less than this is free on the disk of a file or folder.
+fn keep_free(place: &Path, bytes: u64) -> Result<(), Error> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    let doing = || {
+        format!(
+            "take an upload in at {} and leave {bytes} bytes free",
+            place.display()
+        )
+    };
+    let disk = rustix::fs::statvfs(place)
+        .map_err(std::io::Error::from)
+        .map_err(Error::while_doing(doing()))?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < bytes {
+        return Err(Error::Full { doing: doing() });
+    }
+    Ok(())
 }
 
 fn lost() -> Error {

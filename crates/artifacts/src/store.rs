@@ -21,7 +21,7 @@ use url::Url;
 use crate::Error;
 use crate::bucket::{self, Bucket, S3Options};
 use crate::folder::Folder;
-use crate::key::{hex, key};
+use crate::key::{BLOBS, from_hex, hex, key};
 use crate::staging::{self, Staged, Staging};
 
 /// What one read from the disk brings; a thousand downloads at a time hold this much each.
@@ -51,6 +51,7 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     prefix: Key,
     staging: Arc<Path>,
+    headroom: u64,
 }
 
 /// A commit is the only thing that the two do differently.
@@ -80,6 +81,7 @@ impl Store {
             place: Place::Folder(Arc::new(folder)),
             objects: Arc::new(objects),
             prefix: Key::default(),
+            headroom: 0,
         })
     }
 
@@ -110,18 +112,47 @@ impl Store {
             objects,
             prefix,
             staging: staging.into(),
+            headroom: 0,
         })
+    }
+
+    /// The same store, whose uploads leave so many bytes of the staging folder's disk free.
+    #[must_use]
+    pub fn with_headroom(self, bytes: u64) -> Self {
+        Self {
+            headroom: bytes,
+            ..self
+        }
     }
 
     /// Begins an upload of at most `limit` bytes.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the staging folder can't be written.
+    /// [`Error::Full`] when less than the headroom is free; [`Error::Unavailable`] when the staging folder can't be
+    /// written.
     pub async fn stage(&self, limit: u64) -> Result<Staging, Error> {
+        self.stage_beside(limit, self.headroom).await
+    }
+
+    async fn stage_beside(&self, limit: u64, headroom: u64) -> Result<Staging, Error> {
         let folder = Arc::clone(&self.staging);
-        spawn_blocking(move || Staging::create(&folder, limit))
+        spawn_blocking(move || Staging::create(&folder, limit, headroom))
             .await
             .map_err(Error::while_doing("begin an upload"))?
+    }
+
+    /// All blobs, each with its size in bytes, in no order. What is not named as a blob is left out.
+    pub fn list(&self) -> BoxStream<'static, Result<([u8; 32], u64), Error>> {
+        let folder = self.prefix.clone().join(BLOBS);
+        let doing = format!("list {folder}");
+        self.objects
+            .list(Some(&folder))
+            .try_filter_map(|meta| async move {
+                let name = meta.location.filename().and_then(from_hex);
+                Ok(name.map(|sha256| (sha256, meta.size)))
+            })
+            .map_err(move |error| Error::while_doing(&doing)(error))
+            .boxed()
     }
 
     /// Makes the upload a blob, durably. The same bytes twice are one blob.
@@ -233,12 +264,14 @@ impl Store {
         }
     }
 
-    /// Whether the store works: the staging folder takes a file, and the bucket lets us in.
+    /// Whether the store works: the staging folder takes a byte, and the bucket lets us in.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] with the reason, after five seconds at most.
+    /// [`Error::Full`]; [`Error::Unavailable`] with the reason, after five seconds at most.
     pub async fn ready(&self) -> Result<(), Error> {
-        drop(self.stage(0).await?);
+        let mut probe = self.stage_beside(1, 0).await?;
+        probe.write(Bytes::from_static(b"!")).await?;
+        drop(probe.finish().await?);
         if let Place::Folder(folder) = &self.place {
             return folder
                 .look()

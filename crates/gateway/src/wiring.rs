@@ -65,13 +65,29 @@ impl Stores {
         let keys = Arc::new(keys::key_ring(config)?);
         let staging = config.data_dir.join("staging");
         let artifacts = artifacts::Store::open(&config.artifact_store, &staging, &config.s3)
-            .map_err(|fault| Error::unusable("artifact_store")(&fault))?;
+            .map_err(|fault| Error::unusable("artifact_store")(&fault))?
+            .with_headroom(config.disk_reserve);
+        warn_of_plain_text(config);
         Ok(Self {
             nudging: Nudging::open(&config.fcm)?,
             store: open_database(config).await?,
             artifacts,
             keys,
         })
+    }
+}
+
+/// What an operator has allowed may still surprise the next one.
+fn warn_of_plain_text(config: &Config) {
+    let endpoint = config.s3.endpoint.as_deref().unwrap_or_default();
+    if config.s3.allow_http && endpoint.starts_with("http:") {
+        tracing::warn!(
+            endpoint,
+            "s3_allow_http: APK files cross the network in plain text"
+        );
+    }
+    if config.database.plaintext && config.database.url.starts_with("postgres") {
+        tracing::warn!("database_plaintext: what the database is told may cross the network in plain text");
     }
 }
 
@@ -227,6 +243,7 @@ pub(crate) async fn wire(
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
         rollouts: Arc::new(Rollouts::new(
             store.clone(),
+            artifacts.clone(),
             Arc::clone(&snapshots),
             Arc::clone(&clock),
         )),

@@ -33,7 +33,9 @@ impl From<storage::Error> for Error {
                     "the database does not answer; try again in a moment",
                 )
             }
+            storage::Error::Full(_) => disk_full(&message),
             storage::Error::OtherServers { .. }
+            | storage::Error::Newer { .. }
             | storage::Error::Settings(_)
             | storage::Error::Corrupt(_) => Self::internal("storage", &message),
         }
@@ -45,6 +47,7 @@ impl From<artifacts::Error> for Error {
         let message = error.to_string();
         match error {
             artifacts::Error::TooLarge { .. } => Self::new(Kind::TooLarge, "too_large", message),
+            artifacts::Error::Full { .. } => disk_full(&message),
             artifacts::Error::Unavailable { .. } => {
                 tracing::warn!(fault = message, "the artifact store did not answer");
                 let message = "the artifact store does not answer; try again in a moment";
@@ -62,4 +65,11 @@ impl From<artifacts::Error> for Error {
             }
         }
     }
+}
+
+fn disk_full(fault: &str) -> Error {
+    tracing::warn!(fault, "there is no room on the disk");
+    let message = "the server's disk is full: rollouts can be held and taken back and devices be refused, everything else \
+                   waits for room";
+    Error::new(Kind::Unavailable, "disk_full", message)
 }

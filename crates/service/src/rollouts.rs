@@ -4,17 +4,23 @@
 //! the catalog rebuilt, so that the very next poll is answered by the new state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tidegate_artifacts as artifacts;
 use tidegate_domain::{
     Build, BuildId, By, Change, PackageName, Percent, Promotion, Role, Rollout, RolloutState, Track, Verb,
 };
 use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, Store};
 
-use crate::{Actor, Clock, Error, Snapshots};
+use crate::{Actor, Clock, Error, Kind, Snapshots};
+
+/// How long the artifact store is waited for before a release is changed without its word.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Releases builds.
 pub struct Rollouts {
     store: Store,
+    artifacts: artifacts::Store,
     snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
 }
@@ -44,10 +50,16 @@ pub struct RolledBack {
 }
 
 impl Rollouts {
-    /// Over this database, refreshing these snapshots.
-    pub fn new(store: Store, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
+    /// Over this database and the builds' files, refreshing these snapshots.
+    pub fn new(
+        store: Store,
+        artifacts: artifacts::Store,
+        snapshots: Arc<Snapshots>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             store,
+            artifacts,
             snapshots,
             clock,
         }
@@ -57,7 +69,8 @@ impl Rollouts {
     /// to be current.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::promote`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], what [`Track::promote`] refuses, and `file_missing` when the
+    /// artifact store lost the build's file or that of the build that is offered now, to which a roll-back would return.
     pub async fn promote(
         &self,
         actor: &Actor,
@@ -68,6 +81,8 @@ impl Rollouts {
         actor.require_some(Role::Operator, Verb::Promote)?;
         let build = self.store.build(id).await?;
         actor.require_verb(Role::Operator, Verb::Promote, Some(&build.facts.package))?;
+        self.require_file(&build, "upload the same file again").await?;
+        self.require_way_back(&build).await?;
         let rule = {
             let (build, by) = (build.clone(), self.by(actor));
             move |track: &Track, attempts: &Attempts| {
@@ -161,7 +176,8 @@ impl Rollouts {
     /// or while only one releases anything.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], and what [`Track::roll_back`] refuses.
+    /// [`crate::Kind::Forbidden`], what [`Track::roll_back`] refuses, and `file_missing` when the artifact store lost the
+    /// previous build's file.
     pub async fn roll_back(
         &self,
         actor: &Actor,
@@ -176,6 +192,10 @@ impl Rollouts {
             (None, None) => self.snapshots.only_package()?,
         };
         actor.require_verb(Role::Operator, Verb::RollBack, Some(&package))?;
+        if let Some(previous) = self.store.track(&package).await?.predecessor {
+            let advice = "upload the same file again, or pause the bad build until there is a better one";
+            self.require_file(&previous.build, advice).await?;
+        }
         let by = self.by(actor);
         let rule = move |track: &Track, _: &Attempts| {
             still_current(track, bad)?;
@@ -218,6 +238,44 @@ impl Rollouts {
         Ok(self.store.track(package).await?)
     }
 
+    /// Refuses to replace a build that is offered and could not be gone back to. One that is held may be replaced:
+    /// whoever lost a file must be able to go on.
+    async fn require_way_back(&self, next: &Build) -> Result<(), Error> {
+        let track = self.store.track(&next.facts.package).await?;
+        let offered = track
+            .current()
+            .filter(|release| is_offered(release.rollout.spec.state) && release.build.id != next.id);
+        match offered {
+            Some(release) => {
+                let advice = "a roll-back would return to it: upload the same file again, or pause it first to go on \
+                              without a way back";
+                self.require_file(&release.build, advice).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses when the artifact store says that it has no such file. A store that does not answer stops nobody: that
+    /// nothing can be downloaded now must not keep a bad build on offer.
+    async fn require_file(&self, build: &Build, advice: &str) -> Result<(), Error> {
+        let size = build.facts.size;
+        let what = match tokio::time::timeout(LOOK_LIMIT, self.artifacts.size(&build.facts.sha256.0)).await {
+            Ok(Ok(Some(there))) if there == size => return Ok(()),
+            Ok(Ok(Some(there))) => format!("has {there} bytes in the artifact store instead of {size}"),
+            Ok(Ok(None)) => "is gone from the artifact store".to_owned(),
+            Ok(Err(fault)) => {
+                tell_unseen(build, &fault);
+                return Ok(());
+            }
+            Err(fault) => {
+                tell_unseen(build, &fault);
+                return Ok(());
+            }
+        };
+        let message = format!("the file of build {} {what}; {advice}", build.id);
+        Err(Error::new(Kind::Conflict, "file_missing", message))
+    }
+
     fn by(&self, actor: &Actor) -> OwnedBy {
         OwnedBy {
             actor: actor.subject.clone(),
@@ -255,6 +313,14 @@ impl Rollouts {
         }
         Ok((changed.before, changed.change))
     }
+}
+
+fn is_offered(state: RolloutState) -> bool {
+    matches!(state, RolloutState::Active | RolloutState::Completed)
+}
+
+fn tell_unseen(build: &Build, fault: &dyn std::fmt::Display) {
+    tracing::warn!(build_id = build.id.0, %fault, "a release is changed without a look at the build's file");
 }
 
 /// Refuses when another build is current than the one that the caller saw.

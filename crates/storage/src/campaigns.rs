@@ -182,7 +182,7 @@ impl Store {
         next: CampaignState,
         audit: AuditNote,
     ) -> Result<Campaign, Error> {
-        run!(self, write, campaigns::change(id, next, None, &audit))
+        run!(self, urgent, campaigns::change(id, next, None, &audit))
     }
 
     /// Pauses a campaign on behalf of the sender, which says why, with its audit entry.
@@ -197,7 +197,7 @@ impl Store {
     ) -> Result<Campaign, Error> {
         run!(
             self,
-            write,
+            urgent,
             campaigns::change(id, CampaignState::Paused, Some(&why), &audit)
         )
     }

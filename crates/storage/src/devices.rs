@@ -105,7 +105,7 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn revoke(&self, id: &DeviceId, audit: AuditNote) -> Result<u32, Error> {
         let id = id.clone();
-        run!(self, write, devices::revoke(&id, &audit))
+        run!(self, urgent, devices::revoke(&id, &audit))
     }
 
     /// The devices that were ever revoked, with the generation that is accepted: from all others it is 1.

@@ -82,6 +82,20 @@ pub enum Error {
         /// How many seconds ago it was seen.
         seen_ago_s: i64,
     },
+    /// The tables are those of a later version of this program, whose rules this one does not know.
+    #[error(
+        "the database was made by a newer version of this program (its tables are at {found}, this one knows them up to \
+         {known}): start that version again, or restore a backup of before"
+    )]
+    Newer {
+        /// The latest migration that the database has had, such as `0009`.
+        found: String,
+        /// The latest that this program has.
+        known: String,
+    },
+    /// The database's disk is full. Nothing was written.
+    #[error("the disk of the database is full: {0}")]
+    Full(String),
     /// A rule of the domain refuses; nothing was written. Page tokens, page sizes and time ranges of the wrong
     /// form are [`domain::Error::Invalid`] in here.
     #[error(transparent)]
@@ -152,6 +166,17 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Whether the disk had no room for it.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Refused(Error::Full(_)) => true,
+            Self::Refused(_) => false,
+            Self::Engine(fault) => matches!(judge(fault), Error::Full(_)),
+        }
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Refused(error)
@@ -178,7 +203,18 @@ fn judge(error: &DieselError) -> Error {
         CheckViolation, ExclusionViolation, ForeignKeyViolation, NotNullViolation, RestrictViolation,
         SerializationFailure, UniqueViolation,
     };
+    // The words of SQLite, of PostgreSQL and of the system.
+    let full = [
+        "database or disk is full",
+        "No space left on device",
+        "Disk quota exceeded",
+    ];
     match error {
+        // After SQLite found the disk full there may be no transaction to take back.
+        DieselError::RollbackErrorOnCommit { commit_error, .. } => judge(commit_error),
+        DieselError::DatabaseError(_, info) if full.iter().any(|words| info.message().contains(words)) => {
+            Error::Full(info.message().to_owned())
+        }
         DieselError::DatabaseError(kind, info) => {
             let message = info.message().to_owned();
             let contention = [

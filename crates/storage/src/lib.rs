@@ -31,6 +31,14 @@
 //!
 //! A deadlock or serialisation failure that happens all the same is tried again a few times.
 //!
+//! **Behind a pooler.** One that hands out connections by the transaction is found at the start, or named by a setting.
+//! Then nothing is left in a session: statements have no names, limits are set in each transaction, and no query runs
+//! outside of one. Locks that outlive a transaction are taken nowhere.
+//!
+//! **TLS.** libpq has none of its own here; a tunnel in front of it has (`tunnel.rs` says why).
+//!
+//! **A full disk.** With SQLite, room is set aside that only urgent writes get (`reserve.rs`).
+//!
 //! **Committed means durable.** SQLite runs in WAL mode with `synchronous=FULL`. A method that returned `Ok` has
 //! committed.
 
@@ -51,6 +59,7 @@ mod builds;
 mod campaigns;
 mod catalog;
 mod census;
+mod certificates;
 mod chain;
 mod deliveries;
 mod device_build;
@@ -63,8 +72,10 @@ mod packages;
 mod page;
 mod pool;
 mod postgres;
+mod postgres_url;
 mod reasons;
 mod reports;
+mod reserve;
 mod rollouts;
 mod rows;
 mod schema;
@@ -77,6 +88,7 @@ mod stats;
 mod store;
 mod tally;
 mod time;
+mod tunnel;
 mod users;
 
 pub use accounts::{AccountChanges, SERVICE_PREFIX, service_subject};
@@ -98,6 +110,7 @@ pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
 pub use reports::{NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
+pub use reserve::Disk;
 pub use rollouts::{Attempts, BuildRollout, RolloutFilter, TrackChange};
 pub use servers::{HEARTBEAT_EVERY, HEARTBEAT_FRESH_FOR};
 pub use service_accounts::{MAX_SERVICE_ACCOUNTS, MAX_TOKENS_PER_ACCOUNT, NewServiceAccount, ServiceAccount};

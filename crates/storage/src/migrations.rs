@@ -14,11 +14,35 @@ where
     C: MigrationHarness<D>,
     D: diesel::backend::Backend,
 {
+    refuse_newer(conn, &all)?;
     let missing = conn.pending_migrations(all).map_err(failed)?;
     Ok(missing
         .iter()
         .map(|migration| migration.name().to_string())
         .collect())
+}
+
+/// Refuses tables that a later program has changed. A number is enough: landed migrations stay as they are.
+pub(crate) fn refuse_newer<C, D>(conn: &mut C, all: &EmbeddedMigrations) -> Result<(), Fault>
+where
+    C: MigrationHarness<D>,
+    D: diesel::backend::Backend,
+{
+    let ours = MigrationSource::<D>::migrations(all).map_err(failed)?;
+    let ours: Vec<String> = ours.iter().map(|own| own.name().version().to_string()).collect();
+    let done = conn.applied_migrations().map_err(failed)?;
+    let unknown = done
+        .iter()
+        .map(ToString::to_string)
+        .filter(|done| !ours.contains(done));
+    match (unknown.max(), ours.iter().max()) {
+        (Some(found), Some(known)) => Err(Error::Newer {
+            found,
+            known: known.clone(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// The caller holds the lock.
@@ -37,6 +61,7 @@ where
     C: MigrationHarness<D>,
     D: diesel::backend::Backend,
 {
+    refuse_newer(conn, &all)?;
     let done = conn.revert_all_migrations(all).map_err(failed)?;
     Ok(done.iter().map(ToString::to_string).collect())
 }
@@ -57,6 +82,7 @@ where
     C: MigrationHarness<D>,
     D: diesel::backend::Backend,
 {
+    refuse_newer(conn, all)?;
     let known = MigrationSource::<D>::migrations(all).map_err(failed)?;
     let mut done = vec![];
     // Newest first.

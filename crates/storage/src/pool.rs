@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use crate::Error;
 use crate::error::Fault;
+use crate::reserve::Reserve;
 
 /// How often a transaction runs again that another one got in the way of.
 const MAX_RETRIES: u32 = 5;
@@ -38,6 +39,11 @@ pub struct PoolUse {
 pub(crate) struct Engine<C: Transact> {
     pub(crate) readers: Pool<C>,
     pub(crate) writers: Pool<C>,
+    /// What every transaction begins with, where connections keep nothing between two of them. Then no query runs
+    /// outside of a transaction.
+    pub(crate) begins_with: Option<Arc<str>>,
+    /// What is given up when the disk is full, where that is ours to do.
+    pub(crate) reserve: Option<Arc<Reserve>>,
 }
 
 impl<C: Transact> Engine<C> {
@@ -46,6 +52,9 @@ impl<C: Transact> Engine<C> {
         &self,
         job: impl FnOnce(&mut C) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
+        if self.begins_with.is_some() {
+            return self.snapshot(job).await;
+        }
         self.readers.run(job).await
     }
 
@@ -54,28 +63,76 @@ impl<C: Transact> Engine<C> {
         &self,
         job: impl FnOnce(&mut C) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        self.readers.run(move |conn| conn.snapshot(job)).await
+        let begins_with = self.begins_with.clone();
+        self.readers
+            .run(move |conn| {
+                conn.snapshot(|conn| begin(conn, begins_with.as_deref()).and_then(|()| job(conn)))
+            })
+            .await
     }
 
-    /// Runs a job in a transaction of its own; again when another transaction got in the way.
+    /// Runs a job in a transaction of its own; again when another transaction got in the way. Refused while the disk
+    /// is full.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         job: impl Fn(&mut C) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
+        let (begins_with, reserve) = (self.begins_with.clone(), self.reserve.clone());
         self.writers
             .run(move |conn| {
-                let mut pause = FIRST_PAUSE;
-                for _ in 0..MAX_RETRIES {
-                    match conn.write(&job) {
-                        Err(fault) if fault.may_pass() => std::thread::sleep(pause),
-                        done => return done,
-                    }
-                    pause *= 2;
+                if reserve.is_some_and(|reserve| !reserve.allows()) {
+                    let why = "what is left is kept for holding and taking back rollouts";
+                    return Err(Error::Full(why.to_owned()).into());
                 }
-                conn.write(&job)
+                repeat(conn, begins_with.as_deref(), &job)
             })
             .await
     }
+
+    /// As [`Engine::write`], for a job that ends harm: when the disk is full it is given the reserve.
+    pub(crate) async fn urgent<T: Send + 'static>(
+        &self,
+        job: impl Fn(&mut C) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (begins_with, reserve) = (self.begins_with.clone(), self.reserve.clone());
+        self.writers
+            .run(move |conn| {
+                let begins_with = begins_with.as_deref();
+                match repeat(conn, begins_with, &job) {
+                    Err(fault) if fault.is_full() && reserve.is_some_and(|reserve| reserve.give_up()) => {
+                        repeat(conn, begins_with, &job)
+                    }
+                    done => done,
+                }
+            })
+            .await
+    }
+}
+
+/// What a transaction begins with.
+pub(crate) fn begin<C: Transact>(conn: &mut C, begins_with: Option<&str>) -> Result<(), Fault> {
+    match begins_with {
+        Some(sql) => Ok(conn.batch_execute(sql)?),
+        None => Ok(()),
+    }
+}
+
+/// Runs a transaction until no other one gets in its way, a bounded number of times.
+fn repeat<C: Transact, T>(
+    conn: &mut C,
+    begins_with: Option<&str>,
+    job: impl Fn(&mut C) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut pause = FIRST_PAUSE;
+    let whole = |conn: &mut C| begin(conn, begins_with).and_then(|()| job(conn));
+    for _ in 0..MAX_RETRIES {
+        match conn.write(whole) {
+            Err(fault) if fault.may_pass() => std::thread::sleep(pause),
+            done => return done,
+        }
+        pause *= 2;
+    }
+    conn.write(whole)
 }
 
 /// A bounded number of connections.

@@ -1,15 +1,17 @@
 //! What only PostgreSQL has or needs.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
-use diesel::connection::SimpleConnection as _;
+use diesel::connection::{CacheSize, SimpleConnection as _};
 use diesel::prelude::*;
 use diesel::r2d2::{CustomizeConnection, Error as PoolError};
 
 use crate::error::Fault;
-use crate::pool::{Engine, Pool, Transact};
-use crate::{Settings, migrations};
+use crate::pool::{Engine, Pool, Transact, begin};
+use crate::{Error, Settings, migrations};
 
 #[path = "queries/mod.rs"]
 pub(crate) mod queries;
@@ -33,32 +35,101 @@ const HAS_SERVERS: &str = "SELECT count(to_regclass('servers')) AS count";
 /// Whether the table `epochs` exists.
 const HAS_EPOCHS: &str = "SELECT count(to_regclass('epochs')) AS count";
 
-pub(crate) fn engine(url: &str, settings: &Settings) -> Engine<Conn> {
+/// Behind a pooler two transactions of one connection may meet two sessions of the server. So nothing is left in a
+/// session: limits are set in each transaction, and statements have no names.
+pub(crate) fn engine(url: &str, settings: &Settings, pooled: bool) -> Engine<Conn> {
     let setup = Setup {
         busy_timeout: settings.busy_timeout,
+        pooled,
     };
+    let begins_with = pooled.then(|| Arc::from(limits("SET LOCAL", settings.busy_timeout)));
     let pool = Pool::new(url, settings.pool_size, settings.busy_timeout, setup);
     Engine {
         readers: pool.clone(),
         writers: pool,
+        begins_with,
+        reserve: None,
     }
 }
 
 #[derive(Debug)]
 struct Setup {
     busy_timeout: Duration,
+    pooled: bool,
 }
 
 impl CustomizeConnection<Conn, PoolError> for Setup {
     fn on_acquire(&self, conn: &mut Conn) -> Result<(), PoolError> {
-        conn.batch_execute(&format!(
-            "SET lock_timeout = {}; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {};",
-            self.busy_timeout.as_millis(),
-            STATEMENT_LIMIT.as_millis(),
-            STATEMENT_LIMIT.as_millis(),
-        ))
-        .map_err(PoolError::QueryError)
+        if self.pooled {
+            conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+            return Ok(());
+        }
+        conn.batch_execute(&limits("SET", self.busy_timeout))
+            .map_err(PoolError::QueryError)
     }
+}
+
+/// How long a transaction waits and runs at most, set by `SET` or `SET LOCAL`.
+fn limits(set: &str, busy_timeout: Duration) -> String {
+    let (lock, whole) = (busy_timeout.as_millis(), STATEMENT_LIMIT.as_millis());
+    format!(
+        "{set} lock_timeout = {lock}; {set} statement_timeout = {whole}; \
+         {set} idle_in_transaction_session_timeout = {whole};"
+    )
+}
+
+/// Whether a pooler hands out connections by the transaction. While a second connection is in a transaction, the first
+/// is asked twice which session of the server it has: without a pooler each has one of its own and keeps it.
+///
+/// A pooler that happens to give the same session twice is not found, so that the setting says it for sure.
+pub(crate) fn is_pooled(url: &str, patience: Duration) -> Result<bool, Error> {
+    let (mut one, mut other) = (connect(url, patience)?, connect(url, patience)?);
+    let mut look = || {
+        let before = session(&mut one)?;
+        other.batch_execute("BEGIN")?;
+        // Asked first: with a single session for all, the other connection would wait for it.
+        let pooled = session(&mut other)? == before || session(&mut one)? != before;
+        other.batch_execute("COMMIT")?;
+        Ok::<bool, Fault>(pooled)
+    };
+    Ok(look()? || look()?)
+}
+
+/// Waits for a server that is not there yet; one that answers and refuses is not asked again.
+fn connect(url: &str, patience: Duration) -> Result<Conn, Error> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a wait for another process, which is real"
+    )]
+    let begun = Instant::now();
+    loop {
+        match Conn::establish(url) {
+            Ok(mut conn) => {
+                conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+                return Ok(conn);
+            }
+            Err(fault) => {
+                let words = fault.to_string();
+                let passing = ["starting up", "too many", "connection slots"];
+                let refused = words.contains("FATAL:") && !passing.iter().any(|why| words.contains(why));
+                if refused || begun.elapsed() >= patience {
+                    return Err(Error::Unavailable(words));
+                }
+                sleep(Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+/// The number of the server's process that serves this connection at the moment.
+fn session(conn: &mut Conn) -> Result<i32, Fault> {
+    #[derive(QueryableByName)]
+    struct Session {
+        #[diesel(sql_type = diesel::sql_types::Integer)]
+        pid: i32,
+    }
+    let session: Session = diesel::sql_query("SELECT pg_backend_pid() AS pid").get_result(conn)?;
+    Ok(session.pid)
 }
 
 impl Transact for Conn {
@@ -72,8 +143,14 @@ impl Transact for Conn {
     }
 }
 
-pub(crate) fn migrate(conn: &mut Conn) -> Result<Vec<String>, Fault> {
-    alone(conn, |conn| {
+pub(crate) fn pending(conn: &mut Conn, begins_with: Option<&str>) -> Result<Vec<String>, Fault> {
+    alone(conn, begins_with, |conn| {
+        migrations::pending(conn, migrations::POSTGRES)
+    })
+}
+
+pub(crate) fn migrate(conn: &mut Conn, begins_with: Option<&str>) -> Result<Vec<String>, Fault> {
+    alone(conn, begins_with, |conn| {
         if !migrations::pending(conn, migrations::POSTGRES)?.is_empty() {
             queries::servers::none_runs(conn)?;
         }
@@ -81,15 +158,19 @@ pub(crate) fn migrate(conn: &mut Conn) -> Result<Vec<String>, Fault> {
     })
 }
 
-pub(crate) fn revert(conn: &mut Conn) -> Result<Vec<String>, Fault> {
-    alone(conn, |conn| {
+pub(crate) fn revert(conn: &mut Conn, begins_with: Option<&str>) -> Result<Vec<String>, Fault> {
+    alone(conn, begins_with, |conn| {
         queries::servers::none_runs(conn)?;
         migrations::down(conn, migrations::POSTGRES)
     })
 }
 
-pub(crate) fn revert_to(conn: &mut Conn, last: &str) -> Result<Vec<String>, Fault> {
-    alone(conn, |conn| {
+pub(crate) fn revert_to(
+    conn: &mut Conn,
+    begins_with: Option<&str>,
+    last: &str,
+) -> Result<Vec<String>, Fault> {
+    alone(conn, begins_with, |conn| {
         if migrations::has_later(conn, last)? {
             queries::servers::none_runs(conn)?;
         }
@@ -98,8 +179,13 @@ pub(crate) fn revert_to(conn: &mut Conn, last: &str) -> Result<Vec<String>, Faul
 }
 
 /// The lock belongs to the transaction, so that it goes when the process does.
-fn alone<T>(conn: &mut Conn, job: impl FnOnce(&mut Conn) -> Result<T, Fault>) -> Result<T, Fault> {
+fn alone<T>(
+    conn: &mut Conn,
+    begins_with: Option<&str>,
+    job: impl FnOnce(&mut Conn) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     conn.write(|conn| {
+        begin(conn, begins_with)?;
         advisory(conn, MIGRATION_LOCK)?;
         job(conn)
     })

@@ -66,7 +66,7 @@ impl Store {
     where
         F: Fn(&Track, &Attempts) -> Result<Change, domain::Error> + Send + 'static,
     {
-        run!(self, write, rollouts::change_track(&package, &actor, &rule))
+        run!(self, urgent, rollouts::change_track(&package, &actor, &rule))
     }
 
     /// The track of a package as it stands.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Error;
+use crate::postgres_url::PostgresUrl;
 
 /// The most connections that a store may be told to keep.
 pub const MAX_POOL_SIZE: u32 = 128;
@@ -12,21 +13,33 @@ pub const MAX_POOL_SIZE: u32 = 128;
 /// Where the database is, and how long to wait for it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `sqlite:///absolute/path`, `sqlite://relative/path`, a bare path, or `postgres://user:password@host/name`.
+    /// `sqlite:///absolute/path`, `sqlite://relative/path`, a bare path, or `postgres://user:password@host/name`, with
+    /// libpq's parameters. TLS is `sslmode` (`require`, `verify-ca` or `verify-full`) and `sslrootcert` (a PEM file, or
+    /// `system`).
     pub url: String,
     /// Connections to keep at most, 1 to [`MAX_POOL_SIZE`]. SQLite keeps one more, its only writer.
     pub pool_size: u32,
     /// How long to wait for a connection, for another process's lock and for PostgreSQL to answer.
     pub busy_timeout: Duration,
+    /// Whether a PostgreSQL on another machine may be reached without TLS.
+    pub plaintext: bool,
+    /// Whether a pooler stands before PostgreSQL that hands connections out by the transaction, such as PgBouncer.
+    /// `false`: it is tried out when the database is opened.
+    pub pooled: bool,
+    /// How much of SQLite's disk is kept for urgent writes when it is full, in bytes; 0 for nothing.
+    pub reserve_bytes: u64,
 }
 
 impl Settings {
-    /// A database with the defaults: 8 connections, a `busy_timeout` of 10 seconds.
+    /// A database with the defaults: 8 connections, a `busy_timeout` of 10 seconds, no reserve.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
             pool_size: 8,
             busy_timeout: Duration::from_secs(10),
+            plaintext: false,
+            pooled: false,
+            reserve_bytes: 0,
         }
     }
 
@@ -37,7 +50,7 @@ impl Settings {
                 self.pool_size
             )));
         }
-        Place::parse(&self.url)
+        Place::parse(&self.url, self.plaintext)
     }
 }
 
@@ -48,6 +61,9 @@ impl fmt::Debug for Settings {
             .field("url", &without_password(&self.url))
             .field("pool_size", &self.pool_size)
             .field("busy_timeout", &self.busy_timeout)
+            .field("plaintext", &self.plaintext)
+            .field("pooled", &self.pooled)
+            .field("reserve_bytes", &self.reserve_bytes)
             .finish()
     }
 }
@@ -56,14 +72,13 @@ impl fmt::Debug for Settings {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     Sqlite(PathBuf),
-    Postgres(String),
+    Postgres(PostgresUrl),
 }
 
 impl Place {
-    fn parse(url: &str) -> Result<Self, Error> {
+    fn parse(url: &str, plaintext: bool) -> Result<Self, Error> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            check_tls(url)?;
-            return Ok(Self::Postgres(with_connect_timeout(url)));
+            return Ok(Self::Postgres(PostgresUrl::parse(url, plaintext)?));
         }
         let path = url.strip_prefix("sqlite://").unwrap_or(url);
         if path.is_empty() || path.contains(":memory:") {
@@ -88,37 +103,6 @@ impl Place {
         }
         Ok(Self::Sqlite(PathBuf::from(path)))
     }
-}
-
-/// libpq is built without TLS. With `sslmode=prefer`, its default, it would go on in plain text; whoever demands
-/// TLS must not get that silently.
-fn check_tls(url: &str) -> Result<(), Error> {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let mode = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .rfind(|(key, _)| *key == "sslmode")
-        .map_or("", |(_, mode)| mode);
-    match mode {
-        "" | "disable" | "allow" | "prefer" => Ok(()),
-        _ => Err(Error::Settings(format!(
-            "database_url demands sslmode={mode}, but this program is built without TLS for PostgreSQL: \
-             reach the server over a private network or a local proxy that speaks TLS, and leave sslmode out"
-        ))),
-    }
-}
-
-/// libpq waits for ever by default.
-fn with_connect_timeout(url: &str) -> String {
-    let mut url = url.to_owned();
-    for (key, value) in [("connect_timeout", "5"), ("application_name", "tidegate")] {
-        let query = url.split_once('?').map_or("", |(_, query)| query);
-        if !query.split('&').any(|pair| pair.split('=').next() == Some(key)) {
-            let joint = if url.contains('?') { '&' } else { '?' };
-            url.push_str(&format!("{joint}{key}={value}"));
-        }
-    }
-    url
 }
 
 pub(crate) fn without_password(url: &str) -> String {
@@ -153,12 +137,13 @@ mod tests {
         sqlite("sqlite:///var/lib/tidegate/db", "/var/lib/tidegate/db");
         sqlite("sqlite://data/db", "data/db");
         sqlite("data/tidegate.db", "data/tidegate.db");
-        let Ok(Place::Postgres(url)) = Settings::new("postgres://u:p@h/d?connect_timeout=1").check() else {
+        let Ok(Place::Postgres(url)) = Settings::new("postgres://u:p@localhost/d?connect_timeout=1").check()
+        else {
             panic!("not PostgreSQL");
         };
         assert_eq!(
-            url,
-            "postgres://u:p@h/d?connect_timeout=1&application_name=tidegate"
+            url.plain(),
+            "postgres://u:p@localhost/d?connect_timeout=1&application_name=tidegate&hostaddr="
         );
     }
 
@@ -175,7 +160,6 @@ mod tests {
         }
         assert!(fault("sqlite://:memory:").contains("must name a file"));
         assert!(fault("").contains("must name a file"));
-        assert!(fault("postgres://u:p@h/d?sslmode=verify-full").contains("sslmode=verify-full"));
         let mut settings = Settings::new("postgres://ann:secret@host:5432/db?x=y");
         assert!(!format!("{settings:?}").contains("secret"));
         settings.pool_size = 0;

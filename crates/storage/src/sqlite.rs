@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use diesel::r2d2::{CustomizeConnection, Error as PoolError};
 
 use crate::error::Fault;
 use crate::pool::{Engine, Pool, Transact};
+use crate::reserve::Reserve;
 use crate::{Error, Settings, migrations};
 
 #[path = "queries/mod.rs"]
@@ -48,6 +50,10 @@ pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, E
         )));
     };
     create_private(path)?;
+    let reserve = match settings.reserve_bytes {
+        0 => None,
+        bytes => Some(Arc::new(Reserve::beside(path, bytes))),
+    };
     let busy_timeout = settings.busy_timeout;
     let setup = |query_only| Setup {
         busy_timeout,
@@ -56,6 +62,8 @@ pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, E
     Ok(Engine {
         readers: Pool::new(file, settings.pool_size, busy_timeout, setup(true)),
         writers: Pool::new(file, 1, busy_timeout, setup(false)),
+        begins_with: None,
+        reserve,
     })
 }
 

@@ -7,14 +7,18 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
 use crate::pool::{Engine, PoolUse};
+use crate::reserve::LEAST_FREE;
 use crate::settings::{Place, without_password};
-use crate::{Error, Settings, migrations, postgres, sqlite};
+use crate::tunnel::Tunnel;
+use crate::{Disk, Error, Settings, migrations, postgres, sqlite};
 
 /// A handle to the database; clones share its connections.
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<AnyEngine>,
     place: Arc<str>,
+    /// Kept for as long as connections go through it.
+    _tunnel: Option<Arc<Tunnel>>,
 }
 
 pub(crate) enum AnyEngine {
@@ -28,26 +32,36 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Settings`] for a URL or size that cannot work; [`Error::Unavailable`] when the database does not
-    /// answer; [`Error::Busy`] when another process keeps it locked; [`Error::OtherServers`] as for
+    /// answer; [`Error::Busy`] when another process keeps it locked; [`Error::Newer`] and [`Error::OtherServers`] as for
     /// [`Store::migrate`].
     pub async fn open(settings: &Settings) -> Result<Self, Error> {
-        let store = Self::connect(settings)?;
+        let store = Self::connect(settings).await?;
         store.migrate().await?;
         Ok(store)
     }
 
-    /// A handle that has not connected yet, for asking what [`Store::migrate`] would do.
+    /// A handle to a database whose tables nobody has looked at, for asking what [`Store::migrate`] would do. On
+    /// PostgreSQL it is found out whether a pooler stands before it.
     ///
     /// # Errors
-    /// [`Error::Settings`].
-    pub fn connect(settings: &Settings) -> Result<Self, Error> {
-        let place = settings.check()?;
-        let engine = match &place {
-            Place::Sqlite(path) => AnyEngine::Sqlite(sqlite::engine(path, settings)?),
-            Place::Postgres(url) => AnyEngine::Postgres(postgres::engine(url, settings)),
+    /// [`Error::Settings`], [`Error::Unavailable`].
+    pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+        let (engine, tunnel) = match settings.check()? {
+            Place::Sqlite(path) => (AnyEngine::Sqlite(sqlite::engine(&path, settings)?), None),
+            Place::Postgres(url) => {
+                let tunnel = url.tls.as_ref().map(Tunnel::open).transpose()?;
+                let url = match &tunnel {
+                    Some(tunnel) => url.through(tunnel.folder()),
+                    None => url.plain().to_owned(),
+                };
+                let pooled = settings.pooled || looks_pooled(&url, settings.busy_timeout).await?;
+                let engine = postgres::engine(&url, settings, pooled);
+                (AnyEngine::Postgres(engine), tunnel.map(Arc::new))
+            }
         };
         Ok(Self {
             engine: Arc::new(engine),
+            _tunnel: tunnel,
             place: without_password(&settings.url).into(),
         })
     }
@@ -55,12 +69,17 @@ impl Store {
     /// Runs the migrations that are missing, under a lock, and returns their names.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Busy`]; [`Error::Corrupt`] when one of them fails; [`Error::OtherServers`] when
-    /// some are missing and a server was seen lately, see [`Store::announce`]. Nothing was changed then.
+    /// [`Error::Unavailable`], [`Error::Busy`]; [`Error::Corrupt`] when one of them fails; [`Error::Newer`] when the tables
+    /// are those of a later program; [`Error::OtherServers`] when some are missing and a server was seen lately, see
+    /// [`Store::announce`]. Nothing was changed then.
     pub async fn migrate(&self) -> Result<Vec<String>, Error> {
         match &*self.engine {
             AnyEngine::Sqlite(engine) => engine.writers.run(sqlite::migrate).await,
-            AnyEngine::Postgres(engine) => engine.writers.run(postgres::migrate).await,
+            AnyEngine::Postgres(engine) => {
+                let begins_with = engine.begins_with.clone();
+                let migrate = move |conn: &mut _| postgres::migrate(conn, begins_with.as_deref());
+                engine.writers.run(migrate).await
+            }
         }
     }
 
@@ -77,10 +96,9 @@ impl Store {
                     .await
             }
             AnyEngine::Postgres(engine) => {
-                engine
-                    .writers
-                    .run(|c| migrations::pending(c, migrations::POSTGRES))
-                    .await
+                let begins_with = engine.begins_with.clone();
+                let pending = move |conn: &mut _| postgres::pending(conn, begins_with.as_deref());
+                engine.writers.run(pending).await
             }
         }
     }
@@ -92,7 +110,11 @@ impl Store {
     pub async fn revert(&self) -> Result<Vec<String>, Error> {
         match &*self.engine {
             AnyEngine::Sqlite(engine) => engine.writers.run(sqlite::revert).await,
-            AnyEngine::Postgres(engine) => engine.writers.run(postgres::revert).await,
+            AnyEngine::Postgres(engine) => {
+                let begins_with = engine.begins_with.clone();
+                let revert = move |conn: &mut _| postgres::revert(conn, begins_with.as_deref());
+                engine.writers.run(revert).await
+            }
         }
     }
 
@@ -105,16 +127,48 @@ impl Store {
         let last = last.to_owned();
         match &*self.engine {
             AnyEngine::Sqlite(engine) => engine.writers.run(move |c| sqlite::revert_to(c, &last)).await,
-            AnyEngine::Postgres(engine) => engine.writers.run(move |c| postgres::revert_to(c, &last)).await,
+            AnyEngine::Postgres(engine) => {
+                let begins_with = engine.begins_with.clone();
+                let revert = move |conn: &mut _| postgres::revert_to(conn, begins_with.as_deref(), &last);
+                engine.writers.run(revert).await
+            }
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers and takes a write, which is tried. A writer who is long at work, as one is with a
+    /// campaign for a million devices, is no fault: then it is enough that a read is answered.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Busy`].
+    /// [`Error::Unavailable`], [`Error::Busy`], [`Error::Full`].
     pub async fn ready(&self) -> Result<(), Error> {
-        self.epochs().await.map(drop)
+        if self.disk().is_some_and(|disk| disk.free_bytes < LEAST_FREE) {
+            return Err(Error::Full("only the reserve is left".to_owned()));
+        }
+        match tokio::time::timeout(WRITER_PATIENCE, self.touch()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Error::Busy(_))) | Err(_) => self.epochs().await.map(drop),
+            Ok(Err(fault)) => Err(fault),
+        }
+    }
+
+    async fn touch(&self) -> Result<(), Error> {
+        run!(self, write, epochs::touch())
+    }
+
+    /// What is left of the disk, where it is this program's to look after: with SQLite and a reserve.
+    pub fn disk(&self) -> Option<Disk> {
+        match &*self.engine {
+            AnyEngine::Sqlite(engine) => engine.reserve.as_ref().map(|reserve| reserve.disk()),
+            AnyEngine::Postgres(_) => None,
+        }
+    }
+
+    /// Whether the database is one behind a pooler, where no connection keeps anything between two transactions.
+    pub fn is_pooled(&self) -> bool {
+        match &*self.engine {
+            AnyEngine::Sqlite(_) => false,
+            AnyEngine::Postgres(engine) => engine.begins_with.is_some(),
+        }
     }
 
     /// How busy the connections are. Asks nobody.
@@ -144,6 +198,20 @@ impl fmt::Debug for Store {
     }
 }
 
+/// Tries out whether a pooler stands before PostgreSQL.
+async fn looks_pooled(url: &str, patience: Duration) -> Result<bool, Error> {
+    let url = url.to_owned();
+    let looked = tokio::task::spawn_blocking(move || postgres::is_pooled(&url, patience)).await;
+    let pooled = looked.map_err(|_| Error::Unavailable("the program is shutting down".into()))??;
+    if pooled {
+        tracing::info!("a pooler stands before the database: nothing is kept in its sessions");
+    }
+    Ok(pooled)
+}
+
+/// How long a probe waits for its turn to write.
+const WRITER_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a call may take before it is logged.
 const SLOW_CALL: Duration = Duration::from_secs(1);
 
@@ -163,7 +231,7 @@ pub(crate) async fn followed<T>(query: &'static str, call: impl Future<Output = 
 }
 
 /// Runs `queries::…(connection, arguments)` on the store's engine: `read` for a single query, `snapshot` for
-/// several that must see the same state, `write` for a transaction.
+/// several that must see the same state, `write` for a transaction, `urgent` for one that ends harm.
 macro_rules! run {
     ($store:expr, $way:ident, $module:ident::$query:ident($($argument:expr),* $(,)?)) => {
         $crate::store::followed(concat!(stringify!($module), "::", stringify!($query)), async move {

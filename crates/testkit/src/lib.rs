@@ -19,10 +19,14 @@ pub mod apks;
 pub mod browser;
 #[cfg(feature = "use-cases")]
 pub mod clock;
+pub mod disk;
 #[cfg(feature = "server")]
 pub mod fcm;
 #[cfg(feature = "server")]
 pub mod operator;
+pub mod pgbouncer;
 pub mod postgres;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "server")]
 pub mod server;

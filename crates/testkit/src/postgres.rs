@@ -14,7 +14,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -135,6 +135,18 @@ impl Cluster {
     /// # Panics
     /// As [`database`].
     pub fn start() -> Cluster {
+        Self::start_with(None)
+    }
+
+    /// As [`Cluster::start`], with TLS and for nobody without.
+    ///
+    /// # Panics
+    /// As [`database`].
+    pub fn start_with_tls(tls: &Tls) -> Cluster {
+        Self::start_with(Some(tls))
+    }
+
+    fn start_with(tls: Option<&Tls>) -> Cluster {
         let binaries = Binaries::find();
         let folder = tempfile::Builder::new()
             .prefix("tidegate-pg-")
@@ -145,6 +157,9 @@ impl Cluster {
         let mut watchdog = Watchdog::start(&runner, &folder);
         let password = random_hex();
         init(&binaries, &runner, &folder, &password, &mut watchdog);
+        if let Some(tls) = tls {
+            tls.install(&runner, &folder.join("data"));
+        }
         for _ in 0..PORT_ATTEMPTS {
             let door = Door {
                 psql: binaries.tool("psql"),
@@ -211,6 +226,43 @@ impl Drop for Cluster {
         // Reaped here: the watchdog is waiting for it to disappear.
         drop(self.server.wait());
         self.watchdog.wait();
+    }
+}
+
+/// What a server shows to those who ask for TLS, as PEM.
+#[derive(Debug)]
+pub struct Tls {
+    /// Its certificate.
+    pub certificate: String,
+    /// The certificate's private key.
+    pub key: String,
+}
+
+impl Tls {
+    /// Puts it into the folder of the cluster's data.
+    fn install(&self, runner: &Runner, data: &Path) {
+        let files = [
+            ("server.crt", self.certificate.as_str()),
+            ("server.key", &self.key),
+        ];
+        let people = [("pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256\n")];
+        for (name, text) in files.into_iter().chain(people) {
+            let path = data.join(name);
+            fs::write(&path, text).expect("can't write into the cluster's folder");
+            // The server refuses a key that others may read.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file's mode");
+            if let Some((uid, gid)) = runner.drop_to {
+                chown(&path, Some(uid), Some(gid)).expect("can't give the file to PostgreSQL's user");
+            }
+        }
+        let settings = data.join("postgresql.conf");
+        let mut settings = File::options()
+            .append(true)
+            .open(settings)
+            .expect("the cluster's settings");
+        settings
+            .write_all(b"\nssl = on\n")
+            .expect("the cluster's settings");
     }
 }
 
@@ -296,12 +348,7 @@ struct Runner {
 impl Runner {
     /// Finds out and makes the folder theirs.
     fn own(folder: &Path) -> Runner {
-        // The folder is new, so its owner is who we are; std has no other way to ask.
-        let root = fs::metadata(folder)
-            .expect("the new folder has no metadata")
-            .uid()
-            == 0;
-        let drop_to = root.then(lesser_user);
+        let drop_to = lesser_user(folder);
         if let Some((uid, gid)) = drop_to {
             chown(folder, Some(uid), Some(gid)).expect("can't give the folder to PostgreSQL's user");
         }
@@ -417,8 +464,15 @@ fn debian_folders() -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
+/// Whom a server that refuses to run as root is to run as; nobody else when we are not root, which the owner of a new
+/// folder of ours tells, as std has no other way to ask.
+pub(crate) fn lesser_user(ours: &Path) -> Option<(u32, u32)> {
+    let owner = fs::metadata(ours).expect("the new folder has no metadata").uid();
+    (owner == 0).then(unprivileged)
+}
+
 /// uid and gid of `postgres`, which the distribution's package creates, or of `nobody`.
-fn lesser_user() -> (u32, u32) {
+fn unprivileged() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").expect("can't read /etc/passwd");
     let ids = |name: &str| {
         let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
@@ -477,7 +531,7 @@ fn serve(binaries: &Binaries, runner: &Runner, folder: &Path, port: u16) -> Chil
 }
 
 /// A caller's `PGHOST`, `PGOPTIONS` or locale must not reach a test.
-fn plain_environment(command: &mut Command) {
+pub(crate) fn plain_environment(command: &mut Command) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     command.env_clear().env("PATH", path).env("LC_ALL", "C");
 }
@@ -494,7 +548,7 @@ fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("log")).unwrap_or_else(|e| format!("(its log can't be read: {e})"))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("no free port on loopback")

@@ -1,6 +1,7 @@
 //! What a store does, wherever it keeps its blobs.
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tidegate_artifacts::Error;
 
@@ -136,4 +137,34 @@ pub(crate) async fn a_working_store_is_ready(fixture: &Fixture) {
     fixture.upload(b"one").await;
     fixture.store.ready().await.unwrap();
     assert_eq!(fixture.files().len(), 1, "{:?}", fixture.files());
+}
+
+pub(crate) async fn all_blobs_are_listed_and_nothing_else(fixture: &Fixture) {
+    assert_eq!(listed(fixture).await, []);
+    let mut blobs = vec![];
+    for length in [1, 2, 3] {
+        let blob = fixture.upload(&noise(length)).await;
+        blobs.push((blob.sha256, blob.size));
+    }
+    blobs.sort_unstable();
+    assert_eq!(listed(fixture).await, blobs);
+    fixture.store.remove(&blobs[0].0).await.unwrap();
+    assert_eq!(listed(fixture).await, blobs[1..]);
+}
+
+async fn listed(fixture: &Fixture) -> Vec<([u8; 32], u64)> {
+    let mut found: Vec<_> = fixture.store.list().try_collect().await.unwrap();
+    found.sort_unstable();
+    found
+}
+
+pub(crate) async fn an_upload_leaves_the_headroom_free(fixture: &Fixture) {
+    let free = |bytes| fixture.store.clone().with_headroom(bytes);
+    free(1).stage(NO_LIMIT).await.unwrap();
+    // More than any disk has.
+    let full = free(1 << 62);
+    assert!(matches!(full.stage(NO_LIMIT).await, Err(Error::Full { .. })));
+    full.ready()
+        .await
+        .expect("that uploads wait keeps nothing else from working");
 }

@@ -104,6 +104,7 @@ pub(crate) fn options(endpoint: &str) -> S3Options {
     S3Options {
         endpoint: Some(endpoint.to_owned()),
         public_endpoint: None,
+        allow_http: false,
         region: None,
         access_key: Some(ACCESS_KEY.to_owned()),
         secret_key: Some(SecretString::from(SECRET_KEY)),

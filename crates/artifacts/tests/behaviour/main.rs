@@ -35,4 +35,6 @@ on_both!(
     an_upload_over_the_limit_leaves_nothing,
     a_removed_blob_is_gone_and_removing_again_is_fine,
     a_working_store_is_ready,
+    all_blobs_are_listed_and_nothing_else,
+    an_upload_leaves_the_headroom_free,
 );

@@ -53,9 +53,14 @@ fn plain_http_is_for_this_machine_only() {
             "{message}"
         );
     }
+    let staging = TempDir::new().unwrap();
+    let allowed = S3Options {
+        allow_http: true,
+        ..options("http://minio:9000")
+    };
+    Store::open("s3://bucket", staging.path(), &allowed).unwrap();
     assert!(refusal("s3://bucket", &options("ftp://127.0.0.1")).contains("neither https nor http"));
     assert!(refusal("s3://bucket", &options("127.0.0.1")).contains("not a URL"));
-    let staging = TempDir::new().unwrap();
     for endpoint in [
         "http://127.0.0.1:9000",
         "http://[::1]:9000/",

@@ -57,10 +57,13 @@ pub(super) enum Command {
     Config,
     /// Bring the database's tables up to date, as `serve` does when it starts, and print what was run.
     Migrate {
-        /// Only print what would be run.
+        /// Only print what would be run, or that the tables are those of a newer version.
         #[arg(long)]
         dry_run: bool,
     },
+    /// Look after the builds' files.
+    #[command(subcommand)]
+    Artifacts(Artifacts),
     /// Work on a server's data from its own console: tokens, users and service accounts.
     Admin(AtConsole),
     /// Look into APK files, without a server.
@@ -104,6 +107,25 @@ pub(super) struct AtConsole {
     pub(super) init: bool,
     #[command(subcommand)]
     pub(super) what: Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Artifacts {
+    /// Look for the file of every build, and for files that no build needs. Changes nothing.
+    #[command(
+        after_help = "Exit codes: 0 every build has its file, 1 some have not, 2 wrong usage or settings.
+
+A missing or damaged file comes back when the same file is uploaded again.
+
+Examples:
+  tidegate artifacts check           asks for each file's size
+  tidegate artifacts check --read    reads every byte, which finds damage too"
+    )]
+    Check {
+        /// Read every file whole and compare its SHA-256.
+        #[arg(long)]
+        read: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,7 @@ use crate::{Config, Error, keys};
 pub(super) async fn migrate(config: &Config, dry_run: bool) -> Result<String, Error> {
     let fault = |fault: tidegate_storage::Error| Error::unusable("database_url")(&fault);
     keys::create_folder(&config.data_dir)?;
-    let store = Store::connect(&config.database).map_err(fault)?;
+    let store = Store::connect(&config.database).await.map_err(fault)?;
     let names = store.pending().await.map_err(fault)?;
     if !dry_run {
         store.migrate().await.map_err(fault)?;

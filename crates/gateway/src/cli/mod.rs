@@ -7,6 +7,7 @@ mod admin;
 mod apk;
 mod apk_diff;
 mod args;
+mod artifacts;
 mod database;
 mod people;
 mod serve;
@@ -19,7 +20,7 @@ use tokio::runtime::Runtime;
 pub use args::Cli;
 #[cfg(feature = "demo")]
 pub use args::Demo;
-use args::{Admin, Apk, AtConsole, Command};
+use args::{Admin, Apk, Artifacts, AtConsole, Command};
 
 use crate::config::LogFormat;
 use crate::{Config, Error, telemetry};
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Demo(options) => demo(options),
         Command::Config => print(&config()?),
         Command::Migrate { dry_run } => console(&config()?, |config| database::migrate(config, dry_run)),
+        Command::Artifacts(Artifacts::Check { read }) => artifacts::check(&config()?, read),
         Command::Admin(AtConsole { init, what }) => at_console(&config()?, init, what),
         Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
         Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),

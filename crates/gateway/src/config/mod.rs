@@ -41,6 +41,12 @@ const MAX_UPLOAD_BYTES: u64 = u32::MAX as u64;
 /// The most uploads at once that can be allowed; each holds a file and a place in memory.
 const MAX_UPLOADS: usize = 64;
 
+/// What is kept of the disk by default: some hundred changes of a rollout, each with its audit entry.
+const DISK_RESERVE: u64 = 32 << 20;
+
+/// The most that can be kept of the disk.
+const MAX_DISK_RESERVE: u64 = 16 << 30;
+
 /// The most polls a second that can be logged.
 const MAX_LOGGED_POLLS: u32 = 1_000_000;
 
@@ -76,6 +82,8 @@ pub struct Config {
     pub artifact_store: String,
     /// How to reach the bucket.
     pub s3: S3Options,
+    /// How much of the disk is kept for holding and taking back rollouts when it is full, in bytes; 0 for nothing.
+    pub disk_reserve: u64,
     /// The master key; `None` for the one in a file.
     pub master_key: Option<MasterKey>,
     /// The file of the master key; `None` for the one in the data folder.
@@ -161,9 +169,13 @@ impl Config {
             min_upload_rate: 8 * 1024,
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
-            database: storage::Settings::new(format!("sqlite://{}", data_dir.join("tidegate.db").display())),
+            database: storage::Settings {
+                reserve_bytes: DISK_RESERVE,
+                ..storage::Settings::new(format!("sqlite://{}", data_dir.join("tidegate.db").display()))
+            },
             artifact_store: data_dir.join("artifacts").display().to_string(),
             s3: S3Options::default(),
+            disk_reserve: DISK_RESERVE,
             master_key: None,
             master_key_file: None,
             rotation_key: None,
@@ -239,6 +251,20 @@ impl Config {
             &mut self.database.pool_size,
             given.take("database_pool_size", connections),
         );
+        let yes_or_no = || parsed("must be true or false");
+        set(
+            &mut self.database.pooled,
+            given.take("database_pooled", yes_or_no()),
+        );
+        set(
+            &mut self.database.plaintext,
+            given.take("database_plaintext", yes_or_no()),
+        );
+        set(
+            &mut self.disk_reserve,
+            given.take("disk_reserve", forms::bytes(0..=MAX_DISK_RESERVE)),
+        );
+        self.database.reserve_bytes = self.disk_reserve;
         set(
             &mut self.artifact_store,
             given.take("artifact_store", forms::not_empty),
@@ -246,6 +272,7 @@ impl Config {
         self.s3 = S3Options {
             endpoint: given.take("s3_endpoint", forms::base_url),
             public_endpoint: given.take("s3_public_endpoint", forms::base_url),
+            allow_http: given.take("s3_allow_http", yes_or_no()).unwrap_or(false),
             region: given.take("s3_region", forms::not_empty),
             access_key: given.take("s3_access_key_id", forms::not_empty),
             secret_key: given.take_secret("s3_secret_access_key", |text: &str| {

@@ -119,6 +119,10 @@ impl fmt::Display for Config {
         )?;
         writeln!(f, "min_upload_rate = {}", self.min_upload_rate)?;
         writeln!(f, "database_pool_size = {}", self.database.pool_size)?;
+        writeln!(f, "database_pooled = {}", self.database.pooled)?;
+        writeln!(f, "database_plaintext = {}", self.database.plaintext)?;
+        writeln!(f, "s3_allow_http = {}", self.s3.allow_http)?;
+        writeln!(f, "disk_reserve = {}", self.disk_reserve)?;
         writeln!(f, "fcm_max_per_second = {}", self.fcm.max_per_second)?;
         writeln!(f, "max_upload_bytes = {}", self.max_upload_bytes)?;
         writeln!(f, "max_concurrent_uploads = {}", self.max_concurrent_uploads)?;

@@ -82,6 +82,21 @@ pub const SETTINGS: &[Setting] = &[
         "sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME",
     ),
     setting(
+        "database_pooled",
+        "tried out",
+        "whether a pooler such as PgBouncer hands out PostgreSQL's connections by the transaction",
+    ),
+    setting(
+        "database_plaintext",
+        "false",
+        "whether a PostgreSQL on another machine may be reached without TLS",
+    ),
+    setting(
+        "disk_reserve",
+        "32MiB",
+        "how much of the disk is kept for holding and taking back rollouts when it is full; 0 for nothing",
+    ),
+    setting(
         "database_pool_size",
         "8",
         "how many connections to the database are kept at most",
@@ -101,6 +116,11 @@ pub const SETTINGS: &[Setting] = &[
         "download_redirect",
         "false",
         "whether devices that can are sent to the bucket for their files",
+    ),
+    setting(
+        "s3_allow_http",
+        "false",
+        "whether an S3 server on another machine may be reached without TLS",
     ),
     setting("s3_region", "us-east-1", "the bucket's region"),
     setting(

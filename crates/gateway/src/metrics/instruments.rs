@@ -267,6 +267,24 @@ fn server(readings: &Readings) {
         },
     );
     readings.gauge(
+        "ota_disk_free_bytes",
+        "What is free on the disk of the database, the reserve not counted. With SQLite.",
+        |r, gauge| {
+            if let Some(disk) = r.sources.store.disk() {
+                gauge.observe(count(disk.free_bytes), &[]);
+            }
+        },
+    );
+    readings.gauge(
+        "ota_disk_reserve_held",
+        "1 while room is kept for a full disk, 0 while only urgent writes are taken. With SQLite.",
+        |r, gauge| {
+            if let Some(disk) = r.sources.store.disk() {
+                gauge.observe(f64::from(u8::from(disk.reserve_held)), &[]);
+            }
+        },
+    );
+    readings.gauge(
         "ota_key_rotation_open",
         "1 while a second master key is accepted.",
         |r, gauge| {

@@ -3,10 +3,12 @@
 
 mod admin;
 mod apk;
+mod artifacts;
 #[cfg(feature = "demo")]
 mod clock;
 #[cfg(feature = "demo")]
 mod demo;
+mod deploy;
 mod flood;
 #[path = "../story/frames.rs"]
 mod frames;

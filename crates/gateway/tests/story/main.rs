@@ -39,6 +39,7 @@ mod event_log;
 mod fields;
 mod fleet;
 mod frames;
+mod full_disk;
 mod grpc;
 mod grpc_edge;
 mod http;

@@ -144,7 +144,7 @@ async fn what_was_migrated_can_be_taken_back_and_migrated_again(engine: Engine) 
     let recorded = Recorded::read(engine);
     let mut server = recorded.server(engine).await;
     server.stop().await;
-    let store = Store::connect(&server.config().database).unwrap();
+    let store = Store::connect(&server.config().database).await.unwrap();
     let reverted = store.revert_to(LAST_MIGRATION).await.unwrap();
     let pending = store.pending().await.unwrap();
     assert_eq!(pending.len(), reverted.len(), "{pending:?}");

@@ -12,9 +12,9 @@ use tidegate_domain::{
     RolloutSettings, VersionCode,
 };
 use tidegate_service::{
-    ActivityBuffer, Actor, AuditLog, Authenticator, Builds, Clock, Counters, Devices, Downloads, Enrolled,
-    Error, Kind, NewDevice, Nudges, Packages, Polls, Readiness, Reports, Rollouts, Settings, Snapshots,
-    UploadNotes, Uploads, Users,
+    ActivityBuffer, Actor, AuditLog, Authenticator, BlobCheck, Builds, Clock, Counters, Devices, Downloads,
+    Enrolled, Error, Kind, NewDevice, Nudges, Packages, Polls, Readiness, Reports, Rollouts, Settings,
+    Snapshots, UploadNotes, Uploads, Users,
 };
 use tidegate_signing::{ExposeSecret, KeyRing, MasterKey};
 use tidegate_storage::{self as storage, Store};
@@ -136,7 +136,12 @@ impl Instance {
                 Arc::clone(&shared),
             ),
             readiness: Readiness::new(store.clone(), files.clone()),
-            rollouts: Rollouts::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock)),
+            rollouts: Rollouts::new(
+                store.clone(),
+                files.clone(),
+                Arc::clone(&snapshots),
+                Arc::clone(&clock),
+            ),
             uploads: Uploads::new(
                 store.clone(),
                 files,
@@ -160,6 +165,11 @@ impl Instance {
     }
 
     /// The instance's folder.
+    pub(crate) fn blob_check(&self) -> BlobCheck {
+        let files = artifacts::Store::local(&self.path("artifacts")).unwrap();
+        BlobCheck::new(self.store.clone(), files)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

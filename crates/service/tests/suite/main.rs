@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod blobs;
 mod downloads;
 mod enrolment;
 mod instance;

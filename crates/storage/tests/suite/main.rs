@@ -15,11 +15,13 @@ mod devices;
 mod enrollment;
 mod facts;
 mod fleet;
+mod full_disk;
 mod offers;
 mod opening;
 mod packages;
 mod people;
 mod place;
+mod pooler;
 mod recipients;
 mod report_bounds;
 mod reports;
@@ -27,9 +29,10 @@ mod rollouts;
 mod samples;
 mod schema;
 mod servers;
+mod tls;
 mod users;
 
-/// Runs each story on an empty SQLite file and on an empty PostgreSQL database.
+/// Runs each story on an empty SQLite file, on an empty PostgreSQL database, and on one behind PgBouncer.
 macro_rules! on_both_engines {
     ($($story:ident),* $(,)?) => {
         mod sqlite {
@@ -45,6 +48,14 @@ macro_rules! on_both_engines {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $story() {
                     super::$story(&$crate::place::Place::postgres(stringify!($story))).await;
+                }
+            )*
+        }
+        mod pooled {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $story() {
+                    super::$story(&$crate::place::Place::pooled(stringify!($story))).await;
                 }
             )*
         }

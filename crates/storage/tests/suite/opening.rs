@@ -13,6 +13,7 @@ on_both_engines!(
     servers_that_start_at_once_all_come_up,
     migrations_go_up_and_down_and_up_again,
     later_migrations_alone_can_be_taken_back,
+    tables_of_a_later_program_are_left_alone,
 );
 
 async fn a_writer_that_waits_too_long_says_so(place: &Place) {
@@ -63,7 +64,7 @@ async fn servers_that_start_at_once_all_come_up(place: &Place) {
 }
 
 async fn migrations_go_up_and_down_and_up_again(place: &Place) {
-    let store = Store::connect(&place.settings()).unwrap();
+    let store = Store::connect(&place.settings()).await.unwrap();
     let missing = store.pending().await.unwrap();
     assert!(!missing.is_empty());
     assert!(store.ready().await.is_err(), "without tables nothing is ready");
@@ -100,6 +101,31 @@ async fn later_migrations_alone_can_be_taken_back(place: &Place) {
     );
 }
 
+async fn tables_of_a_later_program_are_left_alone(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 1).await;
+    let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')";
+    assert_eq!(place.execute(sql), Ok(1));
+    let answers = [
+        Store::open(&place.settings()).await.map(drop),
+        store.pending().await.map(drop),
+        store.migrate().await.map(drop),
+        store.revert().await.map(drop),
+        store.revert_to("0001").await.map(drop),
+    ];
+    for answer in answers {
+        let Err(fault @ Error::Newer { .. }) = answer else {
+            panic!("{answer:?}");
+        };
+        let words = fault.to_string();
+        assert!(
+            words.contains("newer version of this program") && words.contains("9999"),
+            "{words}"
+        );
+    }
+    assert_eq!(store.build(build.id).await, Ok(build), "nothing was changed");
+}
+
 fn tables(place: &Place) -> &'static str {
     if place.is_sqlite() {
         "SELECT name AS value FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
@@ -127,7 +153,8 @@ async fn a_url_that_cannot_work_stops_the_start() {
     for url in [
         "mysql://host/db",
         "sqlite://:memory:",
-        "postgres://h/d?sslmode=require",
+        "postgres://db.example/d",
+        "postgres://h/d?sslmode=verify-full",
     ] {
         let opened = Store::open(&Settings::new(url)).await;
         assert!(matches!(opened, Err(Error::Settings(_))), "{url}: {opened:?}");

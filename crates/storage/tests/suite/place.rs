@@ -5,11 +5,14 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use tempfile::TempDir;
 use tidegate_storage::{Settings, Store};
+use tidegate_testkit::pgbouncer;
 use tidegate_testkit::postgres::{self, Database};
 
 pub(crate) enum Place {
     Sqlite(TempDir),
     Postgres(Database),
+    /// Behind a pooler that has few connections. What goes around the store goes around the pooler as well.
+    Pooled(Database),
 }
 
 #[derive(QueryableByName)]
@@ -33,12 +36,18 @@ impl Place {
         Self::Postgres(postgres::database(hint))
     }
 
+    pub(crate) fn pooled(hint: &str) -> Self {
+        Self::Pooled(postgres::database(hint))
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new(match self {
             Self::Sqlite(folder) => format!("sqlite://{}", self.file(folder)),
             Self::Postgres(database) => database.url(),
+            Self::Pooled(database) => pgbouncer::through(database),
         });
         settings.pool_size = 4;
+        settings.pooled = matches!(self, Self::Pooled(_));
         settings
     }
 
@@ -59,7 +68,9 @@ impl Place {
     pub(crate) fn execute(&self, sql: &str) -> Result<usize, String> {
         let done = match self {
             Self::Sqlite(folder) => diesel::sql_query(sql).execute(&mut sqlite(&self.file(folder))),
-            Self::Postgres(database) => diesel::sql_query(sql).execute(&mut pg(&database.url())),
+            Self::Postgres(database) | Self::Pooled(database) => {
+                diesel::sql_query(sql).execute(&mut pg(&database.url()))
+            }
         };
         done.map_err(|fault| fault.to_string())
     }
@@ -72,7 +83,7 @@ impl Place {
         let sql = format!("BEGIN; {} COMMIT;", sql.expect("a migration's script"));
         let done = match self {
             Self::Sqlite(folder) => sqlite(&self.file(folder)).batch_execute(&sql),
-            Self::Postgres(database) => pg(&database.url()).batch_execute(&sql),
+            Self::Postgres(database) | Self::Pooled(database) => pg(&database.url()).batch_execute(&sql),
         };
         done.expect("the script runs");
     }
@@ -86,7 +97,7 @@ impl Place {
                 conn.batch_execute(&sql).unwrap();
                 Box::new(conn)
             }
-            Self::Postgres(database) => {
+            Self::Postgres(database) | Self::Pooled(database) => {
                 let mut conn = pg(&database.url());
                 conn.batch_execute(&sql).unwrap();
                 Box::new(conn)
@@ -114,7 +125,9 @@ impl Place {
     pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
         let rows: QueryResult<Vec<TextRow>> = match self {
             Self::Sqlite(folder) => diesel::sql_query(sql).load(&mut sqlite(&self.file(folder))),
-            Self::Postgres(database) => diesel::sql_query(sql).load(&mut pg(&database.url())),
+            Self::Postgres(database) | Self::Pooled(database) => {
+                diesel::sql_query(sql).load(&mut pg(&database.url()))
+            }
         };
         let rows = rows.unwrap_or_else(|fault| panic!("{sql}: {fault}"));
         rows.into_iter().map(|row| row.value).collect()
@@ -124,7 +137,9 @@ impl Place {
     pub(crate) fn number(&self, sql: &str) -> i64 {
         let row: QueryResult<NumberRow> = match self {
             Self::Sqlite(folder) => diesel::sql_query(sql).get_result(&mut sqlite(&self.file(folder))),
-            Self::Postgres(database) => diesel::sql_query(sql).get_result(&mut pg(&database.url())),
+            Self::Postgres(database) | Self::Pooled(database) => {
+                diesel::sql_query(sql).get_result(&mut pg(&database.url()))
+            }
         };
         row.unwrap_or_else(|fault| panic!("{sql}: {fault}")).value
     }
