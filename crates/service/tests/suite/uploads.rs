@@ -41,7 +41,7 @@ async fn the_same_file_again_is_its_build_and_another_of_that_version_is_refused
     assert_eq!(instance.upload(first).await.unwrap(), build);
     let other = apks::large(PACKAGE, 7, 5_000);
     let refused = refusal(instance.upload(other).await);
-    assert_eq!(refused, (Kind::Conflict, "version_exists"));
+    assert_eq!(refused, (Kind::Exists, "version_exists"));
     assert_eq!(instance.files(), 1, "the file of the first stays");
     let known = instance.builds.list(None, Default::default()).await.unwrap();
     assert_eq!(known.items.len(), 1);

@@ -58,7 +58,7 @@ async fn a_user_is_added_by_an_admin_once_with_a_fair_name_and_password() {
     let denied = add(operator(), "omar", PASSWORD).await;
     assert_eq!(refusal(denied), (Kind::Forbidden, "role_too_low"));
     let again = add(admin(), "olga", PASSWORD).await;
-    assert_eq!(refusal(again), (Kind::Conflict, "exists_already"));
+    assert_eq!(refusal(again), (Kind::Exists, "exists_already"));
     for (name, password, field) in [("a b", PASSWORD, "name"), ("omar", "short", "password")] {
         let refused = add(admin(), name, password).await.unwrap_err();
         assert_eq!(
