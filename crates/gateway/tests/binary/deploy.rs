@@ -23,7 +23,7 @@ fn example() -> BTreeMap<String, String> {
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| {
             let value = if value.is_empty() {
-                "0f".repeat(32)
+                "00112233445566778899aabbccddeeff".repeat(2)
             } else {
                 value.to_owned()
             };

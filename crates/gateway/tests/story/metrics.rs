@@ -109,7 +109,12 @@ async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     // The fleet is counted a moment after the server's start.
     let counted = |page: &String| page.contains("\nota_devices{");
     let page = eventually(|| page(&server), counted).await;
-    assert_eq!(metrics_on(&page), metrics_in_the_docs());
+    let mut told_of = metrics_in_the_docs();
+    if engine == Engine::Postgres {
+        // Its disk is not this server's to look after.
+        told_of.retain(|name, _| !name.starts_with("ota_disk_"));
+    }
+    assert_eq!(metrics_on(&page), told_of);
 
     let count = |series: &str| value(&page, series);
     assert_eq!(count("ota_check_total{status=\"available\"}"), 3.0);
