@@ -15,7 +15,7 @@ impl Store {
         {
             return Ok(false);
         }
-        let store = Self::connect(settings)?;
+        let store = Self::connect(settings).await?;
         run!(store, read, epochs::are_there())
     }
 }
