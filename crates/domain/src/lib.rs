@@ -34,6 +34,7 @@ mod device_build;
 mod digest;
 mod error;
 mod ids;
+mod installability;
 mod nudge;
 mod poll;
 mod preflight;
@@ -61,6 +62,7 @@ pub use ids::{
     BuildId, CampaignId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent,
     RolloutId, SdkLevel, VersionCode,
 };
+pub use installability::{Finding, Installability, Levels};
 pub use nudge::{
     ActionResult, CampaignState, DEFAULT_NUDGE_PRIORITY, DEFAULT_NUDGE_TTL, DeliveryFailure,
     MAX_ACTION_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
