@@ -8,9 +8,9 @@ use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics, tell_left_out_poll
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    ActivityBuffer, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices, Downloads, Fleet,
-    Nudges, Packages, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Snapshots, Uploads, Users,
-    background,
+    ActivityBuffer, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices, Downloads, Examiner,
+    Fleet, Nudges, Packages, Polls, Readiness, ReportWriter, Reports, Rollouts, Settings, Snapshots, Uploads,
+    Users, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -142,7 +142,12 @@ pub(crate) async fn wire(
     let background_tasks =
         BackgroundTasks::start(sending, writer, &snapshots, &activity, &fleet, &store, &artifacts)
             .telling(Arc::clone(&poll_log))
-            .announcing(store.clone(), Arc::clone(&clock));
+            .announcing(store.clone(), Arc::clone(&clock))
+            .examining(Examiner::new(
+                store.clone(),
+                artifacts.clone(),
+                settings.fleet_min_sdk,
+            ));
     let api = Api {
         polls: Arc::new(Polls::new(
             Arc::clone(&snapshots),
@@ -242,6 +247,7 @@ pub(crate) struct BackgroundTasks {
     announce: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
     sweeper: JoinHandle<()>,
+    examine: Option<JoinHandle<()>>,
     sending: Option<Sending>,
 }
 
@@ -284,6 +290,7 @@ impl BackgroundTasks {
             follow: tokio::spawn(follow),
             count: tokio::spawn(count),
             tell: None,
+            examine: None,
             announce: None,
             writer: tokio::spawn(writer.run()),
             sweeper: tokio::spawn(sweep(artifacts.clone())),
@@ -296,6 +303,15 @@ impl BackgroundTasks {
         let announce = tokio::spawn(background::announce(store, clock, self.stop.clone()));
         Self {
             announce: Some(announce),
+            ..self
+        }
+    }
+
+    /// Examines, too, the builds from before.
+    fn examining(self, examiner: Examiner) -> Self {
+        let examine = tokio::spawn(examiner.run(self.stop.clone()));
+        Self {
+            examine: Some(examine),
             ..self
         }
     }
@@ -322,6 +338,9 @@ impl BackgroundTasks {
         self.sweeper.abort();
         self.follow.abort();
         self.count.abort();
+        if let Some(examine) = &self.examine {
+            examine.abort();
+        }
         self.stop.cancel();
         let rest = async {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));

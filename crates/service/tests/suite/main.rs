@@ -12,6 +12,7 @@
 mod audit;
 mod downloads;
 mod enrolment;
+mod examination;
 mod instance;
 mod nudges;
 mod offers;
