@@ -61,8 +61,9 @@ async fn from_before(instance: &Instance, version_code: i64, file: Option<Vec<u8
     }
     let actor = Actor {
         subject: "ci".to_owned(),
-        address: String::new(),
-        at: provenance.uploaded_at,
+        role: "operator".to_owned(),
+        request_id: None,
+        now: provenance.uploaded_at,
     };
     let note = actor.note("ota.upload", format!("package/{PACKAGE}"));
     let insert = instance.store.insert_build(facts, provenance, None, note);
