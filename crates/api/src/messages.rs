@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Audience, Build, DeliveryFailure, Device, DeviceBuild, PackageName, Rollout, SdkLevel, SignerRange, Step,
+    Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Levels, PackageName, Rollout, SdkLevel,
+    SignerRange, Step,
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
@@ -27,6 +28,8 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
     let previous_build = last.as_ref().and_then(|last| last.previous_build);
     let last = last.map(|last| last.rollout.spec);
     let last = last.as_ref();
+    let examined = facts.installability.is_some();
+    let installability = facts.installability.unwrap_or_default();
     v1::Build {
         build_id: id.0,
         package_name: facts.package.to_string(),
@@ -58,7 +61,32 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         rollback_from_build_id: previous_build.map(|id| id.0),
         wifi_only: last.map(|spec| spec.settings.wifi_only),
         must_install: last.map(|spec| spec.settings.must_install),
+        installs_on: installability.installs_on.iter().map(sdk_range).collect(),
+        findings: installability.findings.into_iter().map(finding).collect(),
+        examined,
     }
+}
+
+fn sdk_range(levels: &Levels) -> v1::SdkRange {
+    v1::SdkRange {
+        from_sdk: levels.from_sdk.into(),
+        to_sdk: end(levels.to_sdk),
+    }
+}
+
+fn finding(finding: Finding) -> v1::Finding {
+    v1::Finding {
+        code: finding.code,
+        blocks: finding.blocks,
+        from_sdk: finding.levels.from_sdk.into(),
+        to_sdk: end(finding.levels.to_sdk),
+        message: finding.message,
+    }
+}
+
+/// The end of a range of API levels; absent for none.
+fn end(to_sdk: SdkLevel) -> Option<i64> {
+    (to_sdk != SdkLevel::MAX).then(|| to_sdk.into())
 }
 
 pub(crate) fn package(package: &Package) -> v1::Package {
@@ -78,7 +106,7 @@ fn signer_range(range: &SignerRange) -> v1::SignerRange {
     v1::SignerRange {
         signer_fingerprint: range.fingerprint.to_string(),
         from_sdk: range.from_sdk.into(),
-        to_sdk: (range.to_sdk != SdkLevel::MAX).then(|| range.to_sdk.into()),
+        to_sdk: end(range.to_sdk),
     }
 }
 

@@ -29,6 +29,7 @@ fn build(package: &PackageName, id: i64) -> Build {
             target_sdk: 35,
             abis: vec!["arm64-v8a".to_owned(), "armeabi-v7a".to_owned()],
             debuggable: false,
+            installability: None,
             lineage: vec![],
             warnings: vec![],
         },

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{BuildId, Error, PackageName, SdkLevel, Sha256, SignerFingerprint, VersionCode};
+use crate::{BuildId, Error, Installability, PackageName, SdkLevel, Sha256, SignerFingerprint, VersionCode};
 
 /// One signed APK, as the server knows it. (package, version code) exists once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct BuildFacts {
     pub abis: Vec<String>,
     /// Whether a debugger may attach. Such a build is flagged, and normally not released.
     pub debuggable: bool,
+    /// On which levels devices install it; none while its file was not examined, and then it is offered to all
+    /// from `min_sdk` on.
+    pub installability: Option<Installability>,
 }
 
 /// Where a build came from: who uploaded it, the CI run and commit behind it, and its release notes.

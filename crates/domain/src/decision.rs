@@ -17,8 +17,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Bucket, Build, BuildId, Catalog, DeviceFacts, Rejection, Release, Rollout, RolloutId, RolloutState,
-    SignerFingerprint, Track, VersionCode,
+    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Rejection, Release, Rollout, RolloutId,
+    RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -102,7 +102,7 @@ pub enum Reason {
     Halted,
     /// The rollout has not begun.
     Scheduled,
-    /// The build needs a higher API level.
+    /// Devices of this API level don't install the build.
     IncompatibleSdk,
     /// The build has native code, none of it for this device.
     IncompatibleAbi,
@@ -281,6 +281,16 @@ struct Ask<'a> {
     unsalted: &'a OnceCell<Bucket>,
 }
 
+/// Why devices of this level don't install the build, in words.
+fn refusal(installability: &Installability, sdk: SdkLevel) -> String {
+    let found: Vec<String> = installability.blocking_at(sdk).map(ToString::to_string).collect();
+    let found = match found.is_empty() {
+        true => "the build's file is not for it".to_owned(),
+        false => found.join("; "),
+    };
+    format!("devices of API level {sdk} do not install the build: {found}")
+}
+
 impl Ask<'_> {
     /// Asks the cheap rules first, and the cohort, which costs a hash, last.
     fn verdict<T: Trace>(&self, trace: &mut T) -> Verdict {
@@ -454,17 +464,27 @@ impl Ask<'_> {
     }
 
     fn sdk<T: Trace>(&self, trace: &mut T) -> bool {
-        let (sdk, min_sdk) = (self.request.facts.sdk, self.release.build.facts.min_sdk);
-        let passed = sdk.is_none_or(|sdk| sdk >= min_sdk);
+        let facts = &self.release.build.facts;
+        let (sdk, min_sdk) = (self.request.facts.sdk, facts.min_sdk);
+        let known = facts.installability.as_ref();
+        let suffices = sdk.is_none_or(|sdk| sdk >= min_sdk);
+        let passed = suffices && sdk.is_none_or(|sdk| known.is_none_or(|known| known.installs_at(sdk)));
         self.note(trace, "sdk", passed, || {
             let stated = sdk.map_or("not stated".to_owned(), |sdk| sdk.to_string());
-            let inputs = vec![("sdk", stated), ("min_sdk", min_sdk.to_string())];
-            let answer = if passed {
-                "the API level suffices or is not stated"
-            } else {
-                "the API level is too low"
+            let inputs = vec![
+                ("sdk", stated),
+                ("min_sdk", min_sdk.to_string()),
+                (
+                    "installs_on",
+                    known.map_or("not examined".to_owned(), Installability::levels),
+                ),
+            ];
+            let answer = match (passed, suffices, known, sdk) {
+                (true, ..) => "the API level suffices or is not stated".to_owned(),
+                (false, true, Some(known), Some(sdk)) => refusal(known, sdk),
+                _ => "the API level is too low".to_owned(),
             };
-            (inputs, answer.to_owned())
+            (inputs, answer)
         })
     }
 

@@ -34,6 +34,7 @@ mod device_build;
 mod digest;
 mod error;
 mod ids;
+mod installability;
 mod limits;
 mod nudge;
 mod poll;
@@ -62,6 +63,7 @@ pub use ids::{
     BuildId, CampaignId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent,
     RolloutId, SdkLevel, VersionCode,
 };
+pub use installability::{Finding, Installability, Levels};
 pub use limits::{Limits, MAX_LIMITED_PACKAGES, Verb};
 pub use nudge::{
     ActionResult, CampaignState, DEFAULT_NUDGE_PRIORITY, DEFAULT_NUDGE_TTL, DeliveryFailure,

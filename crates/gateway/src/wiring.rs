@@ -9,8 +9,8 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
-    Downloads, Fleet, Nudges, Packages, Polls, Readiness, ReportWriter, Reports, Rollouts, ServiceAccounts,
-    Settings, Snapshots, Uploads, Users, background,
+    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, ReportWriter, Reports, Rollouts,
+    ServiceAccounts, Settings, Snapshots, Uploads, Users, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -181,7 +181,12 @@ pub(crate) async fn wire(
         BackgroundTasks::start(sending, writer, &snapshots, &activity, &fleet, &store, &artifacts)
             .telling(Arc::clone(&poll_log))
             .announcing(store.clone(), Arc::clone(&clock))
-            .noting_uses(Arc::clone(&authenticator), store.clone());
+            .noting_uses(Arc::clone(&authenticator), store.clone())
+            .examining(Examiner::new(
+                store.clone(),
+                artifacts.clone(),
+                settings.fleet_min_sdk,
+            ));
     let api = Api {
         polls: Arc::new(Polls::new(
             Arc::clone(&snapshots),
@@ -300,6 +305,7 @@ pub(crate) struct BackgroundTasks {
     uses: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
     sweeper: JoinHandle<()>,
+    examine: Option<JoinHandle<()>>,
     sending: Option<Sending>,
 }
 
@@ -342,6 +348,7 @@ impl BackgroundTasks {
             follow: tokio::spawn(follow),
             count: tokio::spawn(count),
             tell: None,
+            examine: None,
             announce: None,
             uses: None,
             writer: tokio::spawn(writer.run()),
@@ -368,6 +375,15 @@ impl BackgroundTasks {
         }
     }
 
+    /// Examines, too, the builds from before.
+    fn examining(self, examiner: Examiner) -> Self {
+        let examine = tokio::spawn(examiner.run(self.stop.clone()));
+        Self {
+            examine: Some(examine),
+            ..self
+        }
+    }
+
     /// Tells, too, how many polls are left out of the log.
     fn telling(self, log: Arc<PollLog>) -> Self {
         let tell = tokio::spawn(tell_left_out_polls(log, self.stop.clone()));
@@ -390,6 +406,9 @@ impl BackgroundTasks {
         self.sweeper.abort();
         self.follow.abort();
         self.count.abort();
+        if let Some(examine) = &self.examine {
+            examine.abort();
+        }
         self.stop.cancel();
         let rest = async {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));

@@ -8,6 +8,7 @@ use tidegate_apk as apk;
 use tidegate_apk::{SdkRange, Verification, WarningKind};
 use tidegate_domain::{BuildFacts, PackageName, SdkLevel, Sha256, SignerFingerprint, Signers, VersionCode};
 
+use crate::examination::Examination;
 use crate::signer_policy::from_turns;
 use crate::{Error, Kind};
 
@@ -15,13 +16,16 @@ use crate::{Error, Kind};
 pub(crate) struct Judged {
     pub facts: BuildFacts,
     pub verification: Verification,
+    /// What the build is compared with others by, as JSON.
+    pub profile: String,
 }
 
 /// Reads and verifies a file that was uploaded whole, for devices from `floor` on or from the file's own minimum,
 /// whichever is higher.
 pub(crate) fn judge(path: &Path, sha256: Sha256, size: u64, floor: SdkLevel) -> Result<Judged, Error> {
     let file = File::open(path).map_err(|fault| Error::internal("opening an upload", &fault))?;
-    let inspection = apk::inspect(&file).map_err(|error| refused(&error))?;
+    let apk::Survey { inspection, profile } =
+        apk::survey_from(&file, floor).map_err(|error| refused(&error))?;
     if inspection.test_only {
         let message =
             "the APK is marked testOnly, and devices refuse to install such builds; build a release variant";
@@ -37,6 +41,8 @@ pub(crate) fn judge(path: &Path, sha256: Sha256, size: u64, floor: SdkLevel) -> 
         let message = format!("not a sound APK archive: {warning}");
         return Err(Error::new(Kind::Refused, "not_an_apk", message));
     }
+    let examination = Examination::of(&profile);
+    examination.check(floor)?;
     let refused = |error: tidegate_domain::Error| Error::new(Kind::Refused, "apk_refused", error.to_string());
     let facts = BuildFacts {
         package: PackageName::parse(&inspection.package).map_err(refused)?,
@@ -60,8 +66,13 @@ pub(crate) fn judge(path: &Path, sha256: Sha256, size: u64, floor: SdkLevel) -> 
         target_sdk: inspection.target_sdk,
         abis: inspection.abis,
         debuggable: inspection.debuggable,
+        installability: Some(examination.installability),
     };
-    Ok(Judged { facts, verification })
+    Ok(Judged {
+        facts,
+        verification,
+        profile: examination.profile,
+    })
 }
 
 /// An APK's own fault, told with the rule and the place; a disk's fault is the server's.

@@ -36,6 +36,8 @@ mod credential_watch;
 mod devices;
 mod download;
 mod error;
+mod examination;
+mod examiner;
 mod fleet;
 mod from_below;
 mod login_throttle;
@@ -77,6 +79,7 @@ pub use devices::{
 };
 pub use download::{Download, Downloads, FileStream, REDIRECT_HOLDS};
 pub use error::{Error, ExistingBuild, Kind};
+pub use examiner::Examiner;
 pub use fleet::{
     Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_PACKAGES, MAX_LEAVING, MAX_VERSIONS_SHOWN,
     PackageStandings, VersionHistory, VersionPoint,

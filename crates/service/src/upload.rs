@@ -142,7 +142,8 @@ impl Uploads {
     /// answered with the build that it became, notes and all.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for over-long notes; [`Kind::Refused`] for a file that is not an APK to be trusted;
+    /// [`Kind::Invalid`] for over-long notes; [`Kind::Refused`] for a file that is not an APK to be trusted, or that no
+    /// device of the fleet installs;
     /// [`Kind::Exists`] for a version that another file has; [`Kind::Conflict`] for a signer that is not the package's.
     pub async fn finish(&self, upload: Upload, notes: UploadNotes) -> Result<Uploaded, Error> {
         notes.check()?;
@@ -192,9 +193,7 @@ impl Intake {
             uploaded_by: actor.subject.clone(),
             uploaded_at: self.clock.now(),
         };
-        let uploaded = self
-            .keep(staged, judged.facts, provenance, follows, &actor)
-            .await?;
+        let uploaded = self.keep(staged, judged, provenance, follows, &actor).await?;
         drop(place);
         if !uploaded.existed {
             log(&uploaded.build, &actor);
@@ -245,20 +244,21 @@ impl Intake {
     async fn keep(
         &self,
         staged: artifacts::Staged,
-        facts: BuildFacts,
+        judged: Judged,
         provenance: Provenance,
         follows: Follows,
         actor: &Actor,
     ) -> Result<Uploaded, Error> {
         let _keeping = self.keeping.lock().await;
-        let sha256 = facts.sha256;
+        let Judged { facts, profile, .. } = judged;
+        let (sha256, profile) = (facts.sha256, Some(profile));
         let blob = self.artifacts.commit(staged).await?;
         let note = note(&facts, &actor.on_record(self.clock.now()));
         let inserted = match follows {
-            Follows::Pin => self.store.insert_build(facts, provenance, note).await,
+            Follows::Pin => self.store.insert_build(facts, provenance, profile, note).await,
             Follows::Rotation { pinned, then } => {
                 self.store
-                    .insert_rotated_build(facts, provenance, pinned, then, note)
+                    .insert_rotated_build(facts, provenance, profile, pinned, then, note)
                     .await
             }
         };
@@ -316,6 +316,15 @@ fn log(build: &Build, actor: &Actor) {
         sha256 = %build.facts.sha256,
         file_size = build.facts.size,
     );
+    let findings = build
+        .facts
+        .installability
+        .iter()
+        .flat_map(|found| &found.findings);
+    for finding in findings {
+        let (warning, levels) = (finding.to_string(), finding.levels);
+        tracing::warn!(event = "ota.upload.warning", build_id = build.id.0, warning, %levels);
+    }
     for warning in &build.facts.warnings {
         tracing::warn!(event = "ota.upload.warning", build_id = build.id.0, warning);
     }

@@ -177,6 +177,7 @@ async fn upload(store: &Store) -> Build {
         target_sdk: 35,
         abis: vec![],
         debuggable: false,
+        installability: None,
         lineage: vec![],
         warnings: vec![],
     };
@@ -189,7 +190,7 @@ async fn upload(store: &Store) -> Build {
         uploaded_at: at(0),
     };
     let note = actor().note("ota.upload", "package/com.example.app");
-    let build = store.insert_build(facts, provenance, note).await.unwrap();
+    let build = store.insert_build(facts, provenance, None, note).await.unwrap();
     let promotion = Promotion {
         settings: RolloutSettings::to(Percent::EVERYBODY),
         keep_previous: false,

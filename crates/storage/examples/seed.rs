@@ -143,6 +143,7 @@ async fn upload(store: &Store, builds: i64) -> Vec<BuildId> {
             target_sdk: 35,
             abis: vec!["arm64-v8a".into()],
             debuggable: false,
+            installability: None,
             lineage: vec![],
             warnings: vec![],
         };
@@ -155,7 +156,13 @@ async fn upload(store: &Store, builds: i64) -> Vec<BuildId> {
             uploaded_at: at,
         };
         let note = actor(at).note("ota.upload", "package/com.example.app");
-        ids.push(store.insert_build(facts, provenance, note).await.unwrap().id);
+        ids.push(
+            store
+                .insert_build(facts, provenance, None, note)
+                .await
+                .unwrap()
+                .id,
+        );
     }
     ids
 }

@@ -132,6 +132,7 @@ async fn upload(store: &Store) -> Build {
         target_sdk: 35,
         abis: vec![],
         debuggable: false,
+        installability: None,
         lineage: vec![],
         warnings: vec![],
     };
@@ -144,7 +145,7 @@ async fn upload(store: &Store) -> Build {
         uploaded_at: at(0),
     };
     let note = actor().note("ota.upload", "package/com.example.app");
-    store.insert_build(facts, provenance, note).await.unwrap()
+    store.insert_build(facts, provenance, None, note).await.unwrap()
 }
 
 async fn release(store: &Store, build: &Build) -> RolloutId {

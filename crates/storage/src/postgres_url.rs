@@ -133,12 +133,12 @@ impl<'a> Parts<'a> {
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (hosts, name) = place.split_at(place.find('/').unwrap_or(place.len()));
         if hosts.contains('@') {
-            return Err(refused("has an '@' in its password: write it as %40".into()));
+            return Err(refused("has an '@' in its password: write it as %40"));
         }
         let mut parameters = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let pair = pair.split_once('=');
-            parameters.push(pair.ok_or_else(|| refused("has a parameter without a value".into()))?);
+            parameters.push(pair.ok_or_else(|| refused("has a parameter without a value"))?);
         }
         let parts = Self {
             user,
@@ -147,9 +147,7 @@ impl<'a> Parts<'a> {
             parameters,
         };
         match parts.value("service") {
-            Some(_) => Err(refused(
-                "names a service, whose file is not read: name the host".into(),
-            )),
+            Some(_) => Err(refused("names a service, whose file is not read: name the host")),
             None => Ok(parts),
         }
     }
@@ -186,9 +184,7 @@ impl<'a> Parts<'a> {
         let own = host_and_port(self.hosts).1.to_owned();
         match self.value("port").unwrap_or(own).as_str() {
             "" => Ok(DEFAULT_PORT),
-            port => port
-                .parse()
-                .map_err(|_| refused("has a port that is none".into())),
+            port => port.parse().map_err(|_| refused("has a port that is none")),
         }
     }
 
@@ -255,8 +251,7 @@ fn tls_order(parts: &Parts<'_>, hosts: &[String]) -> Result<Option<TlsOrder>, Er
     if parts.value("channel_binding").is_some_and(|how| how == "require") {
         return Err(refused(
             "asks for channel_binding=require, which this program does not have: sslmode=verify-full tells the server \
-             from others as well"
-                .into(),
+             from others as well",
         ));
     }
     let host = match hosts {
@@ -273,7 +268,7 @@ fn tls_order(parts: &Parts<'_>, hosts: &[String]) -> Result<Option<TlsOrder>, Er
         .unwrap_or_else(|| decoded(host_and_port(parts.hosts).0));
     if parts.value("hostaddr").is_some_and(|address| !address.is_empty()) && name != *host {
         return Err(refused(
-            "names a hostaddr, which does not go with TLS here: name the host alone".into(),
+            "names a hostaddr, which does not go with TLS here: name the host alone",
         ));
     }
     Ok(Some(TlsOrder {
@@ -303,8 +298,8 @@ fn check(mode: &str, roots: String) -> Result<Check, Error> {
     }
 }
 
-fn refused(what: String) -> Error {
-    Error::Settings(format!("database_url {what}"))
+fn refused(what: impl Into<String>) -> Error {
+    Error::Settings(format!("database_url {}", what.into()))
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ pub(crate) struct BuildRow {
     git_sha: String,
     uploaded_by: String,
     uploaded_at: i64,
+    installability_json: Option<String>,
 }
 
 impl BuildRow {
@@ -102,6 +103,10 @@ impl BuildRow {
             target_sdk: small("builds.target_sdk", self.target_sdk)?,
             abis: from_json("builds.abis_json", &self.abis_json)?,
             debuggable: self.debuggable,
+            installability: self
+                .installability_json
+                .map(|text| from_json("builds.installability_json", &text))
+                .transpose()?,
         };
         let provenance = Provenance {
             notes: self.notes,
@@ -140,10 +145,17 @@ pub(crate) struct NewBuild {
     git_sha: String,
     uploaded_by: String,
     uploaded_at: i64,
+    installability_json: Option<String>,
+    profile_json: Option<String>,
 }
 
 impl NewBuild {
-    pub(crate) fn of(package_id: i64, facts: &BuildFacts, provenance: &Provenance) -> Result<Self, Error> {
+    pub(crate) fn of(
+        package_id: i64,
+        facts: &BuildFacts,
+        provenance: &Provenance,
+        profile: Option<&str>,
+    ) -> Result<Self, Error> {
         let size = i64::try_from(facts.size)
             .map_err(|_| tidegate_domain::Error::invalid("size", "is beyond all measure"))?;
         Ok(Self {
@@ -165,6 +177,8 @@ impl NewBuild {
             git_sha: clean(&provenance.git_sha),
             uploaded_by: clean(&provenance.uploaded_by),
             uploaded_at: micros(provenance.uploaded_at),
+            installability_json: facts.installability.as_ref().map(to_json).transpose()?,
+            profile_json: clean_if(profile),
         })
     }
 }

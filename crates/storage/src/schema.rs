@@ -31,6 +31,8 @@ diesel::table! {
         git_sha -> Text,
         uploaded_by -> Text,
         uploaded_at -> BigInt,
+        installability_json -> Nullable<Text>,
+        profile_json -> Nullable<Text>,
     }
 }
 

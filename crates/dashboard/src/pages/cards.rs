@@ -1,7 +1,7 @@
 //! A build as lists and dialogs show it.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Build, DeploymentStats, Rollout, RolloutState};
+use tidegate_domain::{Build, DeploymentStats, Finding, Rollout, RolloutState};
 use tidegate_service::BuildView;
 
 use crate::show;
@@ -68,6 +68,17 @@ impl Card {
 
     pub(crate) fn schemes(&self) -> String {
         self.build.facts.schemes.join(", ")
+    }
+
+    /// What was found in the build's file; nothing while it was not examined.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        let found = self.build.facts.installability.as_ref();
+        found.map_or(&[], |found| &found.findings)
+    }
+
+    /// Whether devices of some levels that the build is for refuse it.
+    pub(crate) fn blocked(&self) -> bool {
+        self.findings().iter().any(|finding| finding.blocks)
     }
 
     pub(crate) fn size(&self) -> String {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tidegate_domain::{
-    Audience, BuildId, BuildRejection, Catalog, Decision, Promotion, Reason, Rejection, Release, RolloutId,
-    RolloutSettings, RolloutState, Signers, VersionCode, decide, explain,
+    Audience, BuildId, BuildRejection, Catalog, Decision, Installability, Levels, Promotion, Reason,
+    Rejection, Release, RolloutId, RolloutSettings, RolloutState, Signers, VersionCode, decide, explain,
 };
 
 use crate::fleet::{PACKAGE, Phone, at, build, catalog_with, percent, phone, release, version};
@@ -26,6 +26,20 @@ fn audiences() -> impl Strategy<Value = Audience> {
     ]
 }
 
+fn installabilities() -> impl Strategy<Value = Option<Installability>> {
+    let ranges = prop::collection::vec((18..38_u32, 0..8_u32), 0..3).prop_map(|ranges| Installability {
+        installs_on: ranges
+            .into_iter()
+            .map(|(from_sdk, more)| Levels {
+                from_sdk,
+                to_sdk: from_sdk + more,
+            })
+            .collect(),
+        findings: vec![],
+    });
+    prop_oneof![2 => Just(None), 1 => ranges.prop_map(Some)]
+}
+
 fn releases() -> impl Strategy<Value = Release> {
     let abis = prop_oneof![2 => Just(vec![]), 1 => Just(vec!["arm64-v8a".to_owned()])];
     let state = prop_oneof![
@@ -33,7 +47,7 @@ fn releases() -> impl Strategy<Value = Release> {
         1 => prop::sample::select(&RolloutState::ALL[..]),
     ];
     let salt = prop_oneof![2 => Just(None), 1 => Just(Some("salt".to_owned()))];
-    let facts = (1..6_i64, signers(), 20..36_u32, abis);
+    let facts = (1..6_i64, signers(), 20..36_u32, abis, installabilities());
     (
         facts,
         state,
@@ -44,11 +58,20 @@ fn releases() -> impl Strategy<Value = Release> {
         1..4_u32,
     )
         .prop_map(
-            |((id, signers, min_sdk, abis), state, share, salt, audience, takes_back, retry_generation)| {
+            |(
+                (id, signers, min_sdk, abis, installability),
+                state,
+                share,
+                salt,
+                audience,
+                takes_back,
+                retry_generation,
+            )| {
                 let mut build = build(id);
                 build.facts.signers = signers;
                 build.facts.min_sdk = min_sdk;
                 build.facts.abis = abis;
+                build.facts.installability = installability;
                 let mut release = release(build);
                 let spec = &mut release.rollout.spec;
                 spec.state = state;
@@ -131,6 +154,12 @@ fn is_fit(device: &Phone, release: &Release) -> bool {
     let (spec, build) = (&release.rollout.spec, &release.build.facts);
     let abis = device.facts.abis.as_deref();
     device.facts.sdk.is_none_or(|sdk| sdk >= build.min_sdk)
+        && device.facts.sdk.is_none_or(|sdk| {
+            build.installability.as_ref().is_none_or(|found| {
+                let mut on = found.installs_on.iter();
+                on.any(|levels| levels.from_sdk <= sdk && sdk <= levels.to_sdk)
+            })
+        })
         && (build.abis.is_empty() || abis.is_none_or(|abis| abis.contains(&build.abis[0])))
         && !device.rejections.iter().any(|(build, rejection)| {
             *build == spec.build && rejection.applies_to(spec.retry_generation, at(100))

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use tidegate_domain::{Audience, Catalog, Decision, PollRequest, Reason, RolloutState, decide, explain};
+use tidegate_domain::{
+    Audience, Catalog, Decision, Finding, Installability, Levels, PollRequest, Reason, RolloutState, decide,
+    explain,
+};
 
 use crate::fleet::{
     IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, SIGNER, answer, at, build, catalog, of, percent, phone,
@@ -316,4 +319,67 @@ fn a_completed_rollout_still_serves_latecomers_and_an_ended_one_nobody() {
     assert_eq!(ask(RolloutState::Completed), Ok(2));
     assert_eq!(ask(RolloutState::Superseded), Err(Reason::NoCurrentBuild));
     assert_eq!(ask(RolloutState::RolledBack), Err(Reason::NoCurrentBuild));
+}
+
+/// A build that devices from API level 30 on refuse.
+fn refused_from_30() -> Installability {
+    Installability {
+        installs_on: vec![Levels {
+            from_sdk: 21,
+            to_sdk: 29,
+        }],
+        findings: vec![Finding {
+            code: "resources-compressed".to_owned(),
+            blocks: true,
+            levels: Levels {
+                from_sdk: 30,
+                to_sdk: u32::MAX,
+            },
+            message: "resources.arsc: is compressed".to_owned(),
+        }],
+    }
+}
+
+#[test]
+fn a_build_goes_only_to_levels_that_install_it() {
+    let examined = of(release(build(2)), |facts| {
+        facts.installability = Some(refused_from_30())
+    });
+    let examined = catalog(vec![examined]);
+    let unexamined = catalog(vec![release(build(2))]);
+    for (sdk, expected) in [
+        (20, Err(Reason::IncompatibleSdk)),
+        (21, Ok(2)),
+        (29, Ok(2)),
+        (30, Err(Reason::IncompatibleSdk)),
+        (36, Err(Reason::IncompatibleSdk)),
+    ] {
+        let device = phone(IN_23_PERCENT, 0).sdk(sdk);
+        assert_eq!(answer(&examined, &device), expected, "API level {sdk}");
+        let as_before = if sdk < 21 { expected } else { Ok(2) };
+        assert_eq!(
+            answer(&unexamined, &device),
+            as_before,
+            "API level {sdk}, not examined"
+        );
+    }
+    assert_eq!(
+        answer(&examined, &phone(IN_23_PERCENT, 0)),
+        Ok(2),
+        "a level that is not stated is not judged"
+    );
+    let device = phone(IN_23_PERCENT, 0).sdk(33);
+    let said = explain(&examined, &device.poll(), at(0));
+    let step = said.steps.iter().find(|step| step.rule == "sdk").unwrap();
+    assert!(
+        step.answer
+            .ends_with("resources.arsc: is compressed [resources-compressed]"),
+        "{}",
+        step.answer
+    );
+    assert!(
+        step.inputs.contains(&("installs_on", "21-29".to_owned())),
+        "{:?}",
+        step.inputs
+    );
 }

@@ -47,6 +47,7 @@ pub(crate) fn build(id: i64) -> Build {
             target_sdk: 35,
             abis: vec![],
             debuggable: false,
+            installability: None,
             lineage: vec![],
             warnings: vec![],
         },

@@ -14,6 +14,7 @@ on_both_engines!(
     the_device_is_not_addressed,
     the_rollout_is_paused,
     the_api_level_is_too_low,
+    the_api_level_does_not_install_it,
     no_native_code_fits,
     the_device_gave_the_build_up,
     explain_names_every_rule_that_was_asked,
@@ -132,6 +133,45 @@ async fn the_api_level_is_too_low(engine: Engine) {
         Some(build),
         "what is not stated is not judged"
     );
+}
+
+async fn the_api_level_does_not_install_it(engine: Engine) {
+    // Android 11 and later refuse a compressed resource table in what was written for them.
+    let apk = apks::release(PACKAGE, 2)
+        .target_sdk(34)
+        .file("resources.arsc", vec![0; 5000]);
+    let (server, olga, id, device) = day(engine, apks::sign(apk)).await;
+    let build = olga.build(id).await.ok();
+    assert_eq!(build["examined"], true, "{build}");
+    assert_eq!(
+        build["installs_on"],
+        json!([{ "from_sdk": 24, "to_sdk": 29 }]),
+        "{build}"
+    );
+    let finding = &build["findings"][0];
+    assert_eq!(finding["code"], "resources-compressed", "{build}");
+    assert_eq!(
+        (&finding["blocks"], &finding["from_sdk"]),
+        (&json!(true), &json!(30)),
+        "{build}"
+    );
+    assert!(finding.get("to_sdk").is_none_or(Value::is_null), "{build}");
+    let message = finding["message"].as_str().unwrap();
+    assert!(message.starts_with("resources.arsc: "), "{build}");
+
+    assert_eq!(why(&olga, &device, PACKAGE, 1).await, "incompatible_sdk");
+    let explained = olga.explain(&device.id, PACKAGE, 1).await.ok();
+    let rules = explained["rules"].as_array().unwrap();
+    let rule = rules.iter().find(|rule| rule["rule"] == "sdk").unwrap();
+    assert_eq!(rule["inputs"]["installs_on"], "24-29", "{rule}");
+    assert!(rule["answer"].as_str().unwrap().contains(message), "{rule}");
+
+    let other = server.device("pixel-2").await;
+    assert_eq!(
+        other.poll_as(PACKAGE, 1, "&sdk=33").await.why_not(),
+        "incompatible_sdk"
+    );
+    assert_eq!(other.poll_as(PACKAGE, 1, "&sdk=29").await.build(), Some(id));
 }
 
 async fn no_native_code_fits(engine: Engine) {

@@ -15,6 +15,7 @@ on_both_engines!(
     a_truncated_apk_is_refused,
     an_unsigned_apk_is_refused,
     a_test_only_apk_is_refused,
+    what_no_device_of_the_fleet_installs_is_refused,
     a_repeated_version_is_refused,
     another_signer_is_refused,
     a_file_over_the_limit_is_refused,
@@ -135,6 +136,17 @@ async fn a_truncated_apk_is_refused(engine: Engine) {
     for left in [apk.len() - 1, apk.len() / 2, 100] {
         refused(engine, &apk[..left], 422, "not_an_apk").await;
     }
+}
+
+async fn what_no_device_of_the_fleet_installs_is_refused(engine: Engine) {
+    let compressed = apks::release(PACKAGE, 2)
+        .min_sdk(30)
+        .target_sdk(34)
+        .file("resources.arsc", vec![0; 5000]);
+    let problem = refused(engine, &apks::sign(compressed), 422, "not_installable").await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("resources.arsc: "), "{detail}");
+    assert!(detail.contains("[resources-compressed]"), "{detail}");
 }
 
 async fn an_unsigned_apk_is_refused(engine: Engine) {

@@ -64,6 +64,11 @@ impl Instance {
         Self::over(folder, Arc::new(keys), Arc::default(), settings).await
     }
 
+    /// The store of the builds' files.
+    pub(crate) fn artifacts(&self) -> artifacts::Store {
+        artifacts::Store::local(&self.folder.path().join("artifacts")).unwrap()
+    }
+
     /// A second instance over the same database, files, keys and clock.
     pub(crate) async fn beside(&self) -> Self {
         let (folder, keys, clock) = (&self.folder, &self.keys, &self.clock);

@@ -13,6 +13,7 @@ mod audit;
 mod blobs;
 mod downloads;
 mod enrolment;
+mod examination;
 mod instance;
 mod nudges;
 mod offers;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, PackageName, Provenance, Sha256, SignerRange, Signers, VersionCode,
+    Build, BuildFacts, BuildId, Installability, PackageName, Provenance, Sha256, SignerRange, Signers,
+    VersionCode,
 };
 
 use super::epochs::Epoch;
 use super::{Conn, Db, audit, epochs, packages};
 use crate::error::Fault;
-use crate::rows::{BuildRow, NewBuild, SignerRow, parsed, version};
+use crate::rows::{BuildRow, NewBuild, SignerRow, clean, parsed, to_json, version};
 use crate::schema::{build_signers, builds, deployment_stats, packages as package_table, rollouts};
 use crate::{AuditNote, BuildFilter, Error, Page, Paged};
 
@@ -20,6 +21,7 @@ pub(crate) fn insert(
     conn: &mut Conn,
     facts: &BuildFacts,
     provenance: &Provenance,
+    profile: Option<&str>,
     rotation: Option<(&Signers, &Signers)>,
     note: &AuditNote,
 ) -> Result<Build, Fault> {
@@ -27,7 +29,7 @@ pub(crate) fn insert(
     refuse_known_version(conn, package, facts)?;
     check_pin(conn, package, facts, rotation)?;
     let id: i64 = diesel::insert_into(builds::table)
-        .values(NewBuild::of(package, facts, provenance)?)
+        .values(NewBuild::of(package, facts, provenance, profile)?)
         .returning(builds::id)
         .get_result(conn)?;
     let signers: Vec<SignerRow> = facts
@@ -106,6 +108,50 @@ pub(crate) fn get(conn: &mut Conn, id: BuildId) -> Result<Build, Fault> {
     let row = row.ok_or_else(|| unknown(id))?;
     let mut found = with_signers(conn, vec![row])?;
     Ok(found.pop().ok_or_else(|| unknown(id))?)
+}
+
+pub(crate) fn unexamined(conn: &mut Conn, before: Option<BuildId>) -> Result<Option<Build>, Fault> {
+    let before = before.map_or(i64::MAX, |before| before.0);
+    let row: Option<(String, BuildRow)> = builds::table
+        .inner_join(package_table::table)
+        .filter(builds::profile_json.is_null())
+        .filter(builds::id.lt(before))
+        .order(builds::id.desc())
+        .select((package_table::name, BuildRow::as_select()))
+        .first(conn)
+        .optional()?;
+    let mut found = with_signers(conn, row.into_iter().collect())?;
+    Ok(found.pop())
+}
+
+pub(crate) fn keep_examination(
+    conn: &mut Conn,
+    id: BuildId,
+    installability: &Installability,
+    profile: &str,
+) -> Result<(), Fault> {
+    let unexamined = builds::table
+        .filter(builds::id.eq(id.0))
+        .filter(builds::profile_json.is_null());
+    let changed = diesel::update(unexamined)
+        .set((
+            builds::installability_json.eq(to_json(installability)?),
+            builds::profile_json.eq(clean(profile)),
+        ))
+        .execute(conn)?;
+    if changed > 0 {
+        epochs::raise(conn, Epoch::Catalog)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn profile(conn: &mut Conn, id: BuildId) -> Result<Option<String>, Fault> {
+    let found: Option<Option<String>> = builds::table
+        .filter(builds::id.eq(id.0))
+        .select(builds::profile_json)
+        .first(conn)
+        .optional()?;
+    Ok(found.ok_or_else(|| unknown(id))?)
 }
 
 pub(crate) fn list(conn: &mut Conn, filter: &BuildFilter, page: &Page) -> Result<Paged<Build>, Fault> {

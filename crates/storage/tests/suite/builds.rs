@@ -1,6 +1,8 @@
 //! Uploading, and finding what was uploaded.
 
-use tidegate_domain::{Error as Rule, SignerFingerprint, SignerRange, Signers};
+use tidegate_domain::{
+    Error as Rule, Finding, Installability, Levels, SignerFingerprint, SignerRange, Signers,
+};
 use tidegate_storage::{BuildFilter, Error, Page};
 
 use crate::on_both_engines;
@@ -10,6 +12,7 @@ use crate::samples::{APP, actor, all, at, facts, package, provenance, signers, u
 on_both_engines!(
     a_build_comes_back_as_it_went_in,
     a_version_exists_once,
+    builds_from_before_are_examined_once,
     the_first_build_pins_its_signer,
     a_proven_rotation_moves_the_pin,
     a_refused_upload_leaves_nothing,
@@ -36,7 +39,7 @@ async fn a_build_comes_back_as_it_went_in(place: &Place) {
     .unwrap();
     let note = actor("ci").note("ota.upload", "package/com.example.app");
     let build = store
-        .insert_build(given.clone(), provenance(), note)
+        .insert_build(given.clone(), provenance(), None, note)
         .await
         .unwrap();
     assert_eq!(build.facts, given);
@@ -59,7 +62,7 @@ async fn a_version_exists_once(place: &Place) {
     let store = place.store().await;
     let first = upload(&store, APP, 7).await;
     let note = actor("ci").note("ota.upload", "package/com.example.app");
-    let again = store.insert_build(facts(APP, 7), provenance(), note).await;
+    let again = store.insert_build(facts(APP, 7), provenance(), None, note).await;
     assert_eq!(
         again,
         Err(Error::VersionExists {
@@ -78,7 +81,10 @@ async fn the_first_build_pins_its_signer(place: &Place) {
     let mut foreign = facts(APP, 2);
     foreign.signers = signers(2);
     let note = actor("ci").note("ota.upload", "package/com.example.app");
-    let refused = store.insert_build(foreign, provenance(), note).await.unwrap_err();
+    let refused = store
+        .insert_build(foreign, provenance(), None, note)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("02:02"), "{refused}");
     assert!(matches!(refused, Error::SignerConflict { pinned, .. } if pinned == signers(1)));
 }
@@ -93,16 +99,30 @@ async fn a_proven_rotation_moves_the_pin(place: &Place) {
     };
     let note = || actor("ci").note("ota.upload", "package/com.example.app");
     let stale = store
-        .insert_rotated_build(rotated(2), provenance(), signers(9), rotated(2).signers, note())
+        .insert_rotated_build(
+            rotated(2),
+            provenance(),
+            None,
+            signers(9),
+            rotated(2).signers,
+            note(),
+        )
         .await;
     assert!(matches!(stale, Err(Error::SignerConflict { .. })));
     store
-        .insert_rotated_build(rotated(2), provenance(), signers(1), rotated(2).signers, note())
+        .insert_rotated_build(
+            rotated(2),
+            provenance(),
+            None,
+            signers(1),
+            rotated(2).signers,
+            note(),
+        )
         .await
         .unwrap();
     assert_eq!(store.package(&package(APP)).await.unwrap().pin, Some(signers(2)));
     store
-        .insert_build(rotated(3), provenance(), note())
+        .insert_build(rotated(3), provenance(), None, note())
         .await
         .unwrap();
 }
@@ -112,7 +132,7 @@ async fn a_refused_upload_leaves_nothing(place: &Place) {
     let mut impossible = facts(APP, 1);
     impossible.size = u64::MAX;
     let note = actor("ci").note("ota.upload", "package/com.example.app");
-    let refused = store.insert_build(impossible, provenance(), note).await;
+    let refused = store.insert_build(impossible, provenance(), None, note).await;
     assert!(matches!(
         refused,
         Err(Error::Rule(Rule::Invalid { field: "size", .. }))
@@ -167,7 +187,10 @@ async fn a_text_that_postgresql_cannot_hold_is_made_one_that_it_can(place: &Plac
     provenance.notes = "a\0b".into();
     let mut note = actor("c\0i").note("ota.upload", "package/com.example.app");
     note.after = Some(serde_json::json!({ "notes": "a\0b" }));
-    let build = store.insert_build(facts(APP, 1), provenance, note).await.unwrap();
+    let build = store
+        .insert_build(facts(APP, 1), provenance, None, note)
+        .await
+        .unwrap();
     assert_eq!(build.provenance.notes, "a\u{fffd}b");
     assert_eq!(store.verify_audit().await, Ok(Ok(1)));
 }
@@ -178,7 +201,7 @@ async fn uploads_of_one_version_at_once_leave_one_build(place: &Place) {
         .map(|_| {
             let store = store.clone();
             let note = actor("ci").note("ota.upload", "package/com.example.app");
-            tokio::spawn(async move { store.insert_build(facts(APP, 1), provenance(), note).await })
+            tokio::spawn(async move { store.insert_build(facts(APP, 1), provenance(), None, note).await })
         })
         .collect();
     let mut taken = 0;
@@ -192,4 +215,63 @@ async fn uploads_of_one_version_at_once_leave_one_build(place: &Place) {
         }
     }
     assert_eq!(taken, 1);
+}
+
+fn examined() -> Installability {
+    Installability {
+        installs_on: vec![Levels {
+            from_sdk: 24,
+            to_sdk: 29,
+        }],
+        findings: vec![Finding {
+            code: "resources-compressed".into(),
+            blocks: true,
+            levels: Levels {
+                from_sdk: 30,
+                to_sdk: u32::MAX,
+            },
+            message: "resources.arsc: is compressed".into(),
+        }],
+    }
+}
+
+async fn builds_from_before_are_examined_once(place: &Place) {
+    let store = place.store().await;
+    let (first, second) = (upload(&store, APP, 1).await, upload(&store, APP, 2).await);
+    let mut known = facts(APP, 3);
+    known.installability = Some(examined());
+    let note = actor("ci").note("ota.upload", "package/com.example.app");
+    let third = store
+        .insert_build(known, provenance(), Some("{\"a\":1}".into()), note)
+        .await
+        .unwrap();
+    assert_eq!(third.facts.installability, Some(examined()));
+    assert_eq!(store.build_profile(third.id).await, Ok(Some("{\"a\":1}".into())));
+
+    assert_eq!(store.unexamined_build(None).await, Ok(Some(second.clone())));
+    assert_eq!(
+        store.unexamined_build(Some(second.id)).await,
+        Ok(Some(first.clone()))
+    );
+    assert_eq!(store.unexamined_build(Some(first.id)).await, Ok(None));
+    assert_eq!(store.build_profile(second.id).await, Ok(None));
+
+    let before = store.epochs().await.unwrap().catalog;
+    store
+        .keep_examination(second.id, examined(), "{}".into())
+        .await
+        .unwrap();
+    assert_eq!(store.epochs().await.unwrap().catalog, before + 1);
+    assert_eq!(
+        store.build(second.id).await.unwrap().facts.installability,
+        Some(examined())
+    );
+    assert_eq!(store.unexamined_build(None).await, Ok(Some(first)));
+    // Another server was faster.
+    store
+        .keep_examination(second.id, Installability::default(), "[]".into())
+        .await
+        .unwrap();
+    assert_eq!(store.epochs().await.unwrap().catalog, before + 1);
+    assert_eq!(store.build_profile(second.id).await, Ok(Some("{}".into())));
 }

@@ -23,7 +23,7 @@ async fn a_writer_that_waits_too_long_says_so(place: &Place) {
     upload(&store, APP, 1).await;
     let held = place.hold("UPDATE packages SET allow_debuggable = allow_debuggable");
     let note = actor("ci").note("ota.upload", "package/com.example.app");
-    let waited = store.insert_build(facts(APP, 2), provenance(), note).await;
+    let waited = store.insert_build(facts(APP, 2), provenance(), None, note).await;
     assert!(matches!(waited, Err(Error::Busy(_))), "{waited:?}");
     assert!(
         store.package(&package(APP)).await.is_ok(),

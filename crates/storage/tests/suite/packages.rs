@@ -17,7 +17,7 @@ async fn a_pin_is_set_lifted_and_set_anew(place: &Place) {
         .await
         .unwrap();
     let refused = store
-        .insert_build(facts(APP, 1), provenance(), note("ota.upload"))
+        .insert_build(facts(APP, 1), provenance(), None, note("ota.upload"))
         .await;
     assert!(matches!(refused, Err(Error::SignerConflict { .. })));
 

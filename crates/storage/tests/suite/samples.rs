@@ -59,6 +59,7 @@ pub(crate) fn facts(name: &str, code: i64) -> BuildFacts {
         target_sdk: 35,
         abis: vec!["arm64-v8a".into()],
         debuggable: false,
+        installability: None,
         lineage: vec![],
         warnings: vec![],
     }
@@ -78,7 +79,7 @@ pub(crate) fn provenance() -> Provenance {
 pub(crate) async fn upload(store: &Store, name: &str, code: i64) -> Build {
     let note = actor("ci").note("ota.upload", format!("package/{name}"));
     store
-        .insert_build(facts(name, code), provenance(), note)
+        .insert_build(facts(name, code), provenance(), None, note)
         .await
         .expect("the upload is taken")
 }
