@@ -343,7 +343,7 @@ fn refused_from_30() -> Installability {
 #[test]
 fn a_build_goes_only_to_levels_that_install_it() {
     let examined = of(release(build(2)), |facts| {
-        facts.installability = Some(refused_from_30())
+        facts.installability = Some(refused_from_30());
     });
     let examined = catalog(vec![examined]);
     let unexamined = catalog(vec![release(build(2))]);

@@ -18,7 +18,7 @@ async fn open(folder: &Path) -> Store {
     Store::open(&settings).await.unwrap()
 }
 
-fn is_full<T: std::fmt::Debug>(answer: Result<T, Error>) {
+fn is_full<T: std::fmt::Debug>(answer: &Result<T, Error>) {
     assert!(matches!(answer, Err(Error::Full(_))), "{answer:?}");
 }
 
@@ -47,13 +47,13 @@ async fn what_ends_harm_is_written_on_a_full_disk_and_all_else_waits() {
     let upload_more = || async {
         // Several, as there may be room within a page.
         for code in 100..1_000 {
-            store.insert_build(facts(APP, code), provenance(), note()).await?;
+            store.insert_build(facts(APP, code), provenance(), None, note()).await?;
         }
         Ok(())
     };
-    is_full(upload_more().await);
+    is_full(&upload_more().await);
     assert!(store.disk().unwrap().reserve_held);
-    is_full(store.ready().await);
+    is_full(&store.ready().await);
 
     let id = build.id;
     let pause = |store: Store| async move {
@@ -63,7 +63,7 @@ async fn what_ends_harm_is_written_on_a_full_disk_and_all_else_waits() {
     assert_eq!(pause(store.clone()).await, Ok(RolloutState::Paused));
     assert!(!store.disk().unwrap().reserve_held);
     assert!(audited(&store).await > before, "with its audit entry");
-    is_full(store.ready().await);
+    is_full(&store.ready().await);
     let resume = |store: Store| async move {
         let change = store.change_track(package(APP), actor("ann"), move |track, _| track.resume(id));
         change.await.map(|change| change.change.after.state)
@@ -81,7 +81,7 @@ async fn what_ends_harm_is_written_on_a_full_disk_and_all_else_waits() {
     drop(store);
     disk.fill();
     let store = open(disk.path()).await;
-    is_full(store.ready().await);
+    is_full(&store.ready().await);
     assert_eq!(pause(store.clone()).await, Ok(RolloutState::Paused));
     assert!(store.verify_audit().await.unwrap().is_ok());
 }
