@@ -130,6 +130,6 @@ fn unexamined(build: BuildId, error: &Fault) {
         event = "ota.examined.failed",
         build_id = build.0,
         %error,
-        "a build from before could not be examined, and is offered as before"
+        "a build from before could not be examined; it is offered as before"
     );
 }

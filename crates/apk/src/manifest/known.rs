@@ -12,8 +12,8 @@ pub(crate) struct Attribute {
 }
 
 macro_rules! attributes {
-    ($($constant:ident = $id:literal $name:literal,)*) => {
-        $(pub(crate) const $constant: Attribute = Attribute { id: $id, name: $name };)*
+    ($($(#[$condition:meta])* $constant:ident = $id:literal $name:literal,)*) => {
+        $($(#[$condition])* pub(crate) const $constant: Attribute = Attribute { id: $id, name: $name };)*
     };
 }
 
@@ -21,6 +21,7 @@ attributes! {
     NAME = 0x0101_0003 "name",
     PERMISSION = 0x0101_0006 "permission",
     SHARED_USER_ID = 0x0101_000b "sharedUserId",
+    #[cfg(feature = "build")]
     HAS_CODE = 0x0101_000c "hasCode",
     DEBUGGABLE = 0x0101_000f "debuggable",
     EXPORTED = 0x0101_0010 "exported",

@@ -44,19 +44,17 @@ fn compose() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// `${NAME}`, `${NAME:?why}`.
+/// `${NAME}`, `${NAME:?why}`, `${NAME:-fallback}`.
 fn substituted(text: &str) -> String {
     let example = example();
     let mut pieces = text.split("${");
     let mut whole = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let (name, rest) = piece.split_once('}').unwrap();
-        let name = name.split(':').next().unwrap();
-        whole.push_str(
-            example
-                .get(name)
-                .unwrap_or_else(|| panic!("example.env has no {name}")),
-        );
+        let (name, otherwise) = name.split_once(':').unwrap_or((name, ""));
+        let value = example.get(name).map(String::as_str);
+        let value = value.or_else(|| otherwise.strip_prefix('-'));
+        whole.push_str(value.unwrap_or_else(|| panic!("example.env has no {name}")));
         whole.push_str(rest);
     }
     whole

@@ -134,15 +134,17 @@ async fn a_person_is_listed_changed_and_removed(engine: Engine) {
         actions,
         [
             "user.remove",
+            "user.login",
             "user.enable",
             "user.disable",
             "user.role",
+            "user.login",
             "user.add"
         ],
         "what changed nothing is not told"
     );
-    assert_eq!(log[3]["before"], json!({ "role": "viewer", "disabled": false }));
-    assert_eq!(log[3]["after"], json!({ "role": "operator", "disabled": false }));
+    assert_eq!(log[4]["before"], json!({ "role": "viewer", "disabled": false }));
+    assert_eq!(log[4]["after"], json!({ "role": "operator", "disabled": false }));
     assert!(ada.audit_is_intact().await);
 }
 

@@ -47,7 +47,9 @@ async fn what_ends_harm_is_written_on_a_full_disk_and_all_else_waits() {
     let upload_more = || async {
         // Several, as there may be room within a page.
         for code in 100..1_000 {
-            store.insert_build(facts(APP, code), provenance(), None, note()).await?;
+            store
+                .insert_build(facts(APP, code), provenance(), None, note())
+                .await?;
         }
         Ok(())
     };
