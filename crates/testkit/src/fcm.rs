@@ -10,7 +10,7 @@ use tidegate_gateway::Config;
 const ACCOUNT: &str = "service-account.json";
 
 /// How long a server of a test waits for an answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Lets a server send its nudges to the stand-in, at once at the full rate.
 ///
