@@ -9,8 +9,8 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
-    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, ReportWriter, Reports, Rollouts,
-    ServiceAccounts, Settings, Snapshots, Uploads, Users, background,
+    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, Reports, Rollouts, ServiceAccounts,
+    Settings, Snapshots, Uploads, Users, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -66,7 +66,7 @@ impl Stores {
         let staging = config.data_dir.join("staging");
         let artifacts = artifacts::Store::open(&config.artifact_store, &staging, &config.s3)
             .map_err(|fault| Error::unusable("artifact_store")(&fault))?
-            .with_headroom(config.disk_reserve);
+            .with_headroom(config.database.reserve_bytes);
         warn_of_plain_text(config);
         Ok(Self {
             nudging: Nudging::open(&config.fcm)?,
@@ -177,16 +177,28 @@ pub(crate) async fn wire(
         })
     });
     let poll_log = Arc::new(PollLog::at_most(config.log_polls_per_second));
-    let background_tasks =
-        BackgroundTasks::start(sending, writer, &snapshots, &activity, &fleet, &store, &artifacts)
-            .telling(Arc::clone(&poll_log))
-            .announcing(store.clone(), Arc::clone(&clock))
-            .noting_uses(Arc::clone(&authenticator), store.clone())
-            .examining(Examiner::new(
-                store.clone(),
-                artifacts.clone(),
-                settings.fleet_min_sdk,
-            ));
+    let stop = CancellationToken::new();
+    let flush = background::flush(Arc::clone(&activity), store.clone(), stop.clone());
+    let tell = tell_left_out_polls(Arc::clone(&poll_log), stop.clone());
+    let announce = background::announce(store.clone(), Arc::clone(&clock), stop.clone());
+    let uses = background::note_token_uses(Arc::clone(&authenticator), store.clone(), stop.clone());
+    let examiner = Examiner::new(store.clone(), artifacts.clone(), settings.fleet_min_sdk);
+    let background_tasks = BackgroundTasks::new(stop.clone(), sending)
+        .writing("reports", writer.run())
+        .writing("poll counters", flush)
+        .writing("left-out polls", tell)
+        .writing("the list of servers", announce)
+        .writing("tokens' uses", uses)
+        .running(background::follow(Arc::clone(&snapshots), stop.clone()))
+        .running(background::count(Arc::clone(&fleet), stop.clone()))
+        .running(sweep(artifacts.clone()))
+        .running(examiner.run(stop));
+    let tokens = Arc::new(AdminTokens::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&keys),
+        Arc::clone(&clock),
+    ));
     let api = Api {
         polls: Arc::new(Polls::new(
             Arc::clone(&snapshots),
@@ -224,21 +236,11 @@ pub(crate) async fn wire(
         users: Arc::new(Users::new(
             store.clone(),
             Arc::clone(&snapshots),
-            Arc::clone(&keys),
-            Arc::clone(&clock),
-        )),
-        service_accounts: Arc::new(ServiceAccounts::new(
-            store.clone(),
-            Arc::clone(&snapshots),
-            Arc::clone(&keys),
-            Arc::clone(&clock),
-        )),
-        tokens: Arc::new(AdminTokens::new(
-            store.clone(),
-            Arc::clone(&snapshots),
             keys,
             Arc::clone(&clock),
         )),
+        service_accounts: Arc::new(ServiceAccounts::new(Arc::clone(&tokens))),
+        tokens,
         nudges: Arc::new(Nudges::new(
             store.clone(),
             Arc::clone(&snapshots),
@@ -297,15 +299,10 @@ fn page(config: &Config, sources: Sources) -> Result<Option<Arc<dyn MetricsPage>
 pub(crate) struct BackgroundTasks {
     stop: CancellationToken,
     _stop_when_dropped: DropGuard,
-    flush: JoinHandle<()>,
-    follow: JoinHandle<()>,
-    count: JoinHandle<()>,
-    tell: Option<JoinHandle<()>>,
-    announce: Option<JoinHandle<()>>,
-    uses: Option<JoinHandle<()>>,
-    writer: JoinHandle<()>,
-    sweeper: JoinHandle<()>,
-    examine: Option<JoinHandle<()>>,
+    /// They have nothing to write at the end, and are broken off.
+    running: Vec<JoinHandle<()>>,
+    /// They end by themselves once they are stopped, with what they write last. The name is for the log.
+    writing: Vec<(&'static str, JoinHandle<()>)>,
     sending: Option<Sending>,
 }
 
@@ -328,69 +325,25 @@ impl Sending {
 }
 
 impl BackgroundTasks {
-    fn start(
-        sending: Option<Sending>,
-        writer: ReportWriter,
-        snapshots: &Arc<Snapshots>,
-        activity: &Arc<ActivityBuffer>,
-        fleet: &Arc<Fleet>,
-        store: &Store,
-        artifacts: &artifacts::Store,
-    ) -> Self {
-        let stop = CancellationToken::new();
-        let flush = background::flush(Arc::clone(activity), store.clone(), stop.clone());
-        let follow = background::follow(Arc::clone(snapshots), stop.clone());
-        let count = background::count(Arc::clone(fleet), stop.clone());
+    /// `stop` ends the tasks that are added.
+    fn new(stop: CancellationToken, sending: Option<Sending>) -> Self {
         Self {
             _stop_when_dropped: stop.clone().drop_guard(),
             stop,
-            flush: tokio::spawn(flush),
-            follow: tokio::spawn(follow),
-            count: tokio::spawn(count),
-            tell: None,
-            examine: None,
-            announce: None,
-            uses: None,
-            writer: tokio::spawn(writer.run()),
-            sweeper: tokio::spawn(sweep(artifacts.clone())),
+            running: Vec::new(),
+            writing: Vec::new(),
             sending,
         }
     }
 
-    /// Tells the database, too, that this server runs.
-    fn announcing(self, store: Store, clock: Arc<dyn Clock>) -> Self {
-        let announce = tokio::spawn(background::announce(store, clock, self.stop.clone()));
-        Self {
-            announce: Some(announce),
-            ..self
-        }
+    fn running(mut self, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.running.push(tokio::spawn(task));
+        self
     }
 
-    /// Writes when admin tokens were used last, too.
-    fn noting_uses(self, authenticator: Arc<Authenticator>, store: Store) -> Self {
-        let uses = background::note_token_uses(authenticator, store, self.stop.clone());
-        Self {
-            uses: Some(tokio::spawn(uses)),
-            ..self
-        }
-    }
-
-    /// Examines, too, the builds from before.
-    fn examining(self, examiner: Examiner) -> Self {
-        let examine = tokio::spawn(examiner.run(self.stop.clone()));
-        Self {
-            examine: Some(examine),
-            ..self
-        }
-    }
-
-    /// Tells, too, how many polls are left out of the log.
-    fn telling(self, log: Arc<PollLog>) -> Self {
-        let tell = tokio::spawn(tell_left_out_polls(log, self.stop.clone()));
-        Self {
-            tell: Some(tell),
-            ..self
-        }
+    fn writing(mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.writing.push((name, tokio::spawn(task)));
+        self
     }
 
     /// Sends no more nudges; what is under way is finished.
@@ -403,26 +356,13 @@ impl BackgroundTasks {
     /// Writes what is left. Every [`Reports`] must have been dropped before, as the writer ends with the last of them.
     pub(crate) async fn finish(self) {
         self.stop_sending();
-        self.sweeper.abort();
-        self.follow.abort();
-        self.count.abort();
-        if let Some(examine) = &self.examine {
-            examine.abort();
+        for task in &self.running {
+            task.abort();
         }
         self.stop.cancel();
         let rest = async {
             let nudges = self.sending.map(|sending| ("nudges", sending.sender));
-            let tell = self.tell.map(|tell| ("left-out polls", tell));
-            let announce = self.announce.map(|announce| ("the list of servers", announce));
-            let uses = self.uses.map(|uses| ("tokens' uses", uses));
-            let writers = [("reports", self.writer), ("poll counters", self.flush)];
-            for (name, task) in writers
-                .into_iter()
-                .chain(nudges)
-                .chain(tell)
-                .chain(announce)
-                .chain(uses)
-            {
+            for (name, task) in self.writing.into_iter().chain(nudges) {
                 if let Err(error) = task.await {
                     tracing::error!(%error, "the writer of {name} failed");
                 }

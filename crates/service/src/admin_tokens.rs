@@ -11,10 +11,10 @@ use crate::{Actor, Clock, Error, Kind, Snapshots};
 
 /// Manages admin tokens.
 pub struct AdminTokens {
-    store: Store,
-    snapshots: Arc<Snapshots>,
+    pub(crate) store: Store,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) clock: Arc<dyn Clock>,
     keys: Arc<KeyRing>,
-    clock: Arc<dyn Clock>,
 }
 
 /// A token that was made. It is shown once.
@@ -33,9 +33,37 @@ impl AdminTokens {
         Self {
             store,
             snapshots,
-            keys,
             clock,
+            keys,
         }
+    }
+
+    /// Makes a token of the subject's generation, and what is to be recorded of it.
+    pub(crate) async fn sign(
+        &self,
+        actor: &Actor,
+        subject: &str,
+        role: Role,
+        ttl: TimeDelta,
+    ) -> Result<(MadeToken, NewAdminToken), Error> {
+        let generation = self.store.account_generation(subject).await?;
+        let issued = self
+            .keys
+            .issue_admin_token(subject, role, generation, ttl, self.clock.now())
+            .map_err(|fault| Error::new(Kind::Invalid, "invalid_argument", fault.to_string()))?;
+        let record = NewAdminToken {
+            id: issued.claims.token_id.clone(),
+            subject: subject.to_owned(),
+            role,
+            created_by: actor.subject.clone(),
+            expires_at: issued.claims.expires_at,
+        };
+        let made = MadeToken {
+            token: issued.token,
+            id: issued.claims.token_id,
+            expires_at: issued.claims.expires_at,
+        };
+        Ok((made, record))
     }
 
     /// Makes a token for a subject, and records it. For the console: whoever may make tokens of any role and name needs
@@ -55,14 +83,13 @@ impl AdminTokens {
             let fault = format!("must not begin with {SERVICE_PREFIX}, as those of service accounts do");
             return Err(Error::invalid("subject", fault));
         }
-        let now = self.clock.now();
-        let (made, record) = sign(&self.store, &self.keys, actor, subject, role, ttl, now).await?;
+        let (made, record) = self.sign(actor, subject, role, ttl).await?;
         let note = AuditNote {
             after: Some(
                 serde_json::json!({ "role": role, "expires_at": made.expires_at, "token_id": made.id }),
             ),
             ..actor
-                .on_record(now)
+                .on_record(self.clock.now())
                 .note("admin_token.create", format!("admin_token/{subject}"))
         };
         self.store.add_admin_token(record, note).await?;
@@ -103,33 +130,4 @@ impl AdminTokens {
         tracing::info!(event = "ota.token.revoke", actor = actor.subject, token_id = id);
         Ok(token)
     }
-}
-
-/// Makes a token of the subject's generation, and what is to be recorded of it.
-pub(crate) async fn sign(
-    store: &Store,
-    keys: &KeyRing,
-    actor: &Actor,
-    subject: &str,
-    role: Role,
-    ttl: TimeDelta,
-    now: DateTime<Utc>,
-) -> Result<(MadeToken, NewAdminToken), Error> {
-    let generation = store.account_generation(subject).await?;
-    let issued = keys
-        .issue_admin_token(subject, role, generation, ttl, now)
-        .map_err(|fault| Error::new(Kind::Invalid, "invalid_argument", fault.to_string()))?;
-    let record = NewAdminToken {
-        id: issued.claims.token_id.clone(),
-        subject: subject.to_owned(),
-        role,
-        created_by: actor.subject.clone(),
-        expires_at: issued.claims.expires_at,
-    };
-    let made = MadeToken {
-        token: issued.token,
-        id: issued.claims.token_id,
-        expires_at: issued.claims.expires_at,
-    };
-    Ok((made, record))
 }

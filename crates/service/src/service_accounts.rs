@@ -5,23 +5,16 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use tidegate_domain::{Limits, Role};
-use tidegate_signing::KeyRing;
-use tidegate_storage::{self as storage, AuditNote, Page, Paged, ServiceAccount, Store, service_subject};
+use tidegate_storage::{self as storage, AuditNote, Page, Paged, ServiceAccount, service_subject};
 
-use crate::admin_tokens::sign;
 use crate::users::check_name;
-use crate::{Actor, Clock, Error, MadeToken, Snapshots};
+use crate::{Actor, AdminTokens, Error, MadeToken};
 
 /// How long a service account's token holds unless it is said, in days.
 pub const DEFAULT_SERVICE_TTL_DAYS: i64 = 90;
 
 /// Manages service accounts.
-pub struct ServiceAccounts {
-    store: Store,
-    snapshots: Arc<Snapshots>,
-    keys: Arc<KeyRing>,
-    clock: Arc<dyn Clock>,
-}
+pub struct ServiceAccounts(Arc<AdminTokens>);
 
 /// A service account to be made.
 pub struct NewServiceAccount {
@@ -36,14 +29,9 @@ pub struct NewServiceAccount {
 }
 
 impl ServiceAccounts {
-    /// Over this database, refreshing these snapshots.
-    pub fn new(store: Store, snapshots: Arc<Snapshots>, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            store,
-            snapshots,
-            keys,
-            clock,
-        }
+    /// Over the database of these tokens.
+    pub fn new(tokens: Arc<AdminTokens>) -> Self {
+        Self(tokens)
     }
 
     /// Makes a service account with its first token.
@@ -59,8 +47,8 @@ impl ServiceAccounts {
             let fault = "must be operator beside limits: a viewer changes nothing, and an admin changes more than packages";
             return Err(Error::invalid("role", fault));
         }
-        let (subject, now) = (service_subject(&new.name), self.clock.now());
-        let (made, record) = sign(&self.store, &self.keys, actor, &subject, new.role, new.ttl, now).await?;
+        let subject = service_subject(&new.name);
+        let (made, record) = self.0.sign(actor, &subject, new.role, new.ttl).await?;
         let after = serde_json::json!({
             "role": new.role, "limits": new.limits, "token_id": made.id, "expires_at": made.expires_at,
         });
@@ -74,8 +62,8 @@ impl ServiceAccounts {
             limits: new.limits,
             created_by: actor.subject.clone(),
         };
-        self.store.add_service_account(account, record, note).await?;
-        self.snapshots.follow_own_change().await;
+        self.0.store.add_service_account(account, record, note).await?;
+        self.0.snapshots.follow_own_change().await;
         tracing::info!(event = "ota.service_account.add", actor = actor.subject, subject);
         Ok(made)
     }
@@ -87,14 +75,14 @@ impl ServiceAccounts {
     /// [`crate::Kind::Conflict`] with `too_many`.
     pub async fn add_token(&self, actor: &Actor, name: &str, ttl: TimeDelta) -> Result<MadeToken, Error> {
         actor.require(Role::Admin)?;
-        let account = self.store.service_account(name).await?;
-        let (subject, now) = (service_subject(&account.name), self.clock.now());
-        let (made, record) = sign(&self.store, &self.keys, actor, &subject, account.role, ttl, now).await?;
+        let account = self.0.store.service_account(name).await?;
+        let subject = service_subject(&account.name);
+        let (made, record) = self.0.sign(actor, &subject, account.role, ttl).await?;
         let note = AuditNote {
             after: Some(serde_json::json!({ "token_id": made.id, "expires_at": made.expires_at })),
             ..self.note(actor, name, "service_account.token")
         };
-        self.store.add_service_token(name, record, note).await?;
+        self.0.store.add_service_token(name, record, note).await?;
         Ok(made)
     }
 
@@ -104,7 +92,7 @@ impl ServiceAccounts {
     /// [`crate::Kind::Forbidden`], [`crate::Kind::Invalid`] for a bad page token, [`crate::Kind::Unavailable`].
     pub async fn list(&self, actor: &Actor, page: Page) -> Result<Paged<ServiceAccount>, Error> {
         actor.require(Role::Admin)?;
-        Ok(self.store.service_accounts(page).await?)
+        Ok(self.0.store.service_accounts(page).await?)
     }
 
     /// Removes a service account, and ends its tokens.
@@ -114,15 +102,15 @@ impl ServiceAccounts {
     pub async fn remove(&self, actor: &Actor, name: &str) -> Result<(), Error> {
         actor.require(Role::Admin)?;
         let note = self.note(actor, name, "service_account.remove");
-        self.store.remove_service_account(name, note).await?;
-        self.snapshots.follow_own_change().await;
+        self.0.store.remove_service_account(name, note).await?;
+        self.0.snapshots.follow_own_change().await;
         tracing::info!(event = "ota.service_account.remove", actor = actor.subject, name);
         Ok(())
     }
 
     fn note(&self, actor: &Actor, name: &str, action: &'static str) -> AuditNote {
         actor
-            .on_record(self.clock.now())
+            .on_record(self.0.clock.now())
             .note(action, format!("service-account/{name}"))
     }
 }

@@ -20,7 +20,7 @@ use crate::{Config, Error};
 struct People {
     users: Users,
     accounts: ServiceAccounts,
-    tokens: AdminTokens,
+    tokens: Arc<AdminTokens>,
     console: Actor,
 }
 
@@ -29,23 +29,16 @@ impl People {
         let Stores { store, keys, .. } = Stores::open_made(config, init).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
-        let parts = || {
-            (
-                store.clone(),
-                Arc::clone(&snapshots),
-                Arc::clone(&keys),
-                Arc::clone(&clock),
-            )
-        };
-        let of = |(store, snapshots, keys, clock)| Users::new(store, snapshots, keys, clock);
-        let users = of(parts());
-        let of = |(store, snapshots, keys, clock)| ServiceAccounts::new(store, snapshots, keys, clock);
-        let accounts = of(parts());
-        let of = |(store, snapshots, keys, clock)| AdminTokens::new(store, snapshots, keys, clock);
+        let tokens = Arc::new(AdminTokens::new(
+            store.clone(),
+            Arc::clone(&snapshots),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+        ));
         Ok(Self {
-            users,
-            accounts,
-            tokens: of(parts()),
+            users: Users::new(store, snapshots, keys, clock),
+            accounts: ServiceAccounts::new(Arc::clone(&tokens)),
+            tokens,
             console: Actor::console(),
         })
     }

@@ -82,8 +82,6 @@ pub struct Config {
     pub artifact_store: String,
     /// How to reach the bucket.
     pub s3: S3Options,
-    /// How much of the disk is kept for holding and taking back rollouts when it is full, in bytes; 0 for nothing.
-    pub disk_reserve: u64,
     /// The master key; `None` for the one in a file.
     pub master_key: Option<MasterKey>,
     /// The file of the master key; `None` for the one in the data folder.
@@ -175,7 +173,6 @@ impl Config {
             },
             artifact_store: data_dir.join("artifacts").display().to_string(),
             s3: S3Options::default(),
-            disk_reserve: DISK_RESERVE,
             master_key: None,
             master_key_file: None,
             rotation_key: None,
@@ -261,10 +258,9 @@ impl Config {
             given.take("database_plaintext", yes_or_no()),
         );
         set(
-            &mut self.disk_reserve,
+            &mut self.database.reserve_bytes,
             given.take("disk_reserve", forms::bytes(0..=MAX_DISK_RESERVE)),
         );
-        self.database.reserve_bytes = self.disk_reserve;
         set(
             &mut self.artifact_store,
             given.take("artifact_store", forms::not_empty),

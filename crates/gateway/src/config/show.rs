@@ -122,7 +122,7 @@ impl fmt::Display for Config {
         writeln!(f, "database_pooled = {}", self.database.pooled)?;
         writeln!(f, "database_plaintext = {}", self.database.plaintext)?;
         writeln!(f, "s3_allow_http = {}", self.s3.allow_http)?;
-        writeln!(f, "disk_reserve = {}", self.disk_reserve)?;
+        writeln!(f, "disk_reserve = {}", self.database.reserve_bytes)?;
         writeln!(f, "fcm_max_per_second = {}", self.fcm.max_per_second)?;
         writeln!(f, "max_upload_bytes = {}", self.max_upload_bytes)?;
         writeln!(f, "max_concurrent_uploads = {}", self.max_concurrent_uploads)?;

@@ -21,7 +21,6 @@ async fn a_bad_build_can_be_taken_back_on_a_full_disk() {
     let server = TestServer::start_with(Engine::Sqlite, |config| {
         config.database.url = format!("sqlite://{}", folder.join("tidegate.db").display());
         config.database.reserve_bytes = 2 * MIB;
-        config.disk_reserve = 2 * MIB;
         config.artifact_store = folder.join("artifacts").display().to_string();
     })
     .await;
