@@ -56,6 +56,6 @@ impl Store {
         audit: AuditNote,
     ) -> Result<(), Error> {
         let id = id.to_owned();
-        run!(self, write, accounts::end_token(&id, expires_at, &audit))
+        run!(self, urgent, accounts::end_token(&id, expires_at, &audit))
     }
 }

@@ -69,14 +69,14 @@ impl Store {
         run!(self, read, admin_tokens::list(subject.as_deref(), &page))
     }
 
-    /// Ends a token that was handed out, and returns it. The audit entry's target becomes its subject. One that has ended stays as it is, without another audit
-    /// entry.
+    /// Ends a token that was handed out, and returns it. The audit entry's target becomes its subject. One that has ended
+    /// stays as it is, without another audit entry.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn revoke_admin_token(&self, id: &str, audit: AuditNote) -> Result<AdminToken, Error> {
         let id = id.to_owned();
-        run!(self, write, admin_tokens::revoke(&id, &audit))
+        run!(self, urgent, admin_tokens::revoke(&id, &audit))
     }
 
     /// Notes when tokens, by their `jti`, were used last, and forgets what expired long ago. Those that were never

@@ -125,11 +125,12 @@ impl Store {
         run!(self, snapshot, audit::verify())
     }
 
-    /// Writes an entry that tells of no change in the tables, such as a log-in or a campaign.
+    /// Writes an entry that tells of no change in the tables, such as a login: whoever is to hold a rollout on a full
+    /// disk has to get in first.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].
     pub async fn note(&self, note: AuditNote) -> Result<(), Error> {
-        run!(self, write, audit::append(&note))
+        run!(self, urgent, audit::append(&note))
     }
 }

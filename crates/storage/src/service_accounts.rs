@@ -91,6 +91,6 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn remove_service_account(&self, name: &str, audit: AuditNote) -> Result<(), Error> {
         let name = name.to_owned();
-        run!(self, write, service_accounts::remove(&name, &audit))
+        run!(self, urgent, service_accounts::remove(&name, &audit))
     }
 }

@@ -231,7 +231,7 @@ pub(crate) async fn followed<T>(query: &'static str, call: impl Future<Output = 
 }
 
 /// Runs `queries::…(connection, arguments)` on the store's engine: `read` for a single query, `snapshot` for
-/// several that must see the same state, `write` for a transaction, `urgent` for one that ends harm.
+/// several that must see the same state, `write` for a transaction, `urgent` for one that ends harm or access, or lets in whoever does.
 macro_rules! run {
     ($store:expr, $way:ident, $module:ident::$query:ident($($argument:expr),* $(,)?)) => {
         $crate::store::followed(concat!(stringify!($module), "::", stringify!($query)), async move {

@@ -102,7 +102,7 @@ impl Store {
     /// [`Error::NotFound`]; [`Error::LastAdmin`] when nobody could manage people any more.
     pub async fn change_user(&self, name: &str, change: UserChange, audit: AuditNote) -> Result<User, Error> {
         let name = name.to_owned();
-        run!(self, write, users::change(&name, &change, &audit))
+        run!(self, urgent, users::change(&name, &change, &audit))
     }
 
     /// Removes somebody, and ends their tokens. The name may be given again.
@@ -111,7 +111,7 @@ impl Store {
     /// As [`Store::change_user`].
     pub async fn remove_user(&self, name: &str, audit: AuditNote) -> Result<(), Error> {
         let name = name.to_owned();
-        run!(self, write, users::remove(&name, &audit))
+        run!(self, urgent, users::remove(&name, &audit))
     }
 
     /// Notes that somebody has logged in.
