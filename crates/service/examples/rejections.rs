@@ -15,18 +15,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::connection::SimpleConnection as _;
-use diesel::{Connection as _, PgConnection, SqliteConnection};
-use futures::future::join_all;
+use futures::future::{join_all, ready};
+use futures::{StreamExt as _, stream};
 use tidegate_domain::{
-    Build, BuildFacts, By, DeviceId, PackageName, Percent, Promotion, Provenance, Report, ReportStatus,
-    RolloutId, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
+    Build, BuildFacts, By, DeviceFacts, DeviceId, PackageName, Percent, Promotion, Provenance, Report,
+    ReportStatus, RolloutId, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
 };
 use tidegate_service::{
     ActivityBuffer, Counters, MAX_REPORTS_PER_COMMIT, NewReport, Reports, Snapshots, SystemClock,
 };
 use tidegate_signing::{KeyRing, MasterKey, OfferClaim};
-use tidegate_storage::{self as storage, Actor, Settings, Store};
+use tidegate_storage::{self as storage, Actor, Enrollment, NewEnrollToken, Settings, Store};
 use tidegate_testkit::postgres;
 
 /// How often each database is measured.
@@ -83,7 +82,7 @@ impl Fleet {
         let store = Store::open(&Settings::new(database)).await.unwrap();
         let build = upload(&store).await;
         let rollout = release(&store, &build).await;
-        write_devices(database, rejected + ROUNDS * (MAX_REPORTS_PER_COMMIT + SINGLE));
+        enroll(&store, rejected + ROUNDS * (MAX_REPORTS_PER_COMMIT + SINGLE)).await;
         let begun = Instant::now();
         for first in (0..rejected).step_by(MAX_REPORTS_PER_COMMIT) {
             let last = rejected.min(first + MAX_REPORTS_PER_COMMIT);
@@ -249,23 +248,33 @@ async fn release(store: &Store, build: &Build) -> RolloutId {
     change.await.unwrap().inserted.unwrap().id
 }
 
-/// Writes devices as enrolling would have left them; half a million enrolments are half a million commits.
-fn write_devices(database: &str, count: usize) {
-    let columns = "INSERT INTO devices (name, tags_json, enrolled_at)";
-    if database.starts_with("postgres") {
-        let rows = format!(
-            "SELECT 'device-' || lpad(n::text, 8, '0'), '[]', 0 FROM generate_series(0, {count} - 1) AS n"
-        );
-        let mut conn = PgConnection::establish(database).unwrap();
-        conn.batch_execute(&format!("{columns} {rows}; ANALYZE devices"))
-            .unwrap();
-    } else {
-        let rows = format!(
-            "WITH RECURSIVE one(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM one WHERE n + 1 < {count})
-             {columns} SELECT printf('device-%08d', n), '[]', 0 FROM one"
-        );
-        let mut conn = SqliteConnection::establish(database).unwrap();
-        conn.batch_execute(&format!("PRAGMA busy_timeout = 10000; {rows}; ANALYZE devices"))
-            .unwrap();
-    }
+/// Lets so many devices in, with one token.
+async fn enroll(store: &Store, count: usize) {
+    let token = NewEnrollToken {
+        hash: [1; 32],
+        uses: u32::try_from(count).unwrap(),
+        expires_at: now() + TimeDelta::days(1),
+        created_by: "bench".into(),
+        note: String::new(),
+    };
+    let note = actor().note("ota.enroll_token.create", "enroll_token");
+    store.create_enroll_token(token, note).await.unwrap();
+    let enrolled = stream::iter(0..count).map(|n| {
+        store.enroll(Enrollment {
+            token_hash: [1; 32],
+            device: device(n),
+            facts: DeviceFacts::default(),
+            alias: None,
+            fcm_token: None,
+            package: None,
+            now: now(),
+        })
+    });
+    enrolled
+        .buffer_unordered(64)
+        .for_each(|answer| {
+            answer.unwrap();
+            ready(())
+        })
+        .await;
 }
