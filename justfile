@@ -13,6 +13,13 @@ spectral_version := "6.16.3"
 openapi_validator_version := "0.9.0"
 schemathesis_version := "4.32.5"
 
+# What makes clients from the API's description.
+openapi_python_client_version := "0.29.1"
+openapi_typescript_version := "7.13.0"
+openapi_fetch_version := "0.17.0"
+typescript_version := "5.9.3"
+node_types_version := "20.9.5"
+
 # What the page's tests find barriers with, and its hash in the registry's own spelling.
 axe_version := "4.14.1"
 axe_sha512 := "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
@@ -22,7 +29,7 @@ default:
     @just --list
 
 # Everything that has to be green, on SQLite and PostgreSQL. Needs Rust, a C compiler, and root once, for apt-get.
-test: postgres pgbouncer browser axe prometheus proxies
+test: postgres pgbouncer browser axe prometheus proxies clients
     cargo test --workspace --all-features --locked
 
 # Installs PostgreSQL from the distribution where it is missing.
@@ -83,18 +90,12 @@ browser:
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core
 
 # Fetches axe-core, which looks for what keeps people from using a page. A tool of the tests; nothing of it is shipped.
-axe:
+axe: npm
     #!/usr/bin/env bash
     set -euo pipefail
     folder="${CARGO_TARGET_DIR:-target}/axe"
     if [[ -f "$folder/axe-{{axe_version}}.js" ]]; then
         exit 0
-    fi
-    if ! command -v npm >/dev/null; then
-        sudo=()
-        if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
-        "${sudo[@]}" apt-get update -qq
-        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends npm
     fi
     mkdir -p "$folder"
     rm -rf "$folder/new" && mkdir "$folder/new"
@@ -109,6 +110,44 @@ axe:
     tar -xzf "$folder/new/axe-core-{{axe_version}}.tgz" -C "$folder/new" package/axe.min.js
     mv "$folder/new/package/axe.min.js" "$folder/axe-{{axe_version}}.js"
     rm -rf "$folder/new"
+
+# Fetches what makes clients from the API's description. Tools of the tests; nothing of them is shipped.
+clients: npm
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder="${CARGO_TARGET_DIR:-target}/clients"
+    wanted='{{openapi_python_client_version}} {{openapi_typescript_version}} {{openapi_fetch_version}} {{typescript_version}} {{node_types_version}}'
+    if [[ "$(cat "$folder/versions" 2>/dev/null)" == "$wanted" ]]; then
+        exit 0
+    fi
+    rm -rf "$folder" && mkdir -p "$folder"
+    # Debian's Python comes without what makes such a folder.
+    if ! python3 -m venv "$folder/python" 2>/dev/null; then
+        sudo=()
+        if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+        "${sudo[@]}" apt-get update -qq
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv
+        rm -rf "$folder/python" && python3 -m venv "$folder/python"
+    fi
+    "$folder/python/bin/pip" install --quiet --disable-pip-version-check \
+        'openapi-python-client=={{openapi_python_client_version}}'
+    npm install --silent --no-audit --no-fund --prefix "$folder" \
+        'openapi-typescript@{{openapi_typescript_version}}' 'openapi-fetch@{{openapi_fetch_version}}' \
+        'typescript@{{typescript_version}}' '@types/node@{{node_types_version}}'
+    echo "$wanted" >"$folder/versions"
+
+# Installs npm from the distribution where it is missing; it brings node along.
+[private]
+npm:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if command -v npm >/dev/null; then
+        exit 0
+    fi
+    sudo=()
+    if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends npm
 
 # Installs Prometheus from the distribution where it is missing.
 prometheus:
@@ -160,18 +199,27 @@ proxies:
         fi
     done
 
-# Formatting, then clippy with warnings denied, tests and benchmarks included; and the binary as it goes into production.
-lint:
+# Formatting, the protocol's files, then clippy with warnings denied, tests and benchmarks included; and the binary as it goes into production.
+lint: proto
     cargo fmt --all -- --check
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
     cargo clippy -p tidegate-gateway --no-default-features --locked -- -D warnings
 
-# Lints the protocol's files with buf, which npm fetches (proto/buf.yaml).
-proto:
-    cd proto && npx --yes --package '@bufbuild/buf@{{buf_version}}' buf lint
+# buf, which npm fetches, lints the protocol's files and compares them with those of the last release (proto/buf.yaml).
+proto: npm
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cd proto
+    buf=(npx --yes --package '@bufbuild/buf@{{buf_version}}' buf)
+    "${buf[@]}" lint
+    "${buf[@]}" breaking --against released.binpb
 
-# Reads the API's description, as a server of its own tells it, with three linters from npm and PyPI, and then calls what it describes some thousand times, with a token and without. Ten minutes, so it isn't part of CI.
-conformance:
+# Keeps the protocol as it is now as that of the last release. Belongs to a release, and to nothing else.
+proto-released: npm
+    cd proto && npx --yes --package '@bufbuild/buf@{{buf_version}}' buf build --exclude-source-info --output released.binpb
+
+# Reads the API's description, as a server of its own tells it, with three linters from npm and PyPI, and then calls what it describes some thousand times: as an operator, as a device and as a stranger. Ten minutes, so it isn't part of CI.
+conformance: npm
     #!/usr/bin/env bash
     set -euo pipefail
     target="${CARGO_TARGET_DIR:-target}"
@@ -195,10 +243,14 @@ conformance:
     "$folder/python/bin/openapi-spec-validator" "$folder/openapi.json"
     # A schema can't say everything that a valid request has to be, such as a token of the page before. An upload is no
     # form of random bytes.
-    token="$("$target/debug/tidegate" admin token --subject conformance --role admin)"
-    for authorization in "Bearer $token" none; do
+    admin="$("$target/debug/tidegate" admin token --subject conformance --role admin)"
+    enrollment="$("$target/debug/tidegate" admin enroll-token)"
+    device="$(curl --silent --show-error --fail "http://$address/v1/agent/enroll" \
+        --json "{\"device_id\":\"conformance\",\"enrollment_token\":\"$enrollment\"}" \
+        | python3 -c 'import json, sys; print(json.load(sys.stdin)["device_token"])')"
+    for authorization in "Bearer $admin" "Bearer $device" none; do
         "$folder/python/bin/schemathesis" run "http://$address/openapi.json" --url "http://$address" \
-            --header "Authorization: $authorization" --phases examples,coverage,fuzzing --max-examples 15 \
+            --header "Authorization: $authorization" --phases examples,coverage,fuzzing,stateful --max-examples 15 \
             --continue-on-failure --exclude-checks positive_data_acceptance --exclude-path /v1/apk/upload
     done
 

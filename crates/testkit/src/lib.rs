@@ -30,3 +30,11 @@ pub mod postgres;
 pub mod s3;
 #[cfg(feature = "server")]
 pub mod server;
+
+/// Cargo's folder for what is made.
+pub fn target() -> std::path::PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => folder.into(),
+        None => std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"),
+    }
+}

@@ -35,13 +35,14 @@ pub(crate) fn routes() -> Routes {
     params(
         ("id" = i64, Path, description = "The build's number"),
         ("device_id" = Option<String>, Query, description = "The device that the URL was made for"),
+        ("rollout_id" = Option<i64>, Query, description = "The rollout that offered the build"),
         ("expires" = Option<i64>, Query, description = "When the URL ends, in seconds since 1970"),
         ("signature" = Option<String>, Query, description = "The server's signature over the above"),
         ("redirect" = Option<String>, Query, description = "1: the caller follows a redirection to another host"),
-        ("range" = String, Header, description = "Part of the file, as in RFC 9110"),
-        ("if-match" = String, Header, description = "The ETag that the file must have"),
-        ("if-none-match" = String, Header, description = "The ETag of the file that the caller has"),
-        ("if-range" = String, Header, description = "The ETag that the part must belong to"),
+        ("range" = Option<String>, Header, pattern = r"^[\t -~]*$", description = "Part of the file, as in RFC 9110"),
+        ("if-match" = Option<String>, Header, pattern = r"^[\t -~]*$", description = "The ETag that the file must have"),
+        ("if-none-match" = Option<String>, Header, pattern = r"^[\t -~]*$", description = "The ETag of the file that the caller has"),
+        ("if-range" = Option<String>, Header, pattern = r"^[\t -~]*$", description = "The ETag that the part must belong to"),
     ),
     responses(
         (status = 200, description = "The whole file", body = String, content_type = "application/vnd.android.package-archive"),

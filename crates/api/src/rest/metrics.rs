@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use tidegate_domain::Role;
 use tidegate_service::Error;
@@ -67,7 +68,7 @@ impl MetricsFormat {
 /// Who writes the page. The edge knows where it is served and to whom, and nothing of what is on it.
 pub trait MetricsPage: Send + Sync {
     /// The page as it is at this moment.
-    fn text(&self, format: MetricsFormat) -> BoxFuture<'_, String>;
+    fn text(&self, format: MetricsFormat) -> BoxFuture<'_, Bytes>;
 }
 
 /// The page, unless it is switched off.

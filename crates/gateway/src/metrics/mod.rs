@@ -11,6 +11,7 @@
 mod instruments;
 mod openmetrics;
 mod requests;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::process_collector::ProcessCollector;
@@ -29,6 +31,7 @@ use tidegate_service::{
 };
 use tidegate_storage::Store;
 
+use self::shared::Shared;
 use crate::Error;
 
 /// How long a scrape waits for the numbers that are the database's. After that it is given the last ones.
@@ -61,6 +64,9 @@ pub(crate) struct Metrics {
     registry: Registry,
     sources: Arc<Sources>,
     asked: Arc<Asked>,
+    /// What scrapers who ask at the same moment share, by format.
+    prometheus: Shared<Bytes>,
+    openmetrics: Shared<Bytes>,
     /// Kept, because the instruments end with it.
     _provider: SdkMeterProvider,
 }
@@ -90,8 +96,26 @@ impl Metrics {
             registry,
             sources,
             asked,
+            prometheus: Shared::default(),
+            openmetrics: Shared::default(),
             _provider: provider,
         })
+    }
+
+    async fn write(&self, format: MetricsFormat) -> String {
+        self.refresh().await;
+        let families = self.registry.gather();
+        match format {
+            MetricsFormat::OpenMetrics => openmetrics::write(&families),
+            MetricsFormat::Prometheus => {
+                TextEncoder::new()
+                    .encode_to_string(&families)
+                    .unwrap_or_else(|error| {
+                        tracing::error!(%error, "the metrics cannot be written");
+                        String::new()
+                    })
+            }
+        }
     }
 
     async fn refresh(&self) {
@@ -115,20 +139,12 @@ impl Metrics {
 }
 
 impl MetricsPage for Metrics {
-    fn text(&self, format: MetricsFormat) -> BoxFuture<'_, String> {
-        Box::pin(async move {
-            self.refresh().await;
-            let families = self.registry.gather();
-            if format == MetricsFormat::OpenMetrics {
-                return openmetrics::write(&families);
-            }
-            TextEncoder::new()
-                .encode_to_string(&families)
-                .unwrap_or_else(|error| {
-                    tracing::error!(%error, "the metrics cannot be written");
-                    String::new()
-                })
-        })
+    fn text(&self, format: MetricsFormat) -> BoxFuture<'_, Bytes> {
+        let shared = match format {
+            MetricsFormat::OpenMetrics => &self.openmetrics,
+            MetricsFormat::Prometheus => &self.prometheus,
+        };
+        Box::pin(shared.get(async move || self.write(format).await.into()))
     }
 }
 

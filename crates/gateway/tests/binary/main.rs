@@ -10,6 +10,7 @@ mod clock;
 mod demo;
 mod deploy;
 mod flood;
+mod flooding;
 #[path = "../story/frames.rs"]
 mod frames;
 mod program;

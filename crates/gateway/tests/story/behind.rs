@@ -28,6 +28,9 @@ const PASSWORD: &str = "correct horse battery";
 /// How large an app is that people complain about.
 const LARGE: usize = 100 << 20;
 
+/// How large the app is that comes by gRPC.
+const STREAMED: usize = 8 << 20;
+
 /// Far longer than a proxy takes to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -214,10 +217,14 @@ impl Proxy {
         assert_eq!(end.body, file[from..]);
     }
 
-    async fn call(&self, method: &str, message: &[u8], token: Option<&str>) -> Response {
-        let mut body = vec![0];
-        body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-        body.extend(message);
+    /// Calls with these messages.
+    async fn call(&self, method: &str, messages: &[Vec<u8>], token: Option<&str>) -> Response {
+        let mut body = vec![];
+        for message in messages {
+            body.push(0);
+            body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+            body.extend(message);
+        }
         let mut request = self.http.post(self.url(method)).body(body);
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -228,11 +235,10 @@ impl Proxy {
         request.version(Version::HTTP_2).send().await.unwrap()
     }
 
-    async fn speaks_grpc(&self) {
-        let viewer = self.server.operator(Role::Viewer);
-        let list = v1::ListBuildsRequest::default().encode_to_vec();
-        let method = "/tidegate.v1.BuildService/ListBuilds";
-        let answer = self.call(method, &list, Some(viewer.token())).await;
+    /// What a call that succeeds is answered with.
+    async fn answer<M: prost::Message + Default>(&self, method: &str, messages: &[Vec<u8>]) -> M {
+        let olga = self.server.operator(Role::Operator);
+        let answer = self.call(method, messages, Some(olga.token())).await;
         assert_eq!(
             (answer.status().as_u16(), answer.version()),
             (200, Version::HTTP_2)
@@ -243,13 +249,35 @@ impl Proxy {
             .collect();
         let whole = whole.await.unwrap();
         let trailers = whole.trailers().expect("the call's status is lost").clone();
-        assert_eq!(trailers["grpc-status"], "0");
-        let body = whole.to_bytes();
-        let builds = v1::ListBuildsResponse::decode(&body[5..]).unwrap();
+        assert_eq!(trailers["grpc-status"], "0", "{trailers:?}");
+        M::decode(&whole.to_bytes()[5..]).unwrap()
+    }
+
+    async fn speaks_grpc(&self) {
+        let list = [v1::ListBuildsRequest::default().encode_to_vec()];
+        let method = "/tidegate.v1.BuildService/ListBuilds";
+        let builds: v1::ListBuildsResponse = self.answer(method, &list).await;
         assert_eq!(builds.items.len(), 1);
         assert_eq!(builds.items[0].package_name, PACKAGE);
         let refused = self.call(method, &list, None).await;
         assert_eq!(refused.headers()["grpc-status"], "16");
+    }
+
+    /// Uploads as a stream of messages that is longer than proxies let through unasked.
+    async fn takes_an_upload_by_grpc(&self) {
+        use v1::upload_build_request::Part;
+
+        let file = apks::large(PACKAGE, 3, STREAMED);
+        let metadata = Part::Metadata(v1::UploadMetadata::default());
+        let chunks = file.chunks(256 << 10).map(|chunk| Part::Chunk(chunk.to_vec()));
+        let messages: Vec<_> = std::iter::once(metadata)
+            .chain(chunks)
+            .map(|part| v1::UploadBuildRequest { part: Some(part) }.encode_to_vec())
+            .collect();
+        let method = "/tidegate.v1.BuildService/UploadBuild";
+        let build: v1::Build = self.answer(method, &messages).await;
+        assert_eq!(build.version_code, 3);
+        assert_eq!(build.file_size, i64::try_from(file.len()).unwrap());
     }
 
     async fn shows_the_page_with_live_numbers(&self) {
@@ -296,6 +324,7 @@ impl Proxy {
     async fn works(&self) {
         self.releases_a_large_build().await;
         self.speaks_grpc().await;
+        self.takes_an_upload_by_grpc().await;
         self.shows_the_page_with_live_numbers().await;
     }
 }

@@ -31,6 +31,7 @@ macro_rules! on_both_engines {
 mod audit;
 mod behind;
 mod bucket;
+mod clients;
 mod credentials;
 mod devices;
 mod downloads;

@@ -98,6 +98,10 @@ async fn the_document_is_whole(engine: Engine) {
             .unwrap_or_default();
         assert!(!said.is_empty(), "{method} {path} says nothing");
         assert!(is["security"].is_array(), "{method} {path}: who may call it?");
+        for parameter in is["parameters"].as_array().into_iter().flatten() {
+            let is_demanded = parameter["in"] == "header" && parameter["required"] == true;
+            assert!(!is_demanded, "{method} {path} goes without {parameter}");
+        }
         let responses = is["responses"].as_object().unwrap();
         for (status, response) in responses {
             let says = response["description"].as_str().unwrap_or_default();

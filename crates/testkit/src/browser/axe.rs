@@ -42,5 +42,5 @@ impl Browser {
 }
 
 fn path() -> PathBuf {
-    super::target().join("axe").join(format!("axe-{VERSION}.js"))
+    crate::target().join("axe").join(format!("axe-{VERSION}.js"))
 }

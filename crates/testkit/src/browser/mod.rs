@@ -7,7 +7,6 @@ mod axe;
 mod command;
 mod driver;
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -317,7 +316,7 @@ impl Browser {
     /// When it cannot be written.
     pub async fn picture(&self, name: &str) {
         let png = self.client.screenshot().await.expect("a picture");
-        let folder = target().join("screenshots");
+        let folder = crate::target().join("screenshots");
         std::fs::create_dir_all(&folder).expect("the folder of pictures");
         std::fs::write(folder.join(format!("{name}.png")), png).expect("the picture is written");
     }
@@ -373,12 +372,4 @@ fn capabilities(driver: &Driver) -> fantoccini::wd::Capabilities {
         "goog:loggingPrefs": { "browser": "ALL" },
     });
     wanted.as_object().cloned().unwrap_or_default()
-}
-
-/// Cargo's folder for what is made.
-fn target() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => folder.into(),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-    }
 }
