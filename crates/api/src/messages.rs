@@ -9,8 +9,8 @@ use tidegate_domain::{
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
-    BuildOnDevice, BuildStats, BuildView, Campaign, DeviceView, FailedDelivery, Package, Progress,
-    RolloutOnDevice, RolloutStats, Told,
+    BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, FailedDelivery, Package,
+    Progress, RolloutOnDevice, RolloutStats, Told,
 };
 
 pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
@@ -81,6 +81,33 @@ fn finding(finding: Finding) -> v1::Finding {
         from_sdk: finding.levels.from_sdk.into(),
         to_sdk: end(finding.levels.to_sdk),
         message: finding.message,
+    }
+}
+
+pub(crate) fn comparison(comparison: Comparison) -> v1::BuildComparison {
+    let changed = comparison.changed.into_iter().map(|fact| v1::ChangedFact {
+        name: fact.name.into(),
+        from: fact.from,
+        to: fact.to,
+    });
+    let lists = comparison.lists.into_iter().map(|list| v1::ChangedList {
+        name: list.name.into(),
+        added: list.added,
+        removed: list.removed,
+        left_out: count(list.left_out as u64),
+    });
+    let sizes = comparison.sizes.into_iter().map(|sizes| v1::PartSizes {
+        part: sizes.part.into(),
+        from_bytes: count(sizes.from),
+        to_bytes: count(sizes.to),
+    });
+    v1::BuildComparison {
+        from_build_id: comparison.from.id.0,
+        to_build_id: comparison.to.id.0,
+        changed: changed.collect(),
+        lists: lists.collect(),
+        sizes: sizes.collect(),
+        update_findings: comparison.update_findings.into_iter().map(finding).collect(),
     }
 }
 

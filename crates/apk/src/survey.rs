@@ -76,6 +76,21 @@ pub struct Sizes {
     pub other: u64,
 }
 
+impl Sizes {
+    /// Each part's name and size, the whole file first.
+    #[must_use]
+    pub fn parts(&self) -> [(&'static str, u64); 6] {
+        [
+            ("file", self.file),
+            ("dex", self.dex),
+            ("native", self.native),
+            ("resources", self.resources),
+            ("assets", self.assets),
+            ("other", self.other),
+        ]
+    }
+}
+
 /// Reads a file as [`crate::inspect`] does, and more of its manifest. Nothing is verified.
 ///
 /// # Errors

@@ -8,7 +8,6 @@
 
 #[path = "../tests/binary/flooding.rs"]
 mod flooding;
-#[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/story/frames.rs"]
 mod frames;
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -39,20 +38,20 @@ async fn run() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, addr) = program::serve(folder.path());
     let token = device(folder.path(), addr).await;
-    tell("undisturbed", polls(addr, &token).await);
+    tell("undisturbed", &polls(addr, &token).await);
     for trick in [Trick::Untaken, Trick::Taken, Trick::HalfMessage, Trick::HalfHead] {
         let over = Arc::new(AtomicBool::new(false));
         let strangers: Vec<_> = (0..CONNECTIONS)
             .map(|_| tokio::spawn(flood(addr, trick, Arc::clone(&over))))
             .collect();
         tokio::time::sleep(BEGINNING).await;
-        tell(&format!("{trick:?}"), polls(addr, &token).await);
+        tell(&format!("{trick:?}"), &polls(addr, &token).await);
         over.store(true, Ordering::Relaxed);
         for stranger in strangers {
             stranger.await.unwrap();
         }
     }
-    tell("undisturbed again", polls(addr, &token).await);
+    tell("undisturbed again", &polls(addr, &token).await);
 }
 
 /// How long each poll took, the quickest first.
@@ -69,7 +68,7 @@ async fn polls(addr: SocketAddr, token: &str) -> Vec<Duration> {
     took
 }
 
-fn tell(what: &str, took: Vec<Duration>) {
+fn tell(what: &str, took: &[Duration]) {
     let at = |permille: usize| took[(took.len() - 1) * permille / 1000];
     println!(
         "{what:17} {:6} polls: p50 {:>9.1?}, p99 {:>9.1?}, p99.9 {:>9.1?}",

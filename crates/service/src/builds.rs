@@ -79,6 +79,23 @@ impl Builds {
         }))
     }
 
+    /// A build without how it is released.
+    pub(crate) async fn build(&self, id: BuildId) -> Result<Build, Error> {
+        Ok(self.store.build(id).await?)
+    }
+
+    /// The current build of this one's package, unless it is this one.
+    pub(crate) fn current_beside(&self, build: &Build) -> Option<Build> {
+        let catalog = self.snapshots.catalog();
+        let current = catalog.track(build.facts.package.as_str())?.current()?;
+        (current.build.id != build.id).then(|| Build::clone(&current.build))
+    }
+
+    /// What the build is compared with others by; `None` while its file was not examined.
+    pub(crate) async fn stored_profile(&self, id: BuildId) -> Result<Option<String>, Error> {
+        Ok(self.store.build_profile(id).await?)
+    }
+
     /// The builds that serve now, from memory, and the rollout of each.
     pub fn serving(&self) -> Vec<(BuildId, Rollout)> {
         let catalog = self.snapshots.catalog();

@@ -67,7 +67,7 @@ fn levels(levels: apk::Levels) -> Levels {
 }
 
 /// The texts of a survey were made visible by the survey.
-fn finding(finding: &apk::Finding) -> Finding {
+pub(crate) fn finding(finding: &apk::Finding) -> Finding {
     Finding {
         code: finding.code.to_string(),
         blocks: finding.blocks,

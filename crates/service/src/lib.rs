@@ -31,6 +31,7 @@ pub mod background;
 mod blob_check;
 mod builds;
 mod clock;
+mod comparison;
 mod counters;
 mod credential_watch;
 mod devices;
@@ -71,6 +72,7 @@ pub use authenticator::Authenticator;
 pub use blob_check::{BlobCheck, BlobFault, BlobFindings, MAX_FINDINGS};
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use clock::{Clock, SystemClock};
+pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes};
 pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS};
 pub use credential_watch::{CredentialWatch, watch_credentials};
 pub use devices::{

@@ -64,6 +64,13 @@ impl BuildService for Service {
         call!(request, verbs::builds::list, self.builds)
     }
 
+    async fn compare_builds(
+        &self,
+        request: Request<v1::CompareBuildsRequest>,
+    ) -> Result<Response<v1::BuildComparison>, Status> {
+        call!(request, verbs::builds::compare, self.builds)
+    }
+
     async fn get_deployment_stats(
         &self,
         request: Request<v1::GetDeploymentStatsRequest>,

@@ -19,6 +19,7 @@ pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))
+        .routes(routes!(compare))
         .routes(routes!(stats))
         .routes(routes!(promote))
         .routes(routes!(adjust))
@@ -68,6 +69,29 @@ async fn get(
 ) -> Answer<v1::Build> {
     Ok(JsonAnswer(
         verbs::builds::get(&builds, &actor, v1::GetBuildRequest { build_id }).await?,
+    ))
+}
+
+/// How a build differs from the one whose place it would take.
+#[utoipa::path(
+    get, path = "/v1/apk/{id}/diff",
+    operation_id = "CompareBuilds", tag = "builds",
+    params(
+        ("id" = i64, Path),
+        ("from_build_id" = Option<i64>, Query, description = "The build that is out; without it, the package's current one"),
+    ),
+    responses((status = 200, body = v1::BuildComparison), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn compare(
+    State(builds): State<Arc<Builds>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    Fields(mut request): Fields<v1::CompareBuildsRequest>,
+) -> Answer<v1::BuildComparison> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(
+        verbs::builds::compare(&builds, &actor, request).await?,
     ))
 }
 

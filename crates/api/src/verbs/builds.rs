@@ -36,6 +36,17 @@ pub(crate) async fn list(
     })
 }
 
+pub(crate) async fn compare(
+    builds: &Builds,
+    actor: &Actor,
+    request: v1::CompareBuildsRequest,
+) -> Result<v1::BuildComparison, Error> {
+    actor.require(Role::Viewer)?;
+    let from = (request.from_build_id != 0).then_some(BuildId(request.from_build_id));
+    let comparison = builds.compare(BuildId(request.build_id), from).await?;
+    Ok(messages::comparison(comparison))
+}
+
 pub(crate) async fn stats(
     builds: &Builds,
     actor: &Actor,

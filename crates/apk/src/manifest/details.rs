@@ -1,6 +1,7 @@
 //! What an operator wants to know of an app before it goes out: permissions, features, libraries, components.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,58 @@ pub struct Component {
     pub name: String,
     /// The permission that they need for it.
     pub permission: Option<String>,
+}
+
+/// With the last level that it is asked for on.
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match self.max_sdk {
+            Some(level) => write!(f, " (up to API level {level})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        optional(f, &self.name, self.required)
+    }
+}
+
+impl fmt::Display for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        optional(f, &self.name, self.required)
+    }
+}
+
+fn optional(f: &mut fmt::Formatter<'_>, name: &str, required: bool) -> fmt::Result {
+    f.write_str(name)?;
+    f.write_str(if required { "" } else { " (not required)" })
+}
+
+/// As the manifest's element has it.
+impl fmt::Display for ComponentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Activity => "activity",
+            Self::ActivityAlias => "activity-alias",
+            Self::Service => "service",
+            Self::Receiver => "receiver",
+            Self::Provider => "provider",
+        })
+    }
+}
+
+/// With its kind, and who may use it.
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)?;
+        match &self.permission {
+            Some(permission) => write!(f, " (needs {permission})"),
+            None => f.write_str(" (for every app)"),
+        }
+    }
 }
 
 /// The manifest's lists, each sorted and without doubles.

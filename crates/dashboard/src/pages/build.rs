@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use tidegate_domain::{BuildId, Rollout, SdkLevel};
-use tidegate_service::{BuildStats, Page as PageOf, ReasonCount, RolloutFilter};
+use tidegate_service::{BuildStats, Comparison, Page as PageOf, ReasonCount, RolloutFilter};
 
 use super::cards::{Card, name};
 use super::{BuildPath, Query};
@@ -41,6 +41,7 @@ struct Page {
     /// The rollouts of it that serve, as the feed names them.
     serving: String,
     signers: Vec<(String, String)>,
+    comparison: Option<Comparison>,
 }
 
 /// A rollout of the build, and what it did with it.
@@ -77,6 +78,7 @@ pub(crate) async fn page(
         history: history(&app, id, &stats).await?,
         serving: serving(&app, id),
         signers: signers(&view.build.facts.signers),
+        comparison: app.builds.compare_with_current(id).await?,
         card: Card::new(view, stats.stats, app.clock.now()),
     };
     Ok(html(&page))

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use tidegate_domain::{BuildId, Percent, Promotion, Role, RolloutSettings};
-use tidegate_service::Error;
+use tidegate_service::{Comparison, Error};
 
 use super::cards::{Card, name};
 use super::covers::{self, Covers};
@@ -35,6 +35,7 @@ struct Page {
     seen: Option<BuildId>,
     /// The same with its name, if it is another one.
     current: Option<(i64, String)>,
+    comparison: Option<Comparison>,
     picks: [u8; 6],
     confirm_above: u8,
     form: Form,
@@ -99,9 +100,10 @@ async fn show(
     let covers = covers::of(app, card.build.id, form.percent, false).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
-        card,
         seen,
         current,
+        comparison: app.builds.compare_with_current(card.build.id).await?,
+        card,
         picks: PICKS,
         confirm_above: CONFIRM_ABOVE,
         form,

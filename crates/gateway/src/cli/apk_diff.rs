@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use tidegate_apk::{Change, Component, ComponentKind, Diff, Feature, Library, Lists, Permission};
+use tidegate_apk::{Change, Diff, Lists};
 
 use super::apk::levels;
 
@@ -38,22 +38,13 @@ pub(super) fn words(diff: &Diff) -> String {
         }
     });
     add_sizes(&mut words, diff);
-    add_list(&mut words, "ABI", &diff.abis, Clone::clone);
-    add_list(&mut words, "permission", &diff.permissions, permission);
-    add_list(
-        &mut words,
-        "declared permission",
-        &diff.declared_permissions,
-        Clone::clone,
-    );
-    add_list(&mut words, "feature", &diff.features, |feature: &Feature| {
-        optional(&feature.name, feature.required)
-    });
-    add_list(&mut words, "library", &diff.libraries, |library: &Library| {
-        optional(&library.name, library.required)
-    });
-    add_list(&mut words, "exported", &diff.exported, component);
-    add_list(&mut words, "native library", &diff.native_libraries, Clone::clone);
+    add_list(&mut words, "ABI", &diff.abis);
+    add_list(&mut words, "permission", &diff.permissions);
+    add_list(&mut words, "declared permission", &diff.declared_permissions);
+    add_list(&mut words, "feature", &diff.features);
+    add_list(&mut words, "library", &diff.libraries);
+    add_list(&mut words, "exported", &diff.exported);
+    add_list(&mut words, "native library", &diff.native_libraries);
     for finding in &diff.update {
         let _ = writeln!(words, "update: {finding}");
     }
@@ -72,49 +63,17 @@ fn add<T: PartialEq, S: Display>(words: &mut String, name: &str, change: &Change
 
 fn add_sizes(words: &mut String, diff: &Diff) {
     let (from, to) = (diff.sizes.from, diff.sizes.to);
-    for (part, from, to) in [
-        ("file", from.file, to.file),
-        ("dex", from.dex, to.dex),
-        ("native", from.native, to.native),
-        ("resources", from.resources, to.resources),
-        ("assets", from.assets, to.assets),
-        ("other", from.other, to.other),
-    ] {
+    for ((part, from), (_, to)) in from.parts().into_iter().zip(to.parts()) {
         let change = i128::from(to) - i128::from(from);
         let _ = writeln!(words, "size, {part:<10}{from:>12} -> {to:>12} bytes ({change:+})");
     }
 }
 
-fn add_list<T>(words: &mut String, kind: &str, lists: &Lists<T>, show: impl Fn(&T) -> String) {
+fn add_list<T: Display>(words: &mut String, kind: &str, lists: &Lists<T>) {
     for added in &lists.added {
-        let _ = writeln!(words, "+ {kind} {}", show(added));
+        let _ = writeln!(words, "+ {kind} {added}");
     }
     for removed in &lists.removed {
-        let _ = writeln!(words, "- {kind} {}", show(removed));
-    }
-}
-
-fn permission(permission: &Permission) -> String {
-    match permission.max_sdk {
-        Some(level) => format!("{} (up to API level {level})", permission.name),
-        None => permission.name.clone(),
-    }
-}
-
-fn optional(name: &str, required: bool) -> String {
-    format!("{name}{}", if required { "" } else { " (not required)" })
-}
-
-fn component(component: &Component) -> String {
-    let kind = match component.kind {
-        ComponentKind::Activity => "activity",
-        ComponentKind::ActivityAlias => "activity-alias",
-        ComponentKind::Service => "service",
-        ComponentKind::Receiver => "receiver",
-        ComponentKind::Provider => "provider",
-    };
-    match &component.permission {
-        Some(permission) => format!("{kind} {} (needs {permission})", component.name),
-        None => format!("{kind} {} (for every app)", component.name),
+        let _ = writeln!(words, "- {kind} {removed}");
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tidegate_domain::Role;
+use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::browser::keys;
 use tidegate_testkit::server::eventually;
 
@@ -193,4 +194,30 @@ impl Fixture {
             .await
             .unwrap()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_says_what_changes_from_the_current_build() {
+    let fixture = Fixture::of("olga", Role::Operator).await;
+    let (browser, operator) = (&fixture.browser, fixture.server.operator(Role::Operator));
+    let old = operator.uploaded(&apks::build(PACKAGE, 1)).await;
+    let new = apks::release(PACKAGE, 2).lib("arm64-v8a", "libmaps.so", vec![1; 5000]);
+    let new = operator.uploaded(&apks::sign(new)).await;
+    browser.go(&format!("/builds/{new}")).await;
+    assert_eq!(browser.count("#comparison").await, 0, "nothing is current yet");
+    operator.promote(old, 10).await.ok();
+
+    browser.go(&format!("/builds/{new}")).await;
+    browser.click("#promote").await;
+    browser.click("dialog #comparison summary").await;
+    let told = browser.text("dialog #comparison").await;
+    for line in [
+        "What changes from 1.1",
+        "Version code: 1 → 2",
+        "Added Native library: arm64-v8a/libmaps.so",
+        "Added Native code for: arm64-v8a",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    assert!(!told.contains("Permission"), "{told}");
 }

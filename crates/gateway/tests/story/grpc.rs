@@ -159,6 +159,17 @@ async fn both_protocols_answer_alike(engine: Engine) {
         .unwrap();
     assert_eq!(page.into_inner().device_id, device.id);
 
+    let compare = v1::CompareBuildsRequest {
+        build_id: old,
+        from_build_id: 0,
+    };
+    let compared = grpc.builds.compare_builds(compare).await.unwrap().into_inner();
+    assert_eq!(compared.from_build_id, new);
+    assert_eq!(
+        json_of(compared),
+        ada.get(&format!("/v1/apk/{old}/diff")).await.ok()
+    );
+
     let back = v1::RollBackRequest {
         package_name: PACKAGE.to_owned(),
         force_downgrade: false,

@@ -32,6 +32,7 @@ mod audit;
 mod behind;
 mod bucket;
 mod clients;
+mod comparison;
 mod credentials;
 mod devices;
 mod downloads;

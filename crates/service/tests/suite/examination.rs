@@ -90,3 +90,20 @@ async fn builds_from_before_are_examined_one_after_the_other() {
         assert_eq!(instance.store.build(unread.id).await, Ok(unread));
     }
 }
+
+#[tokio::test]
+async fn builds_are_compared_once_their_files_were_examined() {
+    let instance = Instance::start().await;
+    let old = from_before(&instance, 1, None).await;
+    let new = instance.upload(apks::build(PACKAGE, 2)).await.unwrap();
+    let compare = || instance.builds.compare(new.id, Some(old.id));
+    assert_eq!(refusal(compare().await), (Kind::Conflict, "not_examined"));
+    assert!(
+        instance
+            .builds
+            .compare_with_current(new.id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
