@@ -58,9 +58,10 @@ def poll(device, package, version):
 
 
 def enrolled(url, operator):
-    token = done(create_enrollment_token.sync_detailed(client=operator, body=CreateEnrollmentTokenRequest(uses=1)))
+    wanted = CreateEnrollmentTokenRequest(uses=1)
+    token = done(create_enrollment_token.sync_detailed(client=operator, body=wanted), 201)
     request = EnrollRequest(device_id=DEVICE, enrollment_token=token.enrollment_token, sdk=33, model="Pixel 8")
-    answer = done(enroll.sync_detailed(client=Client(base_url=url), body=request))
+    answer = done(enroll.sync_detailed(client=Client(base_url=url), body=request), 201)
     return AuthenticatedClient(base_url=url, token=answer.device_token)
 
 
@@ -90,22 +91,22 @@ def main(url, token, first, second):
     device = enrolled(url, operator)
     old, new = upload(operator, first), upload(operator, second)
 
-    done(promote.sync_detailed(old.id, client=operator, body=PromoteRequest(rollout_percent=50)))
-    done(adjust_rollout.sync_detailed(old.id, client=operator, body=AdjustRolloutRequest(rollout_percent=100)))
+    done(promote.sync_detailed(old.build_id, client=operator, body=PromoteRequest(rollout_percent=50)))
+    done(adjust_rollout.sync_detailed(old.build_id, client=operator, body=AdjustRolloutRequest(rollout_percent=100)))
     manifest = done(poll(device, old.package_name, 0))
-    assert manifest.build_id == old.id
+    assert manifest.build_id == old.build_id
     fetched(url, manifest)
     tell(device, manifest, ReportRequestStatus.DOWNLOADED)
     tell(device, manifest, ReportRequestStatus.INSTALL_SUCCESS)
-    stats = done(get_deployment_stats.sync_detailed(old.id, client=operator))
+    stats = done(get_deployment_stats.sync_detailed(old.build_id, client=operator))
     assert (stats.total_downloads, stats.installs_success) == (1, 1), stats
 
-    done(promote.sync_detailed(new.id, client=operator, body=PromoteRequest(rollout_percent=100)))
-    done(pause_rollout.sync_detailed(new.id, client=operator))
+    done(promote.sync_detailed(new.build_id, client=operator, body=PromoteRequest(rollout_percent=100)))
+    done(pause_rollout.sync_detailed(new.build_id, client=operator))
     done(poll(device, old.package_name, old.version_code), 304)
-    done(resume_rollout.sync_detailed(new.id, client=operator))
-    assert done(poll(device, old.package_name, old.version_code)).build_id == new.id
-    done(roll_back.sync_detailed(client=operator, body=RollBackRequest(build_id=new.id)))
+    done(resume_rollout.sync_detailed(new.build_id, client=operator))
+    assert done(poll(device, old.package_name, old.version_code)).build_id == new.build_id
+    done(roll_back.sync_detailed(client=operator, body=RollBackRequest(build_id=new.build_id)))
     done(poll(device, old.package_name, old.version_code), 304)
 
     assert len(done(list_rollouts.sync_detailed(client=operator)).items) >= 2

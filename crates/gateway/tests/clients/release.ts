@@ -36,7 +36,7 @@ const caller = (bearer?: string) =>
 const operator = caller(token);
 
 async function upload(path: string) {
-  const file = new Blob([await readFile(path)], { type: "application/vnd.android.package-archive" });
+  const file = new Blob([new Uint8Array(await readFile(path))], { type: "application/vnd.android.package-archive" });
   const answer = await operator.POST("/v1/apk/upload", {
     body: { file: "", notes: "from a generated client" },
     bodySerializer: (body) => {
@@ -50,9 +50,9 @@ async function upload(path: string) {
 }
 
 async function enrolled() {
-  const { enrollment_token } = done(await operator.POST("/v1/enrollment-tokens", { body: { uses: 1 } }));
+  const { enrollment_token } = done(await operator.POST("/v1/enrollment-tokens", { body: { uses: 1 } }), 201);
   const body = { device_id: DEVICE, enrollment_token, sdk: 33, model: "Pixel 8" };
-  return caller(done(await caller().POST("/v1/agent/enroll", { body })).device_token);
+  return caller(done(await caller().POST("/v1/agent/enroll", { body }), 201).device_token);
 }
 
 const device = await enrolled();
@@ -78,11 +78,11 @@ async function tell(manifest: Manifest, status: components["schemas"]["ReportReq
   done(await device.POST("/v1/agent/report", { body }));
 }
 
-const id = (build: { id: number }) => ({ path: { id: build.id } });
+const id = (build: { build_id: number }) => ({ path: { id: build.build_id } });
 done(await operator.POST("/v1/apk/{id}/promote", { params: id(old), body: { rollout_percent: 50 } }));
-done(await operator.PATCH("/v1/apk/{id}/rollout", { params: id(old), body: { rollout_percent: 100 } }));
+done(await operator.POST("/v1/apk/{id}/rollout", { params: id(old), body: { rollout_percent: 100 } }));
 const manifest = await poll(0);
-assert(manifest.build_id === old.id, "another build");
+assert(manifest.build_id === old.build_id, "another build");
 await fetched(manifest);
 await tell(manifest, "downloaded");
 await tell(manifest, "install_success");
@@ -93,8 +93,8 @@ done(await operator.POST("/v1/apk/{id}/promote", { params: id(recent), body: { r
 done(await operator.POST("/v1/apk/{id}/pause", { params: id(recent) }));
 await poll(old.version_code, 304);
 done(await operator.POST("/v1/apk/{id}/resume", { params: id(recent) }));
-assert((await poll(old.version_code)).build_id === recent.id, "the newer build was not offered");
-done(await operator.POST("/v1/apk/rollback", { body: { build_id: recent.id } }));
+assert((await poll(old.version_code)).build_id === recent.build_id, "the newer build was not offered");
+done(await operator.POST("/v1/apk/rollback", { body: { build_id: recent.build_id } }));
 await poll(old.version_code, 304);
 
 assert(done(await operator.GET("/v1/rollouts")).items.length >= 2, "two rollouts");

@@ -17,8 +17,10 @@ fn named(element: &str, name: &str) -> XmlElement {
     XmlElement::new(element).with(XmlAttribute::android(0x0101_0003, "name", name))
 }
 
-fn with(version_code: i64, edit: impl FnOnce(&mut XmlElement)) -> ApkBuilder {
-    apks::release(PACKAGE, version_code).edit_manifest(edit)
+fn with(version_code: i64, target_sdk: u32, edit: impl FnOnce(&mut XmlElement)) -> ApkBuilder {
+    apks::release(PACKAGE, version_code)
+        .target_sdk(target_sdk)
+        .edit_manifest(edit)
 }
 
 /// The list of this name, if it changed.
@@ -32,19 +34,17 @@ async fn a_build_is_compared_with_the_current_one(engine: Engine) {
     let (olga, vera) = (server.operator(Role::Operator), server.operator(Role::Viewer));
     let camera = |root: &mut XmlElement| {
         root.children
-            .push(named("uses-permission", "android.permission.CAMERA"))
+            .push(named("uses-permission", "android.permission.CAMERA"));
     };
-    let old = olga.uploaded(&apks::sign(with(1, camera).target_sdk(34))).await;
-    let next = with(2, |root| {
+    let old = olga.uploaded(&apks::sign(with(1, 34, camera))).await;
+    let next = with(2, 33, |root| {
         root.children
             .push(named("uses-permission", "android.permission.NFC"));
         let user = XmlValue::Text("com.example.shared".to_owned());
         root.attributes
             .push(XmlAttribute::android(0x0101_000b, "sharedUserId", user));
     });
-    let new = olga
-        .uploaded(&apks::sign(next.target_sdk(33).padding(50_000)))
-        .await;
+    let new = olga.uploaded(&apks::sign(next.padding(50_000))).await;
     let diff = format!("/v1/apk/{new}/diff");
     vera.get(&diff).await.refused(404, "nothing_current");
     olga.promote(old, 100).await.ok();
