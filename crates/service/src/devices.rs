@@ -170,11 +170,12 @@ impl Devices {
             facts: new.facts,
             fcm_token: new.fcm_token,
             package: new.installed,
+            erased_tags: self.keys.erased_tags(new.id.as_str()),
             now: self.clock.now(),
         };
         let enrolled = self.store.enroll(enrollment).await?;
         credential_watch::seen();
-        if !enrolled.is_new {
+        if !enrolled.is_new || enrolled.token_generation > 1 {
             self.snapshots.follow_own_change().await;
         }
         tracing::info!(event = "ota.enroll", device_id = %new.id, is_new = enrolled.is_new);
@@ -348,6 +349,48 @@ impl Devices {
         self.store.revoke(id, note).await?;
         self.snapshots.follow_own_change().await;
         tracing::info!(event = "ota.device.revoke", actor = actor.subject, device_id = %id);
+        Ok(())
+    }
+
+    /// Takes a device out of the fleet: it leaves lists, counts, shares and campaigns, and its token is refused. With a new
+    /// enrolment token it may come back. Returns whether it was in the fleet.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn retire(&self, actor: &Actor, id: &DeviceId) -> Result<bool, Error> {
+        actor.require(Role::Admin)?;
+        let note = actor
+            .on_record(self.clock.now())
+            .note("device.retire", format!("device/{id}"));
+        let retired = self.store.retire_device(id, note).await?;
+        if retired {
+            self.snapshots.follow_own_change().await;
+            tracing::info!(event = "ota.device.retire", actor = actor.subject, device_id = %id);
+        }
+        Ok(retired)
+    }
+
+    /// Removes all that is known of a device; what was counted stays as numbers. `confirm` must be the id once more, as
+    /// nothing brings back what is erased.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::Invalid`] for another confirmation, [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn erase(&self, actor: &Actor, id: &DeviceId, confirm: &str) -> Result<(), Error> {
+        actor.require(Role::Admin)?;
+        if confirm != id.as_str() {
+            return Err(Error::invalid(
+                "confirm",
+                "must be the id of the device, which is erased for good",
+            ));
+        }
+        let note = actor
+            .on_record(self.clock.now())
+            .note("device.erase", format!("device/{id}"));
+        let tags = self.keys.erased_tags(id.as_str());
+        self.store.erase_device(id, tags, note).await?;
+        self.snapshots.follow_own_change().await;
+        // Not by its id, which the log would keep.
+        tracing::info!(event = "ota.device.erase", actor = actor.subject);
         Ok(())
     }
 
