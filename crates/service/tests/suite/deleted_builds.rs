@@ -96,7 +96,7 @@ async fn notes_are_told_to_devices_and_have_a_bound() {
         instance.snapshots.catalog_version() > before,
         "polls are told them"
     );
-    let too_long = set("x".repeat(MAX_NOTES_BYTES + 1)).await.unwrap_err();
+    let too_long = set("x".repeat(MAX_NOTES_BYTES + 1)).await.map(drop).unwrap_err();
     assert_eq!(
         (too_long.kind, too_long.field.as_deref()),
         (Kind::Invalid, Some("notes"))

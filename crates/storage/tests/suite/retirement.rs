@@ -646,7 +646,7 @@ async fn pages_of_the_fleet_are_found_by_index(place: &Place) {
         ),
         (
             "SELECT count(*) FROM devices WHERE retired_at IS NOT NULL",
-            "COVERING INDEX devices_name_retired",
+            "INDEX devices_alias_retired",
         ),
         (
             "SELECT count(*) FROM devices WHERE inactive_at IS NOT NULL",
