@@ -40,6 +40,8 @@ pub enum DeviceState {
     Failing,
     /// It was not seen for [`SILENT_AFTER`].
     Silent,
+    /// It was retired.
+    Retired,
     /// Its last poll was told this.
     Told(Told),
 }
@@ -52,11 +54,12 @@ impl FromStr for DeviceState {
             "current" => Self::Current,
             "failing" => Self::Failing,
             "silent" => Self::Silent,
+            "retired" => Self::Retired,
             told => Self::Told(told.parse().map_err(|_| {
                 let told = Told::ALL.map(Told::as_str).join(", ");
                 Error::invalid(
                     "state",
-                    format!("must be one of current, failing, silent, {told}"),
+                    format!("must be one of current, failing, silent, retired, {told}"),
                 )
             })?),
         })
@@ -221,7 +224,7 @@ impl Devices {
         Ok(self.store.standings_of(ids).await?)
     }
 
-    /// Devices that match a search, run a package, and stand in a state. All states but silent are asked of a package:
+    /// Devices that match a search, run a package, and stand in a state. All states but silent and retired are asked of a package:
     /// when none is named, of the only one that releases something.
     ///
     /// # Errors
@@ -242,6 +245,7 @@ impl Devices {
         match state {
             None => {}
             Some(DeviceState::Silent) => filter.silent_since = Some(self.clock.now() - SILENT_AFTER),
+            Some(DeviceState::Retired) => filter.retired = true,
             // A package that is named need not release anything: its devices were told that as well.
             Some(DeviceState::Told(told)) if filter.package.is_some() => filter.told = Some(told),
             Some(state) => {
@@ -255,7 +259,9 @@ impl Devices {
                 match state {
                     DeviceState::Failing => filter.failing = Some(build),
                     DeviceState::Told(told) => filter.told = Some(told),
-                    DeviceState::Current | DeviceState::Silent => filter.versions = Some(version..=version),
+                    DeviceState::Current | DeviceState::Silent | DeviceState::Retired => {
+                        filter.versions = Some(version..=version)
+                    }
                 }
             }
         }
