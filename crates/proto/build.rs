@@ -33,7 +33,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 15] = [
+const REQUIRED: [(&str, &[&str]); 17] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -55,6 +55,8 @@ const REQUIRED: [(&str, &[&str]); 15] = [
     ("SetUserRoleRequest", &["role"]),
     ("SetUserPasswordRequest", &["password"]),
     ("AddServiceAccountRequest", &["name", "role"]),
+    ("EraseDeviceRequest", &["confirm"]),
+    ("SetBuildNotesRequest", &["notes"]),
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -18,7 +18,12 @@ pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
 }
 
 pub(crate) fn build(view: BuildView) -> v1::Build {
-    let BuildView { build, rollout, last } = view;
+    let BuildView {
+        build,
+        rollout,
+        last,
+        deleted_at,
+    } = view;
     let Build {
         id,
         facts,
@@ -64,6 +69,7 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         installs_on: installability.installs_on.iter().map(sdk_range).collect(),
         findings: installability.findings.into_iter().map(finding).collect(),
         examined,
+        deleted_at: deleted_at.and_then(time),
     }
 }
 
@@ -253,6 +259,8 @@ pub(crate) fn device(device: Device) -> v1::Device {
             .collect(),
         enrolled_at: time(device.enrolled_at),
         last_seen_at: device.last_seen_at.and_then(time),
+        retired_at: device.retired_at.and_then(time),
+        inactive_since: device.inactive_at.and_then(time),
         builds: vec![],
         rollouts: vec![],
         standings: vec![],

@@ -140,6 +140,10 @@ pub struct Device {
     pub enrolled_at: DateTime<Utc>,
     /// When it last polled; buffered by a second.
     pub last_seen_at: Option<DateTime<Utc>>,
+    /// When it was taken out of the fleet; `None` while it is in it.
+    pub retired_at: Option<DateTime<Utc>>,
+    /// Since when it is not counted because it had not polled for long; `None` while it is counted.
+    pub inactive_at: Option<DateTime<Utc>>,
 }
 
 impl Device {

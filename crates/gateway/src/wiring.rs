@@ -9,8 +9,8 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
-    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, Reports, Rollouts, ServiceAccounts,
-    Settings, Snapshots, Uploads, Users, background,
+    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, Reports, Retention, Rollouts,
+    ServiceAccounts, Settings, Snapshots, Uploads, Users, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -108,6 +108,7 @@ pub(crate) fn settings(config: &Config, public_url: &str) -> Settings {
         max_upload_bytes: config.max_upload_bytes,
         max_concurrent_uploads: config.max_concurrent_uploads,
         min_upload_rate: config.min_upload_rate,
+        retention: config.retention,
     }
 }
 
@@ -183,6 +184,12 @@ pub(crate) async fn wire(
     let announce = background::announce(store.clone(), Arc::clone(&clock), stop.clone());
     let uses = background::note_token_uses(Arc::clone(&authenticator), store.clone(), stop.clone());
     let examiner = Examiner::new(store.clone(), artifacts.clone(), settings.fleet_min_sdk);
+    let retention = Retention::new(
+        store.clone(),
+        Arc::clone(&clock),
+        Arc::clone(&counters),
+        settings.retention,
+    );
     let background_tasks = BackgroundTasks::new(stop.clone(), sending)
         .writing("reports", writer.run())
         .writing("poll counters", flush)
@@ -191,6 +198,7 @@ pub(crate) async fn wire(
         .writing("tokens' uses", uses)
         .running(background::follow(Arc::clone(&snapshots), stop.clone()))
         .running(background::count(Arc::clone(&fleet), stop.clone()))
+        .running(retention.run(stop.clone()))
         .running(sweep(artifacts.clone()))
         .running(examiner.run(stop));
     let tokens = Arc::new(AdminTokens::new(
@@ -229,6 +237,7 @@ pub(crate) async fn wire(
         uploads: Arc::new(Uploads::new(
             store.clone(),
             artifacts.clone(),
+            Arc::clone(&snapshots),
             Arc::clone(&clock),
             settings,
             counters,

@@ -267,6 +267,7 @@ async fn enroll(store: &Store, count: usize) {
             alias: None,
             fcm_token: None,
             package: None,
+            erased_tags: vec![],
             now: now(),
         })
     });

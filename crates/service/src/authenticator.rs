@@ -58,7 +58,7 @@ impl Authenticator {
             let message = "the device token is not one that this server issued; enrol again";
             Error::new(Kind::Unauthenticated, "invalid_token", message)
         })?;
-        if claims.generation() < self.snapshots.token_generation(claims.device()) {
+        if claims.generation() < self.snapshots.token_generation(claims.device(), &self.keys) {
             let message = "the device token was revoked; enrol again";
             return Err(Error::new(Kind::Unauthenticated, "token_revoked", message));
         }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Rollout, RolloutId};
+use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Role, Rollout, RolloutId, Verb};
 use tidegate_storage::{
     BuildFilter, BuildRollout, HourOfStats, Page, Paged, ReasonCount, RolloutStats, Store,
 };
 
-use crate::{Clock, Error, Snapshots};
+use crate::upload::check_notes;
+use crate::{Actor, Clock, Error, Snapshots};
 
 /// How many hours [`Builds::stats`] tells one by one at most: thirty days.
 pub const MAX_STATS_HOURS: i64 = 720;
@@ -29,6 +30,8 @@ pub struct BuildView {
     pub rollout: Option<Rollout>,
     /// The same, or else the last one that did.
     pub last: Option<BuildRollout>,
+    /// When it was deleted, if it was.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// What became of a build.
@@ -62,10 +65,14 @@ impl Builds {
     pub async fn get(&self, id: BuildId) -> Result<BuildView, Error> {
         let build = self.store.build(id).await?;
         let last = self.store.last_rollouts(vec![id]).await?.remove(&id);
-        Ok(self.view(build, last))
+        let deleted_at = self.store.build_deleted_at(id).await?;
+        Ok(BuildView {
+            deleted_at,
+            ..self.view(build, last)
+        })
     }
 
-    /// Builds, newest first.
+    /// Builds, newest first, without deleted ones.
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for a bad page token, [`crate::Kind::Unavailable`].
@@ -94,6 +101,27 @@ impl Builds {
     /// What the build is compared with others by; `None` while its file was not examined.
     pub(crate) async fn stored_profile(&self, id: BuildId) -> Result<Option<String>, Error> {
         Ok(self.store.build_profile(id).await?)
+    }
+
+    /// Gives a build other release notes. Devices are told them with their next poll.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::Invalid`] for over-long notes, [`crate::Kind::NotFound`],
+    /// [`crate::Kind::Unavailable`].
+    pub async fn set_notes(&self, actor: &Actor, id: BuildId, notes: String) -> Result<BuildView, Error> {
+        actor.require_some(Role::Operator, Verb::Upload)?;
+        check_notes(&notes)?;
+        let package = self.store.build(id).await?.facts.package;
+        actor.require_verb(Role::Operator, Verb::Upload, Some(&package))?;
+        let note = actor
+            .on_record(self.clock.now())
+            .note("ota.notes", format!("package/{package}"));
+        let before = self.store.set_build_notes(id, notes.clone(), note).await?;
+        if before != notes {
+            self.snapshots.follow_own_change().await;
+            tracing::info!(event = "ota.notes", actor = actor.subject, build_id = id.0);
+        }
+        self.get(id).await
     }
 
     /// The builds that serve now, from memory, and the rollout of each.
@@ -173,6 +201,7 @@ impl Builds {
             rollout: release.map(|release| release.rollout.clone()),
             last,
             build,
+            deleted_at: None,
         }
     }
 }

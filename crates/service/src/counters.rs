@@ -4,9 +4,10 @@
 //! all servers are the fleet's. The statistics of a build, which outlive a process, are in the database.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::{Build, BuildId, ReportStatus, VersionCode};
 
 /// How many builds are counted apart. Beyond it the oldest one is forgotten, so that no number of uploads makes the
@@ -19,7 +20,38 @@ pub struct Counters {
     reports: [AtomicU64; ReportStatus::ALL.len()],
     uploaded_bytes: AtomicU64,
     nudges: [AtomicU64; 3],
+    removed: [AtomicU64; RemovedKind::ALL.len()],
+    /// In seconds since 1970; 0 for never.
+    retention_ran_at: AtomicI64,
     builds: Mutex<BTreeMap<BuildId, BuildCounts>>,
+}
+
+/// What is removed after its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemovedKind {
+    /// Reports.
+    Reports,
+    /// Finished campaigns and their deliveries.
+    Campaigns,
+    /// Hourly statistics.
+    StatHours,
+    /// Stories of retired devices; counted are the devices.
+    Stories,
+}
+
+impl RemovedKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Reports, Self::Campaigns, Self::StatHours, Self::Stories];
+
+    /// Its word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reports => "reports",
+            Self::Campaigns => "campaigns",
+            Self::StatHours => "stat_hours",
+            Self::Stories => "stories",
+        }
+    }
 }
 
 /// What became of one build.
@@ -72,6 +104,26 @@ impl Counters {
         let [sent, failed, retried] = &self.nudges;
         [("sent", sent), ("failed", failed), ("retried", retried)]
             .map(|(status, count)| (status, count.load(Ordering::Relaxed)))
+    }
+
+    /// So much was removed after its time.
+    pub(crate) fn removed(&self, kind: RemovedKind, more: u64) {
+        self.removed[kind as usize].fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// A pass of the retention has ended.
+    pub(crate) fn retention_ran(&self, now: DateTime<Utc>) {
+        self.retention_ran_at.store(now.timestamp(), Ordering::Relaxed);
+    }
+
+    /// What was removed after its time, by kind.
+    pub fn removals(&self) -> [(&'static str, u64); RemovedKind::ALL.len()] {
+        RemovedKind::ALL.map(|kind| (kind.as_str(), self.removed[kind as usize].load(Ordering::Relaxed)))
+    }
+
+    /// When this server's last pass of the retention ended, in seconds since 1970; 0 when none did.
+    pub fn retention_ran_at(&self) -> i64 {
+        self.retention_ran_at.load(Ordering::Relaxed)
     }
 
     fn of_build(&self, build: BuildId, count: impl FnOnce(&mut BuildCounts)) {

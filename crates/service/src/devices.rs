@@ -40,6 +40,8 @@ pub enum DeviceState {
     Failing,
     /// It was not seen for [`SILENT_AFTER`].
     Silent,
+    /// It was retired.
+    Retired,
     /// Its last poll was told this.
     Told(Told),
 }
@@ -52,11 +54,12 @@ impl FromStr for DeviceState {
             "current" => Self::Current,
             "failing" => Self::Failing,
             "silent" => Self::Silent,
+            "retired" => Self::Retired,
             told => Self::Told(told.parse().map_err(|_| {
                 let told = Told::ALL.map(Told::as_str).join(", ");
                 Error::invalid(
                     "state",
-                    format!("must be one of current, failing, silent, {told}"),
+                    format!("must be one of current, failing, silent, retired, {told}"),
                 )
             })?),
         })
@@ -170,11 +173,12 @@ impl Devices {
             facts: new.facts,
             fcm_token: new.fcm_token,
             package: new.installed,
+            erased_tags: self.keys.erased_tags(new.id.as_str()),
             now: self.clock.now(),
         };
         let enrolled = self.store.enroll(enrollment).await?;
         credential_watch::seen();
-        if !enrolled.is_new {
+        if !enrolled.is_new || enrolled.token_generation > 1 {
             self.snapshots.follow_own_change().await;
         }
         tracing::info!(event = "ota.enroll", device_id = %new.id, is_new = enrolled.is_new);
@@ -220,7 +224,7 @@ impl Devices {
         Ok(self.store.standings_of(ids).await?)
     }
 
-    /// Devices that match a search, run a package, and stand in a state. All states but silent are asked of a package:
+    /// Devices that match a search, run a package, and stand in a state. All states but silent and retired are asked of a package:
     /// when none is named, of the only one that releases something.
     ///
     /// # Errors
@@ -241,6 +245,7 @@ impl Devices {
         match state {
             None => {}
             Some(DeviceState::Silent) => filter.silent_since = Some(self.clock.now() - SILENT_AFTER),
+            Some(DeviceState::Retired) => filter.retired = true,
             // A package that is named need not release anything: its devices were told that as well.
             Some(DeviceState::Told(told)) if filter.package.is_some() => filter.told = Some(told),
             Some(state) => {
@@ -254,7 +259,9 @@ impl Devices {
                 match state {
                     DeviceState::Failing => filter.failing = Some(build),
                     DeviceState::Told(told) => filter.told = Some(told),
-                    DeviceState::Current | DeviceState::Silent => filter.versions = Some(version..=version),
+                    DeviceState::Current | DeviceState::Silent | DeviceState::Retired => {
+                        filter.versions = Some(version..=version)
+                    }
                 }
             }
         }
@@ -348,6 +355,48 @@ impl Devices {
         self.store.revoke(id, note).await?;
         self.snapshots.follow_own_change().await;
         tracing::info!(event = "ota.device.revoke", actor = actor.subject, device_id = %id);
+        Ok(())
+    }
+
+    /// Takes a device out of the fleet: it leaves lists, counts, shares and campaigns, and its token is refused. With a new
+    /// enrolment token it may come back. Returns whether it was in the fleet.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn retire(&self, actor: &Actor, id: &DeviceId) -> Result<bool, Error> {
+        actor.require(Role::Admin)?;
+        let note = actor
+            .on_record(self.clock.now())
+            .note("device.retire", format!("device/{id}"));
+        let retired = self.store.retire_device(id, note).await?;
+        if retired {
+            self.snapshots.follow_own_change().await;
+            tracing::info!(event = "ota.device.retire", actor = actor.subject, device_id = %id);
+        }
+        Ok(retired)
+    }
+
+    /// Removes all that is known of a device; what was counted stays as numbers. `confirm` must be the id once more, as
+    /// nothing brings back what is erased.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::Invalid`] for another confirmation, [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn erase(&self, actor: &Actor, id: &DeviceId, confirm: &str) -> Result<(), Error> {
+        actor.require(Role::Admin)?;
+        if confirm != id.as_str() {
+            return Err(Error::invalid(
+                "confirm",
+                "must be the id of the device, which is erased for good",
+            ));
+        }
+        let note = actor
+            .on_record(self.clock.now())
+            .note("device.erase", format!("device/{id}"));
+        let tags = self.keys.erased_tags(id.as_str());
+        self.store.erase_device(id, tags, note).await?;
+        self.snapshots.follow_own_change().await;
+        // Not by its id, which the log would keep.
+        tracing::info!(event = "ota.device.erase", actor = actor.subject);
         Ok(())
     }
 

@@ -86,7 +86,7 @@ impl Downloads {
         query: &DownloadQuery,
         device_token: Option<&str>,
     ) -> Result<Download, Error> {
-        let generation = self.snapshots.token_generation(&query.device_id);
+        let generation = self.snapshots.token_generation(&query.device_id, &self.keys);
         self.keys
             .verify_download(id, query, generation, self.clock.now())
             .map_err(|fault| {
@@ -132,7 +132,14 @@ impl Downloads {
         };
         match offered {
             Some(build) => Ok(build),
-            None => Ok(Arc::new(self.store.build(id).await?)),
+            None => {
+                let build = self.store.build(id).await?;
+                if self.store.build_deleted_at(id).await?.is_some() {
+                    let message = format!("build {id} was deleted, and its file with it");
+                    return Err(Error::not_found("build_deleted", message));
+                }
+                Ok(Arc::new(build))
+            }
         }
     }
 

@@ -50,8 +50,12 @@ struct Counted {
 /// The fleet in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetOverview {
-    /// All devices.
+    /// The devices that count: neither retired nor inactive.
     pub devices: u64,
+    /// Devices that had not polled for so long that they are not counted.
+    pub inactive: u64,
+    /// Devices that were retired.
+    pub retired: u64,
     /// Those seen within [`SILENT_AFTER`].
     pub seen_last_day: u64,
     /// Installations of packages that release something.
@@ -207,6 +211,8 @@ impl Fleet {
         let catalog = self.snapshots.catalog();
         let mut overview = FleetOverview {
             devices: census.devices,
+            inactive: census.inactive,
+            retired: census.retired,
             seen_last_day: census.seen,
             installations: 0,
             current: 0,

@@ -14,6 +14,8 @@ impl From<storage::Error> for Error {
             storage::Error::Duplicate { .. } => Self::new(Kind::Exists, "exists_already", message),
             storage::Error::VersionExists { .. } => Self::new(Kind::Exists, "version_exists", message),
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
+            storage::Error::BuildDeleted { .. } => Self::new(Kind::Conflict, "build_deleted", message),
+            storage::Error::BuildInUse { .. } => Self::new(Kind::Conflict, "build_in_use", message),
             storage::Error::KeyReused { .. } => Self::new(Kind::Conflict, "idempotency_key_reused", message),
             storage::Error::LastAdmin { .. } => Self::new(Kind::Conflict, "last_admin", message),
             storage::Error::TooMany { .. } => Self::new(Kind::Conflict, "too_many", message),

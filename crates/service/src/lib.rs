@@ -49,6 +49,7 @@ mod per_worker;
 mod polls;
 mod readiness;
 mod reports;
+mod retention;
 mod rollouts;
 mod sender;
 mod sent_bytes;
@@ -73,7 +74,7 @@ pub use blob_check::{BlobCheck, BlobFault, BlobFindings, MAX_FINDINGS};
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use clock::{Clock, SystemClock};
 pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes};
-pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS};
+pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS, RemovedKind};
 pub use credential_watch::{CredentialWatch, watch_credentials};
 pub use devices::{
     DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, DeviceState, DeviceView, Devices, EnrollToken, Enrolled,
@@ -99,6 +100,9 @@ pub use polls::{Poll, PollAnswer, Polls};
 pub use readiness::Readiness;
 pub use reports::{
     MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportQueue, ReportWriter, Reports,
+};
+pub use retention::{
+    MIN_CAMPAIGNS_KEPT, MIN_REPORTS_KEPT, MIN_STAT_HOURS_KEPT, Retention, RetentionPass, RetentionSettings,
 };
 pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};

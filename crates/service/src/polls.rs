@@ -120,7 +120,7 @@ impl Polls {
     ) -> PollAnswer<'a> {
         let (rollout, build) = (offer.rollout.id, offer.build.id);
         let expires = now + self.settings.download_url_ttl;
-        let generation = self.snapshots.token_generation(device_id);
+        let generation = self.snapshots.token_generation(device_id, &self.keys);
         let query = self
             .keys
             .sign_download(build, rollout, device_id, generation, expires);

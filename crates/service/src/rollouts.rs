@@ -81,6 +81,9 @@ impl Rollouts {
         actor.require_some(Role::Operator, Verb::Promote)?;
         let build = self.store.build(id).await?;
         actor.require_verb(Role::Operator, Verb::Promote, Some(&build.facts.package))?;
+        if self.store.build_deleted_at(id).await?.is_some() {
+            return Err(tidegate_storage::Error::BuildDeleted { build: id }.into());
+        }
         self.require_file(&build, "upload the same file again").await?;
         self.require_way_back(&build).await?;
         let rule = {

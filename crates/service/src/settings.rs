@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::RetentionSettings;
+
 /// The settings that use cases obey, checked before they get here.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     pub max_concurrent_uploads: usize,
     /// How many bytes a second an upload has to bring.
     pub min_upload_rate: u64,
+    /// How long things are kept.
+    pub retention: RetentionSettings,
 }
 
 impl Default for Settings {
@@ -33,6 +37,7 @@ impl Default for Settings {
             max_upload_bytes: 512 * 1024 * 1024,
             max_concurrent_uploads: 4,
             min_upload_rate: 8 * 1024,
+            retention: RetentionSettings::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use papaya::{HashMap, HashMapRef, LocalGuard};
 use tidegate_domain::{BuildId, BuildRejection, Catalog, DeviceId, PackageName, Rejection};
+use tidegate_signing::KeyRing;
 use tidegate_storage::{Epochs, RejectionChange, Store};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub struct Snapshots {
     store: Store,
     catalog: ArcSwap<Catalog>,
     revoked: HashMap<DeviceId, u32>,
+    /// The lowest generation that is accepted of devices that were erased, by [`KeyRing::erased_tags`].
+    erased: HashMap<[u8; 32], u32>,
     accounts: Accounts,
     rejections: HashMap<DeviceId, Vec<BuildRejection>>,
     /// What the snapshots were read at. Held while reading, so that an older read never replaces a newer one.
@@ -70,6 +73,7 @@ impl Snapshots {
             store,
             catalog: ArcSwap::default(),
             revoked: HashMap::new(),
+            erased: HashMap::new(),
             accounts: Accounts::default(),
             rejections: HashMap::new(),
             read_at: Mutex::default(),
@@ -154,8 +158,19 @@ impl Snapshots {
             Some(last) if last.epochs.tokens == epochs.tokens => return Ok(()),
             Some(last) => self.store.revoked_since(last.epochs.tokens).await?,
         };
-        let revoked = self.revoked.pin();
+        let erased = self
+            .store
+            .erased_since(last.map_or(0, |last| last.epochs.tokens))
+            .await?;
+        let tags = self.erased.pin();
+        for (tag, generation) in erased {
+            tags.insert(tag, generation);
+        }
+        let (revoked, rejections) = (self.revoked.pin(), self.rejections.pin());
         for (device, generation) in raised {
+            // Nothing asks for it before it enrols anew, and then it has given nothing up. An id that was erased in
+            // between left nobody to tell so.
+            rejections.remove(&device);
             revoked.insert(device, generation);
         }
         Ok(())
@@ -205,9 +220,16 @@ impl Snapshots {
         self.standing.load().confirmed.elapsed()
     }
 
-    /// The token generation that a device must present: 1 unless its token was revoked.
-    pub(crate) fn token_generation(&self, device: &str) -> u32 {
-        self.revoked.pin().get(device).copied().unwrap_or(1)
+    /// The token generation that a device must present: 1 unless its token was revoked, or its id was erased before.
+    pub(crate) fn token_generation(&self, device: &str, keys: &KeyRing) -> u32 {
+        let known = self.revoked.pin().get(device).copied().unwrap_or(1);
+        if self.erased.is_empty() {
+            return known;
+        }
+        let erased = self.erased.pin();
+        let tags = keys.erased_tags(device);
+        let least = tags.iter().filter_map(|tag| erased.get(tag)).copied();
+        least.fold(known, u32::max)
     }
 
     /// Which admin tokens are accepted.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_artifacts as artifacts;
-use tidegate_domain::{Build, BuildFacts, Provenance, Role, Sha256, Signers, Verb};
-use tidegate_storage::{AuditNote, Store};
+use tidegate_domain::{Build, BuildFacts, BuildId, Provenance, Role, Sha256, Signers, Verb};
+use tidegate_storage::{self as storage, AuditNote, Deleted, Store};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::apk_facts::{self, Judged};
-use crate::{Actor, Clock, Counters, Error, Kind, Settings, UploadPace, signer_policy};
+use crate::{Actor, Clock, Counters, Error, Kind, Settings, Snapshots, UploadPace, signer_policy};
 
 /// The longest release notes, in bytes.
 pub const MAX_NOTES_BYTES: usize = 64 * 1024;
@@ -76,6 +76,7 @@ impl Uploads {
     pub fn new(
         store: Store,
         artifacts: artifacts::Store,
+        snapshots: Arc<Snapshots>,
         clock: Arc<dyn Clock>,
         settings: Arc<Settings>,
         counters: Arc<Counters>,
@@ -84,6 +85,7 @@ impl Uploads {
         let intake = Intake {
             store,
             artifacts,
+            snapshots,
             clock,
             settings,
             counters,
@@ -152,11 +154,27 @@ impl Uploads {
             .await
             .map_err(|fault| Error::internal("finishing an upload", &fault))?
     }
+
+    /// Deletes a build that serves nothing, and its file unless another build is made of the same bytes. Its version code
+    /// is free again if the build never had a rollout. It stands beside the uploads because both keep the files and the
+    /// builds in step. Once begun, this goes through to its end.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] below the role admin, [`Kind::NotFound`]; [`Kind::Conflict`] with `build_in_use` while a
+    /// rollout offers it or would return to it, with `build_deleted` when it was before.
+    pub async fn delete(&self, actor: &Actor, id: BuildId) -> Result<Deleted, Error> {
+        actor.require(Role::Admin)?;
+        let (intake, actor) = (Arc::clone(&self.intake), actor.clone());
+        tokio::spawn(async move { intake.delete(&actor, id).await })
+            .await
+            .map_err(|fault| Error::internal("deleting a build", &fault))?
+    }
 }
 
 struct Intake {
     store: Store,
     artifacts: artifacts::Store,
+    snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
     counters: Arc<Counters>,
@@ -270,10 +288,12 @@ impl Intake {
                 });
             }
             Err(error) => match self.in_the_way(&error).await {
-                Some(build) if build.facts.sha256 == sha256 => {
+                // Its version stays taken, and there is nothing of it to look at.
+                Some((build, true)) => storage::Error::BuildDeleted { build: build.id }.into(),
+                Some((build, false)) if build.facts.sha256 == sha256 => {
                     return Ok(Uploaded { build, existed: true });
                 }
-                Some(build) => Error::from(error).because_of(&build),
+                Some((build, false)) => Error::from(error).because_of(&build),
                 None => error.into(),
             },
         };
@@ -284,24 +304,47 @@ impl Intake {
         Err(refusal)
     }
 
-    /// The build that has the version already, where that is the fault.
-    async fn in_the_way(&self, fault: &tidegate_storage::Error) -> Option<Build> {
-        match fault {
-            tidegate_storage::Error::VersionExists { existing, .. } => self.store.build(*existing).await.ok(),
-            _ => None,
-        }
+    /// The build that has the version already, where that is the fault, and whether it was deleted.
+    async fn in_the_way(&self, fault: &storage::Error) -> Option<(Build, bool)> {
+        let storage::Error::VersionExists { existing, .. } = fault else {
+            return None;
+        };
+        let build = self.store.build(*existing).await.ok()?;
+        let deleted_at = self.store.build_deleted_at(*existing).await.ok()?;
+        Some((build, deleted_at.is_some()))
     }
 
-    /// Removes a file whose build could not be registered, unless another build is made of the same bytes.
+    async fn delete(&self, actor: &Actor, id: BuildId) -> Result<Deleted, Error> {
+        let _keeping = self.keeping.lock().await;
+        let package = self.store.build(id).await?.facts.package;
+        let note = actor
+            .on_record(self.clock.now())
+            .note("ota.delete", format!("package/{package}"));
+        let deleted = self.store.delete_build(id, note).await?;
+        self.discard(&deleted.build.facts.sha256).await;
+        self.snapshots.follow_own_change().await;
+        tracing::info!(
+            event = "ota.delete",
+            actor = actor.subject,
+            package_name = %package,
+            build_id = id.0,
+            version_free = deleted.version_free,
+        );
+        Ok(deleted)
+    }
+
+    /// Removes a file whose build could not be registered, or was deleted, unless another build is made of the same bytes.
     async fn discard(&self, sha256: &Sha256) {
         match self.store.blob_in_use(*sha256).await {
             Ok(true) => {}
             Ok(false) => {
                 if let Err(error) = self.artifacts.remove(&sha256.0).await {
-                    tracing::warn!(%sha256, %error, "a refused upload's file could not be removed");
+                    tracing::warn!(%sha256, %error, "a file that no build needs could not be removed");
                 }
             }
-            Err(error) => tracing::warn!(%sha256, %error, "a refused upload's file was left in place"),
+            Err(error) => {
+                tracing::warn!(%sha256, %error, "a file that perhaps no build needs was left in place")
+            }
         }
     }
 }
@@ -345,10 +388,21 @@ fn note(facts: &BuildFacts, actor: &tidegate_storage::Actor) -> AuditNote {
     }
 }
 
+/// Refuses release notes that are too long.
+pub(crate) fn check_notes(notes: &str) -> Result<(), Error> {
+    if notes.len() > MAX_NOTES_BYTES {
+        return Err(Error::invalid(
+            "notes",
+            format!("is longer than {MAX_NOTES_BYTES} bytes"),
+        ));
+    }
+    Ok(())
+}
+
 impl UploadNotes {
     fn check(&self) -> Result<(), Error> {
+        check_notes(&self.notes)?;
         let bounds = [
-            ("notes", &self.notes, MAX_NOTES_BYTES),
             ("build_type", &self.build_type, MAX_ORIGIN_BYTES),
             ("ci_run_id", &self.ci_run_id, MAX_ORIGIN_BYTES),
             ("git_sha", &self.git_sha, MAX_ORIGIN_BYTES),

@@ -31,6 +31,7 @@ pub(crate) struct Keys {
     pub(crate) offer: Mac,
     pub(crate) browser: Mac,
     pub(crate) admin_jwt: Mac,
+    erased_device: Mac,
     command: hkdf::Prk,
 }
 
@@ -43,6 +44,7 @@ impl Keys {
             offer: expand(&root, &[b"offer"], hmac::HMAC_SHA256).into(),
             browser: expand(&root, &[b"browser"], hmac::HMAC_SHA256).into(),
             admin_jwt: expand(&root, &[b"admin-jwt"], hmac::HMAC_SHA256).into(),
+            erased_device: expand(&root, &[b"erased-device"], hmac::HMAC_SHA256).into(),
             command: expand(&root, &[b"command"], hkdf::HKDF_SHA256).into(),
         }
     }
@@ -90,6 +92,15 @@ impl KeyRing {
             primary: self.primary.command_key(device),
             rotation: self.rotation.as_ref().map(|keys| keys.command_key(device)),
         }
+    }
+
+    /// By what an id is known after the device was erased: a tag for each master key. Without the key nobody can tell
+    /// from it which id it was, and a token that the key signed can still be refused. When a key is dropped, the tokens
+    /// that it signed end with it.
+    pub fn erased_tags(&self, device: &str) -> Vec<[u8; 32]> {
+        let keys = std::iter::once(&self.primary).chain(&self.rotation);
+        keys.map(|keys| keys.erased_device.tag(&[device.as_bytes()]))
+            .collect()
     }
 
     /// Whether one of the key sets passes the check.

@@ -185,6 +185,7 @@ async fn enroll(store: &Store) -> Vec<DeviceId> {
             alias: None,
             fcm_token: None,
             package: None,
+            erased_tags: vec![],
             now: at(0),
         };
         store.enroll(enrollment).await.unwrap();

@@ -44,7 +44,7 @@ pub struct AuditNote {
     pub role: String,
     /// What was done, such as `ota.promote`.
     pub action: &'static str,
-    /// To what, such as `package/com.example.app`.
+    /// To what, such as `package/com.example.app`. A known device's id becomes its pseudonym in the log.
     pub target: String,
     /// How it stood before.
     pub before: Option<Value>,
@@ -69,8 +69,11 @@ pub struct AuditEntry {
     pub role: String,
     /// What was done.
     pub action: String,
-    /// To what.
+    /// To what. A device is named by its id while it is known, whatever the entry says.
     pub target: String,
+    /// The pseudonym that stands in the entry, and that `hash` covers, in place of a device's id. Entries of before there
+    /// were pseudonyms have none.
+    pub pseudonym: Option<String>,
     /// How it stood before.
     pub before: Option<Value>,
     /// How it stands afterwards.
@@ -88,7 +91,7 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// Of this action.
     pub action: Option<String>,
-    /// On this target.
+    /// On this target. A device is named by its id.
     pub target: Option<String>,
     /// At this time or later.
     pub from: Option<DateTime<Utc>>,
@@ -111,7 +114,7 @@ impl Store {
     /// # Errors
     /// [`Error::Rule`] for a page token that no page gave.
     pub async fn audit(&self, filter: AuditFilter, page: Page) -> Result<Paged<AuditEntry>, Error> {
-        run!(self, read, audit::list(&filter, &page))
+        run!(self, snapshot, audit::list(&filter, &page))
     }
 
     /// Walks the whole chain, in bounded memory, and returns how many entries it has, or where it is broken.

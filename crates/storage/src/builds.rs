@@ -1,5 +1,6 @@
 //! Builds: what was uploaded.
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::{Build, BuildFacts, BuildId, Installability, PackageName, Provenance, Sha256, Signers};
 
 use crate::store::run;
@@ -10,6 +11,15 @@ use crate::{AuditNote, Error, Page, Paged, Store};
 pub struct BuildFilter {
     /// Of this package.
     pub package: Option<PackageName>,
+}
+
+/// A build that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// The build.
+    pub build: Build,
+    /// Whether its version code is free again: it never had a rollout, so that no device was offered it.
+    pub version_free: bool,
 }
 
 impl Store {
@@ -69,7 +79,7 @@ impl Store {
         run!(self, snapshot, builds::get(id))
     }
 
-    /// The builds that match, newest first.
+    /// The builds that match, newest first, without those that were deleted.
     ///
     /// # Errors
     /// [`Error::Rule`] for a page token that no page gave.
@@ -111,7 +121,40 @@ impl Store {
         run!(self, read, builds::profile(id))
     }
 
-    /// Whether some build is this file.
+    /// When a build was deleted, if it was.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn build_deleted_at(&self, id: BuildId) -> Result<Option<DateTime<Utc>>, Error> {
+        run!(self, read, builds::deleted_at(id))
+    }
+
+    /// Deletes a build that serves nothing. One that never had a rollout leaves no row, and its version code is free.
+    /// Of any other one the row stays, and with it what devices did and were counted for. The catalog's epoch rises. The
+    /// file is the caller's to remove, unless [`Store::blob_in_use`] says that another build is made of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::BuildDeleted`] when it was before; [`Error::BuildInUse`] while a rollout serves it,
+    /// or would return to it when it is rolled back.
+    pub async fn delete_build(&self, id: BuildId, audit: AuditNote) -> Result<Deleted, Error> {
+        run!(self, write, builds::delete(id, &audit))
+    }
+
+    /// Gives a build other release notes, and returns those that it had. The audit entry is given both, cut short. The
+    /// catalog's epoch rises. The same notes again change nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn set_build_notes(
+        &self,
+        id: BuildId,
+        notes: String,
+        audit: AuditNote,
+    ) -> Result<String, Error> {
+        run!(self, write, builds::set_notes(id, &notes, &audit))
+    }
+
+    /// Whether some build, and no deleted one, is this file.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].

@@ -22,8 +22,12 @@ const COHORTS: usize = 100;
 /// The fleet at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// All devices.
+    /// The devices that count: neither retired nor inactive.
     pub devices: u64,
+    /// Devices that had not polled for so long that they are not counted.
+    pub inactive: u64,
+    /// Devices that were retired.
+    pub retired: u64,
     /// Those seen since the time that was asked for.
     pub seen: u64,
     /// For builds that a rollout serves: devices that failed with it and have not succeeded since.

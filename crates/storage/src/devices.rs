@@ -32,6 +32,8 @@ pub struct DeviceFilter {
     pub failing: Option<BuildId>,
     /// That were not seen since then, or never.
     pub silent_since: Option<DateTime<Utc>>,
+    /// That were retired, instead of those that were not.
+    pub retired: bool,
 }
 
 /// What became of one build on one device.
@@ -61,7 +63,8 @@ pub struct RolloutOnDevice {
 }
 
 impl Store {
-    /// The devices that match. The order is that of the index which finds them, so that any page of a million
+    /// The devices that match, inactive ones among them unless a package is named: a package's are those that count. The
+    /// order is that of the index which finds them, so that any page of a million
     /// devices costs the same: by id; with a search those whose id matches, then those whose alias does; with
     /// failures by age; with what they were told by age; with a package by version and age; of silent ones those that
     /// never came first, then the longest silent.

@@ -23,6 +23,8 @@ pub struct Enrollment {
     pub fcm_token: Option<String>,
     /// What it runs. Left aside when the server knows no such package.
     pub package: Option<(PackageName, VersionCode)>,
+    /// The tags that its id has among erased devices, see [`Store::erase_device`].
+    pub erased_tags: Vec<[u8; 32]>,
     /// The time.
     pub now: DateTime<Utc>,
 }

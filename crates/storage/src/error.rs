@@ -68,6 +68,22 @@ pub enum Error {
         /// How many there may be.
         limit: i64,
     },
+    /// The build was deleted: it can't be released, and its version is not free.
+    #[error(
+        "build {build} was deleted; its version code stays taken, because devices may have it: raise the version code"
+    )]
+    BuildDeleted {
+        /// The build.
+        build: BuildId,
+    },
+    /// The build is in use.
+    #[error("build {build} {fault}")]
+    BuildInUse {
+        /// The build.
+        build: BuildId,
+        /// By what, and what to do, to be read after the build's number.
+        fault: String,
+    },
     /// The tables are to change, and another server runs on them.
     #[error(
         "another server (version {version}, {id}) was seen on this database {seen_ago_s} s ago; stop it, or wait until \

@@ -216,6 +216,7 @@ fn analyze_deliveries(conn: &mut Conn) -> Result<(), Fault> {
 
 /// Rows that this transaction keeps for itself until it ends. `NO KEY` lets others still refer to them.
 mod lock {
+    use super::queries::devices::HeldRow;
     use super::{AUDIT_LOCK, Conn, Fault, advisory};
     use crate::schema::{devices, nudge_campaigns, packages};
     use diesel::prelude::*;
@@ -230,11 +231,11 @@ mod lock {
     }
 
     /// In the order of their names, as everybody else does, so that no two transactions wait for each other.
-    pub(super) fn devices(conn: &mut Conn, names: &[&str]) -> Result<Vec<(i64, String)>, Fault> {
+    pub(super) fn devices(conn: &mut Conn, names: &[&str]) -> Result<Vec<HeldRow>, Fault> {
         Ok(devices::table
             .filter(devices::name.eq_any(names))
             .order(devices::name)
-            .select((devices::id, devices::name))
+            .select(HeldRow::as_select())
             .for_no_key_update()
             .load(conn)?)
     }

@@ -356,6 +356,8 @@ pub(crate) struct DeviceRow {
     enrolled_at: i64,
     last_seen_at: Option<i64>,
     polled_json: Option<String>,
+    retired_at: Option<i64>,
+    inactive_at: Option<i64>,
 }
 
 impl DeviceRow {
@@ -382,6 +384,8 @@ impl DeviceRow {
             installed,
             enrolled_at: moment(self.enrolled_at)?,
             last_seen_at: moment_if(self.last_seen_at)?,
+            retired_at: moment_if(self.retired_at)?,
+            inactive_at: moment_if(self.inactive_at)?,
         })
     }
 }

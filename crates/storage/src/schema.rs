@@ -33,6 +33,7 @@ diesel::table! {
         uploaded_at -> BigInt,
         installability_json -> Nullable<Text>,
         profile_json -> Nullable<Text>,
+        deleted_at -> Nullable<BigInt>,
     }
 }
 
@@ -140,6 +141,10 @@ diesel::table! {
         last_seen_at -> Nullable<BigInt>,
         polled_json -> Nullable<Text>,
         token_epoch -> BigInt,
+        retired_at -> Nullable<BigInt>,
+        inactive_at -> Nullable<BigInt>,
+        story_removed -> Bool,
+        pseudonym -> Nullable<Text>,
     }
 }
 
@@ -152,6 +157,7 @@ diesel::table! {
         cohort -> Nullable<Integer>,
         standing -> Nullable<Text>,
         crashes -> Nullable<BigInt>,
+        counted -> Bool,
     }
 }
 
@@ -327,6 +333,22 @@ diesel::table! {
         version -> Text,
         started_at -> BigInt,
         seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    erased_devices (tag) {
+        tag -> Binary,
+        generation -> BigInt,
+        epoch -> BigInt,
+    }
+}
+
+diesel::table! {
+    leases (name) {
+        name -> Text,
+        holder -> Text,
+        until_at -> BigInt,
     }
 }
 

@@ -176,6 +176,7 @@ fn analyze_deliveries(_: &mut Conn) -> Result<(), Fault> {
 
 /// SQLite's writer is alone: nothing is to be locked in a row.
 mod lock {
+    use super::queries::devices::HeldRow;
     use super::{Conn, Fault};
     use crate::schema::{devices, nudge_campaigns, packages};
     use diesel::prelude::*;
@@ -188,10 +189,10 @@ mod lock {
             .optional()?)
     }
 
-    pub(super) fn devices(conn: &mut Conn, names: &[&str]) -> Result<Vec<(i64, String)>, Fault> {
+    pub(super) fn devices(conn: &mut Conn, names: &[&str]) -> Result<Vec<HeldRow>, Fault> {
         Ok(devices::table
             .filter(devices::name.eq_any(names))
-            .select((devices::id, devices::name))
+            .select(HeldRow::as_select())
             .load(conn)?)
     }
 

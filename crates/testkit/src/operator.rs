@@ -173,6 +173,23 @@ impl Operator {
         self.post_text(&format!("/v1/devices/{device}/revoke"), "").await
     }
 
+    /// Takes a device out of the fleet.
+    pub async fn retire(&self, device: &str) -> Answer {
+        self.post_text(&format!("/v1/devices/{device}/retire"), "").await
+    }
+
+    /// Erases a device.
+    pub async fn erase(&self, device: &str) -> Answer {
+        let confirmation = json!({ "confirm": device });
+        self.post(&format!("/v1/devices/{device}/erase"), &confirmation)
+            .await
+    }
+
+    /// Deletes a build.
+    pub async fn delete_build(&self, build: i64) -> Answer {
+        self.post_text(&format!("/v1/apk/{build}/delete"), "").await
+    }
+
     /// A token with which so many devices enrol.
     ///
     /// # Panics

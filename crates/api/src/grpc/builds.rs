@@ -77,6 +77,20 @@ impl BuildService for Service {
     ) -> Result<Response<v1::DeploymentStats>, Status> {
         call!(request, verbs::builds::stats, self.builds)
     }
+
+    async fn set_build_notes(
+        &self,
+        request: Request<v1::SetBuildNotesRequest>,
+    ) -> Result<Response<v1::Build>, Status> {
+        call!(request, verbs::builds::set_notes, self.builds)
+    }
+
+    async fn delete_build(
+        &self,
+        request: Request<v1::DeleteBuildRequest>,
+    ) -> Result<Response<v1::DeleteBuildResponse>, Status> {
+        call!(request, verbs::builds::delete, self.uploads)
+    }
 }
 
 async fn metadata(

@@ -50,6 +50,20 @@ impl DeviceService for Service {
         call!(request, verbs::devices::retry, self.0)
     }
 
+    async fn retire_device(
+        &self,
+        request: Request<v1::RetireDeviceRequest>,
+    ) -> Result<Response<v1::RetireDeviceResponse>, Status> {
+        call!(request, verbs::devices::retire, self.0)
+    }
+
+    async fn erase_device(
+        &self,
+        request: Request<v1::EraseDeviceRequest>,
+    ) -> Result<Response<v1::EraseDeviceResponse>, Status> {
+        call!(request, verbs::devices::erase, self.0)
+    }
+
     async fn create_enrollment_token(
         &self,
         request: Request<v1::CreateEnrollmentTokenRequest>,

@@ -7,7 +7,7 @@ use tidegate_domain::{
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
     MAX_PACKAGE_NAME_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, MAX_SALT_BYTES, ReportStatus,
 };
-use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_STATS_HOURS};
+use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_STATS_HOURS};
 
 /// An application id by Android's rules.
 const PACKAGE: &str = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$";
@@ -38,6 +38,8 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("NudgeUpdateRequest", "priority") => json!({ "enum": ["", "normal", "high"] }),
         ("NudgeUpdateRequest", "ttl_s") => between(1, MAX_NUDGE_TTL.as_secs()),
         ("NudgeUpdateRequest", "idempotency_key") => text(0, MAX_IDEMPOTENCY_KEY_BYTES),
+        ("EraseDeviceRequest", "confirm") => text(1, MAX_DEVICE_ID_BYTES),
+        ("SetBuildNotesRequest", "notes") => text(0, MAX_NOTES_BYTES),
         ("CreateEnrollmentTokenRequest", "uses") => between(0, MAX_ENROLL_USES.into()),
         ("CreateEnrollmentTokenRequest", "ttl_s") => {
             between(0, MAX_ENROLL_TTL_DAYS.unsigned_abs() * 24 * 3600)

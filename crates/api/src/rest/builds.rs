@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use tidegate_proto::v1;
-use tidegate_service::{Builds, Error, Rollouts};
+use tidegate_service::{Builds, Error, Rollouts, Uploads};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,6 +21,8 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(get))
         .routes(routes!(compare))
         .routes(routes!(stats))
+        .routes(routes!(set_notes))
+        .routes(routes!(delete))
         .routes(routes!(promote))
         .routes(routes!(adjust))
         .routes(routes!(pause))
@@ -40,7 +42,7 @@ fn same_build(in_path: i64, in_body: &mut i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Builds, newest first.
+/// Builds, newest first, without deleted ones.
 #[utoipa::path(
     get, path = "/v1/apk",
     operation_id = "ListBuilds", tag = "builds", params(v1::ListBuildsRequest),
@@ -111,6 +113,45 @@ async fn stats(
 ) -> Answer<v1::DeploymentStats> {
     same_build(id, &mut request.build_id)?;
     Ok(JsonAnswer(verbs::builds::stats(&builds, &actor, request).await?))
+}
+
+/// Gives a build other release notes.
+#[utoipa::path(
+    post, path = "/v1/apk/{id}/notes",
+    operation_id = "SetBuildNotes", tag = "builds", params(("id" = i64, Path)),
+    request_body = v1::SetBuildNotesRequest,
+    responses((status = 200, body = v1::Build), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn set_notes(
+    State(builds): State<Arc<Builds>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    Json(mut request): Json<v1::SetBuildNotesRequest>,
+) -> Answer<v1::Build> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(
+        verbs::builds::set_notes(&builds, &actor, request).await?,
+    ))
+}
+
+/// Deletes a build that no rollout serves or would return to, and its file.
+#[utoipa::path(
+    post, path = "/v1/apk/{id}/delete",
+    operation_id = "DeleteBuild", tag = "builds", params(("id" = i64, Path)),
+    responses((status = 200, body = v1::DeleteBuildResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn delete(
+    State(uploads): State<Arc<Uploads>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    OptionalJson(mut request): OptionalJson<v1::DeleteBuildRequest>,
+) -> Answer<v1::DeleteBuildResponse> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(
+        verbs::builds::delete(&uploads, &actor, request).await?,
+    ))
 }
 
 /// Makes a build current, for a share of the fleet.

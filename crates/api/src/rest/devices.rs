@@ -24,6 +24,8 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(explain))
         .routes(routes!(revoke))
         .routes(routes!(retry))
+        .routes(routes!(retire))
+        .routes(routes!(erase))
         .routes(routes!(create_enrollment_token))
 }
 
@@ -121,6 +123,45 @@ async fn retry(
     same_device(device_id, &mut request.device_id)?;
     Ok(JsonAnswer(
         verbs::devices::retry(&devices, &actor, request).await?,
+    ))
+}
+
+/// Takes a device out of the fleet. With a new enrolment token it may come back.
+#[utoipa::path(
+    post, path = "/v1/devices/{device_id}/retire",
+    operation_id = "RetireDevice", tag = "devices", params(("device_id" = String, Path)),
+    responses((status = 200, body = v1::RetireDeviceResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn retire(
+    State(devices): State<Arc<Devices>>,
+    Caller(actor): Caller,
+    TextPath(device_id): TextPath,
+    OptionalJson(mut request): OptionalJson<v1::RetireDeviceRequest>,
+) -> Answer<v1::RetireDeviceResponse> {
+    same_device(device_id, &mut request.device_id)?;
+    Ok(JsonAnswer(
+        verbs::devices::retire(&devices, &actor, request).await?,
+    ))
+}
+
+/// Removes all that is known of a device, for good. What was counted stays as numbers.
+#[utoipa::path(
+    post, path = "/v1/devices/{device_id}/erase",
+    operation_id = "EraseDevice", tag = "devices", params(("device_id" = String, Path)),
+    request_body = v1::EraseDeviceRequest,
+    responses((status = 200, body = v1::EraseDeviceResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn erase(
+    State(devices): State<Arc<Devices>>,
+    Caller(actor): Caller,
+    TextPath(device_id): TextPath,
+    Json(mut request): Json<v1::EraseDeviceRequest>,
+) -> Answer<v1::EraseDeviceResponse> {
+    same_device(device_id, &mut request.device_id)?;
+    Ok(JsonAnswer(
+        verbs::devices::erase(&devices, &actor, request).await?,
     ))
 }
 

@@ -55,6 +55,7 @@ fn entry(entry: AuditEntry) -> v1::AuditEntry {
         after: json(entry.after),
         request_id: entry.request_id.unwrap_or_default(),
         hash: Sha256(entry.hash).to_string(),
+        pseudonym: entry.pseudonym.unwrap_or_default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::mem::take;
 
 use tidegate_domain::{BuildId, Role};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Builds, Error};
+use tidegate_service::{Actor, Builds, Error, Uploads};
 
 use super::list::List;
 use super::optional_package;
@@ -45,6 +45,30 @@ pub(crate) async fn compare(
     let from = (request.from_build_id != 0).then_some(BuildId(request.from_build_id));
     let comparison = builds.compare(BuildId(request.build_id), from).await?;
     Ok(messages::comparison(comparison))
+}
+
+pub(crate) async fn set_notes(
+    builds: &Builds,
+    actor: &Actor,
+    request: v1::SetBuildNotesRequest,
+) -> Result<v1::Build, Error> {
+    let build = builds
+        .set_notes(actor, BuildId(request.build_id), request.notes)
+        .await?;
+    Ok(messages::build(build))
+}
+
+pub(crate) async fn delete(
+    uploads: &Uploads,
+    actor: &Actor,
+    request: v1::DeleteBuildRequest,
+) -> Result<v1::DeleteBuildResponse, Error> {
+    let deleted = uploads.delete(actor, BuildId(request.build_id)).await?;
+    Ok(v1::DeleteBuildResponse {
+        success: true,
+        build_id: request.build_id,
+        version_code_free: deleted.version_free,
+    })
 }
 
 pub(crate) async fn stats(

@@ -25,6 +25,7 @@ pub(crate) async fn list(
         search: non_empty(request.search),
         package: optional_package(&request.package_name)?,
         told: non_empty(request.told).map(|word| word.parse()).transpose()?,
+        retired: request.retired,
         ..DeviceFilter::default()
     };
     let ask = async |page| {
@@ -110,6 +111,34 @@ pub(crate) async fn retry(
         success: true,
         device_id: request.device_id,
         builds: i64::try_from(builds).unwrap_or(i64::MAX),
+    })
+}
+
+pub(crate) async fn retire(
+    devices: &Devices,
+    actor: &Actor,
+    request: v1::RetireDeviceRequest,
+) -> Result<v1::RetireDeviceResponse, Error> {
+    let changed = devices
+        .retire(actor, &DeviceId::parse(&request.device_id)?)
+        .await?;
+    Ok(v1::RetireDeviceResponse {
+        success: true,
+        device_id: request.device_id,
+        changed,
+    })
+}
+
+pub(crate) async fn erase(
+    devices: &Devices,
+    actor: &Actor,
+    request: v1::EraseDeviceRequest,
+) -> Result<v1::EraseDeviceResponse, Error> {
+    let device = DeviceId::parse(&request.device_id)?;
+    devices.erase(actor, &device, &request.confirm).await?;
+    Ok(v1::EraseDeviceResponse {
+        success: true,
+        device_id: request.device_id,
     })
 }
 

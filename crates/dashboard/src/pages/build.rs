@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, Rollout, SdkLevel};
 use tidegate_service::{BuildStats, Comparison, Page as PageOf, ReasonCount, RolloutFilter};
 
@@ -32,6 +33,8 @@ const ROLLOUTS_SHOWN: u32 = 50;
 struct Page {
     frame: Frame,
     card: Card,
+    /// When it was deleted, if it was.
+    deleted_at: Option<DateTime<Utc>>,
     funnel: Vec<Stage>,
     chart: Chart,
     notes: String,
@@ -79,6 +82,7 @@ pub(crate) async fn page(
         serving: serving(&app, id),
         signers: signers(&view.build.facts.signers),
         comparison: app.builds.compare_with_current(id).await?,
+        deleted_at: view.deleted_at,
         card: Card::new(view, stats.stats, app.clock.now()),
     };
     Ok(html(&page))

@@ -29,6 +29,7 @@ struct Page {
     /// The query of a nudge to this device.
     nudge: String,
     may_nudge: bool,
+    is_retired: bool,
     facts: Vec<(&'static str, String)>,
     tags: Vec<String>,
     installed: Vec<(String, i64)>,
@@ -98,6 +99,7 @@ pub(crate) async fn page(
         path: format!("/devices/{}", show::segment(id.as_str())),
         nudge: show::query(&[("device_id", id.as_str())]),
         may_nudge: device.has_fcm_token && app.nudges.is_configured(),
+        is_retired: device.retired_at.is_some(),
         facts: facts(&device, app.clock.now()),
         tags: device.shown().tags().map(str::to_owned).collect(),
         installed: device
@@ -165,6 +167,17 @@ async fn explain(
     }))
 }
 
+fn standing_in_fleet(device: &Device) -> String {
+    match (device.retired_at, device.inactive_at) {
+        (Some(at), _) => format!("no: retired {} UTC", show::moment(at)),
+        (None, Some(at)) => format!(
+            "not counted since {} UTC: it had not polled for long",
+            show::moment(at)
+        ),
+        (None, None) => "yes".to_owned(),
+    }
+}
+
 fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let shown = device.shown();
     let text = |text: &Option<Cow<'_, str>>| text.clone().unwrap_or_default().into_owned();
@@ -196,5 +209,6 @@ fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
         ("Enrolled", format!("{} UTC", show::moment(device.enrolled_at))),
         ("Can be nudged", nudge.to_owned()),
         ("Token revoked", revoked),
+        ("Part of the fleet", standing_in_fleet(device)),
     ]
 }

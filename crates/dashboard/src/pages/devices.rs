@@ -20,10 +20,11 @@ use crate::show;
 const DEVICES_ON_A_PAGE: u32 = 50;
 
 /// How a device may stand, by the words in the address and on the page; beside these what its last poll was told.
-const STATES: [(&str, &str); 3] = [
+const STATES: [(&str, &str); 4] = [
     ("current", "on the current build"),
     ("failing", "failing"),
     ("silent", "not seen for a day"),
+    ("retired", "retired"),
 ];
 
 #[derive(Template)]
@@ -33,7 +34,7 @@ struct Page {
     rows: Vec<Row>,
     packages: Vec<String>,
     filter: Shown,
-    states: [(&'static str, &'static str); 3],
+    states: [(&'static str, &'static str); 4],
     told: [&'static str; 13],
     first: String,
     next: Option<String>,
@@ -116,7 +117,7 @@ pub(crate) async fn page(
         told: Told::ALL.map(Told::as_str),
         next,
         is_first,
-        frame: Frame::new(&visitor, Section::Devices, "Devices"),
+        frame: Frame::new(&visitor, Section::Devices, "Devices").after(&query),
     }))
 }
 

@@ -6,14 +6,18 @@ mod builds;
 mod cards;
 mod comparison;
 mod covers;
+mod delete;
 mod device;
 mod devices;
 mod download;
+mod erase;
 pub(crate) mod fleet;
 mod login;
 mod new_nudge;
+mod notes;
 pub(crate) mod nudges;
 mod promote;
+mod retire;
 mod retry;
 mod revoke;
 mod roll_back;
@@ -53,10 +57,14 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
             "/builds/{id}/rollback",
             get(roll_back::page).post(roll_back::roll_back),
         )
+        .route("/builds/{id}/notes", get(notes::page).post(notes::save))
+        .route("/builds/{id}/delete", get(delete::page).post(delete::delete))
         .route("/devices", get(devices::page))
         .route("/devices/{id}", get(device::page))
         .route("/devices/{id}/retry", get(retry::page).post(retry::retry))
         .route("/devices/{id}/revoke", get(revoke::page).post(revoke::revoke))
+        .route("/devices/{id}/retire", get(retire::page).post(retire::retire))
+        .route("/devices/{id}/erase", get(erase::page).post(erase::erase))
         .route("/nudges", get(nudges::page))
         .route("/nudges/new", get(new_nudge::page).post(new_nudge::begin))
         .route("/nudges/{id}", get(nudges::one))

@@ -57,6 +57,7 @@ async fn sides(app: &AppState, id: BuildId) -> Result<(Card, Option<Card>), Refu
     let view = BuildView {
         rollout: Some(to.rollout),
         last: None,
+        deleted_at: None,
         build: (*to.build).clone(),
     };
     Ok((from, Some(Card::new(view, stats, app.clock.now()))))

@@ -142,6 +142,8 @@ fn device(polled: Option<DeviceFacts<'static>>) -> Device {
         installed: vec![],
         enrolled_at: at(0),
         last_seen_at: None,
+        retired_at: None,
+        inactive_at: None,
     }
 }
 

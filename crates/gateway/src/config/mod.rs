@@ -9,6 +9,7 @@ mod fault;
 mod fcm;
 mod forms;
 mod layers;
+mod retention;
 mod show;
 mod table;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use tidegate_artifacts::S3Options;
+use tidegate_service::RetentionSettings;
 use tidegate_signing::{CommandKey, CommandKeys, MasterKey, SecretString};
 use tidegate_storage as storage;
 use tracing_subscriber::EnvFilter;
@@ -102,6 +104,8 @@ pub struct Config {
     pub max_concurrent_uploads: usize,
     /// The lowest Android API level in the fleet.
     pub fleet_min_sdk: u32,
+    /// How long things are kept.
+    pub retention: RetentionSettings,
     /// How nudges are sent.
     pub fcm: FcmConfig,
     /// Whether requests are timed and the metrics page is served.
@@ -183,6 +187,7 @@ impl Config {
             max_upload_bytes: 512 << 20,
             max_concurrent_uploads: 4,
             fleet_min_sdk: 24,
+            retention: RetentionSettings::default(),
             fcm: FcmConfig::default(),
             metrics: true,
             otlp_endpoint: None,
@@ -211,6 +216,7 @@ impl Config {
         config.take_stores(&mut given);
         config.take_keys(&mut given);
         config.take_limits(&mut given);
+        config.take_retention(&mut given);
         config.fcm.take(&mut given);
         config.take_telemetry(&mut given);
         config.take_log(&mut given);

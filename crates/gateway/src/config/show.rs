@@ -6,7 +6,7 @@ use humantime::format_duration;
 use ipnet::IpNet;
 use tidegate_storage::Settings as Database;
 
-use super::Config;
+use super::{Config, retention};
 
 /// What is printed in a secret's place.
 const HIDDEN: &str = "(hidden)";
@@ -104,7 +104,7 @@ impl fmt::Display for Config {
             ("log_format", Some(self.log_format.as_str().to_owned())),
             ("log", Some(self.log.clone())),
         ];
-        for (name, text) in texts {
+        for (name, text) in texts.into_iter().chain(retention::shown(&self.retention)) {
             if let Some(text) = text {
                 writeln!(f, "{name} = {text:?}")?;
             }

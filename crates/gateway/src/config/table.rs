@@ -172,6 +172,31 @@ pub const SETTINGS: &[Setting] = &[
         "the lowest Android API level in the fleet; signatures are judged for it and above",
     ),
     setting(
+        "inactive_after",
+        "90d",
+        "how long after its last poll a device is counted; 0s for ever",
+    ),
+    setting(
+        "keep_reports",
+        "180d",
+        "how long reports are kept, at least 90d; 0s for ever",
+    ),
+    setting(
+        "keep_campaigns",
+        "90d",
+        "how long finished campaigns and their deliveries are kept, at least 14d; 0s for ever",
+    ),
+    setting(
+        "keep_stat_hours",
+        "400d",
+        "how long statistics are kept hour by hour, at least 31d; 0s for ever",
+    ),
+    setting(
+        "keep_retired_stories",
+        "90d",
+        "how long it is kept what retired devices did, at least 1d; 0s for ever",
+    ),
+    setting(
         "fcm_service_account",
         "",
         "the file of the Firebase service account that nudges are sent with; without it, none are",

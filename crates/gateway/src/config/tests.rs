@@ -186,6 +186,28 @@ fn a_bad_value_is_named_with_its_origin_and_what_is_allowed() {
             "fcm_unreachable_after = \"2h\"",
             "from 1s to 1h",
         ),
+        (
+            "keep_reports = \"30d\"",
+            "keep_reports = \"30d\"",
+            "must be 0s, which is never, or a time such as 90d, from 90d",
+        ),
+        ("keep_campaigns = \"13d\"", "keep_campaigns = \"13d\"", "from 14d"),
+        (
+            "keep_stat_hours = \"30d\"",
+            "keep_stat_hours = \"30d\"",
+            "from 31d",
+        ),
+        (
+            "keep_retired_stories = \"1h\"",
+            "keep_retired_stories = \"1h\"",
+            "from 1d",
+        ),
+        ("inactive_after = \"1h\"", "inactive_after = \"1h\"", "from 1d"),
+        (
+            "inactive_after = \"1d\"\npoll_interval = \"13h\"",
+            "inactive_after",
+            "at least two poll_intervals",
+        ),
         ("fleet_min_sdk = \"N\"", "fleet_min_sdk = \"N\"", "from 1 to 99"),
         ("metrics = 1", "metrics = \"1\"", "true or false"),
         (
@@ -316,6 +338,18 @@ fn no_secret_is_repeated_in_a_message_or_when_the_settings_are_shown() {
         shown.contains("database_url = \"postgres://(hidden)@db/tide\""),
         "{shown}"
     );
+}
+
+#[test]
+fn what_is_never_to_be_removed_is_kept_for_ever() {
+    let kept = |text: &str| {
+        let file = file(text);
+        Config::load(Some(file.path()), []).unwrap().retention
+    };
+    assert_eq!(kept("keep_reports = \"0s\"").reports, None);
+    assert_eq!(kept("inactive_after = \"0s\"").inactive_after, None);
+    let half = kept("keep_campaigns = \"14d 12h\"").campaigns;
+    assert_eq!(half, Some(Duration::from_secs(29 * 12 * 3_600)));
 }
 
 #[test]

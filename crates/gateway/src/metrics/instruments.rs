@@ -65,6 +65,7 @@ pub(super) fn register(provider: &SdkMeterProvider, sources: &Arc<Sources>, aske
     nudges(&readings);
     releases(&readings);
     server(&readings);
+    retention(&readings);
 }
 
 fn polls(readings: &Readings) {
@@ -300,6 +301,36 @@ fn server(readings: &Readings) {
                 KeyValue::new("database", r.sources.store.engine_name()),
             ];
             gauge.observe(1.0, &labels);
+        },
+    );
+}
+
+fn retention(readings: &Readings) {
+    readings.gauge(
+        "ota_devices_uncounted",
+        "Devices that no count has: retired, or inactive because they had not polled for long.",
+        |r, gauge| {
+            let overview = r.sources.fleet.overview();
+            for (why, devices) in [("inactive", overview.inactive), ("retired", overview.retired)] {
+                gauge.observe(count(devices), &[KeyValue::new("why", why)]);
+            }
+        },
+    );
+    readings.counter(
+        "ota_retention_removed",
+        "Rows that this server removed after their time; of stories, the devices.",
+        |r, counter| {
+            for (kind, rows) in r.sources.counts.removals() {
+                counter.observe(rows, &[KeyValue::new("kind", kind)]);
+            }
+        },
+    );
+    readings.gauge(
+        "ota_retention_last_run_timestamp_seconds",
+        "When this server last ended a look for what is old; absent before the first.",
+        |r, gauge| match r.sources.counts.retention_ran_at() {
+            0 => {}
+            at => gauge.observe(count(at.unsigned_abs()), &[]),
         },
     );
 }

@@ -47,6 +47,7 @@ mod grpc_edge;
 mod http;
 mod identity;
 mod leaving;
+mod letting_go;
 mod manifest;
 mod metrics;
 mod nudge_answers;

@@ -59,6 +59,20 @@ async fn nudge(instance: &Instance) {
     instance.devices.revoke(admin(), &id("phone")).await.unwrap();
 }
 
+/// Does what can be done when something has had its day. What is erased has an entry of its own, told elsewhere: here it
+/// would take the names out of the others.
+async fn let_go(instance: &Instance, offer: &Offer) {
+    instance.devices.retire(admin(), &id("phone")).await.unwrap();
+    let notes = "No longer offered.".to_owned();
+    instance
+        .builds
+        .set_notes(operator(), offer.build, notes)
+        .await
+        .unwrap();
+    let spare = instance.build(9).await;
+    instance.uploads.delete(admin(), spare).await.unwrap();
+}
+
 #[tokio::test]
 async fn each_verb_leaves_its_entry() {
     let instance = Instance::start().await;
@@ -66,6 +80,7 @@ async fn each_verb_leaves_its_entry() {
     let offer = release(&instance).await;
     administer(&instance, &offer).await;
     nudge(&instance).await;
+    let_go(&instance, &offer).await;
     let expected = [
         ("enrollment_token.create", "admin", "enrollment_token"),
         ("ota.upload", "operator", "package/com.example.app"),
@@ -86,6 +101,10 @@ async fn each_verb_leaves_its_entry() {
         ("ota.nudge.resume", "operator", "campaign/1"),
         ("ota.nudge.cancel", "operator", "campaign/1"),
         ("device.revoke", "admin", "device/phone"),
+        ("device.retire", "admin", "device/phone"),
+        ("ota.notes", "operator", "package/com.example.app"),
+        ("ota.upload", "operator", "package/com.example.app"),
+        ("ota.delete", "admin", "package/com.example.app"),
     ];
     let entries = instance.audit.list(AuditFilter::default(), Default::default());
     let entries = entries.await.unwrap().items;

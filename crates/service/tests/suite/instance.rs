@@ -13,8 +13,8 @@ use tidegate_domain::{
 };
 use tidegate_service::{
     ActivityBuffer, Actor, AuditLog, Authenticator, BlobCheck, Builds, Clock, Counters, Devices, Downloads,
-    Enrolled, Error, Kind, NewDevice, Nudges, Packages, Polls, Readiness, Reports, Rollouts, Settings,
-    Snapshots, UploadNotes, Uploads, Users,
+    Enrolled, Error, Kind, NewDevice, Nudges, Packages, Polls, Readiness, Reports, Retention,
+    RetentionSettings, Rollouts, Settings, Snapshots, UploadNotes, Uploads, Users,
 };
 use tidegate_signing::{ExposeSecret, KeyRing, MasterKey};
 use tidegate_storage::{self as storage, Store};
@@ -150,6 +150,7 @@ impl Instance {
             uploads: Uploads::new(
                 store.clone(),
                 files,
+                Arc::clone(&snapshots),
                 Arc::clone(&clock),
                 shared,
                 Arc::clone(&counters),
@@ -167,6 +168,12 @@ impl Instance {
             settings,
             folder,
         }
+    }
+
+    /// What removes what is old, by these settings.
+    pub(crate) fn retention(&self, settings: RetentionSettings) -> Retention {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Retention::new(self.store.clone(), clock, Arc::clone(&self.counters), settings)
     }
 
     /// The instance's folder.

@@ -11,6 +11,7 @@
 
 mod audit;
 mod blobs;
+mod deleted_builds;
 mod downloads;
 mod enrolment;
 mod examination;
@@ -21,6 +22,8 @@ mod packages;
 mod polls;
 mod readiness;
 mod reports;
+mod retention;
+mod retirement;
 mod rollouts;
 mod sending;
 mod snapshots;

@@ -8,7 +8,7 @@ use tidegate_domain::DeviceFacts;
 
 use super::devices::{self, Installed};
 use super::histories::{BuildKey, Histories, RolloutKey};
-use super::{BATCH, Conn, builds, execute_on, responses, rows};
+use super::{BATCH, Conn, builds, execute_on, responses, retirement, rows};
 use crate::error::Fault;
 use crate::rows::to_json;
 use crate::time::micros;
@@ -16,7 +16,11 @@ use crate::{Activity, ActivityOutcome, Seen, Standing};
 
 pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcome, Fault> {
     let names: BTreeSet<&str> = batch.seen.iter().map(|seen| seen.device.as_str()).collect();
-    let devices = devices::hold(conn, &names)?;
+    let devices::Present {
+        ids: devices,
+        inactive,
+    } = devices::hold_present(conn, &names)?;
+    retirement::return_active(conn, &inactive)?;
     let latest = latest(&batch.seen, &devices);
     touch(conn, &latest)?;
     install(conn, &batch.seen, &devices)?;

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Conn, Db, lock};
+use super::{Conn, Db, lock, pseudonyms};
 use crate::chain::{GENESIS, Link};
 use crate::error::Fault;
 use crate::rows::{clean, clean_if, from_json, to_json};
@@ -53,6 +53,7 @@ impl EntryRow {
             actor: self.actor,
             role: self.role,
             action: self.action,
+            pseudonym: pseudonyms::in_target(&self.target).map(str::to_owned),
             target: self.target,
             before: json(self.before_json)?,
             after: json(self.after_json)?,
@@ -82,7 +83,7 @@ pub(crate) fn append(conn: &mut Conn, note: &AuditNote) -> Result<(), Fault> {
         actor: clean(&note.actor),
         role: clean(&note.role),
         action: note.action.into(),
-        target: clean(&note.target),
+        target: pseudonyms::kept(conn, &note.target)?,
         before_json: note.before.as_ref().map(to_json).transpose()?,
         after_json: note.after.as_ref().map(to_json).transpose()?,
         request_id: clean_if(note.request_id.as_deref()),
@@ -108,7 +109,7 @@ pub(crate) fn list(conn: &mut Conn, filter: &AuditFilter, page: &Page) -> Result
         query = query.filter(audit_log::action.eq(clean(action)));
     }
     if let Some(target) = &filter.target {
-        query = query.filter(audit_log::target.eq(clean(target)));
+        query = query.filter(audit_log::target.eq_any(pseudonyms::all_of(conn, target)?));
     }
     if let Some(from) = filter.from {
         query = query.filter(audit_log::at.ge(micros(from)));
@@ -117,7 +118,24 @@ pub(crate) fn list(conn: &mut Conn, filter: &AuditFilter, page: &Page) -> Result
         query = query.filter(audit_log::at.lt(micros(to)));
     }
     let paged = page.paged(query.load(conn)?, |row| row.seq);
-    Ok(paged.try_map(EntryRow::into_entry)?)
+    let mut entries = paged.try_map(EntryRow::into_entry)?;
+    tell_devices(conn, &mut entries.items)?;
+    Ok(entries)
+}
+
+/// Names the devices that there are by their ids.
+fn tell_devices(conn: &mut Conn, entries: &mut [AuditEntry]) -> Result<(), Fault> {
+    let pseudonyms: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| entry.pseudonym.as_deref())
+        .collect();
+    let told = pseudonyms::resolved(conn, &pseudonyms)?;
+    for entry in entries {
+        if let Some(target) = entry.pseudonym.as_ref().and_then(|pseudonym| told.get(pseudonym)) {
+            entry.target.clone_from(target);
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn verify(conn: &mut Conn) -> Result<Result<u64, Broken>, Fault> {

@@ -1,8 +1,9 @@
 //! Builds' statements.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use tidegate_domain::{
@@ -11,11 +12,15 @@ use tidegate_domain::{
 };
 
 use super::epochs::Epoch;
-use super::{Conn, Db, audit, epochs, packages};
+use super::{Conn, Db, audit, epochs, lock, packages};
 use crate::error::Fault;
 use crate::rows::{BuildRow, NewBuild, SignerRow, clean, parsed, to_json, version};
-use crate::schema::{build_signers, builds, deployment_stats, packages as package_table, rollouts};
-use crate::{AuditNote, BuildFilter, Error, Page, Paged};
+use crate::schema::{
+    build_signers, builds, deployment_stat_hours, deployment_stats, device_builds, packages as package_table,
+    rollout_reasons, rollouts,
+};
+use crate::time::{micros, moment_if};
+use crate::{AuditNote, BuildFilter, Deleted, Error, Page, Paged};
 
 pub(crate) fn insert(
     conn: &mut Conn,
@@ -115,6 +120,7 @@ pub(crate) fn unexamined(conn: &mut Conn, before: Option<BuildId>) -> Result<Opt
     let row: Option<(String, BuildRow)> = builds::table
         .inner_join(package_table::table)
         .filter(builds::profile_json.is_null())
+        .filter(builds::deleted_at.is_null())
         .filter(builds::id.lt(before))
         .order(builds::id.desc())
         .select((package_table::name, BuildRow::as_select()))
@@ -157,6 +163,7 @@ pub(crate) fn profile(conn: &mut Conn, id: BuildId) -> Result<Option<String>, Fa
 pub(crate) fn list(conn: &mut Conn, filter: &BuildFilter, page: &Page) -> Result<Paged<Build>, Fault> {
     let mut query = builds::table
         .inner_join(package_table::table)
+        .filter(builds::deleted_at.is_null())
         .select((package_table::name, BuildRow::as_select()))
         .order(builds::id.desc())
         .limit(page.limit())
@@ -211,7 +218,9 @@ fn with_signers(conn: &mut Conn, rows: Vec<(String, BuildRow)>) -> Result<Vec<Bu
 }
 
 pub(crate) fn has_blob(conn: &mut Conn, sha256: Sha256) -> Result<bool, Fault> {
-    let found = builds::table.filter(builds::sha256.eq(sha256.0.to_vec()));
+    let found = builds::table
+        .filter(builds::sha256.eq(sha256.0.to_vec()))
+        .filter(builds::deleted_at.is_null());
     Ok(diesel::select(diesel::dsl::exists(found)).get_result(conn)?)
 }
 
@@ -251,6 +260,139 @@ pub(crate) fn version_names(
         }
     }
     Ok(found)
+}
+
+pub(crate) fn deleted_at(conn: &mut Conn, id: BuildId) -> Result<Option<DateTime<Utc>>, Fault> {
+    let found: Option<Option<i64>> = builds::table
+        .find(id.0)
+        .select(builds::deleted_at)
+        .first(conn)
+        .optional()?;
+    Ok(moment_if(found.ok_or_else(|| unknown(id))?)?)
+}
+
+/// Those of these builds that were deleted.
+pub(crate) fn deleted_of(conn: &mut Conn, ids: &[i64]) -> Result<HashSet<i64>, Fault> {
+    let mut found = HashSet::new();
+    for ids in ids.chunks(super::BATCH) {
+        let rows: Vec<i64> = builds::table
+            .filter(builds::id.eq_any(ids))
+            .filter(builds::deleted_at.is_not_null())
+            .select(builds::id)
+            .load(conn)?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// To be called while the package is held, so that nothing is released and deleted at the same time.
+pub(crate) fn refuse_deleted(conn: &mut Conn, id: BuildId) -> Result<(), Fault> {
+    match deleted_at(conn, id)? {
+        Some(_) => Err(Error::BuildDeleted { build: id }.into()),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn delete(conn: &mut Conn, id: BuildId, note: &AuditNote) -> Result<Deleted, Fault> {
+    let build = get(conn, id)?;
+    lock::package(conn, build.facts.package.as_str())?;
+    refuse_deleted(conn, id)?;
+    refuse_used(conn, id)?;
+    let was_released = rollouts::table.filter(
+        rollouts::build_id
+            .eq(id.0)
+            .or(rollouts::rolled_back_from.eq(id.0).assume_not_null()),
+    );
+    let was_met = device_builds::table.filter(device_builds::build_id.eq(id.0));
+    let was_released: bool = diesel::select(diesel::dsl::exists(was_released)).get_result(conn)?;
+    let was_met: bool = diesel::select(diesel::dsl::exists(was_met)).get_result(conn)?;
+    let version_free = !was_released && !was_met;
+    if version_free {
+        remove(conn, id.0)?;
+    } else {
+        diesel::update(builds::table.find(id.0))
+            .set(builds::deleted_at.eq(micros(note.at)))
+            .execute(conn)?;
+    }
+    epochs::raise(conn, Epoch::Catalog)?;
+    let note = AuditNote {
+        before: Some(json!({
+            "build_id": id,
+            "version_code": build.facts.version_code,
+            "sha256": build.facts.sha256,
+        })),
+        after: Some(json!({ "version_code_is_free": version_free })),
+        ..note.clone()
+    };
+    audit::append(conn, &note)?;
+    Ok(Deleted { build, version_free })
+}
+
+/// Refuses while the build is offered, or is what a roll-back returns to.
+fn refuse_used(conn: &mut Conn, id: BuildId) -> Result<(), Fault> {
+    let serving: Vec<(i64, i64, Option<i64>)> = rollouts::table
+        .filter(rollouts::serving)
+        .filter(rollouts::package_id.eq_any(builds::table.find(id.0).select(builds::package_id)))
+        .select((rollouts::id, rollouts::build_id, rollouts::previous_id))
+        .load(conn)?;
+    if let Some((rollout, ..)) = serving.iter().find(|(_, build, _)| *build == id.0) {
+        let fault = format!("is served by rollout {rollout}: promote another build, or roll it back, first");
+        return Err(Error::BuildInUse { build: id, fault }.into());
+    }
+    let previous: Vec<i64> = serving.iter().filter_map(|(_, _, previous)| *previous).collect();
+    let way_back: Option<i64> = rollouts::table
+        .filter(rollouts::id.eq_any(previous))
+        .filter(rollouts::build_id.eq(id.0))
+        .select(rollouts::id)
+        .first(conn)
+        .optional()?;
+    if way_back.is_some() {
+        let fault =
+            "is what a roll-back of the current build returns to: promote one more build first".to_owned();
+        return Err(Error::BuildInUse { build: id, fault }.into());
+    }
+    Ok(())
+}
+
+/// Removes a build that nobody was offered.
+fn remove(conn: &mut Conn, id: i64) -> Result<(), Fault> {
+    diesel::delete(rollout_reasons::table.filter(rollout_reasons::build_id.eq(id))).execute(conn)?;
+    diesel::delete(deployment_stat_hours::table.filter(deployment_stat_hours::build_id.eq(id)))
+        .execute(conn)?;
+    diesel::delete(deployment_stats::table.filter(deployment_stats::build_id.eq(id))).execute(conn)?;
+    diesel::delete(build_signers::table.filter(build_signers::build_id.eq(id))).execute(conn)?;
+    diesel::delete(builds::table.find(id)).execute(conn)?;
+    Ok(())
+}
+
+/// How much of a text the audit log is told.
+const TOLD_CHARS: usize = 500;
+
+pub(crate) fn set_notes(
+    conn: &mut Conn,
+    id: BuildId,
+    notes: &str,
+    note: &AuditNote,
+) -> Result<String, Fault> {
+    let before = get(conn, id)?.provenance.notes;
+    if before == clean(notes) {
+        return Ok(before);
+    }
+    diesel::update(builds::table.find(id.0))
+        .set(builds::notes.eq(clean(notes)))
+        .execute(conn)?;
+    epochs::raise(conn, Epoch::Catalog)?;
+    let told = |text: &str| {
+        let told: String = text.chars().take(TOLD_CHARS).collect();
+        json!({ "build_id": id, "release_notes": told })
+    };
+    let note = AuditNote {
+        before: Some(told(&before)),
+        after: Some(told(notes)),
+        ..note.clone()
+    };
+    audit::append(conn, &note)?;
+    Ok(before)
 }
 
 pub(crate) fn unknown(id: BuildId) -> Error {

@@ -23,12 +23,23 @@ pub(crate) const HAS_FAILED: &str = "device_builds.failures > 0";
 
 pub(crate) fn take(conn: &mut Conn, seen_since: DateTime<Utc>) -> Result<Census, Fault> {
     let all: i64 = devices::table.count().get_result(conn)?;
+    let retired: i64 = devices::table
+        .filter(devices::retired_at.is_not_null())
+        .count()
+        .get_result(conn)?;
+    let inactive: i64 = devices::table
+        .filter(devices::inactive_at.is_not_null())
+        .count()
+        .get_result(conn)?;
     let seen: i64 = devices::table
+        .filter(devices::retired_at.is_null())
         .filter(devices::last_seen_at.ge(micros(seen_since)))
         .count()
         .get_result(conn)?;
     Ok(Census {
-        devices: unsigned(all),
+        devices: unsigned(all - retired - inactive),
+        inactive: unsigned(inactive),
+        retired: unsigned(retired),
         seen: unsigned(seen),
         failing: failing(conn)?,
         packages: by_package(conn)?,
@@ -64,6 +75,7 @@ fn by_package(conn: &mut Conn) -> Result<Vec<PackageCensus>, Fault> {
         device_packages::cohort,
     );
     let groups: Vec<(i64, i64, Option<i32>, i64)> = device_packages::table
+        .filter(device_packages::counted)
         .group_by(key)
         .select((
             device_packages::package_id,
@@ -113,6 +125,7 @@ fn by_package(conn: &mut Conn) -> Result<Vec<PackageCensus>, Fault> {
 fn told(conn: &mut Conn) -> Result<HashMap<i64, Vec<(Told, u64)>>, Fault> {
     let key = (device_packages::package_id, device_packages::standing);
     let groups: Vec<(i64, Option<String>, i64)> = device_packages::table
+        .filter(device_packages::counted)
         .group_by(key)
         .select((
             device_packages::package_id,

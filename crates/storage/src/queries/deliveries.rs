@@ -190,6 +190,21 @@ impl Ends {
     }
 }
 
+/// Gives up what is still queued for a device that is about to be unknown.
+pub(crate) fn give_up(conn: &mut Conn, device: i64, now: DateTime<Utc>) -> Result<(), Fault> {
+    let live: Vec<i64> = nudge_campaigns::table
+        .filter(nudge_campaigns::ended_at.is_null())
+        .order(nudge_campaigns::id)
+        .select(nudge_campaigns::id)
+        .load(conn)?;
+    for campaign in live {
+        let mut ends = Ends::default();
+        ends.fail(DeliveryFailure::UnknownDevice, device);
+        ends.write(conn, CampaignId(campaign), now)?;
+    }
+    Ok(())
+}
+
 /// By `IN` and not by a join: SQLite would join each delivery of the campaign with each row of the batch.
 fn settle(
     conn: &mut Conn,

@@ -97,7 +97,7 @@ pub(crate) fn list(conn: &mut Conn, filter: &DeviceFilter, page: &Page) -> Resul
             return Ok(paged(items, Some(&place)));
         }
         let wanted = if exact { size + 1 - items.len() } else { CHUNK };
-        let candidates = candidates(conn, leg, &place, wanted)?;
+        let candidates = candidates(conn, leg, filter.retired, &place, wanted)?;
         looked_at += candidates.len();
         let ends = candidates.len() < wanted;
         let (places, rows): (Vec<Place>, Vec<DeviceRow>) = candidates.into_iter().unzip();
@@ -133,7 +133,9 @@ fn is_exact(filter: &DeviceFilter) -> bool {
         filter.versions.is_some() || (filter.package.is_some() && told(filter).is_none()),
         filter.silent_since.is_some(),
     ];
-    asked.into_iter().filter(|asked| *asked).count() <= 1
+    // The legs of retired devices know their names alone.
+    let retired = filter.retired && filter.search.is_none();
+    asked.into_iter().chain([retired]).filter(|asked| *asked).count() <= 1
 }
 
 /// What the package's devices are to have been told.
@@ -149,6 +151,9 @@ fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
             Leg::Id(search.clone()),
             Leg::Alias(search.to_lowercase(), search),
         ]);
+    }
+    if filter.retired {
+        return Ok(vec![Leg::Id(String::new())]);
     }
     if let Some(build) = filter.failing {
         return Ok(vec![Leg::Failing(build.0)]);
@@ -183,13 +188,14 @@ fn versions(filter: &DeviceFilter) -> RangeInclusive<i64> {
 fn candidates(
     conn: &mut Conn,
     leg: &Leg,
+    retired: bool,
     after: &Place,
     limit: usize,
 ) -> Result<Vec<(Place, DeviceRow)>, Fault> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     match leg {
-        Leg::Id(prefix) => by_id(conn, prefix, after, limit),
-        Leg::Alias(prefix, not_id) => by_alias(conn, prefix, not_id, after, limit),
+        Leg::Id(prefix) => by_id(conn, prefix, retired, after, limit),
+        Leg::Alias(prefix, not_id) => by_alias(conn, (prefix, not_id), retired, after, limit),
         Leg::Failing(build) => failing(conn, *build, after, limit),
         Leg::Told(package, told) => were_told(conn, *package, *told, after, limit),
         Leg::Running(package, versions) => running(conn, *package, versions, after, limit),
@@ -213,7 +219,13 @@ fn place(after: &Place, row: &DeviceRow, number: i64, text: &str) -> Place {
     }
 }
 
-fn by_id(conn: &mut Conn, prefix: &str, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
+fn by_id(
+    conn: &mut Conn,
+    prefix: &str,
+    retired: bool,
+    after: &Place,
+    limit: i64,
+) -> Result<Vec<(Place, DeviceRow)>, Fault> {
     let (from, to) = prefix_range(prefix);
     let mut query = devices::table
         .filter(devices::name.lt(to))
@@ -227,6 +239,11 @@ fn by_id(conn: &mut Conn, prefix: &str, after: &Place, limit: i64) -> Result<Vec
     } else {
         query.filter(devices::name.gt(&after.text))
     };
+    query = if retired {
+        query.filter(devices::retired_at.is_not_null())
+    } else {
+        query.filter(devices::retired_at.is_null())
+    };
     let rows: Vec<DeviceRow> = query.load(conn)?;
     Ok(rows
         .into_iter()
@@ -236,8 +253,8 @@ fn by_id(conn: &mut Conn, prefix: &str, after: &Place, limit: i64) -> Result<Vec
 
 fn by_alias(
     conn: &mut Conn,
-    prefix: &str,
-    not_id: &str,
+    (prefix, not_id): (&str, &str),
+    retired: bool,
     after: &Place,
     limit: i64,
 ) -> Result<Vec<(Place, DeviceRow)>, Fault> {
@@ -252,6 +269,11 @@ fn by_alias(
         .limit(limit)
         .select((devices::alias_key, DeviceRow::as_select()))
         .into_boxed::<Db>();
+    query = if retired {
+        query.filter(devices::retired_at.is_not_null())
+    } else {
+        query.filter(devices::retired_at.is_null())
+    };
     if !after.begins {
         let behind = devices::alias_key
             .gt(&after.text)
@@ -299,6 +321,7 @@ fn were_told(
     limit: i64,
 ) -> Result<Vec<(Place, DeviceRow)>, Fault> {
     let query = device_packages::table
+        .filter(device_packages::counted)
         .filter(device_packages::package_id.eq(package))
         .filter(device_packages::device_id.gt(after.id))
         .order(device_packages::device_id)
@@ -327,6 +350,7 @@ fn running(
     };
     let mut query = device_packages::table
         .inner_join(devices::table)
+        .filter(device_packages::counted)
         .filter(device_packages::package_id.eq(package))
         .filter(device_packages::version_code.ge(from))
         .filter(device_packages::version_code.le(*versions.end()))
@@ -349,6 +373,7 @@ fn running(
 
 fn never_seen(conn: &mut Conn, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
     let rows: Vec<DeviceRow> = devices::table
+        .filter(devices::retired_at.is_null())
         .filter(devices::last_seen_at.is_null())
         .filter(devices::id.gt(after.id))
         .order(devices::id)
@@ -369,6 +394,7 @@ fn seen_before(
 ) -> Result<Vec<(Place, DeviceRow)>, Fault> {
     let from = if after.begins { i64::MIN } else { after.number };
     let mut query = devices::table
+        .filter(devices::retired_at.is_null())
         .filter(devices::last_seen_at.ge(from))
         .filter(devices::last_seen_at.lt(since))
         .order((devices::last_seen_at, devices::id))
@@ -418,7 +444,9 @@ fn judged(
         let silent = filter
             .silent_since
             .is_none_or(|since| device.last_seen_at.is_none_or(|seen| seen < since));
-        (fails && told_so && runs && silent).then_some(device)
+        // A package's devices are those that count, as in the lists that its index gives.
+        let counts = filter.retired || filter.package.is_none() || device.inactive_at.is_none();
+        (fails && told_so && runs && silent && counts).then_some(device)
     });
     Ok(judged.collect())
 }

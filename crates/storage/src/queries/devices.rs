@@ -25,9 +25,46 @@ pub(crate) fn hold(conn: &mut Conn, names: &BTreeSet<&str>) -> Result<HashMap<St
     let mut found = HashMap::with_capacity(names.len());
     for names in names.chunks(BATCH) {
         let rows = lock::devices(conn, names)?;
-        found.extend(rows.into_iter().map(|(id, name)| (name, id)));
+        found.extend(rows.into_iter().map(|row| (row.name, row.id)));
     }
     Ok(found)
+}
+
+/// A device that the transaction holds.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = devices)]
+pub(crate) struct HeldRow {
+    id: i64,
+    name: String,
+    retired_at: Option<i64>,
+    inactive_at: Option<i64>,
+}
+
+/// Devices of the fleet that the transaction holds.
+#[derive(Default)]
+pub(crate) struct Present {
+    /// Their numbers by their names.
+    pub(crate) ids: HashMap<String, i64>,
+    /// Those that are not counted because they had not polled for long.
+    pub(crate) inactive: Vec<i64>,
+}
+
+/// As [`hold`], without the retired ones: what they still had under way is not to bring them back.
+pub(crate) fn hold_present(conn: &mut Conn, names: &BTreeSet<&str>) -> Result<Present, Fault> {
+    let names: Vec<&str> = names.iter().copied().collect();
+    let mut present = Present::default();
+    for names in names.chunks(BATCH) {
+        for row in lock::devices(conn, names)? {
+            if row.retired_at.is_some() {
+                continue;
+            }
+            if row.inactive_at.is_some() {
+                present.inactive.push(row.id);
+            }
+            present.ids.insert(row.name, row.id);
+        }
+    }
+    Ok(present)
 }
 
 /// The numbers of the packages that exist.
@@ -136,7 +173,9 @@ fn upsert_installed(conn: &mut Conn, installed: &[Installed], set: &str, news: &
     let names: Vec<&str> = INSTALLED_COLUMNS.iter().map(|(name, _)| *name).collect();
     let names = names.join(", ");
     let sql = format!(
-        "INSERT INTO device_packages ({names}) SELECT {names} FROM {} WHERE true
+        "INSERT INTO device_packages ({names}, counted)
+         SELECT {names}, (SELECT d.retired_at IS NULL AND d.inactive_at IS NULL FROM devices d WHERE d.id = v.device_id)
+         FROM {} WHERE true
          ON CONFLICT (device_id, package_id) DO UPDATE SET {set}
          WHERE {news} AND device_packages.seen_at <= excluded.seen_at",
         rows(&INSTALLED_COLUMNS)

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use tidegate_domain as domain;
 
 use super::devices::Installed;
-use super::{Conn, audit, devices, rejections};
+use super::{Conn, audit, devices, rejections, retirement};
 use crate::error::Fault;
 use crate::rows::{DeviceShape, clean, small};
 use crate::schema::{devices as device_table, enroll_token_uses as uses, enroll_tokens as tokens};
@@ -41,6 +41,9 @@ pub(crate) fn enroll(conn: &mut Conn, enrollment: &Enrollment) -> Result<Enrolle
     let now = micros(enrollment.now);
     let token = open_token(conn, enrollment)?;
     let (device, mut enrolled) = upsert_device(conn, enrollment, now)?;
+    retirement::rejoin(conn, device)?;
+    enrolled.token_generation =
+        retirement::begin_after_erasure(conn, device, &enrollment.erased_tags, enrolled.token_generation)?;
     if use_token(conn, token, device, &enrolled, now)? && !enrolled.is_new {
         // Another token than before enrols the same id: whoever held the device's credential so far loses it.
         enrolled.token_generation = devices::raise_generation(conn, device)?;

@@ -67,9 +67,13 @@ pub(crate) fn write(conn: &mut Conn, spec: &Draft<'_>) -> Result<(), Fault> {
     }
 }
 
-/// Every device of the fleet, in one statement.
+/// Every device that counts, in one statement.
 fn fleet(conn: &mut Conn, spec: &Draft<'_>) -> Result<(), Fault> {
-    diesel::sql_query(insert(spec, "devices d WHERE true")).execute(conn)?;
+    diesel::sql_query(insert(
+        spec,
+        "devices d WHERE d.retired_at IS NULL AND d.inactive_at IS NULL",
+    ))
+    .execute(conn)?;
     Ok(())
 }
 
@@ -178,7 +182,7 @@ const CANDIDATE: &str = "SELECT d.*, p.version_code";
 /// The page is cut before it is joined: otherwise PostgreSQL may join the whole fleet for each page of it.
 fn page(conn: &mut Conn, package: i64, after: i64) -> Result<Vec<Candidate>, Fault> {
     let sql = format!(
-        "{CANDIDATE} FROM (SELECT * FROM devices WHERE id > {after} ORDER BY id LIMIT {BATCH}) d
+        "{CANDIDATE} FROM (SELECT * FROM devices WHERE id > {after} AND retired_at IS NULL AND inactive_at IS NULL ORDER BY id LIMIT {BATCH}) d
          LEFT JOIN device_packages p ON p.device_id = d.id AND p.package_id = {package}
          ORDER BY d.id"
     );
@@ -189,7 +193,7 @@ fn by_name(conn: &mut Conn, package: i64, named: &[DeviceId]) -> Result<Vec<Cand
     let named: Vec<Named<'_>> = named.iter().map(Named::of).collect();
     let sql = format!(
         "{CANDIDATE} FROM {} CROSS JOIN devices d CROSS JOIN device_packages p
-         WHERE d.name = v.name AND p.device_id = d.id AND p.package_id = {package}",
+         WHERE d.name = v.name AND d.retired_at IS NULL AND p.device_id = d.id AND p.package_id = {package}",
         rows(&Named::COLUMNS)
     );
     let query = diesel::sql_query(sql).bind::<Text, _>(crate::rows::to_json(&named)?);

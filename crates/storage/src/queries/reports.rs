@@ -91,7 +91,7 @@ impl Subjects {
         let names: BTreeSet<&str> = about.iter().map(|about| about.device.as_str()).collect();
         let ids: BTreeSet<i64> = about.iter().map(|about| about.build.0).collect();
         let ids: Vec<i64> = ids.into_iter().collect();
-        let devices = devices::hold(conn, &names)?;
+        let devices = devices::hold_present(conn, &names)?.ids;
         let builds = builds::versions(conn, &ids)?;
         let mut subjects = Self {
             devices,

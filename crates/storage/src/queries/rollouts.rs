@@ -66,6 +66,7 @@ fn insert(conn: &mut Conn, package: i64, spec: &RolloutSpec) -> Result<Rollout, 
     if !builds::versions(conn, &[spec.build.0])?.contains_key(&spec.build.0) {
         return Err(builds::unknown(spec.build).into());
     }
+    builds::refuse_deleted(conn, spec.build)?;
     let row: RolloutRow = diesel::insert_into(rollouts::table)
         .values(NewRollout::of(package, spec)?)
         .returning(RolloutRow::as_returning())
@@ -143,8 +144,10 @@ pub(crate) fn tracks(conn: &mut Conn, package: Option<i64>) -> Result<Vec<Track>
         .chain(predecessors.values())
         .map(|rollout| rollout.spec.build.0)
         .collect();
+    let ids: Vec<i64> = ids.into_iter().collect();
+    let deleted = builds::deleted_of(conn, &ids)?;
     let mut found = HashMap::new();
-    for ids in ids.into_iter().collect::<Vec<_>>().chunks(BATCH) {
+    for ids in ids.chunks(BATCH) {
         found.extend(builds::by_ids(conn, ids)?);
     }
     let release = |rollout: Rollout| match found.get(&rollout.spec.build.0) {
@@ -163,6 +166,8 @@ pub(crate) fn tracks(conn: &mut Conn, package: Option<i64>) -> Result<Vec<Track>
         let Some(track) = tracks.last_mut() else { continue };
         if let Some(earlier) = rollout.spec.previous.filter(|_| rollout.spec.is_current) {
             let earlier = predecessors.get(&earlier.0).cloned();
+            // Further back there may be builds that were deleted: to those nothing returns.
+            let earlier = earlier.filter(|earlier| !deleted.contains(&earlier.spec.build.0));
             track.predecessor = earlier.map(release).transpose()?;
         }
         track.serving.push(release(rollout)?);

@@ -202,6 +202,7 @@ pub(crate) fn enrollment(name: &str) -> Enrollment {
         alias: None,
         fcm_token: None,
         package: None,
+        erased_tags: vec![],
         now: at(0),
     }
 }

@@ -1,0 +1,31 @@
+-- Earlier versions know neither retired nor inactive devices and count them again; tokens of retired devices stay
+-- refused. Those of erased devices do not, and deleted builds are listed again, without their files.
+DROP TABLE leases;
+DROP INDEX nudge_unknown_devices_name;
+DROP INDEX rollout_stat_hours_hour;
+DROP INDEX deployment_stat_hours_hour;
+ALTER TABLE builds DROP COLUMN deleted_at;
+DROP TABLE erased_devices;
+DROP INDEX device_packages_package;
+DROP INDEX device_packages_standing;
+DROP INDEX device_packages_version;
+DROP INDEX device_packages_cohort;
+ALTER TABLE device_packages DROP COLUMN counted;
+CREATE INDEX device_packages_cohort ON device_packages (package_id, version_code, cohort);
+CREATE INDEX device_packages_version ON device_packages (package_id, version_code, device_id);
+CREATE INDEX device_packages_standing ON device_packages (package_id, standing, device_id);
+DROP INDEX devices_inactive;
+DROP INDEX devices_story_end;
+DROP INDEX devices_last_seen;
+CREATE INDEX devices_last_seen ON devices (last_seen_at, id);
+DROP INDEX devices_alias_retired;
+DROP INDEX devices_alias_unretired;
+CREATE INDEX devices_alias_key ON devices (alias_key, id);
+DROP INDEX devices_name_retired;
+DROP INDEX devices_name_unretired;
+DROP TRIGGER devices_draw_pseudonym;
+DROP INDEX devices_pseudonym;
+ALTER TABLE devices DROP COLUMN pseudonym;
+ALTER TABLE devices DROP COLUMN story_removed;
+ALTER TABLE devices DROP COLUMN inactive_at;
+ALTER TABLE devices DROP COLUMN retired_at;
