@@ -29,6 +29,8 @@ struct Page {
     /// The query of a nudge to this device.
     nudge: String,
     may_nudge: bool,
+    /// What somebody has to know of its enrolment.
+    notices: Vec<String>,
     facts: Vec<(&'static str, String)>,
     tags: Vec<String>,
     installed: Vec<(String, i64)>,
@@ -98,6 +100,7 @@ pub(crate) async fn page(
         path: format!("/devices/{}", show::segment(id.as_str())),
         nudge: show::query(&[("device_id", id.as_str())]),
         may_nudge: device.has_fcm_token && app.nudges.is_configured(),
+        notices: notices(&device, app.clock.now()),
         facts: facts(&device, app.clock.now()),
         tags: device.shown().tags().map(str::to_owned).collect(),
         installed: device
@@ -163,6 +166,25 @@ async fn explain(
             .unwrap_or_default(),
         steps: explanation.steps,
     }))
+}
+
+fn notices(device: &Device, now: DateTime<Utc>) -> Vec<String> {
+    let duplicate = device.duplicate_seen_at.map(|at| {
+        format!(
+            "Two phones may share this id: a credential from before its last enrolment was shown on {} UTC.",
+            show::moment(at)
+        )
+    });
+    let imported =
+        (!device.has_enrolled).then(|| "It was imported and has not enrolled here yet.".to_owned());
+    let allowed = device.enrolment_allowed_until.filter(|until| *until > now);
+    let allowed = allowed.map(|until| {
+        format!(
+            "Its id may be enrolled once more until {} UTC.",
+            show::moment(until)
+        )
+    });
+    duplicate.into_iter().chain(imported).chain(allowed).collect()
 }
 
 fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
