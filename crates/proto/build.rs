@@ -38,7 +38,7 @@ const REQUIRED: [(&str, &[&str]); 17] = [
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
     ),
-    ("EnrollRequest", &["enrollment_token", "device_id"]),
+    ("EnrollRequest", &["device_id"]),
     ("ReportRequest", &["build_id", "status"]),
     ("FcmTokenRequest", &["fcm_token"]),
     (

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tidegate_domain::DeviceId;
-use tidegate_signing::{CommandKey, CommandKeys, ExposeSecret, SecretString};
+use tidegate_signing::{
+    CommandKey, CommandKeys, ExposeSecret, SecretString, enrollment_key_hash, new_enrollment_key,
+};
 
 use crate::address::may_be_called;
 use crate::config::ONLY_HTTPS;
@@ -45,12 +47,15 @@ pub struct Enrollment {
     /// The version of it that it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_version_code: Option<i64>,
+    /// By which the server knows this device when it enrols again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enrollment_key: Option<EnrollmentKey>,
     /// Lets the server be reached by plain HTTP, as [`crate::Config::allow_http`] does. Not sent.
     #[serde(skip)]
     pub allow_http: bool,
 }
 
-/// Without the push token.
+/// Without the push token and the key.
 impl fmt::Debug for Enrollment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Enrollment")
@@ -113,12 +118,57 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Enrols a device with a server, such as `https://updates.example.com`. After a lost answer, call it again: it gives the
-/// same credentials, also for a token that is for one use.
+/// A secret that a device draws once, before it enrols, and keeps: with it the same enrolment can be repeated, and by
+/// nobody else. [`crate::FolderStore::enrollment_key`] keeps one beside the state; on Android, a place that the backup of
+/// apps leaves out is right, so that no second phone gets it.
+#[derive(Clone)]
+pub struct EnrollmentKey(SecretString);
+
+impl EnrollmentKey {
+    /// Draws a key of 256 bits.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the system gives no random bytes.
+    pub fn draw() -> Result<Self, Error> {
+        let drawn = new_enrollment_key().map_err(std::io::Error::other)?;
+        Ok(Self(drawn))
+    }
+
+    /// A key that was kept as a text.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for one that no server takes.
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        enrollment_key_hash(text).map_err(|fault| Error::invalid("enrollment_key", fault.to_string()))?;
+        Ok(Self(SecretString::from(text)))
+    }
+
+    /// The key as it is kept and sent.
+    pub fn text(&self) -> &SecretString {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EnrollmentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EnrollmentKey(…)")
+    }
+}
+
+impl Serialize for EnrollmentKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
+}
+
+/// Enrols a device with a server, such as `https://updates.example.com`. After a lost answer, call it again with the same
+/// enrolment key: it gives the same credentials, also for a token that is for one use. A server that is too old to know
+/// keys is asked without.
 ///
 /// # Errors
-/// [`Error::Refused`] with `401` for a token that is unknown, used up or expired and `400` for a field that is
-/// malformed; [`Error::Invalid`] for a server by plain HTTP; [`Error::Transport`], [`Error::Malformed`].
+/// [`Error::Refused`] with `401` for a token that is unknown, used up, revoked or expired, `409` for an id that is enrolled
+/// and was not enrolled with this key, and `400` for a field that is malformed; [`Error::Invalid`] for a server by plain
+/// HTTP; [`Error::Transport`], [`Error::Malformed`].
 pub async fn enroll(
     transport: &impl Transport,
     server: &str,
@@ -126,16 +176,59 @@ pub async fn enroll(
     device: &DeviceId,
     enrollment: &Enrollment,
 ) -> Result<Credentials, Error> {
-    if !may_be_called(server, enrollment.allow_http) {
-        return Err(Error::invalid("server", ONLY_HTTPS));
-    }
     let body = EnrollBody {
-        enrollment_token,
+        enrollment_token: Some(enrollment_token),
+        previous_token: None,
         device_id: device.as_str(),
         enrollment,
     };
+    let enrolled = send(transport, server, &body).await;
+    let is_bad_request = matches!(&enrolled, Err(Error::Refused { status: 400, .. }));
+    if !is_bad_request || enrollment.enrollment_key.is_none() {
+        return enrolled;
+    }
+    let without = Enrollment {
+        enrollment_key: None,
+        ..enrollment.clone()
+    };
+    let body = EnrollBody {
+        enrollment: &without,
+        ..body
+    };
+    send(transport, server, &body).await
+}
+
+/// Moves a device to a server that imported it from its previous one, by the token that it had there. The enrolment needs
+/// an enrolment key: the server forgets the previous token with its first answer, so that only the key repeats a lost one.
+///
+/// # Errors
+/// As [`enroll`]; [`Error::Refused`] with `401` for an id that was not imported, has moved already, or had another token,
+/// and `429` when the server asks for patience; [`Error::Invalid`] without an enrolment key.
+pub async fn enroll_with_previous_token(
+    transport: &impl Transport,
+    server: &str,
+    previous_token: &SecretString,
+    device: &DeviceId,
+    enrollment: &Enrollment,
+) -> Result<Credentials, Error> {
+    if enrollment.enrollment_key.is_none() {
+        return Err(Error::invalid("enrollment_key", "is needed to move"));
+    }
+    let body = EnrollBody {
+        enrollment_token: None,
+        previous_token: Some(previous_token.expose_secret()),
+        device_id: device.as_str(),
+        enrollment,
+    };
+    send(transport, server, &body).await
+}
+
+async fn send(transport: &impl Transport, server: &str, body: &EnrollBody<'_>) -> Result<Credentials, Error> {
+    if !may_be_called(server, body.enrollment.allow_http) {
+        return Err(Error::invalid("server", ONLY_HTTPS));
+    }
     let url = format!("{}/v1/agent/enroll", server.trim_end_matches('/'));
-    let body = serde_json::to_vec(&body).map_err(|fault| Error::invalid("enrollment", fault.to_string()))?;
+    let body = serde_json::to_vec(body).map_err(|fault| Error::invalid("enrollment", fault.to_string()))?;
     let request = http::Request::post(url)
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Bytes::from(body))

@@ -4,15 +4,19 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Error, StateStore, StoredFile};
+use tidegate_signing::ExposeSecret as _;
+
+use crate::{EnrollmentKey, Error, StateStore, StoredFile};
 
 const STATE: &str = "state.json";
 const NEW_STATE: &str = "state.new";
 const ASIDE: &str = "state.unreadable";
 const UPDATE: &str = "update.apk";
 const LOCK: &str = "lock";
+const KEY: &str = "enrollment.key";
+const NEW_KEY: &str = "enrollment.new";
 
-/// A folder with `state.json` and, during an update, `update.apk`.
+/// A folder with `state.json`, the enrolment key and, during an update, `update.apk`.
 #[derive(Debug)]
 pub struct FolderStore {
     folder: PathBuf,
@@ -45,9 +49,27 @@ impl FolderStore {
         self.folder.join(name)
     }
 
+    /// The enrolment key of this device, which is drawn at the first call. It is safe from a loss of power before it is
+    /// given out: a device that enrolled with a key and lost it can't enrol again by itself.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]; [`Error::Invalid`] when the file holds something else.
+    pub fn enrollment_key(&self) -> Result<EnrollmentKey, Error> {
+        if let Some(text) = if_there(fs::read_to_string(self.path(KEY)))? {
+            return EnrollmentKey::from_text(text.trim());
+        }
+        let key = EnrollmentKey::draw()?;
+        self.replace(NEW_KEY, KEY, key.text().expose_secret().as_bytes())?;
+        Ok(key)
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let new = self.path(NEW_STATE);
-        let mut file = File::create(&new)?;
+        self.replace(NEW_STATE, name, bytes)
+    }
+
+    fn replace(&self, new: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = self.path(new);
+        let mut file = private_file(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, self.path(name))?;
@@ -60,6 +82,23 @@ impl FolderStore {
 fn private_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// The folder is its owner's alone; the key is so wherever the file is moved.
+#[cfg(unix)]
+fn private_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(not(unix))]
+fn private_file(path: &Path) -> io::Result<File> {
+    File::create(path)
 }
 
 #[cfg(not(unix))]

@@ -61,7 +61,7 @@ mod verifying;
 pub use agent::{Agent, Next, Phase};
 pub use backoff::{MAX_PAUSE, MAX_WAIT};
 pub use config::Config;
-pub use enroll::{Credentials, Enrollment, enroll};
+pub use enroll::{Credentials, Enrollment, EnrollmentKey, enroll, enroll_with_previous_token};
 pub use error::Error;
 pub use folder_store::FolderStore;
 #[cfg(feature = "http")]

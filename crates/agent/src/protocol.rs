@@ -183,9 +183,12 @@ pub(crate) struct FcmTokenBody<'a> {
     pub fcm_token: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 pub(crate) struct EnrollBody<'a> {
-    pub enrollment_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enrollment_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_token: Option<&'a str>,
     pub device_id: &'a str,
     #[serde(flatten)]
     pub enrollment: &'a crate::Enrollment,

@@ -264,6 +264,9 @@ pub(crate) fn device(device: Device) -> v1::Device {
         builds: vec![],
         rollouts: vec![],
         standings: vec![],
+        awaits_enrolment: !device.has_enrolled,
+        enrolment_allowed_until: device.enrolment_allowed_until.and_then(time),
+        duplicate_seen_at: device.duplicate_seen_at.and_then(time),
     }
 }
 

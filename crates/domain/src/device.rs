@@ -134,6 +134,12 @@ pub struct Device {
     pub has_fcm_token: bool,
     /// The generation of device tokens that is accepted; revoking raises it.
     pub token_generation: u32,
+    /// Whether it has enrolled; only a device that was imported may not have.
+    pub has_enrolled: bool,
+    /// Until when an operator lets its id enrol again.
+    pub enrolment_allowed_until: Option<DateTime<Utc>>,
+    /// When a credential of an earlier enrolment was last shown since it enrolled: two phones may share the id.
+    pub duplicate_seen_at: Option<DateTime<Utc>>,
     /// What it runs, by package.
     pub installed: Vec<(PackageName, VersionCode)>,
     /// When it enrolled, the last time.

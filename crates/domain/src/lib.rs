@@ -22,6 +22,7 @@
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
+//! - [`KnownDevice`]: who may enrol an id that is known already.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
@@ -32,6 +33,7 @@ mod decision;
 mod device;
 mod device_build;
 mod digest;
+mod enrolment;
 mod error;
 mod ids;
 mod installability;
@@ -58,6 +60,7 @@ pub use device_build::{
     Rejection,
 };
 pub use digest::{Sha256, SignerFingerprint};
+pub use enrolment::{EnrolmentProof, EnrolmentVerdict, KnownDevice, LOST_ANSWER_WINDOW};
 pub use error::Error;
 pub use ids::{
     BuildId, CampaignId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent,

@@ -197,6 +197,11 @@ pub(crate) async fn wire(
         .writing("the list of servers", announce)
         .writing("tokens' uses", uses)
         .running(background::follow(Arc::clone(&snapshots), stop.clone()))
+        .running(background::sum_up_enrolments(
+            store.clone(),
+            Arc::clone(&clock),
+            stop.clone(),
+        ))
         .running(background::count(Arc::clone(&fleet), stop.clone()))
         .running(retention.run(stop.clone()))
         .running(sweep(artifacts.clone()))

@@ -15,8 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::{join_all, ready};
-use futures::{StreamExt as _, stream};
+use futures::future::join_all;
 use tidegate_domain::{
     Build, BuildFacts, By, DeviceFacts, DeviceId, PackageName, Percent, Promotion, Provenance, Report,
     ReportStatus, RolloutId, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
@@ -25,7 +24,7 @@ use tidegate_service::{
     ActivityBuffer, Counters, MAX_REPORTS_PER_COMMIT, NewReport, Reports, Snapshots, SystemClock,
 };
 use tidegate_signing::{KeyRing, MasterKey, OfferClaim};
-use tidegate_storage::{self as storage, Actor, Enrollment, NewEnrollToken, Settings, Store};
+use tidegate_storage::{self as storage, Actor, DeviceImport, ImportedDevice, Settings, Store};
 use tidegate_testkit::postgres;
 
 /// How often each database is measured.
@@ -82,7 +81,7 @@ impl Fleet {
         let store = Store::open(&Settings::new(database)).await.unwrap();
         let build = upload(&store).await;
         let rollout = release(&store, &build).await;
-        enroll(&store, rejected + ROUNDS * (MAX_REPORTS_PER_COMMIT + SINGLE)).await;
+        add_devices(&store, rejected + ROUNDS * (MAX_REPORTS_PER_COMMIT + SINGLE)).await;
         let begun = Instant::now();
         for first in (0..rejected).step_by(MAX_REPORTS_PER_COMMIT) {
             let last = rejected.min(first + MAX_REPORTS_PER_COMMIT);
@@ -248,34 +247,30 @@ async fn release(store: &Store, build: &Build) -> RolloutId {
     change.await.unwrap().inserted.unwrap().id
 }
 
-/// Lets so many devices in, with one token.
-async fn enroll(store: &Store, count: usize) {
-    let token = NewEnrollToken {
-        hash: [1; 32],
-        uses: u32::try_from(count).unwrap(),
-        expires_at: now() + TimeDelta::days(1),
-        created_by: "bench".into(),
-        note: String::new(),
-    };
-    let note = actor().note("ota.enroll_token.create", "enroll_token");
-    store.create_enroll_token(token, note).await.unwrap();
-    let enrolled = stream::iter(0..count).map(|n| {
-        store.enroll(Enrollment {
-            token_hash: [1; 32],
-            device: device(n),
-            facts: DeviceFacts::default(),
-            alias: None,
-            fcm_token: None,
-            package: None,
-            erased_tags: vec![],
+/// How many devices are written at once.
+const DEVICES_AT_ONCE: usize = 10_000;
+
+/// Writes so many devices.
+async fn add_devices(store: &Store, count: usize) {
+    for first in (0..count).step_by(DEVICES_AT_ONCE) {
+        let last = count.min(first + DEVICES_AT_ONCE);
+        let import = DeviceImport {
+            devices: (first..last).map(imported).collect(),
+            dry_run: false,
             now: now(),
-        })
-    });
-    enrolled
-        .buffer_unordered(64)
-        .for_each(|answer| {
-            answer.unwrap();
-            ready(())
-        })
-        .await;
+        };
+        let note = actor().note("device.import", "import");
+        store.import_devices(import, note).await.unwrap();
+    }
+}
+
+fn imported(n: usize) -> ImportedDevice {
+    ImportedDevice {
+        id: device(n),
+        alias: None,
+        facts: DeviceFacts::default(),
+        fcm_token: None,
+        installed: vec![],
+        previous_token: None,
+    }
 }

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, DeviceFacts, DeviceId, PackageName, Reason, RolloutId, VersionCode};
 use tidegate_storage::{Activity, Checks, Seen, Standing, Store};
 
+use crate::token_first_uses::TokenFirstUses;
 use crate::{Error, PerWorker};
 
 /// How many polls one worker buffers, should the database be away. Polls beyond it are answered and not recorded.
@@ -54,6 +55,7 @@ struct Buffered {
     text: String,
     seen: Vec<Entry>,
     checks: HashMap<CheckKey, CheckCount>,
+    used: TokenFirstUses,
 }
 
 /// The rollout that was the current one, its build, and the hour (since 1970) of the poll.
@@ -128,11 +130,21 @@ impl ActivityBuffer {
         }
     }
 
-    /// Notes what a poll was told, and the poll itself if its package releases something.
-    pub(crate) fn record(&self, reason: Option<Reason>, polled: Option<&Polled<'_>>) {
+    /// Notes what a poll was told, and the poll itself if its package releases something; else only that the device's
+    /// token was used.
+    pub(crate) fn record(
+        &self,
+        reason: Option<Reason>,
+        device_id: &str,
+        at: DateTime<Utc>,
+        polled: Option<&Polled<'_>>,
+    ) {
         let mut shard = self.shards.own().lock().unwrap_or_else(PoisonError::into_inner);
         shard.decided.count(reason);
-        let Some(polled) = polled else { return };
+        let Some(polled) = polled else {
+            shard.buffered.used.push(device_id, at);
+            return;
+        };
         if !shard.buffered.push(polled) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -169,7 +181,7 @@ impl ActivityBuffer {
     pub async fn flush(&self, store: &Store) -> Result<(), Error> {
         let _one_at_a_time = self.writing.lock().await;
         let taken = self.take();
-        if taken.checks.is_empty() {
+        if taken.checks.is_empty() && taken.used.is_empty() {
             return Ok(());
         }
         let batch = taken.to_write();
@@ -271,6 +283,7 @@ impl Buffered {
             begin: begin + entry.begin,
             ..entry
         }));
+        self.used.add(other.used);
         for (key, count) in other.checks {
             self.checks
                 .entry(key)
@@ -335,6 +348,7 @@ impl Buffered {
         Activity {
             seen: self.latest(),
             checks: checks.collect(),
+            used: self.used.to_write(),
         }
     }
 
@@ -376,10 +390,10 @@ mod tests {
         let buffer = ActivityBuffer::new(2);
         for (times, reason) in (1..).zip(Reason::ALL) {
             for _ in 0..times {
-                buffer.record(Some(reason), None);
+                buffer.record(Some(reason), "a", DateTime::UNIX_EPOCH, None);
             }
         }
-        buffer.record(None, None);
+        buffer.record(None, "a", DateTime::UNIX_EPOCH, None);
         let counted = buffer.decisions();
         assert_eq!(counted.offered, 1);
         assert_eq!(counted.refused, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
@@ -408,7 +422,7 @@ mod tests {
                 told: Standing::Refused(Reason::NotInCohort),
                 at: DateTime::from_timestamp(second, 0).unwrap(),
             };
-            buffer.record(Some(Reason::NotInCohort), Some(&polled));
+            buffer.record(Some(Reason::NotInCohort), device_id, polled.at, Some(&polled));
         };
         poll("old", 1);
         let taken = buffer.take();

@@ -6,6 +6,7 @@ use tidegate_domain::DeviceId;
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
 
+use crate::outdated_tokens::OutdatedTokens;
 use crate::token_uses::TokenUses;
 use crate::{Actor, Clock, Credential, Error, Kind, Snapshots, credential_watch};
 
@@ -15,6 +16,7 @@ pub struct Authenticator {
     snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
     uses: TokenUses,
+    outdated: OutdatedTokens,
 }
 
 impl Authenticator {
@@ -25,6 +27,7 @@ impl Authenticator {
             snapshots,
             clock,
             uses: TokenUses::default(),
+            outdated: OutdatedTokens::default(),
         }
     }
 
@@ -59,6 +62,9 @@ impl Authenticator {
             Error::new(Kind::Unauthenticated, "invalid_token", message)
         })?;
         if claims.generation() < self.snapshots.token_generation(claims.device(), &self.keys) {
+            if let Ok(device) = claims.to_device_id() {
+                self.outdated.note(device, claims.generation(), self.clock.now());
+            }
             let message = "the device token was revoked; enrol again";
             return Err(Error::new(Kind::Unauthenticated, "token_revoked", message));
         }
@@ -89,6 +95,21 @@ impl Authenticator {
             }),
             limits,
         })
+    }
+
+    /// Writes which devices showed a credential from before their last enrolment: two phones may share the id.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`]; what was to be written is lost then, and the next time is noted again.
+    pub async fn note_duplicates(&self, store: &Store) -> Result<(), Error> {
+        let shown = self.outdated.take();
+        if shown.is_empty() {
+            return Ok(());
+        }
+        for device in store.note_duplicates(shown).await? {
+            tracing::warn!(event = "ota.device.duplicate", device_id = %device);
+        }
+        Ok(())
     }
 
     /// Writes when tokens were used last, and forgets what has expired.

@@ -63,7 +63,7 @@ pub async fn announce(store: Store, clock: Arc<dyn Clock>, stop: CancellationTok
 /// How often the last uses of admin tokens are written.
 pub const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
 
-/// Writes when admin tokens were used last until `stop` is canceled, and then what is left.
+/// Writes when admin tokens were used last, and which devices show credentials from before their enrolment, until `stop` is canceled, and then what is left.
 pub async fn note_token_uses(authenticator: Arc<Authenticator>, store: Store, stop: CancellationToken) {
     let mut rhythm = Rhythm::of(NOTE_USES_EVERY, stop);
     let mut goes_on = true;
@@ -71,6 +71,23 @@ pub async fn note_token_uses(authenticator: Arc<Authenticator>, store: Store, st
         goes_on = rhythm.goes_on().await;
         if let Err(error) = authenticator.note_uses(&store).await {
             tracing::warn!(%error, "when admin tokens were used last could not be written");
+        }
+        if let Err(error) = authenticator.note_duplicates(&store).await {
+            tracing::warn!(%error, "which ids two devices share could not be written");
+        }
+    }
+}
+
+/// How often it is looked for hours whose enrolments are to be summed up.
+pub const SUM_UP_EVERY: Duration = Duration::from_secs(60);
+
+/// Writes the sums of enrolments into the audit log, once their hour is over, until `stop` is canceled. Those of hours
+/// that ended while no server ran are written by the next one.
+pub async fn sum_up_enrolments(store: Store, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mut rhythm = Rhythm::of(SUM_UP_EVERY, stop);
+    while rhythm.goes_on().await {
+        if let Err(error) = store.sum_up_enrolments(clock.now()).await {
+            tracing::warn!(%error, "an hour's enrolments could not be summed up");
         }
     }
 }

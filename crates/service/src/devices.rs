@@ -1,32 +1,18 @@
-//! Devices: enrolling them, looking at them, explaining what they are offered, shutting them out.
+//! Devices: looking at them, explaining what they are offered, shutting them out. How they enrol is `enrolment.rs`.
 
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tidegate_domain::{
-    BuildId, Decision, Device, DeviceFacts, DeviceId, Error as RuleError, MAX_ATTRIBUTE_BYTES,
-    MAX_FCM_TOKEN_BYTES, PackageName, PollRequest, Reason, Role, Step, VersionCode, check_visible, explain,
-    poll_after,
+    BuildId, Decision, Device, DeviceId, PackageName, PollRequest, Reason, Role, Step, VersionCode, explain,
 };
-use tidegate_signing::{CommandKeys, KeyRing, SecretString, enroll_token_hash, new_enroll_token};
-use tidegate_storage::{
-    AuditNote, BuildOnDevice, DeviceFilter, Enrollment, NewEnrollToken, Page, Paged, RolloutOnDevice, Store,
-    Told,
-};
+use tidegate_signing::KeyRing;
+use tidegate_storage::{AuditNote, BuildOnDevice, DeviceFilter, Page, Paged, RolloutOnDevice, Store, Told};
 
-use crate::{Actor, Clock, Error, Kind, Settings, Snapshots, credential_watch};
-
-/// How many devices one enrolment token may enrol at most.
-pub const MAX_ENROLL_USES: u32 = 1_000_000;
-
-/// How long an enrolment token may hold at most, in days.
-pub const MAX_ENROLL_TTL_DAYS: i64 = 366;
-
-/// How long an enrolment token holds unless told otherwise, in days.
-pub const DEFAULT_ENROLL_TTL_DAYS: i64 = 7;
+use crate::enrolment::{SlowChecks, check_fcm_token};
+use crate::{Actor, Clock, Error, Settings, Snapshots};
 
 /// A device that was not seen for this long is silent: four polls at the usual pace.
 pub const SILENT_AFTER: TimeDelta = TimeDelta::hours(24);
@@ -68,11 +54,12 @@ impl FromStr for DeviceState {
 
 /// Manages devices.
 pub struct Devices {
-    store: Store,
-    snapshots: Arc<Snapshots>,
-    keys: Arc<KeyRing>,
-    clock: Arc<dyn Clock>,
-    settings: Arc<Settings>,
+    pub(crate) store: Store,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) slow_checks: SlowChecks,
 }
 
 /// A device and its history.
@@ -85,42 +72,6 @@ pub struct DeviceView {
     pub rollouts: Vec<RolloutOnDevice>,
     /// What its last poll for each package was told: [`crate::Standing::OFFERED`], or a reason's name.
     pub standings: Vec<(PackageName, String)>,
-}
-
-/// What a device brings to enrol.
-pub struct NewDevice {
-    /// The enrolment token that it was given.
-    pub enrollment_token: String,
-    /// Its id.
-    pub id: DeviceId,
-    /// The name that people gave it.
-    pub alias: Option<String>,
-    /// What it says of itself.
-    pub facts: DeviceFacts<'static>,
-    /// Its FCM registration token.
-    pub fcm_token: Option<String>,
-    /// A package that it runs, and the version.
-    pub installed: Option<(PackageName, VersionCode)>,
-}
-
-/// What an enrolled device is given.
-pub struct Enrolled {
-    /// Its credential.
-    pub device_token: SecretString,
-    /// The keys that it checks commands with.
-    pub command_keys: CommandKeys,
-    /// The time until its first poll.
-    pub poll_after: Duration,
-}
-
-/// A token with which devices enrol.
-pub struct EnrollToken {
-    /// The token: shown once.
-    pub token: SecretString,
-    /// How many devices it enrols.
-    pub uses: u32,
-    /// When it ends.
-    pub expires_at: DateTime<Utc>,
 }
 
 /// Why a device is, or is not, offered an update.
@@ -148,51 +99,14 @@ impl Devices {
             keys,
             clock,
             settings,
+            slow_checks: SlowChecks::default(),
         }
-    }
-
-    /// Takes a device in. The same device may come again with the same token, after a lost answer or a factory
-    /// reset, and is given the same credential.
-    ///
-    /// # Errors
-    /// [`Kind::Invalid`], [`Kind::Unauthenticated`] for a token that is unknown, expired or used up.
-    pub async fn enroll(&self, new: NewDevice) -> Result<Enrolled, Error> {
-        check_visible("device_id", new.id.as_str(), false)?;
-        check_alias(new.alias.as_deref())?;
-        new.facts.check()?;
-        check_fcm_token(new.fcm_token.as_deref())?;
-        let unknown = || {
-            let message = "the enrollment_token is not one that this server issued";
-            Error::new(Kind::Unauthenticated, "enrollment_refused", message)
-        };
-        let token_hash = enroll_token_hash(&new.enrollment_token).ok_or_else(unknown)?;
-        let enrollment = Enrollment {
-            token_hash,
-            device: new.id.clone(),
-            alias: new.alias,
-            facts: new.facts,
-            fcm_token: new.fcm_token,
-            package: new.installed,
-            erased_tags: self.keys.erased_tags(new.id.as_str()),
-            now: self.clock.now(),
-        };
-        let enrolled = self.store.enroll(enrollment).await?;
-        credential_watch::seen();
-        if !enrolled.is_new || enrolled.token_generation > 1 {
-            self.snapshots.follow_own_change().await;
-        }
-        tracing::info!(event = "ota.enroll", device_id = %new.id, is_new = enrolled.is_new);
-        Ok(Enrolled {
-            device_token: self.keys.device_token(&new.id, enrolled.token_generation),
-            command_keys: self.keys.command_keys(&new.id),
-            poll_after: poll_after(new.id.as_str(), self.settings.poll_interval),
-        })
     }
 
     /// Remembers where to nudge a device, or forgets it when the token is empty.
     ///
     /// # Errors
-    /// [`Kind::Invalid`], [`Kind::NotFound`].
+    /// [`crate::Kind::Invalid`], [`crate::Kind::NotFound`].
     pub async fn set_fcm_token(&self, id: &DeviceId, token: String) -> Result<(), Error> {
         check_fcm_token(Some(&token))?;
         let token = Some(token).filter(|token| !token.is_empty());
@@ -203,8 +117,8 @@ impl Devices {
     /// the only one that releases something.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a bad page token, and when it is not clear which package is asked about;
-    /// [`Kind::Unavailable`].
+    /// [`crate::Kind::Invalid`] for a bad page token, and when it is not clear which package is asked about;
+    /// [`crate::Kind::Unavailable`].
     pub async fn list(&self, mut filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
         if filter.told.is_some() && filter.package.is_none() {
             filter.package = Some(self.snapshots.only_package()?);
@@ -215,7 +129,7 @@ impl Devices {
     /// What the last polls of these devices were told, by package.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`].
+    /// [`crate::Kind::Unavailable`].
     pub async fn standings_of(
         &self,
         devices: &[Device],
@@ -228,8 +142,8 @@ impl Devices {
     /// when none is named, of the only one that releases something.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a bad page token, and when it is not clear which package a state is asked of;
-    /// [`Kind::Unavailable`].
+    /// [`crate::Kind::Invalid`] for a bad page token, and when it is not clear which package a state is asked of;
+    /// [`crate::Kind::Unavailable`].
     pub async fn find(
         &self,
         search: Option<String>,
@@ -294,7 +208,7 @@ impl Devices {
     /// One device, what it did with each build and each rollout, and what its last polls were told.
     ///
     /// # Errors
-    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
     pub async fn get(&self, id: &DeviceId) -> Result<DeviceView, Error> {
         // What is derived from a poll is read before the device, which is then at least as new.
         let standings = self.store.standings(id).await?;
@@ -310,7 +224,7 @@ impl Devices {
     /// by what its last poll said of it, before the first by its enrolment.
     ///
     /// # Errors
-    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
     pub async fn explain(
         &self,
         id: &DeviceId,
@@ -346,7 +260,7 @@ impl Devices {
     /// Refuses the device's token from now on.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::NotFound`], [`Kind::Unavailable`].
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
     pub async fn revoke(&self, actor: &Actor, id: &DeviceId) -> Result<(), Error> {
         actor.require(Role::Admin)?;
         let note = actor
@@ -403,7 +317,7 @@ impl Devices {
     /// Lets a device try again what it gave up: one build, or all. Returns of how many builds.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::NotFound`], [`Kind::Unavailable`].
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
     pub async fn retry(&self, actor: &Actor, id: &DeviceId, build: Option<BuildId>) -> Result<usize, Error> {
         actor.require(Role::Operator)?;
         let note = AuditNote {
@@ -422,73 +336,5 @@ impl Devices {
             builds = forgotten,
         );
         Ok(forgotten)
-    }
-
-    /// Makes a token with which devices enrol. Only its hash is kept.
-    ///
-    /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::Invalid`], [`Kind::Unavailable`].
-    pub async fn create_enroll_token(
-        &self,
-        actor: &Actor,
-        uses: u32,
-        ttl: TimeDelta,
-        note: String,
-    ) -> Result<EnrollToken, Error> {
-        actor.require(Role::Admin)?;
-        if !(1..=MAX_ENROLL_USES).contains(&uses) {
-            return Err(Error::invalid(
-                "uses",
-                format!("must be from 1 to {MAX_ENROLL_USES}"),
-            ));
-        }
-        if ttl < TimeDelta::seconds(1) || ttl > TimeDelta::days(MAX_ENROLL_TTL_DAYS) {
-            return Err(Error::invalid("ttl_s", "must be from one second to 366 days"));
-        }
-        if note.len() > MAX_ATTRIBUTE_BYTES {
-            return Err(Error::invalid("note", "is longer than 256 bytes"));
-        }
-        let (token, hash) = new_enroll_token().map_err(|fault| Error::internal("drawing a token", &fault))?;
-        let expires_at = self.clock.now() + ttl;
-        let audit = AuditNote {
-            after: Some(serde_json::json!({ "uses": uses, "expires_at": expires_at, "note": note })),
-            ..actor
-                .on_record(self.clock.now())
-                .note("enrollment_token.create", "enrollment_token")
-        };
-        self.store
-            .create_enroll_token(
-                NewEnrollToken {
-                    hash,
-                    uses,
-                    expires_at,
-                    created_by: actor.subject.clone(),
-                    note,
-                },
-                audit,
-            )
-            .await?;
-        Ok(EnrollToken {
-            token,
-            uses,
-            expires_at,
-        })
-    }
-}
-
-fn check_alias(alias: Option<&str>) -> Result<(), Error> {
-    if alias.is_some_and(|alias| alias.len() > MAX_ATTRIBUTE_BYTES) {
-        let fault = format!("is longer than {MAX_ATTRIBUTE_BYTES} bytes");
-        return Err(RuleError::invalid("alias", fault).into());
-    }
-    Ok(check_visible("alias", alias.unwrap_or_default(), true)?)
-}
-
-fn check_fcm_token(token: Option<&str>) -> Result<(), Error> {
-    match token {
-        Some(token) if token.len() > MAX_FCM_TOKEN_BYTES => {
-            Err(RuleError::invalid("fcm_token", "is longer than 4096 bytes").into())
-        }
-        _ => Ok(()),
     }
 }

@@ -16,6 +16,7 @@ impl From<storage::Error> for Error {
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
             storage::Error::BuildDeleted { .. } => Self::new(Kind::Conflict, "build_deleted", message),
             storage::Error::BuildInUse { .. } => Self::new(Kind::Conflict, "build_in_use", message),
+            storage::Error::DeviceKnown { .. } => Self::new(Kind::Conflict, "device_known", message),
             storage::Error::KeyReused { .. } => Self::new(Kind::Conflict, "idempotency_key_reused", message),
             storage::Error::LastAdmin { .. } => Self::new(Kind::Conflict, "last_admin", message),
             storage::Error::TooMany { .. } => Self::new(Kind::Conflict, "too_many", message),
@@ -23,6 +24,7 @@ impl From<storage::Error> for Error {
                 let code = match fault {
                     TokenFault::Unknown => "enrollment_refused",
                     TokenFault::Expired => "enrollment_token_expired",
+                    TokenFault::Revoked => "enrollment_token_revoked",
                     TokenFault::UsedUp => "enrollment_token_used_up",
                 };
                 Self::new(Kind::Unauthenticated, code, message)

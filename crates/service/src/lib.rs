@@ -36,14 +36,18 @@ mod counters;
 mod credential_watch;
 mod devices;
 mod download;
+mod enroll_tokens;
+mod enrolment;
 mod error;
 mod examination;
 mod examiner;
 mod fleet;
 mod from_below;
+mod imports;
 mod login_throttle;
 mod network;
 mod nudges;
+mod outdated_tokens;
 mod packages;
 mod per_worker;
 mod polls;
@@ -57,6 +61,7 @@ mod service_accounts;
 mod settings;
 mod signer_policy;
 mod snapshots;
+mod token_first_uses;
 mod token_uses;
 mod upload;
 mod upload_form;
@@ -76,17 +81,19 @@ pub use clock::{Clock, SystemClock};
 pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes};
 pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS, RemovedKind};
 pub use credential_watch::{CredentialWatch, watch_credentials};
-pub use devices::{
-    DEFAULT_ENROLL_TTL_DAYS, DeviceExplanation, DeviceState, DeviceView, Devices, EnrollToken, Enrolled,
-    MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, NewDevice, SILENT_AFTER,
-};
+pub use devices::{DeviceExplanation, DeviceState, DeviceView, Devices, SILENT_AFTER};
 pub use download::{Download, Downloads, FileStream, REDIRECT_HOLDS};
+pub use enroll_tokens::{
+    DEFAULT_ENROLL_TTL_DAYS, EnrollTokenSpec, IssuedEnrollToken, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES,
+};
+pub use enrolment::{DEFAULT_ALLOWANCE, DeviceCredential, Enrolled, MAX_WAITING_MOVES, NewDevice};
 pub use error::{Error, ExistingBuild, Kind};
 pub use examiner::Examiner;
 pub use fleet::{
     Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_PACKAGES, MAX_LEAVING, MAX_VERSIONS_SHOWN,
     PackageStandings, VersionHistory, VersionPoint,
 };
+pub use imports::{ImportReport, Imports, MAX_IMPORT_LINE_BYTES};
 pub use login_throttle::{
     LOGIN_PAUSE_MINUTES, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_BROWSER, MAX_FAILURES_PER_NAME,
 };
@@ -113,8 +120,9 @@ pub use snapshots::Snapshots;
 pub use tidegate_signing::BROWSER_DAYS;
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter,
-    FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress, ReasonCount,
-    RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, ServiceAccount, Standing, Told, User,
+    EnrollToken, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress,
+    ReasonCount, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, ServiceAccount, Standing,
+    Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

@@ -102,7 +102,7 @@ impl Polls {
             told,
             at: now,
         });
-        self.activity.record(reason, polled.as_ref());
+        self.activity.record(reason, poll.device_id, now, polled.as_ref());
         let answer = match decision {
             Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
             Decision::Offer(offer) => self.update(poll.device_id, offer, gave_up, now),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Role, check_visible};
-use tidegate_signing::{KeyRing, MAX_ADMIN_TTL_DAYS, SecretString, hash_password, verify_password};
+use tidegate_signing::{
+    KeyRing, MAX_ADMIN_TTL_DAYS, SecretString, hash_password, is_imported_password, verify_password,
+};
 use tidegate_storage::{AuditNote, Store, User};
 use tokio::sync::Semaphore;
 
@@ -147,13 +149,19 @@ impl Users {
         };
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         // The place goes with the work: a caller who hangs up frees it no sooner than the work ends.
-        let matches = off_the_runtime(move || {
+        let (matches, fresh) = off_the_runtime(move || {
             let matches = verify_password(&password, hash.as_deref());
+            let is_imported = matches && hash.as_deref().is_some_and(is_imported_password);
+            // One that is too short by our rules keeps the hash that it came with.
+            let fresh = is_imported.then(|| hash_password(&password).ok()).flatten();
             drop(place);
-            matches
+            (matches, fresh)
         })
         .await
         .map_err(nobodys)?;
+        if let (Some(user), Some(fresh)) = (&user, fresh) {
+            self.keep_fresh(user, fresh).await;
+        }
         match user {
             // Somebody who was disabled is told no more than a stranger.
             Some(user) if matches && user.disabled_at.is_none() => Ok(user),
@@ -163,6 +171,14 @@ impl Users {
                 let error = Error::new(Kind::Unauthenticated, "login_refused", message);
                 Err((user.map_or(NOBODY.to_owned(), |user| user.name), error))
             }
+        }
+    }
+
+    /// Keeps a hash of our own in the place of one that came from another server.
+    async fn keep_fresh(&self, user: &User, fresh: String) {
+        let kept = self.store.rehash_user(&user.name, &user.password_hash, fresh);
+        if let Err(fault) = kept.await {
+            tracing::warn!(%fault, "an imported password's hash could not be made anew");
         }
     }
 

@@ -1,4 +1,5 @@
-//! Enrolment tokens: what a fresh device shows once to become one of the fleet.
+//! Enrolment tokens: what a fresh device shows once to become one of the fleet; and enrolment keys, by which it is known
+//! when it asks again.
 //!
 //! They are not signed but drawn: an operator hands them out for a number of uses, so the server has to keep a
 //! record of each anyway. It keeps the SHA-256 alone. With 256 random bits there is nothing to guess, so a slow
@@ -24,6 +25,42 @@ pub fn new_enroll_token() -> Result<(SecretString, [u8; 32]), Error> {
     let text = SecretString::from(format!("{PREFIX}{}", *Zeroizing::new(to_text(&*secret))));
     let hash = sha256(text.expose_secret());
     Ok((text, hash))
+}
+
+/// The fewest characters of an enrolment key: 22 of base64url hold 128 bits, 32 of hex as well.
+pub const MIN_ENROLLMENT_KEY_CHARS: usize = 22;
+
+/// The most characters of an enrolment key.
+pub const MAX_ENROLLMENT_KEY_CHARS: usize = 128;
+
+/// Draws an enrolment key of 256 bits, in base64url: what a device makes before it enrols for the first time, keeps, and
+/// shows to be told again what it was told.
+///
+/// # Errors
+/// [`Error::NoRandomness`].
+pub fn new_enrollment_key() -> Result<SecretString, Error> {
+    let mut secret = Zeroizing::new([0; TAG_BYTES]);
+    fill(&mut *secret)?;
+    Ok(SecretString::from(to_text(&*secret)))
+}
+
+/// The hash under which an enrolment key is stored. It covers the text, whichever encoding the agent chose.
+///
+/// # Errors
+/// [`Error::Invalid`] with `enrollment_key` for a length outside of [`MIN_ENROLLMENT_KEY_CHARS`] to
+/// [`MAX_ENROLLMENT_KEY_CHARS`], and for other characters than those of hex and base64url.
+pub fn enrollment_key_hash(text: &str) -> Result<[u8; 32], Error> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if !(MIN_ENROLLMENT_KEY_CHARS..=MAX_ENROLLMENT_KEY_CHARS).contains(&text.len())
+        || !text.bytes().all(allowed)
+    {
+        let fault = format!(
+            "must be at least 128 random bits in hex or base64url, {MIN_ENROLLMENT_KEY_CHARS} to \
+             {MAX_ENROLLMENT_KEY_CHARS} characters"
+        );
+        return Err(Error::invalid("enrollment_key", fault));
+    }
+    Ok(sha256(text))
 }
 
 /// The hash under which an enrolment token is stored; `None` for what cannot be one.

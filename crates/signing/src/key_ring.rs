@@ -33,6 +33,7 @@ pub(crate) struct Keys {
     pub(crate) admin_jwt: Mac,
     erased_device: Mac,
     command: hkdf::Prk,
+    command_of_generation: hkdf::Prk,
 }
 
 impl Keys {
@@ -46,17 +47,26 @@ impl Keys {
             admin_jwt: expand(&root, &[b"admin-jwt"], hmac::HMAC_SHA256).into(),
             erased_device: expand(&root, &[b"erased-device"], hmac::HMAC_SHA256).into(),
             command: expand(&root, &[b"command"], hkdf::HKDF_SHA256).into(),
+            command_of_generation: expand(&root, &[b"command-of-generation"], hkdf::HKDF_SHA256).into(),
         }
     }
 
-    fn command_key(&self, device: &DeviceId) -> CommandKey {
-        let info: [&[u8]; 2] = [b"command", device.as_str().as_bytes()];
-        let mut bytes = Zeroizing::new([0; 32]);
-        expand(&self.command, &info, hkdf::HKDF_SHA256)
-            .fill(&mut *bytes)
-            .expect("HKDF-SHA256 fills 32 bytes");
-        CommandKey::from_bytes(&bytes)
+    /// The key of a device in a generation; in generation 0 the one that depends on the device alone.
+    fn command_key(&self, device: &DeviceId, generation: u32) -> CommandKey {
+        let device = device.as_str().as_bytes();
+        if generation == 0 {
+            return derive(&self.command, &[b"command", device]);
+        }
+        derive(&self.command_of_generation, &[&generation.to_be_bytes(), device])
     }
+}
+
+fn derive(prk: &hkdf::Prk, info: &[&[u8]]) -> CommandKey {
+    let mut bytes = Zeroizing::new([0; 32]);
+    expand(prk, info, hkdf::HKDF_SHA256)
+        .fill(&mut *bytes)
+        .expect("HKDF-SHA256 fills 32 bytes");
+    CommandKey::from_bytes(&bytes)
 }
 
 /// HKDF's second step. It fails only for more than 255 hashes of output; we take one.
@@ -84,13 +94,19 @@ impl KeyRing {
     }
 
     /// The keys with which commands to this device are signed; also what the device is given when it enrols.
-    pub fn command_keys(&self, device: &DeviceId) -> CommandKeys {
+    ///
+    /// `generation` is that of the enrolment which gave the keys, so that who takes a device's id over learns nothing of
+    /// the keys before. It is 0 for devices that enrolled when keys depended on the device alone: they keep those.
+    pub fn command_keys(&self, device: &DeviceId, generation: u32) -> CommandKeys {
         if let Some(shared) = &self.shared_commands {
             return shared.clone();
         }
         CommandKeys {
-            primary: self.primary.command_key(device),
-            rotation: self.rotation.as_ref().map(|keys| keys.command_key(device)),
+            primary: self.primary.command_key(device, generation),
+            rotation: self
+                .rotation
+                .as_ref()
+                .map(|keys| keys.command_key(device, generation)),
         }
     }
 

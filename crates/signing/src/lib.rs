@@ -33,6 +33,7 @@
 //! ```
 
 mod admin_token;
+mod bcrypt_hash;
 mod browser;
 mod command;
 mod command_key;
@@ -46,10 +47,12 @@ mod mac;
 mod master_key;
 mod offer;
 mod passwords;
+mod previous_token;
 
 pub use admin_token::{
     AdminClaims, IssuedAdminToken, MAX_ADMIN_TOKEN_BYTES, MAX_ADMIN_TTL_DAYS, MAX_SUBJECT_BYTES,
 };
+pub use bcrypt_hash::{BcryptHash, MAX_BCRYPT_COST};
 pub use browser::{BROWSER_DAYS, BrowserId};
 pub use command::{Command, MAX_ACTION_BYTES, MAX_COMMAND_REQUEST_ID_BYTES, sign_command};
 pub use command_key::{CommandKey, CommandKeys, MAX_COMMAND_KEY_BYTES, MIN_COMMAND_KEY_BYTES};
@@ -58,10 +61,16 @@ pub use command_verifier::{
 };
 pub use device_token::{DeviceTokenClaims, MAX_DEVICE_TOKEN_BYTES};
 pub use download::{DownloadError, DownloadQuery};
-pub use enroll_token::{enroll_token_hash, new_enroll_token};
+pub use enroll_token::{
+    MAX_ENROLLMENT_KEY_CHARS, MIN_ENROLLMENT_KEY_CHARS, enroll_token_hash, enrollment_key_hash,
+    new_enroll_token, new_enrollment_key,
+};
 pub use error::{Error, TokenError};
 pub use key_ring::KeyRing;
 pub use master_key::{MAX_MASTER_KEY_BYTES, MIN_MASTER_KEY_BYTES, MasterKey};
 pub use offer::OfferClaim;
-pub use passwords::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES, hash_password, verify_password};
+pub use passwords::{
+    MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES, hash_password, is_imported_password, verify_password,
+};
+pub use previous_token::{MAX_PREVIOUS_TOKEN_BYTES, PreviousTokenHash};
 pub use secrecy::{ExposeSecret, SecretString};

@@ -7,8 +7,8 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::Error;
 use crate::master_key::fill;
+use crate::{BcryptHash, Error};
 
 /// The fewest bytes of a password. Length is the only rule: rules about digits and signs make passwords worse
 /// (NIST SP 800-63B, section 3.1.1).
@@ -44,8 +44,14 @@ pub fn hash_password(password: &SecretString) -> Result<String, Error> {
     hash_with_salt(password, &salt)
 }
 
+/// Whether a hash came from another server, and is to be made anew when its password is there.
+pub fn is_imported_password(hash: &str) -> bool {
+    hash.starts_with("$2")
+}
+
 /// Whether the password is the one that was hashed. With `None`, for a user who does not exist, it does the same
-/// work and says no, so that the time does not tell who exists. As slow as [`hash_password`].
+/// work and says no, so that the time does not tell who exists. As slow as [`hash_password`], or with a hash of bcrypt's,
+/// which came from another server, as slow as its cost says.
 pub fn verify_password(password: &SecretString, hash: Option<&str>) -> bool {
     let password = password.expose_secret();
     if password.len() > MAX_PASSWORD_BYTES {
@@ -54,6 +60,9 @@ pub fn verify_password(password: &SecretString, hash: Option<&str>) -> bool {
     let Some(work) = hash.or(NOBODY.as_deref()) else {
         return false;
     };
+    if is_imported_password(work) {
+        return BcryptHash::parse(work).is_ok_and(|hash| hash.verify(password));
+    }
     let matches = PasswordHash::new(work)
         .is_ok_and(|parsed| hasher().is_ok_and(|argon2| matches(&argon2, password, &parsed)));
     matches && hash.is_some()

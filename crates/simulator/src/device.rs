@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_agent::domain::{DeviceId, PackageName, SignerFingerprint, VersionCode};
-use tidegate_agent::{Agent, Config, Credentials, Enrollment, MemoryStore, Phase};
+use tidegate_agent::{Agent, Config, Credentials, Enrollment, EnrollmentKey, MemoryStore, Phase};
 
 use crate::Error;
 use crate::device_record::{BuildHistory, DeviceRecord};
@@ -35,6 +35,7 @@ pub(crate) struct Device {
     server: String,
     /// Where a push service reaches it, if there is one.
     fcm_token: Option<String>,
+    enrollment_key: EnrollmentKey,
     phone: Arc<Phone>,
     wire: Arc<Wire>,
     /// `None` until it has enrolled.
@@ -88,6 +89,7 @@ impl Device {
             package: birth.package.clone(),
             server: birth.server.to_owned(),
             fcm_token: birth.reached.then(|| token_of(id.as_str())),
+            enrollment_key: EnrollmentKey::draw().map_err(|fault| usage(&fault))?,
             id,
             phone,
             wire: Arc::new(wire),
@@ -143,6 +145,7 @@ impl Device {
             package_name: Some(self.package.to_string()),
             current_version_code: Some(self.phone.version()),
             fcm_token: self.fcm_token.clone(),
+            enrollment_key: Some(self.enrollment_key.clone()),
             ..Enrollment::default()
         };
         let enrolled = tidegate_agent::enroll(&self.wire, &self.server, token, &self.id, &enrollment).await;

@@ -19,7 +19,7 @@ use tidegate_domain::{
     Report, ReportStatus, RolloutId, RolloutSettings, Sha256, SignerFingerprint, Signers, VersionCode,
 };
 use tidegate_storage::{
-    Activity, Actor, Enrollment, NewEnrollToken, NewReport, Seen, Settings, Standing, Store,
+    Activity, Actor, EnrollCredential, Enrollment, NewEnrollToken, NewReport, Seen, Settings, Standing, Store,
 };
 use tidegate_testkit::postgres;
 
@@ -58,6 +58,7 @@ async fn measure(engine: &str, settings: Settings) {
         let batch = Activity {
             seen: seen.collect(),
             checks: vec![],
+            ..Activity::default()
         };
         store.record_activity(batch).await.unwrap();
         let what = if round == 0 {
@@ -170,6 +171,7 @@ async fn enroll(store: &Store) -> Vec<DeviceId> {
         hash: [7; 32],
         uses: u32::MAX,
         expires_at: at(86_400),
+        allow_known: false,
         created_by: "bench".into(),
         note: String::new(),
     };
@@ -179,8 +181,9 @@ async fn enroll(store: &Store) -> Vec<DeviceId> {
     for n in 0..DEVICES {
         let device = DeviceId::parse(&format!("device-{n:08}")).unwrap();
         let enrollment = Enrollment {
-            token_hash: [7; 32],
+            credential: EnrollCredential::Token([7; 32]),
             device: device.clone(),
+            key_hash: None,
             facts: DeviceFacts::default(),
             alias: None,
             fcm_token: None,

@@ -13,6 +13,8 @@ pub struct Activity {
     pub seen: Vec<Seen>,
     /// The polls once more, as numbers.
     pub checks: Vec<Checks>,
+    /// Polls that leave nothing but that the device's token was used: those for packages that release nothing.
+    pub used: Vec<(DeviceId, DateTime<Utc>)>,
 }
 
 /// One poll.

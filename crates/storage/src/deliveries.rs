@@ -18,6 +18,8 @@ pub struct Claim {
     pub device: DeviceId,
     /// Where it is woken.
     pub fcm_token: String,
+    /// The generation for which its command keys are derived; 0 for those that depend on the device alone.
+    pub command_generation: u32,
     /// How often it was claimed, with this time: names the lease.
     pub attempt: u32,
     /// When it was claimed for the first time.

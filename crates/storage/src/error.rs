@@ -1,7 +1,7 @@
 //! What storage can answer instead of a result.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use tidegate_domain::{self as domain, BuildId, CampaignId, PackageName, Signers, VersionCode};
+use tidegate_domain::{self as domain, BuildId, CampaignId, DeviceId, PackageName, Signers, VersionCode};
 
 /// Storage's refusal. Each variant is a decision that the caller can take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,15 @@ pub enum Error {
     /// An enrolment token is not, or no longer, good for enrolling.
     #[error("the enrolment token {0}")]
     Token(TokenFault),
+    /// The device is enrolled, and nothing proves that it is the one that asks.
+    #[error(
+        "{device} is enrolled already: without the enrollment_key of that enrolment it enrols again only with a token that \
+         allows known devices, or after an operator has allowed it"
+    )]
+    DeviceKnown {
+        /// Which one.
+        device: DeviceId,
+    },
     /// The idempotency key was used before, for something else.
     #[error("the idempotency key was used before, for campaign {campaign}, which was asked for otherwise")]
     KeyReused {
@@ -136,7 +145,10 @@ pub enum TokenFault {
     /// Its time is over.
     #[error("has expired")]
     Expired,
-    /// Other devices used it as often as it may be.
+    /// Somebody ended it before its time.
+    #[error("was revoked")]
+    Revoked,
+    /// Devices used it as often as it may be.
     #[error("is used up")]
     UsedUp,
 }

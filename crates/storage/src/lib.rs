@@ -21,7 +21,7 @@
 //! in the order they came; readers have a pool of their own and see the last committed state. On PostgreSQL both
 //! are the same pool. There every transaction takes its row locks in one order, so that no two wait for each other:
 //!
-//! 1. devices, by name
+//! 1. devices, by name; after them what was imported of them, and enrolment tokens with their hours
 //! 2. statistics, by build; a build's row guards its hours and the rows of its rollouts
 //! 3. deliveries, campaigns and their counts
 //! 4. epochs
@@ -66,6 +66,7 @@ mod device_build;
 mod devices;
 mod enrollment;
 mod error;
+mod imports;
 mod leases;
 mod made;
 mod migrations;
@@ -106,8 +107,12 @@ pub use catalog::Epochs;
 pub use census::{Census, MAX_CENSUS_ROWS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus, VersionHour};
 pub use deliveries::{Answered, Claim, Claimed, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
 pub use devices::{BuildOnDevice, DeviceFilter, MAX_CANDIDATES, MAX_DEVICE_BUILDS, RolloutOnDevice};
-pub use enrollment::{Enrolled, Enrollment, NewEnrollToken};
+pub use enrollment::{
+    EnrollCredential, EnrollToken, Enrolled, EnrolledAs, Enrollment, MAX_NOTED_REFUSALS,
+    MAX_PREVIOUS_TOKEN_TRIES, NewEnrollToken, PREVIOUS_TOKEN_WINDOW, PreviousToken,
+};
 pub use error::{Error, TokenFault};
+pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
 pub use packages::Package;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use pool::PoolUse;

@@ -358,6 +358,9 @@ pub(crate) struct DeviceRow {
     polled_json: Option<String>,
     retired_at: Option<i64>,
     inactive_at: Option<i64>,
+    enrolled_generation: i64,
+    enrolment_allowed_until_at: Option<i64>,
+    duplicate_seen_at: Option<i64>,
 }
 
 impl DeviceRow {
@@ -381,6 +384,9 @@ impl DeviceRow {
             polled: self.polled_json.as_deref().map(polled_facts).transpose()?,
             has_fcm_token: self.fcm_token.is_some(),
             token_generation: small("devices.token_generation", self.token_generation)?,
+            has_enrolled: self.enrolled_generation > 0,
+            enrolment_allowed_until: moment_if(self.enrolment_allowed_until_at)?,
+            duplicate_seen_at: moment_if(self.duplicate_seen_at)?,
             installed,
             enrolled_at: moment(self.enrolled_at)?,
             last_seen_at: moment_if(self.last_seen_at)?,
@@ -408,6 +414,38 @@ pub(crate) struct DeviceShape {
     region: Option<String>,
     tags_json: String,
     enrolled_at: i64,
+}
+
+/// What an imported device says of itself at its first enrolment: what it leaves out stays as it was imported.
+#[derive(AsChangeset)]
+#[diesel(table_name = devices)]
+pub(crate) struct DeviceNews {
+    alias: Option<String>,
+    alias_key: Option<String>,
+    model: Option<String>,
+    manufacturer: Option<String>,
+    sdk: Option<i64>,
+    android_version: Option<String>,
+    region: Option<String>,
+    tags_json: Option<String>,
+    enrolled_at: i64,
+}
+
+impl DeviceNews {
+    pub(crate) fn of(alias: Option<&str>, facts: &DeviceFacts<'_>, enrolled_at: i64) -> Result<Self, Error> {
+        let shape = DeviceShape::of(alias, facts, enrolled_at)?;
+        Ok(Self {
+            alias: shape.alias,
+            alias_key: shape.alias_key,
+            model: shape.model,
+            manufacturer: shape.manufacturer,
+            sdk: shape.sdk,
+            android_version: shape.android_version,
+            region: shape.region,
+            tags_json: Some(shape.tags_json).filter(|_| facts.tags().next().is_some()),
+            enrolled_at,
+        })
+    }
 }
 
 impl DeviceShape {

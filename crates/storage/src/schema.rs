@@ -145,6 +145,13 @@ diesel::table! {
         inactive_at -> Nullable<BigInt>,
         story_removed -> Bool,
         pseudonym -> Nullable<Text>,
+        enrolled_generation -> BigInt,
+        command_generation -> BigInt,
+        enrollment_key_hash -> Nullable<Binary>,
+        token_used_at -> Nullable<BigInt>,
+        enrolment_allowed_until_at -> Nullable<BigInt>,
+        refusal_noted_at -> Nullable<BigInt>,
+        duplicate_seen_at -> Nullable<BigInt>,
     }
 }
 
@@ -244,6 +251,27 @@ diesel::table! {
         created_by -> Text,
         note -> Text,
         created_at -> BigInt,
+        allow_known -> Bool,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    enroll_token_hours (token_id, hour_at) {
+        token_id -> BigInt,
+        hour_at -> BigInt,
+        enrolled -> BigInt,
+        refused -> BigInt,
+    }
+}
+
+diesel::table! {
+    imported_devices (device_id) {
+        device_id -> BigInt,
+        previous_token -> Nullable<Text>,
+        imported_at -> BigInt,
+        tries -> BigInt,
+        tries_at -> Nullable<BigInt>,
     }
 }
 

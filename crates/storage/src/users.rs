@@ -15,7 +15,8 @@ pub struct User {
     pub name: String,
     /// What they may do.
     pub role: Role,
-    /// The hash of their password, in the PHC string format.
+    /// The hash of their password, in the PHC string format; bcrypt's own for somebody who was imported and has not logged
+    /// in since.
     pub password_hash: String,
     /// Since when.
     pub created_at: DateTime<Utc>,
@@ -112,6 +113,15 @@ impl Store {
     pub async fn remove_user(&self, name: &str, audit: AuditNote) -> Result<(), Error> {
         let name = name.to_owned();
         run!(self, urgent, users::remove(&name, &audit))
+    }
+
+    /// Puts another hash of the same password in the place of this one, if it is still theirs. Ends no token.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn rehash_user(&self, name: &str, before: &str, after: String) -> Result<(), Error> {
+        let (name, before) = (name.to_owned(), before.to_owned());
+        run!(self, write, users::rehash(&name, &before, &after))
     }
 
     /// Notes that somebody has logged in.

@@ -70,4 +70,25 @@ impl DeviceService for Service {
     ) -> Result<Response<v1::CreateEnrollmentTokenResponse>, Status> {
         call!(request, verbs::devices::create_enrollment_token, self.0)
     }
+
+    async fn allow_enrolment(
+        &self,
+        request: Request<v1::AllowEnrolmentRequest>,
+    ) -> Result<Response<v1::AllowEnrolmentResponse>, Status> {
+        call!(request, verbs::devices::allow_enrolment, self.0)
+    }
+
+    async fn list_enrollment_tokens(
+        &self,
+        request: Request<v1::ListEnrollmentTokensRequest>,
+    ) -> Result<Response<v1::ListEnrollmentTokensResponse>, Status> {
+        call!(request, verbs::devices::list_enrollment_tokens, self.0)
+    }
+
+    async fn revoke_enrollment_token(
+        &self,
+        request: Request<v1::RevokeEnrollmentTokenRequest>,
+    ) -> Result<Response<v1::EnrollmentToken>, Status> {
+        call!(request, verbs::devices::revoke_enrollment_token, self.0)
+    }
 }

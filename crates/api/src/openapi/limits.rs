@@ -8,6 +8,7 @@ use tidegate_domain::{
     MAX_PACKAGE_NAME_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, MAX_SALT_BYTES, ReportStatus,
 };
 use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_STATS_HOURS};
+use tidegate_signing::{MAX_ENROLLMENT_KEY_CHARS, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS};
 
 /// An application id by Android's rules.
 const PACKAGE: &str = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$";
@@ -20,7 +21,6 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("Audience", _) => json!({ "maxItems": MAX_AUDIENCE_ENTRIES }),
         ("EnrollRequest", "device_id") => text(1, MAX_DEVICE_ID_BYTES),
         ("EnrollRequest", "package_name") => package(),
-        ("EnrollRequest", "enrollment_token") => json!({ "minLength": 1 }),
         ("EnrollRequest", "sdk" | "current_version_code") => json!({ "minimum": 0 }),
         ("EnrollRequest", "alias" | "model" | "manufacturer" | "region" | "android_version") => {
             text(0, MAX_ATTRIBUTE_BYTES)
@@ -41,7 +41,9 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("EraseDeviceRequest", "confirm") => text(1, MAX_DEVICE_ID_BYTES),
         ("SetBuildNotesRequest", "notes") => text(0, MAX_NOTES_BYTES),
         ("CreateEnrollmentTokenRequest", "uses") => between(0, MAX_ENROLL_USES.into()),
-        ("CreateEnrollmentTokenRequest", "ttl_s") => {
+        ("EnrollRequest", "enrollment_key") => text(MIN_ENROLLMENT_KEY_CHARS, MAX_ENROLLMENT_KEY_CHARS),
+        ("EnrollRequest", "previous_token") => text(0, MAX_PREVIOUS_TOKEN_BYTES),
+        ("CreateEnrollmentTokenRequest" | "AllowEnrolmentRequest", "ttl_s") => {
             between(0, MAX_ENROLL_TTL_DAYS.unsigned_abs() * 24 * 3600)
         }
         // 32 pairs of hex digits, with or without the 31 colons.

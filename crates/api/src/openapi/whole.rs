@@ -11,7 +11,7 @@ const APK: &str = "application/vnd.android.package-archive";
 const WITH_OPTIONAL_FIELDS: [&str; 3] = ["Audience", "Problem", "UploadForm"];
 
 /// Verbs whose body may be left out.
-const OPTIONAL_BODIES: [&str; 1] = ["RetryDevice"];
+const OPTIONAL_BODIES: [&str; 2] = ["RetryDevice", "AllowEnrolment"];
 
 /// Completes a document.
 pub(super) fn made(mut document: Value) -> Value {

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Offer, PackageName, RolloutId, VersionCode};
 use tidegate_proto::v1;
 use tidegate_service::{
-    Authenticator, Devices, Error, NewDevice, NewReport, Poll, PollAnswer, Polls, Reports,
+    Authenticator, DeviceCredential, Devices, Error, NewDevice, NewReport, Poll, PollAnswer, Polls, Reports,
 };
 use tidegate_signing::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
@@ -302,14 +302,16 @@ fn narrow<T: TryFrom<i64>>(field: &'static str, number: Option<i64>) -> Result<O
         .transpose()
 }
 
-/// Takes a device in, for an enrolment token. May be repeated after a lost answer.
+/// Takes a device in, for an enrolment token. May be repeated after a lost answer, with the same enrollment_key.
 #[utoipa::path(
     post, path = "/v1/agent/enroll",
     operation_id = "Enroll", tag = "agent", request_body = v1::EnrollRequest,
     responses(
         (status = 201, description = "Enrolled", body = v1::EnrollResponse),
         (status = 400, description = "A field is missing or malformed", body = Problem),
-        (status = 401, description = "The enrolment token is unknown, expired or used up", body = Problem),
+        (status = 401, description = "The enrolment token is unknown, expired, revoked or used up, or the previous token is another", body = Problem),
+        (status = 409, description = "The id is enrolled already, and nothing proves that it is the same device", body = Problem),
+        (status = 429, description = "The previous token was tried too often, or many devices move at once", body = Problem),
     )
 )]
 async fn enroll(
@@ -320,7 +322,8 @@ async fn enroll(
     let installed = installed(&request)?;
     let enrolled = devices
         .enroll(NewDevice {
-            enrollment_token: request.enrollment_token,
+            credential: credential(request.enrollment_token, request.previous_token)?,
+            enrollment_key: request.enrollment_key,
             id,
             alias: request.alias,
             facts: DeviceFacts {
@@ -350,6 +353,19 @@ async fn enroll(
         protocol: PROTOCOL,
     };
     Ok((StatusCode::CREATED, Secret(answer)))
+}
+
+/// One of the two, and not both.
+fn credential(enrollment_token: String, previous_token: Option<String>) -> Result<DeviceCredential, Error> {
+    match (enrollment_token.is_empty(), previous_token) {
+        (false, None) => Ok(DeviceCredential::EnrollmentToken(enrollment_token)),
+        (true, Some(token)) => Ok(DeviceCredential::PreviousToken(token)),
+        (true, None) => Err(Error::invalid("enrollment_token", "is missing")),
+        (false, Some(_)) => Err(Error::invalid(
+            "previous_token",
+            "goes not with an enrollment_token: send one",
+        )),
+    }
 }
 
 fn installed(request: &v1::EnrollRequest) -> Result<Option<(PackageName, VersionCode)>, Error> {

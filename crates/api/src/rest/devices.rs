@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Secret;
-use super::input::{Fields, Json, OptionalJson, TextPath};
+use super::input::{Fields, Json, OptionalJson, TextPath, TokenNumber};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
@@ -26,7 +26,9 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(retry))
         .routes(routes!(retire))
         .routes(routes!(erase))
-        .routes(routes!(create_enrollment_token))
+        .routes(routes!(allow_enrolment))
+        .routes(routes!(list_enrollment_tokens, create_enrollment_token))
+        .routes(routes!(revoke_enrollment_token))
 }
 
 type Answer<T> = Result<JsonAnswer<T>, Refusal>;
@@ -165,6 +167,26 @@ async fn erase(
     ))
 }
 
+/// Lets an id enrol once more, whoever has it now.
+#[utoipa::path(
+    post, path = "/v1/devices/{device_id}/allow-enrolment",
+    operation_id = "AllowEnrolment", tag = "devices", params(("device_id" = String, Path)),
+    request_body = v1::AllowEnrolmentRequest,
+    responses((status = 200, body = v1::AllowEnrolmentResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn allow_enrolment(
+    State(devices): State<Arc<Devices>>,
+    Caller(actor): Caller,
+    TextPath(device_id): TextPath,
+    OptionalJson(mut request): OptionalJson<v1::AllowEnrolmentRequest>,
+) -> Answer<v1::AllowEnrolmentResponse> {
+    same_device(device_id, &mut request.device_id)?;
+    Ok(JsonAnswer(
+        verbs::devices::allow_enrolment(&devices, &actor, request).await?,
+    ))
+}
+
 /// Makes a token with which devices enrol.
 #[utoipa::path(
     post, path = "/v1/enrollment-tokens",
@@ -179,6 +201,45 @@ async fn create_enrollment_token(
 ) -> Result<(StatusCode, Secret<v1::CreateEnrollmentTokenResponse>), Refusal> {
     let token = verbs::devices::create_enrollment_token(&devices, &actor, request).await?;
     Ok((StatusCode::CREATED, Secret(token)))
+}
+
+/// Enrolment tokens, newest first.
+#[utoipa::path(
+    get, path = "/v1/enrollment-tokens",
+    operation_id = "ListEnrollmentTokens", tag = "devices", params(v1::ListEnrollmentTokensRequest),
+    responses((status = 200, body = v1::ListEnrollmentTokensResponse), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn list_enrollment_tokens(
+    State(devices): State<Arc<Devices>>,
+    Caller(actor): Caller,
+    Fields(request): Fields<v1::ListEnrollmentTokensRequest>,
+) -> Answer<v1::ListEnrollmentTokensResponse> {
+    Ok(JsonAnswer(
+        verbs::devices::list_enrollment_tokens(&devices, &actor, request).await?,
+    ))
+}
+
+/// Ends an enrolment token at once. Devices that it let in stay.
+#[utoipa::path(
+    post, path = "/v1/enrollment-tokens/{id}/revoke",
+    operation_id = "RevokeEnrollmentToken", tag = "devices", params(("id" = i64, Path)),
+    responses((status = 200, body = v1::EnrollmentToken), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn revoke_enrollment_token(
+    State(devices): State<Arc<Devices>>,
+    Caller(actor): Caller,
+    TokenNumber(token_id): TokenNumber,
+    OptionalJson(mut request): OptionalJson<v1::RevokeEnrollmentTokenRequest>,
+) -> Answer<v1::EnrollmentToken> {
+    if request.token_id != 0 && request.token_id != token_id {
+        return Err(Error::invalid("token_id", "is another than the one in the path").into());
+    }
+    request.token_id = token_id;
+    Ok(JsonAnswer(
+        verbs::devices::revoke_enrollment_token(&devices, &actor, request).await?,
+    ))
 }
 
 /// The device in a request must be the one in the path, or left out.

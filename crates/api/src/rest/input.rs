@@ -95,6 +95,17 @@ impl<S: Send + Sync> FromRequestParts<S> for CampaignNumber {
     }
 }
 
+/// The number of an enrolment token in a path.
+pub(crate) struct TokenNumber(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenNumber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        number(parts, state, "token").await.map(Self)
+    }
+}
+
 async fn number<S: Send + Sync>(parts: &mut Parts, state: &S, what: &str) -> Result<i64, Refusal> {
     let text = Path::<String>::from_request_parts(parts, state).await;
     let number = text.as_ref().ok().and_then(|Path(text)| text.parse().ok());

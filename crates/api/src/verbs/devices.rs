@@ -5,7 +5,10 @@ use std::mem::take;
 use chrono::TimeDelta;
 use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Role, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Devices, Error, Paged};
+use tidegate_service::{
+    Actor, DEFAULT_ALLOWANCE, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Devices, EnrollToken, EnrollTokenSpec,
+    Error, Paged,
+};
 use tidegate_signing::ExposeSecret;
 
 use super::list::List;
@@ -142,6 +145,29 @@ pub(crate) async fn erase(
     })
 }
 
+pub(crate) async fn allow_enrolment(
+    devices: &Devices,
+    actor: &Actor,
+    request: v1::AllowEnrolmentRequest,
+) -> Result<v1::AllowEnrolmentResponse, Error> {
+    let device = DeviceId::parse(&request.device_id)?;
+    let ttl = ttl(request.ttl_s, DEFAULT_ALLOWANCE)?;
+    let until = devices.allow_enrolment(actor, &device, ttl).await?;
+    Ok(v1::AllowEnrolmentResponse {
+        success: true,
+        device_id: request.device_id,
+        allowed_until: time(until),
+    })
+}
+
+/// A time to live in seconds, of which 0 stands for the usual.
+fn ttl(seconds: i64, usual: TimeDelta) -> Result<TimeDelta, Error> {
+    match seconds {
+        0 => Ok(usual),
+        seconds => TimeDelta::try_seconds(seconds).ok_or_else(|| Error::invalid("ttl_s", "is too long")),
+    }
+}
+
 pub(crate) async fn create_enrollment_token(
     devices: &Devices,
     actor: &Actor,
@@ -151,17 +177,55 @@ pub(crate) async fn create_enrollment_token(
         0 => 1,
         uses => u32::try_from(uses).map_err(|_| Error::invalid("uses", "must be a positive number"))?,
     };
-    let ttl = match request.ttl_s {
-        0 => Some(TimeDelta::days(DEFAULT_ENROLL_TTL_DAYS)),
-        seconds => TimeDelta::try_seconds(seconds),
+    let spec = EnrollTokenSpec {
+        uses,
+        ttl: ttl(request.ttl_s, TimeDelta::days(DEFAULT_ENROLL_TTL_DAYS))?,
+        note: request.note,
+        allow_known: request.allow_known,
     };
-    let ttl = ttl.ok_or_else(|| Error::invalid("ttl_s", "is too long"))?;
-    let token = devices
-        .create_enroll_token(actor, uses, ttl, request.note)
-        .await?;
+    let token = devices.create_enroll_token(actor, spec).await?;
     Ok(v1::CreateEnrollmentTokenResponse {
         enrollment_token: token.token.expose_secret().to_owned(),
         uses: token.uses.into(),
         expires_at: time(token.expires_at),
+        token_id: token.id,
     })
+}
+
+pub(crate) async fn list_enrollment_tokens(
+    devices: &Devices,
+    actor: &Actor,
+    mut request: v1::ListEnrollmentTokensRequest,
+) -> Result<v1::ListEnrollmentTokensResponse, Error> {
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("enrollment_tokens", size, &token, &request)?;
+    let ask = |page| devices.enroll_tokens(actor, page);
+    let (items, next_page_token) = list.tell(ask, enrollment_token).await?;
+    Ok(v1::ListEnrollmentTokensResponse {
+        items,
+        next_page_token,
+    })
+}
+
+pub(crate) async fn revoke_enrollment_token(
+    devices: &Devices,
+    actor: &Actor,
+    request: v1::RevokeEnrollmentTokenRequest,
+) -> Result<v1::EnrollmentToken, Error> {
+    let token = devices.revoke_enroll_token(actor, request.token_id).await?;
+    Ok(enrollment_token(token))
+}
+
+fn enrollment_token(token: EnrollToken) -> v1::EnrollmentToken {
+    v1::EnrollmentToken {
+        token_id: token.id,
+        uses: token.uses.into(),
+        uses_left: token.uses.saturating_sub(token.used).into(),
+        expires_at: time(token.expires_at),
+        note: token.note,
+        allow_known: token.allow_known,
+        created_by: token.created_by,
+        created_at: time(token.created_at),
+        revoked_at: token.revoked_at.and_then(time),
+    }
 }

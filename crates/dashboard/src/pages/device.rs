@@ -30,6 +30,8 @@ struct Page {
     nudge: String,
     may_nudge: bool,
     is_retired: bool,
+    /// What somebody has to know of its enrolment.
+    notices: Vec<String>,
     facts: Vec<(&'static str, String)>,
     tags: Vec<String>,
     installed: Vec<(String, i64)>,
@@ -100,6 +102,7 @@ pub(crate) async fn page(
         nudge: show::query(&[("device_id", id.as_str())]),
         may_nudge: device.has_fcm_token && app.nudges.is_configured(),
         is_retired: device.retired_at.is_some(),
+        notices: notices(&device, app.clock.now()),
         facts: facts(&device, app.clock.now()),
         tags: device.shown().tags().map(str::to_owned).collect(),
         installed: device
@@ -176,6 +179,25 @@ fn standing_in_fleet(device: &Device) -> String {
         ),
         (None, None) => "yes".to_owned(),
     }
+}
+
+fn notices(device: &Device, now: DateTime<Utc>) -> Vec<String> {
+    let duplicate = device.duplicate_seen_at.map(|at| {
+        format!(
+            "Two phones may share this id: a credential from before its last enrolment was shown on {} UTC.",
+            show::moment(at)
+        )
+    });
+    let imported =
+        (!device.has_enrolled).then(|| "It was imported and has not enrolled here yet.".to_owned());
+    let allowed = device.enrolment_allowed_until.filter(|until| *until > now);
+    let allowed = allowed.map(|until| {
+        format!(
+            "Its id may be enrolled once more until {} UTC.",
+            show::moment(until)
+        )
+    });
+    duplicate.into_iter().chain(imported).chain(allowed).collect()
 }
 
 fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {

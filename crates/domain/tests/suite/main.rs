@@ -7,6 +7,7 @@ mod cohort;
 mod concurrent;
 mod decision;
 mod device_build;
+mod enrolment;
 mod explanation;
 mod facts;
 mod fleet;

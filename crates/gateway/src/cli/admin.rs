@@ -6,33 +6,12 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tidegate_domain::SdkLevel;
-use tidegate_service::{
-    Actor, Clock, Devices, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, Snapshots, SystemClock,
-};
-use tidegate_signing::{ExposeSecret, MAX_PASSWORD_BYTES, SecretString};
+use tidegate_service::{Actor, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, SystemClock};
+use tidegate_signing::{MAX_PASSWORD_BYTES, SecretString};
 
 use super::args::Signer;
-use crate::wiring::{Stores, settings};
+use crate::wiring::Stores;
 use crate::{Config, Error};
-
-/// Makes a token that devices enrol with.
-pub(super) async fn enroll_token(
-    config: &Config,
-    init: bool,
-    uses: u32,
-    ttl: Duration,
-    note: String,
-) -> Result<String, Error> {
-    let stores = Stores::open_made(config, init).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let snapshots = Snapshots::load(stores.store.clone()).await?;
-    let settings = Arc::new(settings(config, ""));
-    let devices = Devices::new(stores.store, Arc::new(snapshots), stores.keys, clock, settings);
-    let made = devices
-        .create_enroll_token(&Actor::console(), uses, delta(ttl), note)
-        .await?;
-    Ok(made.token.expose_secret().to_owned())
-}
 
 /// Shows, sets or removes the signer that a package's builds must carry.
 pub(super) async fn signer(config: &Config, init: bool, what: Signer) -> Result<String, Error> {

@@ -64,6 +64,9 @@ pub(super) enum Command {
     /// Look after the builds' files.
     #[command(subcommand)]
     Artifacts(Artifacts),
+    /// Take devices and users over from another server.
+    #[command(subcommand)]
+    Import(Import),
     /// Work on a server's data from its own console: tokens, users and service accounts.
     Admin(AtConsole),
     /// Look into APK files, without a server.
@@ -152,8 +155,10 @@ pub(super) enum Admin {
     #[command(subcommand)]
     ServiceAccount(ServiceAccount),
     /// Print a token that devices enrol with. It is shown once; only its hash is kept.
-    #[command(after_help = "Example:
-  tidegate admin enroll-token --uses 500 --ttl 30d --note \"line 2, spring\"")]
+    #[command(after_help = "Examples:
+  tidegate admin enroll-token --uses 500 --ttl 30d --note \"line 2, spring\"
+  tidegate admin enroll-token --uses 500 --qr --component com.example.agent/.Owner \\
+    --apk-url https://updates.example.com/agent.apk --signer 1a:2b:…   for the setup of fresh phones")]
     EnrollToken {
         /// How many devices may enrol with it.
         #[arg(long, value_name = "N", default_value_t = 1)]
@@ -164,13 +169,99 @@ pub(super) enum Admin {
         /// What it is for; operators see it.
         #[arg(long, default_value = "")]
         note: String,
+        /// Let it take over ids that are enrolled already; what was handed out for them before ends.
+        #[arg(long)]
+        allow_known: bool,
+        #[command(flatten)]
+        provisioning: Option<Provisioning>,
     },
+    /// Tokens that devices enrol with.
+    #[command(subcommand)]
+    EnrollTokens(EnrollTokens),
     /// The signer that a package's builds must carry. Its first build sets it by itself.
     #[command(subcommand)]
     Signer(Signer),
     /// Users who may log in with a password.
     #[command(subcommand)]
     User(AdminUser),
+}
+
+/// The app that a fresh phone is to fetch and make its owner.
+#[derive(Debug, Args)]
+#[group(requires_all = ["qr", "component", "apk_url", "signer"])]
+pub(super) struct Provisioning {
+    /// Print the QR code that a fresh phone reads after six taps on its first screen, and what it says.
+    #[arg(long, required = false)]
+    pub(super) qr: bool,
+    /// The agent's device admin receiver, such as com.example.agent/.Owner.
+    #[arg(long, required = false, value_name = "PACKAGE/CLASS", value_parser = component)]
+    pub(super) component: String,
+    /// Where phones fetch the agent's APK, by https.
+    #[arg(long, required = false, value_name = "URL", value_parser = https)]
+    pub(super) apk_url: String,
+    /// SHA-256 of the certificate that the agent's APK is signed with, as `tidegate apk verify` prints it.
+    #[arg(long, required = false, value_name = "SHA256", value_parser = SignerFingerprint::parse)]
+    pub(super) signer: SignerFingerprint,
+    /// Where phones find this server; public_url by default.
+    #[arg(long, value_name = "URL", value_parser = https)]
+    pub(super) server: Option<String>,
+}
+
+fn component(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((package, class)) if PackageName::parse(package).is_ok() && !class.is_empty() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("must be a package and a class, such as com.example.agent/.Owner".to_owned()),
+    }
+}
+
+fn https(text: &str) -> Result<String, String> {
+    match url::Url::parse(text) {
+        Ok(url) if url.scheme() == "https" && url.has_host() => Ok(text.to_owned()),
+        _ => Err("must begin with https:// and name a host".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EnrollTokens {
+    /// Print enrolment tokens, the newest first: id, uses left, end, by whom, note.
+    List,
+    /// End an enrolment token, on every server at once. Devices that it let in stay.
+    Revoke {
+        /// Its id, as `list` prints it.
+        id: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Import {
+    /// Import devices from a file with a JSON object in each line, as docs/migrating.md describes.
+    ///
+    /// Those that have enrolled here already are left as they are, so that the file can be imported again.
+    #[command(
+        after_help = "Exit codes: 0 done, 1 some lines were not taken, 2 wrong usage or settings.
+Lines that are not, or not wholly, taken are told on standard error."
+    )]
+    Devices {
+        /// The file.
+        file: PathBuf,
+        /// Only print what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Import people who log in with a password, of which the file has bcrypt hashes.
+    #[command(
+        after_help = "Exit codes: 0 done, 1 some lines were not taken, 2 wrong usage or settings.
+Lines that are not, or not wholly, taken are told on standard error."
+    )]
+    Users {
+        /// The file.
+        file: PathBuf,
+        /// Only print what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,8 @@ mod apk_diff;
 mod args;
 mod artifacts;
 mod database;
+mod enroll_token;
+mod import;
 mod people;
 mod serve;
 
@@ -48,6 +50,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Config => print(&config()?),
         Command::Migrate { dry_run } => console(&config()?, |config| database::migrate(config, dry_run)),
         Command::Artifacts(Artifacts::Check { read }) => artifacts::check(&config()?, read),
+        Command::Import(what) => import::import(&config()?, &what),
         Command::Admin(AtConsole { init, what }) => at_console(&config()?, init, what),
         Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
         Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),
@@ -62,9 +65,22 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
         }
         Admin::Tokens(what) => console(config, |config| people::tokens(config, init, what)),
         Admin::ServiceAccount(what) => console(config, |config| people::service_account(config, init, what)),
-        Admin::EnrollToken { uses, ttl, note } => console(config, |config| {
-            admin::enroll_token(config, init, uses, ttl, note)
+        Admin::EnrollToken {
+            uses,
+            ttl,
+            note,
+            allow_known,
+            provisioning,
+        } => console(config, |config| {
+            let asked = enroll_token::Asked {
+                uses,
+                ttl,
+                note,
+                allow_known,
+            };
+            enroll_token::make(config, init, asked, provisioning)
         }),
+        Admin::EnrollTokens(what) => console(config, |config| enroll_token::manage(config, init, what)),
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
         Admin::User(what) => console(config, |config| people::user(config, init, what)),
     }

@@ -140,7 +140,7 @@ pub(super) async fn service_account(
 }
 
 /// A whole list, a line for each.
-async fn lines<T, F>(ask: impl Fn(Page) -> F, told: impl Fn(&T) -> String) -> Result<String, Error>
+pub(super) async fn lines<T, F>(ask: impl Fn(Page) -> F, told: impl Fn(&T) -> String) -> Result<String, Error>
 where
     F: Future<Output = Result<Paged<T>, Refusal>>,
 {
@@ -193,6 +193,6 @@ fn told_account(account: &tidegate_service::ServiceAccount) -> String {
     format!("{} --role {}{limits}", account.name, account.role)
 }
 
-fn moment(at: DateTime<Utc>) -> String {
+pub(super) fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -38,7 +38,7 @@ async fn a_device_is_given_all_it_needs(engine: Engine) {
     let enrollment = &device.enrollment;
     assert_eq!(enrollment["device_id"], "pixel-1");
     let id = DeviceId::parse("pixel-1").unwrap();
-    let key = server.keys().command_keys(&id).primary;
+    let key = server.keys().command_keys(&id, 1).primary;
     assert_eq!(
         enrollment["command_keys"],
         json!({ "primary": key.text().expose_secret(), "rotation": null })

@@ -160,7 +160,7 @@ async fn every_device_gets_a_command_that_only_it_takes(engine: Engine) {
         let command: Command = serde_json::from_value(json!(message.data)).unwrap();
         for other in &scene.fleet {
             let id = tidegate_domain::DeviceId::parse(&other.id).unwrap();
-            let keys = scene.server.keys().command_keys(&id);
+            let keys = scene.server.keys().command_keys(&id, 1);
             let now = tidegate_service::Clock::now(scene.server.clock());
             let taken = CommandVerifier::new(id, keys).verify(&command, now).is_ok();
             assert_eq!(

@@ -19,7 +19,7 @@ pub(super) fn message(
     claim: &Claim,
     now: DateTime<Utc>,
 ) -> Result<Message, Error> {
-    let keys = keys.command_keys(&claim.device);
+    let keys = keys.command_keys(&claim.device, claim.command_generation);
     let mut command = sign_command(&keys.primary, ACTION, &campaign.request_id, &claim.device, now)?;
     if let Some(rotation) = &keys.rotation {
         command = command.also_signed(rotation);

@@ -85,6 +85,7 @@ mod tests {
         Claim {
             device: DeviceId::parse("d").expect("an id"),
             fcm_token: "t".to_owned(),
+            command_generation: 1,
             attempt,
             first_claimed_at: noon() - tried_for,
         }

@@ -1,10 +1,10 @@
 //! Enrolment and revocation: which devices are let in, and which are shut out.
 
 use chrono::TimeDelta;
-use tidegate_service::{Kind, MAX_ENROLL_USES};
+use tidegate_service::{EnrollTokenSpec, Kind, MAX_ENROLL_USES};
 use tidegate_signing::ExposeSecret;
 
-use crate::instance::{Instance, admin, id, new_device, operator, refusal};
+use crate::instance::{Instance, admin, id, new_device, operator, refusal, token_for};
 
 #[tokio::test]
 async fn a_token_enrols_as_many_devices_as_it_says() {
@@ -46,7 +46,11 @@ async fn only_an_admin_makes_tokens_and_their_uses_and_life_have_bounds() {
     let hour = TimeDelta::hours(1);
     let devices = &instance.devices;
     let make = |actor, uses, ttl| async move {
-        let made = devices.create_enroll_token(actor, uses, ttl, String::new());
+        let spec = EnrollTokenSpec {
+            ttl,
+            ..token_for(uses)
+        };
+        let made = devices.create_enroll_token(actor, spec);
         made.await.map(|token| token.uses)
     };
     let denied = make(operator(), 1, hour).await;

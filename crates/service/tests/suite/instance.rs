@@ -12,9 +12,10 @@ use tidegate_domain::{
     RolloutSettings, VersionCode,
 };
 use tidegate_service::{
-    ActivityBuffer, Actor, AuditLog, Authenticator, BlobCheck, Builds, Clock, Counters, Devices, Downloads,
-    Enrolled, Error, Kind, NewDevice, Nudges, Packages, Polls, Readiness, Reports, Retention,
-    RetentionSettings, Rollouts, Settings, Snapshots, UploadNotes, Uploads, Users,
+    ActivityBuffer, Actor, AuditLog, Authenticator, BlobCheck, Builds, Clock, Counters, DeviceCredential,
+    Devices, Downloads, EnrollTokenSpec, Enrolled, Error, Kind, NewDevice, Nudges, Packages, Polls,
+    Readiness, Reports, Retention, RetentionSettings, Rollouts, Settings, Snapshots, UploadNotes, Uploads,
+    Users,
 };
 use tidegate_signing::{ExposeSecret, KeyRing, MasterKey};
 use tidegate_storage::{self as storage, Store};
@@ -232,11 +233,7 @@ impl Instance {
 
     /// A token with which so many devices enrol within a week.
     pub(crate) async fn enrollment_token(&self, uses: u32) -> String {
-        let week = TimeDelta::days(7);
-        let token = self
-            .devices
-            .create_enroll_token(admin(), uses, week, String::new())
-            .await;
+        let token = self.devices.create_enroll_token(admin(), token_for(uses)).await;
         token.unwrap().token.expose_secret().to_owned()
     }
 
@@ -295,10 +292,21 @@ pub(crate) fn to(percent: i64) -> Promotion {
     }
 }
 
+/// A token with which so many devices may enrol.
+pub(crate) fn token_for(uses: u32) -> EnrollTokenSpec {
+    EnrollTokenSpec {
+        uses,
+        ttl: TimeDelta::days(7),
+        note: String::new(),
+        allow_known: false,
+    }
+}
+
 /// A device as it asks to be enrolled.
 pub(crate) fn new_device(name: &str, enrollment_token: &str) -> NewDevice {
     NewDevice {
-        enrollment_token: enrollment_token.to_owned(),
+        credential: DeviceCredential::EnrollmentToken(enrollment_token.to_owned()),
+        enrollment_key: None,
         id: id(name),
         alias: None,
         facts: DeviceFacts::default(),

@@ -216,15 +216,32 @@ fn a_field_that_is_no_time_or_too_long_is_malformed() {
 #[test]
 fn each_device_has_its_own_key() {
     let ring = known_ring();
-    let keys = ring.command_keys(&device("Gerät-ü"));
+    let keys = ring.command_keys(&device("Gerät-ü"), 0);
     let text = keys.primary.text().expose_secret();
     assert_eq!(
         text,
         "ba7a0b3fbcfb369fee1ac6d9547fd03d14b2e62f99693f86ffecabbdbef7f59f"
     );
     assert!(keys.rotation.is_none());
-    let other = ring.command_keys(&device("Gerät-u"));
+    let other = ring.command_keys(&device("Gerät-u"), 0);
     assert_ne!(other.primary.text().expose_secret(), text);
+}
+
+#[test]
+fn each_enrolment_of_a_device_has_its_own_key() {
+    let ring = known_ring();
+    let key = |generation| {
+        let keys = ring.command_keys(&device("Gerät-ü"), generation);
+        keys.primary.text().expose_secret().to_owned()
+    };
+    let keys = [0, 1, 2, u32::MAX].map(key);
+    for (n, one) in keys.iter().enumerate() {
+        assert!(!keys[n + 1..].contains(one), "{n}");
+    }
+    assert_eq!(
+        keys[1],
+        "aea774beab4306fa5225f942aa371d8a4d4946072dd17a2ac0012b606c8502fd"
+    );
 }
 
 #[test]
@@ -232,10 +249,10 @@ fn an_agent_that_enrolled_during_a_rotation_takes_both_sides_commands() {
     let [old, new] = [(); 2].map(|()| MasterKey::generate().unwrap());
     let phone = device("abc123");
     let announced = KeyRing::new(&old, Some(&new));
-    let mut agent = CommandVerifier::new(phone.clone(), announced.command_keys(&phone));
+    let mut agent = CommandVerifier::new(phone.clone(), announced.command_keys(&phone, 0));
     let now = at(KNOWN_TIME);
     let mut send = |ring: &KeyRing, id: &str| {
-        let keys = ring.command_keys(&phone);
+        let keys = ring.command_keys(&phone, 0);
         agent.verify(
             &sign_command(&keys.primary, "update", id, &phone, now).unwrap(),
             now,
@@ -250,10 +267,10 @@ fn an_agent_that_enrolled_during_a_rotation_takes_both_sides_commands() {
 fn an_agent_that_enrolled_before_a_rotation_takes_commands_until_its_key_is_dropped() {
     let [old, new] = [(); 2].map(|()| MasterKey::generate().unwrap());
     let phone = device("abc123");
-    let mut agent = CommandVerifier::new(phone.clone(), KeyRing::new(&old, None).command_keys(&phone));
+    let mut agent = CommandVerifier::new(phone.clone(), KeyRing::new(&old, None).command_keys(&phone, 0));
     let now = at(KNOWN_TIME);
     let mut send = |ring: &KeyRing, id: &str| {
-        let keys = ring.command_keys(&phone);
+        let keys = ring.command_keys(&phone, 0);
         let mut command = sign_command(&keys.primary, "update", id, &phone, now).unwrap();
         if let Some(rotation) = &keys.rotation {
             command = command.also_signed(rotation);
@@ -274,7 +291,7 @@ fn an_agent_that_enrolled_before_a_rotation_takes_commands_until_its_key_is_drop
 fn a_fleet_with_a_shared_key_uses_it_for_every_device() {
     let ring = fresh_ring().with_shared_command_keys(CommandKeys::one(key()));
     for id in ["abc123", "dev-001"] {
-        let keys = ring.command_keys(&device(id));
+        let keys = ring.command_keys(&device(id), 0);
         assert_eq!(keys.primary.text().expose_secret(), "test-secret");
     }
 }
@@ -298,12 +315,12 @@ proptest! {
     ) {
         let ring = known_ring();
         let phone = device(&id);
-        let keys = ring.command_keys(&phone);
+        let keys = ring.command_keys(&phone, 0);
         let command = sign_command(&keys.primary, &action, &request_id, &phone, at(sent)).unwrap();
         let mut agent = CommandVerifier::new(phone, keys);
         prop_assert_eq!(agent.verify(&command, at(sent)), Ok(()));
         if other != id {
-            let mut stranger = CommandVerifier::new(device(&other), ring.command_keys(&device(&other)));
+            let mut stranger = CommandVerifier::new(device(&other), ring.command_keys(&device(&other), 0));
             prop_assert_eq!(stranger.verify(&command, at(sent)), Err(CommandError::Foreign));
             let relabelled = Command { device_id: other, ..command };
             prop_assert_eq!(stranger.verify(&relabelled, at(sent)), Err(CommandError::Forged));

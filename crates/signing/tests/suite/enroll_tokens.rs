@@ -1,6 +1,8 @@
 //! Enrolment tokens: the operator sees the text once, the server keeps a hash.
 
-use tidegate_signing::{ExposeSecret, enroll_token_hash, new_enroll_token};
+use tidegate_signing::{
+    ExposeSecret, enroll_token_hash, enrollment_key_hash, new_enroll_token, new_enrollment_key,
+};
 
 #[test]
 fn the_text_leads_to_the_hash_that_was_stored() {
@@ -38,5 +40,27 @@ fn what_cannot_be_one_has_no_hash() {
         &"A".repeat(1 << 20),
     ] {
         assert_eq!(enroll_token_hash(other), None, "{other:.60}");
+    }
+}
+
+#[test]
+fn a_key_that_was_drawn_is_one_and_others_need_128_bits() {
+    let [one, two] = [(); 2].map(|()| new_enrollment_key().unwrap());
+    let hash = |text: &str| enrollment_key_hash(text);
+    assert_ne!(hash(one.expose_secret()), hash(two.expose_secret()));
+    assert_eq!(hash(one.expose_secret()), hash(one.expose_secret()));
+    // Sixteen bytes, as hex and as base64url.
+    assert!(hash(&"0f".repeat(16)).is_ok());
+    assert!(hash("AAECAwQFBgcICQoLDA0ODw").is_ok());
+    for other in [
+        "",
+        &"a".repeat(21),
+        &"a".repeat(129),
+        &"a ".repeat(16),
+        &"+/".repeat(16),
+    ] {
+        let refused = hash(other).unwrap_err().to_string();
+        assert!(refused.starts_with("enrollment_key "), "{refused}");
+        assert!(other.is_empty() || !refused.contains(other), "{refused}");
     }
 }

@@ -30,7 +30,7 @@ fn a_master_key_is_silent() {
 fn a_key_ring_is_silent() {
     let derived = format!("{:?}", known_sub_key("device-token"));
     let ring = known_ring();
-    let commands = ring.command_keys(&device("abc123"));
+    let commands = ring.command_keys(&device("abc123"), 0);
     let text = commands.primary.text().expose_secret().to_owned();
     assert_silent(&ring, &[KNOWN_MASTER, &derived]);
     assert_silent(&commands, &[&text]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tidegate_domain::DeviceFacts;
+use tidegate_domain::{DeviceFacts, DeviceId};
 
 use super::devices::{self, Installed};
 use super::histories::{BuildKey, Histories, RolloutKey};
@@ -15,12 +15,15 @@ use crate::time::micros;
 use crate::{Activity, ActivityOutcome, Seen, Standing};
 
 pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcome, Fault> {
-    let names: BTreeSet<&str> = batch.seen.iter().map(|seen| seen.device.as_str()).collect();
+    let seen = batch.seen.iter().map(|seen| &seen.device);
+    let used = batch.used.iter().map(|(device, _)| device);
+    let names: BTreeSet<&str> = seen.chain(used).map(DeviceId::as_str).collect();
     let devices::Present {
         ids: devices,
         inactive,
     } = devices::hold_present(conn, &names)?;
     retirement::return_active(conn, &inactive)?;
+    note_uses(conn, &batch.used, &devices)?;
     let latest = latest(&batch.seen, &devices);
     touch(conn, &latest)?;
     install(conn, &batch.seen, &devices)?;
@@ -38,7 +41,7 @@ pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcom
     let polled: BTreeMap<i64, i64> = latest.iter().map(|(&id, seen)| (id, micros(seen.at))).collect();
     responses::polled(conn, &polled)?;
     Ok(ActivityOutcome {
-        devices: devices.len() as u64,
+        devices: latest.len() as u64,
         new_offers,
     })
 }
@@ -76,12 +79,45 @@ fn touch(conn: &mut Conn, latest: &BTreeMap<i64, &Seen>) -> Result<(), Fault> {
         })
         .collect();
     let sql = format!(
-        "UPDATE devices SET last_seen_at = v.at, polled_json = v.polled FROM {}
+        "UPDATE devices SET last_seen_at = v.at, polled_json = v.polled,
+                token_used_at = CASE WHEN v.at >= devices.enrolled_at THEN COALESCE(devices.token_used_at, v.at)
+                                     ELSE devices.token_used_at END
+         FROM {}
          WHERE devices.id = v.id AND (devices.last_seen_at IS NULL OR devices.last_seen_at <= v.at)",
         rows(&[("id", "bigint"), ("at", "bigint"), ("polled", "text")])
     );
     for touches in touches?.chunks(BATCH) {
         execute_on(conn, &sql, touches)?;
+    }
+    Ok(())
+}
+
+/// The first use of each device's token, where a poll leaves nothing else.
+fn note_uses(
+    conn: &mut Conn,
+    used: &[(DeviceId, DateTime<Utc>)],
+    devices: &HashMap<String, i64>,
+) -> Result<(), Fault> {
+    #[derive(Serialize)]
+    struct Use {
+        id: i64,
+        at: i64,
+    }
+    let mut uses: BTreeMap<i64, i64> = BTreeMap::new();
+    for (device, at) in used {
+        if let Some(id) = devices.get(device.as_str()) {
+            let last = uses.entry(*id).or_insert(i64::MIN);
+            *last = micros(*at).max(*last);
+        }
+    }
+    let uses: Vec<Use> = uses.into_iter().map(|(id, at)| Use { id, at }).collect();
+    let sql = format!(
+        "UPDATE devices SET token_used_at = v.at FROM {}
+         WHERE devices.id = v.id AND devices.token_used_at IS NULL AND v.at >= devices.enrolled_at",
+        rows(&[("id", "bigint"), ("at", "bigint")])
+    );
+    for uses in uses.chunks(BATCH) {
+        execute_on(conn, &sql, uses)?;
     }
     Ok(())
 }

@@ -97,6 +97,10 @@ struct AddressRow {
     #[diesel(sql_type = BigInt)]
     token_generation: i64,
     #[diesel(sql_type = BigInt)]
+    enrolled_generation: i64,
+    #[diesel(sql_type = BigInt)]
+    command_generation: i64,
+    #[diesel(sql_type = BigInt)]
     attempts: i64,
     #[diesel(sql_type = BigInt)]
     claimed_at: i64,
@@ -110,7 +114,8 @@ fn addresses(
     now: DateTime<Utc>,
 ) -> Result<Claimed, Fault> {
     let sql = format!(
-        "SELECT d.id, d.name, d.fcm_token, d.token_generation, n.attempts, n.claimed_at
+        "SELECT d.id, d.name, d.fcm_token, d.token_generation, d.enrolled_generation, d.command_generation,
+                n.attempts, n.claimed_at
          FROM {} CROSS JOIN devices d CROSS JOIN nudge_deliveries n
          WHERE d.id = v.id AND n.campaign_id = {campaign} AND n.device_id = v.id",
         rows(&[("id", "bigint")])
@@ -123,10 +128,11 @@ fn addresses(
             claims.push(Claim {
                 device: device_id(&row.name)?,
                 fcm_token,
+                command_generation: small("devices.command_generation", row.command_generation)?,
                 attempt: small("nudge_deliveries.attempts", row.attempts)?,
                 first_claimed_at: moment(row.claimed_at)?,
             });
-        } else if recipients::is_revoked(conn, row.id, row.token_generation)? {
+        } else if recipients::is_revoked(row.token_generation, row.enrolled_generation) {
             lost.fail(DeliveryFailure::Revoked, row.id);
         } else {
             lost.fail(DeliveryFailure::NoFcmToken, row.id);

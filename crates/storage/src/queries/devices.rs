@@ -15,7 +15,9 @@ use super::{BATCH, Conn, audit, epochs, execute_on, lock, rows};
 use crate::device_build::{DeviceBuildRow, DeviceRolloutRow};
 use crate::error::Fault;
 use crate::rows::{DeviceRow, clean, device_id, package_name, small, version};
-use crate::schema::{builds, device_builds, device_packages, device_rollouts, devices, packages};
+use crate::schema::{
+    builds, device_builds, device_packages, device_rollouts, devices, imported_devices, packages,
+};
 use crate::time::micros;
 use crate::{AuditNote, BuildOnDevice, Error, MAX_DEVICE_BUILDS, RolloutOnDevice, Seen, Told};
 
@@ -231,15 +233,36 @@ pub(crate) fn set_fcm_token(
     now: DateTime<Utc>,
 ) -> Result<(), Fault> {
     let device = number(conn, id)?;
-    store_fcm_token(conn, device, token, micros(now))
+    store_fcm_token(conn, device, token, micros(now))?;
+    // Only the device's own credential leads here.
+    diesel::update(
+        devices::table
+            .find(device)
+            .filter(devices::token_used_at.is_null()),
+    )
+    .set(devices::token_used_at.eq(micros(now)))
+    .execute(conn)?;
+    Ok(())
 }
 
+/// A token leads to one phone: it is that of the device that told it last, and of no other.
 pub(crate) fn store_fcm_token(
     conn: &mut Conn,
     device: i64,
     token: Option<&str>,
     now: i64,
 ) -> Result<(), Fault> {
+    if let Some(token) = token {
+        let others = devices::table
+            .filter(devices::fcm_token.eq(clean(token)))
+            .filter(devices::id.ne(device));
+        diesel::update(others)
+            .set((
+                devices::fcm_token.eq(None::<String>),
+                devices::fcm_token_at.eq(None::<i64>),
+            ))
+            .execute(conn)?;
+    }
     diesel::update(devices::table.find(device))
         .set((
             devices::fcm_token.eq(token.map(clean)),
@@ -272,7 +295,10 @@ pub(crate) fn revoke(conn: &mut Conn, id: &DeviceId, note: &AuditNote) -> Result
         .returning(devices::id)
         .get_result(conn)
         .optional()?;
-    let generation = raise_generation(conn, device.ok_or_else(|| unknown(id))?)?;
+    let device = device.ok_or_else(|| unknown(id))?;
+    let generation = raise_generation(conn, device)?;
+    // What it could have moved with ends as well.
+    diesel::delete(imported_devices::table.find(device)).execute(conn)?;
     audit::append(conn, note)?;
     Ok(generation)
 }

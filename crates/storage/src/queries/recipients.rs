@@ -15,7 +15,7 @@ use super::{BATCH, Conn, catalog, execute_on, rows};
 use crate::device_build;
 use crate::error::Fault;
 use crate::rows::{DeviceRow, version};
-use crate::schema::{device_builds, enroll_token_uses as uses};
+use crate::schema::device_builds;
 
 /// A campaign that is being written down.
 #[derive(Clone, Copy)]
@@ -29,16 +29,12 @@ pub(crate) struct Draft<'a> {
 }
 
 /// Whether a device's credential was revoked and it did not enrol again since: `d` is the device.
-const REVOKED: &str = "d.token_generation > COALESCE(
-    (SELECT max(u.generation) FROM enroll_token_uses u WHERE u.device_id = d.id), 1)";
+const REVOKED: &str =
+    "d.token_generation > CASE d.enrolled_generation WHEN 0 THEN 1 ELSE d.enrolled_generation END";
 
 /// The same, of a device that is in hand.
-pub(crate) fn is_revoked(conn: &mut Conn, device: i64, generation: i64) -> Result<bool, Fault> {
-    let last: Option<i64> = uses::table
-        .filter(uses::device_id.eq(device))
-        .select(diesel::dsl::max(uses::generation))
-        .first(conn)?;
-    Ok(generation > last.unwrap_or(1))
+pub(crate) fn is_revoked(token_generation: i64, enrolled_generation: i64) -> bool {
+    token_generation > enrolled_generation.max(1)
 }
 
 /// Writes the deliveries.

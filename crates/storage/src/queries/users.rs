@@ -139,6 +139,16 @@ pub(crate) fn remove(conn: &mut Conn, name: &str, note: &AuditNote) -> Result<()
     audit::append(conn, &with_states(note, Some(&before), None))
 }
 
+pub(crate) fn rehash(conn: &mut Conn, name: &str, before: &str, after: &str) -> Result<(), Fault> {
+    let theirs = users::table
+        .filter(users::name.eq(clean(name)))
+        .filter(users::password_hash.eq(before));
+    diesel::update(theirs)
+        .set(users::password_hash.eq(after))
+        .execute(conn)?;
+    Ok(())
+}
+
 pub(crate) fn note_login(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<(), Fault> {
     diesel::update(users::table.filter(users::name.eq(clean(name))))
         .set(users::last_login_at.eq(micros(now)))

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Rejection, ReportStatus, RolloutId};
-use tidegate_storage::{Epochs, Error, RejectionChange, Seen, Store};
+use tidegate_storage::{EnrollCredential, Epochs, Error, RejectionChange, Seen, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::reports::failure;
 use crate::samples::{
-    APP, TOKEN, actor, at, device, enroll_many, enrollment, issue_token, poll, proven, release, report, seen,
+    APP, TOKEN, actor, at, device, enroll_many, enrollment, issue_taking, issue_token, poll, proven, release,
+    report, seen,
 };
 
 on_both_engines!(
@@ -152,10 +153,12 @@ async fn changes_at_once_are_all_told(place: &Place) {
 async fn another_installation_of_android_begins_anew(place: &Place) {
     let store = place.store().await;
     issue_token(&store, TOKEN, 5).await;
-    issue_token(&store, [8; 32], 5).await;
+    issue_taking(&store, [8; 32], 5).await;
     let (build, rollout) = release(&store, APP, 2).await;
     let id = device("a");
-    store.enroll(enrollment("a")).await.unwrap();
+    let mut first = enrollment("a");
+    first.key_hash = Some([1; 32]);
+    store.enroll(first.clone()).await.unwrap();
     let facts = DeviceFacts {
         region: Some("eu".into()),
         ..DeviceFacts::default()
@@ -168,7 +171,7 @@ async fn another_installation_of_android_begins_anew(place: &Place) {
     reject(&store, &id, build.id, rollout).await;
 
     let before = store.epochs().await.unwrap();
-    store.enroll(enrollment("a")).await.unwrap();
+    store.enroll(first).await.unwrap();
     assert_eq!(
         store.epochs().await.unwrap(),
         before,
@@ -178,7 +181,8 @@ async fn another_installation_of_android_begins_anew(place: &Place) {
     assert_eq!(store.device(&id).await.unwrap().polled, Some(facts));
 
     let mut fresh = enrollment("a");
-    fresh.token_hash = [8; 32];
+    fresh.credential = EnrollCredential::Token([8; 32]);
+    fresh.key_hash = Some([2; 32]);
     store.enroll(fresh.clone()).await.unwrap();
     assert_eq!(store.rejections(vec![build.id]).await, Ok(vec![]));
     assert_eq!(

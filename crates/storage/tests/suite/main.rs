@@ -17,6 +17,7 @@ mod enrollment;
 mod facts;
 mod fleet;
 mod full_disk;
+mod imports;
 mod offers;
 mod opening;
 mod packages;

@@ -7,8 +7,8 @@ use tidegate_domain::{
     VersionCode,
 };
 use tidegate_storage::{
-    Activity, Actor, Campaign, Enrollment, NewCampaign, NewDownload, NewEnrollToken, NewReport, Page, Paged,
-    Seen, Standing, Store, TrackChange,
+    Activity, Actor, Campaign, EnrollCredential, Enrollment, NewCampaign, NewDownload, NewEnrollToken,
+    NewReport, Page, Paged, Seen, Standing, Store, TrackChange,
 };
 
 pub(crate) const APP: &str = "com.example.app";
@@ -145,7 +145,11 @@ pub(crate) fn offered(device: &DeviceId, second: i64, rollout: RolloutId, build:
 
 /// Writes polls down.
 pub(crate) async fn poll(store: &Store, seen: Vec<Seen>) {
-    let batch = Activity { seen, checks: vec![] };
+    let batch = Activity {
+        seen,
+        checks: vec![],
+        ..Activity::default()
+    };
     store.record_activity(batch).await.expect("the polls are taken");
 }
 
@@ -184,6 +188,7 @@ pub(crate) async fn issue_token(store: &Store, hash: [u8; 32], uses: u32) {
         hash,
         uses,
         expires_at: at(86_400),
+        allow_known: false,
         created_by: "ann".into(),
         note: "the warehouse".into(),
     };
@@ -194,10 +199,25 @@ pub(crate) async fn issue_token(store: &Store, hash: [u8; 32], uses: u32) {
         .expect("the token is issued");
 }
 
+/// Issues a token that takes known ids over.
+pub(crate) async fn issue_taking(store: &Store, hash: [u8; 32], uses: u32) {
+    let token = NewEnrollToken {
+        hash,
+        uses,
+        expires_at: at(86_400),
+        allow_known: true,
+        created_by: "ann".into(),
+        note: "repairs".into(),
+    };
+    let note = actor("ann").note("enrollment_token.create", "enrollment_token");
+    store.create_enroll_token(token, note).await.unwrap();
+}
+
 pub(crate) fn enrollment(name: &str) -> Enrollment {
     Enrollment {
-        token_hash: TOKEN,
+        credential: EnrollCredential::Token(TOKEN),
         device: device(name),
+        key_hash: None,
         facts: DeviceFacts::default(),
         alias: None,
         fcm_token: None,
