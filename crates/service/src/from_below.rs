@@ -16,6 +16,7 @@ impl From<storage::Error> for Error {
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
             storage::Error::KeyReused { .. } => Self::new(Kind::Conflict, "idempotency_key_reused", message),
             storage::Error::LastAdmin { .. } => Self::new(Kind::Conflict, "last_admin", message),
+            storage::Error::Tampered { .. } => Self::new(Kind::Conflict, "account_tampered", message),
             storage::Error::TooMany { .. } => Self::new(Kind::Conflict, "too_many", message),
             storage::Error::Token(fault) => {
                 let code = match fault {
@@ -35,6 +36,7 @@ impl From<storage::Error> for Error {
             }
             storage::Error::Full(_) => disk_full(&message),
             storage::Error::OtherServers { .. }
+            | storage::Error::RecordClosed
             | storage::Error::Newer { .. }
             | storage::Error::Settings(_)
             | storage::Error::Corrupt(_) => Self::internal("storage", &message),

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use ring::{hkdf, hmac};
+use ring::{aead, hkdf, hmac};
 use tidegate_domain::DeviceId;
 use zeroize::Zeroizing;
 
 use crate::mac::Mac;
+use crate::record::aead_key;
 use crate::{CommandKey, CommandKeys, MasterKey};
 
 /// Binds the derivation to this product and to this way of deriving.
@@ -31,6 +32,9 @@ pub(crate) struct Keys {
     pub(crate) offer: Mac,
     pub(crate) browser: Mac,
     pub(crate) admin_jwt: Mac,
+    pub(crate) record: aead::LessSafeKey,
+    /// Names the master key without telling it.
+    pub(crate) name: String,
     command: hkdf::Prk,
 }
 
@@ -43,6 +47,8 @@ impl Keys {
             offer: expand(&root, &[b"offer"], hmac::HMAC_SHA256).into(),
             browser: expand(&root, &[b"browser"], hmac::HMAC_SHA256).into(),
             admin_jwt: expand(&root, &[b"admin-jwt"], hmac::HMAC_SHA256).into(),
+            record: aead_key(expand(&root, &[b"record"], &aead::AES_256_GCM)),
+            name: name(&root),
             command: expand(&root, &[b"command"], hkdf::HKDF_SHA256).into(),
         }
     }
@@ -55,6 +61,15 @@ impl Keys {
             .expect("HKDF-SHA256 fills 32 bytes");
         CommandKey::from_bytes(&bytes)
     }
+}
+
+/// Eight bytes in hex: enough to tell master keys apart, and none of their own.
+fn name(root: &hkdf::Prk) -> String {
+    let mut bytes = [0; 32];
+    expand(root, &[b"name"], hkdf::HKDF_SHA256)
+        .fill(&mut bytes)
+        .expect("HKDF-SHA256 fills 32 bytes");
+    bytes[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// HKDF's second step. It fails only for more than 255 hashes of output; we take one.
@@ -90,6 +105,13 @@ impl KeyRing {
             primary: self.primary.command_key(device),
             rotation: self.rotation.as_ref().map(|keys| keys.command_key(device)),
         }
+    }
+
+    /// The key sets, the primary first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Keys> {
+        [Some(&self.primary), self.rotation.as_ref()]
+            .into_iter()
+            .flatten()
     }
 
     /// Whether one of the key sets passes the check.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tidegate_domain::SdkLevel;
 use tidegate_service::{
-    Actor, Clock, Devices, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, Snapshots, SystemClock,
+    Actor, Clock, Devices, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, Restorations, Snapshots,
+    SystemClock,
 };
 use tidegate_signing::{ExposeSecret, MAX_PASSWORD_BYTES, SecretString};
 
@@ -32,6 +33,17 @@ pub(super) async fn enroll_token(
         .create_enroll_token(&Actor::console(), uses, delta(ttl), note)
         .await?;
     Ok(made.token.expose_secret().to_owned())
+}
+
+/// Takes note that a backup was put in the place of the database.
+pub(super) async fn restored(config: &Config, init: bool) -> Result<String, Error> {
+    let store = Stores::open_made(config, init).await?.store;
+    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
+    let restorations = Restorations::new(store, snapshots, Arc::new(SystemClock));
+    restorations.restored(&Actor::console()).await?;
+    Ok("all sessions and admin tokens have ended, and numbers skip ahead; repeat the revocations made since the backup: of \
+        devices, of users and of tokens"
+        .to_owned())
 }
 
 /// Shows, sets or removes the signer that a package's builds must carry.

@@ -12,7 +12,9 @@ mod deploy;
 mod flood;
 #[path = "../story/frames.rs"]
 mod frames;
+mod kill_loop;
 mod program;
+mod record;
 mod secrets;
 mod serve;
 mod settings;
