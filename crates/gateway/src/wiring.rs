@@ -98,6 +98,7 @@ pub(crate) async fn open_record(store: &Store, keys: &KeyRing) -> Result<Arc<Rec
     let opened = tidegate_service::open_record(store, keys, SystemClock.now()).await;
     opened.map_err(|fault| match fault.code {
         "record_closed" => Error::unusable("master_key")(&fault),
+        "record_tampered" => Error::unusable("database_url")(&fault),
         _ => fault.into(),
     })
 }

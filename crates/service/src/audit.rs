@@ -60,7 +60,8 @@ impl AuditLog {
     /// found.
     ///
     /// # Errors
-    /// [`crate::Kind::Exhausted`] while another walk is under way, [`crate::Kind::Unavailable`].
+    /// [`crate::Kind::Exhausted`] while another walk is under way; [`crate::Kind::Conflict`] with `record_tampered` when the
+    /// record itself was changed, [`crate::Kind::Unavailable`].
     pub async fn verify(&self) -> Result<Walk, Error> {
         let busy = |_| {
             let message = "the chain is being checked already; look again in a moment";

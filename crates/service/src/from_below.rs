@@ -16,6 +16,7 @@ impl From<storage::Error> for Error {
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
             storage::Error::KeyReused { .. } => Self::new(Kind::Conflict, "idempotency_key_reused", message),
             storage::Error::LastAdmin { .. } => Self::new(Kind::Conflict, "last_admin", message),
+            storage::Error::RecordTampered(_) => Self::new(Kind::Conflict, "record_tampered", message),
             storage::Error::Tampered { .. } => Self::new(Kind::Conflict, "account_tampered", message),
             storage::Error::TooMany { .. } => Self::new(Kind::Conflict, "too_many", message),
             storage::Error::Token(fault) => {

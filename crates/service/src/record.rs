@@ -13,7 +13,7 @@ use crate::{Actor, Error, Kind};
 ///
 /// # Errors
 /// [`Kind::Conflict`] with `record_closed` when no master key of the ring opens it: the message says which could.
-/// [`Kind::Unavailable`]; [`Kind::Internal`] when the record was changed.
+/// [`Kind::Conflict`] with `record_tampered` when the record was changed. [`Kind::Unavailable`].
 pub async fn open_record(
     store: &Store,
     keys: &KeyRing,

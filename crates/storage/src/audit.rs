@@ -122,7 +122,7 @@ impl Store {
     /// that, see [`Store::audit_head`].
     ///
     /// # Errors
-    /// [`Error::RecordClosed`] without the record's key; [`Error::Corrupt`] when the record itself was changed;
+    /// [`Error::RecordClosed`] without the record's key; [`Error::RecordTampered`] when the record itself was changed;
     /// [`Error::Unavailable`], [`Error::Busy`].
     pub async fn verify_audit(&self) -> Result<Result<u64, Broken>, Error> {
         run!(self, snapshot, audit::verify())

@@ -98,6 +98,12 @@ pub enum Error {
         "the database's audit log is sealed with a key that was not opened, so that nothing can be written to it"
     )]
     RecordClosed,
+    /// The record itself is not as this server wrote it, so nothing can be said of what it covers.
+    #[error(
+        "the record of the audit log was changed in the database behind the server's back ({0}): look at who writes the \
+         database, and restore a backup"
+    )]
+    RecordTampered(&'static str),
     /// An account's row is not as this server wrote it, so nothing is built upon it.
     #[error("{what} was changed in the database behind the server's back: remove it, and make it anew")]
     Tampered {

@@ -228,7 +228,7 @@ impl Store {
     /// How the record began; `None` before it has.
     ///
     /// # Errors
-    /// [`Error::RecordClosed`] without the key; [`Error::Corrupt`] when it is not as the server wrote it.
+    /// [`Error::RecordClosed`] without the key; [`Error::RecordTampered`] when it is not as the server wrote it.
     pub async fn sealed(&self) -> Result<Option<Sealed>, Error> {
         run!(self, read, record::sealed())
     }

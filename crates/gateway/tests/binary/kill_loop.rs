@@ -27,9 +27,14 @@ const INSTALLED: &str = "com.example.app";
 /// The package whose rollout is paused and resumed.
 const PAUSED: &str = "com.example.other";
 
-/// How long the server is written to before it is killed: from this, and at most this much more, in milliseconds.
-const LEAST_MS: u64 = 20;
-const SPREAD_MS: u64 = 250;
+/// How many writes are acknowledged before the kill: at least one, and at most this many.
+const MOST_WRITES: u64 = 24;
+
+/// How much later the server is killed, in milliseconds, so that every moment of a write is met.
+const MOST_MS: u64 = 16;
+
+/// Each multiple of it falls elsewhere, and in every run on the same places.
+const SPREAD: u64 = 7919;
 
 fn rounds() -> u64 {
     let given = std::env::var("KILL_LOOP").ok();
@@ -86,6 +91,13 @@ struct Round {
     verb: Option<&'static str>,
     campaigns: Vec<(String, i64)>,
     campaign: Option<String>,
+}
+
+impl Round {
+    /// How many writes were acknowledged.
+    fn writes(&self) -> u64 {
+        (self.enrolled.len() + self.verbs.len() + self.campaigns.len()) as u64 + self.reports
+    }
 }
 
 type Shared = Arc<Mutex<Round>>;
@@ -192,9 +204,11 @@ impl Fleet {
         let round = Shared::default();
         let Server { running, .. } = &server;
         let killed = async {
-            // Spread over all moments, the same in every run.
-            let wait = LEAST_MS + number.wrapping_mul(7919) % SPREAD_MS;
-            tokio::time::sleep(Duration::from_millis(wait)).await;
+            let spread = number.wrapping_mul(SPREAD);
+            while round.lock().unwrap().writes() <= spread % MOST_WRITES {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(spread / MOST_WRITES % MOST_MS)).await;
             running.signal("KILL");
         };
         tokio::join!(
@@ -413,21 +427,24 @@ async fn nudge(server: &Server, round: u64, notes: &Shared) {
 
 async fn survive(engine: &str, database: Option<Database>) {
     let mut fleet = Fleet::new(database).await;
+    let mut last = None;
     for number in 0..rounds() {
         let server = fleet.serve();
-        let (round, begun) = fleet.round(number, server).await;
-        let server = fleet.serve();
-        fleet.check(&server, round, begun).await;
-        server.running.signal("KILL");
-        server.running.wait();
+        if let Some((round, begun)) = last {
+            fleet.check(&server, round, begun).await;
+        }
+        last = Some(fleet.round(number, server).await);
     }
     let server = fleet.serve();
+    if let Some((round, begun)) = last {
+        fleet.check(&server, round, begun).await;
+    }
     fleet.count(&server).await;
     let known = &fleet.known;
     assert!(known.verbs > 0 && !known.campaigns.is_empty() && !known.devices.is_empty());
     let _ = writeln!(
         std::io::stderr(),
-        "{engine}: {} rounds of two kills; {} enrolments, {} reports, {} pauses and resumes, {} campaigns: none lost, none \
+        "{engine}: {} kills; {} enrolments, {} reports, {} pauses and resumes, {} campaigns: none lost, none \
          doubled, the chain whole",
         rounds(),
         known.devices.len(),

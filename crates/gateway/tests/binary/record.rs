@@ -161,6 +161,14 @@ fn what_was_cut_off_or_begun_anew_contradicts_the_witness() {
         "{}",
         out(&rewritten)
     );
+    tamper(folder, "UPDATE record SET bare_entries = 1;");
+    let changed = run(folder, &["audit", "verify"]);
+    exited(&changed, 2);
+    assert!(
+        err(&changed).contains("the record of the audit log was changed"),
+        "{}",
+        err(&changed)
+    );
     tamper(folder, "DELETE FROM record; DELETE FROM record_keys;");
     let anew = verify(folder);
     exited(&anew, 1);

@@ -69,19 +69,18 @@ pub(crate) fn sealed(conn: &mut Conn) -> Result<Option<Sealed>, Fault> {
         .select(RecordRow::as_select())
         .first(conn)
         .optional()?;
-    let corrupt = |fault: &str| Error::corrupt("record", fault);
-    let row = row.ok_or_else(|| corrupt("its row was deleted, and this server did not do it"))?;
+    let row = row.ok_or(Error::RecordTampered("its row is gone"))?;
     let tag = key.record(row.bare_entries, row.sealed_at, &row.public_key);
     if !tag.is(Some(&row.mac)) {
-        return Err(corrupt("its row was changed, and this server did not do it").into());
+        return Err(Error::RecordTampered("its row is another one").into());
     }
     Ok(Some(Sealed {
-        bare_entries: u64::try_from(row.bare_entries).map_err(|_| corrupt("counts less than nothing"))?,
+        bare_entries: u64::try_from(row.bare_entries).map_err(|fault| Error::corrupt("record", fault))?,
         at: moment(row.sealed_at)?,
         public_key: row
             .public_key
             .try_into()
-            .map_err(|_| corrupt("has a public key of another length"))?,
+            .map_err(|_| Error::corrupt("record.public_key", "is not 32 bytes long"))?,
     }))
 }
 
