@@ -19,6 +19,8 @@
 //! **Why stage on disk even for S3.** The name is known only after the last byte, and the upload is looked
 //! into before it is accepted: an APK's directory is at its end.
 //!
+//! A [`Witness`] is beside it: a place for lines that are never given up.
+//!
 //! What this crate must never know: what an APK is, who uploads or downloads, and which blobs are still
 //! needed. Removing one is its owner's decision.
 
@@ -28,8 +30,10 @@ mod folder;
 mod key;
 mod staging;
 mod store;
+mod witness;
 
 pub use bucket::S3Options;
 pub use error::Error;
 pub use staging::{Staged, Staging};
 pub use store::{Blob, Chunks, Store};
+pub use witness::{MAX_WITNESSED, Witness};

@@ -37,8 +37,8 @@ use std::time::Duration;
 
 use axum::Router;
 use tidegate_service::{
-    AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Rollouts, Uploads,
-    Users,
+    AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Restorations,
+    Rollouts, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +66,8 @@ pub struct Dashboard {
     pub fleet: Arc<Fleet>,
     /// Looks at the audit log.
     pub audit: Arc<AuditLog>,
+    /// Knows of backups that were put in the place of the database.
+    pub restorations: Arc<Restorations>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }

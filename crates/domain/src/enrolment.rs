@@ -70,7 +70,9 @@ impl KnownDevice {
             return EnrolmentVerdict::First;
         }
         match proof {
-            EnrolmentProof::Token { allows_known, .. } if allows_known || self.is_retired || self.is_allowed(now) => {
+            EnrolmentProof::Token { allows_known, .. }
+                if allows_known || self.is_retired || self.is_allowed(now) =>
+            {
                 EnrolmentVerdict::TakeOver
             }
             _ => EnrolmentVerdict::Refuse,

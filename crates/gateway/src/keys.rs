@@ -19,18 +19,24 @@ const MAX_KEY_FILE_BYTES: u64 = 1024;
 /// # Errors
 /// [`Error::File`] when the key file cannot be read or made, [`Error::Unusable`] when it holds no key.
 pub(crate) fn key_ring(config: &Config) -> Result<KeyRing, Error> {
-    let master = match &config.master_key {
-        Some(key) => key.clone(),
-        None => match &config.master_key_file {
-            Some(path) => read(path, "master_key_file")?,
-            None => from_folder(&config.data_dir)?,
-        },
-    };
+    let master = master_key(config)?;
     let ring = KeyRing::new(&master, config.rotation_key.as_ref());
     Ok(match &config.command_keys {
         Some(shared) => ring.with_shared_command_keys(shared.clone()),
         None => ring,
     })
+}
+
+/// The master key of the settings, or of the file in the data folder, which is made where there is none.
+///
+/// # Errors
+/// As [`key_ring`].
+pub(crate) fn master_key(config: &Config) -> Result<MasterKey, Error> {
+    match (&config.master_key, &config.master_key_file) {
+        (Some(key), _) => Ok(key.clone()),
+        (None, Some(path)) => read(path, "master_key_file"),
+        (None, None) => from_folder(&config.data_dir),
+    }
 }
 
 /// The key file that a first start would make.
@@ -60,7 +66,11 @@ fn from_folder(folder: &Path) -> Result<MasterKey, Error> {
     }
 }
 
-fn read(path: &Path, setting: &'static str) -> Result<MasterKey, Error> {
+/// Reads a key file.
+///
+/// # Errors
+/// As [`key_ring`].
+pub(crate) fn read(path: &Path, setting: &'static str) -> Result<MasterKey, Error> {
     let file = File::open(path).map_err(Error::file(path))?;
     check_mode(&file, path, setting)?;
     let mut text = String::new();

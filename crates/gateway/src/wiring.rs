@@ -9,8 +9,9 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
-    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, Reports, Retention, Rollouts,
-    ServiceAccounts, Settings, Snapshots, Uploads, Users, background,
+    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, RecordSecret, Reports, Restorations,
+    Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Uploads, Users, Witness,
+    background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -34,6 +35,8 @@ pub(crate) struct Stores {
     pub(crate) artifacts: artifacts::Store,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) nudging: Option<Nudging>,
+    pub(crate) record: Arc<RecordSecret>,
+    pub(crate) witness: Option<Witness>,
 }
 
 impl Stores {
@@ -68,13 +71,37 @@ impl Stores {
             .map_err(|fault| Error::unusable("artifact_store")(&fault))?
             .with_headroom(config.database.reserve_bytes);
         warn_of_plain_text(config);
+        let nudging = Nudging::open(&config.fcm)?;
+        let witness = config
+            .audit_witness
+            .as_deref()
+            .map(|place| open_witness(config, place));
+        let witness = witness.transpose()?;
+        let store = open_database(config).await?;
         Ok(Self {
-            nudging: Nudging::open(&config.fcm)?,
-            store: open_database(config).await?,
+            nudging,
+            record: open_record(&store, &keys).await?,
+            store,
             artifacts,
             keys,
+            witness,
         })
     }
+}
+
+/// The audit log's witness at this place.
+pub(crate) fn open_witness(config: &Config, place: &str) -> Result<Witness, Error> {
+    Witness::open(place, &config.s3).map_err(|fault| Error::unusable("audit_witness")(&fault))
+}
+
+/// Opens the record with the master key, or begins it.
+pub(crate) async fn open_record(store: &Store, keys: &KeyRing) -> Result<Arc<RecordSecret>, Error> {
+    let opened = tidegate_service::open_record(store, keys, SystemClock.now()).await;
+    opened.map_err(|fault| match fault.code {
+        "record_closed" => Error::unusable("master_key")(&fault),
+        "record_tampered" => Error::unusable("database_url")(&fault),
+        _ => fault.into(),
+    })
 }
 
 /// What an operator has allowed may still surprise the next one.
@@ -125,6 +152,8 @@ pub(crate) async fn wire(
         artifacts,
         keys,
         nudging,
+        record,
+        witness,
     } = stores;
     let settings = Arc::new(settings);
     let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
@@ -183,6 +212,8 @@ pub(crate) async fn wire(
     let tell = tell_left_out_polls(Arc::clone(&poll_log), stop.clone());
     let announce = background::announce(store.clone(), Arc::clone(&clock), stop.clone());
     let uses = background::note_token_uses(Arc::clone(&authenticator), store.clone(), stop.clone());
+    let told = witness
+        .map(|witness| background::witness(store.clone(), record, witness, Arc::clone(&clock), stop.clone()));
     let examiner = Examiner::new(store.clone(), artifacts.clone(), settings.fleet_min_sdk);
     let retention = Retention::new(
         store.clone(),
@@ -206,10 +237,19 @@ pub(crate) async fn wire(
         .running(retention.run(stop.clone()))
         .running(sweep(artifacts.clone()))
         .running(examiner.run(stop));
+    let background_tasks = match told {
+        Some(told) => background_tasks.writing("the audit log's witness", told),
+        None => background_tasks,
+    };
     let tokens = Arc::new(AdminTokens::new(
         store.clone(),
         Arc::clone(&snapshots),
         Arc::clone(&keys),
+        Arc::clone(&clock),
+    ));
+    let restorations = Arc::new(Restorations::new(
+        store.clone(),
+        Arc::clone(&snapshots),
         Arc::clone(&clock),
     ));
     let api = Api {
@@ -278,12 +318,17 @@ pub(crate) async fn wire(
         poll_log,
         stopping,
     };
-    let dashboard = dashboard(&api, fleet, clock);
+    let dashboard = dashboard(&api, fleet, restorations, clock);
     Ok((Arc::new(api), dashboard, background_tasks))
 }
 
 /// The operator's page calls the same use cases as the API.
-fn dashboard(api: &Api, fleet: Arc<Fleet>, clock: Arc<dyn Clock>) -> Dashboard {
+fn dashboard(
+    api: &Api,
+    fleet: Arc<Fleet>,
+    restorations: Arc<Restorations>,
+    clock: Arc<dyn Clock>,
+) -> Dashboard {
     Dashboard {
         authenticator: Arc::clone(&api.authenticator),
         users: Arc::clone(&api.users),
@@ -296,6 +341,7 @@ fn dashboard(api: &Api, fleet: Arc<Fleet>, clock: Arc<dyn Clock>) -> Dashboard {
         nudges: Arc::clone(&api.nudges),
         audit: Arc::clone(&api.audit),
         fleet,
+        restorations,
         clock,
     }
 }

@@ -4,6 +4,7 @@
 //! Filled with what changed since the people's epoch, so that a logout costs one entry and not a reading of all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, Utc};
 use papaya::HashMap;
@@ -20,6 +21,8 @@ pub(crate) struct Accounts {
     /// By `jti`, with the time at which they expire and need not be remembered any more.
     ended: HashMap<String, DateTime<Utc>>,
     service: HashMap<String, Option<Arc<Limits>>>,
+    /// Tokens that were issued before, in unix seconds, were lost with the past of a database.
+    not_before: AtomicI64,
 }
 
 impl Accounts {
@@ -31,6 +34,9 @@ impl Accounts {
         let ended = self.ended.pin();
         for (id, expires_at) in changes.ended {
             ended.insert(id, expires_at);
+        }
+        if let Some(at) = changes.not_before {
+            self.not_before.fetch_max(at.timestamp(), Ordering::Relaxed);
         }
         let service = self.service.pin();
         for (subject, account) in changes.service_accounts {
@@ -49,6 +55,7 @@ impl Accounts {
         let accepted = self.generations.pin().get(&claims.subject).copied();
         if claims.generation.unwrap_or(1) < accepted.unwrap_or(1)
             || self.ended.pin().contains_key(&claims.token_id)
+            || claims.issued_at.timestamp() < self.not_before.load(Ordering::Relaxed)
         {
             return Err(ended());
         }
@@ -112,6 +119,25 @@ mod tests {
         assert!(accounts.check(&claims("bob", None)).is_err());
         accounts.forget_expired(at(60));
         assert_eq!(accounts.ended.pin().len(), 0);
+    }
+
+    #[test]
+    fn a_restored_backup_ends_tokens_that_it_does_not_know() {
+        let accounts = Accounts::default();
+        accounts.merge(AccountChanges {
+            not_before: Some(at(0)),
+            ..AccountChanges::default()
+        });
+        assert_eq!(accounts.check(&claims("ann", Some(1))), Ok(None));
+        accounts.merge(AccountChanges {
+            not_before: Some(at(1)),
+            ..AccountChanges::default()
+        });
+        for generation in [None, Some(1), Some(5)] {
+            assert!(accounts.check(&claims("ann", generation)).is_err());
+        }
+        accounts.merge(AccountChanges::default());
+        assert!(accounts.check(&claims("ann", Some(1))).is_err(), "it stays so");
     }
 
     #[test]

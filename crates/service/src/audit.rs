@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use tidegate_storage::{AuditEntry, AuditFilter, Broken, Page, Paged, Store};
+use tidegate_storage::{AuditEntry, AuditFilter, Broken, Page, Paged, Sealed, Store, Tampered};
 use tokio::sync::Semaphore;
 
 use crate::{Clock, Error, Kind};
@@ -18,12 +18,23 @@ pub struct AuditLog {
 }
 
 /// What a walk along the chain found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walk {
     /// How many entries the chain has, or where it is broken.
     pub found: Result<u64, Broken>,
+    /// How the record began, and with it the MACs; `None`: it has not, and the chain has hashes alone.
+    pub sealed: Option<Sealed>,
+    /// Accounts that were changed behind the server's back.
+    pub tampered: Tampered,
     /// When the walk ended.
     pub at: DateTime<Utc>,
+}
+
+impl Walk {
+    /// Whether everything is as the server wrote it.
+    pub fn is_intact(&self) -> bool {
+        self.found.is_ok() && self.tampered == Tampered::default()
+    }
 }
 
 impl AuditLog {
@@ -45,11 +56,12 @@ impl AuditLog {
         Ok(self.store.audit(filter, page).await?)
     }
 
-    /// Recomputes the whole chain. The walk goes on when its caller has left, and [`AuditLog::last_walk`] tells what it
+    /// Recomputes the whole chain, and looks at every account. The walk goes on when its caller has left, and [`AuditLog::last_walk`] tells what it
     /// found.
     ///
     /// # Errors
-    /// [`crate::Kind::Exhausted`] while another walk is under way, [`crate::Kind::Unavailable`].
+    /// [`crate::Kind::Exhausted`] while another walk is under way; [`crate::Kind::Conflict`] with `record_tampered` when the
+    /// record itself was changed, [`crate::Kind::Unavailable`].
     pub async fn verify(&self) -> Result<Walk, Error> {
         let busy = |_| {
             let message = "the chain is being checked already; look again in a moment";
@@ -66,9 +78,11 @@ impl AuditLog {
             let found = store.verify_audit().await?;
             let walk = Walk {
                 found,
+                sealed: store.sealed().await?,
+                tampered: store.tampered_accounts().await?,
                 at: clock.now(),
             };
-            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(walk);
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(walk.clone());
             Ok(walk)
         });
         walk.await
@@ -77,6 +91,6 @@ impl AuditLog {
 
     /// The last walk since the server started.
     pub fn last_walk(&self) -> Option<Walk> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

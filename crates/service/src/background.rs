@@ -8,7 +8,8 @@ use tidegate_storage::{HEARTBEAT_EVERY, Store};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ActivityBuffer, Authenticator, Clock, Fleet, Snapshots};
+use crate::witness::Heads;
+use crate::{ActivityBuffer, Authenticator, Clock, Fleet, RecordSecret, Snapshots, Witness};
 
 /// How often buffered activity is written.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -88,6 +89,38 @@ pub async fn sum_up_enrolments(store: Store, clock: Arc<dyn Clock>, stop: Cancel
     while rhythm.goes_on().await {
         if let Err(error) = store.sum_up_enrolments(clock.now()).await {
             tracing::warn!(%error, "an hour's enrolments could not be summed up");
+        }
+    }
+}
+
+/// How often the audit log's witness is told where the log stands, in minutes.
+const WITNESS_MINUTES: u32 = 60;
+
+/// Tells the audit log's witness where the log stands: now, every hour until `stop` is canceled, and then once more. What
+/// failed is tried again after a minute.
+pub async fn witness(
+    store: Store,
+    secret: Arc<RecordSecret>,
+    witness: Witness,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    let mut heads = Heads::new(store, secret, witness, clock);
+    let mut rhythm = Rhythm::of(Duration::from_secs(60), stop);
+    let (mut goes_on, mut minutes) = (true, WITNESS_MINUTES);
+    while goes_on {
+        goes_on = rhythm.goes_on().await;
+        if goes_on && minutes < WITNESS_MINUTES {
+            minutes += 1;
+            continue;
+        }
+        match heads.tell().await {
+            Ok(()) => minutes = 1,
+            Err(error) => tracing::error!(
+                event = "ota.audit.unwitnessed",
+                %error,
+                "the audit log's witness could not be told where the log stands"
+            ),
         }
     }
 }

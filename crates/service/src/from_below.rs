@@ -19,6 +19,8 @@ impl From<storage::Error> for Error {
             storage::Error::DeviceKnown { .. } => Self::new(Kind::Conflict, "device_known", message),
             storage::Error::KeyReused { .. } => Self::new(Kind::Conflict, "idempotency_key_reused", message),
             storage::Error::LastAdmin { .. } => Self::new(Kind::Conflict, "last_admin", message),
+            storage::Error::RecordTampered(_) => Self::new(Kind::Conflict, "record_tampered", message),
+            storage::Error::Tampered { .. } => Self::new(Kind::Conflict, "account_tampered", message),
             storage::Error::TooMany { .. } => Self::new(Kind::Conflict, "too_many", message),
             storage::Error::Token(fault) => {
                 let code = match fault {
@@ -39,6 +41,7 @@ impl From<storage::Error> for Error {
             }
             storage::Error::Full(_) => disk_full(&message),
             storage::Error::OtherServers { .. }
+            | storage::Error::RecordClosed
             | storage::Error::Newer { .. }
             | storage::Error::Settings(_)
             | storage::Error::Corrupt(_) => Self::internal("storage", &message),

@@ -52,7 +52,9 @@ mod packages;
 mod per_worker;
 mod polls;
 mod readiness;
+mod record;
 mod reports;
+mod restorations;
 mod retention;
 mod rollouts;
 mod sender;
@@ -68,6 +70,7 @@ mod upload_form;
 mod upload_pace;
 mod user_changes;
 mod users;
+mod witness;
 
 pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
 pub use actor::{Actor, Credential};
@@ -105,9 +108,11 @@ pub use packages::Packages;
 pub use per_worker::PerWorker;
 pub use polls::{Poll, PollAnswer, Polls};
 pub use readiness::Readiness;
+pub use record::open_record;
 pub use reports::{
     MAX_QUEUED_REPORTS, MAX_REPORTS_PER_COMMIT, NewReport, ReportQueue, ReportWriter, Reports,
 };
+pub use restorations::Restorations;
 pub use retention::{
     MIN_CAMPAIGNS_KEPT, MIN_REPORTS_KEPT, MIN_STAT_HOURS_KEPT, Retention, RetentionPass, RetentionSettings,
 };
@@ -117,14 +122,16 @@ pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
 pub use service_accounts::{DEFAULT_SERVICE_TTL_DAYS, NewServiceAccount, ServiceAccounts};
 pub use settings::Settings;
 pub use snapshots::Snapshots;
-pub use tidegate_signing::BROWSER_DAYS;
+pub use tidegate_artifacts::Witness;
+pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter,
     EnrollToken, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress,
-    ReasonCount, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, ServiceAccount, Standing,
-    Told, User,
+    ReasonCount, Restoration, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed,
+    ServiceAccount, Standing, Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};
 pub use upload_pace::{UPLOAD_GRACE, UploadPace};
 pub use users::{LOGIN_HOURS, Login, LoginFrom, MAX_CONCURRENT_LOGINS, Users};
+pub use witness::{WitnessFault, Witnessed, check_witness};

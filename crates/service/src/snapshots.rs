@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::accounts::Accounts;
+use crate::record::tell_tampered;
 use crate::{Error, Kind};
 
 /// The snapshots.
@@ -147,7 +148,9 @@ impl Snapshots {
     async fn read_accounts(&self, epochs: &Epochs, last: Option<&ReadAt>) -> Result<(), Error> {
         let since = last.map_or(0, |last| last.epochs.people);
         if since != epochs.people {
-            self.accounts.merge(self.store.account_changes(since).await?);
+            let changes = self.store.account_changes(since).await?;
+            changes.tampered.iter().for_each(|account| tell_tampered(account));
+            self.accounts.merge(changes);
         }
         Ok(())
     }

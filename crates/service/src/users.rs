@@ -12,6 +12,7 @@ use tidegate_storage::{AuditNote, Store, User};
 use tokio::sync::Semaphore;
 
 use crate::login_throttle::{Attempt, LoginThrottle};
+use crate::record::tell_tampered;
 use crate::{Actor, Clock, Error, Kind, Snapshots, credential_watch};
 
 /// How long a login holds, in hours.
@@ -163,9 +164,12 @@ impl Users {
             self.keep_fresh(user, fresh).await;
         }
         match user {
-            // Somebody who was disabled is told no more than a stranger.
-            Some(user) if matches && user.disabled_at.is_none() => Ok(user),
+            // Somebody who was disabled is told no more than a stranger, nor is one whom somebody else wrote.
+            Some(user) if matches && user.disabled_at.is_none() && user.genuine => Ok(user),
             user => {
+                if let Some(user) = user.as_ref().filter(|user| !user.genuine) {
+                    tell_tampered(&format!("user/{}", user.name));
+                }
                 self.login_throttle.failed(attempt, self.clock.now());
                 let message = "the name or the password is wrong";
                 let error = Error::new(Kind::Unauthenticated, "login_refused", message);

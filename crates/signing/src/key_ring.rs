@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use ring::{hkdf, hmac};
+use ring::{aead, hkdf, hmac};
 use tidegate_domain::DeviceId;
 use zeroize::Zeroizing;
 
 use crate::mac::Mac;
+use crate::record::aead_key;
 use crate::{CommandKey, CommandKeys, MasterKey};
 
 /// Binds the derivation to this product and to this way of deriving.
@@ -32,6 +33,9 @@ pub(crate) struct Keys {
     pub(crate) browser: Mac,
     pub(crate) admin_jwt: Mac,
     erased_device: Mac,
+    pub(crate) record: aead::LessSafeKey,
+    /// Names the master key without telling it.
+    pub(crate) name: String,
     command: hkdf::Prk,
     command_of_generation: hkdf::Prk,
 }
@@ -46,6 +50,8 @@ impl Keys {
             browser: expand(&root, &[b"browser"], hmac::HMAC_SHA256).into(),
             admin_jwt: expand(&root, &[b"admin-jwt"], hmac::HMAC_SHA256).into(),
             erased_device: expand(&root, &[b"erased-device"], hmac::HMAC_SHA256).into(),
+            record: aead_key(expand(&root, &[b"record"], &aead::AES_256_GCM)),
+            name: name(&root),
             command: expand(&root, &[b"command"], hkdf::HKDF_SHA256).into(),
             command_of_generation: expand(&root, &[b"command-of-generation"], hkdf::HKDF_SHA256).into(),
         }
@@ -67,6 +73,15 @@ fn derive(prk: &hkdf::Prk, info: &[&[u8]]) -> CommandKey {
         .fill(&mut *bytes)
         .expect("HKDF-SHA256 fills 32 bytes");
     CommandKey::from_bytes(&bytes)
+}
+
+/// Eight bytes in hex: enough to tell master keys apart, and none of their own.
+fn name(root: &hkdf::Prk) -> String {
+    let mut bytes = [0; 32];
+    expand(root, &[b"name"], hkdf::HKDF_SHA256)
+        .fill(&mut bytes)
+        .expect("HKDF-SHA256 fills 32 bytes");
+    bytes[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// HKDF's second step. It fails only for more than 255 hashes of output; we take one.
@@ -117,6 +132,13 @@ impl KeyRing {
         let keys = std::iter::once(&self.primary).chain(&self.rotation);
         keys.map(|keys| keys.erased_device.tag(&[device.as_bytes()]))
             .collect()
+    }
+
+    /// The key sets, the primary first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Keys> {
+        [Some(&self.primary), self.rotation.as_ref()]
+            .into_iter()
+            .flatten()
     }
 
     /// Whether one of the key sets passes the check.

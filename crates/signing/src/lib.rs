@@ -6,6 +6,8 @@
 //! checks them. It reads no file, opens no socket and asks no clock: the time comes in as an argument, and
 //! randomness is drawn only where a key or a token is born.
 //!
+//! It also keeps the [`RecordSecret`], which authenticates the audit log, and signs the log's [`Head`]s.
+//!
 //! It must never know who is allowed to do what, nor which tokens were revoked. It answers one question, "did we
 //! write this, and does it still hold?", and leaves the next one to its caller.
 //!
@@ -48,6 +50,7 @@ mod master_key;
 mod offer;
 mod passwords;
 mod previous_token;
+mod record;
 
 pub use admin_token::{
     AdminClaims, IssuedAdminToken, MAX_ADMIN_TOKEN_BYTES, MAX_ADMIN_TTL_DAYS, MAX_SUBJECT_BYTES,
@@ -73,4 +76,5 @@ pub use passwords::{
     MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES, hash_password, is_imported_password, verify_password,
 };
 pub use previous_token::{MAX_PREVIOUS_TOKEN_BYTES, PreviousTokenHash};
+pub use record::{Head, RecordSecret};
 pub use secrecy::{ExposeSecret, SecretString};

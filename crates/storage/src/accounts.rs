@@ -24,6 +24,10 @@ pub struct AccountChanges {
     pub ended: Vec<(String, DateTime<Utc>)>,
     /// Service accounts, by their subject: what they are limited to, if anything; `None` for one that was removed.
     pub service_accounts: Vec<(String, Option<Option<Limits>>)>,
+    /// Those among them, by their subject, whose rows are not as this server wrote them.
+    pub tampered: Vec<String>,
+    /// When a backup was put in the place of the database for the last time: tokens that were issued before are ended.
+    pub not_before: Option<DateTime<Utc>>,
 }
 
 impl Store {

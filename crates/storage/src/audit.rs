@@ -119,13 +119,32 @@ impl Store {
 
     /// Walks the whole chain, in bounded memory, and returns how many entries it has, or where it is broken.
     ///
-    /// It finds an entry that was edited, removed or slipped in. Entries cut off at the end leave a shorter
-    /// chain that is whole in itself: to notice that, keep the last entry's `hash` somewhere else and look for it.
+    /// It finds an entry that was edited, removed or slipped in, also by somebody who computed all hashes anew: entries
+    /// that were written since the record began must bear its MAC. Of earlier ones it finds what does not fit the entry
+    /// that sealed them. Entries cut off at the end leave a shorter chain that is whole in itself: a witness finds
+    /// that, see [`Store::audit_head`].
     ///
     /// # Errors
+    /// [`Error::RecordClosed`] without the record's key; [`Error::RecordTampered`] when the record itself was changed;
     /// [`Error::Unavailable`], [`Error::Busy`].
     pub async fn verify_audit(&self) -> Result<Result<u64, Broken>, Error> {
         run!(self, snapshot, audit::verify())
+    }
+
+    /// The number and the hash of the last entry, for keeping them somewhere else.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn audit_head(&self) -> Result<Option<(i64, [u8; 32])>, Error> {
+        run!(self, read, audit::head())
+    }
+
+    /// The hashes of the entries with these numbers, as far as there are such entries, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn audit_hashes(&self, seqs: Vec<i64>) -> Result<Vec<(i64, [u8; 32])>, Error> {
+        run!(self, snapshot, audit::hashes(&seqs))
     }
 
     /// Writes an entry that tells of no change in the tables, such as a login: whoever is to hold a rollout on a full

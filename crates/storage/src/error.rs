@@ -118,6 +118,23 @@ pub enum Error {
         /// The latest that this program has.
         known: String,
     },
+    /// The record has a key, and this store was not given it.
+    #[error(
+        "the database's audit log is sealed with a key that was not opened, so that nothing can be written to it"
+    )]
+    RecordClosed,
+    /// The record itself is not as this server wrote it, so nothing can be said of what it covers.
+    #[error(
+        "the record of the audit log was changed in the database behind the server's back ({0}): look at who writes the \
+         database, and restore a backup"
+    )]
+    RecordTampered(&'static str),
+    /// An account's row is not as this server wrote it, so nothing is built upon it.
+    #[error("{what} was changed in the database behind the server's back: remove it, and make it anew")]
+    Tampered {
+        /// Which account.
+        what: String,
+    },
     /// The database's disk is full. Nothing was written.
     #[error("the disk of the database is full: {0}")]
     Full(String),

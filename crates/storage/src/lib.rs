@@ -37,6 +37,8 @@
 //!
 //! **TLS.** libpq has none of its own here; a tunnel in front of it has (`tunnel.rs` says why).
 //!
+//! **The record.** Audit entries and accounts bear MACs, so that it shows when somebody else wrote them (`record.rs`).
+//!
 //! **A full disk.** With SQLite, room is set aside that only urgent writes get (`reserve.rs`).
 //!
 //! **Committed means durable.** SQLite runs in WAL mode with `synchronous=FULL`. A method that returned `Ok` has
@@ -76,8 +78,10 @@ mod pool;
 mod postgres;
 mod postgres_url;
 mod reasons;
+mod record;
 mod reports;
 mod reserve;
+mod restorations;
 mod retention;
 mod retirement;
 mod rollouts;
@@ -117,8 +121,10 @@ pub use packages::Package;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
+pub use record::{MAX_TAMPERED, RecordKey, Sealed, Tampered, WrappedKey};
 pub use reports::{NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
 pub use reserve::Disk;
+pub use restorations::{GENERATIONS_SKIPPED, NUMBERS_SKIPPED, Restoration};
 pub use retention::Removed;
 pub use retirement::{InactiveCursor, Marked};
 pub use rollouts::{Attempts, BuildRollout, RolloutFilter, TrackChange};

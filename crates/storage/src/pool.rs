@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use crate::Error;
 use crate::error::Fault;
+use crate::record::{self, KeyCell};
 use crate::reserve::Reserve;
 
 /// How often a transaction runs again that another one got in the way of.
@@ -144,6 +145,7 @@ pub(crate) struct Pool<C: R2D2Connection + 'static> {
     permits: Arc<Semaphore>,
     size: usize,
     busy_timeout: Duration,
+    record_key: KeyCell,
 }
 
 /// By hand, because a derived one would demand that connections can be cloned.
@@ -154,6 +156,7 @@ impl<C: R2D2Connection + 'static> Clone for Pool<C> {
             permits: self.permits.clone(),
             size: self.size,
             busy_timeout: self.busy_timeout,
+            record_key: self.record_key.clone(),
         }
     }
 }
@@ -165,6 +168,7 @@ impl<C: R2D2Connection + 'static> Pool<C> {
         size: u32,
         busy_timeout: Duration,
         setup: impl CustomizeConnection<C, diesel::r2d2::Error>,
+        record_key: &KeyCell,
     ) -> Self {
         let connections = R2d2::builder()
             .max_size(size)
@@ -178,6 +182,7 @@ impl<C: R2D2Connection + 'static> Pool<C> {
             permits: Arc::new(Semaphore::new(size)),
             size,
             busy_timeout,
+            record_key: Arc::clone(record_key),
         }
     }
 
@@ -201,13 +206,14 @@ impl<C: R2D2Connection + 'static> Pool<C> {
             )));
         };
         let connections = self.connections.clone();
+        let key = self.record_key.get().cloned();
         let done = spawn_blocking(move || {
             // The permit goes back when the job ends, even if the caller lost interest meanwhile.
             let _permit = permit;
             let mut connection = connections
                 .get()
                 .map_err(|error| Error::Unavailable(error.to_string()))?;
-            job(&mut connection).map_err(Error::from)
+            record::with_key(key, || job(&mut connection)).map_err(Error::from)
         });
         match done.await {
             Ok(result) => result,

@@ -11,6 +11,7 @@ use diesel::r2d2::{CustomizeConnection, Error as PoolError};
 
 use crate::error::Fault;
 use crate::pool::{Engine, Pool, Transact, begin};
+use crate::record::KeyCell;
 use crate::{Error, Settings, migrations};
 
 #[path = "queries/mod.rs"]
@@ -37,13 +38,13 @@ const HAS_EPOCHS: &str = "SELECT count(to_regclass('epochs')) AS count";
 
 /// Behind a pooler two transactions of one connection may meet two sessions of the server. So nothing is left in a
 /// session: limits are set in each transaction, and statements have no names.
-pub(crate) fn engine(url: &str, settings: &Settings, pooled: bool) -> Engine<Conn> {
+pub(crate) fn engine(url: &str, settings: &Settings, pooled: bool, record_key: &KeyCell) -> Engine<Conn> {
     let setup = Setup {
         busy_timeout: settings.busy_timeout,
         pooled,
     };
     let begins_with = pooled.then(|| Arc::from(limits("SET LOCAL", settings.busy_timeout)));
-    let pool = Pool::new(url, settings.pool_size, settings.busy_timeout, setup);
+    let pool = Pool::new(url, settings.pool_size, settings.busy_timeout, setup, record_key);
     Engine {
         readers: pool.clone(),
         writers: pool,
@@ -211,6 +212,16 @@ fn rows(columns: &[(&str, &str)]) -> String {
 /// campaign whole for each batch of it until autovacuum comes by.
 fn analyze_deliveries(conn: &mut Conn) -> Result<(), Fault> {
     conn.batch_execute("ANALYZE nudge_deliveries")?;
+    Ok(())
+}
+
+/// Lets the numbers of a table's rows go on from later ones.
+fn skip_numbers(conn: &mut Conn, table: &str, by: i64) -> Result<(), Fault> {
+    let sql = format!(
+        "SELECT setval(numbers, nextval(numbers) + {by})
+         FROM (SELECT pg_get_serial_sequence('{table}', 'id')::regclass AS numbers) AS of_table"
+    );
+    diesel::sql_query(sql).execute(conn)?;
     Ok(())
 }
 

@@ -293,6 +293,7 @@ diesel::table! {
         created_at -> BigInt,
         disabled_at -> Nullable<BigInt>,
         last_login_at -> Nullable<BigInt>,
+        mac -> Nullable<Binary>,
     }
 }
 
@@ -322,6 +323,7 @@ diesel::table! {
         created_at -> BigInt,
         removed_at -> Nullable<BigInt>,
         epoch -> BigInt,
+        mac -> Nullable<Binary>,
     }
 }
 
@@ -352,6 +354,34 @@ diesel::table! {
         before_json -> Nullable<Text>,
         after_json -> Nullable<Text>,
         request_id -> Nullable<Text>,
+        mac -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    record (id) {
+        id -> BigInt,
+        bare_entries -> BigInt,
+        sealed_at -> BigInt,
+        public_key -> Binary,
+        mac -> Binary,
+    }
+}
+
+diesel::table! {
+    record_keys (master_key) {
+        master_key -> Text,
+        wrapped -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    restorations (id) {
+        id -> BigInt,
+        restored_at -> BigInt,
+        restored_by -> Text,
+        dismissed_at -> Nullable<BigInt>,
     }
 }
 

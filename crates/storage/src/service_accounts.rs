@@ -38,6 +38,8 @@ pub struct ServiceAccount {
     pub created_by: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// Whether the row is as this server wrote it. One that is not genuine has no access.
+    pub genuine: bool,
 }
 
 impl Store {
@@ -74,7 +76,7 @@ impl Store {
     /// Records another token of a service account.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::TooMany`].
+    /// [`Error::NotFound`], [`Error::TooMany`]; [`Error::Tampered`] when its row is not as this server wrote it.
     pub async fn add_service_token(
         &self,
         name: &str,

@@ -14,6 +14,7 @@ use diesel::r2d2::{CustomizeConnection, Error as PoolError};
 
 use crate::error::Fault;
 use crate::pool::{Engine, Pool, Transact};
+use crate::record::KeyCell;
 use crate::reserve::Reserve;
 use crate::{Error, Settings, migrations};
 
@@ -35,7 +36,7 @@ const HAS_EPOCHS: &str =
     "SELECT count(*) AS count FROM sqlite_schema WHERE type = 'table' AND name = 'epochs'";
 
 /// Opens a file, which is created if it is not there; its folder must be.
-pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, Error> {
+pub(crate) fn engine(path: &Path, settings: &Settings, record_key: &KeyCell) -> Result<Engine<Conn>, Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         return Err(Error::Unavailable(format!(
@@ -60,8 +61,8 @@ pub(crate) fn engine(path: &Path, settings: &Settings) -> Result<Engine<Conn>, E
         query_only,
     };
     Ok(Engine {
-        readers: Pool::new(file, settings.pool_size, busy_timeout, setup(true)),
-        writers: Pool::new(file, 1, busy_timeout, setup(false)),
+        readers: Pool::new(file, settings.pool_size, busy_timeout, setup(true), record_key),
+        writers: Pool::new(file, 1, busy_timeout, setup(false), record_key),
         begins_with: None,
         reserve,
     })
@@ -167,6 +168,38 @@ fn rows(columns: &[(&str, &str)]) -> String {
         .map(|(name, _)| format!("value ->> '{name}' AS {name}"))
         .collect();
     format!("(SELECT {} FROM json_each($1)) AS v", columns.join(", "))
+}
+
+/// Copies the database as it is at this moment. A writer in another connection is not waited for, nor does it wait.
+pub(crate) fn copy_to(conn: &mut Conn, file: &Path) -> Result<(), Fault> {
+    let unavailable = |fault: String| Error::Unavailable(format!("a copy at {}: {fault}", file.display()));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let made = options
+        .open(file)
+        .map_err(|fault| unavailable(fault.to_string()))?;
+    let path = file
+        .to_str()
+        .ok_or_else(|| unavailable("the path is not UTF-8".to_owned()))?;
+    // Into the empty file, so that it has its mode from the beginning.
+    diesel::sql_query("VACUUM INTO $1")
+        .bind::<diesel::sql_types::Text, _>(path)
+        .execute(conn)?;
+    made.sync_all()
+        .map_err(|fault| unavailable(fault.to_string()).into())
+}
+
+/// Lets the numbers of a table's rows go on from later ones.
+fn skip_numbers(conn: &mut Conn, table: &str, by: i64) -> Result<(), Fault> {
+    let sql = format!("UPDATE sqlite_sequence SET seq = seq + {by} WHERE name = '{table}'");
+    if diesel::sql_query(sql).execute(conn)? == 0 {
+        // It had no row yet.
+        let sql = format!("INSERT INTO sqlite_sequence (name, seq) VALUES ('{table}', {by})");
+        diesel::sql_query(sql).execute(conn)?;
+    }
+    Ok(())
 }
 
 /// SQLite's plans look at no figures.

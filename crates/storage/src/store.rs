@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
 use crate::pool::{Engine, PoolUse};
+use crate::record::KeyCell;
 use crate::reserve::LEAST_FREE;
 use crate::settings::{Place, without_password};
 use crate::tunnel::Tunnel;
@@ -17,6 +18,7 @@ use crate::{Disk, Error, Settings, migrations, postgres, sqlite};
 pub struct Store {
     engine: Arc<AnyEngine>,
     place: Arc<str>,
+    record_key: KeyCell,
     /// Kept for as long as connections go through it.
     _tunnel: Option<Arc<Tunnel>>,
 }
@@ -46,8 +48,12 @@ impl Store {
     /// # Errors
     /// [`Error::Settings`], [`Error::Unavailable`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+        let record_key = KeyCell::default();
         let (engine, tunnel) = match settings.check()? {
-            Place::Sqlite(path) => (AnyEngine::Sqlite(sqlite::engine(&path, settings)?), None),
+            Place::Sqlite(path) => {
+                let engine = sqlite::engine(&path, settings, &record_key)?;
+                (AnyEngine::Sqlite(engine), None)
+            }
             Place::Postgres(url) => {
                 let tunnel = url.tls.as_ref().map(Tunnel::open).transpose()?;
                 let url = match &tunnel {
@@ -55,12 +61,13 @@ impl Store {
                     None => url.plain().to_owned(),
                 };
                 let pooled = settings.pooled || looks_pooled(&url, settings.busy_timeout).await?;
-                let engine = postgres::engine(&url, settings, pooled);
+                let engine = postgres::engine(&url, settings, pooled, &record_key);
                 (AnyEngine::Postgres(engine), tunnel.map(Arc::new))
             }
         };
         Ok(Self {
             engine: Arc::new(engine),
+            record_key,
             _tunnel: tunnel,
             place: without_password(&settings.url).into(),
         })
@@ -189,6 +196,10 @@ impl Store {
 
     pub(crate) fn engine(&self) -> &AnyEngine {
         &self.engine
+    }
+
+    pub(crate) fn record_key(&self) -> &KeyCell {
+        &self.record_key
     }
 }
 

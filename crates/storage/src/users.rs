@@ -26,6 +26,8 @@ pub struct User {
     pub last_login_at: Option<DateTime<Utc>>,
     /// The generation of their tokens that is accepted.
     pub generation: u32,
+    /// Whether the row is as this server wrote it. Somebody who is not genuine may not log in.
+    pub genuine: bool,
 }
 
 impl fmt::Debug for User {
@@ -35,6 +37,7 @@ impl fmt::Debug for User {
             .field("role", &self.role)
             .field("disabled_at", &self.disabled_at)
             .field("generation", &self.generation)
+            .field("genuine", &self.genuine)
             .finish_non_exhaustive()
     }
 }
@@ -100,7 +103,8 @@ impl Store {
     /// Changes somebody, and returns them as they are then. The states before and after are added to the audit entry.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::LastAdmin`] when nobody could manage people any more.
+    /// [`Error::NotFound`]; [`Error::LastAdmin`] when nobody could manage people any more; [`Error::Tampered`] when the row is
+    /// not as this server wrote it.
     pub async fn change_user(&self, name: &str, change: UserChange, audit: AuditNote) -> Result<User, Error> {
         let name = name.to_owned();
         run!(self, urgent, users::change(&name, &change, &audit))
@@ -109,7 +113,7 @@ impl Store {
     /// Removes somebody, and ends their tokens. The name may be given again.
     ///
     /// # Errors
-    /// As [`Store::change_user`].
+    /// [`Error::NotFound`], [`Error::LastAdmin`].
     pub async fn remove_user(&self, name: &str, audit: AuditNote) -> Result<(), Error> {
         let name = name.to_owned();
         run!(self, urgent, users::remove(&name, &audit))

@@ -34,7 +34,7 @@ async fn list(
     Ok(JsonAnswer(verbs::audit::list(&log, &actor, request).await?))
 }
 
-/// Recomputes the audit log's hash chain.
+/// Recomputes the audit log's hash chain, and looks at every account.
 #[utoipa::path(
     get, path = "/v1/audit/verify",
     operation_id = "VerifyAudit", tag = "audit",

@@ -65,16 +65,22 @@ pub(crate) async fn verify(
     _: v1::VerifyAuditRequest,
 ) -> Result<v1::VerifyAuditResponse, Error> {
     actor.require(Role::Viewer)?;
-    Ok(match log.verify().await?.found {
-        Ok(entries) => v1::VerifyAuditResponse {
-            intact: true,
-            entries: i64::try_from(entries).unwrap_or(i64::MAX),
-            broken_at_seq: None,
-        },
-        Err(broken) => v1::VerifyAuditResponse {
-            intact: false,
-            entries: i64::try_from(broken.whole).unwrap_or(i64::MAX),
-            broken_at_seq: Some(broken.seq),
-        },
+    let walk = log.verify().await?;
+    let intact = walk.is_intact();
+    let count = |entries: u64| i64::try_from(entries).unwrap_or(i64::MAX);
+    let (entries, broken_at_seq) = match walk.found {
+        Ok(entries) => (entries, None),
+        Err(broken) => (broken.whole, Some(broken.seq)),
+    };
+    let bare = walk.sealed.as_ref().map_or(entries, |sealed| sealed.bare_entries);
+    let public_key = walk.sealed.map(|sealed| Sha256(sealed.public_key).to_string());
+    Ok(v1::VerifyAuditResponse {
+        intact,
+        entries: count(entries),
+        broken_at_seq,
+        bare_entries: count(bare),
+        public_key: public_key.unwrap_or_default(),
+        tampered_users: walk.tampered.users,
+        tampered_service_accounts: walk.tampered.service_accounts,
     })
 }

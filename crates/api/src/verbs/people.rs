@@ -186,6 +186,7 @@ fn user(user: User) -> v1::User {
         created_at: time(user.created_at),
         disabled_at: user.disabled_at.and_then(time),
         last_login_at: user.last_login_at.and_then(time),
+        tampered: !user.genuine,
     }
 }
 
@@ -202,6 +203,7 @@ fn service_account(account: ServiceAccount) -> v1::ServiceAccount {
         verbs: limits.verbs.iter().map(ToString::to_string).collect(),
         created_by: account.created_by,
         created_at: time(account.created_at),
+        tampered: !account.genuine,
     }
 }
 

@@ -8,6 +8,7 @@ mod killed;
 mod settings;
 mod signed;
 mod trouble;
+mod witnessed;
 
 use fixture::Fixture;
 

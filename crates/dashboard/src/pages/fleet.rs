@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use chrono::TimeDelta;
 use tidegate_domain::{BuildId, PackageName};
 use tidegate_service::{FleetOverview, PackageStandings};
@@ -14,6 +14,7 @@ use super::cards::Card;
 use crate::AppState;
 use crate::chart::Chart;
 use crate::error::{Refusal, html};
+use crate::form::Posted;
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
 use crate::show;
@@ -35,6 +36,13 @@ struct Page {
     package: String,
     chart: Chart,
     standings: Option<Standings>,
+    restored: Option<Restored>,
+}
+
+/// A backup that was put in the place of the database.
+struct Restored {
+    at: String,
+    by: String,
 }
 
 /// The devices of a package by what their last poll was told.
@@ -161,6 +169,7 @@ pub(crate) async fn page(
     }
     Ok(html(&Page {
         frame: Frame::new(&visitor, Section::Fleet, "Fleet"),
+        restored: restored(&app).await?,
         tiles,
         measured: overview.measured_at.map(show::moment),
         packages: packages.iter().map(ToString::to_string).collect(),
@@ -171,6 +180,23 @@ pub(crate) async fn page(
         package: chosen.map(|name| name.to_string()).unwrap_or_default(),
         serving: cards(&app).await?,
     }))
+}
+
+async fn restored(app: &AppState) -> Result<Option<Restored>, Refusal> {
+    let open = app.restorations.open().await?;
+    Ok(open.map(|restoration| Restored {
+        at: show::moment(restoration.at),
+        by: restoration.by,
+    }))
+}
+
+/// Somebody has repeated what was revoked since a backup.
+pub(crate) async fn dismiss(
+    State(app): State<Arc<AppState>>,
+    Posted { visitor, .. }: Posted,
+) -> Result<Response, Refusal> {
+    app.restorations.dismiss(&visitor.actor).await?;
+    Ok(Redirect::to("/").into_response())
 }
 
 /// Which versions ran, hour by hour, one upon the other.

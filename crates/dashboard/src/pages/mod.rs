@@ -47,6 +47,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/login", get(login::page).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/session", get(session))
+        .route("/restored/dismiss", post(fleet::dismiss))
         .route("/builds", get(builds::page))
         .route("/builds/{id}", get(build::page))
         .route("/builds/{id}/promote", get(promote::page).post(promote::promote))

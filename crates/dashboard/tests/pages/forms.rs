@@ -20,6 +20,7 @@ const CHANGES: &[(&str, Role)] = &[
     ("/nudges/1/cancel", Role::Operator),
     ("/nudges/1/pause", Role::Operator),
     ("/nudges/1/resume", Role::Operator),
+    ("/restored/dismiss", Role::Operator),
     ("/devices/pixel-1/retry", Role::Operator),
     ("/devices/pixel-1/revoke", Role::Admin),
 ];

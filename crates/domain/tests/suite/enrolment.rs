@@ -103,6 +103,19 @@ fn a_revoked_device_comes_back_only_where_somebody_allowed_it() {
 }
 
 #[test]
+fn any_token_brings_a_retired_device_back() {
+    let retired = KnownDevice {
+        is_revoked: true,
+        is_retired: true,
+        ..keyed()
+    };
+    for key_matches in [false, true] {
+        let verdicts = verdicts(&retired, key_matches, AT_ONCE);
+        assert_eq!(verdicts, [TakeOver, TakeOver, TakeOver, Refuse]);
+    }
+}
+
+#[test]
 fn an_operators_leave_holds_until_it_ends_and_needs_a_token_besides() {
     let allowed = KnownDevice {
         allowed_until: Some(then() + TimeDelta::hours(2)),

@@ -6,12 +6,25 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tidegate_domain::SdkLevel;
-use tidegate_service::{Actor, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, SystemClock};
+use tidegate_service::{
+    Actor, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, Restorations, Snapshots, SystemClock,
+};
 use tidegate_signing::{MAX_PASSWORD_BYTES, SecretString};
 
 use super::args::Signer;
 use crate::wiring::Stores;
 use crate::{Config, Error};
+
+/// Takes note that a backup was put in the place of the database.
+pub(super) async fn restored(config: &Config, init: bool) -> Result<String, Error> {
+    let store = Stores::open_made(config, init).await?.store;
+    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
+    let restorations = Restorations::new(store, snapshots, Arc::new(SystemClock));
+    restorations.restored(&Actor::console()).await?;
+    Ok("all sessions and admin tokens have ended, and numbers skip ahead; repeat the revocations made since the backup: of \
+        devices, of users and of tokens"
+        .to_owned())
+}
 
 /// Shows, sets or removes the signer that a package's builds must carry.
 pub(super) async fn signer(config: &Config, init: bool, what: Signer) -> Result<String, Error> {

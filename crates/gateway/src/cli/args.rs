@@ -67,6 +67,37 @@ pub(super) enum Command {
     /// Take devices and users over from another server.
     #[command(subcommand)]
     Import(Import),
+    /// Make a backup of the database in a folder, while the server runs.
+    ///
+    /// With SQLite, `tidegate.db` is the database as it was at one moment; PostgreSQL is copied with pg_dump. `blobs.jsonl`
+    /// lists the builds' files, and `key/master.key` is the master key: keep it in another place than the rest.
+    #[command(after_help = "Example:
+  tidegate backup /mnt/backup/tidegate-$(date +%F)")]
+    Backup {
+        /// The folder: not there yet, or empty.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Prove that a backup could be restored: its database opens, its audit log is whole, its builds' files are there.
+    #[command(
+        after_help = "Exit codes: 0 it is sound, 1 it is not, 2 wrong usage or settings.
+
+Nothing is changed. How to restore one stands in docs/operations.md.
+
+Example:
+  tidegate restore --check /mnt/backup/tidegate-2026-11-29"
+    )]
+    Restore {
+        /// Only look. Restoring itself is copying files back.
+        #[arg(long, required = true)]
+        check: bool,
+        /// The backup's folder.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Check the audit log.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Work on a server's data from its own console: tokens, users and service accounts.
     Admin(AtConsole),
     /// Look into APK files, without a server.
@@ -132,6 +163,26 @@ Examples:
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// Recompute the whole chain, look at every account, and compare the log with what its witness was told.
+    #[command(
+        after_help = "Exit codes: 0 all is as the server wrote it, 1 something is not, 2 wrong usage or settings.
+
+Examples:
+  tidegate audit verify
+  tidegate audit verify --witness /mnt/witness/tidegate.jsonl
+  tidegate audit verify --witness s3://audit-heads/tidegate"
+    )]
+    Verify {
+        /// The witness: a file or s3://BUCKET/PREFIX; the setting audit_witness when left out.
+        #[arg(long, value_name = "WHERE")]
+        witness: Option<String>,
+    },
+    /// Print the public key with which the log's heads are signed. Keep it where the server can't change it.
+    Key,
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum Admin {
     /// Print a token for the admin surface. It is shown once, listed by `tokens`, and can be revoked.
     #[command(after_help = "Example:
@@ -184,6 +235,11 @@ pub(super) enum Admin {
     /// Users who may log in with a password.
     #[command(subcommand)]
     User(AdminUser),
+    /// Say that a backup was put in the place of the database. All sessions and admin tokens end, devices' tokens hold.
+    ///
+    /// The numbers of builds, rollouts and campaigns skip ahead, as devices remember those that were lost. The page asks to
+    /// repeat the revocations made since the backup.
+    Restored,
 }
 
 /// The app that a fresh phone is to fetch and make its owner.

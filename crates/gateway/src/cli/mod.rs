@@ -8,6 +8,8 @@ mod apk;
 mod apk_diff;
 mod args;
 mod artifacts;
+mod audit;
+mod backup;
 mod database;
 mod enroll_token;
 mod import;
@@ -22,7 +24,7 @@ use tokio::runtime::Runtime;
 pub use args::Cli;
 #[cfg(feature = "demo")]
 pub use args::Demo;
-use args::{Admin, Apk, Artifacts, AtConsole, Command};
+use args::{Admin, Apk, Artifacts, AtConsole, Audit, Command};
 
 use crate::config::LogFormat;
 use crate::{Config, Error, telemetry};
@@ -51,6 +53,10 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Migrate { dry_run } => console(&config()?, |config| database::migrate(config, dry_run)),
         Command::Artifacts(Artifacts::Check { read }) => artifacts::check(&config()?, read),
         Command::Import(what) => import::import(&config()?, &what),
+        Command::Backup { folder } => console(&config()?, |config| backup::backup(config, &folder)),
+        Command::Restore { folder, .. } => backup::check(&config()?, &folder),
+        Command::Audit(Audit::Verify { witness }) => audit::verify(&config()?, witness),
+        Command::Audit(Audit::Key) => console(&config()?, audit::key),
         Command::Admin(AtConsole { init, what }) => at_console(&config()?, init, what),
         Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
         Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),
@@ -82,6 +88,7 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
         }),
         Admin::EnrollTokens(what) => console(config, |config| enroll_token::manage(config, init, what)),
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
+        Admin::Restored => console(config, |config| admin::restored(config, init)),
         Admin::User(what) => console(config, |config| people::user(config, init, what)),
     }
 }

@@ -156,14 +156,18 @@ where
     }
 }
 
+/// What is told behind an account that somebody else wrote.
+const TAMPERED: &str = ", TAMPERED WITH: changed behind the server's back, has no access";
+
 fn told_user(user: &User) -> String {
     let login = user.last_login_at.map_or_else(
         || "never logged in".to_owned(),
         |at| format!("last login {}", moment(at)),
     );
     let disabled = user.disabled_at.map(|at| format!(", disabled {}", moment(at)));
+    let tampered = if user.genuine { "" } else { TAMPERED };
     format!(
-        "{} {}, {login}{}",
+        "{} {}, {login}{}{tampered}",
         user.name,
         user.role,
         disabled.unwrap_or_default()
@@ -190,7 +194,8 @@ fn told_account(account: &tidegate_service::ServiceAccount) -> String {
         .map(|name| format!(" --package {}", name.as_str()));
     let verbs = limits.verbs.iter().map(|verb| format!(" --verb {verb}"));
     let limits: String = packages.chain(verbs).collect();
-    format!("{} --role {}{limits}", account.name, account.role)
+    let tampered = if account.genuine { "" } else { TAMPERED };
+    format!("{} --role {}{limits}{tampered}", account.name, account.role)
 }
 
 pub(super) fn moment(at: DateTime<Utc>) -> String {

@@ -84,6 +84,8 @@ pub struct Config {
     pub artifact_store: String,
     /// How to reach the bucket.
     pub s3: S3Options,
+    /// Where the audit log's heads are kept: a file or `s3://bucket/prefix`; `None` for nowhere.
+    pub audit_witness: Option<String>,
     /// The master key; `None` for the one in a file.
     pub master_key: Option<MasterKey>,
     /// The file of the master key; `None` for the one in the data folder.
@@ -177,6 +179,7 @@ impl Config {
             },
             artifact_store: data_dir.join("artifacts").display().to_string(),
             s3: S3Options::default(),
+            audit_witness: None,
             master_key: None,
             master_key_file: None,
             rotation_key: None,
@@ -281,6 +284,7 @@ impl Config {
                 forms::not_empty(text).map(SecretString::from)
             }),
         };
+        self.audit_witness = given.take("audit_witness", forms::not_empty);
         set(
             &mut self.download_redirect,
             given.take("download_redirect", parsed("must be true or false")),

@@ -47,6 +47,7 @@ impl fmt::Display for Config {
             ("data_dir", Some(self.data_dir.display().to_string())),
             ("database_url", Some(without_password(&self.database))),
             ("artifact_store", Some(self.artifact_store.clone())),
+            ("audit_witness", self.audit_witness.clone()),
             ("s3_endpoint", self.s3.endpoint.clone()),
             ("s3_public_endpoint", self.s3.public_endpoint.clone()),
             ("s3_region", self.s3.region.clone()),

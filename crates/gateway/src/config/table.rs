@@ -106,6 +106,11 @@ pub const SETTINGS: &[Setting] = &[
         "<data_dir>/artifacts",
         "where APK files are kept: a folder or s3://BUCKET/PREFIX",
     ),
+    setting(
+        "audit_witness",
+        "",
+        "where the audit log's heads are kept every hour: an append-only file or s3://BUCKET/PREFIX",
+    ),
     setting("s3_endpoint", "", "the S3 server, when it is not Amazon's"),
     setting(
         "s3_public_endpoint",

@@ -13,7 +13,9 @@ mod flood;
 mod flooding;
 #[path = "../story/frames.rs"]
 mod frames;
+mod kill_loop;
 mod program;
+mod record;
 mod secrets;
 mod serve;
 mod settings;

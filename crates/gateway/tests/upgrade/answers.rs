@@ -127,6 +127,11 @@ const DELIBERATE: &[Deliberate] = &[
         words: ".body.rules had",
         why: "forcing is a rule of its own, and no input of the version's",
     },
+    Deliberate {
+        request: "/v1/audit/verify",
+        words: ".body.entries was",
+        why: "what was there is sealed, and an entry says so",
+    },
 ];
 
 /// What depends on the server's address and key, or on the moment.
@@ -184,7 +189,12 @@ async fn compare(recorded: &Recorded, server: &TestServer) {
 async fn ask(recorded: &Recorded, server: &TestServer, olga: &Operator, exchange: &Value) -> (String, Value) {
     if let Some(path) = exchange["get"].as_str() {
         let answer = olga.get(path).await;
-        let now = json!({ "get": path, "status": answer.status, "body": answer.json() });
+        let mut now = json!({ "get": path, "status": answer.status, "body": answer.json() });
+        if path.starts_with("/v1/audit?") {
+            // It seals what the previous release wrote, and is the only entry that came since.
+            let items = now["body"]["items"].as_array_mut().unwrap();
+            items.retain(|entry| entry["action"] != "audit.seal");
+        }
         return (path.to_owned(), now);
     }
     let (path, device) = (

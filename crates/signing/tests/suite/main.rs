@@ -11,6 +11,7 @@ mod enroll_tokens;
 mod keys;
 mod offers;
 mod passwords;
+mod record;
 mod secrecy;
 
 use base64::Engine;

@@ -1,14 +1,19 @@
 //! The statements on what ends admin tokens.
 
+use std::collections::{BTreeSet, HashSet};
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use tidegate_domain::Limits;
 
 use super::epochs::Epoch;
-use super::{Conn, audit, epochs};
+use super::service_accounts::AccountRow;
+use super::{Conn, audit, epochs, record, restorations, users};
 use crate::error::Fault;
 use crate::rows::{clean, from_json, small};
-use crate::schema::{account_generations, admin_tokens, ended_tokens, service_accounts};
+use crate::schema::{
+    account_generations, admin_tokens, ended_tokens, service_accounts, users as users_table,
+};
 use crate::time::{micros, moment};
 use crate::{AccountChanges, AuditNote, Error, service_subject};
 
@@ -21,14 +26,14 @@ pub(crate) fn changes(conn: &mut Conn, since: i64) -> Result<AccountChanges, Fau
         .filter(ended_tokens::epoch.gt(since))
         .select((ended_tokens::id, ended_tokens::expires_at))
         .load(conn)?;
-    let accounts: Vec<(String, Option<String>, Option<i64>)> = service_accounts::table
+    let accounts: Vec<AccountRow> = service_accounts::table
         .filter(service_accounts::epoch.gt(since))
-        .select((
-            service_accounts::name,
-            service_accounts::limits_json,
-            service_accounts::removed_at,
-        ))
+        .select(AccountRow::as_select())
         .load(conn)?;
+    let key = record::key(conn)?;
+    let (accounts, tampered): (Vec<_>, Vec<_>) = accounts
+        .into_iter()
+        .partition(|account| account.is_genuine(key.as_ref()));
     let generations: Result<_, Error> = generations
         .into_iter()
         .map(|(subject, generation)| Ok((subject, small("account_generations.generation", generation)?)))
@@ -37,20 +42,26 @@ pub(crate) fn changes(conn: &mut Conn, since: i64) -> Result<AccountChanges, Fau
         .into_iter()
         .map(|(id, expires_at)| Ok((id, moment(expires_at)?)))
         .collect();
-    let accounts: Result<_, Error> = accounts
+    let accounts: Result<Vec<_>, Error> = accounts
         .into_iter()
-        .map(|(name, limits, removed_at)| {
-            let account = match removed_at {
-                None => Some(self::limits(limits)?),
+        .map(|row| {
+            let account = match row.removed_at {
+                None => Some(self::limits(row.limits_json)?),
                 Some(_) => None,
             };
-            Ok((service_subject(&name), account))
+            Ok((service_subject(&row.name), account))
         })
         .collect();
+    let tampered: Vec<String> = tampered.iter().map(|row| service_subject(&row.name)).collect();
+    // As if they had been removed.
+    let mut accounts = accounts?;
+    accounts.extend(tampered.iter().map(|subject| (subject.clone(), None)));
     Ok(AccountChanges {
         generations: generations?,
         ended: ended?,
-        service_accounts: accounts?,
+        service_accounts: accounts,
+        tampered,
+        not_before: restorations::last(conn)?,
     })
 }
 
@@ -91,6 +102,56 @@ pub(crate) fn raise_generation(
     let live = admin_tokens::table
         .filter(admin_tokens::subject.eq(clean(subject)))
         .filter(admin_tokens::revoked_at.is_null());
+    diesel::update(live)
+        .set(admin_tokens::revoked_at.eq(micros(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Ends all tokens of everybody who is known, by a jump that is larger than what a lost part of the past can have raised.
+pub(crate) fn skip_generations(
+    conn: &mut Conn,
+    by: i64,
+    epoch: i64,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let tampered: HashSet<String> = users::tampered(conn)?.into_iter().collect();
+    let names: Vec<String> = users_table::table.select(users_table::name).load(conn)?;
+    let services: Vec<String> = service_accounts::table
+        .select(service_accounts::name)
+        .load(conn)?;
+    let raised: Vec<String> = account_generations::table
+        .select(account_generations::subject)
+        .load(conn)?;
+    let holders: Vec<String> = admin_tokens::table
+        .select(admin_tokens::subject)
+        .distinct()
+        .load(conn)?;
+    let services = services.iter().map(|name| service_subject(name));
+    let subjects: BTreeSet<String> = [names.clone(), raised, holders]
+        .concat()
+        .into_iter()
+        .chain(services)
+        .collect();
+    for subject in &subjects {
+        diesel::insert_into(account_generations::table)
+            .values((
+                account_generations::subject.eq(subject),
+                account_generations::generation.eq(1 + by),
+                account_generations::epoch.eq(epoch),
+            ))
+            .on_conflict(account_generations::subject)
+            .do_update()
+            .set((
+                account_generations::generation.eq(account_generations::generation + by),
+                account_generations::epoch.eq(epoch),
+            ))
+            .execute(conn)?;
+    }
+    for name in names.iter().filter(|name| !tampered.contains(*name)) {
+        users::sign(conn, name)?;
+    }
+    let live = admin_tokens::table.filter(admin_tokens::revoked_at.is_null());
     diesel::update(live)
         .set(admin_tokens::revoked_at.eq(micros(now)))
         .execute(conn)?;

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Conn, Db, lock, pseudonyms};
+use super::{Conn, Db, lock, pseudonyms, record};
 use crate::chain::{GENESIS, Link};
 use crate::error::Fault;
 use crate::rows::{clean, clean_if, from_json, to_json};
@@ -12,6 +12,9 @@ use crate::{AuditEntry, AuditFilter, AuditNote, Broken, Error, Page, Paged};
 
 /// How many entries the walk along the chain holds at once.
 const STRIDE: i64 = 1000;
+
+/// How many entries one statement looks up.
+const HASHES_AT_ONCE: usize = 500;
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit_log)]
@@ -27,6 +30,7 @@ struct EntryRow {
     before_json: Option<String>,
     after_json: Option<String>,
     request_id: Option<String>,
+    mac: Option<Vec<u8>>,
 }
 
 impl EntryRow {
@@ -58,10 +62,7 @@ impl EntryRow {
             before: json(self.before_json)?,
             after: json(self.after_json)?,
             request_id: self.request_id,
-            hash: self
-                .hash
-                .try_into()
-                .map_err(|_| Error::corrupt("audit_log.hash", "is not 32 bytes long"))?,
+            hash: digest(self.hash)?,
         })
     }
 }
@@ -87,8 +88,10 @@ pub(crate) fn append(conn: &mut Conn, note: &AuditNote) -> Result<(), Fault> {
         before_json: note.before.as_ref().map(to_json).transpose()?,
         after_json: note.after.as_ref().map(to_json).transpose()?,
         request_id: clean_if(note.request_id.as_deref()),
+        mac: None,
     };
     row.hash = row.computed_hash().to_vec();
+    row.mac = record::key(conn)?.map(|key| key.entry(&row.hash).bytes());
     diesel::insert_into(audit_log::table).values(&row).execute(conn)?;
     Ok(())
 }
@@ -139,6 +142,8 @@ fn tell_devices(conn: &mut Conn, entries: &mut [AuditEntry]) -> Result<(), Fault
 }
 
 pub(crate) fn verify(conn: &mut Conn) -> Result<Result<u64, Broken>, Fault> {
+    let key = record::key(conn)?;
+    let bare = record::sealed(conn)?.map_or(u64::MAX, |sealed| sealed.bare_entries);
     let (mut expected, mut whole) = (1_i64, 0_u64);
     let mut previous = GENESIS.to_vec();
     loop {
@@ -149,11 +154,23 @@ pub(crate) fn verify(conn: &mut Conn) -> Result<Result<u64, Broken>, Fault> {
             .select(EntryRow::as_select())
             .load(conn)?;
         if rows.is_empty() {
-            return Ok(Ok(whole));
+            // What was sealed is there, and the entry that says so.
+            let cut = bare < u64::MAX && bare > 0 && whole <= bare;
+            return Ok(if cut {
+                Err(Broken { seq: expected, whole })
+            } else {
+                Ok(whole)
+            });
         }
         for row in rows {
-            let fits =
-                row.seq == expected && row.prev_hash == previous && row.computed_hash()[..] == row.hash;
+            let is_ours = match &key {
+                Some(key) if whole >= bare => key.entry(&row.hash).is(row.mac.as_deref()),
+                _ => true,
+            };
+            let fits = is_ours
+                && row.seq == expected
+                && row.prev_hash == previous
+                && row.computed_hash()[..] == row.hash;
             if !fits {
                 return Ok(Err(Broken { seq: row.seq, whole }));
             }
@@ -162,4 +179,36 @@ pub(crate) fn verify(conn: &mut Conn) -> Result<Result<u64, Broken>, Fault> {
             whole += 1;
         }
     }
+}
+
+/// The last entry's number and hash.
+pub(crate) fn head(conn: &mut Conn) -> Result<Option<(i64, [u8; 32])>, Fault> {
+    let last: Option<(i64, Vec<u8>)> = audit_log::table
+        .order(audit_log::seq.desc())
+        .select((audit_log::seq, audit_log::hash))
+        .first(conn)
+        .optional()?;
+    Ok(last
+        .map(|(seq, hash)| Ok::<_, Error>((seq, digest(hash)?)))
+        .transpose()?)
+}
+
+/// The hashes of these entries, as far as they are there.
+pub(crate) fn hashes(conn: &mut Conn, seqs: &[i64]) -> Result<Vec<(i64, [u8; 32])>, Fault> {
+    let mut found = Vec::with_capacity(seqs.len());
+    for some in seqs.chunks(HASHES_AT_ONCE) {
+        let rows: Vec<(i64, Vec<u8>)> = audit_log::table
+            .filter(audit_log::seq.eq_any(some))
+            .select((audit_log::seq, audit_log::hash))
+            .load(conn)?;
+        for (seq, hash) in rows {
+            found.push((seq, digest(hash)?));
+        }
+    }
+    Ok(found)
+}
+
+fn digest(hash: Vec<u8>) -> Result<[u8; 32], Error> {
+    hash.try_into()
+        .map_err(|_| Error::corrupt("audit_log.hash", "is not 32 bytes long"))
 }

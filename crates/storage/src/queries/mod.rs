@@ -1,7 +1,7 @@
 //! The queries, written once and compiled for each engine: `Conn`, `Db`, `rows` and `lock` are those of the
 //! engine whose child this module is. Each noun's file holds every statement on its tables.
 
-use super::{Conn, Db, HAS_EPOCHS, HAS_SERVERS, NOW, analyze_deliveries, lock, rows};
+use super::{Conn, Db, HAS_EPOCHS, HAS_SERVERS, NOW, analyze_deliveries, lock, rows, skip_numbers};
 
 pub(crate) mod accounts;
 pub(crate) mod activity;
@@ -25,9 +25,11 @@ pub(crate) mod packages;
 pub(crate) mod pseudonyms;
 pub(crate) mod reasons;
 pub(crate) mod recipients;
+pub(crate) mod record;
 pub(crate) mod rejections;
 pub(crate) mod reports;
 pub(crate) mod responses;
+pub(crate) mod restorations;
 pub(crate) mod retention;
 pub(crate) mod retirement;
 pub(crate) mod rollouts;

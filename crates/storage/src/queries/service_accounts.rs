@@ -4,30 +4,48 @@ use diesel::prelude::*;
 use serde_json::json;
 
 use super::epochs::Epoch;
-use super::{Conn, Db, accounts, admin_tokens, audit, epochs};
+use super::{Conn, Db, accounts, admin_tokens, audit, epochs, record};
 use crate::error::Fault;
+use crate::record::{AccountParts, Tag};
 use crate::rows::{clean, parsed, to_json};
 use crate::schema::service_accounts;
 use crate::time::{micros, moment};
 use crate::{
     AuditNote, Error, MAX_SERVICE_ACCOUNTS, MAX_TOKENS_PER_ACCOUNT, NewAdminToken, NewServiceAccount, Page,
-    Paged, ServiceAccount, service_subject,
+    Paged, RecordKey, ServiceAccount, service_subject,
 };
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = service_accounts)]
-struct AccountRow {
+pub(super) struct AccountRow {
     id: i64,
-    name: String,
+    pub(super) name: String,
     role: String,
-    limits_json: Option<String>,
+    pub(super) limits_json: Option<String>,
     created_by: String,
     created_at: i64,
+    pub(super) removed_at: Option<i64>,
+    mac: Option<Vec<u8>>,
 }
 
 impl AccountRow {
-    fn into_account(self) -> Result<ServiceAccount, Error> {
+    fn tag(&self, key: &RecordKey) -> Tag {
+        key.service_account(&AccountParts {
+            name: &self.name,
+            role: &self.role,
+            limits: self.limits_json.as_deref(),
+            created_at: self.created_at,
+            removed_at: self.removed_at,
+        })
+    }
+
+    pub(super) fn is_genuine(&self, key: Option<&RecordKey>) -> bool {
+        key.is_none_or(|key| self.tag(key).is(self.mac.as_deref()))
+    }
+
+    fn into_account(self, key: Option<&RecordKey>) -> Result<ServiceAccount, Error> {
         Ok(ServiceAccount {
+            genuine: self.is_genuine(key),
             role: parsed("service_accounts.role", self.role.parse())?,
             name: self.name,
             limits: accounts::limits(self.limits_json)?,
@@ -74,8 +92,46 @@ pub(crate) fn add(
         let what = format!("service account {}", account.name);
         return Err(Error::Duplicate { what }.into());
     }
+    sign(conn, &name)?;
     admin_tokens::insert(conn, token, note.at)?;
     audit::append(conn, note)
+}
+
+/// Gives an account the MAC of its row as it stands: after every change of it, in the same transaction, and never otherwise.
+fn sign(conn: &mut Conn, name: &str) -> Result<(), Fault> {
+    let Some(key) = record::key(conn)? else {
+        return Ok(());
+    };
+    let row: AccountRow = service_accounts::table
+        .filter(service_accounts::name.eq(clean(name)))
+        .select(AccountRow::as_select())
+        .first(conn)?;
+    diesel::update(service_accounts::table.find(row.id))
+        .set(service_accounts::mac.eq(row.tag(&key).bytes()))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Signs all accounts, and returns how many there are. For the beginning of the record alone.
+pub(crate) fn sign_all(conn: &mut Conn) -> Result<usize, Fault> {
+    let names: Vec<String> = service_accounts::table
+        .select(service_accounts::name)
+        .load(conn)?;
+    for name in &names {
+        sign(conn, name)?;
+    }
+    Ok(names.len())
+}
+
+/// Those whose rows are not as the server wrote them.
+pub(crate) fn tampered(conn: &mut Conn) -> Result<Vec<String>, Fault> {
+    let key = record::key(conn)?;
+    let rows: Vec<AccountRow> = service_accounts::table
+        .select(AccountRow::as_select())
+        .order(service_accounts::name)
+        .load(conn)?;
+    let tampered = rows.into_iter().filter(|row| !row.is_genuine(key.as_ref()));
+    Ok(tampered.map(|row| row.name).collect())
 }
 
 fn row(conn: &mut Conn, name: &str) -> Result<AccountRow, Fault> {
@@ -89,7 +145,8 @@ fn row(conn: &mut Conn, name: &str) -> Result<AccountRow, Fault> {
 }
 
 pub(crate) fn get(conn: &mut Conn, name: &str) -> Result<ServiceAccount, Fault> {
-    Ok(row(conn, name)?.into_account()?)
+    let key = record::key(conn)?;
+    Ok(row(conn, name)?.into_account(key.as_ref())?)
 }
 
 pub(crate) fn list(conn: &mut Conn, page: &Page) -> Result<Paged<ServiceAccount>, Fault> {
@@ -103,7 +160,8 @@ pub(crate) fn list(conn: &mut Conn, page: &Page) -> Result<Paged<ServiceAccount>
         query = query.filter(service_accounts::name.gt(after));
     }
     let paged = page.paged(query.load(conn)?, |row: &AccountRow| row.name.clone());
-    Ok(paged.try_map(AccountRow::into_account)?)
+    let key = record::key(conn)?;
+    Ok(paged.try_map(|row| row.into_account(key.as_ref()))?)
 }
 
 pub(crate) fn add_token(
@@ -115,6 +173,10 @@ pub(crate) fn add_token(
     // Keeps others from adding one at the same time, and from removing the account.
     epochs::raise(conn, Epoch::People)?;
     let account = row(conn, name)?;
+    if !account.is_genuine(record::key(conn)?.as_ref()) {
+        let what = format!("the service account {name}");
+        return Err(Error::Tampered { what }.into());
+    }
     let holding = admin_tokens::holding(conn, &service_subject(&account.name), note.at)?;
     if holding >= MAX_TOKENS_PER_ACCOUNT {
         let (what, limit) = ("tokens of this service account", MAX_TOKENS_PER_ACCOUNT);
@@ -133,7 +195,9 @@ pub(crate) fn remove(conn: &mut Conn, name: &str, note: &AuditNote) -> Result<()
             service_accounts::epoch.eq(epoch),
         ))
         .execute(conn)?;
-    let account = row.into_account()?;
+    sign(conn, &row.name)?;
+    let key = record::key(conn)?;
+    let account = row.into_account(key.as_ref())?;
     accounts::raise_generation(conn, &service_subject(&account.name), epoch, note.at)?;
     let note = AuditNote {
         before: Some(json!({ "role": account.role, "limits": account.limits })),

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use tidegate_domain::Role;
 
 use super::epochs::Epoch;
-use super::{Conn, Db, accounts, audit, epochs};
+use super::{Conn, Db, accounts, audit, epochs, record};
 use crate::error::Fault;
+use crate::record::UserParts;
 use crate::rows::{clean, parsed, small};
 use crate::schema::{account_generations, users};
 use crate::time::{micros, moment, moment_if};
-use crate::{AuditNote, Error, Page, Paged, User, UserChange};
+use crate::{AuditNote, Error, Page, Paged, RecordKey, User, UserChange};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
@@ -23,12 +24,27 @@ struct UserRow {
     created_at: i64,
     disabled_at: Option<i64>,
     last_login_at: Option<i64>,
+    mac: Option<Vec<u8>>,
+}
+
+impl UserRow {
+    fn parts(&self, generation: Option<i64>) -> UserParts<'_> {
+        UserParts {
+            name: &self.name,
+            role: &self.role,
+            password_hash: &self.password_hash,
+            created_at: self.created_at,
+            disabled_at: self.disabled_at,
+            generation: generation.unwrap_or(1),
+        }
+    }
 }
 
 type WithGeneration = (UserRow, Option<i64>);
 
-fn into_user((row, generation): WithGeneration) -> Result<User, Error> {
+fn into_user(key: Option<&RecordKey>, (row, generation): WithGeneration) -> Result<User, Error> {
     Ok(User {
+        genuine: key.is_none_or(|key| key.user(&row.parts(generation)).is(row.mac.as_deref())),
         role: parsed("users.role", row.role.parse())?,
         name: row.name,
         password_hash: row.password_hash,
@@ -60,11 +76,51 @@ pub(crate) fn add(
         let what = format!("user {name}");
         return Err(Error::Duplicate { what }.into());
     }
+    sign(conn, name)?;
     audit::append(conn, note)
 }
 
+/// Gives somebody the MAC of their row as it stands: after every change of it, in the same transaction, and never
+/// otherwise.
+pub(crate) fn sign(conn: &mut Conn, name: &str) -> Result<(), Fault> {
+    let Some(key) = record::key(conn)? else {
+        return Ok(());
+    };
+    let (row, generation) = row(conn, name)?;
+    diesel::update(users::table.find(row.id))
+        .set(users::mac.eq(key.user(&row.parts(generation)).bytes()))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Signs everybody, and returns how many there are. For the beginning of the record alone.
+pub(crate) fn sign_all(conn: &mut Conn) -> Result<usize, Fault> {
+    let names: Vec<String> = users::table.select(users::name).load(conn)?;
+    for name in &names {
+        sign(conn, name)?;
+    }
+    Ok(names.len())
+}
+
+/// Those whose rows are not as the server wrote them.
+pub(crate) fn tampered(conn: &mut Conn) -> Result<Vec<String>, Fault> {
+    let Some(key) = record::key(conn)? else {
+        return Ok(Vec::new());
+    };
+    let rows: Vec<WithGeneration> = users::table
+        .left_join(account_generations::table.on(account_generations::subject.eq(users::name)))
+        .select((UserRow::as_select(), account_generations::generation.nullable()))
+        .order(users::name)
+        .load(conn)?;
+    let tampered = rows
+        .into_iter()
+        .filter(|(row, generation)| !key.user(&row.parts(*generation)).is(row.mac.as_deref()));
+    Ok(tampered.map(|(row, _)| row.name).collect())
+}
+
 pub(crate) fn get(conn: &mut Conn, name: &str) -> Result<User, Fault> {
-    Ok(into_user(row(conn, name)?)?)
+    let key = record::key(conn)?;
+    Ok(into_user(key.as_ref(), row(conn, name)?)?)
 }
 
 fn row(conn: &mut Conn, name: &str) -> Result<WithGeneration, Fault> {
@@ -89,7 +145,8 @@ pub(crate) fn list(conn: &mut Conn, page: &Page) -> Result<Paged<User>, Fault> {
     }
     let rows: Vec<WithGeneration> = query.load(conn)?;
     let paged = page.paged(rows, |(row, _)| row.name.clone());
-    Ok(paged.try_map(into_user)?)
+    let key = record::key(conn)?;
+    Ok(paged.try_map(|row| into_user(key.as_ref(), row))?)
 }
 
 pub(crate) fn change(
@@ -100,9 +157,14 @@ pub(crate) fn change(
 ) -> Result<User, Fault> {
     // First: whoever changes people waits here, so that what is read below stays as it is.
     let epoch = epochs::raise(conn, Epoch::People)?;
+    let key = record::key(conn)?;
     let (row, generation) = row(conn, name)?;
     let id = row.id;
-    let before = into_user((row, generation))?;
+    let before = into_user(key.as_ref(), (row, generation))?;
+    if !before.genuine {
+        let what = format!("the user {name}");
+        return Err(Error::Tampered { what }.into());
+    }
     let mut after = before.clone();
     match change {
         UserChange::Disable => after.disabled_at = before.disabled_at.or(Some(note.at)),
@@ -124,15 +186,17 @@ pub(crate) fn change(
         ))
         .execute(conn)?;
     accounts::raise_generation(conn, &before.name, epoch, note.at)?;
+    sign(conn, &before.name)?;
     audit::append(conn, &with_states(note, Some(&before), Some(&after)))?;
     get(conn, name)
 }
 
 pub(crate) fn remove(conn: &mut Conn, name: &str, note: &AuditNote) -> Result<(), Fault> {
     let epoch = epochs::raise(conn, Epoch::People)?;
+    let key = record::key(conn)?;
     let (row, generation) = row(conn, name)?;
     let id = row.id;
-    let before = into_user((row, generation))?;
+    let before = into_user(key.as_ref(), (row, generation))?;
     keep_an_admin(conn, &before)?;
     diesel::delete(users::table.find(id)).execute(conn)?;
     accounts::raise_generation(conn, &before.name, epoch, note.at)?;
@@ -157,7 +221,7 @@ pub(crate) fn note_login(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Res
 }
 
 fn may_manage(user: &User) -> bool {
-    user.role == Role::Admin && user.disabled_at.is_none()
+    user.genuine && user.role == Role::Admin && user.disabled_at.is_none()
 }
 
 /// Refuses when this is the last one who may manage people.
@@ -165,13 +229,16 @@ fn keep_an_admin(conn: &mut Conn, leaving: &User) -> Result<(), Fault> {
     if !may_manage(leaving) {
         return Ok(());
     }
-    let others: i64 = users::table
+    let others: Vec<WithGeneration> = users::table
+        .left_join(account_generations::table.on(account_generations::subject.eq(users::name)))
         .filter(users::role.eq(Role::Admin.as_str()))
         .filter(users::disabled_at.is_null())
         .filter(users::name.ne(&leaving.name))
-        .count()
-        .get_result(conn)?;
-    if others > 0 {
+        .select((UserRow::as_select(), account_generations::generation.nullable()))
+        .load(conn)?;
+    let key = record::key(conn)?;
+    let mut others = others.into_iter().map(|row| into_user(key.as_ref(), row));
+    if others.any(|other| other.is_ok_and(|other| may_manage(&other))) {
         return Ok(());
     }
     let name = leaving.name.clone();
