@@ -17,7 +17,8 @@ pub struct KnownDevice {
     pub has_enrolled: bool,
     /// Whether its credential was revoked since it enrolled.
     pub is_revoked: bool,
-    /// Whether it was taken out of the fleet: its credential has ended, and any enrolment token brings it back.
+    /// Whether it was taken out of the fleet: its credential has ended, and an enrolment token brings it back that is not
+    /// the one of its last enrolment, which the device may still have.
     pub is_retired: bool,
     /// Whether it was imported with a token of its previous server, which it has to prove.
     pub has_previous_token: bool,

@@ -103,7 +103,7 @@ fn a_revoked_device_comes_back_only_where_somebody_allowed_it() {
 }
 
 #[test]
-fn any_token_brings_a_retired_device_back() {
+fn a_token_that_it_does_not_have_yet_brings_a_retired_device_back() {
     let retired = KnownDevice {
         is_revoked: true,
         is_retired: true,
@@ -111,7 +111,7 @@ fn any_token_brings_a_retired_device_back() {
     };
     for key_matches in [false, true] {
         let verdicts = verdicts(&retired, key_matches, AT_ONCE);
-        assert_eq!(verdicts, [TakeOver, TakeOver, TakeOver, Refuse]);
+        assert_eq!(verdicts, [Refuse, TakeOver, TakeOver, Refuse]);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tidegate_domain::{NudgeOrder, Report, ReportStatus};
-use tidegate_storage::{Checks, DeliveryOutcome, Error, Outcome, Page, Removed, Store};
+use tidegate_storage::{Checks, DeliveryOutcome, EnrollCredential, Error, Outcome, Page, Removed, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
@@ -88,6 +88,7 @@ async fn old_hours_go_and_the_totals_stay(place: &Place) {
         let batch = tidegate_storage::Activity {
             seen: vec![],
             checks: vec![checks],
+            used: vec![],
         };
         store.record_activity(batch).await.unwrap();
     }
@@ -212,7 +213,7 @@ async fn the_story_of_a_device_goes_after_its_retirement(place: &Place) {
 
     issue_token(&store, [8; 32], 1).await;
     let mut again = enrollment("d-0000");
-    again.token_hash = [8; 32];
+    again.credential = EnrollCredential::Token([8; 32]);
     store.enroll(again).await.unwrap();
     poll(&store, vec![seen(&devices[0], 2_000, 2)]).await;
     assert_eq!(

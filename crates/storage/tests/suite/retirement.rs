@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use tidegate_domain::{NudgeAudience, NudgeOrder, Report, ReportStatus};
 use tidegate_storage::{
-    AuditFilter, AuditNote, DeviceFilter, Error, InactiveCursor, Page, Store, TokenFault, Told,
+    AuditFilter, AuditNote, DeviceFilter, EnrollCredential, EnrolledAs, Error, InactiveCursor, Page, Store, Told,
 };
 
 use crate::on_both_engines;
@@ -179,14 +179,16 @@ async fn a_retired_device_comes_back_with_a_new_token(place: &Place) {
     let spent = store.enroll(enrollment("d-0001")).await;
     assert_eq!(
         spent,
-        Err(Error::Token(TokenFault::UsedUp)),
-        "a spent token brings nobody back"
+        Err(Error::DeviceKnown {
+            device: device("d-0001")
+        }),
+        "the token that it has brings nobody back"
     );
     assert_eq!(counted(&store).await, (1, 1, 1));
 
     issue_token(&store, [8; 32], 1).await;
     let mut again = enrollment("d-0001");
-    again.token_hash = [8; 32];
+    again.credential = EnrollCredential::Token([8; 32]);
     let enrolled = store.enroll(again).await.unwrap();
     assert!(enrolled.token_generation > 2, "{enrolled:?}");
     assert_eq!(counted(&store).await, (2, 2, 2));
@@ -408,7 +410,7 @@ async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
     erase(&store, "d-0001", [1; 32]).await;
     issue_token(&store, [9; 32], 1).await;
     let mut late = enrollment("d-0009");
-    late.token_hash = [9; 32];
+    late.credential = EnrollCredential::Token([9; 32]);
     store.enroll(late).await.unwrap();
     erase(&store, "d-0009", [2; 32]).await;
     for (table, before) in tables.iter().zip(before) {
@@ -494,12 +496,12 @@ async fn tokens_of_an_erased_id_are_never_good_again(place: &Place) {
     issue_token(&store, [8; 32], 9).await;
     let enroll = async |name: &str, tags: Vec<[u8; 32]>| {
         let mut given = enrollment(name);
-        given.token_hash = [8; 32];
+        given.credential = EnrollCredential::Token([8; 32]);
         given.erased_tags = tags;
         store.enroll(given).await.unwrap()
     };
     let again = enroll("d-0000", vec![[6; 32], [5; 32]]).await;
-    assert_eq!((again.token_generation, again.is_new), (3, true));
+    assert_eq!((again.token_generation, again.how), (3, EnrolledAs::New));
     assert_eq!(
         enroll("d-0000", vec![[5; 32]]).await.token_generation,
         3,
