@@ -35,6 +35,7 @@ mod credentials;
 mod devices;
 mod downloads;
 mod durability;
+mod enrolment;
 mod event_log;
 mod fields;
 mod fleet;

@@ -14,6 +14,7 @@ mod blobs;
 mod downloads;
 mod enrolment;
 mod examination;
+mod imports;
 mod instance;
 mod nudges;
 mod offers;
