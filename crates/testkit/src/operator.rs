@@ -195,10 +195,15 @@ impl Operator {
     /// # Panics
     /// When it is refused.
     pub async fn enroll_token(&self, uses: i64) -> String {
-        let token = self
-            .post("/v1/enrollment-tokens", &json!({ "uses": uses }))
-            .await
-            .ok();
+        self.enroll_token_as(&json!({ "uses": uses })).await
+    }
+
+    /// A token with which devices enrol, asked for in these words.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn enroll_token_as(&self, words: &Value) -> String {
+        let token = self.post("/v1/enrollment-tokens", words).await.ok();
         token["enrollment_token"]
             .as_str()
             .expect("a token is text")

@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use tidegate_domain::Role;
 pub use tidegate_gateway::choose_cryptography;
 use tidegate_gateway::{Config, RunningServer, Server};
-use tidegate_service::{Actor, Clock};
+use tidegate_service::{Actor, Clock, ImportReport, Imports};
 use tidegate_signing::{ExposeSecret, KeyRing, MasterKey, SecretString};
+use tidegate_storage::Store;
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
@@ -297,6 +298,19 @@ impl TestServer {
         let password = SecretString::from(password.to_owned());
         let added = users.add(&Actor::console(), name, role, password).await;
         added.expect("the person was refused");
+    }
+
+    /// Imports devices, a JSON object in each line, as `tidegate import devices` does.
+    ///
+    /// # Panics
+    /// When the database does not take them, or a line is refused.
+    pub async fn import_devices(&self, lines: &str) -> ImportReport {
+        let store = Store::open(&self.config().database).await;
+        let imports = Imports::new(store.expect("the database opens"), self.shared_clock());
+        let refused = |line: u64, fault: &str| panic!("line {line}: {fault}");
+        let console = Actor::console();
+        let report = imports.devices(&console, lines.as_bytes(), false, refused);
+        report.await.expect("the import was refused")
     }
 
     /// A device, enrolled with a token made for it.

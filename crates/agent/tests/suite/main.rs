@@ -6,6 +6,7 @@
 mod backoff;
 mod commands;
 mod elsewhere;
+mod enrolling;
 mod good_way;
 mod integrity;
 mod nudged;

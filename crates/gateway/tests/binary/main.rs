@@ -9,6 +9,7 @@ mod clock;
 #[cfg(feature = "demo")]
 mod demo;
 mod deploy;
+mod enrolling;
 mod flood;
 mod flooding;
 #[path = "../story/frames.rs"]

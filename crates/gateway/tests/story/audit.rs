@@ -56,7 +56,7 @@ async fn every_change_is_there_with_its_author(engine: Engine) {
             ("olga", "operator", "ota.rollout.pause", package),
             ("olga", "operator", "ota.rollout.resume", package),
             ("olga", "operator", "ota.rollback", package),
-            ("ada", "admin", "enrollment_token.create", "enrollment_token"),
+            ("ada", "admin", "enrollment_token.create", "enrollment_token/1"),
             ("ada", "admin", "device.revoke", "device/pixel-1"),
             ("console", "admin", "user.add", "user/vera"),
         ]

@@ -79,7 +79,10 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ),
     ("POST", "/v1/apk/1/notes", Role::Operator, r#"{"notes":"x"}"#),
     ("POST", "/v1/apk/1/delete", Role::Admin, ""),
+    ("POST", "/v1/devices/pixel-1/allow-enrolment", Role::Operator, ""),
     ("POST", "/v1/enrollment-tokens", Role::Admin, r#"{"uses":1}"#),
+    ("GET", "/v1/enrollment-tokens", Role::Admin, ""),
+    ("POST", "/v1/enrollment-tokens/1/revoke", Role::Admin, ""),
     ("POST", "/v1/packages/com.example.app/pin", Role::Admin, PIN),
     ("POST", "/v1/packages/com.example.app/unpin", Role::Admin, ""),
     (

@@ -161,7 +161,8 @@ async fn a_made_up_token_enrols_nobody(engine: Engine) {
     let server = TestServer::start(engine).await;
     let real = server.operator(Role::Admin).enroll_token(1).await;
     let other = format!("{}{}", &real[..real.len() - 4], "AAAA");
-    for token in ["", "secret", "' OR 1=1 --", &other, &"x".repeat(5000)] {
+    enroll(&server, "", "pixel-1").await.invalid("enrollment_token");
+    for token in ["secret", "' OR 1=1 --", &other, &"x".repeat(5000)] {
         enroll(&server, token, "pixel-1")
             .await
             .refused(401, "enrollment_refused");
@@ -227,9 +228,11 @@ async fn a_revoked_device_is_refused_until_it_enrols_again(engine: Engine) {
     device.download(&manifest, None).await.refused(403, "url_refused");
     enroll(&server, &token, "pixel-1")
         .await
-        .refused(401, "enrollment_token_used_up");
+        .refused(409, "device_known");
     assert_eq!(bystander.poll(1).await.build(), Some(build), "one by one");
 
+    let leave = admin.post_text("/v1/devices/pixel-1/allow-enrolment", "").await;
+    assert!(leave.ok()["allowed_until"].is_string());
     let again = server.device("pixel-1").await;
     assert_ne!(again.token, device.token);
     assert_eq!(again.poll(1).await.build(), Some(build));

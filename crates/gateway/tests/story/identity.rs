@@ -220,7 +220,9 @@ async fn a_phone_that_starts_anew_forgets_and_an_operator_can_forgive(engine: En
     phone.report_as(&conflict).await.ok();
     assert_eq!(phone.poll(1).await.why_not(), "rejected_by_device");
 
-    let second = ada.enroll_token(1).await;
+    let second = ada
+        .enroll_token_as(&json!({ "uses": 1, "allow_known": true }))
+        .await;
     let wiped = server.enroll(&second, "pixel-1").await;
     let manifest = wiped.poll(1).await.manifest.unwrap();
     assert_eq!(manifest["retry_granted_at"], json!(null));

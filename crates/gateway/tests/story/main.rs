@@ -37,6 +37,7 @@ mod credentials;
 mod devices;
 mod downloads;
 mod durability;
+mod enrolment;
 mod event_log;
 mod fields;
 mod fleet;

@@ -102,6 +102,15 @@ async fn a_revoked_device_is_refused_until_it_enrols_again() {
         "a URL ends with it"
     );
 
+    let without_leave = instance.enrollment_token(1).await;
+    let known = instance.devices.enroll(new_device("lost", &without_leave)).await;
+    assert_eq!(refusal(known), (Kind::Conflict, "device_known"));
+    let hour = TimeDelta::hours(1);
+    instance
+        .devices
+        .allow_enrolment(operator(), &id("lost"), hour)
+        .await
+        .unwrap();
     let new = instance.enrol("lost").await.device_token;
     assert_eq!(check(new.expose_secret()).unwrap(), id("lost"));
     assert_eq!(refusal(check(old.expose_secret())).1, "token_revoked");
@@ -120,4 +129,45 @@ async fn a_device_asks_for_itself_alone() {
     assert_eq!(refusal(claim("two")), (Kind::Forbidden, "foreign_device"));
     let forged = instance.authenticator.device("forged");
     assert_eq!(refusal(forged), (Kind::Unauthenticated, "invalid_token"));
+}
+
+#[tokio::test]
+async fn two_phones_with_one_id_are_noticed() {
+    let instance = Instance::start().await;
+    let first = instance.enrol("cloned").await.device_token;
+    let (cloned, leave) = (id("cloned"), TimeDelta::hours(1));
+    let allowed = instance.devices.allow_enrolment(operator(), &cloned, leave);
+    allowed.await.unwrap();
+    let noted = async || {
+        instance
+            .authenticator
+            .note_duplicates(&instance.store)
+            .await
+            .unwrap();
+        instance
+            .store
+            .device(&id("cloned"))
+            .await
+            .unwrap()
+            .duplicate_seen_at
+    };
+    let second = instance.enrol("cloned").await.device_token;
+    let check = |token: &str| instance.authenticator.device(token);
+    check(second.expose_secret()).unwrap();
+    assert_eq!(noted().await, None);
+    assert_eq!(refusal(check(first.expose_secret())).1, "token_revoked");
+    assert!(noted().await.is_some());
+}
+
+#[tokio::test]
+async fn a_poll_for_nothing_is_a_use_of_the_token() {
+    let instance = Instance::start().await;
+    let token = instance.enrollment_token(1).await;
+    let enrol = || instance.devices.enroll(new_device("one", &token));
+    enrol().await.unwrap();
+    enrol().await.unwrap();
+    // No package releases anything.
+    assert!(instance.poll("one", 0).is_err());
+    instance.activity.flush(&instance.store).await.unwrap();
+    assert_eq!(refusal(enrol().await), (Kind::Conflict, "device_known"));
 }

@@ -15,6 +15,7 @@ mod deleted_builds;
 mod downloads;
 mod enrolment;
 mod examination;
+mod imports;
 mod instance;
 mod nudges;
 mod offers;

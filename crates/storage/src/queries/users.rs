@@ -203,14 +203,21 @@ pub(crate) fn remove(conn: &mut Conn, name: &str, note: &AuditNote) -> Result<()
     audit::append(conn, &with_states(note, Some(&before), None))
 }
 
+/// Keeps another hash of the same password, unless the row changed since `before` was read.
 pub(crate) fn rehash(conn: &mut Conn, name: &str, before: &str, after: &str) -> Result<(), Fault> {
-    let theirs = users::table
-        .filter(users::name.eq(clean(name)))
-        .filter(users::password_hash.eq(before));
-    diesel::update(theirs)
+    // First, as in `change`: what is signed below must be what is read here.
+    epochs::raise(conn, Epoch::People)?;
+    let key = record::key(conn)?;
+    let (row, generation) = row(conn, name)?;
+    let id = row.id;
+    let user = into_user(key.as_ref(), (row, generation))?;
+    if !user.genuine || user.password_hash != before {
+        return Ok(());
+    }
+    diesel::update(users::table.find(id))
         .set(users::password_hash.eq(after))
         .execute(conn)?;
-    Ok(())
+    sign(conn, name)
 }
 
 pub(crate) fn note_login(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<(), Fault> {

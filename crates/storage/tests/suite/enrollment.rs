@@ -224,10 +224,9 @@ async fn without_a_key_a_lost_answer_is_repeated_until_the_token_is_used(place: 
 
     poll(&store, vec![seen(&device("polls"), 1, 1)]).await;
     store.record_activity(used("polls-for-nothing", 1)).await.unwrap();
-    store
-        .set_fcm_token(&device("tells-its-fcm-token"), Some("t".into()), at(1))
-        .await
-        .unwrap();
+    let tells = device("tells-its-fcm-token");
+    let told = store.set_fcm_token(&tells, Some("t".into()), at(1)).await;
+    told.unwrap();
     for name in ["polls", "polls-for-nothing", "tells-its-fcm-token"] {
         assert_eq!(store.enroll(enrollment(name)).await, known(name));
     }
@@ -475,10 +474,11 @@ async fn an_fcm_token_is_that_of_who_told_it_last(place: &Place) {
     store.enroll(with_fcm("first")).await.unwrap();
     store.enroll(with_fcm("second")).await.unwrap();
     assert_eq!((has("first").await, has("second").await), (false, true));
-    store
-        .set_fcm_token(&device("first"), Some("one-phone".into()), at(1))
-        .await
-        .unwrap();
+    let first = device("first");
+    let told = store
+        .set_fcm_token(&first, Some("one-phone".into()), at(1))
+        .await;
+    told.unwrap();
     assert_eq!((has("first").await, has("second").await), (true, false));
 }
 
