@@ -19,24 +19,25 @@ END;
 
 -- Lists leave retired devices out, or show them alone.
 CREATE INDEX devices_name_unretired ON devices (name) WHERE retired_at IS NULL;
-CREATE INDEX devices_name_retired ON devices (name) WHERE retired_at IS NOT NULL;
+CREATE INDEX devices_name_retired ON devices (name, retired_at) WHERE retired_at IS NOT NULL;
 DROP INDEX devices_alias_key;
 CREATE INDEX devices_alias_unretired ON devices (alias_key, id) WHERE retired_at IS NULL;
 CREATE INDEX devices_alias_retired ON devices (alias_key, id) WHERE retired_at IS NOT NULL;
 DROP INDEX devices_last_seen;
-CREATE INDEX devices_last_seen ON devices (last_seen_at, id) WHERE retired_at IS NULL;
+CREATE INDEX devices_last_seen ON devices (last_seen_at, id, retired_at) WHERE retired_at IS NULL;
 -- Retired devices whose stories are still there, the longest retired first.
 CREATE INDEX devices_story_end ON devices (retired_at) WHERE retired_at IS NOT NULL AND NOT story_removed;
-CREATE INDEX devices_inactive ON devices (coalesce(last_seen_at, enrolled_at)) WHERE inactive_at IS NOT NULL;
+CREATE INDEX devices_inactive ON devices (coalesce(last_seen_at, enrolled_at), inactive_at) WHERE inactive_at IS NOT NULL;
 
--- Whether the row is counted: not that of a device that is retired or inactive.
+-- Whether the row is counted: not that of a device that is retired or inactive. Partial indexes hold what their
+-- conditions name as well: SQLite would look it up in the row.
 ALTER TABLE device_packages ADD COLUMN counted INTEGER NOT NULL DEFAULT 1 CHECK (counted IN (0, 1));
 DROP INDEX device_packages_cohort;
-CREATE INDEX device_packages_cohort ON device_packages (package_id, version_code, cohort) WHERE counted;
+CREATE INDEX device_packages_cohort ON device_packages (package_id, version_code, cohort, counted) WHERE counted;
 DROP INDEX device_packages_version;
-CREATE INDEX device_packages_version ON device_packages (package_id, version_code, device_id) WHERE counted;
+CREATE INDEX device_packages_version ON device_packages (package_id, version_code, device_id, counted) WHERE counted;
 DROP INDEX device_packages_standing;
-CREATE INDEX device_packages_standing ON device_packages (package_id, standing, device_id) WHERE counted;
+CREATE INDEX device_packages_standing ON device_packages (package_id, standing, device_id, counted) WHERE counted;
 CREATE INDEX device_packages_package ON device_packages (package_id);
 
 -- Devices that were erased, by a keyed hash of their ids: their earlier tokens stay refused.

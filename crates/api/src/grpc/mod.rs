@@ -48,7 +48,7 @@ use crate::Api;
 use crate::credentials;
 use crate::problem::{problem, status};
 use crate::request_id::RequestId;
-use crate::rest::{MAX_JSON_BYTES, MAX_NUDGE_BYTES};
+use crate::rest::{MAX_JSON_BYTES, MAX_NOTES_BODY_BYTES, MAX_NUDGE_BYTES};
 
 /// The services that tell their health.
 const SERVICES: [&str; 8] = [
@@ -64,6 +64,7 @@ const SERVICES: [&str; 8] = [
 
 /// The methods whose messages may be larger than all others', which are bounded as REST's bodies are.
 pub(super) const UPLOAD_BUILD: &str = "/tidegate.v1.BuildService/UploadBuild";
+const SET_BUILD_NOTES: &str = "/tidegate.v1.BuildService/SetBuildNotes";
 const NUDGE_UPDATE: &str = "/tidegate.v1.NudgeService/NudgeUpdate";
 
 /// The largest message of an upload, in bytes: a chunk, or the notes, and what frames them.
@@ -71,7 +72,7 @@ const MAX_UPLOAD_MESSAGE_BYTES: usize = builds::MAX_CHUNK_BYTES + MAX_JSON_BYTES
 
 /// Whether a route's pattern is that of gRPC methods.
 pub(crate) fn is_grpc(pattern: &str) -> bool {
-    pattern.contains("{*") || [UPLOAD_BUILD, NUDGE_UPDATE].contains(&pattern)
+    pattern.contains("{*") || [UPLOAD_BUILD, SET_BUILD_NOTES, NUDGE_UPDATE].contains(&pattern)
 }
 
 /// All services, reflection and health, as routes to merge with others. Their fallback is left to the caller.
@@ -116,6 +117,10 @@ fn guarded(api: &Api) -> axum::Router {
         .add_service(people.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(rollouts.max_decoding_message_size(MAX_JSON_BYTES));
     without_fallback(routes)
+        .route_service(
+            SET_BUILD_NOTES,
+            builds.clone().max_decoding_message_size(MAX_NOTES_BODY_BYTES),
+        )
         .route_service(
             UPLOAD_BUILD,
             builds.max_decoding_message_size(MAX_UPLOAD_MESSAGE_BYTES),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use tidegate_proto::v1;
-use tidegate_service::{Builds, Error, Rollouts, Uploads};
+use tidegate_service::{Builds, Error, MAX_NOTES_BYTES, Rollouts, Uploads};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,6 +14,9 @@ use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
 use crate::verbs;
+
+/// The largest body with release notes, in bytes: JSON may spell each of their bytes with six.
+pub(crate) const MAX_NOTES_BODY_BYTES: usize = 6 * MAX_NOTES_BYTES + 1024;
 
 pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
@@ -127,7 +130,7 @@ async fn set_notes(
     State(builds): State<Arc<Builds>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
-    Json(mut request): Json<v1::SetBuildNotesRequest>,
+    Json(mut request): Json<v1::SetBuildNotesRequest, MAX_NOTES_BODY_BYTES>,
 ) -> Answer<v1::Build> {
     same_build(id, &mut request.build_id)?;
     Ok(JsonAnswer(

@@ -21,6 +21,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+pub(crate) use builds::MAX_NOTES_BODY_BYTES;
 pub(crate) use input::MAX_JSON_BYTES;
 pub(crate) use nudges::MAX_NUDGE_BYTES;
 

@@ -26,6 +26,7 @@ on_both_engines!(
 
 const LIST_BUILDS: &str = "/tidegate.v1.BuildService/ListBuilds";
 const UPLOAD_BUILD: &str = "/tidegate.v1.BuildService/UploadBuild";
+const SET_BUILD_NOTES: &str = "/tidegate.v1.BuildService/SetBuildNotes";
 const NUDGE_UPDATE: &str = "/tidegate.v1.NudgeService/NudgeUpdate";
 
 /// A message of this many bytes that brings its head and then nothing.
@@ -47,6 +48,7 @@ async fn a_credential_is_asked_for_before_the_body(engine: Engine) {
     let methods = [
         LIST_BUILDS,
         UPLOAD_BUILD,
+        SET_BUILD_NOTES,
         NUDGE_UPDATE,
         "/tidegate.v1.NudgeService/WatchCampaign",
         "/tidegate.v1.AuditService/ListAudit",
@@ -72,6 +74,7 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
     let headers = [("authorization", operator.as_str()), ("grpc-timeout", "100m")];
     for (method, limit) in [
         (LIST_BUILDS, 64 << 10),
+        (SET_BUILD_NOTES, 6 * (64 << 10) + 1024),
         (NUDGE_UPDATE, 2 << 20),
         (UPLOAD_BUILD, (1 << 20) + (64 << 10)),
         ("/tidegate.v1.NudgeService/GetCampaign", 64 << 10),

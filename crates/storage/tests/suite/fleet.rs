@@ -443,16 +443,16 @@ async fn the_database_is_asked_by_index(place: &Place) {
             "INDEX devices_token_epoch",
         ),
         (
-            "SELECT package_id, standing, count(*) FROM device_packages GROUP BY 1, 2",
+            "SELECT package_id, standing, count(*) FROM device_packages WHERE counted GROUP BY 1, 2",
             "COVERING INDEX device_packages_standing",
         ),
         (
-            "SELECT device_id FROM device_packages WHERE package_id = 1 AND standing = 'offered' AND device_id > 7
+            "SELECT device_id FROM device_packages WHERE counted AND package_id = 1 AND standing = 'offered' AND device_id > 7
              ORDER BY device_id LIMIT 5",
             "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND device_id>?)",
         ),
         (
-            "SELECT device_id FROM device_packages WHERE package_id = 1 AND standing IS NULL AND device_id > 7
+            "SELECT device_id FROM device_packages WHERE counted AND package_id = 1 AND standing IS NULL AND device_id > 7
              ORDER BY device_id LIMIT 5",
             "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND device_id>?)",
         ),

@@ -648,11 +648,11 @@ async fn pages_of_the_fleet_are_found_by_index(place: &Place) {
         ),
         (
             "SELECT count(*) FROM devices WHERE retired_at IS NOT NULL",
-            "INDEX devices_alias_retired",
+            "COVERING INDEX devices_name_retired",
         ),
         (
             "SELECT count(*) FROM devices WHERE inactive_at IS NOT NULL",
-            "INDEX devices_inactive",
+            "COVERING INDEX devices_inactive",
         ),
         (
             "SELECT id, name FROM devices WHERE inactive_at IS NOT NULL AND coalesce(last_seen_at, enrolled_at) >= 5
@@ -667,7 +667,7 @@ async fn pages_of_the_fleet_are_found_by_index(place: &Place) {
         (
             "SELECT id FROM devices WHERE retired_at IS NOT NULL AND NOT story_removed AND retired_at < 5
              ORDER BY retired_at LIMIT 5",
-            "INDEX devices_story_end (retired_at<?)",
+            "INDEX devices_story_end (retired_at>? AND retired_at<?)",
         ),
         (
             "SELECT build_id, hour_at FROM deployment_stat_hours WHERE hour_at < 5 ORDER BY hour_at LIMIT 5",
