@@ -19,6 +19,7 @@ on_both_engines!(
     the_record_begins_once_and_with_one_key,
     a_record_that_was_changed_is_told_and_not_trusted,
     a_user_written_behind_the_back_is_not_genuine,
+    a_password_that_is_hashed_anew_stays_genuine,
     a_service_account_with_other_limits_has_no_access,
     without_the_key_nothing_is_written,
     going_back_keeps_the_chain_and_what_comes_again_seals_it_anew,
@@ -311,6 +312,19 @@ async fn a_user_written_behind_the_back_is_not_genuine(place: &Place) {
         "a name that was there before"
     );
     assert_eq!(store.tampered_accounts().await, Ok(Tampered::default()));
+}
+
+async fn a_password_that_is_hashed_anew_stays_genuine(place: &Place) {
+    let store = sealed_store(place).await;
+    add_user(&store, "ann", Role::Admin).await;
+    store.rehash_user("ann", "$argon2id$…", "$fresh".into()).await.unwrap();
+    let ann = store.user("ann").await.unwrap().unwrap();
+    assert_eq!((ann.password_hash.as_str(), ann.genuine), ("$fresh", true));
+    // What somebody else wrote is not signed along the way.
+    place.execute("UPDATE users SET password_hash = 'forged'").unwrap();
+    store.rehash_user("ann", "forged", "$mine".into()).await.unwrap();
+    let ann = store.user("ann").await.unwrap().unwrap();
+    assert_eq!((ann.password_hash.as_str(), ann.genuine), ("forged", false));
 }
 
 async fn a_service_account_with_other_limits_has_no_access(place: &Place) {
