@@ -174,7 +174,7 @@ impl Devices {
                     DeviceState::Failing => filter.failing = Some(build),
                     DeviceState::Told(told) => filter.told = Some(told),
                     DeviceState::Current | DeviceState::Silent | DeviceState::Retired => {
-                        filter.versions = Some(version..=version)
+                        filter.versions = Some(version..=version);
                     }
                 }
             }

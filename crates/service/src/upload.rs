@@ -343,7 +343,7 @@ impl Intake {
                 }
             }
             Err(error) => {
-                tracing::warn!(%sha256, %error, "a file that perhaps no build needs was left in place")
+                tracing::warn!(%sha256, %error, "a file that perhaps no build needs was left in place");
             }
         }
     }

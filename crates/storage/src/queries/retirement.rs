@@ -184,13 +184,16 @@ pub(crate) fn begin_after_erasure(
     Ok(small("erased_devices.generation", least)?)
 }
 
-/// The next devices that were not seen since then. Their numbers and names.
-fn unseen(
-    conn: &mut Conn,
-    since: i64,
-    after: InactiveCursor,
-    limit: i64,
-) -> Result<(Vec<(i64, String)>, Option<InactiveCursor>), Fault> {
+/// Some devices that were not seen since then.
+struct Unseen {
+    /// Their numbers and names.
+    devices: Vec<(i64, String)>,
+    /// Where to go on; `None` at the end.
+    next: Option<InactiveCursor>,
+}
+
+/// The next devices that were not seen since then.
+fn unseen(conn: &mut Conn, since: i64, after: InactiveCursor, limit: i64) -> Result<Unseen, Fault> {
     let counted = devices::table
         .filter(devices::retired_at.is_null())
         .filter(devices::inactive_at.is_null())
@@ -211,7 +214,10 @@ fn unseen(
                 id: 0,
             },
         };
-        return Ok((rows, Some(next)));
+        return Ok(Unseen {
+            devices: rows,
+            next: Some(next),
+        });
     };
     let behind = devices::last_seen_at
         .gt(last_seen)
@@ -230,7 +236,10 @@ fn unseen(
             last_seen: *seen,
             id: *id,
         });
-    Ok((rows.into_iter().map(|(id, name, _)| (id, name)).collect(), next))
+    Ok(Unseen {
+        devices: rows.into_iter().map(|(id, name, _)| (id, name)).collect(),
+        next,
+    })
 }
 
 fn is_full<T>(rows: &[T], limit: i64) -> bool {
@@ -245,7 +254,7 @@ pub(crate) fn mark_inactive(
     limit: u32,
 ) -> Result<Marked, Fault> {
     let since = micros(since);
-    let (found, next) = unseen(conn, since, after, limit.into())?;
+    let Unseen { devices: found, next } = unseen(conn, since, after, limit.into())?;
     let held = hold_all(conn, &found)?;
     // Asked again, as a device may have polled while it was waited for.
     let unseen = devices::table
