@@ -283,7 +283,7 @@ impl Buffered {
             begin: begin + entry.begin,
             ..entry
         }));
-        self.used.add(other.used);
+        self.used.add(&other.used);
         for (key, count) in other.checks {
             self.checks
                 .entry(key)

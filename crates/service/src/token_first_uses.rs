@@ -26,7 +26,7 @@ impl TokenFirstUses {
         }
     }
 
-    pub(crate) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for (device_id, at) in other.iter() {
             self.push(device_id, at);
         }
@@ -59,7 +59,7 @@ mod tests {
         all.push("a", at(1));
         other.push("bb", at(2));
         other.push("ccc", at(3));
-        all.add(other);
+        all.add(&other);
         let written = all.to_write();
         let read: Vec<_> = written.iter().map(|(id, at)| (id.as_str(), *at)).collect();
         assert_eq!(read, [("a", at(1)), ("bb", at(2)), ("ccc", at(3))]);

@@ -416,7 +416,7 @@ pub(crate) struct DeviceShape {
     enrolled_at: i64,
 }
 
-/// What an imported device says of itself at its first enrolment: what it leaves out stays as it was imported.
+/// What a device that is known says of itself when it enrols: what it leaves out stays as it was.
 #[derive(AsChangeset)]
 #[diesel(table_name = devices)]
 pub(crate) struct DeviceNews {

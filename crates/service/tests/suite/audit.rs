@@ -82,7 +82,7 @@ async fn each_verb_leaves_its_entry() {
     nudge(&instance).await;
     let_go(&instance, &offer).await;
     let expected = [
-        ("enrollment_token.create", "admin", "enrollment_token"),
+        ("enrollment_token.create", "admin", "enrollment_token/1"),
         ("ota.upload", "operator", "package/com.example.app"),
         ("ota.promote", "operator", "package/com.example.app"),
         ("ota.upload", "operator", "package/com.example.app"),

@@ -188,11 +188,12 @@ fn gave(conn: &mut Conn, token: i64, row: &Row) -> Result<bool, Fault> {
     Ok(generation == Some(row.enrolled_generation))
 }
 
-/// Told again, with what the device says now. The time of the enrolment stays, so that its window does.
+/// Told again. What the device says now is taken over, and what it leaves out stays. The time of the enrolment stays as
+/// well, and with it the end of the time in which it may be repeated without a key.
 fn repeat(conn: &mut Conn, enrollment: &Enrollment, row: &Row, now: i64) -> Result<(), Fault> {
-    let shape = DeviceShape::of(enrollment.alias.as_deref(), &enrollment.facts, row.enrolled_at)?;
+    let news = DeviceNews::of(enrollment.alias.as_deref(), &enrollment.facts, row.enrolled_at)?;
     diesel::update(device_table::table.find(row.id))
-        .set(&shape)
+        .set(&news)
         .execute(conn)?;
     if let (None, Some(hash)) = (&row.enrollment_key_hash, enrollment.key_hash) {
         diesel::update(device_table::table.find(row.id))

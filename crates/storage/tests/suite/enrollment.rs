@@ -147,7 +147,7 @@ async fn a_device_that_repeats_with_its_key_is_told_the_same_and_updated(place: 
     poll(&store, vec![seen(&device("a"), 10, 1)]).await;
 
     given.alias = Some("new".into());
-    given.facts.region = None;
+    given.facts.region = Some("us".into());
     given.fcm_token = None;
     given.now = at(80_000);
     let again = given_anew(1, EnrolledAs::Repeated);
@@ -475,9 +475,7 @@ async fn an_fcm_token_is_that_of_who_told_it_last(place: &Place) {
     store.enroll(with_fcm("second")).await.unwrap();
     assert_eq!((has("first").await, has("second").await), (false, true));
     let first = device("first");
-    let told = store
-        .set_fcm_token(&first, Some("one-phone".into()), at(1))
-        .await;
+    let told = store.set_fcm_token(&first, Some("one-phone".into()), at(1)).await;
     told.unwrap();
     assert_eq!((has("first").await, has("second").await), (true, false));
 }
