@@ -212,7 +212,8 @@ fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     } else {
         "no: it has sent no FCM token"
     };
-    let revoked = match device.token_generation {
+    // By a revocation, or by a takeover of the id.
+    let ended = match device.token_generation {
         1 => "never".to_owned(),
         generation => show::many(u64::from(generation - 1), "time"),
     };
@@ -230,7 +231,7 @@ fn facts(device: &Device, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
         ("Last seen", seen),
         ("Enrolled", format!("{} UTC", show::moment(device.enrolled_at))),
         ("Can be nudged", nudge.to_owned()),
-        ("Token revoked", revoked),
+        ("Token ended", ended),
         ("Part of the fleet", standing_in_fleet(device)),
     ]
 }
