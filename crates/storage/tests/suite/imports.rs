@@ -13,6 +13,7 @@ use crate::samples::{
 };
 
 on_both_engines!(
+    an_erased_import_leaves_no_row,
     what_the_other_server_knew_is_known_here,
     a_dry_run_tells_the_same_and_writes_nothing,
     whoever_has_enrolled_is_left_alone,
@@ -290,4 +291,28 @@ async fn a_revoked_device_does_not_move(place: &Place) {
         store.enroll(moving("a")).await,
         Err(Error::DeviceKnown { .. })
     ));
+}
+
+async fn an_erased_import_leaves_no_row(place: &Place) {
+    let store = place.store().await;
+    import(&store, vec![imported("phone")]).await;
+    let note = actor("ann").note("ota.device.erase", "device/phone");
+    store
+        .erase_device(&device("phone"), vec![[1; 32]], note)
+        .await
+        .unwrap();
+    for table in ["devices", "imported_devices"] {
+        assert_eq!(
+            place.number(&format!("SELECT count(*) AS value FROM {table}")),
+            0,
+            "{table}"
+        );
+    }
+    // The id is free, and its tokens of before are not good again.
+    import(&store, vec![imported("phone")]).await;
+    let moved = Enrollment {
+        erased_tags: vec![[1; 32]],
+        ..moving("phone")
+    };
+    assert_eq!(store.enroll(moved).await.unwrap().token_generation, 2);
 }

@@ -317,11 +317,16 @@ async fn a_user_written_behind_the_back_is_not_genuine(place: &Place) {
 async fn a_password_that_is_hashed_anew_stays_genuine(place: &Place) {
     let store = sealed_store(place).await;
     add_user(&store, "ann", Role::Admin).await;
-    store.rehash_user("ann", "$argon2id$…", "$fresh".into()).await.unwrap();
+    store
+        .rehash_user("ann", "$argon2id$…", "$fresh".into())
+        .await
+        .unwrap();
     let ann = store.user("ann").await.unwrap();
     assert_eq!((ann.password_hash.as_str(), ann.genuine), ("$fresh", true));
     // What somebody else wrote is not signed along the way.
-    place.execute("UPDATE users SET password_hash = 'forged'").unwrap();
+    place
+        .execute("UPDATE users SET password_hash = 'forged'")
+        .unwrap();
     store.rehash_user("ann", "forged", "$mine".into()).await.unwrap();
     let ann = store.user("ann").await.unwrap();
     assert_eq!((ann.password_hash.as_str(), ann.genuine), ("forged", false));
