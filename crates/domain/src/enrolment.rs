@@ -71,9 +71,10 @@ impl KnownDevice {
             return EnrolmentVerdict::First;
         }
         match proof {
-            EnrolmentProof::Token { allows_known, .. }
-                if allows_known || self.is_retired || self.is_allowed(now) =>
-            {
+            EnrolmentProof::Token {
+                allows_known,
+                is_the_last,
+            } if allows_known || self.is_allowed(now) || (self.is_retired && !is_the_last) => {
                 EnrolmentVerdict::TakeOver
             }
             _ => EnrolmentVerdict::Refuse,

@@ -56,7 +56,15 @@ async fn a_foreign_client_lists_the_services_and_calls_one() {
     assert!(services.contains(&json!("grpc.health.v1.Health")), "{services:?}");
     assert_eq!(
         told["methods"],
-        json!(["GetBuild", "GetDeploymentStats", "ListBuilds", "UploadBuild"])
+        json!([
+            "CompareBuilds",
+            "DeleteBuild",
+            "GetBuild",
+            "GetDeploymentStats",
+            "ListBuilds",
+            "SetBuildNotes",
+            "UploadBuild"
+        ])
     );
     let items = told["answer"]["items"].as_array().unwrap();
     assert_eq!(items.len(), 1, "{told}");

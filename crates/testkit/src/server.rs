@@ -306,7 +306,10 @@ impl TestServer {
     /// When the database does not take them, or a line is refused.
     pub async fn import_devices(&self, lines: &str) -> ImportReport {
         let store = Store::open(&self.config().database).await;
-        let imports = Imports::new(store.expect("the database opens"), self.shared_clock());
+        let store = store.expect("the database opens");
+        let opened = tidegate_service::open_record(&store, &self.keys, self.clock.now()).await;
+        opened.expect("the record opens");
+        let imports = Imports::new(store, self.shared_clock());
         let refused = |line: u64, fault: &str| panic!("line {line}: {fault}");
         let console = Actor::console();
         let report = imports.devices(&console, lines.as_bytes(), false, refused);

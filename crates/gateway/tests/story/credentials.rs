@@ -26,7 +26,7 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("GET", "/metrics", Role::Viewer, ""),
     ("GET", "/v1/apk", Role::Viewer, ""),
     ("GET", "/v1/apk/1", Role::Viewer, ""),
-    ("GET", "/v1/apk/1/diff", Role::Viewer, ""),
+    ("GET", "/v1/apk/1/diff?from_build_id=1", Role::Viewer, ""),
     ("GET", "/v1/apk/1/deployment-stats", Role::Viewer, ""),
     ("GET", "/v1/rollouts", Role::Viewer, ""),
     ("GET", "/v1/packages", Role::Viewer, ""),
