@@ -249,8 +249,9 @@ async fn a_device_that_starts_anew_has_been_told_nothing(engine: Engine) {
     let offered = |counted: &BTreeMap<String, u64>| counted.get("offered") == Some(&1);
     eventually(|| counts(&server, PACKAGE), offered).await;
 
-    let allowed = olga.post("/v1/devices/pixel-1/allow-enrolment", &json!({}));
-    allowed.await.ok();
+    olga.post("/v1/devices/pixel-1/allow-enrolment", &json!({}))
+        .await
+        .ok();
     let token = olga.enroll_token(1).await;
     server.enroll(&token, "pixel-1").await;
     let forgotten =

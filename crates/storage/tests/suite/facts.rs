@@ -1,14 +1,14 @@
 //! What devices say of themselves, and what their last poll was told.
 
 use tidegate_domain::{DeviceFacts, DeviceId, Reason, ReportStatus};
-use tidegate_storage::{Seen, Standing, Store};
+use tidegate_storage::{EnrollCredential, Seen, Standing, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::recipients::{behind, chosen};
 use crate::samples::{
-    APP, TOKEN, at, device, enroll_many, enrollment, issue_token, nudge, offered, package, poll, promote,
-    promotion, proven, release, report, seen, upload, wakeable,
+    APP, TOKEN, at, device, enroll_many, enrollment, issue_taking, issue_token, nudge, offered, package,
+    poll, promote, promotion, proven, release, report, seen, upload, wakeable,
 };
 
 on_both_engines!(
@@ -129,8 +129,11 @@ async fn behind_is_judged_by_what_polls_say(place: &Place) {
     let store = place.store().await;
     let build = upload(&store, APP, 2).await;
     let devices = wakeable(&store, 5).await;
+    issue_taking(&store, [8; 32], 1).await;
     let mut given = enrollment(devices[3].as_str());
+    given.credential = EnrollCredential::Token([8; 32]);
     given.facts = of_region("eu");
+    given.fcm_token = Some("f-3".into());
     store.enroll(given).await.unwrap();
     let with_abi = |abis: &'static str| DeviceFacts {
         abis: Some(abis.into()),
