@@ -11,7 +11,7 @@ use tidegate_signing::{Head, RecordSecret};
 use tidegate_storage::Store;
 
 use crate::record::hex;
-use crate::{Clock, Error};
+use crate::{Clock, Error, Kind};
 
 /// A head as it is written: a JSON object on one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +127,7 @@ pub async fn check_witness(store: &Store, witness: &Witness) -> Result<Witnessed
     let public_key = public_key.unwrap_or_default();
     let mut found = Witnessed::default();
     let mut heads = Vec::new();
-    for line in witness.lines().await? {
+    for line in witness.lines().await.map_err(|fault| unreadable(&fault))? {
         match serde_json::from_str::<WrittenHead>(&line) {
             Ok(head) => heads.push(head),
             Err(_) => found.unreadable += 1,
@@ -164,6 +164,14 @@ fn fault(head: &WrittenHead, hash: Option<&[u8; 32]>, public_key: &[u8; 32]) -> 
         Some(hash) if hex(hash) != head.hash => Some(WitnessFault::Rewritten(head.seq)),
         Some(_) => None,
     }
+}
+
+fn unreadable(fault: &tidegate_artifacts::Error) -> Error {
+    Error::new(
+        Kind::Unavailable,
+        "witness_unreadable",
+        format!("the witness can't be read: {fault}"),
+    )
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

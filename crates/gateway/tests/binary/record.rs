@@ -130,6 +130,17 @@ fn what_was_cut_off_or_begun_anew_contradicts_the_witness() {
         (&json!(3), Some(key.trim()))
     );
 
+    let elsewhere = run(
+        folder,
+        &["audit", "verify", "--witness", "/nowhere/witness.jsonl"],
+    );
+    exited(&elsewhere, 1);
+    assert!(
+        err(&elsewhere).contains("the witness can't be read: can't read /nowhere/witness.jsonl"),
+        "{}",
+        err(&elsewhere)
+    );
+
     // A line that a crash cut off spoils nothing.
     std::fs::write(&witness, format!("{heads}{{\"seq\":4,")).unwrap();
     let noted = verify(folder);
