@@ -276,7 +276,7 @@ impl Devices {
     /// enrolment token it may come back. Returns whether it was in the fleet.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::NotFound`], [`Kind::Unavailable`].
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
     pub async fn retire(&self, actor: &Actor, id: &DeviceId) -> Result<bool, Error> {
         actor.require(Role::Admin)?;
         let note = actor
@@ -294,7 +294,8 @@ impl Devices {
     /// nothing brings back what is erased.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::Invalid`] for another confirmation, [`Kind::NotFound`], [`Kind::Unavailable`].
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::Invalid`] for another confirmation, [`crate::Kind::NotFound`],
+    /// [`crate::Kind::Unavailable`].
     pub async fn erase(&self, actor: &Actor, id: &DeviceId, confirm: &str) -> Result<(), Error> {
         actor.require(Role::Admin)?;
         if confirm != id.as_str() {
