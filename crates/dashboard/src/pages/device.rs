@@ -73,6 +73,11 @@ pub(crate) fn device_id(path: &str) -> Result<DeviceId, Refusal> {
     Ok(DeviceId::parse(path).map_err(unknown)?)
 }
 
+/// The path of a device's page.
+pub(crate) fn path_of(device: &DeviceId) -> String {
+    format!("/devices/{}", show::segment(device.as_str()))
+}
+
 pub(crate) async fn page(
     State(app): State<Arc<AppState>>,
     visitor: Visitor,
@@ -98,7 +103,7 @@ pub(crate) async fn page(
             title.unwrap_or_else(|| id.to_string()),
         )
         .after(&query),
-        path: format!("/devices/{}", show::segment(id.as_str())),
+        path: path_of(&id),
         nudge: show::query(&[("device_id", id.as_str())]),
         may_nudge: device.has_fcm_token && app.nudges.is_configured(),
         is_retired: device.retired_at.is_some(),

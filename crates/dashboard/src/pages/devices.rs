@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, PackageName};
 use tidegate_service::{DeviceState, Error, Page as PageOf, Told};
 
+use super::device::path_of;
 use super::{Query, builds};
 use crate::AppState;
 use crate::error::{Refusal, html};
@@ -131,7 +132,7 @@ fn row(device: Device, told: Vec<(PackageName, Told)>, now: DateTime<Utc>) -> Ro
         (None, None) => String::new(),
     };
     Row {
-        path: format!("/devices/{}", show::segment(device.id.as_str())),
+        path: path_of(&device.id),
         id: device.id.to_string(),
         alias: device.alias.unwrap_or_default(),
         model: maker.into_iter().flatten().collect::<Vec<_>>().join(" "),

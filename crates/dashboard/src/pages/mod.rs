@@ -10,16 +10,14 @@ mod delete;
 mod device;
 mod devices;
 mod download;
-mod erase;
+mod ending;
 pub(crate) mod fleet;
 mod login;
 mod new_nudge;
 mod notes;
 pub(crate) mod nudges;
 mod promote;
-mod retire;
 mod retry;
-mod revoke;
 mod roll_back;
 mod rollout;
 mod upload;
@@ -63,9 +61,15 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/devices", get(devices::page))
         .route("/devices/{id}", get(device::page))
         .route("/devices/{id}/retry", get(retry::page).post(retry::retry))
-        .route("/devices/{id}/revoke", get(revoke::page).post(revoke::revoke))
-        .route("/devices/{id}/retire", get(retire::page).post(retire::retire))
-        .route("/devices/{id}/erase", get(erase::page).post(erase::erase))
+        .route(
+            "/devices/{id}/revoke",
+            get(ending::revoke_page).post(ending::revoke),
+        )
+        .route(
+            "/devices/{id}/retire",
+            get(ending::retire_page).post(ending::retire),
+        )
+        .route("/devices/{id}/erase", get(ending::erase_page).post(ending::erase))
         .route("/nudges", get(nudges::page))
         .route("/nudges/new", get(new_nudge::page).post(new_nudge::begin))
         .route("/nudges/{id}", get(nudges::one))

@@ -8,14 +8,13 @@ use axum::response::Response;
 use tidegate_domain::{BuildId, DeviceId, Role};
 
 use super::cards::name;
-use super::device::device_id;
+use super::device::{device_id, path_of};
 use super::{Query, done};
 use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
-use crate::show;
 
 #[derive(Template)]
 #[template(path = "retry.html")]
@@ -38,7 +37,7 @@ pub(crate) async fn page(
     let build = app.builds.get(build_of(&query)?).await?.build;
     Ok(html(&Page {
         frame: Frame::new(&visitor, Section::Devices, format!("Let {device} try again")),
-        path: page_of(&device),
+        path: path_of(&device),
         build: format!("{} {}", build.facts.package, name(&build)),
         build_id: build.id,
         device,
@@ -55,13 +54,9 @@ pub(crate) async fn retry(
     // A form without a build must not forget everything that the device gave up.
     let build = build_of(&fields)?;
     app.devices.retry(&visitor.actor, &id, Some(build)).await?;
-    Ok(done(&page_of(&id), "retried"))
+    Ok(done(&path_of(&id), "retried"))
 }
 
 fn build_of(fields: &Fields) -> Result<BuildId, Refusal> {
     Ok(BuildId(fields.number("build_id")?))
-}
-
-fn page_of(device: &DeviceId) -> String {
-    format!("/devices/{}", show::segment(device.as_str()))
 }
