@@ -45,6 +45,7 @@ mod report;
 mod role;
 mod rollout;
 mod stats;
+mod tag;
 mod track;
 mod visible;
 
@@ -87,5 +88,6 @@ pub use rollout::{
     Audience, MAX_AUDIENCE_ENTRIES, Release, Rollout, RolloutSettings, RolloutSpec, RolloutState,
 };
 pub use stats::DeploymentStats;
+pub use tag::{MAX_TAG_BYTES, MAX_TAGS_PER_DEVICE, Tag};
 pub use track::{By, Change, KnownSigners, MAX_SERVING, OfferFacts, Promotion, Track};
 pub use visible::check_visible;
