@@ -14,6 +14,17 @@ pub struct Build {
     pub facts: BuildFacts,
     /// What the uploader said of it.
     pub provenance: Provenance,
+    /// From which versions devices may go to it, and past it.
+    pub steps: BuildSteps,
+}
+
+/// Which builds devices must take in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSteps {
+    /// Devices that run an older version must take this build before any newer one.
+    pub barrier: bool,
+    /// Devices that run a version below this one can't take this build.
+    pub min_from_version: Option<VersionCode>,
 }
 
 /// What an APK says of itself, read from the file and never from the uploader.

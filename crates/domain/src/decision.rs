@@ -3,21 +3,26 @@
 //! Both run the same evaluation: [`decide`] with a trace that costs nothing, [`explain`] with one that writes down
 //! each rule, its inputs and its answer. They can therefore never disagree.
 //!
-//! 1. A device that runs a version which a forced roll-back takes back is judged by that roll-back first.
-//! 2. Then the rollouts that serve the package are asked in order, the current one first.
+//! 1. A device that runs a version which a forced roll-back takes back is judged by that roll-back first, unless it runs
+//!    that version because a rollout which is asked earlier takes it.
+//! 2. Then the rollouts that serve the package are asked in order: by priority, and at last the base. Each asks whether
+//!    the device is one of its own (audience, then slice and share) before it looks at versions, or a rollout to some
+//!    devices would end the search for all others. Then come the version, the state, and whether the device can install
+//!    the build. A build that devices must take in between replaces the one that is released.
 //!
 //! A rule that says "not this device" passes it on to the next rollout. A rule that says "this device, but nothing now"
-//! ends the search. When no rollout takes the device, it is told the current rollout's reason.
+//! ends the search. When no rollout takes the device, it is told the current base's reason.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Rejection, Release, Rollout, RolloutId,
+    Build, BuildId, Catalog, DeviceFacts, Installability, Position, Rejection, Release, Rollout, RolloutId,
     RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
 };
 
@@ -74,7 +79,7 @@ pub enum Decision<'c> {
 pub struct Offer<'c> {
     /// The rollout that takes the device.
     pub rollout: &'c Rollout,
-    /// The build.
+    /// The build: the one that the rollout releases, or one that the device must take before it.
     pub build: &'c Build,
     /// The signer that this device will see on it.
     pub signer: SignerFingerprint,
@@ -108,11 +113,13 @@ pub enum Reason {
     IncompatibleAbi,
     /// The device tried the build and gave it up.
     RejectedByDevice,
+    /// The device must take another build first, and can't.
+    NeedsIntermediate,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoCurrentBuild,
         Self::AlreadyCurrent,
         Self::NewerInstalled,
@@ -124,6 +131,7 @@ impl Reason {
         Self::IncompatibleSdk,
         Self::IncompatibleAbi,
         Self::RejectedByDevice,
+        Self::NeedsIntermediate,
     ];
 
     /// The reason's name in headers, events and metrics.
@@ -140,6 +148,7 @@ impl Reason {
             Self::IncompatibleSdk => "incompatible_sdk",
             Self::IncompatibleAbi => "incompatible_abi",
             Self::RejectedByDevice => "rejected_by_device",
+            Self::NeedsIntermediate => "needs_intermediate",
         }
     }
 }
@@ -205,8 +214,9 @@ impl Trace for Vec<Step> {
 }
 
 /// What one rollout says about a device.
-enum Verdict {
-    Takes,
+enum Verdict<'c> {
+    /// It is to take this build.
+    Takes(&'c Build),
     /// Not this device: the next rollout is asked.
     PassesOn(Reason),
     /// This device, but nothing for it now: no other rollout is asked.
@@ -244,41 +254,47 @@ fn evaluate<'c, T: Trace>(
         now,
         unsalted: &unsalted,
     };
-    let offer = |release: &'c Release, forced| {
+    let offer = |release: &'c Release, build: &'c Build, forced| {
         Decision::Offer(Offer {
             rollout: &release.rollout,
-            build: &release.build,
-            signer: release.build.facts.signers.seen_by(request.facts.sdk),
+            build,
+            signer: build.facts.signers.seen_by(request.facts.sdk),
             forced,
         })
     };
-    let takes_back = |release: &&Release| release.rollout.spec.takes_back == Some(request.installed);
-    for release in track.serving.iter().filter(takes_back) {
-        match ask(release).forced_verdict(trace) {
-            Verdict::Takes => return offer(release, true),
+    for (at, release) in track.serving.iter().enumerate() {
+        if release.rollout.spec.takes_back != Some(request.installed) {
+            continue;
+        }
+        let at_home = track.serving[..at].iter().find(|earlier| ask(earlier).is_home());
+        match ask(release).forced_verdict(at_home, trace) {
+            Verdict::Takes(build) => return offer(release, build, true),
             Verdict::Ends(reason) => return Decision::NoUpdate(reason),
             Verdict::PassesOn(_) => {}
         }
     }
-    let mut first_reason = None;
+    let mut untaken = Reason::NoCurrentBuild;
+    let mut heard_current = false;
     for release in &track.serving {
         match ask(release).verdict(trace) {
-            Verdict::Takes => return offer(release, false),
+            Verdict::Takes(build) => return offer(release, build, false),
             Verdict::Ends(reason) => return Decision::NoUpdate(reason),
-            Verdict::PassesOn(reason) => first_reason = first_reason.or(Some(reason)),
+            Verdict::PassesOn(reason) if !heard_current => untaken = reason,
+            Verdict::PassesOn(_) => {}
         }
+        heard_current |= release.rollout.spec.is_current;
     }
-    Decision::NoUpdate(first_reason.unwrap_or(Reason::NoCurrentBuild))
+    Decision::NoUpdate(untaken)
 }
 
 /// One rollout asked about one poll.
-struct Ask<'a> {
-    release: &'a Release,
-    track: &'a Track,
+struct Ask<'c, 'a> {
+    release: &'c Release,
+    track: &'c Track,
     request: &'a PollRequest<'a>,
     now: DateTime<Utc>,
-    /// The device's bucket without a salt: the same for all rollouts that have none, so it is hashed once.
-    unsalted: &'a OnceCell<Bucket>,
+    /// The device's position without a salt: the same for all rollouts that have none, so it is hashed once.
+    unsalted: &'a OnceCell<Position>,
 }
 
 /// Why devices of this level don't install the build, in words.
@@ -291,33 +307,49 @@ fn refusal(installability: &Installability, sdk: SdkLevel) -> String {
     format!("devices of API level {sdk} do not install the build: {found}")
 }
 
-impl Ask<'_> {
-    /// Asks the cheap rules first, and the cohort, which costs a hash, last.
-    fn verdict<T: Trace>(&self, trace: &mut T) -> Verdict {
-        let stopped = self.state(trace);
-        // A paused or halted rollout goes on asking the other rules: it stops only the devices that it would take.
+impl<'c> Ask<'c, '_> {
+    /// Asks who is meant before what is offered, so that a rollout speaks for its own devices only.
+    fn verdict<T: Trace>(&self, trace: &mut T) -> Verdict<'c> {
+        if let Some(reason) = self.not_a_member(trace) {
+            return Verdict::PassesOn(reason);
+        }
         match self.version(trace) {
             Ordering::Less => {}
-            Ordering::Equal => return Verdict::Ends(stopped.unwrap_or(Reason::AlreadyCurrent)),
-            Ordering::Greater => return Verdict::PassesOn(stopped.unwrap_or(Reason::NewerInstalled)),
+            Ordering::Equal => return Verdict::Ends(Reason::AlreadyCurrent),
+            Ordering::Greater => return Verdict::PassesOn(Reason::NewerInstalled),
         }
-        match self.unfit(trace).or_else(|| self.not_a_member(trace)) {
-            Some(reason) => Verdict::PassesOn(stopped.unwrap_or(reason)),
-            None => stopped.map_or(Verdict::Takes, Verdict::Ends),
+        match self.state(trace) {
+            None => {}
+            Some(Reason::Scheduled) => return Verdict::PassesOn(Reason::Scheduled),
+            Some(stopped) => return Verdict::Ends(stopped),
+        }
+        if let Some(reason) = self.unfit(trace) {
+            return Verdict::PassesOn(reason);
+        }
+        match self.next_build(trace) {
+            Some(build) => Verdict::Takes(build),
+            None => Verdict::PassesOn(Reason::NeedsIntermediate),
         }
     }
 
     /// Whether the rollout takes the device back from the version that it runs. Share and audience are not asked: a
-    /// bad version is to be taken from everybody who has it.
-    fn forced_verdict<T: Trace>(&self, trace: &mut T) -> Verdict {
-        if !self.takes_back(trace) {
+    /// bad version is to be taken from everybody who has it, but for those whom a rollout that is asked earlier wants to
+    /// run it.
+    fn forced_verdict<T: Trace>(&self, at_home: Option<&Release>, trace: &mut T) -> Verdict<'c> {
+        if !self.takes_back(at_home, trace) {
             return Verdict::PassesOn(Reason::NewerInstalled);
         }
         let stopped = self.state(trace);
         match self.unfit(trace) {
             Some(reason) => Verdict::PassesOn(reason),
-            None => stopped.map_or(Verdict::Takes, Verdict::Ends),
+            None => stopped.map_or(Verdict::Takes(&self.release.build), Verdict::Ends),
         }
+    }
+
+    /// Whether the device runs this rollout's build and is one of its own.
+    fn is_home(&self) -> bool {
+        self.request.installed == self.release.build.facts.version_code
+            && self.not_a_member(&mut Silent).is_none()
     }
 
     /// Why the device cannot install the build.
@@ -374,7 +406,9 @@ impl Ask<'_> {
             RolloutState::Halted => Some(Reason::Halted),
             RolloutState::Scheduled => Some(Reason::Scheduled),
             // The catalog holds no rollout that has ended; were one there, it must offer nothing.
-            RolloutState::Superseded | RolloutState::RolledBack => Some(Reason::NoCurrentBuild),
+            RolloutState::Superseded | RolloutState::RolledBack | RolloutState::Canceled => {
+                Some(Reason::NoCurrentBuild)
+            }
         };
         self.note(trace, "state", stopped.is_none(), || {
             (
@@ -406,21 +440,29 @@ impl Ask<'_> {
         order
     }
 
-    /// Whether Android would install the build over the version that is taken back, as far as the signer decides it.
-    fn takes_back<T: Trace>(&self, trace: &mut T) -> bool {
+    /// Whether Android would install the build over the version that is taken back, as far as the signer decides it, and
+    /// no rollout that is asked earlier wants the device to run it.
+    fn takes_back<T: Trace>(&self, at_home: Option<&Release>, trace: &mut T) -> bool {
         let installed = self.request.installed;
-        let passed = self.same_signer(installed);
-        self.note(trace, "forced_roll_back", passed, || {
+        let same_signer = self.same_signer(installed);
+        self.note(trace, "forced_roll_back", same_signer && at_home.is_none(), || {
             let inputs = vec![
                 ("current_version_code", installed.to_string()),
                 ("version_code", self.release.build.facts.version_code.to_string()),
             ];
-            let answer = if passed {
-                "the device runs the version that is taken back, whatever its share and audience"
-            } else {
-                "the device runs the version that is taken back, but the build is not known to have the same signer"
+            let answer = match at_home {
+                Some(home) => format!(
+                    "the device runs the version that is taken back, but rollout {} is asked earlier and wants it to",
+                    home.rollout.id
+                ),
+                None if same_signer => {
+                    "the device runs the version that is taken back, whatever its share and audience".to_owned()
+                }
+                None => "the device runs the version that is taken back, but the build is not known to have the same \
+                         signer"
+                    .to_owned(),
             };
-            (inputs, answer.to_owned())
+            (inputs, answer)
         })
     }
 
@@ -432,16 +474,19 @@ impl Ask<'_> {
             .is_some_and(|signer| signer == self.release.build.facts.signers.seen_by(sdk))
     }
 
-    fn rejection<T: Trace>(&self, trace: &mut T) -> bool {
-        let spec = &self.release.rollout.spec;
-        let rejection = self
-            .request
+    /// Why the device does not take this build, if it gave it up.
+    fn rejection_of(&self, build: &Build) -> Option<&Rejection> {
+        let generation = self.release.rollout.spec.retry_generation;
+        self.request
             .rejections
             .iter()
-            .find(|(build, rejection)| {
-                *build == spec.build && rejection.applies_to(spec.retry_generation, self.now)
-            })
-            .map(|(_, rejection)| rejection);
+            .find(|(id, rejection)| *id == build.id && rejection.applies_to(generation, self.now))
+            .map(|(_, rejection)| rejection)
+    }
+
+    fn rejection<T: Trace>(&self, trace: &mut T) -> bool {
+        let spec = &self.release.rollout.spec;
+        let rejection = self.rejection_of(&self.release.build);
         self.note(trace, "rejection", rejection.is_none(), || {
             let inputs = vec![("retry_generation", spec.retry_generation.to_string())];
             let answer = match rejection {
@@ -463,12 +508,20 @@ impl Ask<'_> {
         })
     }
 
+    fn fits_sdk(&self, build: &Build) -> bool {
+        let known = build.facts.installability.as_ref();
+        self.request
+            .facts
+            .sdk
+            .is_none_or(|sdk| sdk >= build.facts.min_sdk && known.is_none_or(|known| known.installs_at(sdk)))
+    }
+
     fn sdk<T: Trace>(&self, trace: &mut T) -> bool {
         let facts = &self.release.build.facts;
         let (sdk, min_sdk) = (self.request.facts.sdk, facts.min_sdk);
         let known = facts.installability.as_ref();
         let suffices = sdk.is_none_or(|sdk| sdk >= min_sdk);
-        let passed = suffices && sdk.is_none_or(|sdk| known.is_none_or(|known| known.installs_at(sdk)));
+        let passed = self.fits_sdk(&self.release.build);
         self.note(trace, "sdk", passed, || {
             let stated = sdk.map_or("not stated".to_owned(), |sdk| sdk.to_string());
             let inputs = vec![
@@ -488,10 +541,18 @@ impl Ask<'_> {
         })
     }
 
+    fn fits_abi(&self, build: &Build) -> bool {
+        let wanted = &build.facts.abis;
+        let has = |abis: &str| {
+            abis.split(',')
+                .any(|abi| wanted.iter().any(|wanted| wanted == abi.trim()))
+        };
+        wanted.is_empty() || self.request.facts.abis.as_deref().is_none_or(has)
+    }
+
     fn abi<T: Trace>(&self, trace: &mut T) -> bool {
         let (device, build) = (self.request.facts.abis.as_deref(), &self.release.build.facts.abis);
-        let passed = build.is_empty()
-            || device.is_none_or(|abis| abis.split(',').any(|abi| build.iter().any(|b| b == abi.trim())));
+        let passed = self.fits_abi(&self.release.build);
         self.note(trace, "abi", passed, || {
             let inputs = vec![
                 ("abi", device.unwrap_or("not stated").to_owned()),
@@ -529,23 +590,70 @@ impl Ask<'_> {
 
     fn cohort<T: Trace>(&self, trace: &mut T) -> bool {
         let settings = &self.release.rollout.spec.settings;
-        let hash = || settings.bucket(self.request.device_id);
-        let bucket = if settings.salt.is_none() {
+        let hash = || settings.position(self.request.device_id);
+        let position = if settings.salt.is_none() {
             *self.unsalted.get_or_init(hash)
         } else {
             hash()
         };
-        let passed = bucket.is_within(settings.percent);
+        let passed = settings.takes(position);
         self.note(trace, "cohort", passed, || {
             let inputs = vec![
-                ("bucket", bucket.get().to_string()),
-                ("cohort", bucket.cohort().to_string()),
-                ("rollout_percent", settings.percent.get().to_string()),
+                ("position", position.get().to_string()),
+                ("cohort", position.cohort().to_string()),
+                ("rollout_percent", settings.percent.as_decimal().to_string()),
+                ("slice", settings.slice.to_string()),
                 ("salt", settings.salt.clone().unwrap_or_default()),
             ];
-            let limit = u16::from(settings.percent.get()) * 100;
-            let answer = if passed { "is below" } else { "is not below" };
-            (inputs, format!("bucket {} {answer} {limit}", bucket.get()))
+            let answer = if passed { "is" } else { "is not" };
+            let place = position.as_percent();
+            let answer = format!(
+                "the device's position, {place:.6} %, {answer} in the first {} of {}",
+                settings.percent, settings.slice
+            );
+            (inputs, answer)
         })
+    }
+
+    /// The build that the device is to take next: the lowest barrier between the version that it runs and the released
+    /// one, or the released one. None when it can't take that. A device that does not have the package at all may begin
+    /// with any build.
+    fn next_build<T: Trace>(&self, trace: &mut T) -> Option<&'c Build> {
+        let (installed, released) = (self.request.installed, &*self.release.build);
+        if installed == VersionCode::NONE {
+            return Some(released);
+        }
+        let between = |build: &&Arc<Build>| {
+            (installed < build.facts.version_code) && (build.facts.version_code < released.facts.version_code)
+        };
+        let barrier = self.track.barriers.iter().find(between);
+        let next = barrier.map_or(released, |build| &**build);
+        let from = next.steps.min_from_version;
+        if barrier.is_none() && from.is_none() {
+            return Some(released);
+        }
+        let old_enough = from.is_none_or(|from| installed >= from);
+        let fits = barrier.is_none()
+            || (self.rejection_of(next).is_none() && self.fits_sdk(next) && self.fits_abi(next));
+        let passed = self.note(trace, "intermediate", old_enough && fits, || {
+            let inputs = vec![
+                ("current_version_code", installed.to_string()),
+                ("next_version_code", next.facts.version_code.to_string()),
+                (
+                    "min_from_version",
+                    from.map_or("none".to_owned(), |from| from.to_string()),
+                ),
+            ];
+            let answer = match (old_enough, fits, barrier.is_some()) {
+                (false, ..) => "the next build is not for devices that run so old a version",
+                (_, false, _) => {
+                    "the device must take the next build first, and gave it up or can't install it"
+                }
+                (.., true) => "the device takes the next build first",
+                _ => "the device may go to the released build at once",
+            };
+            (inputs, answer.to_owned())
+        });
+        passed.then_some(next)
     }
 }

@@ -1,6 +1,6 @@
 //! What a rule can refuse.
 
-use crate::{BuildId, CampaignId, CampaignState, RolloutId, RolloutState};
+use crate::{BuildId, CampaignId, CampaignState, RolloutId, RolloutState, VersionCode};
 
 /// A rule's refusal. Each variant is a decision that the caller can take; [`Error::code`] is its stable name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,34 @@ pub enum Error {
         build: BuildId,
         /// Its rollouts that serve.
         rollouts: Vec<RolloutId>,
+    },
+    /// The rollout named has ended, so it cannot be changed.
+    #[error("rollout {rollout} has ended: make another one")]
+    RolloutEnded {
+        /// The rollout that was named.
+        rollout: RolloutId,
+    },
+    /// The rollout was changed since the caller looked at it.
+    #[error(
+        "rollout {rollout} is at revision {revision} and not {seen} (any more): look at it again before you change it"
+    )]
+    RevisionMismatch {
+        /// The rollout that was named.
+        rollout: RolloutId,
+        /// The revision that the caller saw.
+        seen: u32,
+        /// The revision that it is at.
+        revision: u32,
+    },
+    /// The base takes another version back already, and can take back only one.
+    #[error(
+        "rollout {rollout} takes devices back from version {taken} already; promote its build again to take them back from another version"
+    )]
+    TakesBackAnother {
+        /// The current base.
+        rollout: RolloutId,
+        /// The version that it takes devices back from.
+        taken: VersionCode,
     },
     /// The build named is not its package's current one, as the caller took it to be.
     #[error("build {build} is not the current one (any more): reload before you change anything")]
@@ -84,7 +112,7 @@ pub enum Error {
     },
     /// Too many rollouts would serve one package side by side.
     #[error(
-        "{package} already has {limit} rollouts that serve side by side; promote without keep_previous to end them"
+        "{package} already has {limit} rollouts that serve side by side; end some of them, or promote without keep_previous"
     )]
     TooManyServing {
         /// The package.
@@ -110,6 +138,9 @@ impl Error {
             Self::NoCurrentBuild { .. } => "no_current_build",
             Self::NotServing { .. } => "not_serving",
             Self::SeveralServing { .. } => "several_serving",
+            Self::RolloutEnded { .. } => "rollout_ended",
+            Self::RevisionMismatch { .. } => "revision_mismatch",
+            Self::TakesBackAnother { .. } => "takes_back_another",
             Self::NotCurrent { .. } => "not_current",
             Self::NoPredecessor { .. } => "no_predecessor",
             Self::SignerMismatch { .. } => "signer_mismatch",

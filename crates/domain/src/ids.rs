@@ -168,6 +168,9 @@ number_id! {
 pub struct VersionCode(i64);
 
 impl VersionCode {
+    /// What a device runs that does not have the package. No build that is taken in has this version code.
+    pub const NONE: Self = Self(0);
+
     /// Checks and takes a version code.
     ///
     /// # Errors
@@ -201,54 +204,6 @@ impl From<VersionCode> for i64 {
 impl fmt::Display for VersionCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// The share of a fleet that a rollout takes, in whole percent: 0 is nobody, 100 everybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
-pub struct Percent(u8);
-
-impl Percent {
-    /// Nobody.
-    pub const NOBODY: Self = Self(0);
-    /// Everybody.
-    pub const EVERYBODY: Self = Self(100);
-
-    /// Checks and takes a percentage.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] with field `rollout_percent` outside of 0 to 100.
-    pub fn new(percent: i64) -> Result<Self, Error> {
-        u8::try_from(percent)
-            .ok()
-            .filter(|p| *p <= 100)
-            .map(Self)
-            .ok_or_else(|| Error::invalid("rollout_percent", format!("must be from 1 to 100, not {percent}")))
-    }
-
-    /// The percentage as a number.
-    pub fn get(self) -> u8 {
-        self.0
-    }
-}
-
-impl TryFrom<i64> for Percent {
-    type Error = Error;
-    fn try_from(percent: i64) -> Result<Self, Error> {
-        Self::new(percent)
-    }
-}
-
-impl From<Percent> for i64 {
-    fn from(percent: Percent) -> i64 {
-        percent.0.into()
-    }
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} %", self.0)
     }
 }
 

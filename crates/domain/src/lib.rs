@@ -10,11 +10,11 @@
 //! why?" without talking to a server.
 //!
 //! ```
-//! use tidegate_domain::{Bucket, Percent, cohort};
+//! use tidegate_domain::{Position, Percent, cohort};
 //!
 //! assert_eq!(cohort("abc123"), 22);
-//! assert!(!Bucket::of("abc123", None).is_within(Percent::new(22)?));
-//! assert!(Bucket::of("abc123", None).is_within(Percent::new(23)?));
+//! assert!(!Position::of("abc123", None).is_within(Percent::new(22)?));
+//! assert!(Position::of("abc123", None).is_within(Percent::new(23)?));
 //! # Ok::<(), tidegate_domain::Error>(())
 //! ```
 //!
@@ -24,7 +24,7 @@
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
 //! - [`KnownDevice`]: who may enrol an id that is known already.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
-//! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
+//! - [`Position`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
 mod build;
 mod catalog;
@@ -44,14 +44,15 @@ mod preflight;
 mod report;
 mod role;
 mod rollout;
+mod share;
 mod stats;
 mod tag;
 mod track;
 mod visible;
 
-pub use build::{Build, BuildFacts, Provenance, SignerRange, Signers};
+pub use build::{Build, BuildFacts, BuildSteps, Provenance, SignerRange, Signers};
 pub use catalog::Catalog;
-pub use cohort::{Bucket, MAX_SALT_BYTES, cohort};
+pub use cohort::{MAX_SALT_BYTES, Position, cohort};
 pub use decision::{
     BuildRejection, Decision, Explanation, Offer, PollRequest, Reason, Step, decide, explain,
 };
@@ -64,8 +65,8 @@ pub use digest::{Sha256, SignerFingerprint};
 pub use enrolment::{EnrolmentProof, EnrolmentVerdict, KnownDevice, LOST_ANSWER_WINDOW};
 pub use error::Error;
 pub use ids::{
-    BuildId, CampaignId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, Percent,
-    RolloutId, SdkLevel, VersionCode,
+    BuildId, CampaignId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, RolloutId,
+    SdkLevel, VersionCode,
 };
 pub use installability::{Finding, Installability, Levels};
 pub use limits::{Limits, MAX_LIMITED_PACKAGES, Verb};
@@ -85,9 +86,13 @@ pub use report::{
 };
 pub use role::Role;
 pub use rollout::{
-    Audience, MAX_AUDIENCE_ENTRIES, Release, Rollout, RolloutSettings, RolloutSpec, RolloutState,
+    Audience, MAX_AUDIENCE_ENTRIES, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, Release, Rollout, RolloutSettings,
+    RolloutSpec, RolloutState,
 };
+pub use share::{Percent, Share, Slice};
 pub use stats::DeploymentStats;
 pub use tag::{MAX_TAG_BYTES, MAX_TAGS_PER_DEVICE, Tag};
-pub use track::{By, Change, KnownSigners, MAX_SERVING, OfferFacts, Promotion, Track};
+pub use track::{
+    By, Change, KnownSigners, MAX_SERVING, OfferFacts, Promotion, RolloutDraft, RolloutEdit, Track, Which,
+};
 pub use visible::check_visible;

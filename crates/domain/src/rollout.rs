@@ -7,10 +7,16 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Bucket, Build, BuildId, Error, PackageName, Percent, RolloutId, VersionCode};
+use crate::{Build, BuildId, Error, PackageName, Percent, Position, RolloutId, Slice, VersionCode};
 
 /// The longest list of regions or models in an [`Audience`].
 pub const MAX_AUDIENCE_ENTRIES: usize = 100;
+
+/// The longest name of a rollout, in bytes.
+pub const MAX_ROLLOUT_NAME_BYTES: usize = 200;
+
+/// The highest priority of a rollout.
+pub const MAX_PRIORITY: u32 = 1_000_000;
 
 /// The offer of one build to a share of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +35,16 @@ pub struct RolloutSpec {
     pub package: PackageName,
     /// The build that it offers.
     pub build: BuildId,
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Polls ask rollouts of a higher priority first. A rollout of priority 0 is a base: it is made by promoting a build,
+    /// and the next promotion ends it. One above goes on until it is ended itself.
+    pub priority: u32,
+    /// How often its terms were changed, from 1. Who changes it names the revision that they saw.
+    pub revision: u32,
     /// Where it stands.
     pub state: RolloutState,
-    /// Whether it is the package's current one. At most one is; others may serve beside it.
+    /// Whether it is the package's current base. At most one is; others may serve beside it.
     pub is_current: bool,
     /// To whom and how.
     pub settings: RolloutSettings,
@@ -53,8 +66,10 @@ pub struct RolloutSpec {
 /// To whom a build is offered, and under which conditions a device may take it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutSettings {
-    /// The share of the audience.
+    /// The share of the slice and the audience.
     pub percent: Percent,
+    /// The part of all positions that the share is taken of.
+    pub slice: Slice,
     /// Hashed into the cohort when present, so that this rollout begins with other devices.
     pub salt: Option<String>,
     /// The devices that the share is taken of.
@@ -70,6 +85,7 @@ impl RolloutSettings {
     pub fn to(percent: Percent) -> Self {
         Self {
             percent,
+            slice: Slice::WHOLE,
             salt: None,
             audience: Audience::default(),
             wifi_only: false,
@@ -77,9 +93,23 @@ impl RolloutSettings {
         }
     }
 
-    /// The device's bucket under these settings.
-    pub fn bucket(&self, device_id: &str) -> Bucket {
-        Bucket::of(device_id, self.salt.as_deref())
+    /// The device's position under these settings.
+    pub fn position(&self, device_id: &str) -> Position {
+        Position::of(device_id, self.salt.as_deref())
+    }
+
+    /// Whether the rollout takes the device at this position.
+    pub fn takes(&self, position: Position) -> bool {
+        self.slice.takes(position, self.percent.share())
+    }
+
+    /// The share as agents are told it, who may judge their cohort by it themselves: rounded up, and 100 where they
+    /// can't know which part of the fleet it is taken of.
+    pub fn staged_percent(&self) -> u8 {
+        match self.salt.is_some() || self.slice != Slice::WHOLE {
+            true => 100,
+            false => self.percent.rounded_up(),
+        }
     }
 }
 
@@ -136,11 +166,13 @@ pub enum RolloutState {
     Superseded,
     /// Taken back.
     RolledBack,
+    /// Ended by an operator before it was done.
+    Canceled,
 }
 
 impl RolloutState {
     /// All states, in the order of a rollout's life.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Scheduled,
         Self::Active,
         Self::Paused,
@@ -148,6 +180,7 @@ impl RolloutState {
         Self::Halted,
         Self::Superseded,
         Self::RolledBack,
+        Self::Canceled,
     ];
 
     /// The state's name in the protocol, in SQL and in JSON.
@@ -160,24 +193,25 @@ impl RolloutState {
             Self::Halted => "halted",
             Self::Superseded => "superseded",
             Self::RolledBack => "rolled_back",
+            Self::Canceled => "canceled",
         }
     }
 
     /// Whether polls still consult a rollout in this state.
     pub fn serves(self) -> bool {
-        !matches!(self, Self::Superseded | Self::RolledBack)
+        !matches!(self, Self::Superseded | Self::RolledBack | Self::Canceled)
     }
 
     /// The state machine: whether a rollout in this state may go to that one.
     pub fn may_become(self, next: Self) -> bool {
-        use RolloutState::{Active, Completed, Halted, Paused, RolledBack, Scheduled, Superseded};
+        use RolloutState::{Active, Canceled, Completed, Halted, Paused, RolledBack, Scheduled, Superseded};
         match next {
             Scheduled => false,
             Active => matches!(self, Scheduled | Paused | Halted),
             Paused => matches!(self, Active | Completed),
             Completed => matches!(self, Active | Paused),
             Halted => matches!(self, Active | Completed),
-            Superseded | RolledBack => self.serves(),
+            Superseded | RolledBack | Canceled => self.serves(),
         }
     }
 }

@@ -5,16 +5,19 @@
 //! one transaction or none of it. A change that would alter nothing comes back empty, so that a retried request
 //! does no harm and leaves no second entry in the audit log.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Build, BuildId, Error, PackageName, Percent, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
-    RolloutState, SdkLevel, SignerFingerprint, Signers, VersionCode, cohort::MAX_SALT_BYTES,
+    Audience, Build, BuildId, Error, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, PackageName, Percent, Position,
+    Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, SdkLevel, SignerFingerprint,
+    Signers, Slice, VersionCode, check_visible, cohort::MAX_SALT_BYTES,
 };
 
 /// How many rollouts of one package may serve side by side. Each costs every poll of the package a look.
-pub const MAX_SERVING: usize = 8;
+pub const MAX_SERVING: usize = 64;
 
 /// The rollouts of one package that serve, with what polls and changes are judged by besides. The catalog is made of
 /// tracks, and every verb looks at one.
@@ -22,9 +25,13 @@ pub const MAX_SERVING: usize = 8;
 pub struct Track {
     /// The package.
     pub package: PackageName,
-    /// The rollouts that serve, in the order in which polls ask them: the current one, then the others from the newest
-    /// to the oldest.
+    /// The rollouts that serve, in the order in which polls ask them: by priority from the highest, of one priority the
+    /// current one first, then the others from the newest to the oldest.
     pub serving: Vec<Release>,
+    /// The builds that devices below them must take before any newer one, by ascending version code.
+    pub barriers: Vec<Arc<Build>>,
+    /// Where the next automatic slice begins.
+    pub next_slice_start: Position,
     /// The release that the current rollout names as its predecessor.
     pub predecessor: Option<Release>,
     /// The signers of every build of the package, by ascending version code.
@@ -49,6 +56,101 @@ pub struct Promotion {
     pub keep_previous: bool,
     /// Offer the build anew to devices that gave it up for good.
     pub retry_failed: bool,
+    /// Begin the slice where the last automatic one ended, whatever the settings say of its start.
+    pub auto_start: bool,
+}
+
+/// What an operator says when making a rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutDraft {
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Whom it is asked before; 0 makes it the package's base, as promoting does.
+    pub priority: u32,
+    /// To whom and how.
+    pub promotion: Promotion,
+}
+
+/// The terms of a rollout that an operator changes; those left out stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolloutEdit {
+    /// What people call it.
+    pub name: Option<String>,
+    /// Whom it is asked before.
+    pub priority: Option<u32>,
+    /// Whom it addresses.
+    pub audience: Option<Audience>,
+    /// The part of all positions that the share is taken of.
+    pub slice: Option<Slice>,
+    /// The share.
+    pub percent: Option<Percent>,
+    /// Download over Wi-Fi only.
+    pub wifi_only: Option<bool>,
+    /// Shorten the waiting on the device.
+    pub must_install: Option<bool>,
+}
+
+impl RolloutEdit {
+    /// Only the share.
+    pub fn percent(percent: Percent) -> Self {
+        Self {
+            percent: Some(percent),
+            ..Self::default()
+        }
+    }
+
+    fn apply(self, spec: &mut RolloutSpec) {
+        fn set<T>(term: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *term = value;
+            }
+        }
+        set(&mut spec.name, self.name);
+        set(&mut spec.priority, self.priority);
+        set(&mut spec.settings.audience, self.audience);
+        set(&mut spec.settings.slice, self.slice);
+        set(&mut spec.settings.percent, self.percent);
+        set(&mut spec.settings.wifi_only, self.wifi_only);
+        set(&mut spec.settings.must_install, self.must_install);
+    }
+}
+
+/// How a verb names what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The rollouts of this build that serve.
+    Build(BuildId),
+    /// This rollout.
+    Rollout(RolloutId),
+}
+
+impl From<BuildId> for Which {
+    fn from(build: BuildId) -> Self {
+        Self::Build(build)
+    }
+}
+
+impl From<RolloutId> for Which {
+    fn from(rollout: RolloutId) -> Self {
+        Self::Rollout(rollout)
+    }
+}
+
+impl Which {
+    fn names(self, release: &Release) -> bool {
+        match self {
+            Self::Build(build) => release.build.id == build,
+            Self::Rollout(rollout) => release.rollout.id == rollout,
+        }
+    }
+
+    /// The refusal when nothing that serves is named.
+    fn not_serving(self) -> Error {
+        match self {
+            Self::Build(build) => Error::NotServing { build },
+            Self::Rollout(rollout) => Error::RolloutEnded { rollout },
+        }
+    }
 }
 
 /// What a transition decided.
@@ -58,8 +160,10 @@ pub struct Change {
     pub action: &'static str,
     /// Existing rollouts in their new shape.
     pub updates: Vec<Rollout>,
-    /// The rollout to add, if any. It becomes the current one.
-    pub insert: Option<RolloutSpec>,
+    /// The rollouts to add.
+    pub insert: Vec<RolloutSpec>,
+    /// Where the next automatic slice begins from now on, if that changes.
+    pub next_slice_start: Option<Position>,
     /// How the package's offer stood before; `None` when nothing was offered.
     pub before: Option<OfferFacts>,
     /// How it stands afterwards.
@@ -69,13 +173,21 @@ pub struct Change {
 impl Change {
     /// Whether there is nothing to write, because all is already as asked.
     pub fn is_empty(&self) -> bool {
-        self.updates.is_empty() && self.insert.is_none()
+        self.updates.is_empty() && self.insert.is_empty()
     }
 }
 
 /// An offer in the audit log's few words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OfferFacts {
+    /// The rollout; none while it has no number yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout_id: Option<RolloutId>,
+    /// What people call it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its priority; 0 for a base.
+    pub priority: u32,
     /// The build.
     pub build_id: BuildId,
     /// Its version code.
@@ -94,12 +206,22 @@ pub struct OfferFacts {
 impl OfferFacts {
     fn of(spec: &RolloutSpec, build: &Build) -> Self {
         Self {
+            rollout_id: None,
+            name: spec.name.clone(),
+            priority: spec.priority,
             build_id: build.id,
             version_code: build.facts.version_code,
             version_name: build.facts.version_name.clone(),
             state: spec.state,
             settings: spec.settings.clone(),
             force_downgrade: spec.takes_back.is_some(),
+        }
+    }
+
+    fn of_rollout(rollout: &Rollout, build: &Build) -> Self {
+        Self {
+            rollout_id: Some(rollout.id),
+            ..Self::of(&rollout.spec, build)
         }
     }
 }
@@ -110,39 +232,45 @@ impl Track {
         Self {
             package,
             serving: Vec::new(),
+            barriers: Vec::new(),
+            next_slice_start: Position::FIRST,
             predecessor: None,
             known_signers: KnownSigners::new(),
         }
     }
 
-    /// The current release.
+    /// The current base.
     pub fn current(&self) -> Option<&Release> {
         self.serving
-            .first()
-            .filter(|release| release.rollout.spec.is_current)
+            .iter()
+            .find(|release| release.rollout.spec.is_current)
     }
 
-    /// The rollouts of a build that serve.
-    fn rollouts_of(&self, build: BuildId) -> impl Iterator<Item = &Release> {
+    /// The rollouts that are asked before any base, in that order. Neither a promotion nor a roll-back of the current
+    /// base ends them.
+    pub fn above_base(&self) -> impl Iterator<Item = &Release> {
         self.serving
             .iter()
-            .filter(move |release| release.build.id == build)
+            .filter(|release| release.rollout.spec.priority > 0)
     }
 
-    /// The only rollout of a build that serves.
-    fn rollout_of(&self, build: BuildId) -> Result<&Release, Error> {
-        let mut candidates = self.rollouts_of(build);
-        let only = candidates.next().ok_or(Error::NotServing { build })?;
-        if candidates.next().is_none() {
+    fn bases(&self) -> impl Iterator<Item = &Release> {
+        self.serving
+            .iter()
+            .filter(|release| release.rollout.spec.priority == 0)
+    }
+
+    /// The rollout that is named, if it is one only.
+    fn only(&self, which: Which) -> Result<&Release, Error> {
+        let mut candidates = self.serving.iter().filter(|release| which.names(release));
+        let only = candidates.next().ok_or_else(|| which.not_serving())?;
+        let mut rollouts = vec![only.rollout.id];
+        rollouts.extend(candidates.map(|release| release.rollout.id));
+        if rollouts.len() == 1 {
             return Ok(only);
         }
-        Err(Error::SeveralServing {
-            build,
-            rollouts: self
-                .rollouts_of(build)
-                .map(|release| release.rollout.id)
-                .collect(),
-        })
+        let build = only.build.id;
+        Err(Error::SeveralServing { build, rollouts })
     }
 
     /// The signer that a device of this level sees on the version it runs, if the server holds that version.
@@ -154,10 +282,11 @@ impl Track {
         Some(self.known_signers[at].1.seen_by(sdk))
     }
 
-    /// Releases a build to a share of the fleet. `attempts` is how often the build was released before.
+    /// Releases a build to a share of the fleet: makes it the package's base. `attempts` is how often the build was
+    /// released before.
     ///
-    /// Without `keep_previous` every rollout that serves now ends, so that a device outside the new share is
-    /// offered nothing. Promoting what is already current with the same settings changes nothing.
+    /// Without `keep_previous` every base that serves now ends, so that a device outside the new share is offered
+    /// nothing by them. Rollouts above go on. Promoting what is already current with the same settings changes nothing.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a share of 0, an over-long salt or audience; [`Error::TooManyServing`].
@@ -168,52 +297,109 @@ impl Track {
         attempts: u32,
         by: By<'_>,
     ) -> Result<Change, Error> {
-        check_settings(&promotion.settings)?;
-        let current = self.current();
-        let before = current.map(|release| OfferFacts::of(&release.rollout.spec, &release.build));
+        let draft = RolloutDraft {
+            name: String::new(),
+            priority: 0,
+            promotion: promotion.clone(),
+        };
+        self.create(build, &draft, attempts, by)
+    }
+
+    /// Makes a rollout. One of priority 0 becomes the package's base, as [`Track::promote`] tells; one above serves beside
+    /// all others until it is ended itself. One that serves already on the same terms is not made again.
+    ///
+    /// # Errors
+    /// As for [`Track::promote`], and [`Error::Invalid`] for a name or priority out of bounds.
+    pub fn create(
+        &self,
+        build: &Build,
+        draft: &RolloutDraft,
+        attempts: u32,
+        by: By<'_>,
+    ) -> Result<Change, Error> {
+        let promotion = &draft.promotion;
+        let is_base = draft.priority == 0;
         let spec = RolloutSpec {
             package: self.package.clone(),
             build: build.id,
+            name: draft.name.clone(),
+            priority: draft.priority,
+            revision: 1,
             state: RolloutState::Active,
-            is_current: true,
-            settings: promotion.settings.clone(),
+            is_current: is_base,
+            settings: self.begun(promotion),
             retry_generation: if promotion.retry_failed {
                 attempts.saturating_add(1)
             } else {
                 attempts.max(1)
             },
-            previous: self.predecessor_for(build.id),
+            previous: is_base.then(|| self.predecessor_for(build.id)).flatten(),
             rolled_back_from: None,
             takes_back: None,
             created_by: by.actor.to_owned(),
             created_at: by.now,
         };
-        let after = OfferFacts::of(&spec, build);
-        let unchanged = current.is_some_and(|release| {
-            let now = &release.rollout.spec;
-            let same_offer = now.build == build.id
-                && now.settings == spec.settings
-                && now.state == spec.state
-                && now.takes_back.is_none();
-            let nothing_to_end = promotion.keep_previous || self.serving.len() == 1;
-            same_offer && nothing_to_end && !promotion.retry_failed
-        });
-        if unchanged {
-            return Ok(Change {
-                action: "ota.promote",
-                updates: vec![],
-                insert: None,
-                before,
-                after,
-            });
+        check_terms(&spec)?;
+        let before = if is_base {
+            self.current()
+        } else {
+            self.like(&spec, promotion)
+        };
+        let mut change = Change {
+            action: if is_base {
+                "ota.promote"
+            } else {
+                "ota.rollout.create"
+            },
+            updates: vec![],
+            insert: vec![],
+            next_slice_start: None,
+            before: before.map(|release| OfferFacts::of_rollout(&release.rollout, &release.build)),
+            after: OfferFacts::of(&spec, build),
+        };
+        let alike = before.filter(|release| is_alike(&release.rollout.spec, &spec, promotion));
+        let nothing_to_end = !is_base || promotion.keep_previous || self.bases().count() == 1;
+        if let Some(release) = alike.filter(|_| nothing_to_end && !promotion.retry_failed) {
+            change.after = OfferFacts::of_rollout(&release.rollout, &release.build);
+            return Ok(change);
         }
-        let updates = self.supersede(promotion.keep_previous, build.facts.version_code)?;
-        Ok(Change {
-            action: "ota.promote",
-            updates,
-            insert: Some(spec),
-            before,
-            after,
+        change.updates = match is_base {
+            true => self.supersede(promotion.keep_previous, build.facts.version_code),
+            false => vec![],
+        };
+        self.check_room(1, &change.updates)?;
+        let settings = &spec.settings;
+        change.next_slice_start = promotion
+            .auto_start
+            .then(|| settings.slice.after(settings.percent.share()));
+        change.insert = vec![spec];
+        Ok(change)
+    }
+
+    /// The settings of a promotion, with the slice begun where it is to begin by itself.
+    fn begun(&self, promotion: &Promotion) -> RolloutSettings {
+        let mut settings = promotion.settings.clone();
+        if promotion.auto_start {
+            settings.slice.start = self.next_slice_start;
+        }
+        settings
+    }
+
+    /// A rollout above the base that serves on these very terms.
+    fn like(&self, spec: &RolloutSpec, promotion: &Promotion) -> Option<&Release> {
+        self.above_base()
+            .find(|release| is_alike(&release.rollout.spec, spec, promotion))
+    }
+
+    /// Refuses when more rollouts would serve side by side than may.
+    fn check_room(&self, added: usize, updates: &[Rollout]) -> Result<(), Error> {
+        let ended = updates.iter().filter(|rollout| !rollout.spec.state.serves());
+        if self.serving.len() + added - ended.count() <= MAX_SERVING {
+            return Ok(());
+        }
+        Err(Error::TooManyServing {
+            package: self.package.to_string(),
+            limit: MAX_SERVING,
         })
     }
 
@@ -231,78 +417,97 @@ impl Track {
         }
     }
 
-    /// The rollouts that change when one of this version becomes current. Without `keep` all of them are superseded. With
-    /// it they go on serving beside the new one, and none takes devices back from a version that is being released again.
-    fn supersede(&self, keep: bool, version: VersionCode) -> Result<Vec<Rollout>, Error> {
-        if keep && self.serving.len() >= MAX_SERVING {
-            return Err(Error::TooManyServing {
-                package: self.package.to_string(),
-                limit: MAX_SERVING,
-            });
-        }
-        let rollouts = self.serving.iter().map(|release| &release.rollout);
-        if !keep {
-            return Ok(rollouts
+    /// The bases that change when one of this version becomes current. Without `keep` all of them are superseded. With it
+    /// they go on serving beside the new one, and none takes devices back from a version that is being released again.
+    fn supersede(&self, keep: bool, version: VersionCode) -> Vec<Rollout> {
+        let rollouts = self.bases().map(|release| &release.rollout);
+        match keep {
+            false => rollouts
                 .map(|rollout| in_state(rollout, RolloutState::Superseded))
-                .collect());
+                .collect(),
+            true => rollouts.filter_map(|rollout| beside(rollout, version)).collect(),
         }
-        Ok(rollouts.filter_map(|rollout| beside(rollout, version)).collect())
     }
 
-    /// Changes the share that a serving build is offered to. Lowering it takes nothing back: it only ends new
-    /// offers.
+    /// Changes the share that a rollout is offered to. Lowering it takes nothing back: it only ends new offers.
     ///
     /// # Errors
     /// [`Error::Invalid`] for 0 (pause it instead), and below 100 for a completed rollout;
-    /// [`Error::NotServing`], [`Error::SeveralServing`].
-    pub fn adjust(&self, build: BuildId, percent: Percent) -> Result<Change, Error> {
+    /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::SeveralServing`].
+    pub fn adjust(&self, which: impl Into<Which>, percent: Percent) -> Result<Change, Error> {
         check_percent(percent)?;
-        self.change_one(build, "ota.rollout.adjust", |spec| {
-            if spec.state == RolloutState::Completed && percent != Percent::EVERYBODY {
-                return Err(Error::invalid(
-                    "rollout_percent",
-                    "must stay 100 for a completed rollout; pause it before lowering its share",
-                ));
-            }
-            spec.settings.percent = percent;
-            Ok(())
+        self.change_one(which, "ota.rollout.adjust", |spec| {
+            RolloutEdit::percent(percent).apply(spec);
+            check_terms(spec)
         })
     }
 
-    /// Stops offering a build, in all of its rollouts that serve: their polls answer `paused` until it is resumed. A
-    /// rollout that is halted stays so.
+    /// Changes a rollout's terms, if its revision is still the one that the caller saw. A rollout stays a base, or above.
     ///
     /// # Errors
-    /// [`Error::NotServing`], [`Error::WrongState`].
-    pub fn pause(&self, build: BuildId) -> Result<Change, Error> {
-        self.stop_all(build, "ota.rollout.pause", RolloutState::Paused)
+    /// [`Error::RevisionMismatch`], [`Error::RolloutEnded`], [`Error::Invalid`].
+    pub fn edit(&self, rollout: RolloutId, edit: RolloutEdit, seen: u32) -> Result<Change, Error> {
+        self.change_one(rollout, "ota.rollout.edit", |spec| {
+            let before = spec.clone();
+            let (was_base, revision) = (before.priority == 0, before.revision);
+            edit.apply(spec);
+            if was_base != (spec.priority == 0) {
+                return Err(Error::invalid(
+                    "priority",
+                    match was_base {
+                        true => "must stay 0 for a base; make another rollout to ask it before",
+                        false => "must stay above 0; promote the build to make it the base",
+                    },
+                ));
+            }
+            check_terms(spec)?;
+            // What is as it should be already may be asked for again.
+            if revision == seen || *spec == before {
+                return Ok(());
+            }
+            Err(Error::RevisionMismatch {
+                rollout,
+                seen,
+                revision,
+            })
+        })
+    }
+
+    /// Stops offering a build, in all of its rollouts that serve, or one rollout: its polls answer `paused` until it is
+    /// resumed. A rollout that is halted stays so.
+    ///
+    /// # Errors
+    /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::WrongState`].
+    pub fn pause(&self, which: impl Into<Which>) -> Result<Change, Error> {
+        self.stop_all(which.into(), "ota.rollout.pause", RolloutState::Paused)
     }
 
     /// Offers a paused or halted build again.
     ///
     /// # Errors
-    /// [`Error::NotServing`], [`Error::SeveralServing`], [`Error::WrongState`].
-    pub fn resume(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_one(build, "ota.rollout.resume", |spec| {
+    /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::SeveralServing`], [`Error::WrongState`].
+    pub fn resume(&self, which: impl Into<Which>) -> Result<Change, Error> {
+        self.change_one(which, "ota.rollout.resume", |spec| {
             enter(spec, RolloutState::Active)
         })
     }
 
-    /// Stops offering a build that a health gate found bad, in all of its rollouts that serve. A rollout that is paused
-    /// stays so.
+    /// Stops offering a build that a health gate found bad, in all of its rollouts that serve, or one rollout. One that is
+    /// paused stays so.
     ///
     /// # Errors
-    /// [`Error::NotServing`], [`Error::WrongState`].
-    pub fn halt(&self, build: BuildId) -> Result<Change, Error> {
-        self.stop_all(build, "ota.rollout.halt", RolloutState::Halted)
+    /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::WrongState`].
+    pub fn halt(&self, which: impl Into<Which>) -> Result<Change, Error> {
+        self.stop_all(which.into(), "ota.rollout.halt", RolloutState::Halted)
     }
 
     /// Declares a rollout to everybody done. It goes on serving latecomers.
     ///
     /// # Errors
-    /// [`Error::NotServing`], [`Error::SeveralServing`], [`Error::WrongState`]; [`Error::Invalid`] below 100 %.
-    pub fn complete(&self, build: BuildId) -> Result<Change, Error> {
-        self.change_one(build, "ota.rollout.complete", |spec| {
+    /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::SeveralServing`], [`Error::WrongState`];
+    /// [`Error::Invalid`] below 100 %.
+    pub fn complete(&self, which: impl Into<Which>) -> Result<Change, Error> {
+        self.change_one(which, "ota.rollout.complete", |spec| {
             if spec.settings.percent != Percent::EVERYBODY {
                 return Err(Error::invalid(
                     "rollout_percent",
@@ -313,8 +518,87 @@ impl Track {
         })
     }
 
-    /// Takes the current build back: all of its rollouts end, and its predecessor is offered again with the settings
-    /// that it had. A predecessor that is paused or halted stays so: who stopped it as bad doesn't want it released by
+    /// Ends a rollout before it is done. Its devices are judged by what remains, and keep what they have installed.
+    ///
+    /// # Errors
+    /// [`Error::RolloutEnded`].
+    pub fn cancel(&self, rollout: RolloutId) -> Result<Change, Error> {
+        self.change_one(rollout, "ota.rollout.cancel", |spec| {
+            spec.is_current = false;
+            enter(spec, RolloutState::Canceled)
+        })
+    }
+
+    /// Takes a rollout back. The current base goes back to its predecessor, as [`Track::roll_back`] tells. Any other one
+    /// ends, and its devices are judged by what remains: they keep a higher version, unless `force_downgrade` has the
+    /// current base take exactly that version back.
+    ///
+    /// # Errors
+    /// As for [`Track::roll_back`]; [`Error::RolloutEnded`]; [`Error::NoCurrentBuild`] when there is no base to force
+    /// devices back to, and [`Error::TakesBackAnother`] when it takes another version back already.
+    pub fn roll_back_rollout(
+        &self,
+        rollout: RolloutId,
+        force_downgrade: bool,
+        by: By<'_>,
+    ) -> Result<Change, Error> {
+        let bad = self.only(rollout.into())?;
+        if bad.rollout.spec.is_current {
+            return self.roll_back(force_downgrade, by);
+        }
+        let ended = in_state(&bad.rollout, RolloutState::RolledBack);
+        let forced = match force_downgrade {
+            true => self.current_that_takes_back(bad)?,
+            false => None,
+        };
+        let mut after = OfferFacts::of_rollout(&ended, &bad.build);
+        after.force_downgrade = force_downgrade;
+        Ok(Change {
+            action: "ota.rollback",
+            before: Some(OfferFacts::of_rollout(&bad.rollout, &bad.build)),
+            after,
+            updates: std::iter::once(ended).chain(forced).collect(),
+            insert: vec![],
+            next_slice_start: None,
+        })
+    }
+
+    /// The current base in a new shape that takes the version of this release back; none when it offers that version or
+    /// a higher one anyway.
+    fn current_that_takes_back(&self, bad: &Release) -> Result<Option<Rollout>, Error> {
+        let current = self.current().ok_or_else(|| Error::NoCurrentBuild {
+            package: self.package.to_string(),
+        })?;
+        let version = bad.build.facts.version_code;
+        if current.build.facts.version_code >= version {
+            return Ok(None);
+        }
+        let offering = |release: &&Release| release.build.id == bad.build.id;
+        let offering: Vec<RolloutId> = self
+            .bases()
+            .filter(offering)
+            .map(|release| release.rollout.id)
+            .collect();
+        if offering.iter().any(|rollout| *rollout != bad.rollout.id) {
+            return Err(Error::SeveralServing {
+                build: bad.build.id,
+                rollouts: offering,
+            });
+        }
+        require_one_signer(&bad.build, &current.build)?;
+        let taken = current.rollout.spec.takes_back;
+        if let Some(taken) = taken.filter(|taken| *taken != version) {
+            return Err(Error::TakesBackAnother {
+                rollout: current.rollout.id,
+                taken,
+            });
+        }
+        let mut forced = current.rollout.clone();
+        forced.spec.takes_back = Some(version);
+        Ok(altered(&current.rollout, forced))
+    }
+
+    /// Takes the current build back: its bases end, and its predecessor is offered again with the settings that it had. A predecessor that is paused or halted stays so: who stopped it as bad doesn't want it released by
     /// the roll-back of another build.
     ///
     /// Without `force_downgrade`, devices that already updated are left alone. With it, exactly the devices that run the
@@ -332,11 +616,8 @@ impl Track {
             package: self.package.to_string(),
             build: current.build.id,
         })?;
-        if force_downgrade && current.build.facts.signers != target.build.facts.signers {
-            return Err(Error::SignerMismatch {
-                from: current.build.id,
-                to: target.build.id,
-            });
+        if force_downgrade {
+            require_one_signer(&current.build, &target.build)?;
         }
         let old = &target.rollout.spec;
         let state = match old.state {
@@ -346,20 +627,18 @@ impl Track {
         let spec = RolloutSpec {
             state,
             is_current: true,
+            priority: 0,
+            revision: 1,
             rolled_back_from: Some(current.build.id),
             takes_back: force_downgrade.then_some(current.build.facts.version_code),
             created_by: by.actor.to_owned(),
             created_at: by.now,
             ..old.clone()
         };
-        let bad = self.rollouts_of(current.build.id);
-        let ended = bad.map(|release| in_state(&release.rollout, RolloutState::RolledBack));
-        let others = self
-            .serving
-            .iter()
-            .filter(|release| release.build.id != current.build.id);
-        let replaced = others.filter_map(|release| {
-            if release.rollout.id == target.rollout.id {
+        let updates = self.bases().filter_map(|release| {
+            if release.build.id == current.build.id {
+                Some(in_state(&release.rollout, RolloutState::RolledBack))
+            } else if release.rollout.id == target.rollout.id {
                 Some(in_state(&release.rollout, RolloutState::Superseded))
             } else {
                 beside(&release.rollout, target.build.facts.version_code)
@@ -367,72 +646,109 @@ impl Track {
         });
         Ok(Change {
             action: "ota.rollback",
-            updates: ended.chain(replaced).collect(),
-            before: Some(OfferFacts::of(&current.rollout.spec, &current.build)),
+            updates: updates.collect(),
+            before: Some(OfferFacts::of_rollout(&current.rollout, &current.build)),
             after: OfferFacts::of(&spec, &target.build),
-            insert: Some(spec),
+            insert: vec![spec],
+            next_slice_start: None,
         })
     }
 
     fn change_one(
         &self,
-        build: BuildId,
+        which: impl Into<Which>,
         action: &'static str,
-        edit: impl FnOnce(&mut RolloutSpec) -> Result<(), Error>,
+        change: impl FnOnce(&mut RolloutSpec) -> Result<(), Error>,
     ) -> Result<Change, Error> {
-        let release = self.rollout_of(build)?;
+        let which = which.into();
+        let release = self.only(which)?;
         let mut rollout = release.rollout.clone();
-        edit(&mut rollout.spec)?;
-        change_of(action, &[(release, rollout)]).ok_or(Error::NotServing { build })
+        change(&mut rollout.spec)?;
+        change_of(action, vec![(release, rollout)]).ok_or_else(|| which.not_serving())
     }
 
-    /// Brings the rollouts of a build into a state that offers nothing. One that may not enter it, because it was
-    /// stopped otherwise, stays as it is and keeps the others from nothing; the change is refused when none may.
-    fn stop_all(&self, build: BuildId, action: &'static str, state: RolloutState) -> Result<Change, Error> {
-        let mut refusal = Error::NotServing { build };
+    /// Brings rollouts into a state that offers nothing. One that may not enter it, because it was stopped otherwise, stays
+    /// as it is and keeps the others from nothing; the change is refused when none may.
+    fn stop_all(&self, which: Which, action: &'static str, state: RolloutState) -> Result<Change, Error> {
+        let mut refusal = which.not_serving();
         let mut stopped = Vec::new();
-        for release in self.rollouts_of(build) {
+        for release in self.serving.iter().filter(|release| which.names(release)) {
             let mut rollout = release.rollout.clone();
             match enter(&mut rollout.spec, state) {
                 Ok(()) => stopped.push((release, rollout)),
                 Err(error) => refusal = error,
             }
         }
-        change_of(action, &stopped).ok_or(refusal)
+        change_of(action, stopped).ok_or(refusal)
     }
 }
 
 /// A change of rollouts that serve, each with its new shape; `None` when there is none. It is told by the first one
 /// that is altered, and those that are as they were are left out.
-fn change_of(action: &'static str, shapes: &[(&Release, Rollout)]) -> Option<Change> {
+fn change_of(action: &'static str, shapes: Vec<(&Release, Rollout)>) -> Option<Change> {
     let is_altered = |(release, rollout): &&(&Release, Rollout)| release.rollout != *rollout;
     let (release, rollout) = shapes.iter().find(is_altered).or(shapes.first())?;
     Some(Change {
         action,
-        before: Some(OfferFacts::of(&release.rollout.spec, &release.build)),
-        after: OfferFacts::of(&rollout.spec, &release.build),
-        insert: None,
+        before: Some(OfferFacts::of_rollout(&release.rollout, &release.build)),
+        after: OfferFacts::of_rollout(rollout, &release.build),
+        insert: vec![],
+        next_slice_start: None,
         updates: shapes
-            .iter()
-            .filter(is_altered)
-            .map(|(_, rollout)| rollout.clone())
+            .into_iter()
+            .filter_map(|(release, rollout)| altered(&release.rollout, rollout))
             .collect(),
     })
+}
+
+/// The new shape under the next revision, if it alters the rollout.
+fn altered(before: &Rollout, mut shape: Rollout) -> Option<Rollout> {
+    if shape == *before {
+        return None;
+    }
+    shape.spec.revision = before.spec.revision.saturating_add(1);
+    Some(shape)
 }
 
 /// The new shape of a rollout that goes on serving beside one of this version, if that alters it: it is not the current
 /// one, and takes no device back from a version that is being offered.
 fn beside(rollout: &Rollout, version: VersionCode) -> Option<Rollout> {
-    let mut beside = in_state(rollout, rollout.spec.state);
+    let mut beside = rollout.clone();
+    beside.spec.is_current = false;
     beside.spec.takes_back = beside.spec.takes_back.filter(|taken| *taken != version);
-    (beside != *rollout).then_some(beside)
+    altered(rollout, beside)
+}
+
+/// Whether a rollout that serves is what was asked for. Where its slice began by itself is not asked for.
+fn is_alike(serving: &RolloutSpec, wanted: &RolloutSpec, promotion: &Promotion) -> bool {
+    let mut settings = wanted.settings.clone();
+    if promotion.auto_start {
+        settings.slice.start = serving.settings.slice.start;
+    }
+    serving.build == wanted.build
+        && serving.priority == wanted.priority
+        && (wanted.name.is_empty() || serving.name == wanted.name)
+        && serving.settings == settings
+        && serving.state == wanted.state
+        && serving.takes_back.is_none()
+}
+
+fn require_one_signer(from: &Build, to: &Build) -> Result<(), Error> {
+    if from.facts.signers == to.facts.signers {
+        return Ok(());
+    }
+    Err(Error::SignerMismatch {
+        from: from.id,
+        to: to.id,
+    })
 }
 
 fn in_state(rollout: &Rollout, state: RolloutState) -> Rollout {
-    let mut rollout = rollout.clone();
-    rollout.spec.state = state;
-    rollout.spec.is_current = false;
-    rollout
+    let mut ended = rollout.clone();
+    ended.spec.state = state;
+    ended.spec.is_current = false;
+    ended.spec.revision = rollout.spec.revision.saturating_add(1);
+    ended
 }
 
 fn enter(spec: &mut RolloutSpec, state: RolloutState) -> Result<(), Error> {
@@ -448,9 +764,22 @@ fn enter(spec: &mut RolloutSpec, state: RolloutState) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_settings(settings: &RolloutSettings) -> Result<(), Error> {
+/// What a rollout's terms may be, however they came to be.
+fn check_terms(spec: &RolloutSpec) -> Result<(), Error> {
+    let settings = &spec.settings;
     check_percent(settings.percent)?;
+    if spec.state == RolloutState::Completed && settings.percent != Percent::EVERYBODY {
+        return Err(Error::invalid(
+            "rollout_percent",
+            "must stay 100 for a completed rollout; pause it before lowering its share",
+        ));
+    }
     settings.audience.check()?;
+    check_name(&spec.name)?;
+    if spec.priority > MAX_PRIORITY {
+        let fault = format!("must be from 0 to {MAX_PRIORITY}");
+        return Err(Error::invalid("priority", fault));
+    }
     match &settings.salt {
         Some(salt) if salt.is_empty() || salt.len() > MAX_SALT_BYTES => {
             Err(Error::invalid("salt", "must be 1 to 64 bytes, or left out"))
@@ -459,11 +788,19 @@ fn check_settings(settings: &RolloutSettings) -> Result<(), Error> {
     }
 }
 
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.len() > MAX_ROLLOUT_NAME_BYTES {
+        let fault = format!("is longer than {MAX_ROLLOUT_NAME_BYTES} bytes");
+        return Err(Error::invalid("name", fault));
+    }
+    check_visible("name", name, true)
+}
+
 fn check_percent(percent: Percent) -> Result<(), Error> {
     if percent == Percent::NOBODY {
         return Err(Error::invalid(
             "rollout_percent",
-            "must be from 1 to 100, not 0; to stop offering a build, pause its rollout",
+            "must be from 0.01 to 100, not 0; to stop offering a build, pause its rollout",
         ));
     }
     Ok(())

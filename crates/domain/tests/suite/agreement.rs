@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tidegate_domain::{
-    Audience, BuildId, BuildRejection, Catalog, Decision, Installability, Levels, Promotion, Reason,
-    Rejection, Release, RolloutId, RolloutSettings, RolloutState, Signers, VersionCode, decide, explain,
+    Audience, Build, BuildId, BuildRejection, BuildSteps, Catalog, Decision, Installability, Levels,
+    Promotion, Reason, Rejection, Release, RolloutId, RolloutSettings, RolloutState, Signers, Slice,
+    VersionCode, decide, explain,
 };
 
 use crate::fleet::{PACKAGE, Phone, at, build, catalog_with, percent, phone, release, version};
@@ -47,11 +48,19 @@ fn releases() -> impl Strategy<Value = Release> {
         1 => prop::sample::select(&RolloutState::ALL[..]),
     ];
     let salt = prop_oneof![2 => Just(None), 1 => Just(Some("salt".to_owned()))];
-    let facts = (1..6_i64, signers(), 20..36_u32, abis, installabilities());
+    let steps = (
+        prop::bool::weighted(0.3),
+        prop::option::weighted(0.2, (0..6_i64).prop_map(|id| version(10 * id))),
+    );
+    let facts = (1..6_i64, signers(), 20..36_u32, abis, installabilities(), steps);
+    let slice = prop_oneof![
+        2 => Just(Slice::WHOLE),
+        1 => (0..100_u8, 1..=100_u8).prop_map(|(start, width)| Slice::of_percents(start.into(), width.into()).unwrap()),
+    ];
     (
         facts,
         state,
-        0..=100_i64,
+        (0..=100_i64, slice),
         salt,
         audiences(),
         prop::option::of((2..5_i64).prop_map(|id| version(10 * id))),
@@ -59,9 +68,9 @@ fn releases() -> impl Strategy<Value = Release> {
     )
         .prop_map(
             |(
-                (id, signers, min_sdk, abis, installability),
+                (id, signers, min_sdk, abis, installability, (barrier, min_from_version)),
                 state,
-                share,
+                (share, slice),
                 salt,
                 audience,
                 takes_back,
@@ -72,11 +81,16 @@ fn releases() -> impl Strategy<Value = Release> {
                 build.facts.min_sdk = min_sdk;
                 build.facts.abis = abis;
                 build.facts.installability = installability;
+                build.steps = BuildSteps {
+                    barrier,
+                    min_from_version,
+                };
                 let mut release = release(build);
                 let spec = &mut release.rollout.spec;
                 spec.state = state;
                 spec.retry_generation = retry_generation;
                 spec.settings.percent = percent(share);
+                spec.settings.slice = slice;
                 spec.settings.salt = salt;
                 spec.settings.audience = audience;
                 spec.takes_back = takes_back;
@@ -126,6 +140,7 @@ fn catalogs() -> impl Strategy<Value = Catalog> {
     let stored = (1..7_i64, signers()).prop_map(|(id, signers)| {
         let mut build = build(id);
         build.facts.signers = signers;
+        build.steps.barrier = id % 2 == 0;
         build
     });
     let serving = prop::collection::vec(releases(), 0..5);
@@ -170,7 +185,10 @@ fn is_fit(device: &Phone, release: &Release) -> bool {
 fn is_member(device: &Phone, release: &Release) -> bool {
     let settings = &release.rollout.spec.settings;
     let (region, model) = (device.facts.region.as_deref(), device.facts.model.as_deref());
-    settings.audience.includes(region, model) && settings.bucket(&device.id).is_within(settings.percent)
+    let (start, width) = (settings.slice.start.get(), u64::from(settings.slice.width.get()));
+    let place = (settings.position(&device.id).get() + 100_000_000 - start) % 100_000_000;
+    let taken = width * u64::from(settings.percent.hundredths()) / 10_000;
+    settings.audience.includes(region, model) && u64::from(place) < taken
 }
 
 fn is_offered(release: &Release) -> bool {
@@ -186,10 +204,41 @@ fn may_be_offered(device: &Phone, release: &Release) -> bool {
         && is_member(device, release)
 }
 
+/// The build that the device is to take so that it comes to the released one, if it can take that.
+fn next_build<'c>(
+    catalog: &'c Catalog,
+    device: &Phone,
+    release: &'c Release,
+    forced: bool,
+) -> Option<&'c Build> {
+    let (from, to) = (device.installed, release.build.facts.version_code);
+    if forced || from == version(0) {
+        return Some(&release.build);
+    }
+    let barriers = catalog.track(PACKAGE).unwrap().barriers.iter();
+    let lowest = barriers
+        .filter(|build| from < build.facts.version_code && build.facts.version_code < to)
+        .min_by_key(|build| build.facts.version_code);
+    let next = lowest.unwrap_or(&release.build);
+    let mut as_released = release.clone();
+    as_released.build = Arc::clone(next);
+    as_released.rollout.spec.build = next.id;
+    let old_enough = next.steps.min_from_version.is_none_or(|least| from >= least);
+    (old_enough && is_fit(device, &as_released)).then_some(next)
+}
+
 /// Whether a forced roll-back concerns the device: it runs the version that is taken back, can install the build, and
-/// knows its signer.
+/// knows its signer. The devices of a rollout that is asked earlier and offers this very version are not concerned.
 fn is_taken_back(catalog: &Catalog, device: &Phone, release: &Release) -> bool {
     let sdk = device.facts.sdk;
+    let mut earlier = serving(catalog)
+        .iter()
+        .take_while(|earlier| earlier.rollout.id != release.rollout.id);
+    if earlier
+        .any(|earlier| earlier.build.facts.version_code == device.installed && is_member(device, earlier))
+    {
+        return false;
+    }
     let mut known = catalog.track(PACKAGE).unwrap().known_signers.iter();
     release.rollout.spec.takes_back == Some(device.installed)
         && is_fit(device, release)
@@ -208,7 +257,7 @@ fn the_explanation_is_that_of_the_decision() {
             Decision::Offer(offer) => {
                 prop_assert!(last.passed, "the last rule that was asked lets the device pass");
                 prop_assert_eq!(last.rollout, Some(offer.rollout.id));
-                prop_assert_eq!(last.build, Some(offer.build.id));
+                prop_assert_eq!(last.build, Some(offer.rollout.spec.build));
             }
             Decision::NoUpdate(_) => {
                 let failed = explanation.steps.iter().filter(|step| !step.passed).count();
@@ -234,11 +283,11 @@ fn an_offer_breaks_no_rule() {
             may_be_offered(&device, release)
         };
         prop_assert!(fair);
-        prop_assert_eq!(offer.build, &*release.build);
         prop_assert_eq!(
-            offer.signer,
-            release.build.facts.signers.seen_by(device.facts.sdk)
+            offer.build,
+            next_build(&catalog, &device, release, offer.forced).unwrap()
         );
+        prop_assert_eq!(offer.signer, offer.build.facts.signers.seen_by(device.facts.sdk));
         Ok(true)
     });
 }
@@ -277,7 +326,8 @@ fn a_current_build_that_may_be_offered_is() {
             return Ok(false);
         }
         let offered = matches!(decision, Decision::Offer(offer) if offer.rollout == &current.rollout);
-        let may_be = may_be_offered(&device, current);
+        let may_be =
+            may_be_offered(&device, current) && next_build(&catalog, &device, current, false).is_some();
         prop_assert_eq!(offered, may_be);
         Ok(may_be)
     });
@@ -340,7 +390,7 @@ fn raising_a_share_takes_an_offer_from_no_device_whatever_else_is_asked_of_it() 
         };
         let mut raised = release.clone();
         let share = &mut raised.rollout.spec.settings.percent;
-        *share = percent(more.max(i64::from(share.get())));
+        *share = percent(more).max(*share);
         let was_offered = offered(&release);
         prop_assert!(!was_offered || offered(&raised));
         Ok(was_offered)

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use tidegate_domain::{Bucket, Percent, cohort};
+use tidegate_domain::{Percent, Position, cohort};
 
 use crate::fleet::percent;
 use crate::property::check_often;
@@ -42,17 +42,20 @@ fn fleet() -> impl Iterator<Item = String> {
 /// The salts that the fleet is looked at under. One begins with another.
 const SALTS: [Option<&str>; 4] = [None, Some("spring"), Some("spring-release"), Some("b")];
 
-/// The fleet's buckets under each of the [`SALTS`], hashed once for all tests.
-static BUCKETS: LazyLock<[Vec<Bucket>; 4]> =
-    LazyLock::new(|| SALTS.map(|salt| fleet().map(|id| Bucket::of(&id, salt)).collect()));
+/// The fleet's positions under each of the [`SALTS`], hashed once for all tests.
+static POSITIONS: LazyLock<[Vec<Position>; 4]> =
+    LazyLock::new(|| SALTS.map(|salt| fleet().map(|id| Position::of(&id, salt)).collect()));
 
-fn fleets() -> impl Iterator<Item = (Option<&'static str>, &'static Vec<Bucket>)> {
-    SALTS.into_iter().zip(BUCKETS.iter())
+fn fleets() -> impl Iterator<Item = (Option<&'static str>, &'static Vec<Position>)> {
+    SALTS.into_iter().zip(POSITIONS.iter())
 }
 
 /// The share that falls within a limit, in percent.
-fn share_within(buckets: &[Bucket], limit: Percent) -> f64 {
-    let within = buckets.iter().filter(|bucket| bucket.is_within(limit)).count();
+fn share_within(positions: &[Position], limit: Percent) -> f64 {
+    let within = positions
+        .iter()
+        .filter(|position| position.is_within(limit))
+        .count();
     f64::from(u32::try_from(within).unwrap()) / f64::from(FLEET) * 100.0
 }
 
@@ -68,7 +71,7 @@ fn unsalted_devices_fall_where_agents_expect_them() {
             vector.device_id
         );
         assert_eq!(
-            Bucket::of(&vector.device_id, None).get(),
+            Position::of(&vector.device_id, None).bucket(),
             vector.bucket,
             "{}",
             vector.device_id
@@ -81,24 +84,24 @@ fn salted_devices_fall_where_the_vectors_say() {
     let vectors = vectors().salted;
     assert!(!vectors.is_empty());
     for vector in vectors {
-        let bucket = Bucket::of(&vector.device_id, vector.salt.as_deref());
+        let position = Position::of(&vector.device_id, vector.salt.as_deref());
         assert_eq!(
-            bucket.get(),
+            position.bucket(),
             vector.bucket,
             "{:?} {}",
             vector.salt,
             vector.device_id
         );
-        assert!(vector.cohort.is_none_or(|cohort| cohort == bucket.cohort()));
+        assert!(vector.cohort.is_none_or(|cohort| cohort == position.cohort()));
     }
 }
 
 #[test]
 fn a_share_of_the_fleet_is_that_share_within_two_points() {
-    for (salt, buckets) in fleets() {
+    for (salt, positions) in fleets() {
         for limit in [1, 5, 10, 25, 50] {
-            let share = share_within(buckets, percent(limit));
-            let error = (share - f64::from(percent(limit).get())).abs();
+            let share = share_within(positions, percent(limit));
+            let error = (share - percent(limit).as_decimal()).abs();
             assert!(error < 2.0, "{limit} % took {share} % under {salt:?}");
         }
     }
@@ -106,15 +109,23 @@ fn a_share_of_the_fleet_is_that_share_within_two_points() {
 
 #[test]
 fn nobody_is_nobody_and_everybody_is_everybody() {
-    for (_, buckets) in fleets() {
-        assert!(buckets.iter().all(|bucket| !bucket.is_within(Percent::NOBODY)));
-        assert!(buckets.iter().all(|bucket| bucket.is_within(Percent::EVERYBODY)));
+    for (_, positions) in fleets() {
+        assert!(
+            positions
+                .iter()
+                .all(|position| !position.is_within(Percent::NOBODY))
+        );
+        assert!(
+            positions
+                .iter()
+                .all(|position| position.is_within(Percent::EVERYBODY))
+        );
     }
 }
 
 #[test]
 fn the_canaries_of_two_rollouts_meet_no_more_often_than_chance_has_it() {
-    let is_canary = |bucket: &Bucket| bucket.is_within(percent(10));
+    let is_canary = |position: &Position| position.is_within(percent(10));
     for (at, (one, ours)) in fleets().enumerate() {
         for (two, theirs) in fleets().skip(at + 1) {
             let pairs = ours.iter().zip(theirs);
@@ -136,10 +147,10 @@ fn salt_and_id_cannot_be_shifted_into_one_another() {
         (Some(""), "abc"),
         (None, "abc"),
     ];
-    let buckets: Vec<_> = pairs.iter().map(|(salt, id)| Bucket::of(id, *salt)).collect();
-    for (at, bucket) in buckets.iter().enumerate() {
+    let positions: Vec<_> = pairs.iter().map(|(salt, id)| Position::of(id, *salt)).collect();
+    for (at, position) in positions.iter().enumerate() {
         assert!(
-            !buckets[at + 1..].contains(bucket),
+            !positions[at + 1..].contains(position),
             "{:?} reads like a later pair",
             pairs[at]
         );
@@ -152,23 +163,23 @@ fn raising_the_share_only_adds_devices() {
     let strategy = ("\\PC{1,40}", salts, 0..=100_i64, 0..=100_i64);
     check_often(150, &strategy, |(id, salt, low, high)| {
         let (low, high) = (percent(low.min(high)), percent(low.max(high)));
-        let bucket = Bucket::of(&id, salt.as_deref());
-        prop_assert!(!bucket.is_within(low) || bucket.is_within(high));
-        Ok(bucket.is_within(low))
+        let position = Position::of(&id, salt.as_deref());
+        prop_assert!(!position.is_within(low) || position.is_within(high));
+        Ok(position.is_within(low))
     });
 }
 
 proptest! {
     #[test]
-    fn the_bucket_refines_the_cohort(id in "\\PC{1,40}", salt in prop::option::of("[a-z]{1,12}")) {
-        let bucket = Bucket::of(&id, salt.as_deref());
-        prop_assert!(bucket.get() < 10_000);
-        prop_assert_eq!(u16::from(bucket.cohort()), bucket.get() / 100);
+    fn the_position_refines_the_cohort(id in "\\PC{1,40}", salt in prop::option::of("[a-z]{1,12}")) {
+        let position = Position::of(&id, salt.as_deref());
+        prop_assert!(position.get() < 100_000_000);
+        prop_assert_eq!(u16::from(position.cohort()), position.bucket() / 100);
         for share in 0..=100 {
-            prop_assert_eq!(bucket.is_within(percent(share)), i64::from(bucket.cohort()) < share);
+            prop_assert_eq!(position.is_within(percent(share)), i64::from(position.cohort()) < share);
         }
         if salt.is_none() {
-            prop_assert_eq!(bucket.cohort(), cohort(&id));
+            prop_assert_eq!(position.cohort(), cohort(&id));
         }
     }
 }

@@ -55,8 +55,12 @@ fn a_chain_of_concurrent_rollouts_is_asked_to_its_end() {
 fn a_device_that_runs_the_current_build_is_never_handed_an_older_one() {
     let catalog = catalog(beside(|spec| spec.settings.percent = percent(1)));
     for device in [IN_7_PERCENT, IN_23_PERCENT] {
-        assert_eq!(answer(&catalog, &phone(device, 30)), Err(Reason::AlreadyCurrent));
-        assert_eq!(answer(&catalog, &phone(device, 35)), Err(Reason::NewerInstalled));
+        for installed in [30, 35] {
+            assert_eq!(
+                answer(&catalog, &phone(device, installed)),
+                Err(Reason::NotInCohort)
+            );
+        }
     }
 }
 
@@ -74,28 +78,35 @@ fn stopping_the_current_rollout_stops_its_own_devices_and_no_others() {
     for (state, reason) in [
         (RolloutState::Paused, Reason::Paused),
         (RolloutState::Halted, Reason::Halted),
-        (RolloutState::Scheduled, Reason::Scheduled),
     ] {
         let catalog = catalog(beside(|spec| spec.state = state));
         assert_eq!(answer(&catalog, &phone(IN_7_PERCENT, 10)), Err(reason));
         assert_eq!(answer(&catalog, &phone(IN_23_PERCENT, 10)), Ok(2));
         assert_eq!(
             answer(&catalog, &phone(IN_90_PERCENT, 10)),
-            Err(reason),
+            Err(Reason::NotInCohort),
             "the current one's reason is told"
         );
     }
 }
 
 #[test]
-fn a_stopped_rollout_alone_answers_everybody_with_its_reason() {
+fn a_rollout_that_has_not_begun_leaves_its_devices_to_the_others() {
+    let catalog = catalog(beside(|spec| spec.state = RolloutState::Scheduled));
+    assert_eq!(answer(&catalog, &phone(IN_7_PERCENT, 10)), Ok(2));
+    assert_eq!(answer(&catalog, &phone(IN_7_PERCENT, 25)), Err(Reason::Scheduled));
+}
+
+#[test]
+fn a_stopped_rollout_answers_its_own_devices_with_its_reason() {
     for (state, reason) in [
         (RolloutState::Paused, Reason::Paused),
         (RolloutState::Halted, Reason::Halted),
     ] {
         let catalog = catalog(beside(|spec| spec.state = state).into_iter().take(1).collect());
-        for device in [IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT] {
-            assert_eq!(answer(&catalog, &phone(device, 10)), Err(reason));
+        assert_eq!(answer(&catalog, &phone(IN_7_PERCENT, 10)), Err(reason));
+        for device in [IN_23_PERCENT, IN_90_PERCENT] {
+            assert_eq!(answer(&catalog, &phone(device, 10)), Err(Reason::NotInCohort));
         }
     }
 }
@@ -127,14 +138,9 @@ fn a_device_on_a_newer_version_goes_on_to_the_next_rollout() {
             Err(Reason::AlreadyCurrent),
             "{state}: it runs the other rollout's version"
         );
-        let untaken = if state == RolloutState::Paused {
-            Reason::Paused
-        } else {
-            Reason::NewerInstalled
-        };
         assert_eq!(
             answer(&catalog, &phone(IN_90_PERCENT, 30)),
-            Err(untaken),
+            Err(Reason::NewerInstalled),
             "{state}: no rollout takes it, and the current one's reason is told"
         );
     }
@@ -149,12 +155,9 @@ fn stopping_the_current_rollout_takes_no_device_back_to_a_concurrent_build() {
             spec.settings.percent = percent(1);
         }))
     };
-    for (state, reason) in [
-        (RolloutState::Active, Reason::AlreadyCurrent),
-        (RolloutState::Paused, Reason::Paused),
-        (RolloutState::Halted, Reason::Halted),
-    ] {
-        assert_eq!(answer(&stopped(state), &phone(IN_7_PERCENT, 30)), Err(reason));
+    for state in [RolloutState::Active, RolloutState::Paused, RolloutState::Halted] {
+        let told = answer(&stopped(state), &phone(IN_7_PERCENT, 30));
+        assert_eq!(told, Err(Reason::NotInCohort));
     }
 }
 
@@ -169,7 +172,7 @@ fn two_rollouts_of_one_build_each_take_their_own_devices() {
         release.rollout.id = tidegate_domain::RolloutId(id);
         release
     };
-    // `abc123` has bucket 2263, and 2798 under the salt `release-42`.
+    // `abc123` has position 22.63 %, and 27.98 % under the salt `release-42`.
     let catalog = catalog(vec![to(8, "DE", None, 22), to(7, "FR", Some("release-42"), 28)]);
     let rollout = |device: &crate::fleet::Phone| match decide(&catalog, &device.poll(), at(0)) {
         Decision::Offer(offer) => Ok((offer.rollout.id.0, offer.build.id.0)),
@@ -234,7 +237,7 @@ fn salted_and_unsalted_rollouts_beside_one_another_are_each_judged_by_their_own_
         salted(4, 27, Some("release-42")),
         salted(3, 23, None),
     ];
-    // `abc123` has bucket 2263, and 2798 under the salt `release-42`.
+    // `abc123` has position 22.63 %, and 27.98 % under the salt `release-42`.
     assert_eq!(answer(&catalog(serving.clone()), &phone(IN_23_PERCENT, 0)), Ok(3));
     let wider = with(serving[1].clone(), |spec| spec.settings.percent = percent(28));
     let wider = vec![serving[0].clone(), wider, serving[2].clone()];

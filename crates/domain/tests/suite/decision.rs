@@ -1,15 +1,16 @@
 //! One rollout asked about one device: every reason, the order of the rules, and what each of them says.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use tidegate_domain::{
-    Audience, Catalog, Decision, Finding, Installability, Levels, PollRequest, Reason, RolloutState, decide,
-    explain,
+    Audience, Build, BuildSteps, Catalog, Decision, Finding, Installability, Levels, PollRequest, Reason,
+    Release, RolloutState, decide, explain,
 };
 
 use crate::fleet::{
     IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, SIGNER, answer, at, build, catalog, of, percent, phone,
-    release, with,
+    release, version, with,
 };
 
 fn to_germany() -> Audience {
@@ -40,6 +41,16 @@ fn every_reason_can_be_reached() {
     let stopped = |state| with(current(), |spec| spec.state = state);
     let plain = || phone(IN_23_PERCENT, 10);
     let outside = with(current(), |spec| spec.settings.percent = percent(22));
+    let picky = Release {
+        build: Arc::new(Build {
+            steps: BuildSteps {
+                min_from_version: Some(version(15)),
+                barrier: false,
+            },
+            ..build(2)
+        }),
+        ..current()
+    };
     let elsewhere = with(current(), |spec| spec.settings.audience = to_germany());
     let table = [
         (Reason::NoCurrentBuild, None, plain()),
@@ -57,6 +68,7 @@ fn every_reason_can_be_reached() {
             plain().abis("x86_64,x86"),
         ),
         (Reason::RejectedByDevice, Some(current()), plain().gave_up(2, 1)),
+        (Reason::NeedsIntermediate, Some(picky), plain()),
     ];
     let mut reached = HashSet::new();
     for (reason, release, phone) in table {
@@ -106,24 +118,22 @@ fn the_rules_are_asked_in_their_order() {
         .region("FR")
         .gave_up(2, 1);
     assert_eq!(answer(&Catalog::default(), &device), Err(Reason::NoCurrentBuild));
-    assert_eq!(
-        answer(&catalog(vec![current.clone()]), &device),
-        Err(Reason::Paused)
-    );
+    let paused = catalog(vec![current.clone()]);
+    assert_eq!(answer(&paused, &device), Err(Reason::NotInAudience));
+    device = device.region("DE");
+    assert_eq!(answer(&paused, &device), Err(Reason::NotInCohort));
+    device.id = IN_7_PERCENT.to_owned();
+    assert_eq!(answer(&paused, &device), Err(Reason::AlreadyCurrent));
+    device.installed = version(10);
+    assert_eq!(answer(&paused, &device), Err(Reason::Paused));
     current = with(current, |spec| spec.state = RolloutState::Active);
     let paused_no_more = catalog(vec![current]);
-    assert_eq!(answer(&paused_no_more, &device), Err(Reason::AlreadyCurrent));
-    device.installed = crate::fleet::version(10);
     assert_eq!(answer(&paused_no_more, &device), Err(Reason::RejectedByDevice));
     device.rejections.clear();
     assert_eq!(answer(&paused_no_more, &device), Err(Reason::IncompatibleSdk));
     device = device.sdk(21);
     assert_eq!(answer(&paused_no_more, &device), Err(Reason::IncompatibleAbi));
     device = device.abis("arm64-v8a");
-    assert_eq!(answer(&paused_no_more, &device), Err(Reason::NotInAudience));
-    device = device.region("DE");
-    assert_eq!(answer(&paused_no_more, &device), Err(Reason::NotInCohort));
-    device.id = IN_7_PERCENT.to_owned();
     assert_eq!(answer(&paused_no_more, &device), Ok(2));
     let asked: Vec<_> = explain(&paused_no_more, &device.poll(), at(0))
         .steps
@@ -132,13 +142,13 @@ fn the_rules_are_asked_in_their_order() {
         .collect();
     let order = [
         "current_rollout",
-        "state",
+        "audience",
+        "cohort",
         "version",
+        "state",
         "rejection",
         "sdk",
         "abi",
-        "audience",
-        "cohort",
     ];
     assert_eq!(asked, order);
 }

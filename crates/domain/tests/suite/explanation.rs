@@ -13,7 +13,10 @@ fn an_explanation_says_what_each_rule_saw() {
     let explanation = explain(&catalog, &phone(IN_23_PERCENT, 10).poll(), at(0));
     let last = explanation.steps.last().unwrap();
     assert_eq!((last.rule, last.passed), ("cohort", false));
-    assert_eq!(last.answer, "bucket 2263 is not below 1000");
+    assert_eq!(
+        last.answer,
+        "the device's position, 22.632250 %, is not in the first 10 % of 100 % from 0 % on"
+    );
     assert_eq!((last.rollout.unwrap().0, last.build.unwrap().0), (2, 2));
     let inputs: Vec<_> = last
         .inputs
@@ -23,9 +26,10 @@ fn an_explanation_says_what_each_rule_saw() {
     assert_eq!(
         inputs,
         [
-            ("bucket", "2263"),
+            ("position", "22632250"),
             ("cohort", "22"),
             ("rollout_percent", "10"),
+            ("slice", "100 % from 0 % on"),
             ("salt", "")
         ]
     );

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, BuildRejection, Catalog, Decision, DeviceFacts, PackageName, Percent,
-    PollRequest, Provenance, Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
-    RolloutState, SdkLevel, Sha256, SignerFingerprint, Signers, Track, VersionCode, decide, explain,
+    Build, BuildFacts, BuildId, BuildRejection, BuildSteps, Catalog, Decision, DeviceFacts, PackageName,
+    Percent, PollRequest, Provenance, Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings,
+    RolloutSpec, RolloutState, SdkLevel, Sha256, SignerFingerprint, Signers, Track, VersionCode, decide,
+    explain,
 };
 
 pub(crate) const PACKAGE: &str = "com.example.app";
@@ -59,6 +60,7 @@ pub(crate) fn build(id: i64) -> Build {
             uploaded_by: "ci".to_owned(),
             uploaded_at: at(0),
         },
+        steps: BuildSteps::default(),
     }
 }
 
@@ -70,6 +72,9 @@ pub(crate) fn release(build: Build) -> Release {
             spec: RolloutSpec {
                 package: build.facts.package.clone(),
                 build: build.id,
+                name: String::new(),
+                priority: 0,
+                revision: 1,
                 state: RolloutState::Active,
                 is_current: true,
                 settings: RolloutSettings::to(Percent::EVERYBODY),
@@ -112,8 +117,15 @@ pub(crate) fn catalog_with(serving: Vec<Release>, stored: &[Build]) -> Catalog {
         .collect();
     known_signers.sort_by_key(|(version, _)| *version);
     known_signers.dedup();
+    let builds = serving.iter().map(|release| &*release.build).chain(stored);
+    let mut barriers: Vec<_> = builds
+        .filter(|build| build.steps.barrier)
+        .map(|build| Arc::new(build.clone()))
+        .collect();
+    barriers.sort_by_key(|build| build.facts.version_code);
     Catalog::new([Track {
         serving,
+        barriers,
         known_signers,
         ..Track::empty(PackageName::parse(PACKAGE).unwrap())
     }])

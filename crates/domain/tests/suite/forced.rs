@@ -165,7 +165,8 @@ fn a_device_that_cannot_install_the_older_build_stays_where_it_is_when_nothing_e
             ("forced_roll_back", true),
             ("state", true),
             ("rejection", false),
-            ("state", true),
+            ("audience", true),
+            ("cohort", true),
             ("version", false),
         ]
     );

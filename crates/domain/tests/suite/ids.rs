@@ -67,17 +67,49 @@ fn a_package_name_follows_androids_rules() {
 }
 
 #[test]
-fn a_percentage_is_a_whole_number_from_0_to_100() {
+fn a_percentage_is_from_0_to_100_with_up_to_two_decimals() {
     for share in [0, 1, 99, 100] {
-        assert_eq!(Percent::new(share).map(i64::from), Ok(share));
+        assert_eq!(
+            Percent::new(share).map(|percent| i64::from(percent.hundredths())),
+            Ok(100 * share)
+        );
     }
     for share in [-1, 101, 256, 356, i64::MIN, i64::MAX] {
         let refused = Percent::new(share);
         assert!(is_invalid(&refused, "rollout_percent"), "{share}");
         assert!(refused.unwrap_err().to_string().contains(&share.to_string()));
     }
-    assert_eq!((Percent::NOBODY.get(), Percent::EVERYBODY.get()), (0, 100));
-    assert_eq!(Percent::EVERYBODY.to_string(), "100 %");
+    for (decimal, hundredths, rounded_up, text) in [
+        (0.0, 0, 0, "0 %"),
+        (0.01, 1, 1, "0.01 %"),
+        (0.07, 7, 1, "0.07 %"),
+        (0.5, 50, 1, "0.5 %"),
+        (29.29, 2_929, 30, "29.29 %"),
+        (100.0, 10_000, 100, "100 %"),
+    ] {
+        let percent = Percent::of_decimal(decimal).unwrap();
+        assert_eq!(
+            (percent.hundredths(), percent.rounded_up()),
+            (hundredths, rounded_up),
+            "{decimal}"
+        );
+        assert_eq!(percent.to_string(), text);
+        assert_eq!(
+            serde_json::from_str::<Percent>(&serde_json::to_string(&percent).unwrap()).unwrap(),
+            percent
+        );
+    }
+    for decimal in [0.001, 99.999, -0.01, 100.01, f64::NAN, f64::INFINITY] {
+        assert!(
+            is_invalid(&Percent::of_decimal(decimal), "rollout_percent"),
+            "{decimal}"
+        );
+    }
+    assert_eq!(serde_json::to_string(&Percent::EVERYBODY).unwrap(), "100");
+    assert_eq!(
+        serde_json::to_string(&Percent::of_hundredths(50).unwrap()).unwrap(),
+        "0.5"
+    );
 }
 
 #[test]
@@ -102,7 +134,7 @@ fn json_is_checked_like_everything_else() {
     assert!(serde_json::from_str::<PackageName>("\"app\"").is_err());
     assert!(serde_json::from_str::<Percent>("101").is_err());
     assert!(serde_json::from_str::<Percent>("\"ten\"").is_err());
-    assert!(serde_json::from_str::<Percent>("10.5").is_err());
+    assert!(serde_json::from_str::<Percent>("10.505").is_err());
     assert!(serde_json::from_str::<VersionCode>("-1").is_err());
     assert_eq!(serde_json::to_string(&Percent::EVERYBODY).unwrap(), "100");
     assert_eq!(serde_json::to_string(&BuildId(42)).unwrap(), "42");

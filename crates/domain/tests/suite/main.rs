@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod above_base;
 mod agreement;
+mod barriers;
 mod cohort;
 mod concurrent;
 mod decision;
@@ -18,6 +20,7 @@ mod preflight;
 mod property;
 mod report;
 mod rollback;
+mod slices;
 mod states;
 mod store;
 mod track;

@@ -204,7 +204,12 @@ fn a_rollback_leaves_the_predecessors_other_rollouts_alone() {
         .track()
         .serving
         .iter()
-        .map(|release| (release.build.id.0, release.rollout.spec.settings.percent.get()))
+        .map(|release| {
+            (
+                release.build.id.0,
+                release.rollout.spec.settings.percent.rounded_up(),
+            )
+        })
         .collect();
     assert_eq!(
         shares,

@@ -1,18 +1,22 @@
-//! The state machine, all forty-nine pairs of it.
+//! The state machine, all sixty-four pairs of it.
 
 use tidegate_domain::RolloutState::{
-    self, Active, Completed, Halted, Paused, RolledBack, Scheduled, Superseded,
+    self, Active, Canceled, Completed, Halted, Paused, RolledBack, Scheduled, Superseded,
 };
 
 /// Where each state leads.
-const TABLE: [(RolloutState, &[RolloutState]); 7] = [
-    (Scheduled, &[Active, Superseded, RolledBack]),
-    (Active, &[Paused, Completed, Halted, Superseded, RolledBack]),
-    (Paused, &[Active, Completed, Superseded, RolledBack]),
-    (Completed, &[Paused, Halted, Superseded, RolledBack]),
-    (Halted, &[Active, Superseded, RolledBack]),
+const TABLE: [(RolloutState, &[RolloutState]); 8] = [
+    (Scheduled, &[Active, Superseded, RolledBack, Canceled]),
+    (
+        Active,
+        &[Paused, Completed, Halted, Superseded, RolledBack, Canceled],
+    ),
+    (Paused, &[Active, Completed, Superseded, RolledBack, Canceled]),
+    (Completed, &[Paused, Halted, Superseded, RolledBack, Canceled]),
+    (Halted, &[Active, Superseded, RolledBack, Canceled]),
     (Superseded, &[]),
     (RolledBack, &[]),
+    (Canceled, &[]),
 ];
 
 #[test]
@@ -34,6 +38,7 @@ fn what_serves_can_end_and_what_has_ended_stays_so() {
     for state in RolloutState::ALL {
         assert_eq!(state.serves(), state.may_become(Superseded), "{state}");
         assert_eq!(state.serves(), state.may_become(RolledBack), "{state}");
+        assert_eq!(state.serves(), state.may_become(Canceled), "{state}");
         assert!(!state.may_become(Scheduled), "nothing is scheduled twice");
     }
 }

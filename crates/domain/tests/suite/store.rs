@@ -1,10 +1,11 @@
 //! A model of storage: applies changes as a database would, and checks on the way what must always hold.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Build, BuildId, By, Catalog, Change, Error, MAX_SERVING, PackageName, Percent, Promotion, Release,
-    Rollout, RolloutId, RolloutSettings, RolloutState, Track,
+    Build, BuildId, By, Catalog, Change, Error, MAX_SERVING, PackageName, Percent, Position, Promotion,
+    Release, Rollout, RolloutDraft, RolloutId, RolloutSettings, RolloutState, Track,
 };
 
 use crate::fleet::{PACKAGE, at, build, percent};
@@ -19,6 +20,7 @@ pub(crate) const BY_ADA: By<'static> = By {
 pub(crate) struct Store {
     pub(crate) builds: Vec<Arc<Build>>,
     pub(crate) rollouts: Vec<Rollout>,
+    pub(crate) next_slice_start: Position,
 }
 
 impl Store {
@@ -26,6 +28,7 @@ impl Store {
         Self {
             builds: (1..=count).map(|id| Arc::new(build(id))).collect(),
             rollouts: vec![],
+            next_slice_start: Position::FIRST,
         }
     }
 
@@ -51,13 +54,23 @@ impl Store {
             .iter()
             .filter(|rollout| rollout.spec.state.serves())
             .collect();
-        serving.sort_by_key(|rollout| (!rollout.spec.is_current, -rollout.id.0));
+        serving.sort_by_key(|rollout| {
+            let spec = &rollout.spec;
+            (Reverse(spec.priority), !spec.is_current, Reverse(rollout.id))
+        });
         let previous = serving
-            .first()
-            .filter(|rollout| rollout.spec.is_current)
+            .iter()
+            .find(|rollout| rollout.spec.is_current)
             .and_then(|rollout| rollout.spec.previous);
         Track {
             package: PackageName::parse(PACKAGE).unwrap(),
+            next_slice_start: self.next_slice_start,
+            barriers: self
+                .builds
+                .iter()
+                .filter(|build| build.steps.barrier)
+                .cloned()
+                .collect(),
             serving: serving.into_iter().map(|rollout| self.release(rollout)).collect(),
             predecessor: previous.map(|id| self.release(self.rollout(id))),
             known_signers: self
@@ -98,9 +111,17 @@ impl Store {
             let (from, to) = (place.spec.state, update.spec.state);
             assert!(from == to || from.may_become(to), "{from} became {to}");
             assert_ne!(place, update, "an update that changes nothing");
+            assert_eq!(
+                place.spec.revision + 1,
+                update.spec.revision,
+                "each change is a revision"
+            );
             *place = update.clone();
         }
-        if let Some(spec) = &change.insert {
+        if let Some(start) = change.next_slice_start {
+            self.next_slice_start = start;
+        }
+        for spec in &change.insert {
             let id = RolloutId(i64::try_from(self.rollouts.len()).unwrap() + 1);
             self.rollouts.push(Rollout {
                 id,
@@ -136,6 +157,18 @@ impl Store {
         self.promote(id, &keeping(share)).unwrap()
     }
 
+    /// Makes a rollout; one of priority 0 is a promotion.
+    pub(crate) fn create(&mut self, id: i64, priority: u32, promotion: Promotion) -> Result<Change, Error> {
+        let build = Arc::clone(self.build(id));
+        let attempts = self.attempts(id);
+        let draft = RolloutDraft {
+            name: String::new(),
+            priority,
+            promotion,
+        };
+        self.run(|track| track.create(&build, &draft, attempts, BY_ADA))
+    }
+
     pub(crate) fn roll_back(&mut self, force_downgrade: bool) -> Result<Change, Error> {
         self.run(|track| track.roll_back(force_downgrade, BY_ADA))
     }
@@ -159,16 +192,20 @@ impl Store {
             .iter()
             .filter(|rollout| rollout.spec.is_current)
             .count();
-        assert_eq!(
-            current,
-            usize::from(!self.rollouts.is_empty()),
-            "once released, one rollout is current"
+        let promoted = self.rollouts.iter().any(|rollout| rollout.spec.priority == 0);
+        let canceled = self
+            .rollouts
+            .iter()
+            .any(|rollout| rollout.spec.state == RolloutState::Canceled);
+        assert!(current <= 1, "{current} rollouts are current");
+        assert!(
+            current == 1 || !promoted || canceled,
+            "once promoted, one rollout is current"
         );
         assert!(
-            track
-                .serving
-                .first()
-                .is_none_or(|first| first.rollout.spec.is_current)
+            self.rollouts
+                .iter()
+                .all(|rollout| !rollout.spec.is_current || rollout.spec.priority == 0)
         );
         assert!(
             track
@@ -182,9 +219,11 @@ impl Store {
             .iter()
             .filter_map(|release| release.rollout.spec.takes_back)
         {
+            // A rollout above the base is asked before a forced roll-back, and its devices are left alone by it.
             let mut offered = track
                 .serving
                 .iter()
+                .filter(|release| release.rollout.spec.priority == 0)
                 .map(|release| release.build.facts.version_code);
             assert!(
                 offered.all(|version| version != taken),
@@ -208,6 +247,7 @@ pub(crate) fn to(share: i64) -> Promotion {
         settings: RolloutSettings::to(percent(share)),
         keep_previous: false,
         retry_failed: false,
+        auto_start: false,
     }
 }
 

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use tidegate_domain::{BuildId, Change, Error, Promotion, RolloutSettings, RolloutState};
+use tidegate_domain::{
+    BuildId, Change, Error, Promotion, RolloutEdit, RolloutId, RolloutSettings, RolloutState,
+};
 
 use crate::fleet::percent;
 use crate::property::check_often;
-use crate::store::{Store, to};
+use crate::store::{BY_ADA, Store, to};
 
 const BUILDS: i64 = 10;
 
@@ -29,6 +31,19 @@ enum Verb {
     Halt(i64),
     Complete(i64),
     RollBack(bool),
+    Create {
+        build: i64,
+        share: i64,
+        priority: u32,
+        auto_start: bool,
+    },
+    Edit {
+        rollout: i64,
+        share: i64,
+        stale: bool,
+    },
+    Cancel(i64),
+    RollBackOne(i64, bool),
 }
 
 fn verbs() -> impl Strategy<Value = Verb> {
@@ -44,6 +59,21 @@ fn verbs() -> impl Strategy<Value = Verb> {
             retry_failed,
         },
     );
+    let create =
+        (build(), share(), 0..3_u32, any::<bool>()).prop_map(|(build, share, priority, auto_start)| {
+            Verb::Create {
+                build,
+                share,
+                priority,
+                auto_start,
+            }
+        });
+    let edit =
+        (1..12_i64, share(), prop::bool::weighted(0.2)).prop_map(|(rollout, share, stale)| Verb::Edit {
+            rollout,
+            share,
+            stale,
+        });
     prop_oneof![
         6 => promote,
         2 => (build(), share()).prop_map(|(build, share)| Verb::Adjust(build, share)),
@@ -52,6 +82,10 @@ fn verbs() -> impl Strategy<Value = Verb> {
         1 => build().prop_map(Verb::Halt),
         1 => build().prop_map(Verb::Complete),
         2 => any::<bool>().prop_map(Verb::RollBack),
+        2 => create,
+        2 => edit,
+        1 => (1..12_i64).prop_map(Verb::Cancel),
+        1 => (1..12_i64, any::<bool>()).prop_map(|(rollout, force)| Verb::RollBackOne(rollout, force)),
     ]
 }
 
@@ -67,6 +101,7 @@ fn run(store: &mut Store, verb: &Verb) -> Result<Change, Error> {
                 settings: RolloutSettings::to(percent(share)),
                 keep_previous,
                 retry_failed,
+                auto_start: false,
             };
             store.promote(build, &promotion)
         }
@@ -76,6 +111,32 @@ fn run(store: &mut Store, verb: &Verb) -> Result<Change, Error> {
         Verb::Halt(build) => store.run(|track| track.halt(BuildId(build))),
         Verb::Complete(build) => store.run(|track| track.complete(BuildId(build))),
         Verb::RollBack(force) => store.roll_back(force),
+        Verb::Create {
+            build,
+            share,
+            priority,
+            auto_start,
+        } => {
+            let promotion = Promotion {
+                auto_start,
+                ..to(share)
+            };
+            store.create(build, priority, promotion)
+        }
+        Verb::Edit {
+            rollout,
+            share,
+            stale,
+        } => {
+            let id = RolloutId(rollout);
+            let rollout = store.rollouts.iter().find(|rollout| rollout.id == id);
+            let seen = rollout.map_or(1, |rollout| rollout.spec.revision) - u32::from(stale);
+            store.run(|track| track.edit(id, RolloutEdit::percent(percent(share)), seen))
+        }
+        Verb::Cancel(rollout) => store.run(|track| track.cancel(RolloutId(rollout))),
+        Verb::RollBackOne(rollout, force) => {
+            store.run(|track| track.roll_back_rollout(RolloutId(rollout), force, BY_ADA))
+        }
     }
 }
 
@@ -85,6 +146,8 @@ fn is_repeatable(verb: &Verb) -> bool {
     !matches!(
         verb,
         Verb::RollBack(_)
+            | Verb::RollBackOne(..)
+            | Verb::Cancel(_)
             | Verb::Promote {
                 retry_failed: true,
                 ..
@@ -93,19 +156,33 @@ fn is_repeatable(verb: &Verb) -> bool {
 }
 
 fn check_promise(store: &Store, verb: &Verb, change: &Change) {
-    let current = store.current();
     match *verb {
         Verb::Promote { build, .. } => {
+            let current = store.current();
             assert_eq!(current.spec.build, BuildId(build));
             assert_eq!(current.spec.state, RolloutState::Active);
             assert_eq!(change.after.build_id, BuildId(build));
         }
         Verb::RollBack(force) => {
+            let current = store.current();
             let bad = change.before.as_ref().unwrap().build_id;
-            assert!(store.serving().iter().all(|(build, _)| BuildId(*build) != bad));
+            let mut bases = store
+                .track()
+                .serving
+                .into_iter()
+                .filter(|release| release.rollout.spec.priority == 0);
+            assert!(bases.all(|release| release.build.id != bad));
             assert_eq!(current.spec.rolled_back_from, Some(bad));
             let bad = store.build(bad.0).facts.version_code;
             assert_eq!(current.spec.takes_back, force.then_some(bad));
+        }
+        Verb::Create { priority, build, .. } if priority > 0 => {
+            assert!(change.updates.is_empty(), "one above the base ends nothing");
+            assert_eq!(change.after.build_id, BuildId(build));
+        }
+        Verb::Cancel(rollout) | Verb::RollBackOne(rollout, _) => {
+            let mut serving = store.track().serving.into_iter();
+            assert!(serving.all(|release| release.rollout.id.0 != rollout));
         }
         _ => {}
     }
@@ -125,6 +202,11 @@ fn name(verb: &Verb) -> &'static str {
         Verb::Complete(_) => "complete",
         Verb::RollBack(true) => "roll back by force",
         Verb::RollBack(false) => "roll back",
+        Verb::Create { .. } => "create",
+        Verb::Edit { .. } => "edit",
+        Verb::Cancel(_) => "cancel",
+        Verb::RollBackOne(_, true) => "roll back one by force",
+        Verb::RollBackOne(_, false) => "roll back one",
     }
 }
 
@@ -163,7 +245,7 @@ fn no_sequence_of_verbs_brings_a_line_into_disorder() {
         Ok(sequence.len() > 10)
     });
     let counts = counts.into_inner();
-    assert_eq!(counts.len(), 9, "{counts:?}");
+    assert_eq!(counts.len(), 14, "{counts:?}");
     for (verb, (changed, refused)) in &counts {
         assert!(
             *changed > 10 && *refused > 10,

@@ -236,6 +236,7 @@ fn adjusting_changes_the_share_alone() {
     assert_eq!(change.after.settings.percent, percent(50));
     let mut expected = before;
     expected.spec.settings.percent = percent(50);
+    expected.spec.revision = 2;
     assert_eq!(store.current(), expected);
     let lowered = store.run(|track| track.adjust(BuildId(1), percent(1))).unwrap();
     assert_eq!(lowered.after.settings.percent, percent(1));
