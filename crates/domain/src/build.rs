@@ -27,6 +27,20 @@ pub struct BuildSteps {
     pub min_from_version: Option<VersionCode>,
 }
 
+impl BuildSteps {
+    /// Refuses steps under which no device could take the build of this version.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with field `min_from_version`.
+    pub fn check(self, version: VersionCode) -> Result<(), Error> {
+        if self.min_from_version.is_none_or(|from| from < version) {
+            return Ok(());
+        }
+        let fault = format!("must be below the build's own version code, {version}");
+        Err(Error::invalid("min_from_version", fault))
+    }
+}
+
 /// What an APK says of itself, read from the file and never from the uploader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildFacts {

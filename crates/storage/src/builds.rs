@@ -1,7 +1,9 @@
 //! Builds: what was uploaded.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Build, BuildFacts, BuildId, Installability, PackageName, Provenance, Sha256, Signers};
+use tidegate_domain::{
+    Build, BuildFacts, BuildId, Installability, PackageName, Provenance, Sha256, Signers, VersionCode,
+};
 
 use crate::store::run;
 use crate::{AuditNote, Error, Page, Paged, Store};
@@ -11,6 +13,17 @@ use crate::{AuditNote, Error, Page, Paged, Store};
 pub struct BuildFilter {
     /// Of this package.
     pub package: Option<PackageName>,
+}
+
+/// What people may change of a build; what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildEdit {
+    /// The release notes.
+    pub notes: Option<String>,
+    /// Whether devices below it must take it before any newer one.
+    pub barrier: Option<bool>,
+    /// The version that devices must have to take it; `Some(None)`: any.
+    pub min_from_version: Option<Option<VersionCode>>,
 }
 
 /// A build that was deleted.
@@ -140,18 +153,14 @@ impl Store {
         run!(self, write, builds::delete(id, &audit))
     }
 
-    /// Gives a build other release notes, and returns those that it had. The audit entry is given both, cut short. The
-    /// catalog's epoch rises. The same notes again change nothing.
+    /// Changes what people may change of a build, and returns it as it was. The audit entry is given both, long notes cut
+    /// short. The catalog's epoch rises. The same again changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn set_build_notes(
-        &self,
-        id: BuildId,
-        notes: String,
-        audit: AuditNote,
-    ) -> Result<String, Error> {
-        run!(self, write, builds::set_notes(id, &notes, &audit))
+    /// [`Error::NotFound`], [`Error::BuildDeleted`]; [`Error::Rule`] for a version to come from that is not below the
+    /// build's own.
+    pub async fn edit_build(&self, id: BuildId, edit: BuildEdit, audit: AuditNote) -> Result<Build, Error> {
+        run!(self, write, builds::edit(id, &edit, &audit))
     }
 
     /// Whether some build, and no deleted one, is this file.

@@ -103,7 +103,7 @@ pub use accounts::{AccountChanges, SERVICE_PREFIX, service_subject};
 pub use activity::{Activity, ActivityOutcome, Checks, Seen, Standing};
 pub use admin_tokens::{AdminToken, NewAdminToken, TOKENS_KEPT_FOR};
 pub use audit::{Actor, AuditEntry, AuditFilter, AuditNote, Broken};
-pub use builds::{BuildFilter, Deleted};
+pub use builds::{BuildEdit, BuildFilter, Deleted};
 pub use campaigns::{
     ANSWER_MARGIN, Campaign, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Progress,
 };

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use tidegate_domain::{self as domain, BuildId, Change, PackageName, Rollout, Track};
+use tidegate_domain::{
+    self as domain, BuildId, Change, PackageName, Rollout, RolloutId, RolloutState, Track,
+};
 
 use crate::store::run;
 use crate::{Actor, Error, Page, Paged, Store};
@@ -14,6 +16,8 @@ pub struct RolloutFilter {
     pub package: Option<PackageName>,
     /// Of this build.
     pub build: Option<BuildId>,
+    /// In this state.
+    pub state: Option<RolloutState>,
 }
 
 /// A build's rollout, and what was released before it.
@@ -41,8 +45,8 @@ impl Attempts {
 pub struct TrackChange {
     /// What the rule decided. When it is empty, nothing was written.
     pub change: Change,
-    /// The rollout that was added, with its number.
-    pub inserted: Option<Rollout>,
+    /// The rollouts that were added, with their numbers.
+    pub inserted: Vec<Rollout>,
     /// The track that the rule looked at.
     pub before: Track,
 }
@@ -67,6 +71,14 @@ impl Store {
         F: Fn(&Track, &Attempts) -> Result<Change, domain::Error> + Send + 'static,
     {
         run!(self, urgent, rollouts::change_track(&package, &actor, &rule))
+    }
+
+    /// One rollout.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn rollout(&self, id: RolloutId) -> Result<Rollout, Error> {
+        run!(self, read, rollouts::get(id))
     }
 
     /// The track of a package as it stands.

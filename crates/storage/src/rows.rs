@@ -9,9 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, CampaignId, CampaignState, Device, DeviceFacts, DeviceId, PackageName,
-    Percent, Provenance, Rollout, RolloutId, RolloutSettings, RolloutSpec, Sha256, SignerFingerprint,
-    SignerRange, Signers, VersionCode,
+    Build, BuildFacts, BuildId, BuildSteps, CampaignId, CampaignState, Device, DeviceFacts, DeviceId,
+    PackageName, Percent, Position, Provenance, Rollout, RolloutId, RolloutSettings, RolloutSpec, Sha256,
+    Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
 };
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};
@@ -84,6 +84,8 @@ pub(crate) struct BuildRow {
     uploaded_by: String,
     uploaded_at: i64,
     installability_json: Option<String>,
+    barrier: bool,
+    min_from_version: Option<i64>,
 }
 
 impl BuildRow {
@@ -120,6 +122,10 @@ impl BuildRow {
             id: BuildId(self.id),
             facts,
             provenance,
+            steps: BuildSteps {
+                barrier: self.barrier,
+                min_from_version: self.min_from_version.map(version).transpose()?,
+            },
         })
     }
 }
@@ -218,7 +224,7 @@ pub(crate) struct RolloutRow {
     pub(crate) build_id: i64,
     state: String,
     is_current: bool,
-    percent: i32,
+    percent_hundredths: i32,
     salt: Option<String>,
     audience_json: String,
     wifi_only: bool,
@@ -229,12 +235,28 @@ pub(crate) struct RolloutRow {
     created_by: String,
     created_at: i64,
     takes_back_version: Option<i64>,
+    name: String,
+    priority: i64,
+    revision: i64,
+    slice_start: i64,
+    slice_width: i64,
+}
+
+pub(crate) fn position(column: &str, number: i64) -> Result<Position, Error> {
+    Position::new(small(column, number)?).ok_or_else(|| Error::corrupt(column, number))
 }
 
 impl RolloutRow {
     pub(crate) fn into_rollout(self, package: &str) -> Result<Rollout, Error> {
         let settings = RolloutSettings {
-            percent: parsed("rollouts.percent", Percent::new(self.percent.into()))?,
+            percent: parsed(
+                "rollouts.percent_hundredths",
+                Percent::of_hundredths(self.percent_hundredths.into()),
+            )?,
+            slice: Slice {
+                start: position("rollouts.slice_start", self.slice_start)?,
+                width: parsed("rollouts.slice_width", Share::new(self.slice_width))?,
+            },
             salt: self.salt,
             audience: from_json("rollouts.audience_json", &self.audience_json)?,
             wifi_only: self.wifi_only,
@@ -243,6 +265,9 @@ impl RolloutRow {
         let spec = RolloutSpec {
             package: package_name(package)?,
             build: BuildId(self.build_id),
+            name: self.name,
+            priority: small("rollouts.priority", self.priority)?,
+            revision: small("rollouts.revision", self.revision)?,
             state: parsed("rollouts.state", self.state.parse())?,
             is_current: self.is_current,
             settings,
@@ -261,19 +286,24 @@ impl RolloutRow {
 }
 
 /// What a transition may change of a rollout.
-#[derive(AsChangeset)]
+#[derive(AsChangeset, Insertable)]
 #[diesel(table_name = rollouts, treat_none_as_null = true)]
 pub(crate) struct RolloutShape {
     state: String,
     is_current: bool,
     serving: bool,
-    percent: i32,
+    percent_hundredths: i32,
     salt: Option<String>,
     audience_json: String,
     wifi_only: bool,
     must_install: bool,
     retry_generation: i64,
     takes_back_version: Option<i64>,
+    name: String,
+    priority: i64,
+    revision: i64,
+    slice_start: i64,
+    slice_width: i64,
 }
 
 impl RolloutShape {
@@ -283,13 +313,18 @@ impl RolloutShape {
             state: spec.state.as_str().into(),
             is_current: spec.is_current,
             serving: spec.state.serves(),
-            percent: settings.percent.get().into(),
+            percent_hundredths: settings.percent.hundredths().into(),
             salt: clean_if(settings.salt.as_deref()),
             audience_json: to_json(&settings.audience)?,
             wifi_only: settings.wifi_only,
             must_install: settings.must_install,
             retry_generation: spec.retry_generation.into(),
             takes_back_version: spec.takes_back.map(VersionCode::get),
+            name: clean(&spec.name),
+            priority: spec.priority.into(),
+            revision: spec.revision.into(),
+            slice_start: settings.slice.start.get().into(),
+            slice_width: settings.slice.width.get().into(),
         })
     }
 }
@@ -299,42 +334,24 @@ impl RolloutShape {
 pub(crate) struct NewRollout {
     package_id: i64,
     build_id: i64,
-    state: String,
-    is_current: bool,
-    serving: bool,
-    percent: i32,
-    salt: Option<String>,
-    audience_json: String,
-    wifi_only: bool,
-    must_install: bool,
-    retry_generation: i64,
+    #[diesel(embed)]
+    shape: RolloutShape,
     previous_id: Option<i64>,
     rolled_back_from: Option<i64>,
     created_by: String,
     created_at: i64,
-    takes_back_version: Option<i64>,
 }
 
 impl NewRollout {
     pub(crate) fn of(package_id: i64, spec: &RolloutSpec) -> Result<Self, Error> {
-        let shape = RolloutShape::of(spec)?;
         Ok(Self {
             package_id,
             build_id: spec.build.0,
-            state: shape.state,
-            is_current: shape.is_current,
-            serving: shape.serving,
-            percent: shape.percent,
-            salt: shape.salt,
-            audience_json: shape.audience_json,
-            wifi_only: shape.wifi_only,
-            must_install: shape.must_install,
-            retry_generation: shape.retry_generation,
+            shape: RolloutShape::of(spec)?,
             previous_id: spec.previous.map(|id| id.0),
             rolled_back_from: spec.rolled_back_from.map(|id| id.0),
             created_by: clean(&spec.created_by),
             created_at: micros(spec.created_at),
-            takes_back_version: shape.takes_back_version,
         })
     }
 }

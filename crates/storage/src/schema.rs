@@ -7,6 +7,7 @@ diesel::table! {
         signers_json -> Nullable<Text>,
         allow_debuggable -> Bool,
         created_at -> BigInt,
+        next_slice_start -> BigInt,
     }
 }
 
@@ -34,6 +35,8 @@ diesel::table! {
         installability_json -> Nullable<Text>,
         profile_json -> Nullable<Text>,
         deleted_at -> Nullable<BigInt>,
+        barrier -> Bool,
+        min_from_version -> Nullable<BigInt>,
     }
 }
 
@@ -54,7 +57,7 @@ diesel::table! {
         state -> Text,
         is_current -> Bool,
         serving -> Bool,
-        percent -> Integer,
+        percent_hundredths -> Integer,
         salt -> Nullable<Text>,
         audience_json -> Text,
         wifi_only -> Bool,
@@ -65,6 +68,11 @@ diesel::table! {
         created_by -> Text,
         created_at -> BigInt,
         takes_back_version -> Nullable<BigInt>,
+        name -> Text,
+        priority -> BigInt,
+        revision -> BigInt,
+        slice_start -> BigInt,
+        slice_width -> BigInt,
     }
 }
 

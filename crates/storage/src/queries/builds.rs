@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, Installability, PackageName, Provenance, Sha256, SignerRange, Signers,
-    VersionCode,
+    Build, BuildFacts, BuildId, BuildSteps, Installability, PackageName, Provenance, Sha256, SignerRange,
+    Signers, VersionCode,
 };
 
 use super::epochs::Epoch;
@@ -20,7 +20,7 @@ use crate::schema::{
     rollout_reasons, rollouts,
 };
 use crate::time::{micros, moment_if};
-use crate::{AuditNote, BuildFilter, Deleted, Error, Page, Paged};
+use crate::{AuditNote, BuildEdit, BuildFilter, Deleted, Error, Page, Paged};
 
 pub(crate) fn insert(
     conn: &mut Conn,
@@ -195,6 +195,29 @@ pub(crate) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Arc<Bu
         .collect())
 }
 
+/// The barriers of the packages that release something, or of this one, by ascending version.
+pub(crate) fn barriers(conn: &mut Conn, package: Option<i64>) -> Result<Vec<Build>, Fault> {
+    let mut query = builds::table
+        .inner_join(package_table::table)
+        .filter(builds::barrier)
+        .filter(builds::deleted_at.is_null())
+        .order((builds::package_id, builds::version_code))
+        .select((package_table::name, BuildRow::as_select()))
+        .into_boxed::<Db>();
+    query = match package {
+        Some(package) => query.filter(builds::package_id.eq(package)),
+        None => query.filter(
+            builds::package_id.eq_any(
+                rollouts::table
+                    .filter(rollouts::serving)
+                    .select(rollouts::package_id),
+            ),
+        ),
+    };
+    let rows = query.load(conn)?;
+    with_signers(conn, rows)
+}
+
 fn with_signers(conn: &mut Conn, rows: Vec<(String, BuildRow)>) -> Result<Vec<Build>, Fault> {
     let mut signers: HashMap<i64, Vec<SignerRow>> = HashMap::new();
     let ids: Vec<i64> = rows.iter().map(|(_, row)| row.id).collect();
@@ -339,6 +362,13 @@ fn refuse_used(conn: &mut Conn, id: BuildId) -> Result<(), Fault> {
         let fault = format!("is served by rollout {rollout}: promote another build, or roll it back, first");
         return Err(Error::BuildInUse { build: id, fault }.into());
     }
+    let is_barrier: bool = builds::table.find(id.0).select(builds::barrier).first(conn)?;
+    if is_barrier {
+        let fault =
+            "is a barrier, which devices must take before anything newer: let it be one no more first"
+                .to_owned();
+        return Err(Error::BuildInUse { build: id, fault }.into());
+    }
     let previous: Vec<i64> = serving.iter().filter_map(|(_, _, previous)| *previous).collect();
     let way_back: Option<i64> = rollouts::table
         .filter(rollouts::id.eq_any(previous))
@@ -368,27 +398,42 @@ fn remove(conn: &mut Conn, id: i64) -> Result<(), Fault> {
 /// How much of a text the audit log is told.
 const TOLD_CHARS: usize = 500;
 
-pub(crate) fn set_notes(
-    conn: &mut Conn,
-    id: BuildId,
-    notes: &str,
-    note: &AuditNote,
-) -> Result<String, Fault> {
-    let before = get(conn, id)?.provenance.notes;
-    if before == clean(notes) {
+pub(crate) fn edit(conn: &mut Conn, id: BuildId, edit: &BuildEdit, note: &AuditNote) -> Result<Build, Fault> {
+    let before = get(conn, id)?;
+    // Rollouts of the package are judged by its builds.
+    lock::package(conn, before.facts.package.as_str())?;
+    refuse_deleted(conn, id)?;
+    let before = get(conn, id)?;
+    let (notes, steps) = (&before.provenance.notes, before.steps);
+    let wanted_notes = edit.notes.as_deref().map_or_else(|| notes.clone(), clean);
+    let wanted = BuildSteps {
+        barrier: edit.barrier.unwrap_or(steps.barrier),
+        min_from_version: edit.min_from_version.unwrap_or(steps.min_from_version),
+    };
+    wanted.check(before.facts.version_code).map_err(Error::Rule)?;
+    if *notes == wanted_notes && steps == wanted {
         return Ok(before);
     }
     diesel::update(builds::table.find(id.0))
-        .set(builds::notes.eq(clean(notes)))
+        .set((
+            builds::notes.eq(&wanted_notes),
+            builds::barrier.eq(wanted.barrier),
+            builds::min_from_version.eq(wanted.min_from_version.map(VersionCode::get)),
+        ))
         .execute(conn)?;
     epochs::raise(conn, Epoch::Catalog)?;
-    let told = |text: &str| {
-        let told: String = text.chars().take(TOLD_CHARS).collect();
-        json!({ "build_id": id, "release_notes": told })
+    let told = |notes: &str, steps: BuildSteps| {
+        let notes: String = notes.chars().take(TOLD_CHARS).collect();
+        json!({
+            "build_id": id,
+            "release_notes": notes,
+            "barrier": steps.barrier,
+            "min_from_version": steps.min_from_version,
+        })
     };
     let note = AuditNote {
-        before: Some(told(&before)),
-        after: Some(told(notes)),
+        before: Some(told(notes, steps)),
+        after: Some(told(&wanted_notes, wanted)),
         ..note.clone()
     };
     audit::append(conn, &note)?;

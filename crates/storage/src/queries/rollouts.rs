@@ -4,12 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use tidegate_domain::{self as domain, BuildId, Change, PackageName, Release, Rollout, RolloutSpec, Track};
+use tidegate_domain::{
+    self as domain, BuildId, Change, PackageName, Position, Release, Rollout, RolloutId, RolloutSpec, Track,
+};
 
 use super::epochs::Epoch;
 use super::{BATCH, Conn, Db, audit, builds, epochs, lock};
 use crate::error::Fault;
-use crate::rows::{NewRollout, RolloutRow, RolloutShape, small};
+use crate::rows::{NewRollout, RolloutRow, RolloutShape, package_name, position, small};
 use crate::schema::{packages, rollouts};
 use crate::{Actor, Attempts, AuditNote, BuildRollout, Error, Page, Paged, RolloutFilter, TrackChange};
 
@@ -28,7 +30,7 @@ where
         None => (Track::empty(package.clone()), Attempts::default()),
     };
     let change = rule(&before, &attempts).map_err(Error::Rule)?;
-    let mut inserted = None;
+    let mut inserted = vec![];
     if !change.is_empty() {
         let id = id.ok_or_else(|| Error::not_found(format!("package {package}")))?;
         inserted = apply(conn, id, &change)?;
@@ -43,7 +45,7 @@ where
 }
 
 /// Updates before the insert: the old current rollout makes room for the new one.
-fn apply(conn: &mut Conn, package: i64, change: &Change) -> Result<Option<Rollout>, Fault> {
+fn apply(conn: &mut Conn, package: i64, change: &Change) -> Result<Vec<Rollout>, Fault> {
     for rollout in &change.updates {
         let own = rollouts::table
             .filter(rollouts::id.eq(rollout.id.0))
@@ -55,11 +57,13 @@ fn apply(conn: &mut Conn, package: i64, change: &Change) -> Result<Option<Rollou
             return Err(Error::not_found(format!("rollout {} of the package", rollout.id)).into());
         }
     }
-    change
-        .insert
-        .as_ref()
-        .map(|spec| insert(conn, package, spec))
-        .transpose()
+    if let Some(start) = change.next_slice_start {
+        diesel::update(packages::table.find(package))
+            .set(packages::next_slice_start.eq(i64::from(start.get())))
+            .execute(conn)?;
+    }
+    let specs = change.insert.iter();
+    specs.map(|spec| insert(conn, package, spec)).collect()
 }
 
 fn insert(conn: &mut Conn, package: i64, spec: &RolloutSpec) -> Result<Rollout, Fault> {
@@ -124,6 +128,7 @@ pub(crate) fn tracks(conn: &mut Conn, package: Option<i64>) -> Result<Vec<Track>
         .filter(rollouts::serving)
         .order((
             rollouts::package_id,
+            rollouts::priority.desc(),
             rollouts::is_current.desc(),
             rollouts::id.desc(),
         ))
@@ -172,12 +177,54 @@ pub(crate) fn tracks(conn: &mut Conn, package: Option<i64>) -> Result<Vec<Track>
         }
         track.serving.push(release(rollout)?);
     }
+    // Packages that release nothing have a start of their next slice all the same.
+    for (name, start) in slice_starts(conn, package)? {
+        match tracks.iter_mut().find(|track| track.package.as_str() == name) {
+            Some(track) => track.next_slice_start = start,
+            None if package.is_some() => {
+                let mut track = Track::empty(package_name(&name)?);
+                track.next_slice_start = start;
+                tracks.push(track);
+            }
+            None => {}
+        }
+    }
+    let mut by_name: HashMap<String, &mut Track> = tracks
+        .iter_mut()
+        .map(|track| (track.package.to_string(), track))
+        .collect();
     for (name, version, signers) in builds::known_signers(conn, package)? {
-        if let Some(track) = tracks.iter_mut().find(|track| track.package.as_str() == name) {
+        if let Some(track) = by_name.get_mut(&name) {
             track.known_signers.push((version, signers));
         }
     }
+    for build in builds::barriers(conn, package)? {
+        if let Some(track) = by_name.get_mut(build.facts.package.as_str()) {
+            track.barriers.push(Arc::new(build));
+        }
+    }
     Ok(tracks)
+}
+
+fn slice_starts(conn: &mut Conn, package: Option<i64>) -> Result<Vec<(String, Position)>, Fault> {
+    let mut begun = packages::table
+        .filter(packages::next_slice_start.gt(0))
+        .select((packages::name, packages::next_slice_start))
+        .into_boxed::<Db>();
+    if let Some(package) = package {
+        begun = begun.filter(packages::id.eq(package));
+    }
+    let rows: Vec<(String, i64)> = begun.load(conn)?;
+    let column = "packages.next_slice_start";
+    let starts = rows
+        .into_iter()
+        .map(|(name, start)| Ok((name, position(column, start)?)));
+    Ok(starts.collect::<Result<_, Error>>()?)
+}
+
+pub(crate) fn get(conn: &mut Conn, id: RolloutId) -> Result<Rollout, Fault> {
+    let found = by_ids(conn, &[id.0])?.remove(&id.0);
+    Ok(found.ok_or_else(|| Error::not_found(format!("rollout {id}")))?)
 }
 
 fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Rollout>, Fault> {
@@ -245,6 +292,9 @@ pub(crate) fn list(conn: &mut Conn, filter: &RolloutFilter, page: &Page) -> Resu
     }
     if let Some(build) = filter.build {
         query = query.filter(rollouts::build_id.eq(build.0));
+    }
+    if let Some(state) = filter.state {
+        query = query.filter(rollouts::state.eq(state.as_str()));
     }
     let paged = page.paged(query.load::<(String, RolloutRow)>(conn)?, |(_, row)| row.id);
     Ok(paged.try_map(|(package, row)| row.into_rollout(&package))?)
