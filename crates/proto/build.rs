@@ -23,6 +23,9 @@ const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
 /// Messages within requests that are as strict as these. An audience with a mistyped name would address everybody.
 const WITHIN_REQUESTS: [&str; 1] = ["Audience"];
 
+/// Messages whose JSON is written by hand, in the module of the crate that is named after them.
+const BY_HAND: [&str; 1] = ["Slice"];
+
 /// Requests of agents, which may be newer than the server.
 const OF_DEVICES: [&str; 5] = [
     "CheckUpdateRequest",
@@ -33,7 +36,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 17] = [
+const REQUIRED: [(&str, &[&str]); 19] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -57,7 +60,15 @@ const REQUIRED: [(&str, &[&str]); 17] = [
     ("AddServiceAccountRequest", &["name", "role"]),
     ("EraseDeviceRequest", &["confirm"]),
     ("SetBuildNotesRequest", &["notes"]),
+    ("CreateRolloutRequest", &["build_id", "rollout_percent"]),
+    ("EditRolloutRequest", &["revision"]),
 ];
+
+/// Whole percents of earlier versions, which JSON tells as decimals under the names that these had.
+const WHOLE_PERCENTS: [&str; 3] = ["whole_percent", "whole_old_percent", "whole_new_percent"];
+
+/// Shares with decimals. JSON tells a whole one without a point, as it always did.
+const PERCENTS: [&str; 3] = ["rollout_percent", "old_percent", "new_percent"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
@@ -98,6 +109,9 @@ fn messages(descriptors: &FileDescriptorSet) -> Vec<&DescriptorProto> {
 
 fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> tonic_prost_build::Builder {
     let path = format!(".tidegate.v1.{}", message.name());
+    if BY_HAND.contains(&message.name()) {
+        return config;
+    }
     config = config
         .message_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)]")
         .message_attribute(
@@ -126,8 +140,13 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
     let required = REQUIRED.iter().find(|(request, _)| *request == name);
     for field in &message.field {
         let path = format!("{path}.{}", field.name());
-        if !required.is_some_and(|(_, fields)| fields.contains(&field.name())) {
+        if WHOLE_PERCENTS.contains(&field.name()) {
+            config = config.field_attribute(&path, "#[serde(skip)]");
+        } else if !required.is_some_and(|(_, fields)| fields.contains(&field.name())) {
             config = config.field_attribute(&path, "#[serde(default)]");
+        }
+        if PERCENTS.contains(&field.name()) && !field.proto3_optional() {
+            config = config.field_attribute(&path, "#[serde(serialize_with = \"crate::percent::write\")]");
         }
         if message.name() == "NudgeUpdateRequest" && field.name() == "device_ids" {
             config = config.field_attribute(

@@ -1,8 +1,9 @@
 //! The catalog: everything that a poll's answer depends on besides the poll itself.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::{PackageName, Track};
+use crate::{Build, PackageName, Release, Track};
 
 /// A snapshot of all packages that release something. Built anew on every change, never edited, so that any
 /// number of polls read it without a lock.
@@ -28,5 +29,17 @@ impl Catalog {
     /// All tracks, in no order.
     pub fn tracks(&self) -> impl Iterator<Item = &Track> {
         self.tracks.values()
+    }
+
+    /// All rollouts that serve, with their builds; those of one package in the order in which polls ask them.
+    pub fn releases(&self) -> impl Iterator<Item = &Release> {
+        self.tracks().flat_map(|track| &track.serving)
+    }
+
+    /// All builds that devices may be offered: those that rollouts release, and those that must be taken in between.
+    /// One that several rollouts offer comes several times.
+    pub fn offered_builds(&self) -> impl Iterator<Item = &Arc<Build>> {
+        let barriers = self.tracks().flat_map(|track| &track.barriers);
+        self.releases().map(|release| &release.build).chain(barriers)
     }
 }

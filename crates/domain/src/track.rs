@@ -554,7 +554,7 @@ impl Track {
         let mut after = OfferFacts::of_rollout(&ended, &bad.build);
         after.force_downgrade = force_downgrade;
         Ok(Change {
-            action: "ota.rollback",
+            action: "ota.rollout.roll_back",
             before: Some(OfferFacts::of_rollout(&bad.rollout, &bad.build)),
             after,
             updates: std::iter::once(ended).chain(forced).collect(),

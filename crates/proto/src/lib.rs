@@ -10,6 +10,8 @@
 
 mod embedded_json;
 mod named_devices;
+mod percent;
+mod slice;
 mod timestamp;
 
 /// The messages and services of package `tidegate.v1`.

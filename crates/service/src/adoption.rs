@@ -44,7 +44,7 @@ pub struct RolloutNumbers {
     /// The build's version.
     pub version_code: VersionCode,
     /// The share of the fleet that it is offered to, in percent.
-    pub percent: u8,
+    pub percent: f64,
     /// Whether it offers anything at the moment: neither paused nor halted nor yet to begin.
     pub active: bool,
     /// Devices that installed the build, of those that were offered it, 0 to 1.
@@ -82,7 +82,7 @@ impl Adoption {
 
     fn serving(&self) -> Vec<RolloutNumbers> {
         let catalog = self.snapshots.catalog();
-        let releases = catalog.tracks().flat_map(|track| &track.serving);
+        let releases = catalog.releases();
         let mut newest: Vec<_> = releases
             .map(|release| {
                 let spec = &release.rollout.spec;
@@ -90,7 +90,7 @@ impl Adoption {
                     package: spec.package.clone(),
                     build: release.build.id,
                     version_code: release.build.facts.version_code,
-                    percent: spec.settings.percent.get(),
+                    percent: spec.settings.percent.as_decimal(),
                     active: matches!(spec.state, RolloutState::Active | RolloutState::Completed),
                     adoption: 0.0,
                     share: 0.0,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Role, Rollout, RolloutId, Verb};
 use tidegate_storage::{
-    BuildFilter, BuildRollout, HourOfStats, Page, Paged, ReasonCount, RolloutStats, Store,
+    BuildEdit, BuildFilter, BuildRollout, HourOfStats, Page, Paged, ReasonCount, RolloutStats, Store,
 };
 
 use crate::upload::check_notes;
@@ -103,23 +103,37 @@ impl Builds {
         Ok(self.store.build_profile(id).await?)
     }
 
-    /// Gives a build other release notes. Devices are told them with their next poll.
+    /// Changes what people may change of a build: its release notes, and which builds devices take in between. Devices
+    /// are told with their next poll.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], [`crate::Kind::Invalid`] for over-long notes, [`crate::Kind::NotFound`],
-    /// [`crate::Kind::Unavailable`].
-    pub async fn set_notes(&self, actor: &Actor, id: BuildId, notes: String) -> Result<BuildView, Error> {
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::Invalid`] for over-long notes and for a version to come from that is not
+    /// below the build's own, [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn edit(&self, actor: &Actor, id: BuildId, edit: BuildEdit) -> Result<BuildView, Error> {
         actor.require_some(Role::Operator, Verb::Upload)?;
-        check_notes(&notes)?;
+        if let Some(notes) = &edit.notes {
+            check_notes(notes)?;
+        }
         let package = self.store.build(id).await?.facts.package;
         actor.require_verb(Role::Operator, Verb::Upload, Some(&package))?;
+        // Who is offered what changes with the steps, as it does with a promotion.
+        let changes_steps = edit.barrier.is_some() || edit.min_from_version.is_some();
+        if changes_steps {
+            actor.require_verb(Role::Operator, Verb::Promote, Some(&package))?;
+        }
+        let action = if changes_steps {
+            "ota.build.edit"
+        } else {
+            "ota.notes"
+        };
         let note = actor
             .on_record(self.clock.now())
-            .note("ota.notes", format!("package/{package}"));
-        let before = self.store.set_build_notes(id, notes.clone(), note).await?;
-        if before != notes {
+            .note(action, format!("package/{package}"));
+        let before = self.store.edit_build(id, edit, note).await?;
+        let after = self.store.build(id).await?;
+        if before != after {
             self.snapshots.follow_own_change().await;
-            tracing::info!(event = "ota.notes", actor = actor.subject, build_id = id.0);
+            tracing::info!(event = action, actor = actor.subject, build_id = id.0);
         }
         self.get(id).await
     }
@@ -127,8 +141,8 @@ impl Builds {
     /// The builds that serve now, from memory, and the rollout of each.
     pub fn serving(&self) -> Vec<(BuildId, Rollout)> {
         let catalog = self.snapshots.catalog();
-        let releases = catalog.tracks().flat_map(|track| &track.serving);
-        releases
+        catalog
+            .releases()
             .map(|release| (release.build.id, release.rollout.clone()))
             .collect()
     }

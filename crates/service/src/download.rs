@@ -125,10 +125,10 @@ impl Downloads {
     async fn build(&self, id: BuildId) -> Result<Arc<Build>, Error> {
         let offered = {
             let catalog = self.snapshots.catalog();
-            let mut serving = catalog.tracks().flat_map(|track| &track.serving);
-            serving
-                .find(|release| release.build.id == id)
-                .map(|release| Arc::clone(&release.build))
+            catalog
+                .offered_builds()
+                .find(|build| build.id == id)
+                .map(Arc::clone)
         };
         match offered {
             Some(build) => Ok(build),

@@ -167,8 +167,7 @@ impl Reports {
 
     fn retry_generation_of(&self, rollout: RolloutId) -> Option<u32> {
         let catalog = self.snapshots.catalog();
-        let mut serving = catalog.tracks().flat_map(|track| &track.serving);
-        let release = serving.find(|release| release.rollout.id == rollout)?;
+        let release = catalog.releases().find(|release| release.rollout.id == rollout)?;
         Some(release.rollout.spec.retry_generation)
     }
 

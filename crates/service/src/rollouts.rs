@@ -1,4 +1,4 @@
-//! Releasing builds: promote, adjust, pause, resume, roll back.
+//! Releasing builds: making rollouts, changing and ending them.
 //!
 //! Every verb runs the pure rule of [`Track`] inside one transaction that also writes the audit entry, then has
 //! the catalog rebuilt, so that the very next poll is answered by the new state.
@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tidegate_artifacts as artifacts;
 use tidegate_domain::{
-    Build, BuildId, By, Change, PackageName, Percent, Promotion, Role, Rollout, RolloutState, Track, Verb,
+    Build, BuildId, By, Change, PackageName, Percent, Promotion, Release, Role, Rollout, RolloutDraft,
+    RolloutEdit, RolloutId, RolloutState, Track, Verb, Which,
 };
-use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, Store};
+use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, Store, TrackChange};
 
 use crate::{Actor, Clock, Error, Kind, Snapshots};
 
@@ -31,6 +32,8 @@ pub struct Promoted {
     pub build: Build,
     /// The build that was current before.
     pub previous: Option<BuildId>,
+    /// The rollouts above the base, which go on.
+    pub going_on: Vec<Rollout>,
 }
 
 /// What an adjustment did.
@@ -47,6 +50,8 @@ pub struct RolledBack {
     pub from: Arc<Build>,
     /// The build that is current now.
     pub to: Arc<Build>,
+    /// The rollouts above the base, which go on.
+    pub going_on: Vec<Rollout>,
 }
 
 impl Rollouts {
@@ -78,13 +83,7 @@ impl Rollouts {
         promotion: Promotion,
         seen: Option<BuildId>,
     ) -> Result<Promoted, Error> {
-        actor.require_some(Role::Operator, Verb::Promote)?;
-        let build = self.store.build(id).await?;
-        actor.require_verb(Role::Operator, Verb::Promote, Some(&build.facts.package))?;
-        if self.store.build_deleted_at(id).await?.is_some() {
-            return Err(tidegate_storage::Error::BuildDeleted { build: id }.into());
-        }
-        self.require_file(&build, "upload the same file again").await?;
+        let build = self.releasable(actor, id).await?;
         self.require_way_back(&build).await?;
         let rule = {
             let (build, by) = (build.clone(), self.by(actor));
@@ -97,14 +96,15 @@ impl Rollouts {
                 Ok(change)
             }
         };
-        let (track, change) = self.change(actor, build.facts.package.clone(), rule).await?;
+        let changed = self.change(actor, build.facts.package.clone(), rule).await?;
+        let (track, change) = (changed.before, changed.change);
         tracing::info!(
             event = "ota.promote",
             actor = actor.subject,
             package_name = %build.facts.package,
             build_id = id.0,
             version_code = build.facts.version_code.get(),
-            rollout_percent = change.after.settings.percent.get(),
+            rollout_percent = change.after.settings.percent.as_decimal(),
             wifi_only = change.after.settings.wifi_only,
             must_install = change.after.settings.must_install,
             changed = !change.is_empty(),
@@ -117,62 +117,174 @@ impl Rollouts {
         };
         Ok(Promoted {
             previous: previous.map(|release| release.build.id),
+            going_on: going_on(&track),
             build,
         })
     }
 
-    /// Changes the share that a serving build is offered to.
+    /// Makes a rollout. One of priority 0 is the package's base, as a promotion makes it; one above serves some devices
+    /// beside all others, until it is ended. One that serves already on the same terms is returned and not made again.
+    ///
+    /// # Errors
+    /// As for [`Rollouts::promote`], and what [`Track::create`] refuses.
+    pub async fn create(&self, actor: &Actor, build: BuildId, draft: RolloutDraft) -> Result<Rollout, Error> {
+        let build = self.releasable(actor, build).await?;
+        if draft.priority == 0 {
+            self.require_way_back(&build).await?;
+        }
+        let rule = {
+            let (build, by) = (build.clone(), self.by(actor));
+            move |track: &Track, attempts: &Attempts| {
+                track.create(&build, &draft, attempts.of(build.id), by.as_by())
+            }
+        };
+        let changed = self.change(actor, build.facts.package.clone(), rule).await?;
+        let after = &changed.change.after;
+        let made = changed.inserted.first().map(|rollout| rollout.id);
+        let id = made
+            .or(after.rollout_id)
+            .ok_or_else(|| Error::internal("making a rollout", &"a change without a rollout in it"))?;
+        tracing::info!(
+            event = changed.change.action,
+            actor = actor.subject,
+            package_name = %build.facts.package,
+            rollout_id = id.0,
+            build_id = build.id.0,
+            version_code = build.facts.version_code.get(),
+            priority = after.priority,
+            rollout_percent = after.settings.percent.as_decimal(),
+            changed = !changed.change.is_empty(),
+        );
+        self.get(id).await
+    }
+
+    /// A build that this person may release, and whose file is there.
+    async fn releasable(&self, actor: &Actor, id: BuildId) -> Result<Build, Error> {
+        actor.require_some(Role::Operator, Verb::Promote)?;
+        let build = self.store.build(id).await?;
+        actor.require_verb(Role::Operator, Verb::Promote, Some(&build.facts.package))?;
+        if self.store.build_deleted_at(id).await?.is_some() {
+            return Err(tidegate_storage::Error::BuildDeleted { build: id }.into());
+        }
+        self.require_file(&build, "upload the same file again").await?;
+        Ok(build)
+    }
+
+    /// One rollout.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn get(&self, id: RolloutId) -> Result<Rollout, Error> {
+        Ok(self.store.rollout(id).await?)
+    }
+
+    /// Changes a rollout's terms, if it is still at the revision that the caller saw.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::edit`] refuses.
+    pub async fn edit(
+        &self,
+        actor: &Actor,
+        id: RolloutId,
+        edit: RolloutEdit,
+        seen: u32,
+    ) -> Result<Rollout, Error> {
+        let rule = move |track: &Track| track.edit(id, edit.clone(), seen);
+        self.change_one(actor, id, Verb::Adjust, rule).await?;
+        self.get(id).await
+    }
+
+    /// Changes the share that a rollout is offered to.
     ///
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::adjust`] refuses.
-    pub async fn adjust(&self, actor: &Actor, id: BuildId, percent: Percent) -> Result<Adjusted, Error> {
-        let change = self
-            .change_build(actor, id, Verb::Adjust, move |track| track.adjust(id, percent))
-            .await?;
+    pub async fn adjust(
+        &self,
+        actor: &Actor,
+        which: impl Into<Which>,
+        percent: Percent,
+    ) -> Result<Adjusted, Error> {
+        let which = which.into();
+        let rule = move |track: &Track| track.adjust(which, percent);
+        let change = self.change_one(actor, which, Verb::Adjust, rule).await?;
         let old = change
             .before
             .as_ref()
             .map_or(percent, |before| before.settings.percent);
-        tracing::info!(
-            event = "ota.rollout.adjust",
-            actor = actor.subject,
-            build_id = id.0,
-            old_percent = old.get(),
-            new_percent = percent.get(),
-        );
         Ok(Adjusted { old, new: percent })
     }
 
-    /// Stops offering a build, in all of its rollouts that serve.
+    /// Stops offering a build, in all of its rollouts that serve, or one rollout.
     ///
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::pause`] refuses.
-    pub async fn pause(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
-        let change = self
-            .change_build(actor, id, Verb::Pause, move |track| track.pause(id))
-            .await?;
-        tracing::info!(
-            event = "ota.rollout.pause",
-            actor = actor.subject,
-            build_id = id.0
-        );
-        Ok(change.after.state)
+    pub async fn pause(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
+        let which = which.into();
+        let rule = move |track: &Track| track.pause(which);
+        self.change_state(actor, which, Verb::Pause, rule).await
+    }
+
+    /// Stops offering a build that was found bad, in all of its rollouts that serve, or one rollout.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::halt`] refuses.
+    pub async fn halt(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
+        let which = which.into();
+        let rule = move |track: &Track| track.halt(which);
+        self.change_state(actor, which, Verb::Pause, rule).await
     }
 
     /// Offers a paused or halted build again.
     ///
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::resume`] refuses.
-    pub async fn resume(&self, actor: &Actor, id: BuildId) -> Result<RolloutState, Error> {
-        let change = self
-            .change_build(actor, id, Verb::Resume, move |track| track.resume(id))
-            .await?;
-        tracing::info!(
-            event = "ota.rollout.resume",
-            actor = actor.subject,
-            build_id = id.0
-        );
-        Ok(change.after.state)
+    pub async fn resume(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
+        let which = which.into();
+        let rule = move |track: &Track| track.resume(which);
+        self.change_state(actor, which, Verb::Resume, rule).await
+    }
+
+    /// Declares a rollout to everybody done. It goes on serving latecomers.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::complete`] refuses.
+    pub async fn complete(&self, actor: &Actor, id: RolloutId) -> Result<RolloutState, Error> {
+        let rule = move |track: &Track| track.complete(id);
+        self.change_state(actor, id, Verb::Adjust, rule).await
+    }
+
+    /// Ends a rollout before it is done. Its devices are judged by what remains.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::cancel`] refuses.
+    pub async fn cancel(&self, actor: &Actor, id: RolloutId) -> Result<RolloutState, Error> {
+        let rule = move |track: &Track| track.cancel(id);
+        self.change_state(actor, id, Verb::RollBack, rule).await
+    }
+
+    /// Takes a rollout back: the current base goes back to its predecessor, any other one ends. Returns the rollout that
+    /// was taken back.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], what [`Track::roll_back_rollout`] refuses, and
+    /// `file_missing` as for [`Rollouts::roll_back`].
+    pub async fn roll_back_rollout(
+        &self,
+        actor: &Actor,
+        id: RolloutId,
+        force_downgrade: bool,
+    ) -> Result<Rollout, Error> {
+        actor.require_some(Role::Operator, Verb::RollBack)?;
+        let bad = self.get(id).await?.spec;
+        if bad.is_current {
+            self.roll_back(actor, Some(bad.package), Some(bad.build), force_downgrade)
+                .await?;
+            return self.get(id).await;
+        }
+        let by = self.by(actor);
+        let rule = move |track: &Track| track.roll_back_rollout(id, force_downgrade, by.as_by());
+        self.change_one(actor, id, Verb::RollBack, rule).await?;
+        self.get(id).await
     }
 
     /// Takes a package's current build back, if it is `bad` where that is named. The package may be left out beside it,
@@ -195,16 +307,13 @@ impl Rollouts {
             (None, None) => self.snapshots.only_package()?,
         };
         actor.require_verb(Role::Operator, Verb::RollBack, Some(&package))?;
-        if let Some(previous) = self.store.track(&package).await?.predecessor {
-            let advice = "upload the same file again, or pause the bad build until there is a better one";
-            self.require_file(&previous.build, advice).await?;
-        }
+        self.require_predecessor(&package).await?;
         let by = self.by(actor);
         let rule = move |track: &Track, _: &Attempts| {
             still_current(track, bad)?;
             track.roll_back(force_downgrade, by.as_by())
         };
-        let (track, _) = self.change(actor, package.clone(), rule).await?;
+        let track = self.change(actor, package.clone(), rule).await?.before;
         let (Some(from), Some(to)) = (track.current(), &track.predecessor) else {
             return Err(Error::internal(
                 "rolling back",
@@ -222,6 +331,7 @@ impl Rollouts {
         Ok(RolledBack {
             from: Arc::clone(&from.build),
             to: Arc::clone(&to.build),
+            going_on: going_on(&track),
         })
     }
 
@@ -239,6 +349,15 @@ impl Rollouts {
     /// [`crate::Kind::Unavailable`].
     pub async fn track(&self, package: &PackageName) -> Result<Track, Error> {
         Ok(self.store.track(package).await?)
+    }
+
+    /// Refuses to go back to a build whose file is gone.
+    async fn require_predecessor(&self, package: &PackageName) -> Result<(), Error> {
+        let Some(previous) = self.store.track(package).await?.predecessor else {
+            return Ok(());
+        };
+        let advice = "upload the same file again, or pause the bad build until there is a better one";
+        self.require_file(&previous.build, advice).await
     }
 
     /// Refuses to replace a build that is offered and could not be gone back to. One that is held may be replaced:
@@ -286,27 +405,52 @@ impl Rollouts {
         }
     }
 
-    async fn change_build(
+    async fn change_state(
         &self,
         actor: &Actor,
-        id: BuildId,
+        which: impl Into<Which>,
+        verb: Verb,
+        rule: impl Fn(&Track) -> Result<Change, tidegate_domain::Error> + Send + 'static,
+    ) -> Result<RolloutState, Error> {
+        Ok(self.change_one(actor, which, verb, rule).await?.after.state)
+    }
+
+    /// Applies a rule to what is named, and tells of it.
+    async fn change_one(
+        &self,
+        actor: &Actor,
+        which: impl Into<Which>,
         verb: Verb,
         rule: impl Fn(&Track) -> Result<Change, tidegate_domain::Error> + Send + 'static,
     ) -> Result<Change, Error> {
         actor.require_some(Role::Operator, verb)?;
-        let build = self.store.build(id).await?;
-        actor.require_verb(Role::Operator, verb, Some(&build.facts.package))?;
+        let package = match which.into() {
+            Which::Build(build) => self.store.build(build).await?.facts.package,
+            Which::Rollout(rollout) => self.store.rollout(rollout).await?.spec.package,
+        };
+        actor.require_verb(Role::Operator, verb, Some(&package))?;
         let rule = move |track: &Track, _: &Attempts| rule(track);
-        Ok(self.change(actor, build.facts.package, rule).await?.1)
+        let change = self.change(actor, package, rule).await?.change;
+        let (before, after) = (change.before.as_ref(), &change.after);
+        tracing::info!(
+            event = change.action,
+            actor = actor.subject,
+            build_id = after.build_id.0,
+            rollout_id = after.rollout_id.map(|id| id.0),
+            state = %after.state,
+            old_percent = before.map(|before| before.settings.percent.as_decimal()),
+            new_percent = after.settings.percent.as_decimal(),
+        );
+        Ok(change)
     }
 
-    /// Applies a rule to a package's track: the track as it was, and what changed.
+    /// Applies a rule to a package's track.
     async fn change(
         &self,
         actor: &Actor,
         package: PackageName,
         rule: impl Fn(&Track, &Attempts) -> Result<Change, tidegate_domain::Error> + Send + 'static,
-    ) -> Result<(Track, Change), Error> {
+    ) -> Result<TrackChange, Error> {
         let changed = self
             .store
             .change_track(package, actor.on_record(self.clock.now()), rule)
@@ -314,8 +458,14 @@ impl Rollouts {
         if !changed.change.is_empty() {
             self.snapshots.follow_own_change().await;
         }
-        Ok((changed.before, changed.change))
+        Ok(changed)
     }
+}
+
+/// The rollouts that neither a promotion nor a roll-back of the base ends.
+fn going_on(track: &Track) -> Vec<Rollout> {
+    let above = track.above_base();
+    above.map(|release: &Release| release.rollout.clone()).collect()
 }
 
 fn is_offered(state: RolloutState) -> bool {

@@ -279,11 +279,7 @@ impl Snapshots {
 }
 
 fn serving_builds(catalog: &Catalog) -> HashSet<BuildId> {
-    catalog
-        .tracks()
-        .flat_map(|track| &track.serving)
-        .map(|release| release.build.id)
-        .collect()
+    catalog.offered_builds().map(|build| build.id).collect()
 }
 
 /// What a device gave up, with another word about one build.
