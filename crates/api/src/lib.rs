@@ -132,6 +132,7 @@ fn agent_rest() -> Routes {
 fn admin_rest() -> Routes {
     in_time(
         rest::builds::routes()
+            .merge(rest::rollouts::routes())
             .merge(rest::devices::routes())
             .merge(rest::nudges::routes())
             .merge(rest::packages::routes())

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
     Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Levels, PackageName, Rollout, SdkLevel,
-    SignerRange, Step,
+    SignerRange, Slice, Step, VersionCode,
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
@@ -28,6 +28,7 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         id,
         facts,
         provenance,
+        steps,
     } = build;
     let serving = rollout.as_ref().map(|rollout| &rollout.spec);
     let previous_build = last.as_ref().and_then(|last| last.previous_build);
@@ -60,7 +61,7 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         is_current: serving.is_some_and(|spec| spec.is_current),
         rollout_id: rollout.as_ref().map(|rollout| rollout.id.0),
         rollout_state: serving.map(|spec| spec.state.to_string()),
-        staged_rollout_percent: last.map(|spec| spec.settings.percent.into()),
+        staged_rollout_percent: last.map(|spec| spec.settings.percent.rounded_up().into()),
         promoted_at: last.and_then(|spec| time(spec.created_at)),
         promoted_by: last.map(|spec| spec.created_by.clone()),
         rollback_from_build_id: previous_build.map(|id| id.0),
@@ -70,6 +71,8 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         findings: installability.findings.into_iter().map(finding).collect(),
         examined,
         deleted_at: deleted_at.and_then(time),
+        barrier: steps.barrier,
+        min_from_version: steps.min_from_version.map(VersionCode::get),
     }
 }
 
@@ -211,7 +214,12 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         build_id: spec.build.0,
         state: spec.state.to_string(),
         is_current: spec.is_current,
-        rollout_percent: spec.settings.percent.into(),
+        name: spec.name,
+        priority: spec.priority.into(),
+        revision: spec.revision.into(),
+        whole_percent: spec.settings.percent.rounded_up().into(),
+        rollout_percent: spec.settings.percent.as_decimal(),
+        slice: slice(spec.settings.slice),
         salt: spec.settings.salt,
         audience: audience(spec.settings.audience),
         wifi_only: spec.settings.wifi_only,
@@ -223,6 +231,15 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         created_by: spec.created_by,
         created_at: time(spec.created_at),
     }
+}
+
+/// The whole fleet is left out.
+fn slice(slice: Slice) -> Option<v1::Slice> {
+    (slice != Slice::WHOLE).then(|| v1::Slice {
+        start_percent: slice.start.as_percent(),
+        auto_start: false,
+        width_percent: Some(slice.width.as_percent()),
+    })
 }
 
 /// An audience of everybody is left out.

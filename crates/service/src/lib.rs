@@ -125,9 +125,9 @@ pub use snapshots::Snapshots;
 pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
-    AdminToken, AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter,
-    EnrollToken, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse, Progress,
-    ReasonCount, Restoration, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed,
+    AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
+    DeviceFilter, EnrollToken, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse,
+    Progress, ReasonCount, Restoration, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed,
     ServiceAccount, Standing, Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};

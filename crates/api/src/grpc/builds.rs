@@ -78,6 +78,13 @@ impl BuildService for Service {
         call!(request, verbs::builds::stats, self.builds)
     }
 
+    async fn edit_build(
+        &self,
+        request: Request<v1::EditBuildRequest>,
+    ) -> Result<Response<v1::Build>, Status> {
+        call!(request, verbs::builds::edit, self.builds)
+    }
+
     async fn set_build_notes(
         &self,
         request: Request<v1::SetBuildNotesRequest>,

@@ -56,4 +56,53 @@ impl RolloutService for Service {
     ) -> Result<Response<v1::ListRolloutsResponse>, Status> {
         call!(request, verbs::rollouts::list, self.0)
     }
+
+    async fn get_rollout(
+        &self,
+        request: Request<v1::GetRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::rollouts::get, self.0)
+    }
+
+    async fn create_rollout(
+        &self,
+        request: Request<v1::CreateRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::rollouts::create, self.0)
+    }
+
+    async fn edit_rollout(
+        &self,
+        request: Request<v1::EditRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::rollouts::edit, self.0)
+    }
+
+    async fn halt_rollout(
+        &self,
+        request: Request<v1::HaltRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::rollouts::halt, self.0)
+    }
+
+    async fn cancel_rollout(
+        &self,
+        request: Request<v1::CancelRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::rollouts::cancel, self.0)
+    }
+
+    async fn complete_rollout(
+        &self,
+        request: Request<v1::CompleteRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::rollouts::complete, self.0)
+    }
+
+    async fn roll_back_rollout(
+        &self,
+        request: Request<v1::RollBackRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::rollouts::roll_back_rollout, self.0)
+    }
 }

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use tidegate_domain::{
     MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_ENTRIES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES,
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
-    MAX_PACKAGE_NAME_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, MAX_SALT_BYTES, ReportStatus,
+    MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES,
+    MAX_SALT_BYTES, ReportStatus,
 };
 use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_STATS_HOURS};
 use tidegate_signing::{MAX_ENROLLMENT_KEY_CHARS, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS};
@@ -16,8 +17,16 @@ const PACKAGE: &str = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$";
 /// Of a field of a request, by the request's name and its own.
 pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>> {
     let limit = match (request, field) {
-        ("PromoteRequest" | "AdjustRolloutRequest", "rollout_percent") => between(1, 100),
-        ("PromoteRequest", "salt") => text(1, MAX_SALT_BYTES),
+        (
+            "PromoteRequest" | "AdjustRolloutRequest" | "CreateRolloutRequest" | "EditRolloutRequest",
+            "rollout_percent",
+        ) => json!({ "minimum": 0.01, "maximum": 100 }),
+        ("PromoteRequest" | "CreateRolloutRequest", "salt") => text(1, MAX_SALT_BYTES),
+        ("CreateRolloutRequest" | "EditRolloutRequest", "name") => text(0, MAX_ROLLOUT_NAME_BYTES),
+        ("CreateRolloutRequest" | "EditRolloutRequest", "priority") => between(0, MAX_PRIORITY.into()),
+        ("EditRolloutRequest", "revision") => between(1, u32::MAX.into()),
+        ("CreateRolloutRequest", "build_id") => json!({ "minimum": 1 }),
+        ("EditBuildRequest", "min_from_version") => json!({ "minimum": 0 }),
         ("Audience", _) => json!({ "maxItems": MAX_AUDIENCE_ENTRIES }),
         ("EnrollRequest", "device_id") => text(1, MAX_DEVICE_ID_BYTES),
         ("EnrollRequest", "package_name") => package(),
@@ -39,7 +48,7 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("NudgeUpdateRequest", "ttl_s") => between(1, MAX_NUDGE_TTL.as_secs()),
         ("NudgeUpdateRequest", "idempotency_key") => text(0, MAX_IDEMPOTENCY_KEY_BYTES),
         ("EraseDeviceRequest", "confirm") => text(1, MAX_DEVICE_ID_BYTES),
-        ("SetBuildNotesRequest", "notes") => text(0, MAX_NOTES_BYTES),
+        ("SetBuildNotesRequest" | "EditBuildRequest", "notes") => text(0, MAX_NOTES_BYTES),
         ("CreateEnrollmentTokenRequest", "uses") => between(0, MAX_ENROLL_USES.into()),
         ("EnrollRequest", "enrollment_key") => text(MIN_ENROLLMENT_KEY_CHARS, MAX_ENROLLMENT_KEY_CHARS),
         ("EnrollRequest", "previous_token") => text(0, MAX_PREVIOUS_TOKEN_BYTES),

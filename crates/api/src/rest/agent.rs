@@ -188,14 +188,11 @@ fn offered(
     (headers, JsonAnswer(manifest)).into_response()
 }
 
-/// The share as agents of protocol 1 may judge it once more by themselves: by the unsalted formula, which a salt or a
-/// forced roll-back doesn't follow.
+/// The share as agents of protocol 1 may judge it once more by themselves, which a forced roll-back doesn't heed.
 fn shown_percent(offer: &Offer<'_>) -> i64 {
-    let settings = &offer.rollout.spec.settings;
-    if offer.forced || settings.salt.is_some() {
-        100
-    } else {
-        settings.percent.into()
+    match offer.forced {
+        true => 100,
+        false => offer.rollout.spec.settings.staged_percent().into(),
     }
 }
 

@@ -25,13 +25,13 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(compare))
         .routes(routes!(stats))
         .routes(routes!(set_notes))
+        .routes(routes!(edit))
         .routes(routes!(delete))
         .routes(routes!(promote))
         .routes(routes!(adjust))
         .routes(routes!(pause))
         .routes(routes!(resume))
         .routes(routes!(roll_back))
-        .routes(routes!(rollouts))
 }
 
 type Answer<T> = Result<JsonAnswer<T>, Refusal>;
@@ -136,6 +136,24 @@ async fn set_notes(
     Ok(JsonAnswer(
         verbs::builds::set_notes(&builds, &actor, request).await?,
     ))
+}
+
+/// Changes what people may change of a build: its notes, and which builds devices take in between.
+#[utoipa::path(
+    patch, path = "/v1/apk/{id}",
+    operation_id = "EditBuild", tag = "builds", params(("id" = i64, Path)),
+    request_body = v1::EditBuildRequest,
+    responses((status = 200, body = v1::Build), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn edit(
+    State(builds): State<Arc<Builds>>,
+    Caller(actor): Caller,
+    BuildNumber(id): BuildNumber,
+    Json(mut request): Json<v1::EditBuildRequest, MAX_NOTES_BODY_BYTES>,
+) -> Answer<v1::Build> {
+    same_build(id, &mut request.build_id)?;
+    Ok(JsonAnswer(verbs::builds::edit(&builds, &actor, request).await?))
 }
 
 /// Deletes a build that no rollout serves or would return to, and its file.
@@ -249,22 +267,5 @@ async fn roll_back(
 ) -> Answer<v1::RollBackResponse> {
     Ok(JsonAnswer(
         verbs::rollouts::roll_back(&rollouts, &actor, request).await?,
-    ))
-}
-
-/// Rollouts, newest first.
-#[utoipa::path(
-    get, path = "/v1/rollouts",
-    operation_id = "ListRollouts", tag = "rollouts", params(v1::ListRolloutsRequest),
-    responses((status = 200, body = v1::ListRolloutsResponse), (status = "4XX", body = Problem)),
-    security(("admin_token" = []))
-)]
-async fn rollouts(
-    State(rollouts): State<Arc<Rollouts>>,
-    Caller(actor): Caller,
-    Fields(request): Fields<v1::ListRolloutsRequest>,
-) -> Answer<v1::ListRolloutsResponse> {
-    Ok(JsonAnswer(
-        verbs::rollouts::list(&rollouts, &actor, request).await?,
     ))
 }

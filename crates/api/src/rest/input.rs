@@ -84,6 +84,17 @@ impl<S: Send + Sync> FromRequestParts<S> for BuildNumber {
     }
 }
 
+/// The number of a rollout in a path.
+pub(crate) struct RolloutNumber(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for RolloutNumber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        number(parts, state, "rollout").await.map(Self)
+    }
+}
+
 /// The number of a campaign in a path.
 pub(crate) struct CampaignNumber(pub i64);
 

@@ -14,6 +14,7 @@ pub(crate) mod nudges;
 pub(crate) mod packages;
 pub(crate) mod people;
 mod range;
+pub(crate) mod rollouts;
 pub(crate) mod upload;
 
 use axum::Json;

@@ -2,9 +2,9 @@
 
 use std::mem::take;
 
-use tidegate_domain::{BuildId, Role};
+use tidegate_domain::{BuildId, Role, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Builds, Error, Uploads};
+use tidegate_service::{Actor, BuildEdit, Builds, Error, Uploads};
 
 use super::list::List;
 use super::optional_package;
@@ -52,10 +52,34 @@ pub(crate) async fn set_notes(
     actor: &Actor,
     request: v1::SetBuildNotesRequest,
 ) -> Result<v1::Build, Error> {
-    let build = builds
-        .set_notes(actor, BuildId(request.build_id), request.notes)
-        .await?;
+    let edit = BuildEdit {
+        notes: Some(request.notes),
+        ..BuildEdit::default()
+    };
+    let build = builds.edit(actor, BuildId(request.build_id), edit).await?;
     Ok(messages::build(build))
+}
+
+pub(crate) async fn edit(
+    builds: &Builds,
+    actor: &Actor,
+    request: v1::EditBuildRequest,
+) -> Result<v1::Build, Error> {
+    let from = request.min_from_version.map(version_from).transpose()?;
+    let edit = BuildEdit {
+        notes: request.notes,
+        barrier: request.barrier,
+        min_from_version: from,
+    };
+    let build = builds.edit(actor, BuildId(request.build_id), edit).await?;
+    Ok(messages::build(build))
+}
+
+/// A version to come from; 0 for any.
+fn version_from(code: i64) -> Result<Option<VersionCode>, Error> {
+    let version =
+        VersionCode::new(code).map_err(|_| Error::invalid("min_from_version", "must not be negative"))?;
+    Ok(Some(version).filter(|version| *version != VersionCode::NONE))
 }
 
 pub(crate) async fn delete(

@@ -2,9 +2,12 @@
 
 use std::mem::take;
 
-use tidegate_domain::{Audience, BuildId, Percent, Promotion, Role, RolloutSettings, RolloutState};
+use tidegate_domain::{
+    Audience, BuildId, MAX_PRIORITY, Percent, Promotion, Role, RolloutDraft, RolloutEdit, RolloutId,
+    RolloutSettings, RolloutState, Slice, Which,
+};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Error, RolloutFilter, Rollouts};
+use tidegate_service::{Actor, Adjusted, Error, RolloutFilter, Rollouts};
 
 use super::list::List;
 use super::optional_package;
@@ -15,22 +18,16 @@ pub(crate) async fn promote(
     actor: &Actor,
     request: v1::PromoteRequest,
 ) -> Result<v1::PromoteResponse, Error> {
-    let percent = Percent::new(request.rollout_percent)?;
-    let audience = request.audience.unwrap_or_default();
-    let promotion = Promotion {
-        settings: RolloutSettings {
-            salt: request.salt,
-            audience: Audience {
-                regions: audience.regions,
-                models: audience.models,
-            },
-            wifi_only: request.wifi_only,
-            must_install: request.must_install,
-            ..RolloutSettings::to(percent)
-        },
-        keep_previous: request.keep_previous,
-        retry_failed: request.retry_failed,
+    let percent = share(request.whole_percent, request.rollout_percent)?;
+    let terms = Terms {
+        percent,
+        slice: request.slice,
+        audience: request.audience,
+        salt: request.salt,
+        wifi_only: request.wifi_only,
+        must_install: request.must_install,
     };
+    let promotion = promotion(terms, request.keep_previous, request.retry_failed)?;
     let promoted = rollouts
         .promote(
             actor,
@@ -43,9 +40,170 @@ pub(crate) async fn promote(
         success: true,
         build_id: promoted.build.id.0,
         version_code: promoted.build.facts.version_code.get(),
-        staged_rollout_percent: percent.into(),
+        staged_rollout_percent: percent.rounded_up().into(),
         previous_build_id: promoted.previous.map(|id| id.0),
+        rollout_percent: percent.as_decimal(),
+        going_on: promoted.going_on.into_iter().map(messages::rollout).collect(),
     })
+}
+
+/// To whom and how, as requests say it.
+struct Terms {
+    percent: Percent,
+    slice: Option<v1::Slice>,
+    audience: Option<v1::Audience>,
+    salt: Option<String>,
+    wifi_only: bool,
+    must_install: bool,
+}
+
+fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Promotion, Error> {
+    let auto_start = terms.slice.is_some_and(|slice| slice.auto_start);
+    Ok(Promotion {
+        settings: RolloutSettings {
+            percent: terms.percent,
+            slice: terms.slice.map_or(Ok(Slice::WHOLE), slice)?,
+            salt: terms.salt,
+            audience: audience(terms.audience.unwrap_or_default()),
+            wifi_only: terms.wifi_only,
+            must_install: terms.must_install,
+        },
+        keep_previous,
+        retry_failed,
+        auto_start,
+    })
+}
+
+/// The share by either of its two names.
+fn share(whole: i64, percent: f64) -> Result<Percent, Error> {
+    if percent == 0.0 && whole != 0 {
+        return Ok(Percent::new(whole)?);
+    }
+    Ok(Percent::of_decimal(percent)?)
+}
+
+fn slice(slice: v1::Slice) -> Result<Slice, Error> {
+    let width = slice.width_percent.unwrap_or(100.0);
+    Ok(Slice::of_percents(slice.start_percent, width)?)
+}
+
+fn audience(audience: v1::Audience) -> Audience {
+    Audience {
+        regions: audience.regions,
+        models: audience.models,
+    }
+}
+
+pub(crate) async fn create(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::CreateRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    let terms = Terms {
+        percent: Percent::of_decimal(request.rollout_percent)?,
+        slice: request.slice,
+        audience: request.audience,
+        salt: request.salt,
+        wifi_only: request.wifi_only,
+        must_install: request.must_install,
+    };
+    if request.keep_previous && request.priority != 0 {
+        let fault = "is for a base, whose priority is 0: one above ends nothing";
+        return Err(Error::invalid("keep_previous", fault));
+    }
+    let draft = RolloutDraft {
+        name: request.name,
+        priority: priority(request.priority)?,
+        promotion: promotion(terms, request.keep_previous, request.retry_failed)?,
+    };
+    let rollout = rollouts.create(actor, BuildId(request.build_id), draft).await?;
+    Ok(messages::rollout(rollout))
+}
+
+fn priority(priority: i64) -> Result<u32, Error> {
+    u32::try_from(priority).map_err(|_| {
+        let fault = format!("must be from 0 to {MAX_PRIORITY}");
+        Error::invalid("priority", fault)
+    })
+}
+
+pub(crate) async fn edit(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::EditRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    if request.slice.is_some_and(|slice| slice.auto_start) {
+        let fault = "is taken when a rollout begins; name the place where this one is to begin now";
+        return Err(Error::invalid("slice.start", fault));
+    }
+    let edit = RolloutEdit {
+        name: request.name,
+        priority: request.priority.map(priority).transpose()?,
+        audience: request.audience.map(audience),
+        slice: request.slice.map(slice).transpose()?,
+        percent: request.rollout_percent.map(Percent::of_decimal).transpose()?,
+        wifi_only: request.wifi_only,
+        must_install: request.must_install,
+    };
+    let seen = u32::try_from(request.revision)
+        .map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?;
+    let rollout = rollouts
+        .edit(actor, RolloutId(request.rollout_id), edit, seen)
+        .await?;
+    Ok(messages::rollout(rollout))
+}
+
+pub(crate) async fn get(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::GetRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    actor.require(Role::Viewer)?;
+    tell(rollouts, request.rollout_id).await
+}
+
+/// The rollout as it stands now.
+async fn tell(rollouts: &Rollouts, id: i64) -> Result<v1::Rollout, Error> {
+    Ok(messages::rollout(rollouts.get(RolloutId(id)).await?))
+}
+
+pub(crate) async fn halt(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::HaltRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    rollouts.halt(actor, RolloutId(request.rollout_id)).await?;
+    tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn cancel(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::CancelRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    rollouts.cancel(actor, RolloutId(request.rollout_id)).await?;
+    tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn complete(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::CompleteRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    rollouts.complete(actor, RolloutId(request.rollout_id)).await?;
+    tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn roll_back_rollout(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::RollBackRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    let id = RolloutId(request.rollout_id);
+    let rollout = rollouts
+        .roll_back_rollout(actor, id, request.force_downgrade)
+        .await?;
+    Ok(messages::rollout(rollout))
 }
 
 pub(crate) async fn adjust(
@@ -53,14 +211,28 @@ pub(crate) async fn adjust(
     actor: &Actor,
     request: v1::AdjustRolloutRequest,
 ) -> Result<v1::AdjustRolloutResponse, Error> {
-    let percent = Percent::new(request.rollout_percent)?;
-    let adjusted = rollouts.adjust(actor, BuildId(request.build_id), percent).await?;
+    let percent = share(request.whole_percent, request.rollout_percent)?;
+    let Adjusted { old, new } = rollouts.adjust(actor, BuildId(request.build_id), percent).await?;
     Ok(v1::AdjustRolloutResponse {
         success: true,
         build_id: request.build_id,
-        old_percent: adjusted.old.into(),
-        new_percent: adjusted.new.into(),
+        whole_old_percent: old.rounded_up().into(),
+        whole_new_percent: new.rounded_up().into(),
+        old_percent: old.as_decimal(),
+        new_percent: new.as_decimal(),
     })
+}
+
+/// What a request names: a build, or one rollout.
+fn which(build: i64, rollout: i64) -> Result<Which, Error> {
+    match (build, rollout) {
+        (build, 0) => Ok(BuildId(build).into()),
+        (0, rollout) => Ok(RolloutId(rollout).into()),
+        _ => {
+            let fault = "must be left out where a build is named: one of the two is meant";
+            Err(Error::invalid("rollout_id", fault))
+        }
+    }
 }
 
 pub(crate) async fn pause(
@@ -68,7 +240,8 @@ pub(crate) async fn pause(
     actor: &Actor,
     request: v1::PauseRolloutRequest,
 ) -> Result<v1::RolloutStateResponse, Error> {
-    let state = rollouts.pause(actor, BuildId(request.build_id)).await?;
+    let which = which(request.build_id, request.rollout_id)?;
+    let state = rollouts.pause(actor, which).await?;
     Ok(stands(request.build_id, state))
 }
 
@@ -77,8 +250,27 @@ pub(crate) async fn resume(
     actor: &Actor,
     request: v1::ResumeRolloutRequest,
 ) -> Result<v1::RolloutStateResponse, Error> {
-    let state = rollouts.resume(actor, BuildId(request.build_id)).await?;
+    let which = which(request.build_id, request.rollout_id)?;
+    let state = rollouts.resume(actor, which).await?;
     Ok(stands(request.build_id, state))
+}
+
+pub(crate) async fn pause_rollout(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    rollout_id: i64,
+) -> Result<v1::Rollout, Error> {
+    rollouts.pause(actor, RolloutId(rollout_id)).await?;
+    tell(rollouts, rollout_id).await
+}
+
+pub(crate) async fn resume_rollout(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    rollout_id: i64,
+) -> Result<v1::Rollout, Error> {
+    rollouts.resume(actor, RolloutId(rollout_id)).await?;
+    tell(rollouts, rollout_id).await
 }
 
 fn stands(build_id: i64, state: RolloutState) -> v1::RolloutStateResponse {
@@ -104,6 +296,7 @@ pub(crate) async fn roll_back(
         rolled_back_to: Some(messages::build_ref(&rolled_back.to)),
         rolled_back_from: Some(messages::build_ref(&rolled_back.from)),
         force_downgrade: request.force_downgrade,
+        going_on: rolled_back.going_on.into_iter().map(messages::rollout).collect(),
     })
 }
 
@@ -118,6 +311,10 @@ pub(crate) async fn list(
     let filter = RolloutFilter {
         package: optional_package(&request.package_name)?,
         build: (request.build_id != 0).then_some(BuildId(request.build_id)),
+        state: match request.state.as_str() {
+            "" => None,
+            state => Some(state.parse()?),
+        },
     };
     let ask = |page| rollouts.list(filter.clone(), page);
     let (items, next_page_token) = list.tell(ask, messages::rollout).await?;
