@@ -19,7 +19,7 @@ function prepare(sheet) {
   const above = Number(sheet.dataset.confirmAbove);
 
   const update = () => {
-    const share = Math.min(100, Math.max(0, Math.trunc(Number(field.value) || 0)));
+    const share = Math.min(100, Math.max(0, Math.round((Number(field.value) || 0) * 100) / 100));
     if (shown) shown.textContent = `${share} %`;
     for (const pick of sheet.querySelectorAll(".pick")) {
       pick.setAttribute("aria-pressed", String(Number(pick.dataset.percent) === share));
@@ -58,7 +58,11 @@ function readCoverage(sheet) {
 }
 
 const numbers = (text) => text.split(",").map(Number);
-const within = (cohorts, share) => cohorts.slice(0, share).reduce((sum, devices) => sum + devices, 0);
+const within = (cohorts, share) => {
+  const whole = Math.floor(share);
+  const split = Math.floor((cohorts[whole] ?? 0) * (share - whole));
+  return cohorts.slice(0, whole).reduce((sum, devices) => sum + devices, split);
+};
 
 function sentence({ byCohort, leaves }, share, old) {
   if (share === 0) return "0 % is nobody: choose a share.";

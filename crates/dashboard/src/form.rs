@@ -47,6 +47,13 @@ impl Fields {
     }
 
     /// A whole number.
+    pub(crate) fn decimal(&self, name: &str) -> Result<f64, Error> {
+        self.text(name)
+            .parse()
+            .map_err(|_| Error::invalid(name, "must be a number"))
+    }
+
+    /// A field that is a whole number.
     pub(crate) fn number(&self, name: &str) -> Result<i64, Error> {
         self.text(name)
             .parse()

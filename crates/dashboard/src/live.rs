@@ -233,7 +233,7 @@ fn of_build(
     for (name, value) in told {
         values.insert(format!("b{build}.{name}"), value.into());
     }
-    bars.insert(format!("b{build}.percent"), settings.percent.get().into());
+    bars.insert(format!("b{build}.percent"), settings.percent.as_decimal().into());
     for (name, part) in counts(stats) {
         values.insert(format!("b{build}.{name}"), show::count(part).into());
         let percent = show::percent_of(part, stats.total_eligible).min(100.0);

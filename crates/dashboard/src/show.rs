@@ -144,6 +144,7 @@ pub(crate) fn meaning(told: Told) -> &'static str {
             Reason::IncompatibleSdk => "its API level is too low",
             Reason::IncompatibleAbi => "no native code for it",
             Reason::RejectedByDevice => "failed with it",
+            Reason::NeedsIntermediate => "can't take the build before it",
         },
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate_domain::{
-    Bucket, Build, BuildFacts, BuildId, Catalog, Decision, DeviceFacts, PackageName, Percent, PollRequest,
-    Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Sha256,
-    SignerFingerprint, Signers, Track, VersionCode, cohort, decide, explain,
+    Build, BuildFacts, BuildId, BuildSteps, Catalog, Decision, DeviceFacts, PackageName, Percent,
+    PollRequest, Position, Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
+    RolloutState, Sha256, SignerFingerprint, Signers, Track, VersionCode, cohort, decide, explain,
 };
 
 const PACKAGES: usize = 50;
@@ -41,11 +41,15 @@ fn build(package: &PackageName, id: i64) -> Build {
             uploaded_by: String::new(),
             uploaded_at: NOW,
         },
+        steps: BuildSteps::default(),
     }
 }
 
 fn release(package: &PackageName, id: i64, share: i64) -> Release {
     let spec = RolloutSpec {
+        name: String::new(),
+        priority: 0,
+        revision: 1,
         package: package.clone(),
         build: BuildId(id),
         state: RolloutState::Active,
@@ -106,7 +110,7 @@ fn poll<'a>(device_id: &'a str, installed: i64, facts: &'a DeviceFacts<'a>) -> P
 fn cohorts(c: &mut Criterion) {
     c.bench_function("cohort", |b| b.iter(|| cohort(black_box("f2a74de452e6b438"))));
     c.bench_function("bucket, salted", |b| {
-        b.iter(|| Bucket::of(black_box("f2a74de452e6b438"), black_box(Some("spring-release"))));
+        b.iter(|| Position::of(black_box("f2a74de452e6b438"), black_box(Some("spring-release"))));
     });
 }
 

@@ -178,12 +178,13 @@ async fn release(store: &Store, ids: &[BuildId]) -> Vec<RolloutId> {
             settings: RolloutSettings::to(Percent::new(percent).unwrap()),
             keep_previous: false,
             retry_failed: false,
+            auto_start: false,
         };
         let change = store.change_track(package(), actor(now), move |track, attempts| {
             let by = By { actor: "seed", now };
             track.promote(&build, &promotion, attempts.of(build.id), by)
         });
-        rollouts.push(change.await.unwrap().inserted.unwrap().id);
+        rollouts.push(change.await.unwrap().inserted[0].id);
     }
     rollouts
 }

@@ -105,6 +105,7 @@ fn shown(notes: &str) -> String {
 
 async fn history(app: &AppState, id: BuildId, stats: &BuildStats) -> Result<Vec<RolloutRow>, Refusal> {
     let filter = RolloutFilter {
+        state: None,
         package: None,
         build: Some(id),
     };

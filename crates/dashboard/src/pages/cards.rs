@@ -41,10 +41,10 @@ impl Card {
             .map_or("not offered", |rollout| rollout.spec.state.as_str())
     }
 
-    pub(crate) fn percent(&self) -> u8 {
+    pub(crate) fn percent(&self) -> f64 {
         self.rollout
             .as_ref()
-            .map_or(0, |rollout| rollout.spec.settings.percent.get())
+            .map_or(0.0, |rollout| rollout.spec.settings.percent.as_decimal())
     }
 
     pub(crate) fn is_held(&self) -> bool {

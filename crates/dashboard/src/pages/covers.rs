@@ -1,7 +1,7 @@
 //! How many devices a share is, and which versions they leave.
 
 use serde_json::json;
-use tidegate_domain::BuildId;
+use tidegate_domain::{BuildId, Percent};
 use tidegate_service::Coverage;
 
 use crate::AppState;
@@ -19,7 +19,7 @@ pub(crate) struct Covers {
 }
 
 /// Whom a share of the fleet is now, of a build that is offered already or is not.
-pub(crate) async fn of(app: &AppState, id: BuildId, percent: u8, offered: bool) -> Result<Covers, Refusal> {
+pub(crate) async fn of(app: &AppState, id: BuildId, percent: f64, offered: bool) -> Result<Covers, Refusal> {
     let coverage = app.fleet.coverage(id).await?;
     if coverage.measured_at.is_none() {
         return Ok(Covers {
@@ -35,14 +35,18 @@ pub(crate) async fn of(app: &AppState, id: BuildId, percent: u8, offered: bool) 
     })
 }
 
-fn sentence(coverage: &Coverage, percent: u8, offered: bool) -> String {
+fn sentence(coverage: &Coverage, percent: f64, offered: bool) -> String {
     let devices = show::many(within(&coverage.by_cohort, percent), "device");
     let yet = if offered { " that do not run it yet" } else { "" };
     format!("{percent} % is {devices} now{yet}.")
 }
 
-fn within(cohorts: &[u64], percent: u8) -> u64 {
-    cohorts.iter().take(percent.into()).sum()
+/// The devices of these cohorts that a share takes. Of a cohort that it takes in part it has about that part.
+fn within(cohorts: &[u64], percent: f64) -> u64 {
+    let hundredths = Percent::of_decimal(percent).map_or(0, Percent::hundredths);
+    let (whole, part) = (usize::from(hundredths / 100), u64::from(hundredths % 100));
+    let split = cohorts.get(whole).map_or(0, |devices| devices * part / 100);
+    cohorts.iter().take(whole).sum::<u64>() + split
 }
 
 fn joined(cohorts: &[u64]) -> String {

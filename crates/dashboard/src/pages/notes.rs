@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use tidegate_domain::{BuildId, Role};
+use tidegate_service::BuildEdit;
 
 use super::cards::name;
 use super::{BuildPath, done};
@@ -45,6 +46,10 @@ pub(crate) async fn save(
 ) -> Result<Response, Refusal> {
     // Forms send line ends of their own.
     let notes = fields.text("notes").replace("\r\n", "\n");
-    app.builds.set_notes(&visitor.actor, id, notes).await?;
+    let edit = BuildEdit {
+        notes: Some(notes),
+        ..BuildEdit::default()
+    };
+    app.builds.edit(&visitor.actor, id, edit).await?;
     Ok(done(&format!("/builds/{id}"), "noted"))
 }

@@ -97,7 +97,7 @@ async fn show(
         .current()
         .filter(|release| release.build.id != card.build.id)
         .map(|release| (release.build.id.0, name(&release.build)));
-    let covers = covers::of(app, card.build.id, form.percent, false).await?;
+    let covers = covers::of(app, card.build.id, form.percent.into(), false).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
         seen,
@@ -139,7 +139,7 @@ pub(crate) async fn promote(
 
 /// What is asked for, and the build that was current when the dialog was opened.
 fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
-    let percent = Percent::new(fields.number("rollout_percent")?)?;
+    let percent = Percent::of_decimal(fields.decimal("rollout_percent")?)?;
     let must_install = fields.ticked("must_install");
     confirmed(fields, percent, must_install)?;
     let seen = match fields.text("current") {
@@ -154,13 +154,14 @@ fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
         },
         keep_previous: fields.ticked("keep_previous"),
         retry_failed: fields.ticked("retry_failed"),
+        auto_start: false,
     };
     Ok((promotion, seen))
 }
 
 /// Refuses a large or pressing release that was not confirmed.
 pub(crate) fn confirmed(fields: &Fields, percent: Percent, must_install: bool) -> Result<(), Error> {
-    let grave = percent.get() > CONFIRM_ABOVE || must_install;
+    let grave = percent.rounded_up() > CONFIRM_ABOVE || must_install;
     if grave && !fields.ticked("confirm") {
         let what = if must_install {
             "must install"

@@ -26,7 +26,7 @@ const STEP: u8 = 5;
 struct Page {
     frame: Frame,
     card: Card,
-    percent: u8,
+    percent: f64,
     step: u8,
     confirm_above: u8,
     covers: Covers,
@@ -57,7 +57,7 @@ async fn show(
     app: &AppState,
     visitor: &Visitor,
     card: Card,
-    percent: u8,
+    percent: f64,
     error: Option<String>,
 ) -> Result<Response, Refusal> {
     let covers = covers::of(app, card.build.id, percent, true).await?;
@@ -94,9 +94,9 @@ pub(crate) async fn adjust(
 }
 
 /// Only a raise has to be confirmed: lowering a share reaches nobody.
-fn wanted(fields: &Fields, now: u8) -> Result<Percent, Error> {
-    let percent = Percent::new(fields.number("rollout_percent")?)?;
-    if percent.get() > now {
+fn wanted(fields: &Fields, now: f64) -> Result<Percent, Error> {
+    let percent = Percent::of_decimal(fields.decimal("rollout_percent")?)?;
+    if percent.as_decimal() > now {
         confirmed(fields, percent, false)?;
     }
     Ok(percent)
