@@ -237,6 +237,7 @@ async fn release(store: &Store, build: &Build) -> RolloutId {
             settings: RolloutSettings::to(Percent::EVERYBODY),
             keep_previous: false,
             retry_failed: false,
+            auto_start: false,
         };
         let by = By {
             actor: "bench",
@@ -244,7 +245,7 @@ async fn release(store: &Store, build: &Build) -> RolloutId {
         };
         track.promote(&promoted, &promotion, attempts.of(promoted.id), by)
     });
-    change.await.unwrap().inserted.unwrap().id
+    change.await.unwrap().inserted[0].id
 }
 
 /// How many devices are written at once.

@@ -196,6 +196,7 @@ async fn upload(store: &Store) -> Build {
         settings: RolloutSettings::to(Percent::EVERYBODY),
         keep_previous: false,
         retry_failed: false,
+        auto_start: false,
     };
     let promoted = build.clone();
     let change = store.change_track(build.facts.package.clone(), actor(), move |track, attempts| {

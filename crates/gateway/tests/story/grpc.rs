@@ -94,7 +94,7 @@ async fn both_protocols_answer_alike(engine: Engine) {
 
     let promote = v1::PromoteRequest {
         build_id: old,
-        rollout_percent: 100,
+        rollout_percent: 100.0,
         ..v1::PromoteRequest::default()
     };
     let promoted = grpc.rollouts.promote(promote).await.unwrap().into_inner();
@@ -102,14 +102,23 @@ async fn both_protocols_answer_alike(engine: Engine) {
     ada.promote(new, 10).await.ok();
     let adjust = v1::AdjustRolloutRequest {
         build_id: new,
-        rollout_percent: 30,
+        // As callers of earlier versions say it.
+        whole_percent: 30,
+        ..v1::AdjustRolloutRequest::default()
     };
     let adjusted = grpc.rollouts.adjust_rollout(adjust).await.unwrap().into_inner();
-    assert_eq!((adjusted.old_percent, adjusted.new_percent), (10, 30));
-    let pause = v1::PauseRolloutRequest { build_id: new };
+    assert_eq!((adjusted.old_percent, adjusted.new_percent), (10.0, 30.0));
+    assert_eq!((adjusted.whole_old_percent, adjusted.whole_new_percent), (10, 30));
+    let pause = v1::PauseRolloutRequest {
+        build_id: new,
+        rollout_id: 0,
+    };
     let paused = grpc.rollouts.pause_rollout(pause).await.unwrap().into_inner();
     assert_eq!(json_of(paused), ada.pause(new).await.ok());
-    let resume = v1::ResumeRolloutRequest { build_id: new };
+    let resume = v1::ResumeRolloutRequest {
+        build_id: new,
+        rollout_id: 0,
+    };
     assert_eq!(
         grpc.rollouts
             .resume_rollout(resume)
@@ -234,9 +243,9 @@ async fn both_protocols_refuse_alike(engine: Engine) {
     ada.promote(build, 50).await.ok();
     let before = ada.everything().await;
     let mut grpc = clients(&server, ada.token()).await;
-    let promote = |build_id, rollout_percent| v1::PromoteRequest {
+    let promote = |build_id, whole_percent| v1::PromoteRequest {
         build_id,
-        rollout_percent,
+        whole_percent,
         ..v1::PromoteRequest::default()
     };
     for percent in [0, 101, -1] {

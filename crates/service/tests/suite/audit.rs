@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidegate_domain::{NudgeOrder, Percent, Role, SignerFingerprint};
-use tidegate_service::AuditFilter;
+use tidegate_service::{AuditFilter, BuildEdit};
 use tidegate_testkit::apks;
 
 use crate::instance::{Instance, admin, id, operator, package, to};
@@ -63,10 +63,13 @@ async fn nudge(instance: &Instance) {
 /// would take the names out of the others.
 async fn let_go(instance: &Instance, offer: &Offer) {
     instance.devices.retire(admin(), &id("phone")).await.unwrap();
-    let notes = "No longer offered.".to_owned();
+    let notes = BuildEdit {
+        notes: Some("No longer offered.".to_owned()),
+        ..BuildEdit::default()
+    };
     instance
         .builds
-        .set_notes(operator(), offer.build, notes)
+        .edit(operator(), offer.build, notes)
         .await
         .unwrap();
     let spare = instance.build(9).await;

@@ -1,6 +1,6 @@
 //! Deleting builds: their files go, and versions that devices may have are never given to others.
 
-use tidegate_service::{Kind, MAX_NOTES_BYTES, Page};
+use tidegate_service::{BuildEdit, Kind, MAX_NOTES_BYTES, Page};
 use tidegate_testkit::apks::{self, PACKAGE};
 
 use crate::instance::{Instance, admin, operator, refusal, to};
@@ -89,7 +89,11 @@ async fn notes_are_told_to_devices_and_have_a_bound() {
     let instance = Instance::start().await;
     let build = instance.release(1).await;
     let before = instance.snapshots.catalog_version();
-    let set = |notes: String| instance.builds.set_notes(operator(), build, notes);
+    let edit = |notes: String| BuildEdit {
+        notes: Some(notes),
+        ..BuildEdit::default()
+    };
+    let set = |notes: String| instance.builds.edit(operator(), build, edit(notes));
     let view = set("Mends the printer.".to_owned()).await.unwrap();
     assert_eq!(view.build.provenance.notes, "Mends the printer.");
     assert!(
@@ -104,6 +108,6 @@ async fn notes_are_told_to_devices_and_have_a_bound() {
     set("x".repeat(MAX_NOTES_BYTES)).await.unwrap();
     set(String::new()).await.unwrap();
     let viewer = crate::instance::viewer();
-    let denied = instance.builds.set_notes(viewer, build, String::new()).await;
+    let denied = instance.builds.edit(viewer, build, edit(String::new())).await;
     assert_eq!(refusal(denied), (Kind::Forbidden, "role_too_low"));
 }

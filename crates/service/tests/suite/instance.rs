@@ -289,6 +289,7 @@ pub(crate) fn to(percent: i64) -> Promotion {
         settings: RolloutSettings::to(Percent::new(percent).unwrap()),
         keep_previous: false,
         retry_failed: false,
+        auto_start: false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use tidegate_domain::{
-    Bucket, Percent, Promotion, REJECTION_COOL_DOWN_HOURS, RETRY_BUDGET, Reason, ReportStatus,
+    Percent, Position, Promotion, REJECTION_COOL_DOWN_HOURS, RETRY_BUDGET, Reason, ReportStatus,
 };
 use tidegate_service::{NewReport, Standing};
 
@@ -34,7 +34,7 @@ async fn a_share_takes_the_devices_of_its_cohorts() {
         instance.promote(build, to(percent)).await;
         let share = Percent::new(percent).unwrap();
         for name in &names {
-            let is_taken = Bucket::of(name, None).is_within(share);
+            let is_taken = Position::of(name, None).is_within(share);
             let told = is_taken.then_some(build).ok_or(Reason::NotInCohort);
             assert_eq!(instance.told(name, 0), told, "{name} at {percent} %");
         }

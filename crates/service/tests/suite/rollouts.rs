@@ -219,7 +219,7 @@ async fn a_share_is_adjusted_within_its_bounds() {
             .adjust(operator(), build, Percent::new(percent).unwrap())
     };
     let adjusted = adjust(100).await.unwrap();
-    assert_eq!((adjusted.old.get(), adjusted.new.get()), (1, 100));
+    assert_eq!((adjusted.old.rounded_up(), adjusted.new.rounded_up()), (1, 100));
     assert_eq!(instance.told("phone", 0), Ok(build));
     let refused = adjust(0).await.err().unwrap();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Deleting builds, and giving them other notes.
 
 use tidegate_domain::{Build, By, Error as Rule};
-use tidegate_storage::{AuditFilter, BuildFilter, Error, Page, Store};
+use tidegate_storage::{AuditFilter, BuildEdit, BuildFilter, Error, Page, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
@@ -160,7 +160,14 @@ async fn notes_change_and_the_log_tells(place: &Place) {
     let before = store.epochs().await.unwrap().catalog;
     let set = async |notes: &str| {
         let note = actor("ann").note("ota.notes", format!("package/{APP}"));
-        store.set_build_notes(build.id, notes.into(), note).await
+        let edit = BuildEdit {
+            notes: Some(notes.into()),
+            ..BuildEdit::default()
+        };
+        store
+            .edit_build(build.id, edit, note)
+            .await
+            .map(|before| before.provenance.notes)
     };
     let long = "ä".repeat(600);
     assert_eq!(set(&long).await, Ok("Fixes the thing.".into()));
@@ -186,7 +193,7 @@ async fn notes_change_and_the_log_tells(place: &Place) {
     );
     let note = actor("ann").note("ota.notes", format!("package/{APP}"));
     let unknown = store
-        .set_build_notes(tidegate_domain::BuildId(99), String::new(), note)
+        .edit_build(tidegate_domain::BuildId(99), BuildEdit::default(), note)
         .await;
     assert!(matches!(unknown, Err(Error::NotFound { .. })));
 }

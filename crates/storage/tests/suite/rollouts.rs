@@ -30,7 +30,7 @@ async fn an_operators_day(place: &Place) {
     let second = promote(&store, &new, promotion(10)).await;
     assert_eq!(
         second.before.current().unwrap().rollout,
-        first.inserted.unwrap(),
+        first.inserted[0].clone(),
         "what comes back is what was written"
     );
 
@@ -44,7 +44,7 @@ async fn an_operators_day(place: &Place) {
         })
         .await
         .unwrap();
-    let inserted = back.inserted.unwrap();
+    let inserted = back.inserted[0].clone();
     assert_eq!(inserted.spec.build, old.id);
     assert_eq!(inserted.spec.rolled_back_from, Some(new.id));
 
@@ -59,6 +59,7 @@ async fn an_operators_day(place: &Place) {
         ]
     );
     let of_new = RolloutFilter {
+        state: None,
         package: Some(package(APP)),
         build: Some(new.id),
     };
@@ -112,7 +113,7 @@ async fn a_change_that_changes_nothing_writes_nothing(place: &Place) {
     promote(&store, &build, promotion(100)).await;
     let again = promote(&store, &build, promotion(100)).await;
     assert!(again.change.is_empty());
-    assert_eq!(again.inserted, None);
+    assert!(again.inserted.is_empty());
     assert_eq!(store.verify_audit().await, Ok(Ok(2)));
 }
 
@@ -149,7 +150,7 @@ async fn a_build_released_anew_counts_its_attempts(place: &Place) {
         promote(&store, &build, again.clone()).await,
         promote(&store, &build, again).await,
     ]
-    .map(|change| change.inserted.unwrap().spec.retry_generation);
+    .map(|change| change.inserted[0].spec.retry_generation);
     assert_eq!(attempts, [1, 2, 3]);
 }
 

@@ -89,6 +89,7 @@ pub(crate) fn promotion(percent: i64) -> Promotion {
         settings: RolloutSettings::to(Percent::new(percent).unwrap()),
         keep_previous: false,
         retry_failed: false,
+        auto_start: false,
     }
 }
 
@@ -119,7 +120,7 @@ pub(crate) async fn release(store: &Store, name: &str, code: i64) -> (Build, Rol
 
 /// The rollout that a promotion made.
 pub(crate) fn rollout_of(change: &TrackChange) -> RolloutId {
-    change.inserted.as_ref().expect("a new rollout").id
+    change.inserted.first().expect("a new rollout").id
 }
 
 /// A poll for [`APP`] that is told that the device is up to date.
