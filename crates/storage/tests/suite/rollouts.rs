@@ -206,7 +206,10 @@ async fn the_database_itself_refuses_a_second_current(place: &Place) {
             "UPDATE rollouts SET state = 'rolled_back', serving = FALSE WHERE is_current",
         ),
         ("a state that is none", "UPDATE rollouts SET state = 'sleeping'"),
-        ("more than everybody", "UPDATE rollouts SET percent = 101"),
+        (
+            "more than everybody",
+            "UPDATE rollouts SET percent_hundredths = 10001",
+        ),
     ] {
         let fault = place.execute(sql).expect_err(lie);
         assert!(fault.to_lowercase().contains("check"), "{lie}: {fault}");
