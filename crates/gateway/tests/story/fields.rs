@@ -9,7 +9,7 @@ use tidegate_testkit::operator::Operator;
 use tidegate_testkit::server::{Engine, TestServer};
 
 on_both_engines!(
-    a_share_must_be_a_whole_percentage,
+    a_share_has_two_decimals_at_most,
     a_verb_that_has_to_be_told_something_wants_a_body,
     an_unknown_field_is_refused_by_its_name,
     a_field_of_another_type_is_refused_by_its_name,
@@ -29,7 +29,7 @@ async fn day(engine: Engine) -> (TestServer, Operator, i64) {
     (server, olga, build)
 }
 
-async fn a_share_must_be_a_whole_percentage(engine: Engine) {
+async fn a_share_has_two_decimals_at_most(engine: Engine) {
     let (_server, olga, build) = day(engine).await;
     let before = olga.everything().await;
     let bad = [
@@ -38,7 +38,9 @@ async fn a_share_must_be_a_whole_percentage(engine: Engine) {
         json!(-1),
         json!("ten"),
         json!("10"),
-        json!(10.5),
+        json!(10.505),
+        json!(0.001),
+        json!(-0.5),
         json!(1e30),
         json!(null),
         json!([10]),

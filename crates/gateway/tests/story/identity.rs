@@ -197,7 +197,7 @@ async fn a_forced_roll_back_concerns_exactly_the_version_that_is_taken_back(engi
         ),
         (&json!(good), &json!(true), &json!(100))
     );
-    assert_eq!(device.poll(3).await.why_not(), "newer_installed");
+    assert_eq!(device.poll(3).await.why_not(), "not_in_cohort");
     assert_eq!(device.poll(0).await.why_not(), "not_in_cohort");
     // Inside of the share, a device without it is offered the good build as before.
     let inside = server.device("abc123").await;

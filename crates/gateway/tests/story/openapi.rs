@@ -147,7 +147,7 @@ async fn requests_say_what_the_server_takes(engine: Engine) {
     let percent = &schemas["PromoteRequest"]["properties"]["rollout_percent"];
     assert_eq!(
         (&percent["minimum"], &percent["maximum"]),
-        (&1.into(), &100.into())
+        (&0.01.into(), &100.into())
     );
     assert!(percent["default"].is_null(), "it would be refused");
     assert_eq!(

@@ -217,16 +217,16 @@ async fn explain_names_every_rule_that_was_asked(engine: Engine) {
     let names: Vec<_> = rules.iter().map(|rule| rule["rule"].as_str().unwrap()).collect();
     let asked = [
         "current_rollout",
-        "state",
+        "audience",
+        "cohort",
         "version",
+        "state",
         "rejection",
         "sdk",
         "abi",
-        "audience",
-        "cohort",
     ];
     assert_eq!(names, asked);
-    assert_eq!(rules[7]["inputs"]["rollout_percent"], "60");
+    assert_eq!(rules[2]["inputs"]["rollout_percent"], "60");
     assert!(
         rules
             .iter()

@@ -38,7 +38,7 @@ async fn a_bad_build_is_offered_to_nobody_any_more(engine: Engine) {
     assert_eq!(
         back,
         json!({
-            "success": true, "force_downgrade": false,
+            "success": true, "force_downgrade": false, "going_on": [],
             "rolled_back_to": { "build_id": builds[0], "version_code": 1, "version_name": "1.1" },
             "rolled_back_from": { "build_id": builds[1], "version_code": 2, "version_name": "1.2" },
         })

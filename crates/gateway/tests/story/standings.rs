@@ -175,7 +175,7 @@ async fn in_each_state_the_parts_add_up_to_the_fleet(engine: Engine) {
     let told = old_phone.poll_as(PACKAGE, 1, "&region=north&sdk=24").await;
     assert_eq!(told.why_not(), "incompatible_sdk");
     fleet.now_told(&old_phone, "incompatible_sdk").await;
-    let ahead = fleet.device("ahead", PACKAGE, 9).await;
+    let ahead = fleet.device_of("ahead", 0..50).await;
     assert_eq!(
         ahead.poll_as(PACKAGE, 9, "&region=north").await.why_not(),
         "newer_installed"
