@@ -3,6 +3,7 @@
 //! Both run the same evaluation: [`decide`] with a trace that costs nothing, [`explain`] with one that writes down
 //! each rule, its inputs and its answer. They can therefore never disagree.
 //!
+//! 0. A policy's hold is asked before everything else.
 //! 1. A device that runs a version which a forced roll-back takes back is judged by that roll-back first.
 //! 2. Then the rollouts that serve the package are asked in order, the current one first.
 //!
@@ -17,8 +18,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Rejection, Release, Rollout, RolloutId,
-    RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
+    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Overlay, Policies, Policy, Rejection, Release,
+    Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -35,6 +36,8 @@ pub struct PollRequest<'a> {
     pub facts: &'a DeviceFacts<'a>,
     /// The builds that it gave up.
     pub rejections: &'a [BuildRejection],
+    /// What operators gave to it.
+    pub overlay: &'a Overlay,
 }
 
 /// A build that a device gave up.
@@ -49,6 +52,7 @@ impl<'a> PollRequest<'a> {
         installed: VersionCode,
         facts: &'a DeviceFacts<'a>,
         rejections: &'a [BuildRejection],
+        overlay: &'a Overlay,
     ) -> Self {
         Self {
             device_id,
@@ -56,6 +60,7 @@ impl<'a> PollRequest<'a> {
             installed,
             facts,
             rejections,
+            overlay,
         }
     }
 }
@@ -108,11 +113,15 @@ pub enum Reason {
     IncompatibleAbi,
     /// The device tried the build and gave it up.
     RejectedByDevice,
+    /// The build is above the highest version that a policy allows the device.
+    AboveCeiling,
+    /// A policy keeps the device from every update.
+    HeldByPolicy,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::NoCurrentBuild,
         Self::AlreadyCurrent,
         Self::NewerInstalled,
@@ -124,6 +133,8 @@ impl Reason {
         Self::IncompatibleSdk,
         Self::IncompatibleAbi,
         Self::RejectedByDevice,
+        Self::AboveCeiling,
+        Self::HeldByPolicy,
     ];
 
     /// The reason's name in headers, events and metrics.
@@ -140,6 +151,18 @@ impl Reason {
             Self::IncompatibleSdk => "incompatible_sdk",
             Self::IncompatibleAbi => "incompatible_abi",
             Self::RejectedByDevice => "rejected_by_device",
+            Self::AboveCeiling => "above_ceiling",
+            Self::HeldByPolicy => "held_by_policy",
+        }
+    }
+
+    /// The reason as a device is told it whose agent speaks this version of the protocol. Agents before version 2 throw a
+    /// partial download away at any reason that they don't know to pass, and a hold passes.
+    #[must_use]
+    pub fn told_to(self, protocol: u32) -> Self {
+        match self {
+            Self::HeldByPolicy if protocol < 2 => Self::Paused,
+            reason => reason,
         }
     }
 }
@@ -236,11 +259,16 @@ fn evaluate<'c, T: Trace>(
     let Some(track) = track else {
         return Decision::NoUpdate(Reason::NoCurrentBuild);
     };
+    let policies = catalog.policies();
+    if let Some(held) = policy_hold(policies, request, now, trace) {
+        return Decision::NoUpdate(held);
+    }
     let unsalted = OnceCell::new();
     let ask = |release: &'c Release| Ask {
         release,
         track,
         request,
+        policies,
         now,
         unsalted: &unsalted,
     };
@@ -271,11 +299,46 @@ fn evaluate<'c, T: Trace>(
     Decision::NoUpdate(first_reason.unwrap_or(Reason::NoCurrentBuild))
 }
 
+/// Whether a policy keeps the device from every update of the package. Where none ever did, there is nothing to note.
+fn policy_hold<T: Trace>(
+    policies: &Policies,
+    request: &PollRequest<'_>,
+    now: DateTime<Utc>,
+    trace: &mut T,
+) -> Option<Reason> {
+    let (policy, hold) = policies.hold_on(request.device_id, request.package, request.overlay)?;
+    let passed = !hold.stands(now);
+    trace.note(|| Step {
+        rollout: None,
+        build: None,
+        rule: "policy_hold",
+        inputs: policy_inputs(policy, "hold", hold.to_string()),
+        passed,
+        answer: if passed {
+            format!("the hold of policy {} has ended", policy.id)
+        } else {
+            format!("policy {} holds the device back {hold}: {}", policy.id, policy.spec.remark)
+        },
+    });
+    (!passed).then_some(Reason::HeldByPolicy)
+}
+
+/// A policy as the steps of an explanation show it, with the term that is asked for.
+fn policy_inputs(policy: &Policy, term: &'static str, value: String) -> Vec<(&'static str, String)> {
+    vec![
+        ("policy_id", policy.id.to_string()),
+        ("subject", policy.spec.subject.to_string()),
+        (term, value),
+        ("remark", policy.spec.remark.clone()),
+    ]
+}
+
 /// One rollout asked about one poll.
 struct Ask<'a> {
     release: &'a Release,
     track: &'a Track,
     request: &'a PollRequest<'a>,
+    policies: &'a Policies,
     now: DateTime<Utc>,
     /// The device's bucket without a salt: the same for all rollouts that have none, so it is hashed once.
     unsalted: &'a OnceCell<Bucket>,
@@ -301,7 +364,8 @@ impl Ask<'_> {
             Ordering::Equal => return Verdict::Ends(stopped.unwrap_or(Reason::AlreadyCurrent)),
             Ordering::Greater => return Verdict::PassesOn(stopped.unwrap_or(Reason::NewerInstalled)),
         }
-        match self.unfit(trace).or_else(|| self.not_a_member(trace)) {
+        let unfit = self.unfit(trace).or_else(|| self.ceiling(trace));
+        match unfit.or_else(|| self.not_a_member(trace)) {
             Some(reason) => Verdict::PassesOn(stopped.unwrap_or(reason)),
             None => stopped.map_or(Verdict::Takes, Verdict::Ends),
         }
@@ -504,6 +568,33 @@ impl Ask<'_> {
             };
             (inputs, answer.to_owned())
         })
+    }
+
+    /// Whether a policy allows the device no version as high as this one. A forced roll-back doesn't ask: it takes devices
+    /// from a bad version, and must not leave those on it that are kept below it. Without a ceiling there is nothing to note.
+    fn ceiling<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
+        let PollRequest {
+            device_id,
+            package,
+            overlay,
+            ..
+        } = self.request;
+        let (policy, ceiling) = self.policies.ceiling_on(device_id, package, overlay)?;
+        let offered = self.release.build.facts.version_code;
+        let passed = self.note(trace, "ceiling", offered <= ceiling, || {
+            let mut inputs = policy_inputs(policy, "max_version", ceiling.to_string());
+            inputs.push(("version_code", offered.to_string()));
+            let answer = if offered <= ceiling {
+                format!("policy {} allows this version", policy.id)
+            } else {
+                format!(
+                    "policy {} allows nothing above {ceiling}: {}",
+                    policy.id, policy.spec.remark
+                )
+            };
+            (inputs, answer)
+        });
+        (!passed).then_some(Reason::AboveCeiling)
     }
 
     fn audience<T: Trace>(&self, trace: &mut T) -> bool {
