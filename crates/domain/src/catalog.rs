@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::{PackageName, Policies, Track};
+use crate::{PackageName, PolicySet, Track};
 
 /// A snapshot of all packages that release something. Built anew on every change, never edited, so that any
 /// number of polls read it without a lock.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     tracks: HashMap<PackageName, Track>,
-    policies: Policies,
+    policies: PolicySet,
 }
 
 impl Catalog {
@@ -18,18 +18,18 @@ impl Catalog {
         let tracks = tracks.into_iter().map(|track| (track.package.clone(), track));
         Self {
             tracks: tracks.collect(),
-            policies: Policies::default(),
+            policies: PolicySet::default(),
         }
     }
 
     /// The same with these policies.
     #[must_use]
-    pub fn with_policies(self, policies: Policies) -> Self {
+    pub fn with_policies(self, policies: PolicySet) -> Self {
         Self { policies, ..self }
     }
 
     /// The policies.
-    pub fn policies(&self) -> &Policies {
+    pub fn policies(&self) -> &PolicySet {
         &self.policies
     }
 

@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Overlay, Policies, Policy, Rejection, Release,
+    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Overlay, PolicySet, Policy, Rejection, Release,
     Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
 };
 
@@ -301,7 +301,7 @@ fn evaluate<'c, T: Trace>(
 
 /// Whether a policy keeps the device from every update of the package. Where none ever did, there is nothing to note.
 fn policy_hold<T: Trace>(
-    policies: &Policies,
+    policies: &PolicySet,
     request: &PollRequest<'_>,
     now: DateTime<Utc>,
     trace: &mut T,
@@ -338,7 +338,7 @@ struct Ask<'a> {
     release: &'a Release,
     track: &'a Track,
     request: &'a PollRequest<'a>,
-    policies: &'a Policies,
+    policies: &'a PolicySet,
     now: DateTime<Utc>,
     /// The device's bucket without a salt: the same for all rollouts that have none, so it is hashed once.
     unsalted: &'a OnceCell<Bucket>,

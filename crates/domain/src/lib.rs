@@ -19,7 +19,7 @@
 //! ```
 //!
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
-//! - [`Policies`], [`Overlay`]: what holds devices back whatever a rollout says, and the tags that it asks for.
+//! - [`PolicySet`], [`Overlay`]: what holds devices back whatever a rollout says, and the tags that it asks for.
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
@@ -77,7 +77,7 @@ pub use nudge::{
     NudgeAudience, NudgeOrder, Priority,
 };
 pub use policy::{
-    Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, Policies, Policy, PolicyId,
+    Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, PolicySet, Policy, PolicyId,
     PolicySpec, PolicySubject, PolicyTerms, check_tag_count,
 };
 pub use poll::poll_after;

@@ -180,13 +180,13 @@ impl Policy {
 
 /// All policies, by those on whom they hang.
 #[derive(Clone, Debug, Default)]
-pub struct Policies {
+pub struct PolicySet {
     everybody: Vec<Arc<Policy>>,
     by_tag: HashMap<Tag, Vec<Arc<Policy>>>,
     by_device: HashMap<DeviceId, Vec<Arc<Policy>>>,
 }
 
-impl Policies {
+impl PolicySet {
     /// Takes the policies.
     pub fn new(policies: impl IntoIterator<Item = Policy>) -> Self {
         let mut all = Self::default();

@@ -241,10 +241,13 @@ impl Devices {
             Some(version) => version,
             None => VersionCode::new(0)?,
         };
+        // As the database has it: what a poll looks at follows within a second, and is not there right after the start.
+        let overlay = self.store.overlay(id).await?;
         let catalog = self.snapshots.catalog();
         let rejections = self.snapshots.rejections();
         let gave_up = rejections.of(id.as_str());
-        let request = PollRequest::new(id.as_str(), package.as_str(), installed, device.facts(), gave_up);
+        let facts = device.facts();
+        let request = PollRequest::new(id.as_str(), package.as_str(), installed, facts, gave_up, &overlay);
         let explanation = explain(&catalog, &request, self.clock.now());
         let outcome = match explanation.decision {
             Decision::Offer(offer) => Ok(offer.build.id),
@@ -310,6 +313,7 @@ impl Devices {
         let tags = self.keys.erased_tags(id.as_str());
         self.store.erase_device(id, tags, note).await?;
         self.snapshots.follow_own_change().await;
+        self.snapshots.forget_overlay(id).await;
         // Not by its id, which the log would keep.
         tracing::info!(event = "ota.device.erase", actor = actor.subject);
         Ok(())

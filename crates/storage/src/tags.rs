@@ -39,6 +39,18 @@ impl TagCursor {
     pub fn epoch(self) -> i64 {
         self.epoch
     }
+
+    /// This place, or the end of this epoch if that is later: for who found nothing more up to there.
+    #[must_use]
+    pub fn at_least(self, epoch: i64) -> Self {
+        if self.epoch >= epoch {
+            return self;
+        }
+        Self {
+            epoch,
+            device: i64::MAX,
+        }
+    }
 }
 
 impl Store {

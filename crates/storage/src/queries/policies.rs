@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde_json::{Value, json};
 use tidegate_domain::{
-    self as domain, DeviceId, Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, PackageName, Policies, Policy,
+    self as domain, DeviceId, Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, PackageName, PolicySet, Policy,
     PolicyId, PolicySpec, PolicySubject, PolicyTerms,
 };
 
@@ -91,8 +91,8 @@ fn load(conn: &mut Conn, rest: &str) -> Result<Vec<Policy>, Fault> {
 }
 
 /// All of them, for the catalog.
-pub(crate) fn all(conn: &mut Conn) -> Result<Policies, Fault> {
-    Ok(Policies::new(load(conn, "ORDER BY p.id")?))
+pub(crate) fn all(conn: &mut Conn) -> Result<PolicySet, Fault> {
+    Ok(PolicySet::new(load(conn, "ORDER BY p.id")?))
 }
 
 pub(crate) fn get(conn: &mut Conn, id: PolicyId) -> Result<Policy, Fault> {
