@@ -5,7 +5,7 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "tidegate/v1/agent.proto",
     "tidegate/v1/audit.proto",
     "tidegate/v1/auth.proto",
@@ -14,7 +14,9 @@ const FILES: [&str; 9] = [
     "tidegate/v1/nudges.proto",
     "tidegate/v1/packages.proto",
     "tidegate/v1/people.proto",
+    "tidegate/v1/policies.proto",
     "tidegate/v1/rollouts.proto",
+    "tidegate/v1/tags.proto",
 ];
 
 /// Messages that carry a file's bytes and exist in gRPC alone: REST uploads are multipart.
@@ -33,7 +35,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 17] = [
+const REQUIRED: [(&str, &[&str]); 20] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -57,6 +59,9 @@ const REQUIRED: [(&str, &[&str]); 17] = [
     ("AddServiceAccountRequest", &["name", "role"]),
     ("EraseDeviceRequest", &["confirm"]),
     ("SetBuildNotesRequest", &["notes"]),
+    ("CreatePolicyRequest", &["remark"]),
+    ("SetHoldRequest", &["remark"]),
+    ("RenameTagRequest", &["to"]),
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    DeviceId, Hold, Overlay, PackageName, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, Role, Verb,
+    Hold, PackageName, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, Role, Verb,
     VersionCode,
 };
 use tidegate_storage::{Page, Paged, PolicyFilter, Store};
@@ -193,17 +193,9 @@ impl Policies {
         holds
     }
 
-    /// What operators gave to a device, and the policies that concern it, oldest first.
-    ///
-    /// # Errors
-    /// [`crate::Kind::Unavailable`].
-    pub async fn of_device(&self, device: &DeviceId) -> Result<(Overlay, Vec<Policy>), Error> {
-        let overlay = self.store.overlay(device).await?;
-        let catalog = self.snapshots.catalog();
-        let concerning = catalog.policies().of(device.as_str(), &overlay);
-        let mut policies: Vec<Policy> = concerning.cloned().collect();
-        policies.sort_by_key(|policy| policy.id);
-        Ok((overlay, policies))
+    /// The time by which holds stand.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 }
 
