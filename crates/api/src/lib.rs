@@ -37,8 +37,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
-    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Error, Kind, Nudges, Packages, Policies,
-    Polls, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
+    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Error, Kind, Nudges, Packages,
+    Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;

@@ -144,6 +144,8 @@ pub(crate) fn meaning(told: Told) -> &'static str {
             Reason::IncompatibleSdk => "its API level is too low",
             Reason::IncompatibleAbi => "no native code for it",
             Reason::RejectedByDevice => "failed with it",
+            Reason::AboveCeiling => "above a policy's ceiling",
+            Reason::HeldByPolicy => "held by a policy",
         },
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate_domain::{
-    Bucket, Build, BuildFacts, BuildId, Catalog, Decision, DeviceFacts, Overlay, PackageName, Percent, PollRequest,
-    Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Sha256,
+    Bucket, Build, BuildFacts, BuildId, Catalog, Decision, DeviceFacts, Overlay, PackageName, Percent,
+    PollRequest, Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Sha256,
     SignerFingerprint, Signers, Track, VersionCode, cohort, decide, explain,
 };
 
@@ -100,7 +100,14 @@ fn facts() -> DeviceFacts<'static> {
 }
 
 fn poll<'a>(device_id: &'a str, installed: i64, facts: &'a DeviceFacts<'a>) -> PollRequest<'a> {
-    PollRequest::new(device_id, "com.example.app7", version(installed), facts, &[], Overlay::none())
+    PollRequest::new(
+        device_id,
+        "com.example.app7",
+        version(installed),
+        facts,
+        &[],
+        Overlay::none(),
+    )
 }
 
 fn cohorts(c: &mut Criterion) {

@@ -18,8 +18,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Overlay, PolicySet, Policy, Rejection, Release,
-    Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
+    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Overlay, Policy, PolicySet, Rejection,
+    Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -317,7 +317,10 @@ fn policy_hold<T: Trace>(
         answer: if passed {
             format!("the hold of policy {} has ended", policy.id)
         } else {
-            format!("policy {} holds the device back {hold}: {}", policy.id, policy.spec.remark)
+            format!(
+                "policy {} holds the device back {hold}: {}",
+                policy.id, policy.spec.remark
+            )
         },
     });
     (!passed).then_some(Reason::HeldByPolicy)

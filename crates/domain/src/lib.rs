@@ -77,7 +77,7 @@ pub use nudge::{
     NudgeAudience, NudgeOrder, Priority,
 };
 pub use policy::{
-    Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, PolicySet, Policy, PolicyId,
+    Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, Policy, PolicyId, PolicySet,
     PolicySpec, PolicySubject, PolicyTerms, check_tag_count,
 };
 pub use poll::poll_after;

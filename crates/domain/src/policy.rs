@@ -126,7 +126,10 @@ impl PolicySpec {
         let PolicyTerms { max_version, hold } = self.terms;
         match max_version {
             None if hold.is_none() => {
-                return Err(Error::invalid("max_version", "must be given where there is no hold"));
+                return Err(Error::invalid(
+                    "max_version",
+                    "must be given where there is no hold",
+                ));
             }
             Some(version) if version.get() == 0 => {
                 let fault = "must be at least 1: a hold keeps devices from every update";
@@ -232,7 +235,11 @@ impl PolicySet {
     /// Those that concern a device with this overlay.
     pub fn of<'a>(&'a self, device: &str, overlay: &'a Overlay) -> impl Iterator<Item = &'a Policy> {
         // Without policies on tags, no tag is looked up.
-        let tags: &[Tag] = if self.by_tag.is_empty() { &[] } else { overlay.tags() };
+        let tags: &[Tag] = if self.by_tag.is_empty() {
+            &[]
+        } else {
+            overlay.tags()
+        };
         let by_tag = tags.iter().filter_map(|tag| self.by_tag.get(tag)).flatten();
         let by_device = self.by_device.get(device).into_iter().flatten();
         let all = self.everybody.iter().chain(by_tag).chain(by_device);
@@ -240,7 +247,12 @@ impl PolicySet {
     }
 
     /// The hold that counts for a package on a device: the latest, whether it still stands or not.
-    pub fn hold_on<'a>(&'a self, device: &str, package: &str, overlay: &'a Overlay) -> Option<(&'a Policy, Hold)> {
+    pub fn hold_on<'a>(
+        &'a self,
+        device: &str,
+        package: &str,
+        overlay: &'a Overlay,
+    ) -> Option<(&'a Policy, Hold)> {
         let concerning = self.of(device, overlay).filter(|policy| policy.concerns(package));
         let holds = concerning.filter_map(|policy| Some((policy, policy.spec.terms.hold?)));
         holds.max_by_key(|(policy, hold)| (*hold, std::cmp::Reverse(policy.id)))
@@ -289,7 +301,9 @@ impl Overlay {
 
     /// Whether the device has this tag.
     pub fn has_tag(&self, tag: &str) -> bool {
-        self.tags.binary_search_by(|known| known.as_str().cmp(tag)).is_ok()
+        self.tags
+            .binary_search_by(|known| known.as_str().cmp(tag))
+            .is_ok()
     }
 
     /// Whether there is nothing in it.

@@ -9,9 +9,9 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
-    Downloads, Examiner, Fleet, Nudges, Packages, Policies, Polls, Readiness, RecordSecret, Reports, Restorations,
-    Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads, Users, Witness,
-    background,
+    Downloads, Examiner, Fleet, Nudges, Packages, Policies, Polls, Readiness, RecordSecret, Reports,
+    Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads,
+    Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -175,6 +175,11 @@ pub(crate) async fn wire(
         Arc::clone(&snapshots),
         Arc::clone(&clock),
     ));
+    let policies = Arc::new(Policies::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&clock),
+    ));
     let metrics = page(
         config,
         Sources {
@@ -186,6 +191,7 @@ pub(crate) async fn wire(
             request_metrics: Arc::clone(&request_metrics),
             adoption: Adoption::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&fleet)),
             fleet: Arc::clone(&fleet),
+            policies: Arc::clone(&policies),
             rotating: config.rotation_key.is_some(),
         },
     )?;
@@ -303,11 +309,7 @@ pub(crate) async fn wire(
             wake,
         )),
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
-        policies: Arc::new(Policies::new(
-            store.clone(),
-            Arc::clone(&snapshots),
-            Arc::clone(&clock),
-        )),
+        policies,
         tags: Arc::new(Tags::new(
             store.clone(),
             Arc::clone(&snapshots),

@@ -131,8 +131,8 @@ pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildOnDevice, BuildRollout, Campaign, DeviceFilter,
-    EnrollToken, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PolicyFilter, PoolUse, Progress,
-    ReasonCount, Restoration, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed,
+    EnrollToken, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PolicyFilter, PoolUse,
+    Progress, ReasonCount, Restoration, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed,
     ServiceAccount, Standing, TagCount, Tagged, Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};

@@ -174,7 +174,12 @@ impl Known {
     /// Forgets the sets that no device has, and the tags that are in none.
     fn sweep(&mut self) {
         self.overlays.retain(|overlay| Arc::strong_count(overlay) > 1);
-        self.tags = self.overlays.iter().flat_map(|overlay| overlay.tags()).cloned().collect();
+        self.tags = self
+            .overlays
+            .iter()
+            .flat_map(|overlay| overlay.tags())
+            .cloned()
+            .collect();
         self.sweep_at = 2 * self.overlays.len();
     }
 }
@@ -199,12 +204,19 @@ mod tests {
         for number in 0..1_000 {
             overlays.set(&device(number), overlay(&["canary", "lab"]), &mut known);
         }
-        assert_eq!((overlays.devices(), known.overlays.len(), known.tags.len()), (1_000, 1, 2));
+        assert_eq!(
+            (overlays.devices(), known.overlays.len(), known.tags.len()),
+            (1_000, 1, 2)
+        );
         assert!(overlays.of("till-7").unwrap().has_tag("lab"));
         for number in 0..3_000 {
             overlays.set(&device(0), overlay(&[&format!("ring-{number}")]), &mut known);
         }
-        assert!(known.overlays.len() <= LEAST_SWEPT, "{} sets", known.overlays.len());
+        assert!(
+            known.overlays.len() <= LEAST_SWEPT,
+            "{} sets",
+            known.overlays.len()
+        );
         assert!(known.tags.len() <= LEAST_SWEPT + 2);
         assert_eq!(overlays.devices(), 1_000);
         assert!(overlays.of("till-0").unwrap().has_tag("ring-2999"));

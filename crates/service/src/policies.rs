@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Hold, PackageName, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, Role, Verb,
-    VersionCode,
+    Hold, PackageName, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, Role, Verb, VersionCode,
 };
 use tidegate_storage::{Page, Paged, PolicyFilter, Store};
 
@@ -42,7 +41,11 @@ impl PolicyEdit {
             spec.remark.clone_from(remark);
         }
         // A hold that has ended meanwhile may stay as it is.
-        let asked = if self.hold.is_some() { now } else { DateTime::<Utc>::MIN_UTC };
+        let asked = if self.hold.is_some() {
+            now
+        } else {
+            DateTime::<Utc>::MIN_UTC
+        };
         spec.check(asked)?;
         Ok(spec)
     }
@@ -191,6 +194,20 @@ impl Policies {
             .collect();
         holds.sort_by_key(|policy| policy.id);
         holds
+    }
+
+    /// How many policies hold devices back now, by those on whom they hang.
+    pub fn holding(&self) -> [(&'static str, u64); 3] {
+        let (catalog, now) = (self.snapshots.catalog(), self.clock.now());
+        let (mut everybody, mut tag, mut device) = (0, 0, 0);
+        for policy in catalog.policies().all().filter(|policy| policy.holds(now)) {
+            match policy.spec.subject {
+                PolicySubject::Everybody => everybody += 1,
+                PolicySubject::Tag(_) => tag += 1,
+                PolicySubject::Device(_) => device += 1,
+            }
+        }
+        [("everybody", everybody), ("tag", tag), ("device", device)]
     }
 
     /// The time by which holds stand.

@@ -200,6 +200,10 @@ impl Snapshots {
     /// As [`Snapshots::follow_own_change`], of tags.
     pub(crate) async fn follow_own_tags(&self) {
         self.follow_own_change().await;
+        // Who does not answer polls, as at the console, needs nobody's tags.
+        if !self.knows_tags() {
+            return;
+        }
         if let Err(error) = self.catch_up_tags().await {
             tracing::warn!(%error, "tags are written and will be known to polls a moment later");
         }

@@ -31,7 +31,8 @@ impl TagChange {
             return Err(Error::invalid("add", "or remove must name a device"));
         }
         if named > MAX_TAGGED_AT_ONCE {
-            let message = format!("{named} devices are named, and one call takes {MAX_TAGGED_AT_ONCE}: send several");
+            let message =
+                format!("{named} devices are named, and one call takes {MAX_TAGGED_AT_ONCE}: send several");
             return Err(Error::new(Kind::TooLarge, "too_large", message));
         }
         let add: HashSet<&DeviceId> = self.add.iter().collect();

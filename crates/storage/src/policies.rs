@@ -84,7 +84,11 @@ impl Store {
         remark: String,
         actor: Actor,
     ) -> Result<PolicyChange, Error> {
-        run!(self, urgent, policies::set_hold(package.as_ref(), hold, &remark, &actor))
+        run!(
+            self,
+            urgent,
+            policies::set_hold(package.as_ref(), hold, &remark, &actor)
+        )
     }
 
     /// Lifts every hold on everybody for this very package, or for all packages; one that also names a ceiling keeps that.

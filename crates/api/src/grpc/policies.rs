@@ -57,10 +57,7 @@ impl PolicyService for Service {
         call!(request, verbs::policies::holds, self.0)
     }
 
-    async fn set_hold(
-        &self,
-        request: Request<v1::SetHoldRequest>,
-    ) -> Result<Response<v1::Policy>, Status> {
+    async fn set_hold(&self, request: Request<v1::SetHoldRequest>) -> Result<Response<v1::Policy>, Status> {
         call!(request, verbs::policies::set_hold, self.0)
     }
 

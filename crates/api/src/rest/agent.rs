@@ -138,7 +138,11 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
         }
         PollAnswer::WarmingUp => {
             // As with a hold: to earlier agents it is a reason that they know to pass.
-            let reason = if protocol < WARMING_UP_SINCE { "paused" } else { "warming_up" };
+            let reason = if protocol < WARMING_UP_SINCE {
+                "paused"
+            } else {
+                "warming_up"
+            };
             not_modified([
                 (REASON, HeaderValue::from_static(reason)),
                 (POLL_AFTER, seconds(poll_after)),

@@ -124,7 +124,10 @@ async fn delete(
     responses((status = 200, body = v1::ListHoldsResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
-async fn holds(State(policies): State<Arc<Policies>>, Caller(actor): Caller) -> Answer<v1::ListHoldsResponse> {
+async fn holds(
+    State(policies): State<Arc<Policies>>,
+    Caller(actor): Caller,
+) -> Answer<v1::ListHoldsResponse> {
     Ok(JsonAnswer(
         verbs::policies::holds(&policies, &actor, v1::ListHoldsRequest {}).await?,
     ))

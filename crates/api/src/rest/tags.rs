@@ -12,7 +12,7 @@ use tidegate_service::{Error, Tags};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::input::{Fields, Json, OptionalJson, TextPath, body};
+use super::input::{Fields, Json, TextPath, body};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
@@ -145,7 +145,9 @@ impl<S: Send + Sync> FromRequest<S> for Named {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let content_type = request.headers().get(header::CONTENT_TYPE);
-        let media_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = content_type
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
         if media_type.eq_ignore_ascii_case("text/csv") {
             return Ok(Self(v1::TagDevicesRequest {
@@ -178,7 +180,8 @@ fn ids(table: &Bytes) -> Result<Vec<String>, Error> {
                     0
                 }
                 None => {
-                    let fault = format!("has several columns, and none is named {ID_COLUMN} in its first line");
+                    let fault =
+                        format!("has several columns, and none is named {ID_COLUMN} in its first line");
                     return Err(Error::invalid("body", fault));
                 }
             });
@@ -211,14 +214,22 @@ mod tests {
             "\u{feff}device_id\r\ntill-1\r\ntill-2\r\n",
             "shop,device_id\nNorth,till-1\n\"South, left\",\"till-2\"\n",
         ] {
-            assert_eq!(read(table), Ok(vec!["till-1".to_owned(), "till-2".to_owned()]), "{table:?}");
+            assert_eq!(
+                read(table),
+                Ok(vec!["till-1".to_owned(), "till-2".to_owned()]),
+                "{table:?}"
+            );
         }
         assert_eq!(read(""), Ok(vec![]));
     }
 
     #[test]
     fn a_table_that_cannot_be_read_says_where() {
-        assert!(read("shop,till\nNorth,till-1\n").unwrap_err().contains("device_id"));
+        assert!(
+            read("shop,till\nNorth,till-1\n")
+                .unwrap_err()
+                .contains("device_id")
+        );
         let fault = read("shop,device_id\nNorth,till-1\nSouth\n").unwrap_err();
         assert!(fault.contains("line 3"), "{fault}");
         let bytes = Bytes::from_static(b"till-1\n\xff\xfe\n");

@@ -70,7 +70,11 @@ pub(crate) async fn create(
 
 /// Everybody is to be named as well: a tag that a script left empty must not stand for the fleet.
 fn subject(request: &v1::CreatePolicyRequest) -> Result<PolicySubject, Error> {
-    match (request.tag.as_str(), request.device_id.as_str(), request.everybody) {
+    match (
+        request.tag.as_str(),
+        request.device_id.as_str(),
+        request.everybody,
+    ) {
         (tag, "", false) if !tag.is_empty() => Ok(PolicySubject::Tag(Tag::parse(tag)?)),
         ("", device, false) if !device.is_empty() => Ok(PolicySubject::Device(DeviceId::parse(device)?)),
         ("", "", true) => Ok(PolicySubject::Everybody),
@@ -91,14 +95,18 @@ fn hold(hold: Option<bool>, until: Option<Timestamp>) -> Result<Option<Option<Ho
     match (hold, until) {
         (None, None) => Ok(None),
         (Some(false), None) => Ok(Some(None)),
-        (Some(false), Some(_)) => Err(Error::invalid("hold_until", "goes not with hold false: leave one out")),
+        (Some(false), Some(_)) => Err(Error::invalid(
+            "hold_until",
+            "goes not with hold false: leave one out",
+        )),
         (Some(true), None) => Ok(Some(Some(Hold::UntilLifted))),
         (_, Some(end)) => Ok(Some(Some(Hold::Until(moment("hold_until", end)?)))),
     }
 }
 
 fn moment(field: &'static str, time: Timestamp) -> Result<DateTime<Utc>, Error> {
-    time.to_utc().ok_or_else(|| Error::invalid(field, "is out of range"))
+    time.to_utc()
+        .ok_or_else(|| Error::invalid(field, "is out of range"))
 }
 
 pub(crate) async fn update(
@@ -116,9 +124,7 @@ pub(crate) async fn update(
         hold: hold(request.hold, request.hold_until)?,
         remark: request.remark,
     };
-    let policy = policies
-        .change(actor, PolicyId(request.policy_id), edit)
-        .await?;
+    let policy = policies.change(actor, PolicyId(request.policy_id), edit).await?;
     Ok(told(policies, policy))
 }
 
@@ -166,9 +172,10 @@ pub(crate) async fn lift_hold(
     actor: &Actor,
     request: v1::LiftHoldRequest,
 ) -> Result<v1::LiftHoldResponse, Error> {
-    let lifted = policies.lift(actor, optional_package(&request.package_name)?).await?;
+    let lifted = policies
+        .lift(actor, optional_package(&request.package_name)?)
+        .await?;
     Ok(v1::LiftHoldResponse {
         lifted: lifted.into_iter().map(|policy| told(policies, policy)).collect(),
     })
 }
-

@@ -58,7 +58,8 @@ pub(crate) async fn change(
 /// The ids of a list, with the place of the first that is none.
 fn devices(field: &str, ids: &[String]) -> Result<Vec<DeviceId>, Error> {
     let parsed = ids.iter().enumerate().map(|(at, id)| {
-        DeviceId::parse(id).map_err(|fault| Error::invalid(format!("{field}[{at}]"), format!("is no device: {fault}")))
+        DeviceId::parse(id)
+            .map_err(|fault| Error::invalid(format!("{field}[{at}]"), format!("is no device: {fault}")))
     });
     parsed.collect()
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use tidegate_domain::{
-    Audience, Catalog, Decision, Finding, Hold, Installability, Levels, Overlay, PolicySet, PolicySubject, PollRequest, Reason, RolloutState,
-    decide, explain,
+    Audience, Catalog, Decision, Finding, Hold, Installability, Levels, Overlay, PolicySet, PolicySubject,
+    PollRequest, Reason, RolloutState, decide, explain,
 };
 
 use crate::fleet::{

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
     Build, BuildFacts, BuildId, BuildRejection, Catalog, Decision, DeviceFacts, Hold, Overlay, PackageName,
-    Percent, Policy, PolicyId, PolicySpec,
-    PolicySubject, PolicyTerms, PollRequest, Provenance, Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
-    RolloutState, SdkLevel, Sha256, SignerFingerprint, Signers, Track, VersionCode, decide, explain,
+    Percent, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, PollRequest, Provenance, Reason,
+    Rejection, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, SdkLevel, Sha256,
+    SignerFingerprint, Signers, Track, VersionCode, decide, explain,
 };
 
 pub(crate) const PACKAGE: &str = "com.example.app";

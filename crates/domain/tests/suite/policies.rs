@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use tidegate_domain::{
-    Decision, DeviceId, Hold, Overlay, PackageName, Policy, PolicySet, PolicySpec, PolicySubject, PolicyTerms,
-    Reason, RolloutState, Tag, decide, explain,
+    Decision, DeviceId, Hold, Overlay, PackageName, Policy, PolicySet, PolicySpec, PolicySubject,
+    PolicyTerms, Reason, RolloutState, Tag, decide, explain,
 };
 
 use crate::fleet::{
-    IN_7_PERCENT, IN_23_PERCENT, answer, at, build, catalog, catalog_with, phone, policy, release, version, with,
+    IN_7_PERCENT, IN_23_PERCENT, answer, at, build, catalog, catalog_with, phone, policy, release, version,
+    with,
 };
 use crate::property::check_often;
 
@@ -68,16 +69,35 @@ fn a_hold_wins_over_a_forced_roll_back_and_a_ceiling_does_not() {
     let forced = || catalog_with(vec![taken_back.clone()], &[build(2)]);
     let phone = phone(IN_23_PERCENT, 20);
     assert_eq!(answer(&forced(), &phone), Ok(1));
-    let held = forced().with_policies(PolicySet::new([policy(1, PolicySubject::Everybody, None, LIFTED)]));
+    let held = forced().with_policies(PolicySet::new([policy(
+        1,
+        PolicySubject::Everybody,
+        None,
+        LIFTED,
+    )]));
     assert_eq!(answer(&held, &phone), Err(Reason::HeldByPolicy));
-    let kept_low = forced().with_policies(PolicySet::new([policy(1, PolicySubject::Everybody, Some(5), None)]));
-    assert_eq!(answer(&kept_low, &phone), Ok(1), "the bad version is taken away all the same");
+    let kept_low = forced().with_policies(PolicySet::new([policy(
+        1,
+        PolicySubject::Everybody,
+        Some(5),
+        None,
+    )]));
+    assert_eq!(
+        answer(&kept_low, &phone),
+        Ok(1),
+        "the bad version is taken away all the same"
+    );
 }
 
 #[test]
 fn above_the_ceiling_the_next_rollout_is_asked() {
     let serving = || catalog(vec![release(build(3)), release(build(2))]);
-    for (ceiling, expected) in [(30, Ok(3)), (29, Ok(2)), (20, Ok(2)), (19, Err(Reason::AboveCeiling))] {
+    for (ceiling, expected) in [
+        (30, Ok(3)),
+        (29, Ok(2)),
+        (20, Ok(2)),
+        (19, Err(Reason::AboveCeiling)),
+    ] {
         let pin = policy(1, tag("lab"), Some(ceiling), None);
         let catalog = serving().with_policies(PolicySet::new([pin]));
         let lab = phone(IN_23_PERCENT, 10).tagged(&["lab"]);
@@ -111,7 +131,12 @@ fn an_explanation_names_the_policy_and_why_it_is_there() {
         let catalog = released().with_policies(PolicySet::new(policies));
         explain(&catalog, &phone.poll(), at(0)).steps
     };
-    let rules = |policies| steps(policies).iter().map(|step| step.rule).collect::<BTreeSet<_>>();
+    let rules = |policies| {
+        steps(policies)
+            .iter()
+            .map(|step| step.rule)
+            .collect::<BTreeSet<_>>()
+    };
     assert!(!rules(vec![]).contains("policy_hold") && !rules(vec![]).contains("ceiling"));
     for (rule, of) in [
         ("policy_hold", policy(7, PolicySubject::Everybody, None, LIFTED)),
@@ -120,11 +145,28 @@ fn an_explanation_names_the_policy_and_why_it_is_there() {
         let steps = steps(vec![of]);
         let step = steps.iter().find(|step| step.rule == rule).unwrap();
         assert!(!step.passed);
-        let input = |name: &str| step.inputs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
-        assert_eq!((input("policy_id"), input("remark")), (Some("7"), Some("reason 7")));
-        assert!(step.answer.contains("policy 7") && step.answer.contains("reason 7"), "{}", step.answer);
+        let input = |name: &str| {
+            step.inputs
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.as_str())
+        };
+        assert_eq!(
+            (input("policy_id"), input("remark")),
+            (Some("7"), Some("reason 7"))
+        );
+        assert!(
+            step.answer.contains("policy 7") && step.answer.contains("reason 7"),
+            "{}",
+            step.answer
+        );
     }
-    let over = steps(vec![policy(7, PolicySubject::Everybody, None, Some(Hold::Until(at(0))))]);
+    let over = steps(vec![policy(
+        7,
+        PolicySubject::Everybody,
+        None,
+        Some(Hold::Until(at(0))),
+    )]);
     let step = over.iter().find(|step| step.rule == "policy_hold").unwrap();
     assert!(step.passed, "{}", step.answer);
 }
@@ -133,7 +175,11 @@ fn an_explanation_names_the_policy_and_why_it_is_there() {
 fn agents_of_before_are_told_a_reason_that_they_know_to_pass() {
     for reason in Reason::ALL {
         assert_eq!(reason.told_to(2), reason);
-        let expected = if reason == Reason::HeldByPolicy { Reason::Paused } else { reason };
+        let expected = if reason == Reason::HeldByPolicy {
+            Reason::Paused
+        } else {
+            reason
+        };
         assert_eq!(reason.told_to(0), expected);
         assert_eq!(reason.told_to(1), expected);
     }
@@ -160,7 +206,10 @@ fn what_demands_nothing_or_says_not_why_is_refused() {
     assert_eq!(field(spec(None, Some(Hold::Until(at(101))), "a second")), "fine");
     assert_eq!(field(spec(None, None, "nothing")), "max_version");
     assert_eq!(field(spec(Some(0), None, "zero")), "max_version");
-    assert_eq!(field(spec(None, Some(Hold::Until(at(100))), "over")), "hold_until");
+    assert_eq!(
+        field(spec(None, Some(Hold::Until(at(100))), "over")),
+        "hold_until"
+    );
     assert_eq!(field(spec(Some(1), None, "  ")), "remark");
     assert_eq!(field(spec(Some(1), None, "a\u{202e}b")), "remark");
     assert_eq!(field(spec(Some(1), None, &"x".repeat(1_001))), "remark");
@@ -182,7 +231,13 @@ fn any_policies() -> impl Strategy<Value = Vec<(u8, Option<i64>, i64)>> {
 
 #[test]
 fn of_several_the_lowest_ceiling_and_the_latest_hold_count() {
-    let subjects = [PolicySubject::Everybody, tag("lab"), tag("north"), tag("shop"), device(IN_23_PERCENT)];
+    let subjects = [
+        PolicySubject::Everybody,
+        tag("lab"),
+        tag("north"),
+        tag("shop"),
+        device(IN_23_PERCENT),
+    ];
     let concerning = [true, true, true, false, true];
     check_often(200, &(any_policies(), 0_i64..12), |(drawn, now)| {
         let policies: Vec<Policy> = (1..)
@@ -197,11 +252,15 @@ fn of_several_the_lowest_ceiling_and_the_latest_hold_count() {
                 policy(id, subjects[usize::from(*on)].clone(), *max, hold)
             })
             .collect();
-        let ours: Vec<_> = drawn.iter().filter(|(on, ..)| concerning[usize::from(*on)]).collect();
+        let ours: Vec<_> = drawn
+            .iter()
+            .filter(|(on, ..)| concerning[usize::from(*on)])
+            .collect();
         let latest = ours.iter().map(|(_, _, end)| *end).max().unwrap_or(0);
         let lowest = ours.iter().filter_map(|(_, max, _)| *max).min();
         let held = latest == 11 || latest > now;
-        let catalog = catalog(vec![release(build(3)), release(build(2))]).with_policies(PolicySet::new(policies));
+        let catalog =
+            catalog(vec![release(build(3)), release(build(2))]).with_policies(PolicySet::new(policies));
         let phone = phone(IN_23_PERCENT, 10).tagged(&["lab", "north"]);
         let decision = decide(&catalog, &phone.poll(), at(now));
         prop_assert_eq!(&explain(&catalog, &phone.poll(), at(now)).decision, &decision);

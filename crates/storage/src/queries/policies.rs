@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde_json::{Value, json};
 use tidegate_domain::{
-    self as domain, DeviceId, Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, PackageName, PolicySet, Policy,
-    PolicyId, PolicySpec, PolicySubject, PolicyTerms,
+    self as domain, DeviceId, Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, PackageName, Policy, PolicyId,
+    PolicySet, PolicySpec, PolicySubject, PolicyTerms,
 };
 
 use super::epochs::Epoch;
@@ -113,10 +113,16 @@ pub(crate) fn list(conn: &mut Conn, filter: &PolicyFilter, page: &Page) -> Resul
         conditions.push(format!("p.tag_id = {}", id.unwrap_or(0)));
     }
     if let Some(device) = &filter.device {
-        conditions.push(format!("p.device_id = {}", device_number(conn, device)?.unwrap_or(0)));
+        conditions.push(format!(
+            "p.device_id = {}",
+            device_number(conn, device)?.unwrap_or(0)
+        ));
     }
     if let Some(package) = &filter.package {
-        conditions.push(format!("p.package_id = {}", package_number(conn, package)?.unwrap_or(0)));
+        conditions.push(format!(
+            "p.package_id = {}",
+            package_number(conn, package)?.unwrap_or(0)
+        ));
     }
     let rest = format!(
         "WHERE {} ORDER BY p.id DESC LIMIT {}",
@@ -262,12 +268,7 @@ impl TermColumns {
     }
 }
 
-pub(crate) fn change<F>(
-    conn: &mut Conn,
-    id: PolicyId,
-    actor: &Actor,
-    rule: &F,
-) -> Result<PolicyChange, Fault>
+pub(crate) fn change<F>(conn: &mut Conn, id: PolicyId, actor: &Actor, rule: &F) -> Result<PolicyChange, Fault>
 where
     F: Fn(&Policy) -> Result<PolicySpec, domain::Error>,
 {
@@ -281,7 +282,14 @@ where
         });
     }
     let policy = set_terms(conn, &before, &spec)?;
-    note(conn, actor, "policy.change", &policy, Some(&before), Some(&policy))?;
+    note(
+        conn,
+        actor,
+        "policy.change",
+        &policy,
+        Some(&before),
+        Some(&policy),
+    )?;
     Ok(PolicyChange {
         policy,
         changed: true,
@@ -321,7 +329,9 @@ pub(crate) fn set_hold(
         remark: remark.to_owned(),
     };
     let standing = holds_on_everybody(conn, package)?;
-    let pure = standing.into_iter().find(|policy| policy.spec.terms.max_version.is_none());
+    let pure = standing
+        .into_iter()
+        .find(|policy| policy.spec.terms.max_version.is_none());
     let Some(before) = pure else {
         let refers = Refers::of(conn, &spec.subject, package)?;
         let policy = insert(conn, &spec, refers, actor)?;

@@ -8,7 +8,8 @@ use tidegate_domain::DeviceId;
 
 use super::epochs::Epoch;
 use super::{
-    BATCH, Conn, Db, audit, deliveries, devices as device_queries, epochs, policies, pseudonyms, rejections, tags as tag_queries,
+    BATCH, Conn, Db, audit, deliveries, devices as device_queries, epochs, policies, pseudonyms, rejections,
+    tags as tag_queries,
 };
 use crate::error::Fault;
 use crate::rows::small;

@@ -76,7 +76,11 @@ pub(crate) fn change(
     let held = device_queries::hold(conn, &named)?;
     let known = |ids: &[DeviceId]| -> Vec<Numbered> {
         let known = ids.iter().filter_map(|id| held.get(id.as_str()));
-        known.map(|device_id| Numbered { device_id: *device_id }).collect()
+        known
+            .map(|device_id| Numbered {
+                device_id: *device_id,
+            })
+            .collect()
     };
     let (to_add, to_remove) = (known(add), known(remove));
     let number = match to_add.is_empty() {
@@ -194,7 +198,8 @@ fn stamp(epoch: i64, source: &str) -> String {
 /// The same for all devices that have a tag.
 fn announce_all(conn: &mut Conn, tag: i64) -> Result<(), Fault> {
     let epoch = epochs::raise(conn, Epoch::Tags)?;
-    let source = format!("t.device_id, {epoch} FROM (SELECT device_id FROM device_tags WHERE tag_id = {tag}) t");
+    let source =
+        format!("t.device_id, {epoch} FROM (SELECT device_id FROM device_tags WHERE tag_id = {tag}) t");
     diesel::sql_query(stamp(epoch, &source)).execute(conn)?;
     Ok(())
 }
@@ -246,7 +251,10 @@ pub(crate) fn ensure(conn: &mut Conn, tag: &Tag) -> Result<i64, Fault> {
 pub(crate) fn rename(conn: &mut Conn, from: &Tag, to: &Tag, note: &AuditNote) -> Result<u64, Fault> {
     let tag = number(conn, from)?.ok_or_else(|| unknown(from))?;
     if number(conn, to)?.is_some() {
-        return Err(Error::Duplicate { what: format!("tag {to}") }.into());
+        return Err(Error::Duplicate {
+            what: format!("tag {to}"),
+        }
+        .into());
     }
     let devices: i64 = diesel::update(tags::table.find(tag))
         .set(tags::name.eq(to.as_str()))
@@ -264,7 +272,11 @@ pub(crate) fn delete(conn: &mut Conn, tag: &Tag, note: &AuditNote) -> Result<u64
     let naming = policies::of_tag(conn, number)?;
     if !naming.is_empty() {
         let policies = naming.iter().map(|id| id.to_string()).collect();
-        return Err(Error::TagInUse { tag: tag.clone(), policies }.into());
+        return Err(Error::TagInUse {
+            tag: tag.clone(),
+            policies,
+        }
+        .into());
     }
     announce_all(conn, number)?;
     let devices = diesel::delete(device_tags::table.filter(device_tags::tag_id.eq(number))).execute(conn)?;
@@ -301,7 +313,9 @@ pub(crate) fn overlays(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Over
             names.entry(device).or_default().push(name);
         }
     }
-    let overlays = names.into_iter().map(|(device, names)| Ok((device, overlay(&names)?)));
+    let overlays = names
+        .into_iter()
+        .map(|(device, names)| Ok((device, overlay(&names)?)));
     overlays.collect()
 }
 
