@@ -99,7 +99,7 @@ impl Policies {
         spec.check(now)?;
         let made = self.store.create_policy(spec, actor.on_record(now)).await?;
         self.snapshots.follow_own_change().await;
-        tell("ota.policy.create", actor, &made.policy);
+        tell("policy.create", actor, &made.policy);
         Ok(made.policy)
     }
 
@@ -113,7 +113,7 @@ impl Policies {
         let rule = move |policy: &Policy| edit.apply(policy, now);
         let changed = self.store.change_policy(id, actor.on_record(now), rule).await?;
         self.snapshots.follow_own_change().await;
-        tell("ota.policy.change", actor, &changed.policy);
+        tell("policy.change", actor, &changed.policy);
         Ok(changed.policy)
     }
 
@@ -128,7 +128,7 @@ impl Policies {
             .delete_policy(id, actor.on_record(self.clock.now()))
             .await?;
         self.snapshots.follow_own_change().await;
-        tell("ota.policy.delete", actor, &policy);
+        tell("policy.delete", actor, &policy);
         Ok(policy)
     }
 
@@ -162,7 +162,7 @@ impl Policies {
             .set_hold(policy.package, hold, policy.remark, actor.on_record(now))
             .await?;
         self.snapshots.follow_own_change().await;
-        tell("ota.hold.set", actor, &set.policy);
+        tell("hold.set", actor, &set.policy);
         Ok(set.policy)
     }
 
@@ -179,7 +179,7 @@ impl Policies {
             .await?;
         self.snapshots.follow_own_change().await;
         for policy in &lifted {
-            tell("ota.hold.lift", actor, policy);
+            tell("hold.lift", actor, policy);
         }
         Ok(lifted)
     }
@@ -217,13 +217,14 @@ impl Policies {
 }
 
 /// A device's id does not stand in the log, which would keep it after the device is erased.
-fn tell(event: &'static str, actor: &Actor, policy: &Policy) {
+fn tell(action: &'static str, actor: &Actor, policy: &Policy) {
     let subject = match &policy.spec.subject {
         PolicySubject::Device(_) => "device".to_owned(),
         subject => subject.to_string(),
     };
     tracing::info!(
-        event,
+        event = "ota.policy",
+        action,
         actor = actor.subject,
         policy_id = policy.id.0,
         subject,

@@ -39,7 +39,8 @@ CREATE TABLE policies (
   CHECK (tag_id IS NULL OR device_id IS NULL),
   CHECK (holds OR (max_version IS NOT NULL AND hold_until_at IS NULL))
 );
-CREATE INDEX policies_tag ON policies (tag_id) WHERE tag_id IS NOT NULL;
-CREATE INDEX policies_device ON policies (device_id) WHERE device_id IS NOT NULL;
+CREATE INDEX policies_tag ON policies (tag_id);
+CREATE INDEX policies_device ON policies (device_id);
+CREATE INDEX policies_package ON policies (package_id);
 
 INSERT INTO epochs (name, value) VALUES ('tags', 0);
