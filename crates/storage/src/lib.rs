@@ -23,7 +23,7 @@
 //!
 //! 1. devices, by name; after them what was imported of them, and enrolment tokens with their hours
 //! 2. statistics, by build; a build's row guards its hours and the rows of its rollouts
-//! 3. deliveries, campaigns and their counts
+//! 3. deliveries, campaigns and their counts; tags with their counts
 //! 4. epochs
 //! 5. people, service accounts and admin tokens, whose changes raise their epoch first: so they come one after the
 //!    other, and no two of them remove the last admin
