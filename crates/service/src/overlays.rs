@@ -83,6 +83,9 @@ impl Default for Overlays {
 impl Overlays {
     /// What was given to a device; `None`: nothing.
     pub(crate) fn of(&self, device: &str) -> Option<Arc<Overlay>> {
+        if self.devices() == 0 {
+            return None;
+        }
         let (shard, key) = self.place(device);
         let entries = shard.read().unwrap_or_else(PoisonError::into_inner);
         entries.get(&key).cloned()

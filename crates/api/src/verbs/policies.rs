@@ -90,7 +90,6 @@ fn max_version(code: i64) -> Result<VersionCode, Error> {
 }
 
 /// What is said of a hold: nothing, that there is none, or until when.
-#[expect(clippy::option_option, reason = "left out is another wish than taken away")]
 fn hold(hold: Option<bool>, until: Option<Timestamp>) -> Result<Option<Option<Hold>>, Error> {
     match (hold, until) {
         (None, None) => Ok(None),
@@ -137,7 +136,6 @@ pub(crate) async fn delete(
     Ok(told(policies, policy))
 }
 
-#[expect(clippy::unused_async, reason = "as all verbs are called")]
 pub(crate) async fn holds(
     policies: &Policies,
     actor: &Actor,

@@ -116,26 +116,56 @@ fn devices_are_tagged_and_held_back_at_the_console() {
     exited(&admin(&["tag", "add", "lab"]), 2);
     exited(&admin(&["tag", "add", "Lab", "till-0"]), 2);
 
-    let policy = ["policy", "add", "--tag", "lab", "--max-version", "41", "--remark", "42 breaks the printers"];
+    let policy = [
+        "policy",
+        "add",
+        "--tag",
+        "lab",
+        "--max-version",
+        "41",
+        "--remark",
+        "42 breaks the printers",
+    ];
     let made = says(&policy);
-    assert!(made.starts_with("1 tag lab, all packages, at most 41, made "), "{made}");
+    assert!(
+        made.starts_with("1 tag lab, all packages, at most 41, made "),
+        "{made}"
+    );
     assert!(made.ends_with(" by console: 42 breaks the printers\n"), "{made}");
     assert_eq!(says(&["policy", "list", "--tag", "lab"]), made);
     assert_eq!(says(&["tag", "list"]), "lab 0 devices\n");
     exited(&admin(&["tag", "delete", "lab"]), 1);
-    exited(&admin(&["policy", "add", "--max-version", "41", "--remark", "on whom?"]), 2);
-    exited(&admin(&["policy", "add", "--everybody", "--remark", "nothing"]), 1);
+    exited(
+        &admin(&["policy", "add", "--max-version", "41", "--remark", "on whom?"]),
+        2,
+    );
+    exited(
+        &admin(&["policy", "add", "--everybody", "--remark", "nothing"]),
+        1,
+    );
     let changed = says(&["policy", "change", "1", "--no-max-version", "--hold"]);
-    assert!(changed.contains("all packages, hold until it is lifted, made"), "{changed}");
+    assert!(
+        changed.contains("all packages, hold until it is lifted, made"),
+        "{changed}"
+    );
     assert!(says(&["policy", "remove", "1"]).starts_with("removed 1 tag lab"));
     assert!(says(&["tag", "delete", "lab"]).starts_with("deleted lab"));
 
     assert_eq!(says(&["hold", "list"]), "no hold on everybody stands\n");
     let held = says(&["hold", "set", "--remark", "tills lose receipts"]);
-    assert!(held.contains("everybody, all packages, hold until it is lifted"), "{held}");
+    assert!(
+        held.contains("everybody, all packages, hold until it is lifted"),
+        "{held}"
+    );
     assert_eq!(says(&["hold", "list"]), held);
-    exited(&admin(&["hold", "set", "--package", "com.exmaple.app", "--remark", "x"]), 1);
-    exited(&admin(&["hold", "set", "--until", "tomorrow", "--remark", "x"]), 2);
+    exited(
+        &admin(&["hold", "set", "--package", "com.exmaple.app", "--remark", "x"]),
+        1,
+    );
+    exited(
+        &admin(&["hold", "set", "--until", "tomorrow", "--remark", "x"]),
+        2,
+    );
     assert!(says(&["hold", "lift"]).starts_with("lifted 2 everybody"));
     assert_eq!(says(&["hold", "lift"]), "lifted nothing: no such hold stood\n");
 }
