@@ -5,7 +5,7 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "tidegate/v1/agent.proto",
     "tidegate/v1/audit.proto",
     "tidegate/v1/auth.proto",
@@ -14,7 +14,9 @@ const FILES: [&str; 9] = [
     "tidegate/v1/nudges.proto",
     "tidegate/v1/packages.proto",
     "tidegate/v1/people.proto",
+    "tidegate/v1/policies.proto",
     "tidegate/v1/rollouts.proto",
+    "tidegate/v1/tags.proto",
 ];
 
 /// Messages that carry a file's bytes and exist in gRPC alone: REST uploads are multipart.
@@ -36,7 +38,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 19] = [
+const REQUIRED: [(&str, &[&str]); 22] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -62,6 +64,9 @@ const REQUIRED: [(&str, &[&str]); 19] = [
     ("SetBuildNotesRequest", &["notes"]),
     ("CreateRolloutRequest", &["build_id", "rollout_percent"]),
     ("EditRolloutRequest", &["revision"]),
+    ("CreatePolicyRequest", &["remark"]),
+    ("SetHoldRequest", &["remark"]),
+    ("RenameTagRequest", &["to"]),
 ];
 
 /// Whole percents of earlier versions, which JSON tells as decimals under the names that these had.

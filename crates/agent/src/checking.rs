@@ -20,7 +20,7 @@ use crate::report_details::ReportDetails;
 use crate::{Config, Error, Platform, StateStore, Transport};
 
 /// Reasons for "no update" that may pass. A partial file is kept then; after any other reason it is deleted.
-const PASSING_REASONS: [&str; 2] = ["paused", "halted"];
+const PASSING_REASONS: [&str; 4] = ["paused", "halted", "held_by_policy", "warming_up"];
 
 /// What an agent does with an offer.
 enum Verdict {

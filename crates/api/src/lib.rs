@@ -37,8 +37,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
-    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Error, Kind, Nudges, Packages, Polls,
-    Readiness, Reports, Rollouts, ServiceAccounts, Uploads, Users,
+    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Error, Kind, Nudges, Packages,
+    Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -75,6 +75,10 @@ pub struct Api {
     pub nudges: Arc<Nudges>,
     /// Manages packages.
     pub packages: Arc<Packages>,
+    /// Manages policies.
+    pub policies: Arc<Policies>,
+    /// Gives tags to devices.
+    pub tags: Arc<Tags>,
     /// Lets people in.
     pub users: Arc<Users>,
     /// Lets machines in.
@@ -137,6 +141,8 @@ fn admin_rest() -> Routes {
             .merge(rest::nudges::routes())
             .merge(rest::packages::routes())
             .merge(rest::people::routes())
+            .merge(rest::policies::routes())
+            .merge(rest::tags::routes())
             .merge(rest::audit::routes())
             .merge(rest::auth::routes()),
     )

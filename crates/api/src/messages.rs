@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Levels, PackageName, Rollout, SdkLevel,
-    SignerRange, Slice, Step, VersionCode,
+    Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName, Policy,
+    PolicySubject, Rollout, SdkLevel, SignerRange, Slice, Step, VersionCode,
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
@@ -284,6 +284,8 @@ pub(crate) fn device(device: Device) -> v1::Device {
         awaits_enrolment: !device.has_enrolled,
         enrolment_allowed_until: device.enrolment_allowed_until.and_then(time),
         duplicate_seen_at: device.duplicate_seen_at.and_then(time),
+        operator_tags: vec![],
+        policies: vec![],
     }
 }
 
@@ -308,11 +310,38 @@ fn standing((package, told): (PackageName, String)) -> v1::Standing {
 
 /// A device with its history.
 pub(crate) fn device_view(view: DeviceView) -> v1::Device {
+    let policies = view.policies.into_iter().map(|of| policy(of, view.at));
     v1::Device {
         builds: view.builds.into_iter().map(device_build).collect(),
         rollouts: view.rollouts.into_iter().map(device_rollout).collect(),
         standings: view.standings.into_iter().map(standing).collect(),
+        operator_tags: view.overlay.tags().iter().map(ToString::to_string).collect(),
+        policies: policies.collect(),
         ..device(view.device)
+    }
+}
+
+/// A policy as it stands at this time.
+pub(crate) fn policy(policy: Policy, now: DateTime<Utc>) -> v1::Policy {
+    let holding = policy.holds(now);
+    let spec = policy.spec;
+    let (tag, device_id) = match spec.subject {
+        PolicySubject::Everybody => (String::new(), String::new()),
+        PolicySubject::Tag(tag) => (tag.into(), String::new()),
+        PolicySubject::Device(id) => (String::new(), id.into()),
+    };
+    v1::Policy {
+        policy_id: policy.id.0,
+        tag,
+        device_id,
+        package_name: spec.package.map(String::from).unwrap_or_default(),
+        max_version: spec.terms.max_version.map(VersionCode::get),
+        hold: spec.terms.hold.is_some(),
+        hold_until: spec.terms.hold.and_then(Hold::ends_at).and_then(time),
+        holding,
+        remark: spec.remark,
+        created_by: policy.created_by,
+        created_at: time(policy.created_at),
     }
 }
 

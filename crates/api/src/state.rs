@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use tidegate_service::{
-    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Readiness, Reports,
-    Rollouts, ServiceAccounts, Uploads, Users,
+    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Policies, Readiness,
+    Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -38,10 +38,12 @@ give! {
     metrics: Option<Arc<dyn MetricsPage>>,
     nudges: Arc<Nudges>,
     packages: Arc<Packages>,
+    policies: Arc<Policies>,
     readiness: Arc<Readiness>,
     reports: Arc<Reports>,
     rollouts: Arc<Rollouts>,
     service_accounts: Arc<ServiceAccounts>,
+    tags: Arc<Tags>,
     tokens: Arc<AdminTokens>,
     uploads: Arc<Uploads>,
     users: Arc<Users>,

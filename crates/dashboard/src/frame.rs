@@ -1,10 +1,11 @@
 //! What stands around every page: the navigation, who is logged in, the form token.
 
-use tidegate_domain::Role;
+use tidegate_domain::{Hold, Policy, Role};
 
 use crate::assets;
 use crate::form::Fields;
 use crate::session::Visitor;
+use crate::show;
 
 /// The part of the dashboard that a page belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,8 +56,49 @@ pub(crate) struct Frame {
     pub who: String,
     pub role: Role,
     pub csrf: String,
+    /// The holds on everybody that stand.
+    pub holds: Vec<HoldNotice>,
     /// What was just done, after a form.
     pub done: Option<&'static str>,
+}
+
+/// A hold on everybody, as every page tells of it.
+pub(crate) struct HoldNotice {
+    pub id: i64,
+    /// The package; `None` for all.
+    pub package: Option<String>,
+    /// Until when, in words.
+    pub until: String,
+    pub remark: String,
+    pub by: String,
+    pub since: String,
+    /// The page that lifts it.
+    pub lift: String,
+}
+
+impl HoldNotice {
+    pub(crate) fn of(policy: &Policy) -> Self {
+        let package = policy.spec.package.as_ref().map(ToString::to_string);
+        let query = show::query(&[("package_name", package.as_deref().unwrap_or_default())]);
+        Self {
+            id: policy.id.0,
+            until: until(policy),
+            remark: policy.spec.remark.clone(),
+            by: policy.created_by.clone(),
+            since: show::moment(policy.created_at),
+            lift: format!("/hold/lift{query}"),
+            package,
+        }
+    }
+}
+
+/// Until when a policy holds, in words; empty where it does not.
+pub(crate) fn until(policy: &Policy) -> String {
+    match policy.spec.terms.hold {
+        None => String::new(),
+        Some(Hold::UntilLifted) => "until it is lifted".to_owned(),
+        Some(Hold::Until(end)) => format!("until {} UTC", show::moment(end)),
+    }
 }
 
 impl Frame {
@@ -68,6 +110,7 @@ impl Frame {
             who: visitor.actor.subject.clone(),
             role: visitor.actor.role,
             csrf: visitor.csrf.clone(),
+            holds: visitor.holds.iter().map(HoldNotice::of).collect(),
             done: None,
         }
     }
@@ -86,6 +129,8 @@ impl Frame {
             "erased" => Some("Erased. Nothing is known of the device any more."),
             "noted" => Some("The notes were changed. Devices are told them with their next poll."),
             "deleted" => Some("Deleted, and its file with it unless another build is made of it."),
+            "held" => Some("Held. Nobody is offered it from now on, on any server."),
+            "lifted" => Some("Lifted. The next polls are answered by the rollouts again."),
             "retried" => Some("Done. Its next poll may be offered the build again."),
             "nudged" => Some("The campaign has begun."),
             "cancelled" => Some("Cancelled. What was sent already cannot be taken back."),

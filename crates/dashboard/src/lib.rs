@@ -37,8 +37,8 @@ use std::time::Duration;
 
 use axum::Router;
 use tidegate_service::{
-    AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Restorations,
-    Rollouts, Uploads, Users,
+    AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Policies,
+    Restorations, Rollouts, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,8 @@ pub struct Dashboard {
     pub packages: Arc<Packages>,
     /// Manages devices.
     pub devices: Arc<Devices>,
+    /// Holds devices back.
+    pub policies: Arc<Policies>,
     /// Wakes devices.
     pub nudges: Arc<Nudges>,
     /// Counts the fleet.

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tidegate_domain::Policy;
 use tidegate_service::{Actor, BROWSER_DAYS};
 
 use crate::AppState;
@@ -46,6 +47,8 @@ pub(crate) struct Visitor {
     pub actor: Actor,
     /// What their forms must carry: a hash of the session, which only pages that were sent to it hold.
     pub csrf: String,
+    /// The holds on everybody that stand now, of which every page tells.
+    pub holds: Vec<Policy>,
 }
 
 impl Visitor {
@@ -60,6 +63,7 @@ impl Visitor {
         Some(Self {
             actor,
             csrf: csrf(token),
+            holds: app.policies.holds(),
         })
     }
 

@@ -145,6 +145,8 @@ pub(crate) fn meaning(told: Told) -> &'static str {
             Reason::IncompatibleAbi => "no native code for it",
             Reason::RejectedByDevice => "failed with it",
             Reason::NeedsIntermediate => "can't take the build before it",
+            Reason::AboveCeiling => "above a policy's ceiling",
+            Reason::HeldByPolicy => "held by a policy",
         },
     }
 }

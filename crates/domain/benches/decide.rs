@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, BuildSteps, Catalog, Decision, DeviceFacts, PackageName, Percent,
+    Build, BuildFacts, BuildId, BuildSteps, Catalog, Decision, DeviceFacts, Overlay, PackageName, Percent,
     PollRequest, Position, Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
     RolloutState, Sha256, SignerFingerprint, Signers, Track, VersionCode, cohort, decide, explain,
 };
@@ -104,7 +104,14 @@ fn facts() -> DeviceFacts<'static> {
 }
 
 fn poll<'a>(device_id: &'a str, installed: i64, facts: &'a DeviceFacts<'a>) -> PollRequest<'a> {
-    PollRequest::new(device_id, "com.example.app7", version(installed), facts, &[])
+    PollRequest::new(
+        device_id,
+        "com.example.app7",
+        version(installed),
+        facts,
+        &[],
+        Overlay::none(),
+    )
 }
 
 fn cohorts(c: &mut Criterion) {

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{Build, PackageName, Release, Track};
+use crate::{Build, PackageName, PolicySet, Release, Track};
 
 /// A snapshot of all packages that release something. Built anew on every change, never edited, so that any
 /// number of polls read it without a lock.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     tracks: HashMap<PackageName, Track>,
+    policies: PolicySet,
 }
 
 impl Catalog {
@@ -18,7 +19,24 @@ impl Catalog {
         let tracks = tracks.into_iter().map(|track| (track.package.clone(), track));
         Self {
             tracks: tracks.collect(),
+            policies: PolicySet::default(),
         }
+    }
+
+    /// The same with these policies.
+    #[must_use]
+    pub fn with_policies(self, policies: PolicySet) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> &PolicySet {
+        &self.policies
+    }
+
+    /// Whether an answer about this package may depend on the tags that operators gave to the device.
+    pub fn needs_tags(&self, package: &str) -> bool {
+        self.policies.need_tags(package)
     }
 
     /// A package's track.

@@ -3,12 +3,13 @@
 //! Both run the same evaluation: [`decide`] with a trace that costs nothing, [`explain`] with one that writes down
 //! each rule, its inputs and its answer. They can therefore never disagree.
 //!
+//! 0. A policy's hold is asked before everything else.
 //! 1. A device that runs a version which a forced roll-back takes back is judged by that roll-back first, unless it runs
 //!    that version because a rollout which is asked earlier takes it.
 //! 2. Then the rollouts that serve the package are asked in order: by priority, and at last the base. Each asks whether
 //!    the device is one of its own (audience, then slice and share) before it looks at versions, or a rollout to some
 //!    devices would end the search for all others. Then come the version, the state, and whether the device can install
-//!    the build. A build that devices must take in between replaces the one that is released.
+//!    the build and may have it. A build that devices must take in between replaces the one that is released.
 //!
 //! A rule that says "not this device" passes it on to the next rollout. A rule that says "this device, but nothing now"
 //! ends the search. When no rollout takes the device, it is told the current base's reason.
@@ -22,8 +23,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Build, BuildId, Catalog, DeviceFacts, Installability, Position, Rejection, Release, Rollout, RolloutId,
-    RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
+    Build, BuildId, Catalog, DeviceFacts, Installability, Overlay, Policy, PolicySet, Position, Rejection,
+    Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -40,6 +41,8 @@ pub struct PollRequest<'a> {
     pub facts: &'a DeviceFacts<'a>,
     /// The builds that it gave up.
     pub rejections: &'a [BuildRejection],
+    /// What operators gave to it.
+    pub overlay: &'a Overlay,
 }
 
 /// A build that a device gave up.
@@ -54,6 +57,7 @@ impl<'a> PollRequest<'a> {
         installed: VersionCode,
         facts: &'a DeviceFacts<'a>,
         rejections: &'a [BuildRejection],
+        overlay: &'a Overlay,
     ) -> Self {
         Self {
             device_id,
@@ -61,6 +65,7 @@ impl<'a> PollRequest<'a> {
             installed,
             facts,
             rejections,
+            overlay,
         }
     }
 }
@@ -115,11 +120,15 @@ pub enum Reason {
     RejectedByDevice,
     /// The device must take another build first, and can't.
     NeedsIntermediate,
+    /// The build is above the highest version that a policy allows the device.
+    AboveCeiling,
+    /// A policy keeps the device from every update.
+    HeldByPolicy,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::NoCurrentBuild,
         Self::AlreadyCurrent,
         Self::NewerInstalled,
@@ -132,6 +141,8 @@ impl Reason {
         Self::IncompatibleAbi,
         Self::RejectedByDevice,
         Self::NeedsIntermediate,
+        Self::AboveCeiling,
+        Self::HeldByPolicy,
     ];
 
     /// The reason's name in headers, events and metrics.
@@ -149,6 +160,18 @@ impl Reason {
             Self::IncompatibleAbi => "incompatible_abi",
             Self::RejectedByDevice => "rejected_by_device",
             Self::NeedsIntermediate => "needs_intermediate",
+            Self::AboveCeiling => "above_ceiling",
+            Self::HeldByPolicy => "held_by_policy",
+        }
+    }
+
+    /// The reason as a device is told it whose agent speaks this version of the protocol. Agents before version 2 throw a
+    /// partial download away at any reason that they don't know to pass, and a hold passes.
+    #[must_use]
+    pub fn told_to(self, protocol: u32) -> Self {
+        match self {
+            Self::HeldByPolicy if protocol < 2 => Self::Paused,
+            reason => reason,
         }
     }
 }
@@ -246,11 +269,16 @@ fn evaluate<'c, T: Trace>(
     let Some(track) = track else {
         return Decision::NoUpdate(Reason::NoCurrentBuild);
     };
+    let policies = catalog.policies();
+    if let Some(held) = policy_hold(policies, request, now, trace) {
+        return Decision::NoUpdate(held);
+    }
     let unsalted = OnceCell::new();
     let ask = |release: &'c Release| Ask {
         release,
         track,
         request,
+        policies,
         now,
         unsalted: &unsalted,
     };
@@ -287,11 +315,49 @@ fn evaluate<'c, T: Trace>(
     Decision::NoUpdate(untaken)
 }
 
+/// Whether a policy keeps the device from every update of the package. Where none ever did, there is nothing to note.
+fn policy_hold<T: Trace>(
+    policies: &PolicySet,
+    request: &PollRequest<'_>,
+    now: DateTime<Utc>,
+    trace: &mut T,
+) -> Option<Reason> {
+    let (policy, hold) = policies.hold_on(request.device_id, request.package, request.overlay)?;
+    let passed = !hold.stands(now);
+    trace.note(|| Step {
+        rollout: None,
+        build: None,
+        rule: "policy_hold",
+        inputs: policy_inputs(policy, "hold", hold.to_string()),
+        passed,
+        answer: if passed {
+            format!("the hold of policy {} has ended", policy.id)
+        } else {
+            format!(
+                "policy {} holds the device back {hold}: {}",
+                policy.id, policy.spec.remark
+            )
+        },
+    });
+    (!passed).then_some(Reason::HeldByPolicy)
+}
+
+/// A policy as the steps of an explanation show it, with the term that is asked for.
+fn policy_inputs(policy: &Policy, term: &'static str, value: String) -> Vec<(&'static str, String)> {
+    vec![
+        ("policy_id", policy.id.to_string()),
+        ("subject", policy.spec.subject.to_string()),
+        (term, value),
+        ("remark", policy.spec.remark.clone()),
+    ]
+}
+
 /// One rollout asked about one poll.
 struct Ask<'c, 'a> {
     release: &'c Release,
     track: &'c Track,
     request: &'a PollRequest<'a>,
+    policies: &'a PolicySet,
     now: DateTime<Utc>,
     /// The device's position without a salt: the same for all rollouts that have none, so it is hashed once.
     unsalted: &'a OnceCell<Position>,
@@ -323,7 +389,7 @@ impl<'c> Ask<'c, '_> {
             Some(Reason::Scheduled) => return Verdict::PassesOn(Reason::Scheduled),
             Some(stopped) => return Verdict::Ends(stopped),
         }
-        if let Some(reason) = self.unfit(trace) {
+        if let Some(reason) = self.unfit(trace).or_else(|| self.ceiling(trace)) {
             return Verdict::PassesOn(reason);
         }
         match self.next_build(trace) {
@@ -565,6 +631,33 @@ impl<'c> Ask<'c, '_> {
             };
             (inputs, answer.to_owned())
         })
+    }
+
+    /// Whether a policy allows the device no version as high as this one. A forced roll-back doesn't ask: it takes devices
+    /// from a bad version, and must not leave those on it that are kept below it. Without a ceiling there is nothing to note.
+    fn ceiling<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
+        let PollRequest {
+            device_id,
+            package,
+            overlay,
+            ..
+        } = self.request;
+        let (policy, ceiling) = self.policies.ceiling_on(device_id, package, overlay)?;
+        let offered = self.release.build.facts.version_code;
+        let passed = self.note(trace, "ceiling", offered <= ceiling, || {
+            let mut inputs = policy_inputs(policy, "max_version", ceiling.to_string());
+            inputs.push(("version_code", offered.to_string()));
+            let answer = if offered <= ceiling {
+                format!("policy {} allows this version", policy.id)
+            } else {
+                format!(
+                    "policy {} allows nothing above {ceiling}: {}",
+                    policy.id, policy.spec.remark
+                )
+            };
+            (inputs, answer)
+        });
+        (!passed).then_some(Reason::AboveCeiling)
     }
 
     fn audience<T: Trace>(&self, trace: &mut T) -> bool {

@@ -19,6 +19,7 @@
 //! ```
 //!
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
+//! - [`PolicySet`], [`Overlay`]: what holds devices back whatever a rollout says, and the tags that it asks for.
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
@@ -39,6 +40,7 @@ mod ids;
 mod installability;
 mod limits;
 mod nudge;
+mod policy;
 mod poll;
 mod preflight;
 mod report;
@@ -75,6 +77,10 @@ pub use nudge::{
     MAX_ACTION_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
     NudgeAudience, NudgeOrder, Priority,
 };
+pub use policy::{
+    Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, Policy, PolicyId, PolicySet,
+    PolicySpec, PolicySubject, PolicyTerms, check_tag_count,
+};
 pub use poll::poll_after;
 pub use preflight::{
     Conditions, DeferReason, LOOK_AGAIN, LOOK_AGAIN_SOON, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network,
@@ -91,7 +97,7 @@ pub use rollout::{
 };
 pub use share::{Percent, Share, Slice};
 pub use stats::DeploymentStats;
-pub use tag::{MAX_TAG_BYTES, MAX_TAGS_PER_DEVICE, Tag};
+pub use tag::{MAX_TAG_BYTES, MAX_TAG_NAMES, MAX_TAGGED_AT_ONCE, MAX_TAGS_PER_DEVICE, Tag};
 pub use track::{
     By, Change, KnownSigners, MAX_SERVING, OfferFacts, Promotion, RolloutDraft, RolloutEdit, Track, Which,
 };

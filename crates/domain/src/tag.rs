@@ -11,6 +11,12 @@ use crate::Error;
 /// The longest tag, in bytes.
 pub const MAX_TAG_BYTES: usize = 64;
 
+/// How many different tags there may be.
+pub const MAX_TAG_NAMES: usize = 10_000;
+
+/// How many devices one call may give a tag to, or take it from.
+pub const MAX_TAGGED_AT_ONCE: usize = 100_000;
+
 /// How many tags operators may give to one device.
 pub const MAX_TAGS_PER_DEVICE: usize = 64;
 
@@ -45,6 +51,13 @@ impl Tag {
 
     /// The tag as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Lets what is keyed by tags be asked with a plain `&str`.
+impl std::borrow::Borrow<str> for Tag {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -9,9 +9,9 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
-    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, RecordSecret, Reports, Restorations,
-    Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Uploads, Users, Witness,
-    background,
+    Downloads, Examiner, Fleet, Nudges, Packages, Policies, Polls, Readiness, RecordSecret, Reports,
+    Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads,
+    Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -175,6 +175,11 @@ pub(crate) async fn wire(
         Arc::clone(&snapshots),
         Arc::clone(&clock),
     ));
+    let policies = Arc::new(Policies::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&clock),
+    ));
     let metrics = page(
         config,
         Sources {
@@ -186,6 +191,7 @@ pub(crate) async fn wire(
             request_metrics: Arc::clone(&request_metrics),
             adoption: Adoption::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&fleet)),
             fleet: Arc::clone(&fleet),
+            policies: Arc::clone(&policies),
             rotating: config.rotation_key.is_some(),
         },
     )?;
@@ -228,6 +234,7 @@ pub(crate) async fn wire(
         .writing("the list of servers", announce)
         .writing("tokens' uses", uses)
         .running(background::follow(Arc::clone(&snapshots), stop.clone()))
+        .running(background::follow_tags(Arc::clone(&snapshots), stop.clone()))
         .running(background::sum_up_enrolments(
             store.clone(),
             Arc::clone(&clock),
@@ -302,6 +309,12 @@ pub(crate) async fn wire(
             wake,
         )),
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
+        policies,
+        tags: Arc::new(Tags::new(
+            store.clone(),
+            Arc::clone(&snapshots),
+            Arc::clone(&clock),
+        )),
         rollouts: Arc::new(Rollouts::new(
             store.clone(),
             artifacts.clone(),
@@ -338,6 +351,7 @@ fn dashboard(
         rollouts: Arc::clone(&api.rollouts),
         packages: Arc::clone(&api.packages),
         devices: Arc::clone(&api.devices),
+        policies: Arc::clone(&api.policies),
         nudges: Arc::clone(&api.nudges),
         audit: Arc::clone(&api.audit),
         fleet,

@@ -46,6 +46,21 @@ pub async fn follow(snapshots: Arc<Snapshots>, stop: CancellationToken) {
     }
 }
 
+/// How often it is looked whether devices' tags are to be reread, which costs nothing when they are not.
+const CATCH_UP_TAGS_EVERY: Duration = Duration::from_millis(100);
+
+/// Rereads the tags of devices that changed, until `stop` is canceled: the first time those of all. A task of its own, so
+/// that many tags delay no revocation.
+pub async fn follow_tags(snapshots: Arc<Snapshots>, stop: CancellationToken) {
+    let mut rhythm = Rhythm::of(CATCH_UP_TAGS_EVERY, stop);
+    while rhythm.goes_on().await {
+        if let Err(error) = snapshots.catch_up_tags().await {
+            tracing::warn!(%error, "the database could not be asked for tags");
+            tokio::time::sleep(CATCH_UP_EVERY).await;
+        }
+    }
+}
+
 /// Tells the database that this server runs until `stop` is canceled, and then that it has ended: tables are not to
 /// change under a server.
 pub async fn announce(store: Store, clock: Arc<dyn Clock>, stop: CancellationToken) {

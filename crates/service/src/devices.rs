@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    BuildId, Decision, Device, DeviceId, PackageName, PollRequest, Reason, Role, Step, VersionCode, explain,
+    BuildId, Decision, Device, DeviceId, Overlay, PackageName, Policy, PollRequest, Reason, Role, Step,
+    VersionCode, explain,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::{AuditNote, BuildOnDevice, DeviceFilter, Page, Paged, RolloutOnDevice, Store, Told};
@@ -72,6 +73,12 @@ pub struct DeviceView {
     pub rollouts: Vec<RolloutOnDevice>,
     /// What its last poll for each package was told: [`crate::Standing::OFFERED`], or a reason's name.
     pub standings: Vec<(PackageName, String)>,
+    /// What operators gave to it.
+    pub overlay: Overlay,
+    /// The policies that concern it, oldest first.
+    pub policies: Vec<Policy>,
+    /// The time at which all this was so.
+    pub at: DateTime<Utc>,
 }
 
 /// Why a device is, or is not, offered an update.
@@ -212,12 +219,24 @@ impl Devices {
     pub async fn get(&self, id: &DeviceId) -> Result<DeviceView, Error> {
         // What is derived from a poll is read before the device, which is then at least as new.
         let standings = self.store.standings(id).await?;
+        let overlay = self.store.overlay(id).await?;
         Ok(DeviceView {
             builds: self.store.device_builds(id).await?,
             rollouts: self.store.device_rollouts(id).await?,
             device: self.store.device(id).await?,
             standings,
+            policies: self.policies_of(id, &overlay),
+            overlay,
+            at: self.clock.now(),
         })
+    }
+
+    fn policies_of(&self, id: &DeviceId, overlay: &Overlay) -> Vec<Policy> {
+        let catalog = self.snapshots.catalog();
+        let concerning = catalog.policies().of(id.as_str(), overlay);
+        let mut policies: Vec<Policy> = concerning.cloned().collect();
+        policies.sort_by_key(|policy| policy.id);
+        policies
     }
 
     /// Runs the very decision that the device's next poll gets, and tells each rule that it asks. The device is judged
@@ -241,10 +260,13 @@ impl Devices {
             Some(version) => version,
             None => VersionCode::new(0)?,
         };
+        // As the database has it: what a poll looks at follows within a second, and is not there right after the start.
+        let overlay = self.store.overlay(id).await?;
         let catalog = self.snapshots.catalog();
         let rejections = self.snapshots.rejections();
         let gave_up = rejections.of(id.as_str());
-        let request = PollRequest::new(id.as_str(), package.as_str(), installed, device.facts(), gave_up);
+        let facts = device.facts();
+        let request = PollRequest::new(id.as_str(), package.as_str(), installed, facts, gave_up, &overlay);
         let explanation = explain(&catalog, &request, self.clock.now());
         let outcome = match explanation.decision {
             Decision::Offer(offer) => Ok(offer.build.id),
@@ -310,6 +332,7 @@ impl Devices {
         let tags = self.keys.erased_tags(id.as_str());
         self.store.erase_device(id, tags, note).await?;
         self.snapshots.follow_own_change().await;
+        self.snapshots.forget_overlay(id).await;
         // Not by its id, which the log would keep.
         tracing::info!(event = "ota.device.erase", actor = actor.subject);
         Ok(())

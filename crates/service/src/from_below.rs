@@ -14,6 +14,7 @@ impl From<storage::Error> for Error {
             storage::Error::Duplicate { .. } => Self::new(Kind::Exists, "exists_already", message),
             storage::Error::VersionExists { .. } => Self::new(Kind::Exists, "version_exists", message),
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
+            storage::Error::TagInUse { .. } => Self::new(Kind::Conflict, "tag_in_use", message),
             storage::Error::BuildDeleted { .. } => Self::new(Kind::Conflict, "build_deleted", message),
             storage::Error::BuildInUse { .. } => Self::new(Kind::Conflict, "build_in_use", message),
             storage::Error::DeviceKnown { .. } => Self::new(Kind::Conflict, "device_known", message),

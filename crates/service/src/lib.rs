@@ -48,8 +48,10 @@ mod login_throttle;
 mod network;
 mod nudges;
 mod outdated_tokens;
+mod overlays;
 mod packages;
 mod per_worker;
+mod policies;
 mod polls;
 mod readiness;
 mod record;
@@ -63,6 +65,7 @@ mod service_accounts;
 mod settings;
 mod signer_policy;
 mod snapshots;
+mod tags;
 mod token_first_uses;
 mod token_uses;
 mod upload;
@@ -106,7 +109,8 @@ pub use nudges::{
 };
 pub use packages::Packages;
 pub use per_worker::PerWorker;
-pub use polls::{Poll, PollAnswer, Polls};
+pub use policies::{HoldSpec, Policies, PolicyEdit};
+pub use polls::{Poll, PollAnswer, Polls, WARMING_UP_RETRY};
 pub use readiness::Readiness;
 pub use record::open_record;
 pub use reports::{
@@ -122,13 +126,14 @@ pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
 pub use service_accounts::{DEFAULT_SERVICE_TTL_DAYS, NewServiceAccount, ServiceAccounts};
 pub use settings::Settings;
 pub use snapshots::Snapshots;
+pub use tags::{TagChange, Tags};
 pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
-    DeviceFilter, EnrollToken, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged, PoolUse,
-    Progress, ReasonCount, Restoration, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed,
-    ServiceAccount, Standing, Tampered, Told, User,
+    DeviceFilter, EnrollToken, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page, Paged,
+    PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutFilter, RolloutOnDevice, RolloutStats,
+    SERVICE_PREFIX, Sealed, ServiceAccount, Standing, TagCount, Tagged, Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildRejection, Decision, DeviceFacts, Offer, PollRequest, Reason, Track, VersionCode, decide, poll_after,
+    BuildRejection, Decision, DeviceFacts, Offer, Overlay, PollRequest, Reason, Track, VersionCode, decide,
+    poll_after,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;
@@ -51,7 +52,13 @@ pub enum PollAnswer<'a> {
     },
     /// The device is to take nothing.
     NoUpdate(Reason),
+    /// It can't be said yet what the device is to take: the server has just started, and does not know yet which tags the
+    /// device has. It is to ask again soon.
+    WarmingUp,
 }
+
+/// How long a device waits that is told [`PollAnswer::WarmingUp`].
+pub const WARMING_UP_RETRY: Duration = Duration::from_secs(60);
 
 impl Polls {
     /// Over these snapshots and buffers.
@@ -76,9 +83,21 @@ impl Polls {
     pub fn answer<R>(&self, poll: &Poll<'_>, respond: impl FnOnce(PollAnswer<'_>, Duration) -> R) -> R {
         let now = self.clock.now();
         let catalog = self.snapshots.catalog();
+        if catalog.needs_tags(poll.package) && !self.snapshots.knows_tags() {
+            return respond(PollAnswer::WarmingUp, WARMING_UP_RETRY);
+        }
+        let overlay = self.snapshots.overlay(poll.device_id);
+        let overlay = overlay.as_deref().unwrap_or(Overlay::none());
         let rejections = self.snapshots.rejections();
         let gave_up = rejections.of(poll.device_id);
-        let request = PollRequest::new(poll.device_id, poll.package, poll.installed, &poll.facts, gave_up);
+        let request = PollRequest::new(
+            poll.device_id,
+            poll.package,
+            poll.installed,
+            &poll.facts,
+            gave_up,
+            overlay,
+        );
         let decision = decide(&catalog, &request, now);
         let told = match &decision {
             Decision::Offer(offer) => Standing::Offered {

@@ -1,5 +1,5 @@
 //! What every replica keeps in memory, so that a poll asks no database: the catalog, the revoked tokens, the accounts
-//! whose tokens ended, and the builds that devices gave up.
+//! whose tokens ended, the builds that devices gave up, and the tags that operators gave to devices.
 //!
 //! The catalog is an immutable snapshot behind an atomic pointer: it is small and changes as a whole. The others grow
 //! with the fleet, and one bad release adds half a million rejections; they are maps that readers and writers use at the
@@ -8,17 +8,19 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use papaya::{HashMap, HashMapRef, LocalGuard};
-use tidegate_domain::{BuildId, BuildRejection, Catalog, DeviceId, PackageName, Rejection};
+use tidegate_domain::{BuildId, BuildRejection, Catalog, DeviceId, Overlay, PackageName, Rejection};
 use tidegate_signing::KeyRing;
 use tidegate_storage::{Epochs, RejectionChange, Store};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::accounts::Accounts;
+use crate::overlays::Overlays;
 use crate::record::tell_tampered;
 use crate::{Error, Kind};
 
@@ -31,6 +33,9 @@ pub struct Snapshots {
     erased: HashMap<[u8; 32], u32>,
     accounts: Accounts,
     rejections: HashMap<DeviceId, Vec<BuildRejection>>,
+    overlays: Overlays,
+    /// The tags' epoch as it was last seen. They are read apart from the rest: a large fleet's take some seconds.
+    tags_epoch: AtomicI64,
     /// What the snapshots were read at. Held while reading, so that an older read never replaces a newer one.
     read_at: Mutex<Option<ReadAt>>,
     /// Which catalog this is, and when the database last said that there is no newer one.
@@ -64,7 +69,7 @@ impl Rejections<'_> {
 }
 
 impl Snapshots {
-    /// Reads everything for the first time.
+    /// Reads everything for the first time but the tags of devices, for which [`Snapshots::catch_up_tags`] is to be called.
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`] when the database does not answer.
@@ -77,6 +82,8 @@ impl Snapshots {
             erased: HashMap::new(),
             accounts: Accounts::default(),
             rejections: HashMap::new(),
+            overlays: Overlays::default(),
+            tags_epoch: AtomicI64::new(0),
             read_at: Mutex::default(),
             standing: ArcSwap::from_pointee(Standing {
                 catalog: 0,
@@ -98,6 +105,7 @@ impl Snapshots {
         #[allow(clippy::disallowed_methods, reason = "how old a snapshot really is")]
         let asked = Instant::now();
         let epochs = self.store.epochs().await?;
+        self.tags_epoch.fetch_max(epochs.tags, Ordering::Release);
         let last = read_at.take();
         match self.read(&epochs, last.as_ref()).await {
             Ok(serving) => *read_at = Some(ReadAt { epochs, serving }),
@@ -177,6 +185,48 @@ impl Snapshots {
             revoked.insert(device, generation);
         }
         Ok(())
+    }
+
+    /// Rereads the tags of devices that changed as far as [`Snapshots::catch_up`] has found out. Asks nobody when none did.
+    /// Until the first time is over, polls that need a device's tags are put off.
+    ///
+    /// # Errors
+    /// As [`Snapshots::catch_up`].
+    pub async fn catch_up_tags(&self) -> Result<(), Error> {
+        let epoch = self.tags_epoch.load(Ordering::Acquire);
+        self.overlays.catch_up(&self.store, epoch).await
+    }
+
+    /// As [`Snapshots::follow_own_change`], of tags.
+    pub(crate) async fn follow_own_tags(&self) {
+        self.follow_own_change().await;
+        // Who does not answer polls, as at the console, needs nobody's tags.
+        if !self.knows_tags() {
+            return;
+        }
+        if let Err(error) = self.catch_up_tags().await {
+            tracing::warn!(%error, "tags are written and will be known to polls a moment later");
+        }
+    }
+
+    /// What operators gave to a device; `None`: nothing.
+    pub(crate) fn overlay(&self, device: &str) -> Option<Arc<Overlay>> {
+        self.overlays.of(device)
+    }
+
+    /// Whether the tags of all devices were read since the start.
+    pub fn knows_tags(&self) -> bool {
+        self.overlays.are_loaded()
+    }
+
+    /// How many devices have tags of the operators'.
+    pub fn overlay_devices(&self) -> usize {
+        self.overlays.devices()
+    }
+
+    /// Forgets what was given to a device that was erased.
+    pub(crate) async fn forget_overlay(&self, device: &DeviceId) {
+        self.overlays.forget(device).await;
     }
 
     /// As [`Snapshots::catch_up`], after a change that is committed already: should the database be away for a moment,

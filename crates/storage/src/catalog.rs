@@ -9,7 +9,7 @@ use crate::{Error, Store};
 /// had loads that thing again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epochs {
-    /// Builds and rollouts: [`Store::load_catalog`]. When it rises, load the rejections too: they are only
+    /// Builds, rollouts and policies: [`Store::load_catalog`]. When it rises, load the rejections too: they are only
     /// those of builds that serve.
     pub catalog: i64,
     /// Revoked devices: [`Store::revoked_generations`].
@@ -18,10 +18,12 @@ pub struct Epochs {
     pub rejections: i64,
     /// Accounts and admin tokens that ended: [`Store::account_changes`].
     pub people: i64,
+    /// Tags of devices: [`Store::tags_after`].
+    pub tags: i64,
 }
 
 impl Store {
-    /// All packages that release something, with their builds' signers, and the epochs as they were at that
+    /// All packages that release something, with their builds' signers, all policies, and the epochs as they were at that
     /// moment.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! What storage can answer instead of a result.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use tidegate_domain::{self as domain, BuildId, CampaignId, DeviceId, PackageName, Signers, VersionCode};
+use tidegate_domain::{
+    self as domain, BuildId, CampaignId, DeviceId, PackageName, Signers, Tag, VersionCode,
+};
 
 /// Storage's refusal. Each variant is a decision that the caller can take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +78,14 @@ pub enum Error {
         what: &'static str,
         /// How many there may be.
         limit: i64,
+    },
+    /// The tag is named by policies, which would concern nobody without it.
+    #[error("the tag {tag} is named by policies ({}): remove them first", policies.join(", "))]
+    TagInUse {
+        /// The tag.
+        tag: Tag,
+        /// The policies' numbers.
+        policies: Vec<String>,
     },
     /// The build was deleted: it can't be released, and its version is not free.
     #[error(

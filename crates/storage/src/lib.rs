@@ -23,7 +23,7 @@
 //!
 //! 1. devices, by name; after them what was imported of them, and enrolment tokens with their hours
 //! 2. statistics, by build; a build's row guards its hours and the rows of its rollouts
-//! 3. deliveries, campaigns and their counts
+//! 3. deliveries, campaigns and their counts; tags with their counts
 //! 4. epochs
 //! 5. people, service accounts and admin tokens, whose changes raise their epoch first: so they come one after the
 //!    other, and no two of them remove the last admin
@@ -74,6 +74,7 @@ mod made;
 mod migrations;
 mod packages;
 mod page;
+mod policies;
 mod pool;
 mod postgres;
 mod postgres_url;
@@ -94,6 +95,7 @@ mod sqlite;
 mod standing;
 mod stats;
 mod store;
+mod tags;
 mod tally;
 mod time;
 mod tunnel;
@@ -119,6 +121,7 @@ pub use error::{Error, TokenFault};
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
 pub use packages::Package;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
+pub use policies::{PolicyChange, PolicyFilter};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
 pub use record::{MAX_TAMPERED, RecordKey, Sealed, Tampered, WrappedKey};
@@ -134,4 +137,5 @@ pub use settings::{MAX_POOL_SIZE, Settings};
 pub use standing::Told;
 pub use stats::{BuildStats, HourOfStats, MAX_ROLLOUTS_OF_BUILD, MAX_STAT_HOURS, RolloutStats};
 pub use store::Store;
+pub use tags::{TagCount, TagCursor, Tagged};
 pub use users::{User, UserChange};

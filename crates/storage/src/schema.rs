@@ -426,6 +426,43 @@ diesel::table! {
 }
 
 diesel::table! {
+    tags (id) {
+        id -> BigInt,
+        name -> Text,
+        devices -> BigInt,
+    }
+}
+
+diesel::table! {
+    device_tags (device_id, tag_id) {
+        device_id -> BigInt,
+        tag_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    tagged_devices (device_id) {
+        device_id -> BigInt,
+        epoch -> BigInt,
+    }
+}
+
+diesel::table! {
+    policies (id) {
+        id -> BigInt,
+        tag_id -> Nullable<BigInt>,
+        device_id -> Nullable<BigInt>,
+        package_id -> Nullable<BigInt>,
+        max_version -> Nullable<BigInt>,
+        holds -> Bool,
+        hold_until_at -> Nullable<BigInt>,
+        remark -> Text,
+        created_by -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
     nudge_campaigns (id) {
         id -> BigInt,
         request_id -> Text,
@@ -494,6 +531,9 @@ diesel::joinable!(device_builds -> devices (device_id));
 diesel::joinable!(device_builds -> builds (build_id));
 diesel::joinable!(device_rollouts -> builds (build_id));
 diesel::joinable!(reports -> devices (device_id));
+diesel::joinable!(device_tags -> devices (device_id));
+diesel::joinable!(device_tags -> tags (tag_id));
+diesel::joinable!(tagged_devices -> devices (device_id));
 diesel::joinable!(version_hours -> packages (package_id));
 diesel::allow_tables_to_appear_in_same_query!(users, account_generations);
 diesel::allow_tables_to_appear_in_same_query!(
@@ -510,4 +550,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     nudge_campaigns,
     nudge_deliveries,
     version_hours,
+    tags,
+    device_tags,
+    tagged_devices,
 );

@@ -24,7 +24,7 @@ pub enum Told {
 
 impl Told {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Offered,
         Self::NoUpdate(Reason::AlreadyCurrent),
         Self::NoUpdate(Reason::NewerInstalled),
@@ -36,6 +36,8 @@ impl Told {
         Self::NoUpdate(Reason::IncompatibleSdk),
         Self::NoUpdate(Reason::IncompatibleAbi),
         Self::NoUpdate(Reason::RejectedByDevice),
+        Self::NoUpdate(Reason::AboveCeiling),
+        Self::NoUpdate(Reason::HeldByPolicy),
         Self::NoUpdate(Reason::NoCurrentBuild),
         Self::NotPolled,
     ];

@@ -336,7 +336,9 @@ async fn any_reason_for_no_update_is_taken_without_complaint() {
         ("paused", true),
         ("halted", true),
         ("newer_installed", false),
-        ("held_by_policy", false),
+        ("held_by_policy", true),
+        ("warming_up", true),
+        ("above_ceiling", false),
         ("a_reason_of_tomorrow", false),
     ] {
         let apk = apks::large(PACKAGE, 2, 300_000);

@@ -21,9 +21,11 @@ mod methods;
 mod nudges;
 mod packages;
 mod people;
+mod policies;
 mod reflection;
 mod rollouts;
 mod statuses;
+mod tags;
 
 use std::sync::Arc;
 
@@ -38,7 +40,9 @@ use tidegate_proto::v1::device_service_server::{self, DeviceServiceServer};
 use tidegate_proto::v1::nudge_service_server::{self, NudgeServiceServer};
 use tidegate_proto::v1::package_service_server::{self, PackageServiceServer};
 use tidegate_proto::v1::people_service_server::{self, PeopleServiceServer};
+use tidegate_proto::v1::policy_service_server::{self, PolicyServiceServer};
 use tidegate_proto::v1::rollout_service_server::{self, RolloutServiceServer};
+use tidegate_proto::v1::tag_service_server::{self, TagServiceServer};
 use tidegate_service::{Actor, Authenticator};
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::{Request, Status};
@@ -48,10 +52,10 @@ use crate::Api;
 use crate::credentials;
 use crate::problem::{problem, status};
 use crate::request_id::RequestId;
-use crate::rest::{MAX_JSON_BYTES, MAX_NOTES_BODY_BYTES, MAX_NUDGE_BYTES};
+use crate::rest::{MAX_JSON_BYTES, MAX_NOTES_BODY_BYTES, MAX_NUDGE_BYTES, MAX_TAG_BYTES};
 
 /// The services that tell their health.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 10] = [
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
     build_service_server::SERVICE_NAME,
@@ -59,7 +63,9 @@ const SERVICES: [&str; 8] = [
     nudge_service_server::SERVICE_NAME,
     package_service_server::SERVICE_NAME,
     people_service_server::SERVICE_NAME,
+    policy_service_server::SERVICE_NAME,
     rollout_service_server::SERVICE_NAME,
+    tag_service_server::SERVICE_NAME,
 ];
 
 /// The methods whose messages may be larger than all others', which are bounded as REST's bodies are.
@@ -67,12 +73,14 @@ pub(super) const UPLOAD_BUILD: &str = "/tidegate.v1.BuildService/UploadBuild";
 const SET_BUILD_NOTES: &str = "/tidegate.v1.BuildService/SetBuildNotes";
 const NUDGE_UPDATE: &str = "/tidegate.v1.NudgeService/NudgeUpdate";
 
+const TAG_DEVICES: &str = "/tidegate.v1.TagService/TagDevices";
+
 /// The largest message of an upload, in bytes: a chunk, or the notes, and what frames them.
 const MAX_UPLOAD_MESSAGE_BYTES: usize = builds::MAX_CHUNK_BYTES + MAX_JSON_BYTES;
 
 /// Whether a route's pattern is that of gRPC methods.
 pub(crate) fn is_grpc(pattern: &str) -> bool {
-    pattern.contains("{*") || [UPLOAD_BUILD, SET_BUILD_NOTES, NUDGE_UPDATE].contains(&pattern)
+    pattern.contains("{*") || [UPLOAD_BUILD, SET_BUILD_NOTES, NUDGE_UPDATE, TAG_DEVICES].contains(&pattern)
 }
 
 /// All services, reflection and health, as routes to merge with others. Their fallback is left to the caller.
@@ -107,6 +115,8 @@ fn guarded(api: &Api) -> axum::Router {
         tokens: Arc::clone(&api.tokens),
     });
     let rollouts = RolloutServiceServer::new(rollouts::Service(Arc::clone(&api.rollouts)));
+    let policies = PolicyServiceServer::new(policies::Service(Arc::clone(&api.policies)));
+    let tags = TagServiceServer::new(tags::Service(Arc::clone(&api.tags)));
     let mut routes = Routes::builder();
     routes
         .add_service(audit.max_decoding_message_size(MAX_JSON_BYTES))
@@ -115,7 +125,9 @@ fn guarded(api: &Api) -> axum::Router {
         .add_service(nudges.clone().max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(packages.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(people.max_decoding_message_size(MAX_JSON_BYTES))
-        .add_service(rollouts.max_decoding_message_size(MAX_JSON_BYTES));
+        .add_service(policies.max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(rollouts.max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(tags.clone().max_decoding_message_size(MAX_JSON_BYTES));
     without_fallback(routes)
         .route_service(
             SET_BUILD_NOTES,
@@ -126,6 +138,7 @@ fn guarded(api: &Api) -> axum::Router {
             builds.max_decoding_message_size(MAX_UPLOAD_MESSAGE_BYTES),
         )
         .route_service(NUDGE_UPDATE, nudges.max_decoding_message_size(MAX_NUDGE_BYTES))
+        .route_service(TAG_DEVICES, tags.max_decoding_message_size(MAX_TAG_BYTES))
 }
 
 /// Logging in, health and reflection, for everybody.

@@ -5,14 +5,17 @@ use serde_json::{Map, Value, json};
 use tidegate_domain::{
     MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_ENTRIES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES,
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
-    MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES,
-    MAX_SALT_BYTES, ReportStatus,
+    MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES, MAX_REQUEST_ID_BYTES,
+    MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE, ReportStatus,
 };
 use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_STATS_HOURS};
 use tidegate_signing::{MAX_ENROLLMENT_KEY_CHARS, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS};
 
 /// An application id by Android's rules.
 const PACKAGE: &str = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$";
+
+/// A tag of the operators'.
+const TAG: &str = r"^[a-z0-9][a-z0-9._-]*$";
 
 /// Of a field of a request, by the request's name and its own.
 pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>> {
@@ -55,6 +58,12 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("CreateEnrollmentTokenRequest" | "AllowEnrolmentRequest", "ttl_s") => {
             between(0, MAX_ENROLL_TTL_DAYS.unsigned_abs() * 24 * 3600)
         }
+        ("TagDevicesRequest", "add" | "remove") => json!({ "maxItems": MAX_TAGGED_AT_ONCE }),
+        ("RenameTagRequest", "to") => tag(),
+        ("CreatePolicyRequest" | "UpdatePolicyRequest" | "SetHoldRequest", "remark") => {
+            text(1, MAX_REMARK_BYTES)
+        }
+        ("CreatePolicyRequest" | "UpdatePolicyRequest", "max_version") => json!({ "minimum": 0 }),
         // 32 pairs of hex digits, with or without the 31 colons.
         ("PinSignerRequest", "signer_fingerprint") => text(64, 95),
         _ => return None,
@@ -68,6 +77,7 @@ pub(super) fn of_parameter(name: &str, is_required: bool) -> Option<Map<String, 
         "id" => json!({ "minimum": 1 }),
         "device_id" => text(1, MAX_DEVICE_ID_BYTES),
         // Left empty in a list, it stands for all.
+        "tag" if is_required => tag(),
         "package_name" if is_required => package(),
         "hours" => between(0, MAX_STATS_HOURS.unsigned_abs()),
         "page_size" | "current_version_code" | "expires" => json!({ "minimum": 0 }),
@@ -82,6 +92,10 @@ pub(super) fn of_parameter(name: &str, is_required: bool) -> Option<Map<String, 
 
 fn package() -> Value {
     json!({ "pattern": PACKAGE, "maxLength": MAX_PACKAGE_NAME_BYTES })
+}
+
+fn tag() -> Value {
+    json!({ "pattern": TAG, "maxLength": MAX_TAG_BYTES })
 }
 
 fn between(least: u64, most: u64) -> Value {

@@ -26,6 +26,8 @@ use utoipa::{Modify, OpenApi};
         (name = "packages", description = "Whose signature builds must carry"),
         (name = "nudges", description = "Waking devices through FCM"),
         (name = "devices", description = "The fleet"),
+        (name = "tags", description = "Labels of the operators' on devices"),
+        (name = "policies", description = "Ceilings and holds above all rollouts"),
         (name = "audit", description = "Who changed what"),
         (name = "auth", description = "Logging in"),
         (name = "people", description = "Users, service accounts and their tokens"),

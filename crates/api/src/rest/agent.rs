@@ -35,6 +35,9 @@ pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason")
 /// The version of the agents' protocol that this server speaks.
 const PROTOCOL: i64 = 2;
 
+/// The first version of the agents' protocol that knows the reason `warming_up`.
+const WARMING_UP_SINCE: u32 = 2;
+
 /// Seconds until the device's next poll.
 pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
 
@@ -102,6 +105,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
     // A stranger is told that they are one before they are told what is wrong with their query.
     let refusal = |error| polling.authenticator.device(token).err().unwrap_or(error);
     let query = PollQuery::parse(request.uri().query().unwrap_or_default()).map_err(refusal)?;
+    let protocol = query.facts.protocol;
     let device_id = query.device_id.as_deref();
     let device_id = device_id.ok_or_else(|| refusal(missing("device_id")))?;
     polling.authenticator.device_claiming(token, device_id)?;
@@ -132,7 +136,21 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
             }
             offered(&offer, (download_url, proof), retry_granted_at, poll_after)
         }
+        PollAnswer::WarmingUp => {
+            // As with a hold: to earlier agents it is a reason that they know to pass.
+            let reason = if protocol < WARMING_UP_SINCE {
+                "paused"
+            } else {
+                "warming_up"
+            };
+            not_modified([
+                (REASON, HeaderValue::from_static(reason)),
+                (POLL_AFTER, seconds(poll_after)),
+                (header::CACHE_CONTROL, NO_STORE),
+            ])
+        }
         PollAnswer::NoUpdate(reason) => {
+            let reason = reason.told_to(protocol);
             if polling.poll_log.takes(begun) {
                 let reason = reason.as_str();
                 tracing::info!(

@@ -37,7 +37,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
 }
 
 /// A body that says by its length that it is too large is refused before a byte of it is read, or asked for.
-async fn body(request: Request, limit: usize) -> Result<Bytes, Error> {
+pub(super) async fn body(request: Request, limit: usize) -> Result<Bytes, Error> {
     let too_large = || {
         let message = format!("the body is larger than {limit} bytes or was cut off");
         Error::new(Kind::TooLarge, "too_large", message)
@@ -103,6 +103,17 @@ impl<S: Send + Sync> FromRequestParts<S> for CampaignNumber {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         number(parts, state, "campaign").await.map(Self)
+    }
+}
+
+/// The number of a policy in a path.
+pub(crate) struct PolicyNumber(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for PolicyNumber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        number(parts, state, "policy").await.map(Self)
     }
 }
 

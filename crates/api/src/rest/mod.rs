@@ -13,8 +13,10 @@ pub(crate) mod metrics;
 pub(crate) mod nudges;
 pub(crate) mod packages;
 pub(crate) mod people;
+pub(crate) mod policies;
 mod range;
 pub(crate) mod rollouts;
+pub(crate) mod tags;
 pub(crate) mod upload;
 
 use axum::Json;
@@ -25,6 +27,7 @@ use serde::Serialize;
 pub(crate) use builds::MAX_NOTES_BODY_BYTES;
 pub(crate) use input::MAX_JSON_BYTES;
 pub(crate) use nudges::MAX_NUDGE_BYTES;
+pub(crate) use tags::MAX_TAG_BYTES;
 
 /// What no cache may keep: it is for this caller, now.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");

@@ -8,7 +8,9 @@ mod list;
 pub(crate) mod nudges;
 pub(crate) mod packages;
 pub(crate) mod people;
+pub(crate) mod policies;
 pub(crate) mod rollouts;
+pub(crate) mod tags;
 
 use tidegate_domain::PackageName;
 use tidegate_service::Error;

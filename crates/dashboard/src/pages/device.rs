@@ -7,14 +7,14 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Device, DeviceId, PackageName, Step, VersionCode};
+use tidegate_domain::{Device, DeviceId, PackageName, Policy, Step, VersionCode};
 use tidegate_service::{BuildOnDevice, Error};
 
 use super::{Query, builds};
 use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::Fields;
-use crate::frame::{Frame, Section};
+use crate::frame::{Frame, Section, until};
 use crate::session::Visitor;
 use crate::show;
 
@@ -34,6 +34,9 @@ struct Page {
     notices: Vec<String>,
     facts: Vec<(&'static str, String)>,
     tags: Vec<String>,
+    /// Those that operators gave it.
+    operator_tags: Vec<String>,
+    policies: Vec<Demand>,
     installed: Vec<(String, i64)>,
     /// What its last poll for each package was told.
     standings: Vec<(PackageName, String)>,
@@ -50,6 +53,17 @@ struct Explained {
     build: Option<i64>,
     answer: String,
     steps: Vec<Step>,
+}
+
+/// A policy that concerns it.
+struct Demand {
+    id: i64,
+    /// On whom it hangs.
+    subject: String,
+    package: String,
+    /// What it demands, in words.
+    terms: String,
+    remark: String,
 }
 
 /// What became of one build on it.
@@ -109,6 +123,12 @@ pub(crate) async fn page(
         is_retired: device.retired_at.is_some(),
         notices: notices(&device, app.clock.now()),
         facts: facts(&device, app.clock.now()),
+        operator_tags: view.overlay.tags().iter().map(ToString::to_string).collect(),
+        policies: view
+            .policies
+            .iter()
+            .map(|policy| demand(policy, view.at))
+            .collect(),
         tags: device.shown().tags().map(str::to_owned).collect(),
         installed: device
             .installed
@@ -121,6 +141,28 @@ pub(crate) async fn page(
         package,
         version: query.text("current_version_code").to_owned(),
     }))
+}
+
+fn demand(policy: &Policy, now: DateTime<Utc>) -> Demand {
+    let spec = &policy.spec;
+    let ceiling = spec
+        .terms
+        .max_version
+        .map(|version| format!("nothing above version code {version}"));
+    let hold = spec.terms.hold.map(|_| {
+        let over = if policy.holds(now) { "" } else { ", which is over" };
+        format!("no update {}{over}", until(policy))
+    });
+    Demand {
+        id: policy.id.0,
+        subject: spec.subject.to_string(),
+        package: spec
+            .package
+            .as_ref()
+            .map_or("all packages".to_owned(), ToString::to_string),
+        terms: ceiling.into_iter().chain(hold).collect::<Vec<_>>().join("; "),
+        remark: spec.remark.clone(),
+    }
 }
 
 fn account(of: BuildOnDevice) -> Account {

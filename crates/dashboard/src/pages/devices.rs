@@ -36,7 +36,7 @@ struct Page {
     packages: Vec<String>,
     filter: Shown,
     states: [(&'static str, &'static str); 4],
-    told: [&'static str; 13],
+    told: [&'static str; Told::ALL.len()],
     first: String,
     next: Option<String>,
     is_first: bool,

@@ -168,7 +168,7 @@ pub(crate) async fn page(
         }
     }
     Ok(html(&Page {
-        frame: Frame::new(&visitor, Section::Fleet, "Fleet"),
+        frame: Frame::new(&visitor, Section::Fleet, "Fleet").after(&query),
         restored: restored(&app).await?,
         tiles,
         measured: overview.measured_at.map(show::moment),

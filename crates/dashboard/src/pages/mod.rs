@@ -12,6 +12,7 @@ mod devices;
 mod download;
 mod ending;
 pub(crate) mod fleet;
+mod hold;
 mod login;
 mod new_nudge;
 mod notes;
@@ -46,6 +47,8 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/logout", post(login::log_out))
         .route("/session", get(session))
         .route("/restored/dismiss", post(fleet::dismiss))
+        .route("/hold", get(hold::page).post(hold::hold))
+        .route("/hold/lift", get(hold::lift_page).post(hold::lift))
         .route("/builds", get(builds::page))
         .route("/builds/{id}", get(build::page))
         .route("/builds/{id}/promote", get(promote::page).post(promote::promote))

@@ -21,6 +21,8 @@ const CHANGES: &[(&str, Role)] = &[
     ("/nudges/1/pause", Role::Operator),
     ("/nudges/1/resume", Role::Operator),
     ("/restored/dismiss", Role::Operator),
+    ("/hold", Role::Operator),
+    ("/hold/lift", Role::Operator),
     ("/devices/pixel-1/retry", Role::Operator),
     ("/devices/pixel-1/revoke", Role::Admin),
 ];
@@ -254,4 +256,73 @@ async fn a_retry_names_its_build() {
     );
     assert_eq!(phone.poll(0).await.build(), Some(1));
     assert_eq!(ci.audit("?action=device.retry").await.len(), 1);
+}
+
+#[tokio::test]
+async fn everything_is_stopped_and_every_page_says_so_until_it_is_lifted() {
+    let server = with_a_release().await;
+    let operator = Person::logged_in(&server, Role::Operator).await;
+    let viewer = Person::logged_in(&server, Role::Viewer).await;
+    let ci = server.person("ci", Role::Operator);
+    let phone = server.device("pixel-4").await;
+    assert_eq!(phone.poll(0).await.build(), Some(1));
+    assert!(operator.page("/").await.contains("id=\"stop-everything\""));
+    assert!(!viewer.page("/").await.contains("id=\"stop-everything\""));
+    assert_eq!(viewer.get("/hold").await.status, 403);
+    assert!(
+        operator
+            .page("/hold")
+            .await
+            .contains(&format!("<option value=\"{PACKAGE}\""))
+    );
+
+    let silent = operator
+        .post("/hold", &[("package_name", ""), ("remark", " ")])
+        .await;
+    assert_eq!(silent.status, 400);
+    assert!(text(&silent).contains("remark must say why"), "{}", text(&silent));
+    let elsewhere = [("package_name", "com.example.other"), ("remark", "x")];
+    assert_eq!(operator.post("/hold", &elsewhere).await.status, 404);
+    assert_eq!(phone.poll(0).await.build(), Some(1));
+
+    let why = [("package_name", ""), ("remark", "tills <lose> receipts")];
+    let held = operator.post("/hold", &why).await;
+    assert_eq!((held.status, held.header("location")), (303, "/?done=held"));
+    assert_eq!(
+        phone.poll_as(PACKAGE, 0, "&protocol=2").await.why_not(),
+        "held_by_policy"
+    );
+    for path in [
+        "/",
+        "/builds",
+        "/builds/1",
+        "/devices",
+        "/devices/pixel-4",
+        "/nudges",
+        "/audit",
+    ] {
+        let page = viewer.page(path).await;
+        assert!(page.contains("All updates are stopped"), "{path}");
+        assert!(page.contains("tills &#60;lose&#62; receipts"), "{path}");
+        assert!(!page.contains("/hold/lift"), "a viewer lifts nothing: {path}");
+        assert!(
+            operator.page(path).await.contains("href=\"/hold/lift\""),
+            "{path}"
+        );
+    }
+    assert!(
+        operator
+            .page("/hold/lift")
+            .await
+            .contains("Lift the hold on all packages")
+    );
+    assert_eq!(viewer.get("/hold/lift").await.status, 403);
+
+    let lifted = operator.post("/hold/lift", &[("package_name", "")]).await;
+    assert_eq!((lifted.status, lifted.header("location")), (303, "/?done=lifted"));
+    assert!(!viewer.page("/").await.contains("All updates are stopped"));
+    assert_eq!(phone.poll(0).await.build(), Some(1));
+    for action in ["hold.set", "hold.lift"] {
+        assert_eq!(ci.audit(&format!("?action={action}")).await.len(), 1);
+    }
 }

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Audience, Build, BuildSteps, Catalog, Decision, Finding, Installability, Levels, PollRequest, Reason,
-    Release, RolloutState, decide, explain,
+    Audience, Build, BuildSteps, Catalog, Decision, Finding, Hold, Installability, Levels, Overlay,
+    PolicySet, PolicySubject, PollRequest, Reason, Release, RolloutState, decide, explain,
 };
 
 use crate::fleet::{
     IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, SIGNER, answer, at, build, catalog, of, percent, phone,
-    release, version, with,
+    policy, release, version, with,
 };
 
 fn to_germany() -> Audience {
@@ -83,6 +83,15 @@ fn every_reason_can_be_reached() {
         Err(Reason::NoCurrentBuild),
         "the package is not even known"
     );
+    for (reason, max_version, hold) in [
+        (Reason::AboveCeiling, Some(19), None),
+        (Reason::HeldByPolicy, None, Some(Hold::UntilLifted)),
+    ] {
+        let policies = PolicySet::new([policy(1, PolicySubject::Everybody, max_version, hold)]);
+        let catalog = catalog(vec![current()]).with_policies(policies);
+        assert_eq!(answer(&catalog, &plain()), Err(reason));
+        reached.insert(reason);
+    }
     assert_eq!(reached, HashSet::from(Reason::ALL));
 }
 
@@ -163,6 +172,7 @@ fn another_package_is_another_matter() {
         device.installed,
         &device.facts,
         &[],
+        Overlay::none(),
     );
     let nothing = Decision::NoUpdate(Reason::NoCurrentBuild);
     assert_eq!(decide(&catalog, &request, at(0)), nothing);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, BuildRejection, BuildSteps, Catalog, Decision, DeviceFacts, PackageName,
-    Percent, PollRequest, Provenance, Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings,
-    RolloutSpec, RolloutState, SdkLevel, Sha256, SignerFingerprint, Signers, Track, VersionCode, decide,
-    explain,
+    Build, BuildFacts, BuildId, BuildRejection, BuildSteps, Catalog, Decision, DeviceFacts, Hold, Overlay,
+    PackageName, Percent, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, PollRequest, Provenance,
+    Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, SdkLevel,
+    Sha256, SignerFingerprint, Signers, Track, VersionCode, decide, explain,
 };
 
 pub(crate) const PACKAGE: &str = "com.example.app";
@@ -142,6 +142,7 @@ pub(crate) struct Phone {
     pub(crate) installed: VersionCode,
     pub(crate) facts: DeviceFacts<'static>,
     pub(crate) rejections: Vec<BuildRejection>,
+    pub(crate) overlay: Overlay,
 }
 
 /// A device that states nothing but its id and the version it runs.
@@ -151,6 +152,30 @@ pub(crate) fn phone(id: &str, installed: i64) -> Phone {
         installed: version(installed),
         facts: DeviceFacts::default(),
         rejections: vec![],
+        overlay: Overlay::default(),
+    }
+}
+
+/// A policy of all packages.
+pub(crate) fn policy(
+    id: i64,
+    subject: PolicySubject,
+    max_version: Option<i64>,
+    hold: Option<Hold>,
+) -> Policy {
+    Policy {
+        id: PolicyId(id),
+        spec: PolicySpec {
+            subject,
+            package: None,
+            terms: PolicyTerms {
+                max_version: max_version.map(version),
+                hold,
+            },
+            remark: format!("reason {id}"),
+        },
+        created_by: "olga".to_owned(),
+        created_at: at(0),
     }
 }
 
@@ -170,6 +195,11 @@ impl Phone {
         self
     }
 
+    pub(crate) fn tagged(mut self, tags: &[&str]) -> Self {
+        self.overlay = Overlay::new(tags.iter().map(|tag| tag.parse().unwrap()));
+        self
+    }
+
     /// It gave a build up for good in a retry generation.
     pub(crate) fn gave_up(self, build: i64, retry_generation: u32) -> Self {
         self.rejects(build, retry_generation, None)
@@ -186,7 +216,14 @@ impl Phone {
     }
 
     pub(crate) fn poll(&self) -> PollRequest<'_> {
-        PollRequest::new(&self.id, PACKAGE, self.installed, &self.facts, &self.rejections)
+        PollRequest::new(
+            &self.id,
+            PACKAGE,
+            self.installed,
+            &self.facts,
+            &self.rejections,
+            &self.overlay,
+        )
     }
 }
 

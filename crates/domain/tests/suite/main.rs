@@ -16,6 +16,7 @@ mod fleet;
 mod forced;
 mod ids;
 mod nudge;
+mod policies;
 mod preflight;
 mod property;
 mod report;

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
-use tidegate_domain::{PackageName, Role, SignerFingerprint, Verb};
+use tidegate_domain::{DeviceId, PackageName, Role, SignerFingerprint, Tag, Verb};
 
 /// How many virtual devices the demo takes at most: each is a task with connections of its own.
 #[cfg(feature = "demo")]
@@ -235,6 +236,15 @@ pub(super) enum Admin {
     /// Users who may log in with a password.
     #[command(subcommand)]
     User(AdminUser),
+    /// Tags of devices: groups, rings, testers.
+    #[command(subcommand)]
+    Tag(AdminTag),
+    /// Policies: the highest version that devices may get, and holds, above all rollouts.
+    #[command(subcommand)]
+    Policy(AdminPolicy),
+    /// The hold on everybody, which stops all updates of one package or of all.
+    #[command(subcommand)]
+    Hold(AdminHold),
     /// Say that a backup was put in the place of the database. All sessions and admin tokens end, devices' tokens hold.
     ///
     /// The numbers of builds, rollouts and campaigns skip ahead, as devices remember those that were lost. The page asks to
@@ -339,6 +349,173 @@ pub(super) enum Signer {
         /// The package.
         package: PackageName,
     },
+}
+
+/// Devices, on the command line, in a file or both.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct NamedDevices {
+    /// Their ids.
+    #[arg(value_name = "DEVICE")]
+    pub(super) ids: Vec<DeviceId>,
+    /// A file with an id in each line. At most 100,000 devices are taken at once.
+    #[arg(long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminTag {
+    /// Print every tag, and how many devices have it.
+    List,
+    /// Print the devices that have a tag.
+    Devices {
+        /// The tag.
+        tag: Tag,
+    },
+    /// Give a tag to devices.
+    #[command(after_help = "Examples:
+  tidegate admin tag add canary till-7 till-8
+  tidegate admin tag add north --file north.txt")]
+    Add {
+        /// The tag. It comes to be with its first device.
+        tag: Tag,
+        #[command(flatten)]
+        devices: NamedDevices,
+    },
+    /// Take a tag from devices.
+    Remove {
+        /// The tag.
+        tag: Tag,
+        #[command(flatten)]
+        devices: NamedDevices,
+    },
+    /// Give a tag another name, on all devices and in all policies.
+    Rename {
+        /// The tag.
+        tag: Tag,
+        /// Its new name.
+        to: Tag,
+    },
+    /// Take a tag from all devices, and remove it.
+    Delete {
+        /// The tag.
+        tag: Tag,
+    },
+}
+
+/// On whom a policy hangs.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Subject {
+    /// On the devices with this tag, which need not be there yet.
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Option<Tag>,
+    /// On this device.
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<DeviceId>,
+    /// On every device.
+    #[arg(long)]
+    pub(super) everybody: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminPolicy {
+    /// Print policies, the newest first.
+    List {
+        /// Those that hang on this tag.
+        #[arg(long, value_name = "TAG")]
+        tag: Option<Tag>,
+        /// Those that hang on this device.
+        #[arg(long, value_name = "DEVICE")]
+        device: Option<DeviceId>,
+        /// Those that name this package.
+        #[arg(long, value_name = "PACKAGE")]
+        package: Option<PackageName>,
+    },
+    /// Add a policy.
+    #[command(after_help = "Examples:
+  tidegate admin policy add --tag lab --package com.example.app --max-version 41 --remark \"tests of 42 fail\"
+  tidegate admin policy add --device till-7 --hold-until 2027-01-04T06:00:00Z --remark \"inventory\"")]
+    Add {
+        #[command(flatten)]
+        subject: Subject,
+        /// For this package; for all when left out.
+        #[arg(long, value_name = "PACKAGE")]
+        package: Option<PackageName>,
+        /// Offer nothing above this version code.
+        #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(i64).range(1..))]
+        max_version: Option<i64>,
+        /// Offer nothing at all until somebody takes that back.
+        #[arg(long, conflicts_with = "hold_until")]
+        hold: bool,
+        /// Offer nothing at all until then.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        hold_until: Option<DateTime<Utc>>,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        remark: String,
+    },
+    /// Change what a policy demands. What is not named stays.
+    Change {
+        /// Its number, as `list` prints it.
+        id: i64,
+        /// Offer nothing above this version code.
+        #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(i64).range(1..))]
+        max_version: Option<i64>,
+        /// Allow every version.
+        #[arg(long, conflicts_with = "max_version")]
+        no_max_version: bool,
+        /// Offer nothing at all until somebody takes that back.
+        #[arg(long, conflicts_with = "hold_until")]
+        hold: bool,
+        /// Offer nothing at all until then.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        hold_until: Option<DateTime<Utc>>,
+        /// Hold nobody back.
+        #[arg(long, conflicts_with_all = ["hold", "hold_until"])]
+        no_hold: bool,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        remark: Option<String>,
+    },
+    /// Remove a policy.
+    Remove {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminHold {
+    /// Stop all updates at once, on every server within a second. A later hold for the same takes its place.
+    #[command(after_help = "Examples:
+  tidegate admin hold set --remark \"tills lose receipts\"
+  tidegate admin hold set --package com.example.app --until 2027-01-04T06:00:00Z --remark \"inventory\"")]
+    Set {
+        /// Of this package; of all when left out.
+        #[arg(long, value_name = "PACKAGE")]
+        package: Option<PackageName>,
+        /// When it ends by itself; when left out, it stands until it is lifted.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        until: Option<DateTime<Utc>>,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        remark: String,
+    },
+    /// Lift the hold of one package, or that of all.
+    Lift {
+        /// The package; when left out, the hold of all packages is lifted and those of single ones stay.
+        #[arg(long, value_name = "PACKAGE")]
+        package: Option<PackageName>,
+    },
+    /// Print the holds on everybody that stand.
+    List,
+}
+
+fn rfc3339(text: &str) -> Result<DateTime<Utc>, String> {
+    let time = DateTime::parse_from_rfc3339(text);
+    let time = time.map_err(|_| "must be an RFC 3339 time such as 2027-01-04T06:00:00Z")?;
+    Ok(time.with_timezone(&Utc))
 }
 
 #[derive(Debug, Subcommand)]

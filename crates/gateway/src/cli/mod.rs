@@ -14,6 +14,7 @@ mod database;
 mod enroll_token;
 mod import;
 mod people;
+mod policy;
 mod serve;
 
 use std::io::{self, Write};
@@ -88,6 +89,9 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
         }),
         Admin::EnrollTokens(what) => console(config, |config| enroll_token::manage(config, init, what)),
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
+        Admin::Tag(what) => console(config, |config| policy::tag(config, init, what)),
+        Admin::Policy(what) => console(config, |config| policy::policy(config, init, what)),
+        Admin::Hold(what) => console(config, |config| policy::hold(config, init, what)),
         Admin::Restored => console(config, |config| admin::restored(config, init)),
         Admin::User(what) => console(config, |config| people::user(config, init, what)),
     }

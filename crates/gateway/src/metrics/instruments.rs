@@ -227,6 +227,20 @@ fn releases(readings: &Readings) {
             }
         },
     );
+    readings.gauge(
+        "ota_policies_holding",
+        "Policies that hold devices back now, by those on whom they hang: everybody, a tag or a device.",
+        |r, gauge| {
+            for (subject, policies) in r.sources.policies.holding() {
+                gauge.observe(count(policies), &[KeyValue::new("subject", subject)]);
+            }
+        },
+    );
+    readings.gauge(
+        "ota_overlay_devices",
+        "Devices with tags of the operators' that this server holds in memory.",
+        |r, gauge| gauge.observe(count(r.sources.snapshots.overlay_devices() as u64), &[]),
+    );
     readings.counter(
         "ota_upload_bytes",
         "Bytes that came in with uploads, kept or not.",

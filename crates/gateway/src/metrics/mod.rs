@@ -27,7 +27,7 @@ use prometheus::{Registry, TextEncoder};
 use tidegate_api::{MetricsFormat, MetricsPage, RequestMetrics};
 use tidegate_domain::BuildId;
 use tidegate_service::{
-    ActivityBuffer, Adoption, BuildCounts, Counters, Fleet, ReportQueue, RolloutNumbers, Snapshots,
+    ActivityBuffer, Adoption, BuildCounts, Counters, Fleet, Policies, ReportQueue, RolloutNumbers, Snapshots,
 };
 use tidegate_storage::Store;
 
@@ -47,6 +47,7 @@ pub(crate) struct Sources {
     pub(crate) request_metrics: Arc<RequestMetrics>,
     pub(crate) adoption: Adoption,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) policies: Arc<Policies>,
     /// Whether a second master key is accepted.
     pub(crate) rotating: bool,
 }

@@ -101,6 +101,76 @@ fn a_signer_is_pinned_listed_and_unpinned() {
 }
 
 #[test]
+fn devices_are_tagged_and_held_back_at_the_console() {
+    let folder = tempfile::tempdir().unwrap();
+    let admin = |arguments: &[&str]| run(folder.path(), &[&["admin", "--init"], arguments].concat());
+    let says = |arguments: &[&str]| {
+        let output = admin(arguments);
+        exited(&output, 0);
+        out(&output)
+    };
+    std::fs::write(folder.path().join("ids.txt"), "till-1\n\ntill-2\n").unwrap();
+    let file = folder.path().join("ids.txt");
+    let added = says(&["tag", "add", "lab", "till-0", "--file", file.to_str().unwrap()]);
+    assert_eq!(added, "0 added, 0 removed; 3 unknown: till-0, till-1, till-2\n");
+    exited(&admin(&["tag", "add", "lab"]), 2);
+    exited(&admin(&["tag", "add", "Lab", "till-0"]), 2);
+
+    let policy = [
+        "policy",
+        "add",
+        "--tag",
+        "lab",
+        "--max-version",
+        "41",
+        "--remark",
+        "42 breaks the printers",
+    ];
+    let made = says(&policy);
+    assert!(
+        made.starts_with("1 tag lab, all packages, at most 41, made "),
+        "{made}"
+    );
+    assert!(made.ends_with(" by console: 42 breaks the printers\n"), "{made}");
+    assert_eq!(says(&["policy", "list", "--tag", "lab"]), made);
+    assert_eq!(says(&["tag", "list"]), "lab 0 devices\n");
+    exited(&admin(&["tag", "delete", "lab"]), 1);
+    exited(
+        &admin(&["policy", "add", "--max-version", "41", "--remark", "on whom?"]),
+        2,
+    );
+    exited(
+        &admin(&["policy", "add", "--everybody", "--remark", "nothing"]),
+        1,
+    );
+    let changed = says(&["policy", "change", "1", "--no-max-version", "--hold"]);
+    assert!(
+        changed.contains("all packages, hold until it is lifted, made"),
+        "{changed}"
+    );
+    assert!(says(&["policy", "remove", "1"]).starts_with("removed 1 tag lab"));
+    assert!(says(&["tag", "delete", "lab"]).starts_with("deleted lab"));
+
+    assert_eq!(says(&["hold", "list"]), "no hold on everybody stands\n");
+    let held = says(&["hold", "set", "--remark", "tills lose receipts"]);
+    assert!(
+        held.contains("everybody, all packages, hold until it is lifted"),
+        "{held}"
+    );
+    assert_eq!(says(&["hold", "list"]), held);
+    exited(
+        &admin(&["hold", "set", "--package", "com.exmaple.app", "--remark", "x"]),
+        1,
+    );
+    exited(
+        &admin(&["hold", "set", "--until", "tomorrow", "--remark", "x"]),
+        2,
+    );
+    assert!(says(&["hold", "lift"]).starts_with("lifted 2 everybody"));
+    assert_eq!(says(&["hold", "lift"]), "lifted nothing: no such hold stood\n");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_the_right_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let cases: [(&[&str], i32, &str); 6] = [

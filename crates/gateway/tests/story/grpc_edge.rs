@@ -55,7 +55,9 @@ async fn a_credential_is_asked_for_before_the_body(engine: Engine) {
         "/tidegate.v1.DeviceService/GetDevice",
         "/tidegate.v1.PackageService/PinSigner",
         "/tidegate.v1.PeopleService/ListUsers",
+        "/tidegate.v1.PolicyService/SetHold",
         "/tidegate.v1.RolloutService/Promote",
+        "/tidegate.v1.TagService/TagDevices",
     ];
     for method in methods {
         for headers in [&[][..], &forged] {
@@ -76,6 +78,7 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
         (LIST_BUILDS, 64 << 10),
         (SET_BUILD_NOTES, 6 * (64 << 10) + 1024),
         (NUDGE_UPDATE, 2 << 20),
+        ("/tidegate.v1.TagService/TagDevices", 16 << 20),
         (UPLOAD_BUILD, (1 << 20) + (64 << 10)),
         ("/tidegate.v1.NudgeService/GetCampaign", 64 << 10),
         ("/tidegate.v1.AuthService/Login", 64 << 10),
@@ -88,7 +91,7 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
 }
 
 /// The whole server, and each of its services.
-const WITH_A_HEALTH: [&str; 9] = [
+const WITH_A_HEALTH: [&str; 11] = [
     "",
     "tidegate.v1.AuditService",
     "tidegate.v1.AuthService",
@@ -97,7 +100,9 @@ const WITH_A_HEALTH: [&str; 9] = [
     "tidegate.v1.NudgeService",
     "tidegate.v1.PackageService",
     "tidegate.v1.PeopleService",
+    "tidegate.v1.PolicyService",
     "tidegate.v1.RolloutService",
+    "tidegate.v1.TagService",
 ];
 
 fn service(name: &str) -> HealthCheckRequest {

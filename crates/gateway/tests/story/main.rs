@@ -59,6 +59,7 @@ mod openapi;
 mod packages;
 mod paths;
 mod people;
+mod policies;
 mod proxies;
 mod reasons;
 mod replicas;

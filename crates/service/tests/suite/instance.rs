@@ -13,9 +13,9 @@ use tidegate_domain::{
 };
 use tidegate_service::{
     ActivityBuffer, Actor, AuditLog, Authenticator, BlobCheck, Builds, Clock, Counters, DeviceCredential,
-    Devices, Downloads, EnrollTokenSpec, Enrolled, Error, Kind, NewDevice, Nudges, Packages, Polls,
-    Readiness, Reports, Retention, RetentionSettings, Rollouts, Settings, Snapshots, UploadNotes, Uploads,
-    Users,
+    Devices, Downloads, EnrollTokenSpec, Enrolled, Error, Kind, NewDevice, Nudges, Packages, Policies, Polls,
+    Readiness, Reports, Retention, RetentionSettings, Rollouts, Settings, Snapshots, Tags, UploadNotes,
+    Uploads, Users,
 };
 use tidegate_signing::{ExposeSecret, KeyRing, MasterKey};
 use tidegate_storage::{self as storage, Store};
@@ -32,10 +32,12 @@ pub(crate) struct Instance {
     pub(crate) downloads: Downloads,
     pub(crate) nudges: Nudges,
     pub(crate) packages: Packages,
+    pub(crate) policies: Policies,
     pub(crate) polls: Polls,
     pub(crate) readiness: Readiness,
     pub(crate) reports: Reports,
     pub(crate) rollouts: Rollouts,
+    pub(crate) tags: Tags,
     pub(crate) uploads: Uploads,
     pub(crate) users: Users,
     pub(crate) activity: Arc<ActivityBuffer>,
@@ -70,6 +72,13 @@ impl Instance {
         artifacts::Store::local(&self.folder.path().join("artifacts")).unwrap()
     }
 
+    /// A second instance that does not know yet which tags devices have.
+    pub(crate) async fn cold_beside(&self) -> Self {
+        let (folder, keys, clock) = (&self.folder, &self.keys, &self.clock);
+        let settings = self.settings.clone();
+        Self::cold(Arc::clone(folder), Arc::clone(keys), Arc::clone(clock), settings).await
+    }
+
     /// A second instance over the same database, files, keys and clock.
     pub(crate) async fn beside(&self) -> Self {
         let (folder, keys, clock) = (&self.folder, &self.keys, &self.clock);
@@ -78,6 +87,17 @@ impl Instance {
     }
 
     async fn over(
+        folder: Arc<TempDir>,
+        keys: Arc<KeyRing>,
+        manual: Arc<ManualClock>,
+        settings: Settings,
+    ) -> Self {
+        let instance = Self::cold(folder, keys, manual, settings).await;
+        instance.snapshots.catch_up_tags().await.unwrap();
+        instance
+    }
+
+    async fn cold(
         folder: Arc<TempDir>,
         keys: Arc<KeyRing>,
         manual: Arc<ManualClock>,
@@ -134,6 +154,8 @@ impl Instance {
                 Some(Arc::clone(&wake)),
             ),
             packages: Packages::new(store.clone(), Arc::clone(&clock)),
+            policies: Policies::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock)),
+            tags: Tags::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock)),
             polls: Polls::new(
                 Arc::clone(&snapshots),
                 Arc::clone(&activity),

@@ -20,6 +20,7 @@ mod instance;
 mod nudges;
 mod offers;
 mod packages;
+mod policies;
 mod polls;
 mod readiness;
 mod reports;

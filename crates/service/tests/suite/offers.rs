@@ -36,6 +36,7 @@ impl Instance {
         };
         self.polls.answer(&poll, |answer, _| match answer {
             PollAnswer::NoUpdate(reason) => Err(reason),
+            PollAnswer::WarmingUp => panic!("the tags were read"),
             PollAnswer::Update {
                 offer,
                 download_url,

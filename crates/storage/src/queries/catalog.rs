@@ -2,12 +2,13 @@
 
 use tidegate_domain::Catalog;
 
-use super::{Conn, epochs, rollouts};
+use super::{Conn, epochs, policies, rollouts};
 use crate::Epochs;
 use crate::error::Fault;
 
 /// The caller's transaction makes the epochs those of this very catalog.
 pub(crate) fn load(conn: &mut Conn) -> Result<(Catalog, Epochs), Fault> {
     let epochs = epochs::all(conn)?;
-    Ok((Catalog::new(rollouts::tracks(conn, None)?), epochs))
+    let catalog = Catalog::new(rollouts::tracks(conn, None)?);
+    Ok((catalog.with_policies(policies::all(conn)?), epochs))
 }

@@ -14,6 +14,7 @@ pub(crate) enum Epoch {
     Tokens,
     Rejections,
     People,
+    Tags,
 }
 
 impl Epoch {
@@ -23,6 +24,7 @@ impl Epoch {
             Self::Tokens => "tokens",
             Self::Rejections => "rejections",
             Self::People => "people",
+            Self::Tags => "tags",
         }
     }
 }
@@ -61,6 +63,7 @@ pub(crate) fn all(conn: &mut Conn) -> Result<Epochs, Fault> {
         tokens: value(Epoch::Tokens)?,
         rejections: value(Epoch::Rejections)?,
         people: value(Epoch::People)?,
+        tags: value(Epoch::Tags)?,
     })
 }
 

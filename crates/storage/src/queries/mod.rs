@@ -22,6 +22,7 @@ pub(crate) mod histories;
 pub(crate) mod imports;
 pub(crate) mod leases;
 pub(crate) mod packages;
+pub(crate) mod policies;
 pub(crate) mod pseudonyms;
 pub(crate) mod reasons;
 pub(crate) mod recipients;
@@ -36,6 +37,7 @@ pub(crate) mod rollouts;
 pub(crate) mod servers;
 pub(crate) mod service_accounts;
 pub(crate) mod stats;
+pub(crate) mod tags;
 pub(crate) mod users;
 
 /// How many rows one statement takes.

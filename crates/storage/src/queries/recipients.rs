@@ -8,10 +8,10 @@ use diesel::sql_types::{BigInt, Text};
 use serde::Serialize;
 use tidegate_domain::{
     BuildId, BuildRejection, Catalog, Decision, DeliveryFailure, DeviceId, NudgeAudience, NudgeOrder,
-    PackageName, PollRequest, decide,
+    Overlay, PackageName, PollRequest, decide,
 };
 
-use super::{BATCH, Conn, catalog, execute_on, rows};
+use super::{BATCH, Conn, catalog, execute_on, rows, tags};
 use crate::device_build;
 use crate::error::Fault;
 use crate::rows::{DeviceRow, version};
@@ -205,6 +205,8 @@ fn judge(
     candidates: Vec<Candidate>,
 ) -> Result<Vec<Numbered>, Fault> {
     let rejections = rejections(conn, &candidates)?;
+    let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.device.id).collect();
+    let overlays = tags::overlays(conn, &ids)?;
     let mut chosen = Vec::new();
     for candidate in candidates {
         let (id, Some(installed)) = (candidate.device.id, candidate.version_code) else {
@@ -213,7 +215,9 @@ fn judge(
         let device = candidate.device.into_device(vec![])?;
         let rejections = rejections.get(&id).map_or(&[][..], Vec::as_slice);
         let (name, installed) = (device.id.as_str(), version(installed)?);
-        let request = PollRequest::new(name, package.as_str(), installed, device.facts(), rejections);
+        let overlay = overlays.get(&id).unwrap_or(Overlay::none());
+        let facts = device.facts();
+        let request = PollRequest::new(name, package.as_str(), installed, facts, rejections, overlay);
         if matches!(decide(catalog, &request, now), Decision::Offer(_)) {
             chosen.push(Numbered { id });
         }

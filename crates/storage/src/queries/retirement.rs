@@ -7,7 +7,10 @@ use diesel::prelude::*;
 use tidegate_domain::DeviceId;
 
 use super::epochs::Epoch;
-use super::{BATCH, Conn, Db, audit, deliveries, devices as device_queries, epochs, pseudonyms, rejections};
+use super::{
+    BATCH, Conn, Db, audit, deliveries, devices as device_queries, epochs, policies, pseudonyms, rejections,
+    tags as tag_queries,
+};
 use crate::error::Fault;
 use crate::rows::small;
 use crate::schema::{
@@ -105,6 +108,8 @@ pub(crate) fn erase(
     diesel::delete(nudge_unknown_devices::table.filter(nudge_unknown_devices::name.eq(id.as_str())))
         .execute(conn)?;
     remove_story(conn, &[device])?;
+    tag_queries::forget(conn, device)?;
+    policies::forget(conn, device)?;
     diesel::delete(enroll_token_uses::table.filter(enroll_token_uses::device_id.eq(device))).execute(conn)?;
     refuse_tokens(conn, tags, given + 1)?;
     diesel::delete(devices::table.find(device)).execute(conn)?;
@@ -174,6 +179,7 @@ pub(crate) fn begin_after_erasure(
     let Some(least) = least.filter(|least| *least > i64::from(generation)) else {
         return Ok(generation);
     };
+    tag_queries::announce_erased(conn, device)?;
     let epoch = epochs::raise(conn, Epoch::Tokens)?;
     diesel::update(devices::table.find(device))
         .set((

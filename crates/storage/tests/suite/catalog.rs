@@ -56,6 +56,7 @@ async fn two_servers_see_each_others_changes(place: &Place) {
             tokens: 1,
             rejections: 0,
             people: 0,
+            tags: 0,
         }
     );
 }

@@ -23,6 +23,7 @@ mod opening;
 mod packages;
 mod people;
 mod place;
+mod policies;
 mod pooler;
 mod recipients;
 mod record;
@@ -35,6 +36,7 @@ mod rollouts;
 mod samples;
 mod schema;
 mod servers;
+mod tags;
 mod tls;
 mod users;
 

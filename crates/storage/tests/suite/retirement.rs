@@ -1,7 +1,9 @@
 //! Devices that leave: retired, inactive, erased.
 
 use chrono::TimeDelta;
-use tidegate_domain::{NudgeAudience, NudgeOrder, Report, ReportStatus};
+use tidegate_domain::{
+    NudgeAudience, NudgeOrder, PolicySpec, PolicySubject, PolicyTerms, Report, ReportStatus,
+};
 use tidegate_storage::{
     AuditFilter, AuditNote, DeviceFilter, EnrollCredential, EnrolledAs, Error, InactiveCursor, Page, Store,
     Told,
@@ -11,7 +13,7 @@ use crate::on_both_engines;
 use crate::place::Place;
 use crate::samples::{
     APP, TOKEN, actor, all, at, device, enroll_many, enrollment, issue_token, nudge, offered, package, poll,
-    proven, release, report, seen, wakeable,
+    proven, release, report, seen, version, wakeable,
 };
 
 on_both_engines!(
@@ -391,6 +393,21 @@ async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
             .await
             .unwrap();
     }
+    let lab = "lab".parse().unwrap();
+    let tagged = store.tag_devices(&lab, devices.clone(), vec![], note("tag.add", "x", 12));
+    tagged.await.unwrap();
+    for id in &devices {
+        let pin = PolicySpec {
+            subject: PolicySubject::Device(id.clone()),
+            package: None,
+            terms: PolicyTerms {
+                max_version: Some(version(1)),
+                hold: None,
+            },
+            remark: "under repair".into(),
+        };
+        store.create_policy(pin, actor("olga")).await.unwrap();
+    }
     let unknown = crate::samples::named(&[device("d-0009")]);
     nudge(&store, "n-1", unknown).await;
     nudge(&store, "n-2", NudgeOrder::everybody()).await;
@@ -399,10 +416,13 @@ async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
         "device_builds",
         "device_packages",
         "device_rollouts",
+        "device_tags",
         "enroll_token_uses",
         "imported_devices",
         "nudge_deliveries",
+        "policies",
         "reports",
+        "tagged_devices",
     ];
     assert_eq!(tables, known, "erasing a device has to empty each of them");
     // That one is about devices that have not enrolled here; see `an_erased_import_leaves_no_row`.
