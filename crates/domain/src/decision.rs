@@ -9,16 +9,17 @@
 //! A rule that says "not this device" passes it on to the next rollout. A rule that says "this device, but nothing now"
 //! ends the search. When no rollout takes the device, it is told the current rollout's reason.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Bucket, Build, BuildId, Catalog, DeviceFacts, Installability, Rejection, Release, Rollout, RolloutId,
-    RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
+    Bucket, Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Rejection, Release, Rollout, RolloutId,
+    RolloutState, SdkLevel, SignerFingerprint, Subject, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -150,6 +151,9 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Something that a rule looked at: its name, and its value in words.
+type Input = (Cow<'static, str>, String);
+
 /// One rule that was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -160,7 +164,7 @@ pub struct Step {
     /// The rule's name.
     pub rule: &'static str,
     /// What it looked at.
-    pub inputs: Vec<(&'static str, String)>,
+    pub inputs: Vec<Input>,
     /// Whether the device passed.
     pub passed: bool,
     /// The rule's answer in words.
@@ -226,7 +230,7 @@ fn evaluate<'c, T: Trace>(
         rollout: None,
         build: None,
         rule: "current_rollout",
-        inputs: vec![("package_name", request.package.to_owned())],
+        inputs: vec![("package_name".into(), request.package.to_owned())],
         passed: track.is_some(),
         answer: match track {
             Some(track) => format!("{} rollout(s) serve this package", track.serving.len()),
@@ -279,6 +283,28 @@ struct Ask<'a> {
     now: DateTime<Utc>,
     /// The device's bucket without a salt: the same for all rollouts that have none, so it is hashed once.
     unsalted: &'a OnceCell<Bucket>,
+}
+
+/// The most of a condition's text that an explanation repeats, in characters.
+const MAX_CLAUSE_CHARS: usize = 200;
+
+/// What a condition of an audience says of the device, with the values that it looks at.
+fn told((number, clause): (usize, &Clause<'_>)) -> Input {
+    let mut told = match clause.holds {
+        Some(true) => "true".to_owned(),
+        Some(false) => "false".to_owned(),
+        None => "unknown".to_owned(),
+    };
+    let mut text = clause.text.chars();
+    let _ = write!(told, ": {}", text.by_ref().take(MAX_CLAUSE_CHARS).collect::<String>());
+    if text.next().is_some() {
+        told.push('…');
+    }
+    for (name, value) in &clause.values {
+        let value = value.as_deref().unwrap_or("not stated");
+        let _ = write!(told, "; {name}: {value}");
+    }
+    (format!("clause {number}").into(), told)
 }
 
 /// Why devices of this level don't install the build, in words.
@@ -349,7 +375,7 @@ impl Ask<'_> {
         trace: &mut T,
         rule: &'static str,
         passed: bool,
-        words: impl FnOnce() -> (Vec<(&'static str, String)>, String),
+        words: impl FnOnce() -> (Vec<Input>, String),
     ) -> bool {
         trace.note(|| {
             let (inputs, answer) = words();
@@ -378,7 +404,7 @@ impl Ask<'_> {
         };
         self.note(trace, "state", stopped.is_none(), || {
             (
-                vec![("state", state.to_string())],
+                vec![("state".into(), state.to_string())],
                 format!("the rollout is {state}"),
             )
         });
@@ -391,8 +417,8 @@ impl Ask<'_> {
         let order = installed.cmp(&offered);
         self.note(trace, "version", order == Ordering::Less, || {
             let inputs = vec![
-                ("current_version_code", installed.to_string()),
-                ("version_code", offered.to_string()),
+                ("current_version_code".into(), installed.to_string()),
+                ("version_code".into(), offered.to_string()),
             ];
             let answer = match order {
                 Ordering::Less => "the device runs an older version",
@@ -412,8 +438,8 @@ impl Ask<'_> {
         let passed = self.same_signer(installed);
         self.note(trace, "forced_roll_back", passed, || {
             let inputs = vec![
-                ("current_version_code", installed.to_string()),
-                ("version_code", self.release.build.facts.version_code.to_string()),
+                ("current_version_code".into(), installed.to_string()),
+                ("version_code".into(), self.release.build.facts.version_code.to_string()),
             ];
             let answer = if passed {
                 "the device runs the version that is taken back, whatever its share and audience"
@@ -443,7 +469,7 @@ impl Ask<'_> {
             })
             .map(|(_, rejection)| rejection);
         self.note(trace, "rejection", rejection.is_none(), || {
-            let inputs = vec![("retry_generation", spec.retry_generation.to_string())];
+            let inputs = vec![("retry_generation".into(), spec.retry_generation.to_string())];
             let answer = match rejection {
                 None => "the device has not given this build up".to_owned(),
                 Some(Rejection {
@@ -472,10 +498,10 @@ impl Ask<'_> {
         self.note(trace, "sdk", passed, || {
             let stated = sdk.map_or("not stated".to_owned(), |sdk| sdk.to_string());
             let inputs = vec![
-                ("sdk", stated),
-                ("min_sdk", min_sdk.to_string()),
+                ("sdk".into(), stated),
+                ("min_sdk".into(), min_sdk.to_string()),
                 (
-                    "installs_on",
+                    "installs_on".into(),
                     known.map_or("not examined".to_owned(), Installability::levels),
                 ),
             ];
@@ -494,8 +520,8 @@ impl Ask<'_> {
             || device.is_none_or(|abis| abis.split(',').any(|abi| build.iter().any(|b| b == abi.trim())));
         self.note(trace, "abi", passed, || {
             let inputs = vec![
-                ("abi", device.unwrap_or("not stated").to_owned()),
-                ("abis", build.join(",")),
+                ("abi".into(), device.unwrap_or("not stated").to_owned()),
+                ("abis".into(), build.join(",")),
             ];
             let answer = if passed {
                 "the native code fits, or there is none"
@@ -508,20 +534,17 @@ impl Ask<'_> {
 
     fn audience<T: Trace>(&self, trace: &mut T) -> bool {
         let audience = &self.release.rollout.spec.settings.audience;
-        let facts = self.request.facts;
-        let (region, model) = (facts.region.as_deref(), facts.model.as_deref());
-        let passed = audience.includes(region, model);
+        let subject = Subject::untagged(self.request.facts, self.request.installed);
+        let passed = audience.includes(&subject);
         self.note(trace, "audience", passed, || {
-            let inputs = vec![
-                ("region", region.unwrap_or("not stated").to_owned()),
-                ("model", model.unwrap_or("not stated").to_owned()),
-                ("regions", audience.regions.join(",")),
-                ("models", audience.models.join(",")),
-            ];
-            let answer = if passed {
-                "the device is addressed"
-            } else {
-                "the device is not addressed"
+            let clauses = audience.clauses(&subject);
+            let inputs = (1..).zip(&clauses).map(told).collect();
+            let unknown = clauses.iter().any(|clause| clause.holds.is_none());
+            let refused = clauses.iter().any(|clause| clause.holds == Some(false));
+            let answer = match (passed, unknown && !refused) {
+                (true, _) => "the device is addressed",
+                (false, true) => "the device does not state enough to be certainly addressed",
+                (false, false) => "the device is not addressed",
             };
             (inputs, answer.to_owned())
         })
@@ -538,10 +561,10 @@ impl Ask<'_> {
         let passed = bucket.is_within(settings.percent);
         self.note(trace, "cohort", passed, || {
             let inputs = vec![
-                ("bucket", bucket.get().to_string()),
-                ("cohort", bucket.cohort().to_string()),
-                ("rollout_percent", settings.percent.get().to_string()),
-                ("salt", settings.salt.clone().unwrap_or_default()),
+                ("bucket".into(), bucket.get().to_string()),
+                ("cohort".into(), bucket.cohort().to_string()),
+                ("rollout_percent".into(), settings.percent.get().to_string()),
+                ("salt".into(), settings.salt.clone().unwrap_or_default()),
             ];
             let limit = u16::from(settings.percent.get()) * 100;
             let answer = if passed { "is below" } else { "is not below" };

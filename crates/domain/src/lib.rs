@@ -20,12 +20,14 @@
 //!
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
+//! - [`Audience`]: whom a rollout addresses, as an expression.
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
 //! - [`KnownDevice`]: who may enrol an id that is known already.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Bucket`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
+mod audience;
 mod build;
 mod catalog;
 mod cohort;
@@ -49,6 +51,9 @@ mod tag;
 mod track;
 mod visible;
 
+pub use audience::{
+    Audience, Clause, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_DEPTH, MAX_AUDIENCE_ENTRIES, MAX_AUDIENCE_NODES, Subject,
+};
 pub use build::{Build, BuildFacts, Provenance, SignerRange, Signers};
 pub use catalog::Catalog;
 pub use cohort::{Bucket, MAX_SALT_BYTES, cohort};
@@ -84,9 +89,7 @@ pub use report::{
     Report, ReportStatus, TERMINAL_REASONS,
 };
 pub use role::Role;
-pub use rollout::{
-    Audience, MAX_AUDIENCE_ENTRIES, Release, Rollout, RolloutSettings, RolloutSpec, RolloutState,
-};
+pub use rollout::{Release, Rollout, RolloutSettings, RolloutSpec, RolloutState};
 pub use stats::DeploymentStats;
 pub use tag::{MAX_TAG_BYTES, MAX_TAGS_PER_DEVICE, Tag};
 pub use track::{By, Change, KnownSigners, MAX_SERVING, OfferFacts, Promotion, Track};

@@ -450,7 +450,6 @@ fn enter(spec: &mut RolloutSpec, state: RolloutState) -> Result<(), Error> {
 
 fn check_settings(settings: &RolloutSettings) -> Result<(), Error> {
     check_percent(settings.percent)?;
-    settings.audience.check()?;
     match &settings.salt {
         Some(salt) if salt.is_empty() || salt.len() > MAX_SALT_BYTES => {
             Err(Error::invalid("salt", "must be 1 to 64 bytes, or left out"))
