@@ -18,8 +18,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Bucket, Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Rejection, Release, Rollout, RolloutId,
-    RolloutState, SdkLevel, SignerFingerprint, Subject, Track, VersionCode,
+    Bucket, Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Rejection, Release, Rollout,
+    RolloutId, RolloutState, SdkLevel, SignerFingerprint, Subject, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -296,7 +296,11 @@ fn told((number, clause): (usize, &Clause<'_>)) -> Input {
         None => "unknown".to_owned(),
     };
     let mut text = clause.text.chars();
-    let _ = write!(told, ": {}", text.by_ref().take(MAX_CLAUSE_CHARS).collect::<String>());
+    let _ = write!(
+        told,
+        ": {}",
+        text.by_ref().take(MAX_CLAUSE_CHARS).collect::<String>()
+    );
     if text.next().is_some() {
         told.push('…');
     }

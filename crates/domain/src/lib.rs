@@ -52,7 +52,8 @@ mod track;
 mod visible;
 
 pub use audience::{
-    Audience, Clause, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_DEPTH, MAX_AUDIENCE_ENTRIES, MAX_AUDIENCE_NODES, Subject,
+    Audience, Clause, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_DEPTH, MAX_AUDIENCE_ENTRIES, MAX_AUDIENCE_NODES,
+    Subject,
 };
 pub use build::{Build, BuildFacts, Provenance, SignerRange, Signers};
 pub use catalog::Catalog;

@@ -82,7 +82,9 @@ impl ClauseLowering<'_, '_> {
         if self.whole.nodes <= MAX_AUDIENCE_NODES {
             return Ok(());
         }
-        let fault = format!("here are more than {MAX_AUDIENCE_NODES} conditions and operators: list values behind `in`");
+        let fault = format!(
+            "here are more than {MAX_AUDIENCE_NODES} conditions and operators: list values behind `in`"
+        );
         Err(self.fault(at, fault, None))
     }
 
@@ -96,9 +98,11 @@ impl ClauseLowering<'_, '_> {
                 let fault = format!("{name} alone is no condition: compare it with something");
                 Err(self.fault(at, fault, Some(example(attribute))))
             }
-            Expr::Literal(_) | Expr::List(_) => {
-                Err(self.fault(at, "a value alone is no condition: compare an attribute with it", None))
-            }
+            Expr::Literal(_) | Expr::List(_) => Err(self.fault(
+                at,
+                "a value alone is no condition: compare an attribute with it",
+                None,
+            )),
             _ => Err(self.fault(at, "this has no meaning in an audience", None)),
         }
     }
@@ -151,10 +155,13 @@ impl ClauseLowering<'_, '_> {
         let known = Attribute::named(name);
         known.ok_or_else(|| {
             let alike = most_alike(name, Attribute::ALL.map(Attribute::as_str));
-            let fault = format!("there is no attribute {name}{}", match alike {
-                Some(_) => String::new(),
-                None => format!(": there are {}", Attribute::ALL.map(Attribute::as_str).join(", ")),
-            });
+            let fault = format!(
+                "there is no attribute {name}{}",
+                match alike {
+                    Some(_) => String::new(),
+                    None => format!(": there are {}", Attribute::ALL.map(Attribute::as_str).join(", ")),
+                }
+            );
             self.fault(at, fault, alike.map(str::to_owned))
         })
     }
@@ -166,7 +173,11 @@ impl ClauseLowering<'_, '_> {
             return self.fault(at, fault, None);
         }
         if attribute.kind() == Kind::Number {
-            return self.fault(at, format!("{} is a number, such as 30", attribute.as_str()), None);
+            return self.fault(
+                at,
+                format!("{} is a number, such as 30", attribute.as_str()),
+                None,
+            );
         }
         self.fault(at, "a text stands in quotation marks", Some(quoted(name)))
     }
@@ -176,7 +187,9 @@ impl ClauseLowering<'_, '_> {
             Expr::Ident(name) => Operand::Attribute(self.attribute(at, name)?),
             Expr::Literal(LiteralValue::Int(number)) => Operand::Number(*number.inner()),
             Expr::Literal(LiteralValue::String(text)) => Operand::Text(text.inner().to_owned()),
-            Expr::Literal(LiteralValue::Boolean(_)) | Expr::Call(_) => Operand::Condition,
+            Expr::Literal(LiteralValue::Boolean(_)) => Operand::Condition,
+            Expr::Call(call) if is_condition(&call.func_name) => Operand::Condition,
+            Expr::Call(call) => return Err(self.unknown_function(at, call)),
             Expr::List(list) => Operand::List(self.literals(&list.elements)?),
             _ => return Err(self.fault(at, "an attribute is compared with a text or a whole number", None)),
         })
@@ -262,7 +275,11 @@ impl ClauseLowering<'_, '_> {
             (Kind::Number, Operand::Text(text)) => {
                 let meant = text.trim().parse::<i64>().ok();
                 let meant = meant.map(|number| format!("{name} {} {number}", sign(comparison)));
-                Err(self.fault(at, format!("{name} is a number and {} a text", quoted(&text)), meant))
+                Err(self.fault(
+                    at,
+                    format!("{name} is a number and {} a text", quoted(&text)),
+                    meant,
+                ))
             }
             (Kind::Text, Operand::Text(text)) if is_equality => {
                 let equals = Predicate::Text(attribute, TextTest::Equals, text.into());
@@ -292,12 +309,20 @@ impl ClauseLowering<'_, '_> {
                 };
                 Err(self.fault(at, format!("{name} is a list"), Some(meant)))
             }
-            (Kind::List, _) => Err(self.fault(at, format!("{name} is a list, which is asked by `in`"), Some(example(attribute)))),
+            (Kind::List, _) => Err(self.fault(
+                at,
+                format!("{name} is a list, which is asked by `in`"),
+                Some(example(attribute)),
+            )),
             (_, Operand::List(_)) => {
                 let fault = format!("{name} is compared with one value by this; a list stands behind `in`");
                 Err(self.fault(at, fault, None))
             }
-            _ => Err(self.fault(at, format!("{name} is compared with a text or a whole number"), None)),
+            _ => Err(self.fault(
+                at,
+                format!("{name} is compared with a text or a whole number"),
+                None,
+            )),
         }
     }
 
@@ -330,7 +355,12 @@ impl ClauseLowering<'_, '_> {
         }
     }
 
-    fn one_of(&mut self, at: &IdedExpr, attribute: Attribute, literals: Literals) -> Result<Predicate, Error> {
+    fn one_of(
+        &mut self,
+        at: &IdedExpr,
+        attribute: Attribute,
+        literals: Literals,
+    ) -> Result<Predicate, Error> {
         let name = attribute.as_str();
         match (attribute.kind(), literals) {
             (Kind::Text, Literals::Texts(texts)) => Ok(Predicate::TextIn(attribute, Entries::new(texts))),
@@ -355,7 +385,9 @@ impl ClauseLowering<'_, '_> {
                 let meant = each.join(" || ");
                 Err(self.fault(at, format!("{name} is a list itself"), Some(meant)))
             }
-            (Kind::List, _) => Err(self.fault(at, format!("{name} is a list itself"), Some(example(attribute)))),
+            (Kind::List, _) => {
+                Err(self.fault(at, format!("{name} is a list itself"), Some(example(attribute))))
+            }
         }
     }
 
@@ -380,7 +412,8 @@ impl ClauseLowering<'_, '_> {
                 }
             },
             _ => {
-                let fault = "startsWith, endsWith and contains ask an attribute for a text in quotation marks";
+                let fault =
+                    "startsWith, endsWith and contains ask an attribute for a text in quotation marks";
                 Err(self.fault(at, fault, None))
             }
         }
@@ -388,20 +421,25 @@ impl ClauseLowering<'_, '_> {
 
     fn stated(&mut self, asked: &IdedExpr) -> Result<Predicate, Error> {
         let Expr::Ident(name) = &asked.expr else {
-            return Err(self.fault(asked, "has asks for an attribute by its name", Some("has(region)".to_owned())));
+            return Err(self.fault(
+                asked,
+                "has asks for an attribute by its name",
+                Some("has(region)".to_owned()),
+            ));
         };
         match self.attribute(asked, name)? {
             Attribute::Version => {
                 let fault = "version is always known: it is 0 where the package is not installed";
                 Err(self.fault(asked, fault, Some("version > 0".to_owned())))
             }
-            Attribute::Tags => Err(self.fault(asked, "tags are always known, even when a device has none", None)),
+            Attribute::Tags => {
+                Err(self.fault(asked, "tags are always known, even when a device has none", None))
+            }
             attribute => Ok(Predicate::Stated(attribute)),
         }
     }
 
     fn unknown_function(&self, at: &IdedExpr, call: &CallExpr) -> Error {
-        const FUNCTIONS: [&str; 4] = ["startsWith", "endsWith", "contains", "has"];
         let name = &call.func_name;
         if FUNCTIONS.contains(&name.as_str()) {
             let usage = match name.as_str() {
@@ -419,10 +457,25 @@ impl ClauseLowering<'_, '_> {
     }
 }
 
+const FUNCTIONS: [&str; 4] = ["startsWith", "endsWith", "contains", "has"];
+
+/// Whether a call of this name answers true or false.
+fn is_condition(name: &str) -> bool {
+    let joins = [
+        operators::LOGICAL_AND,
+        operators::LOGICAL_OR,
+        operators::LOGICAL_NOT,
+        operators::IN,
+    ];
+    joins.contains(&name) || FUNCTIONS.contains(&name) || comparison(name).is_some()
+}
+
 fn most_alike<const N: usize>(name: &str, known: [&'static str; N]) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     let alike = known.map(|known| (strsim::jaro_winkler(&name, &known.to_ascii_lowercase()), known));
-    let best = alike.into_iter().max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let best = alike
+        .into_iter()
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
     best.filter(|(alike, _)| *alike >= ALIKE).map(|(_, known)| known)
 }
 

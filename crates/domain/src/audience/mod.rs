@@ -158,8 +158,8 @@ impl Audience {
     }
 
     fn new(expression: String, clauses: Vec<Condition>) -> Self {
-        let is_of_lists = lists(&clauses)
-            .is_some_and(|(regions, models)| written(regions, models) == expression);
+        let is_of_lists =
+            lists(&clauses).is_some_and(|(regions, models)| written(regions, models) == expression);
         Self(Arc::new(Read {
             expression,
             clauses,

@@ -123,7 +123,9 @@ impl<'a> Scan<'a> {
             '≤' => self.suggest(at, "`≤` is no operator here", "<="),
             '≥' => self.suggest(at, "`≥` is no operator here", ">="),
             '+' | '*' | '/' | '%' => self.fault(at, format!("`{c}`: an audience does not calculate")),
-            c if c.is_control() || c.is_whitespace() => self.fault(at, format!("U+{:04X} has no place here", u32::from(c))),
+            c if c.is_control() || c.is_whitespace() => {
+                self.fault(at, format!("U+{:04X} has no place here", u32::from(c)))
+            }
             c => self.fault(at, format!("`{c}` has no meaning here")),
         }
     }
@@ -133,6 +135,18 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    /// Something that is compared, from here to there: nothing of the kind may stand right before it.
+    fn operand(&mut self, at: usize, end: usize, what: Last) -> Result<(), Error> {
+        if self.last != Last::Open {
+            let word = &self.text[at..end];
+            return self.fault(
+                at,
+                format!("`{word}` does not fit here: join conditions by `&&` or `||`"),
+            );
+        }
+        self.now(what)
+    }
+
     /// The innermost that is open. The text as a whole is never closed.
     fn level(&mut self) -> &mut Level {
         let last = self.levels.len() - 1;
@@ -140,17 +154,24 @@ impl<'a> Scan<'a> {
     }
 
     fn literal(&mut self, at: usize, quote: char) -> Result<(), Error> {
-        if matches!(self.last, Last::Text | Last::Word) && self.text[..at].ends_with(|c: char| !c.is_whitespace())
-        {
-            return self.fault(at, "a text in quotation marks begins right behind something else");
+        if self.last != Last::Open {
+            return self.fault(at, "a text does not fit here: something is missing before it");
         }
         loop {
             match self.rest.next() {
-                None => return self.fault(at, "the text that begins here has no end: a quotation mark is missing"),
+                None => {
+                    return self.fault(
+                        at,
+                        "the text that begins here has no end: a quotation mark is missing",
+                    );
+                }
                 Some((_, c)) if c == quote => return self.now(Last::Text),
                 Some((at, '\\')) => self.escape(at)?,
                 Some((at, c)) if c.is_control() => {
-                    return self.fault(at, format!("U+{:04X} is written as \\u{:04X}", u32::from(c), u32::from(c)));
+                    return self.fault(
+                        at,
+                        format!("U+{:04X} is written as \\u{:04X}", u32::from(c), u32::from(c)),
+                    );
                 }
                 Some(_) => {}
             }
@@ -169,12 +190,18 @@ impl<'a> Scan<'a> {
             }
             _ => {}
         }
-        self.fault(at, r#"a backslash is followed by one of \ " ' n r t, or by u and four hex digits"#)
+        self.fault(
+            at,
+            r#"a backslash is followed by one of \ " ' n r t, or by u and four hex digits"#,
+        )
     }
 
     fn open(&mut self, at: usize, bracket: char) -> Result<(), Error> {
         if self.levels.len() > MAX_AUDIENCE_DEPTH {
-            return self.fault(at, format!("brackets are nested deeper than {MAX_AUDIENCE_DEPTH}"));
+            return self.fault(
+                at,
+                format!("brackets are nested deeper than {MAX_AUDIENCE_DEPTH}"),
+            );
         }
         if bracket == '[' && self.last != Last::Open {
             return self.fault(at, "`[` begins a list, which stands behind `in`");
@@ -202,7 +229,10 @@ impl<'a> Scan<'a> {
         if self.last == Last::Word && name.len() < behind.len() && name.trim_start().starts_with('(') {
             return self.now(Last::Open);
         }
-        self.fault(at, "a dot stands between an attribute and startsWith, endsWith or contains")
+        self.fault(
+            at,
+            "a dot stands between an attribute and startsWith, endsWith or contains",
+        )
     }
 
     fn negative(&mut self, at: usize) -> Result<(), Error> {
@@ -239,7 +269,10 @@ impl<'a> Scan<'a> {
     fn negate(&mut self, at: usize) -> Result<(), Error> {
         self.negations += 1;
         if self.negations > MAX_AUDIENCE_DEPTH {
-            return self.fault(at, format!("negations are nested deeper than {MAX_AUDIENCE_DEPTH}"));
+            return self.fault(
+                at,
+                format!("negations are nested deeper than {MAX_AUDIENCE_DEPTH}"),
+            );
         }
         self.now(Last::Open)
     }
@@ -257,19 +290,25 @@ impl<'a> Scan<'a> {
 
     fn compare(&mut self, at: usize) -> Result<(), Error> {
         if self.level().has_compared {
-            return self.fault(at, "compares what was compared already: join two comparisons by `&&` or `||`");
+            return self.fault(
+                at,
+                "compares what was compared already: join two comparisons by `&&` or `||`",
+            );
         }
         self.level().has_compared = true;
         self.now(Last::Open)
     }
 
     fn number(&mut self, at: usize) -> Result<(), Error> {
-        while self.rest.next_if(|(_, c)| c.is_ascii_digit()).is_some() {}
+        let mut end = at + 1;
+        while self.rest.next_if(|(_, c)| c.is_ascii_digit()).is_some() {
+            end += 1;
+        }
         match self.rest.peek() {
             Some((_, c)) if c.is_alphanumeric() || *c == '.' || *c == '_' => {
                 self.fault(at, "numbers are whole and decimal here, such as 30")
             }
-            _ => self.now(Last::Number),
+            _ => self.operand(at, end, Last::Number),
         }
     }
 
@@ -284,7 +323,7 @@ impl<'a> Scan<'a> {
             word @ ("or" | "OR") => self.suggest(at, &format!("`{word}` is no operator"), "||"),
             word @ ("not" | "NOT") => self.suggest(at, &format!("`{word}` is no operator"), "!"),
             word @ ("IN" | "In") => self.suggest(at, &format!("`{word}` is no operator"), "in"),
-            _ => self.now(Last::Word),
+            _ => self.operand(at, end, Last::Word),
         }
     }
 
@@ -297,7 +336,11 @@ impl<'a> Scan<'a> {
 
     fn clauses(self) -> Result<Scanned, Error> {
         if self.text.trim().is_empty() {
-            return self.suggest(0, "the expression is empty; that of all devices is `true`", "true");
+            return self.suggest(
+                0,
+                "the expression is empty; that of all devices is `true`",
+                "true",
+            );
         }
         let ends = if self.has_or { &[][..] } else { &self.ands };
         let mut clauses = Vec::with_capacity(ends.len() + 1);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tidegate_domain::{
     Audience, BuildId, BuildRejection, Catalog, Decision, Installability, Levels, Promotion, Reason,
-    Rejection, Release, RolloutId, RolloutSettings, RolloutState, Signers, VersionCode, decide, explain,
+    Rejection, Release, RolloutId, RolloutSettings, RolloutState, Signers, Subject, VersionCode, decide,
+    explain,
 };
 
-use crate::fleet::{PACKAGE, Phone, at, build, catalog_with, percent, phone, release, version};
+use crate::fleet::{PACKAGE, Phone, at, build, catalog_with, percent, phone, release, those_of, version};
 use crate::property::check_often;
 use crate::store::{Store, to};
 
@@ -21,8 +22,8 @@ fn signers() -> impl Strategy<Value = Signers> {
 fn audiences() -> impl Strategy<Value = Audience> {
     prop_oneof![
         3 => Just(Audience::default()),
-        1 => Just(Audience { regions: vec!["DE".to_owned()], models: vec![] }),
-        1 => Just(Audience { regions: vec![], models: vec!["Pixel".to_owned()] }),
+        1 => Just(those_of(&["DE"], &[])),
+        1 => Just(those_of(&[], &["Pixel"])),
     ]
 }
 
@@ -169,8 +170,8 @@ fn is_fit(device: &Phone, release: &Release) -> bool {
 /// The same of the rollout's share and audience, which an ordinary offer heeds.
 fn is_member(device: &Phone, release: &Release) -> bool {
     let settings = &release.rollout.spec.settings;
-    let (region, model) = (device.facts.region.as_deref(), device.facts.model.as_deref());
-    settings.audience.includes(region, model) && settings.bucket(&device.id).is_within(settings.percent)
+    let subject = Subject::untagged(&device.facts, device.installed);
+    settings.audience.includes(&subject) && settings.bucket(&device.id).is_within(settings.percent)
 }
 
 fn is_offered(release: &Release) -> bool {

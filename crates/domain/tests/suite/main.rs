@@ -3,6 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agreement;
+mod audience;
+#[cfg(feature = "expressions")]
+mod audience_text;
+#[cfg(feature = "expressions")]
+mod audience_truth;
 mod cohort;
 mod concurrent;
 mod decision;
