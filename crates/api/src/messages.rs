@@ -213,7 +213,7 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         is_current: spec.is_current,
         rollout_percent: spec.settings.percent.into(),
         salt: spec.settings.salt,
-        audience: audience(spec.settings.audience),
+        audience: audience(&spec.settings.audience),
         wifi_only: spec.settings.wifi_only,
         must_install: spec.settings.must_install,
         force_downgrade: spec.takes_back.is_some(),
@@ -225,11 +225,13 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
     }
 }
 
-/// An audience of everybody is left out.
-fn audience(audience: Audience) -> Option<v1::Audience> {
-    (audience != Audience::default()).then_some(v1::Audience {
-        regions: audience.regions,
-        models: audience.models,
+/// An audience of everybody is left out. Older clients know lists only, so these are told where they say it all.
+fn audience(audience: &Audience) -> Option<v1::Audience> {
+    let (regions, models) = audience.lists().unwrap_or_default();
+    (!audience.is_everybody()).then(|| v1::Audience {
+        regions: regions.to_vec(),
+        models: models.to_vec(),
+        expression: audience.to_string(),
     })
 }
 
@@ -349,7 +351,7 @@ pub(crate) fn rule_answer(step: Step) -> v1::RuleAnswer {
         inputs: step
             .inputs
             .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
+            .map(|(name, value)| (name.into_owned(), value))
             .collect(),
         passed: step.passed,
         answer: step.answer,

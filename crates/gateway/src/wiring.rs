@@ -8,10 +8,10 @@ use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics, tell_left_out_poll
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
-    Downloads, Examiner, Fleet, Nudges, Packages, Polls, Readiness, RecordSecret, Reports, Restorations,
-    Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Uploads, Users, Witness,
-    background,
+    ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Clock, Counters,
+    Devices, Downloads, Examiner, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages, Polls, Readiness,
+    RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots,
+    SystemClock, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -301,6 +301,7 @@ pub(crate) async fn wire(
             Arc::clone(&clock),
             wake,
         )),
+        audiences: Arc::new(Audiences::new(store.clone(), MAX_COUNTED_DEVICES)),
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
         rollouts: Arc::new(Rollouts::new(
             store.clone(),

@@ -2,10 +2,11 @@
 
 use std::mem::take;
 
-use tidegate_domain::{Audience, BuildId, Percent, Promotion, Role, RolloutSettings, RolloutState};
+use tidegate_domain::{BuildId, Percent, Promotion, Role, RolloutSettings, RolloutState};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Error, RolloutFilter, Rollouts};
 
+use super::audiences;
 use super::list::List;
 use super::optional_package;
 use crate::messages;
@@ -16,14 +17,11 @@ pub(crate) async fn promote(
     request: v1::PromoteRequest,
 ) -> Result<v1::PromoteResponse, Error> {
     let percent = Percent::new(request.rollout_percent)?;
-    let audience = request.audience.unwrap_or_default();
+    let audience = audiences::read(request.audience)?;
     let promotion = Promotion {
         settings: RolloutSettings {
             salt: request.salt,
-            audience: Audience {
-                regions: audience.regions,
-                models: audience.models,
-            },
+            audience,
             wifi_only: request.wifi_only,
             must_install: request.must_install,
             ..RolloutSettings::to(percent)

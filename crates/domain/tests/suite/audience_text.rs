@@ -1,5 +1,10 @@
 //! How an expression is read: what it says, what is refused, and with which words.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "how long a refusal takes is measured in real time"
+)]
+
 use std::time::{Duration, Instant};
 
 use tidegate_domain::{
