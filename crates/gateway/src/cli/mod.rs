@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 pub use args::Cli;
 #[cfg(feature = "demo")]
 pub use args::Demo;
-use args::{Admin, Apk, Artifacts, AtConsole, Audit, Command};
+use args::{Admin, Apk, Artifacts, AtConsole, Audience, Audit, Command};
 
 use crate::config::LogFormat;
 use crate::{Config, Error, telemetry};
@@ -87,6 +87,9 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
             enroll_token::make(config, init, asked, provisioning)
         }),
         Admin::EnrollTokens(what) => console(config, |config| enroll_token::manage(config, init, what)),
+        Admin::Audience(Audience::Check { expression, package }) => console(config, |config| {
+            admin::check_audience(config, init, expression, package)
+        }),
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
         Admin::Restored => console(config, |config| admin::restored(config, init)),
         Admin::User(what) => console(config, |config| people::user(config, init, what)),

@@ -30,6 +30,12 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("GET", "/v1/apk/1/deployment-stats", Role::Viewer, ""),
     ("GET", "/v1/rollouts", Role::Viewer, ""),
     ("GET", "/v1/packages", Role::Viewer, ""),
+    (
+        "POST",
+        "/v1/audiences/check",
+        Role::Viewer,
+        r#"{"audience":"sdk >= 30"}"#,
+    ),
     ("GET", "/v1/devices", Role::Viewer, ""),
     ("GET", "/v1/devices/pixel-1", Role::Viewer, ""),
     (
