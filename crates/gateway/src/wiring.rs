@@ -336,6 +336,7 @@ fn dashboard(
         builds: Arc::clone(&api.builds),
         uploads: Arc::clone(&api.uploads),
         downloads: Arc::clone(&api.downloads),
+        audiences: Arc::clone(&api.audiences),
         rollouts: Arc::clone(&api.rollouts),
         packages: Arc::clone(&api.packages),
         devices: Arc::clone(&api.devices),

@@ -76,7 +76,7 @@ async fn a_release_goes_to_whom_its_expression_takes_and_is_shown_as_it_was_writ
         shown,
         json!({ "expression": audience, "regions": [], "models": [] })
     );
-    let logged = &olga.audit("?action=ota.rollout.promote").await[0];
+    let logged = &olga.audit("?action=ota.promote").await[0];
     assert_eq!(logged["after"]["audience"], audience, "{logged}");
     // The explanation shows each clause with the device's own value, of the poll that was last.
     let rule = eventually(
