@@ -163,23 +163,17 @@ pub(crate) async fn promote(
     }
 }
 
-/// Shows the form again with whom its audience takes. Nothing is released.
+/// Shows the form again with whom its audience takes, or with what is wrong with it, which is an answer too. Nothing is
+/// released.
 async fn check(app: &AppState, visitor: &Visitor, card: Card, fields: &Fields) -> Result<Response, Refusal> {
-    let form = Form::of(fields);
-    match reach(app, fields, &card.build.facts.package).await {
-        Ok(reach) => {
-            let told = Told {
-                reach: Some(sentence(&reach)),
-                error: None,
-            };
-            page_with(app, visitor, card, form, told).await
-        }
-        Err(error) => {
-            let status = status(error.kind);
-            let page = page_with(app, visitor, card, form, Told::of(error)).await?;
-            Ok((status, page).into_response())
-        }
-    }
+    let told = match reach(app, fields, &card.build.facts.package).await {
+        Ok(reach) => Told {
+            reach: Some(sentence(&reach)),
+            error: None,
+        },
+        Err(error) => Told::of(error),
+    };
+    page_with(app, visitor, card, Form::of(fields), told).await
 }
 
 async fn reach(app: &AppState, fields: &Fields, package: &PackageName) -> Result<Reach, Error> {
