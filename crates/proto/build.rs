@@ -5,8 +5,9 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "tidegate/v1/agent.proto",
+    "tidegate/v1/audiences.proto",
     "tidegate/v1/audit.proto",
     "tidegate/v1/auth.proto",
     "tidegate/v1/builds.proto",
@@ -158,6 +159,9 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
                 &path,
                 "#[serde(deserialize_with = \"crate::named_devices::read\")]",
             );
+        }
+        if message.name().ends_with("Request") && field.type_name() == ".tidegate.v1.Audience" {
+            config = config.field_attribute(&path, "#[serde(deserialize_with = \"crate::audience::read\")]");
         }
         if message.name() == "AuditEntry" && ["before", "after"].contains(&field.name()) {
             config = config

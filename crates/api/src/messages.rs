@@ -221,7 +221,7 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         rollout_percent: spec.settings.percent.as_decimal(),
         slice: slice(spec.settings.slice),
         salt: spec.settings.salt,
-        audience: audience(spec.settings.audience),
+        audience: audience(&spec.settings.audience),
         wifi_only: spec.settings.wifi_only,
         must_install: spec.settings.must_install,
         force_downgrade: spec.takes_back.is_some(),
@@ -242,11 +242,13 @@ fn slice(slice: Slice) -> Option<v1::Slice> {
     })
 }
 
-/// An audience of everybody is left out.
-fn audience(audience: Audience) -> Option<v1::Audience> {
-    (audience != Audience::default()).then_some(v1::Audience {
-        regions: audience.regions,
-        models: audience.models,
+/// An audience of everybody is left out. Older clients know lists only, so these are told where they say it all.
+fn audience(audience: &Audience) -> Option<v1::Audience> {
+    let (regions, models) = audience.lists().unwrap_or_default();
+    (!audience.is_everybody()).then(|| v1::Audience {
+        regions: regions.to_vec(),
+        models: models.to_vec(),
+        expression: audience.to_string(),
     })
 }
 
@@ -395,7 +397,7 @@ pub(crate) fn rule_answer(step: Step) -> v1::RuleAnswer {
         inputs: step
             .inputs
             .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
+            .map(|(name, value)| (name.into_owned(), value))
             .collect(),
         passed: step.passed,
         answer: step.answer,

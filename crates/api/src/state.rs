@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use tidegate_service::{
-    AdminTokens, AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Policies, Readiness,
-    Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
+    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Policies,
+    Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -30,6 +30,7 @@ macro_rules! give {
 }
 
 give! {
+    audiences: Arc<Audiences>,
     audit: Arc<AuditLog>,
     authenticator: Arc<Authenticator>,
     builds: Arc<Builds>,

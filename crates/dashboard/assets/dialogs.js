@@ -41,7 +41,7 @@ async function open(link) {
 }
 
 async function send(form, button) {
-  const body = new URLSearchParams(new FormData(form));
+  const body = new URLSearchParams(new FormData(form, button));
   if (button) button.disabled = true;
   try {
     const answer = await fetch(form.action, { method: "POST", body });
@@ -51,7 +51,7 @@ async function send(form, button) {
     }
     await show(answer);
     prepareShares(dialog);
-    dialog.querySelector("[role=alert]")?.scrollIntoView({ block: "nearest" });
+    dialog.querySelector("[role=alert], [role=status]")?.scrollIntoView({ block: "nearest" });
     title()?.focus({ preventScroll: true });
   } catch {
     if (button) button.disabled = false;

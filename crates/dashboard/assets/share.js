@@ -12,7 +12,7 @@ function prepare(sheet) {
   const shown = sheet.querySelector("#share-shown");
   const block = sheet.querySelector("#confirm-block");
   const confirm = block.querySelector("input");
-  const submit = form.querySelector("button:not([type=button])");
+  const submit = form.querySelector("button:not([type=button], [formnovalidate])");
   const words = sheet.querySelector("#covers");
   const coverage = readCoverage(sheet);
   const old = Number(sheet.dataset.old ?? 0);

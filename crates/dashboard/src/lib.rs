@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tidegate_service::{
-    AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Policies,
+    Audiences, AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Policies,
     Restorations, Rollouts, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,8 @@ pub struct Dashboard {
     pub uploads: Arc<Uploads>,
     /// Hands builds out.
     pub downloads: Arc<Downloads>,
+    /// Tells whom an audience takes.
+    pub audiences: Arc<Audiences>,
     /// Releases builds.
     pub rollouts: Arc<Rollouts>,
     /// Knows the packages.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, BuildSteps, Catalog, Decision, DeviceFacts, Overlay, PackageName, Percent,
-    PollRequest, Position, Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
-    RolloutState, Sha256, SignerFingerprint, Signers, Track, VersionCode, cohort, decide, explain,
+    Audience, Build, BuildFacts, BuildId, BuildSteps, Catalog, Decision, DeviceFacts, Overlay, PackageName,
+    Percent, PollRequest, Position, Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
+    RolloutState, Sha256, SignerFingerprint, Signers, Subject, Tag, Track, VersionCode, cohort, decide,
+    explain,
 };
 
 const PACKAGES: usize = 50;
@@ -148,5 +149,36 @@ fn decisions(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, cohorts, decisions);
+/// Target: below 30 ns.
+fn audiences(c: &mut Criterion) {
+    let facts = DeviceFacts {
+        region: Some("eu-north".into()),
+        ..facts()
+    };
+    let tags = [
+        Tag::parse("lab").expect("a tag"),
+        Tag::parse("canary").expect("a tag"),
+    ];
+    let subject = Subject {
+        facts: &facts,
+        installed: version(1),
+        tags: &tags,
+    };
+    let text = r#"region in ["eu-north"] && sdk >= 30 && "canary" in tags"#;
+    let audience = Audience::parse(text).expect("an audience");
+    assert!(audience.includes(&subject));
+    c.bench_function("audience, three clauses", |b| {
+        b.iter(|| audience.includes(black_box(&subject)));
+    });
+    let regions = (0..1_000).map(|number| format!("eu-{number}")).collect();
+    let listed = Audience::of_lists(regions, vec![]).expect("an audience");
+    c.bench_function("audience, one of a thousand regions", |b| {
+        b.iter(|| listed.includes(black_box(&subject)));
+    });
+    c.bench_function("audience, reading it", |b| {
+        b.iter(|| Audience::parse(black_box(text)));
+    });
+}
+
+criterion_group!(benches, cohorts, decisions, audiences);
 criterion_main!(benches);

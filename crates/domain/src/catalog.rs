@@ -1,6 +1,6 @@
 //! The catalog: everything that a poll's answer depends on besides the poll itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::{Build, PackageName, PolicySet, Release, Track};
@@ -10,6 +10,8 @@ use crate::{Build, PackageName, PolicySet, Release, Track};
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     tracks: HashMap<PackageName, Track>,
+    /// The packages of which a rollout asks for operators' tags.
+    tagged: HashSet<PackageName>,
     policies: PolicySet,
 }
 
@@ -17,8 +19,14 @@ impl Catalog {
     /// Takes the packages' tracks.
     pub fn new(tracks: impl IntoIterator<Item = Track>) -> Self {
         let tracks = tracks.into_iter().map(|track| (track.package.clone(), track));
+        let tracks: HashMap<PackageName, Track> = tracks.collect();
+        let asks_for_tags = |release: &Release| release.rollout.spec.settings.audience.asks_for_tags();
+        let tagged = tracks
+            .values()
+            .filter(|track| track.serving.iter().any(asks_for_tags));
         Self {
-            tracks: tracks.collect(),
+            tagged: tagged.map(|track| track.package.clone()).collect(),
+            tracks,
             policies: PolicySet::default(),
         }
     }
@@ -36,7 +44,7 @@ impl Catalog {
 
     /// Whether an answer about this package may depend on the tags that operators gave to the device.
     pub fn needs_tags(&self, package: &str) -> bool {
-        self.policies.need_tags(package)
+        self.tagged.contains(package) || self.policies.need_tags(package)
     }
 
     /// A package's track.

@@ -14,17 +14,19 @@
 //! A rule that says "not this device" passes it on to the next rollout. A rule that says "this device, but nothing now"
 //! ends the search. When no rollout takes the device, it is told the current base's reason.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Build, BuildId, Catalog, DeviceFacts, Installability, Overlay, Policy, PolicySet, Position, Rejection,
-    Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Track, VersionCode,
+    Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Overlay, Policy, PolicySet, Position,
+    Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Subject, Track,
+    VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -182,6 +184,9 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Something that a rule looked at: its name, and its value in words.
+type Input = (Cow<'static, str>, String);
+
 /// One rule that was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -192,7 +197,7 @@ pub struct Step {
     /// The rule's name.
     pub rule: &'static str,
     /// What it looked at.
-    pub inputs: Vec<(&'static str, String)>,
+    pub inputs: Vec<Input>,
     /// Whether the device passed.
     pub passed: bool,
     /// The rule's answer in words.
@@ -259,7 +264,7 @@ fn evaluate<'c, T: Trace>(
         rollout: None,
         build: None,
         rule: "current_rollout",
-        inputs: vec![("package_name", request.package.to_owned())],
+        inputs: vec![("package_name".into(), request.package.to_owned())],
         passed: track.is_some(),
         answer: match track {
             Some(track) => format!("{} rollout(s) serve this package", track.serving.len()),
@@ -343,12 +348,12 @@ fn policy_hold<T: Trace>(
 }
 
 /// A policy as the steps of an explanation show it, with the term that is asked for.
-fn policy_inputs(policy: &Policy, term: &'static str, value: String) -> Vec<(&'static str, String)> {
+fn policy_inputs(policy: &Policy, term: &'static str, value: String) -> Vec<Input> {
     vec![
-        ("policy_id", policy.id.to_string()),
-        ("subject", policy.spec.subject.to_string()),
-        (term, value),
-        ("remark", policy.spec.remark.clone()),
+        ("policy_id".into(), policy.id.to_string()),
+        ("subject".into(), policy.spec.subject.to_string()),
+        (term.into(), value),
+        ("remark".into(), policy.spec.remark.clone()),
     ]
 }
 
@@ -361,6 +366,32 @@ struct Ask<'c, 'a> {
     now: DateTime<Utc>,
     /// The device's position without a salt: the same for all rollouts that have none, so it is hashed once.
     unsalted: &'a OnceCell<Position>,
+}
+
+/// The most of a condition's text that an explanation repeats, in characters.
+const MAX_CLAUSE_CHARS: usize = 200;
+
+/// What a condition of an audience says of the device, with the values that it looks at.
+fn told((number, clause): (usize, &Clause<'_>)) -> Input {
+    let mut told = match clause.holds {
+        Some(true) => "true".to_owned(),
+        Some(false) => "false".to_owned(),
+        None => "unknown".to_owned(),
+    };
+    let mut text = clause.text.chars();
+    let _ = write!(
+        told,
+        ": {}",
+        text.by_ref().take(MAX_CLAUSE_CHARS).collect::<String>()
+    );
+    if text.next().is_some() {
+        told.push('…');
+    }
+    for (name, value) in &clause.values {
+        let value = value.as_deref().unwrap_or("not stated");
+        let _ = write!(told, "; {name}: {value}");
+    }
+    (format!("clause {number}").into(), told)
 }
 
 /// Why devices of this level don't install the build, in words.
@@ -447,7 +478,7 @@ impl<'c> Ask<'c, '_> {
         trace: &mut T,
         rule: &'static str,
         passed: bool,
-        words: impl FnOnce() -> (Vec<(&'static str, String)>, String),
+        words: impl FnOnce() -> (Vec<Input>, String),
     ) -> bool {
         trace.note(|| {
             let (inputs, answer) = words();
@@ -478,7 +509,7 @@ impl<'c> Ask<'c, '_> {
         };
         self.note(trace, "state", stopped.is_none(), || {
             (
-                vec![("state", state.to_string())],
+                vec![("state".into(), state.to_string())],
                 format!("the rollout is {state}"),
             )
         });
@@ -491,8 +522,8 @@ impl<'c> Ask<'c, '_> {
         let order = installed.cmp(&offered);
         self.note(trace, "version", order == Ordering::Less, || {
             let inputs = vec![
-                ("current_version_code", installed.to_string()),
-                ("version_code", offered.to_string()),
+                ("current_version_code".into(), installed.to_string()),
+                ("version_code".into(), offered.to_string()),
             ];
             let answer = match order {
                 Ordering::Less => "the device runs an older version",
@@ -513,8 +544,8 @@ impl<'c> Ask<'c, '_> {
         let same_signer = self.same_signer(installed);
         self.note(trace, "forced_roll_back", same_signer && at_home.is_none(), || {
             let inputs = vec![
-                ("current_version_code", installed.to_string()),
-                ("version_code", self.release.build.facts.version_code.to_string()),
+                ("current_version_code".into(), installed.to_string()),
+                ("version_code".into(), self.release.build.facts.version_code.to_string()),
             ];
             let answer = match at_home {
                 Some(home) => format!(
@@ -554,7 +585,7 @@ impl<'c> Ask<'c, '_> {
         let spec = &self.release.rollout.spec;
         let rejection = self.rejection_of(&self.release.build);
         self.note(trace, "rejection", rejection.is_none(), || {
-            let inputs = vec![("retry_generation", spec.retry_generation.to_string())];
+            let inputs = vec![("retry_generation".into(), spec.retry_generation.to_string())];
             let answer = match rejection {
                 None => "the device has not given this build up".to_owned(),
                 Some(Rejection {
@@ -591,10 +622,10 @@ impl<'c> Ask<'c, '_> {
         self.note(trace, "sdk", passed, || {
             let stated = sdk.map_or("not stated".to_owned(), |sdk| sdk.to_string());
             let inputs = vec![
-                ("sdk", stated),
-                ("min_sdk", min_sdk.to_string()),
+                ("sdk".into(), stated),
+                ("min_sdk".into(), min_sdk.to_string()),
                 (
-                    "installs_on",
+                    "installs_on".into(),
                     known.map_or("not examined".to_owned(), Installability::levels),
                 ),
             ];
@@ -621,8 +652,8 @@ impl<'c> Ask<'c, '_> {
         let passed = self.fits_abi(&self.release.build);
         self.note(trace, "abi", passed, || {
             let inputs = vec![
-                ("abi", device.unwrap_or("not stated").to_owned()),
-                ("abis", build.join(",")),
+                ("abi".into(), device.unwrap_or("not stated").to_owned()),
+                ("abis".into(), build.join(",")),
             ];
             let answer = if passed {
                 "the native code fits, or there is none"
@@ -646,7 +677,7 @@ impl<'c> Ask<'c, '_> {
         let offered = self.release.build.facts.version_code;
         let passed = self.note(trace, "ceiling", offered <= ceiling, || {
             let mut inputs = policy_inputs(policy, "max_version", ceiling.to_string());
-            inputs.push(("version_code", offered.to_string()));
+            inputs.push(("version_code".into(), offered.to_string()));
             let answer = if offered <= ceiling {
                 format!("policy {} allows this version", policy.id)
             } else {
@@ -662,20 +693,21 @@ impl<'c> Ask<'c, '_> {
 
     fn audience<T: Trace>(&self, trace: &mut T) -> bool {
         let audience = &self.release.rollout.spec.settings.audience;
-        let facts = self.request.facts;
-        let (region, model) = (facts.region.as_deref(), facts.model.as_deref());
-        let passed = audience.includes(region, model);
+        let subject = Subject {
+            facts: self.request.facts,
+            installed: self.request.installed,
+            tags: self.request.overlay.tags(),
+        };
+        let passed = audience.includes(&subject);
         self.note(trace, "audience", passed, || {
-            let inputs = vec![
-                ("region", region.unwrap_or("not stated").to_owned()),
-                ("model", model.unwrap_or("not stated").to_owned()),
-                ("regions", audience.regions.join(",")),
-                ("models", audience.models.join(",")),
-            ];
-            let answer = if passed {
-                "the device is addressed"
-            } else {
-                "the device is not addressed"
+            let clauses = audience.clauses(&subject);
+            let inputs = (1..).zip(&clauses).map(told).collect();
+            let unknown = clauses.iter().any(|clause| clause.holds.is_none());
+            let refused = clauses.iter().any(|clause| clause.holds == Some(false));
+            let answer = match (passed, unknown && !refused) {
+                (true, _) => "the device is addressed",
+                (false, true) => "the device does not state enough to be certainly addressed",
+                (false, false) => "the device is not addressed",
             };
             (inputs, answer.to_owned())
         })
@@ -692,11 +724,14 @@ impl<'c> Ask<'c, '_> {
         let passed = settings.takes(position);
         self.note(trace, "cohort", passed, || {
             let inputs = vec![
-                ("position", position.get().to_string()),
-                ("cohort", position.cohort().to_string()),
-                ("rollout_percent", settings.percent.as_decimal().to_string()),
-                ("slice", settings.slice.to_string()),
-                ("salt", settings.salt.clone().unwrap_or_default()),
+                ("position".into(), position.get().to_string()),
+                ("cohort".into(), position.cohort().to_string()),
+                (
+                    "rollout_percent".into(),
+                    settings.percent.as_decimal().to_string(),
+                ),
+                ("slice".into(), settings.slice.to_string()),
+                ("salt".into(), settings.salt.clone().unwrap_or_default()),
             ];
             let answer = if passed { "is" } else { "is not" };
             let place = position.as_percent();
@@ -730,10 +765,10 @@ impl<'c> Ask<'c, '_> {
             || (self.rejection_of(next).is_none() && self.fits_sdk(next) && self.fits_abi(next));
         let passed = self.note(trace, "intermediate", old_enough && fits, || {
             let inputs = vec![
-                ("current_version_code", installed.to_string()),
-                ("next_version_code", next.facts.version_code.to_string()),
+                ("current_version_code".into(), installed.to_string()),
+                ("next_version_code".into(), next.facts.version_code.to_string()),
                 (
-                    "min_from_version",
+                    "min_from_version".into(),
                     from.map_or("none".to_owned(), |from| from.to_string()),
                 ),
             ];

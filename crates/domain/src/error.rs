@@ -13,6 +13,19 @@ pub enum Error {
         /// What is wrong with it, to be read after the field's name.
         fault: String,
     },
+    /// An audience's expression does not read.
+    #[error(
+        "audience, character {position}: {fault}{}",
+        suggestion.as_ref().map_or(String::new(), |suggestion| format!("; did you mean {suggestion}"))
+    )]
+    Audience {
+        /// Where, in characters from 1; one more than there are where something is missing at the end.
+        position: usize,
+        /// What is wrong there.
+        fault: String,
+        /// What may have been meant, to stand in its place.
+        suggestion: Option<String>,
+    },
     /// The package has no rollout that serves.
     #[error("{package} has no current rollout: promote a build first")]
     NoCurrentBuild {
@@ -131,10 +144,19 @@ impl Error {
         }
     }
 
+    /// The field at fault, by its name in the protocol, where a value is.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Invalid { field, .. } => Some(field),
+            Self::Audience { .. } => Some("audience"),
+            _ => None,
+        }
+    }
+
     /// The stable name that clients may act on.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Invalid { .. } => "invalid_argument",
+            Self::Invalid { .. } | Self::Audience { .. } => "invalid_argument",
             Self::NoCurrentBuild { .. } => "no_current_build",
             Self::NotServing { .. } => "not_serving",
             Self::SeveralServing { .. } => "several_serving",

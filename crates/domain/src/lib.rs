@@ -21,12 +21,14 @@
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
 //! - [`PolicySet`], [`Overlay`]: what holds devices back whatever a rollout says, and the tags that it asks for.
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
+//! - [`Audience`]: whom a rollout addresses, as an expression.
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
 //! - [`KnownDevice`]: who may enrol an id that is known already.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Position`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
+mod audience;
 mod build;
 mod catalog;
 mod cohort;
@@ -52,6 +54,10 @@ mod tag;
 mod track;
 mod visible;
 
+pub use audience::{
+    Audience, Clause, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_DEPTH, MAX_AUDIENCE_ENTRIES, MAX_AUDIENCE_NODES,
+    Subject,
+};
 pub use build::{Build, BuildFacts, BuildSteps, Provenance, SignerRange, Signers};
 pub use catalog::Catalog;
 pub use cohort::{MAX_SALT_BYTES, Position, cohort};
@@ -92,8 +98,7 @@ pub use report::{
 };
 pub use role::Role;
 pub use rollout::{
-    Audience, MAX_AUDIENCE_ENTRIES, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, Release, Rollout, RolloutSettings,
-    RolloutSpec, RolloutState,
+    MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, Release, Rollout, RolloutSettings, RolloutSpec, RolloutState,
 };
 pub use share::{Percent, Share, Slice};
 pub use stats::DeploymentStats;

@@ -7,10 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Build, BuildId, Error, PackageName, Percent, Position, RolloutId, Slice, VersionCode};
-
-/// The longest list of regions or models in an [`Audience`].
-pub const MAX_AUDIENCE_ENTRIES: usize = 100;
+use crate::{Audience, Build, BuildId, Error, PackageName, Percent, Position, RolloutId, Slice, VersionCode};
 
 /// The longest name of a rollout, in bytes.
 pub const MAX_ROLLOUT_NAME_BYTES: usize = 200;
@@ -110,41 +107,6 @@ impl RolloutSettings {
             true => 100,
             false => self.percent.rounded_up(),
         }
-    }
-}
-
-/// The devices that a rollout addresses. An empty list addresses all; a device that does not state an
-/// attribute is not in an audience that demands it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Audience {
-    /// Regions as devices state them, compared exactly.
-    pub regions: Vec<String>,
-    /// Models as devices state them, compared exactly.
-    pub models: Vec<String>,
-}
-
-impl Audience {
-    /// Checks the lists' lengths.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] with field `audience`.
-    pub fn check(&self) -> Result<(), Error> {
-        if self.regions.len().max(self.models.len()) > MAX_AUDIENCE_ENTRIES {
-            return Err(Error::invalid(
-                "audience",
-                "may list at most 100 regions and 100 models",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Whether a device with these attributes is addressed.
-    pub fn includes(&self, region: Option<&str>, model: Option<&str>) -> bool {
-        let listed = |list: &[String], value: Option<&str>| {
-            list.is_empty() || value.is_some_and(|value| list.iter().any(|entry| entry == value))
-        };
-        listed(&self.regions, region) && listed(&self.models, model)
     }
 }
 

@@ -774,7 +774,6 @@ fn check_terms(spec: &RolloutSpec) -> Result<(), Error> {
             "must stay 100 for a completed rollout; pause it before lowering its share",
         ));
     }
-    settings.audience.check()?;
     check_name(&spec.name)?;
     if spec.priority > MAX_PRIORITY {
         let fault = format!("must be from 0 to {MAX_PRIORITY}");

@@ -8,10 +8,10 @@ use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics, tell_left_out_poll
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    ActivityBuffer, AdminTokens, Adoption, AuditLog, Authenticator, Builds, Clock, Counters, Devices,
-    Downloads, Examiner, Fleet, Nudges, Packages, Policies, Polls, Readiness, RecordSecret, Reports,
-    Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads,
-    Users, Witness, background,
+    ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Clock, Counters,
+    Devices, Downloads, Examiner, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages, Policies, Polls, Readiness,
+    RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots,
+    SystemClock, Tags, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -308,6 +308,7 @@ pub(crate) async fn wire(
             Arc::clone(&clock),
             wake,
         )),
+        audiences: Arc::new(Audiences::new(store.clone(), MAX_COUNTED_DEVICES)),
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
         policies,
         tags: Arc::new(Tags::new(
@@ -348,6 +349,7 @@ fn dashboard(
         builds: Arc::clone(&api.builds),
         uploads: Arc::clone(&api.uploads),
         downloads: Arc::clone(&api.downloads),
+        audiences: Arc::clone(&api.audiences),
         rollouts: Arc::clone(&api.rollouts),
         packages: Arc::clone(&api.packages),
         devices: Arc::clone(&api.devices),

@@ -38,6 +38,7 @@ async fn a_foreign_client_lists_the_services_and_calls_one() {
     let told: Value = serde_json::from_str(&said).unwrap();
     let services = told["services"].as_array().unwrap();
     let ours = [
+        "AudienceService",
         "AuditService",
         "AuthService",
         "BuildService",

@@ -8,6 +8,7 @@
 //! 3339 times), so a field exists in one place. Requests refuse unknown fields; answers ignore them, so that an
 //! older client survives a newer server.
 
+mod audience;
 mod embedded_json;
 mod named_devices;
 mod percent;

@@ -148,13 +148,10 @@ impl Error {
 
 impl From<domain::Error> for Error {
     fn from(error: domain::Error) -> Self {
-        let kind = match &error {
-            domain::Error::Invalid { .. } => Kind::Invalid,
-            _ => Kind::Conflict,
-        };
-        let field = match &error {
-            domain::Error::Invalid { field, .. } => Some((*field).to_owned()),
-            _ => None,
+        let field = error.field().map(str::to_owned);
+        let kind = match &field {
+            Some(_) => Kind::Invalid,
+            None => Kind::Conflict,
         };
         Self {
             kind,

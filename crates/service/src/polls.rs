@@ -83,7 +83,7 @@ impl Polls {
     pub fn answer<R>(&self, poll: &Poll<'_>, respond: impl FnOnce(PollAnswer<'_>, Duration) -> R) -> R {
         let now = self.clock.now();
         let catalog = self.snapshots.catalog();
-        if catalog.needs_tags(poll.package) && !self.snapshots.knows_tags() {
+        if !self.snapshots.knows_tags() && catalog.needs_tags(poll.package) {
             return respond(PollAnswer::WarmingUp, WARMING_UP_RETRY);
         }
         let overlay = self.snapshots.overlay(poll.device_id);

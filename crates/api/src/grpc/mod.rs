@@ -11,6 +11,7 @@ macro_rules! call {
     }};
 }
 
+mod audiences;
 mod audit;
 mod auth;
 mod builds;
@@ -33,6 +34,7 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response as HttpResponse};
+use tidegate_proto::v1::audience_service_server::{self, AudienceServiceServer};
 use tidegate_proto::v1::audit_service_server::{self, AuditServiceServer};
 use tidegate_proto::v1::auth_service_server::{self, AuthServiceServer};
 use tidegate_proto::v1::build_service_server::{self, BuildServiceServer};
@@ -55,7 +57,8 @@ use crate::request_id::RequestId;
 use crate::rest::{MAX_JSON_BYTES, MAX_NOTES_BODY_BYTES, MAX_NUDGE_BYTES, MAX_TAG_BYTES};
 
 /// The services that tell their health.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
+    audience_service_server::SERVICE_NAME,
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
     build_service_server::SERVICE_NAME,
@@ -106,6 +109,7 @@ fn guarded(api: &Api) -> axum::Router {
         authenticator: Arc::clone(&api.authenticator),
         stopping: api.stopping.clone(),
     });
+    let audiences = AudienceServiceServer::new(audiences::Service(Arc::clone(&api.audiences)));
     let audit = AuditServiceServer::new(audit::Service(Arc::clone(&api.audit)));
     let devices = DeviceServiceServer::new(devices::Service(Arc::clone(&api.devices)));
     let packages = PackageServiceServer::new(packages::Service(Arc::clone(&api.packages)));
@@ -119,6 +123,7 @@ fn guarded(api: &Api) -> axum::Router {
     let tags = TagServiceServer::new(tags::Service(Arc::clone(&api.tags)));
     let mut routes = Routes::builder();
     routes
+        .add_service(audiences.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(audit.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(builds.clone().max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(devices.max_decoding_message_size(MAX_JSON_BYTES))

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use tidegate_domain::{
-    MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_ENTRIES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES,
+    MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_ENTRIES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES,
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
     MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES, MAX_REQUEST_ID_BYTES,
     MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE, ReportStatus,
@@ -30,7 +30,16 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("EditRolloutRequest", "revision") => between(1, u32::MAX.into()),
         ("CreateRolloutRequest", "build_id") => json!({ "minimum": 1 }),
         ("EditBuildRequest", "min_from_version") => json!({ "minimum": 0 }),
-        ("Audience", _) => json!({ "maxItems": MAX_AUDIENCE_ENTRIES }),
+        // One that is made of lists is shown as an expression of any length.
+        ("Audience", "regions" | "models") => json!({ "maxItems": MAX_AUDIENCE_ENTRIES }),
+        (
+            "PromoteRequest" | "CreateRolloutRequest" | "EditRolloutRequest" | "CheckAudienceRequest",
+            "audience",
+        ) => json!({ "oneOf": [
+            { "type": "null" },
+            text_of(1, MAX_AUDIENCE_CHARS),
+            { "$ref": "#/components/schemas/Audience" },
+        ] }),
         ("EnrollRequest", "device_id") => text(1, MAX_DEVICE_ID_BYTES),
         ("EnrollRequest", "package_name") => package(),
         ("EnrollRequest", "sdk" | "current_version_code") => json!({ "minimum": 0 }),
@@ -100,6 +109,10 @@ fn tag() -> Value {
 
 fn between(least: u64, most: u64) -> Value {
     json!({ "minimum": least, "maximum": most })
+}
+
+fn text_of(shortest: usize, longest: usize) -> Value {
+    json!({ "type": "string", "minLength": shortest, "maxLength": longest })
 }
 
 fn text(shortest: usize, longest: usize) -> Value {

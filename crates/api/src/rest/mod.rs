@@ -1,6 +1,7 @@
 //! The REST skin.
 
 pub(crate) mod agent;
+pub(crate) mod audiences;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod builds;

@@ -136,7 +136,7 @@ mod tests {
     fn a_page_ends_before_it_is_too_large() {
         let item = |bytes: usize| Audience {
             regions: vec!["x".repeat(bytes)],
-            models: vec![],
+            ..Audience::default()
         };
         let (small, large) = (item(10), item(MAX_PAGE_BYTES / 2));
         assert_eq!(fitting(&[small.clone(), small.clone()]), 2);

@@ -1,5 +1,6 @@
 //! Every admin verb once: from its request message to its answer. gRPC and REST are two thin skins over these.
 
+pub(crate) mod audiences;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod builds;

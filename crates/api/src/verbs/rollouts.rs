@@ -3,12 +3,13 @@
 use std::mem::take;
 
 use tidegate_domain::{
-    Audience, BuildId, MAX_PRIORITY, Percent, Promotion, Role, RolloutDraft, RolloutEdit, RolloutId,
-    RolloutSettings, RolloutState, Slice, Which,
+    BuildId, MAX_PRIORITY, Percent, Promotion, Role, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings,
+    RolloutState, Slice, Which,
 };
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Adjusted, Error, RolloutFilter, Rollouts};
 
+use super::audiences;
 use super::list::List;
 use super::optional_package;
 use crate::messages;
@@ -64,7 +65,7 @@ fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Pr
             percent: terms.percent,
             slice: terms.slice.map_or(Ok(Slice::WHOLE), slice)?,
             salt: terms.salt,
-            audience: audience(terms.audience.unwrap_or_default()),
+            audience: audiences::read(terms.audience)?,
             wifi_only: terms.wifi_only,
             must_install: terms.must_install,
         },
@@ -85,13 +86,6 @@ fn share(whole: i64, percent: f64) -> Result<Percent, Error> {
 fn slice(slice: v1::Slice) -> Result<Slice, Error> {
     let width = slice.width_percent.unwrap_or(100.0);
     Ok(Slice::of_percents(slice.start_percent, width)?)
-}
-
-fn audience(audience: v1::Audience) -> Audience {
-    Audience {
-        regions: audience.regions,
-        models: audience.models,
-    }
 }
 
 pub(crate) async fn create(
@@ -139,7 +133,10 @@ pub(crate) async fn edit(
     let edit = RolloutEdit {
         name: request.name,
         priority: request.priority.map(priority).transpose()?,
-        audience: request.audience.map(audience),
+        audience: request
+            .audience
+            .map(|said| audiences::read(Some(said)))
+            .transpose()?,
         slice: request.slice.map(slice).transpose()?,
         percent: request.rollout_percent.map(Percent::of_decimal).transpose()?,
         wifi_only: request.wifi_only,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use tidegate_domain::{BuildId, Percent, Promotion, Role, RolloutSettings};
-use tidegate_service::{Comparison, Error};
+use tidegate_domain::{Audience, BuildId, PackageName, Percent, Promotion, Role, RolloutSettings};
+use tidegate_service::{Comparison, Error, Reach};
 
 use super::cards::{Card, name};
 use super::covers::{self, Covers};
@@ -16,6 +16,7 @@ use crate::error::{Refusal, html, status};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
+use crate::show;
 
 /// Above this share a promotion or a raise has to be confirmed, in percent.
 pub(crate) const CONFIRM_ABOVE: u8 = 25;
@@ -40,12 +41,15 @@ struct Page {
     confirm_above: u8,
     form: Form,
     covers: Covers,
+    /// Whom the audience takes, where that was asked.
+    reach: Option<String>,
     error: Option<String>,
 }
 
 /// What the form holds, for showing it again after a refusal.
 struct Form {
     percent: u8,
+    audience: String,
     wifi_only: bool,
     must_install: bool,
     keep_previous: bool,
@@ -56,6 +60,7 @@ impl Form {
     fn new() -> Self {
         Self {
             percent: FIRST_SHARE,
+            audience: String::new(),
             wifi_only: false,
             must_install: false,
             keep_previous: true,
@@ -66,6 +71,7 @@ impl Form {
     fn of(fields: &Fields) -> Self {
         Self {
             percent: fields.text("rollout_percent").parse().unwrap_or(0),
+            audience: fields.text("audience").to_owned(),
             wifi_only: fields.ticked("wifi_only"),
             must_install: fields.ticked("must_install"),
             keep_previous: fields.ticked("keep_previous"),
@@ -81,15 +87,31 @@ pub(crate) async fn page(
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
     let card = build::card_of(&app, id).await?;
-    show(&app, &visitor, card, Form::new(), None).await
+    page_with(&app, &visitor, card, Form::new(), Told::default()).await
 }
 
-async fn show(
+/// What became of the form.
+#[derive(Default)]
+struct Told {
+    reach: Option<String>,
+    error: Option<String>,
+}
+
+impl Told {
+    fn of(error: Error) -> Self {
+        Self {
+            error: Some(error.message),
+            ..Self::default()
+        }
+    }
+}
+
+async fn page_with(
     app: &AppState,
     visitor: &Visitor,
     card: Card,
     form: Form,
-    error: Option<String>,
+    told: Told,
 ) -> Result<Response, Refusal> {
     let track = app.rollouts.track(&card.build.facts.package).await?;
     let seen = track.current().map(|release| release.build.id);
@@ -108,7 +130,8 @@ async fn show(
         confirm_above: CONFIRM_ABOVE,
         form,
         covers,
-        error,
+        reach: told.reach,
+        error: told.error,
     }))
 }
 
@@ -119,6 +142,9 @@ pub(crate) async fn promote(
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
     let card = build::card_of(&app, id).await?;
+    if fields.ticked("check") {
+        return check(&app, &visitor, card, &fields).await;
+    }
     let promoted = match promotion(&fields) {
         Ok((promotion, seen)) => app
             .rollouts
@@ -131,10 +157,51 @@ pub(crate) async fn promote(
         Ok(()) => Ok(done(&format!("/builds/{id}"), "promoted")),
         Err(error) => {
             let status = status(error.kind);
-            let page = show(&app, &visitor, card, Form::of(&fields), Some(error.message)).await?;
+            let page = page_with(&app, &visitor, card, Form::of(&fields), Told::of(error)).await?;
             Ok((status, page).into_response())
         }
     }
+}
+
+/// Shows the form again with whom its audience takes, or with what is wrong with it, which is an answer too. Nothing is
+/// released.
+async fn check(app: &AppState, visitor: &Visitor, card: Card, fields: &Fields) -> Result<Response, Refusal> {
+    let told = match reach(app, fields, &card.build.facts.package).await {
+        Ok(reach) => Told {
+            reach: Some(sentence(&reach)),
+            error: None,
+        },
+        Err(error) => Told::of(error),
+    };
+    page_with(app, visitor, card, Form::of(fields), told).await
+}
+
+async fn reach(app: &AppState, fields: &Fields, package: &PackageName) -> Result<Reach, Error> {
+    app.audiences.reach(&audience(fields)?, Some(package)).await
+}
+
+/// The audience that was typed; nothing is everybody.
+fn audience(fields: &Fields) -> Result<Audience, Error> {
+    match fields.text("audience") {
+        "" => Ok(Audience::everybody()),
+        text => Ok(Audience::parse(text)?),
+    }
+}
+
+fn sentence(reach: &Reach) -> String {
+    let about = if reach.estimated { "about " } else { "" };
+    let devices = show::many(reach.total, "device");
+    let mut said = format!("The audience is {about}{} of {devices} now", reach.devices);
+    if !reach.examples.is_empty() {
+        let examples: Vec<&str> = reach.examples.iter().map(|id| id.as_str()).collect();
+        said.push_str(": ");
+        said.push_str(&examples.join(", "));
+        if reach.devices > u64::try_from(examples.len()).unwrap_or(u64::MAX) {
+            said.push_str(", …");
+        }
+    }
+    said.push('.');
+    said
 }
 
 /// What is asked for, and the build that was current when the dialog was opened.
@@ -148,6 +215,7 @@ fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
     };
     let promotion = Promotion {
         settings: RolloutSettings {
+            audience: audience(fields)?,
             wifi_only: fields.ticked("wifi_only"),
             must_install,
             ..RolloutSettings::to(percent)

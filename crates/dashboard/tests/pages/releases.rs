@@ -98,6 +98,59 @@ async fn an_operator_promotes_raises_holds_and_takes_back() {
 }
 
 #[tokio::test]
+async fn an_audience_is_typed_checked_and_released_to() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let operator = Person::logged_in(&server, Role::Operator).await;
+    let ci = server.person("ci", Role::Operator);
+    let build = ci.uploaded(&apks::build(PACKAGE, 2)).await;
+    for id in ["till-1", "till-2"] {
+        server.device(id).await;
+    }
+    let promote = format!("/builds/{build}/promote");
+    let slip = [("rollout_percent", "10"), ("audience", "sdk = 30 && <b>")];
+    for (asks, status) in [(&[("check", "yes")][..], 200), (&[], 400)] {
+        let refused = operator.post(&promote, &[&slip[..], asks].concat()).await;
+        assert_eq!(refused.status, status);
+        let page = text(&refused);
+        assert!(
+            page.contains("character 5: `=` does not compare; did you mean =="),
+            "{page}"
+        );
+        assert!(
+            page.contains("value=\"sdk = 30 &#38;&#38; &#60;b&#62;\""),
+            "it is still there: {page}"
+        );
+    }
+    let audience = ("audience", "!has(region) && version == 0");
+    let checked = operator
+        .post(&promote, &[("rollout_percent", "50"), ("check", "yes"), audience])
+        .await;
+    assert_eq!(checked.status, 200);
+    let page = text(&checked);
+    assert!(
+        page.contains("The audience is 2 of 2 devices now: till-1, till-2."),
+        "{page}"
+    );
+    assert!(page.contains("value=\"50\""), "the rest of the form is as it was");
+    assert_eq!(
+        ci.build(build).await.ok()["is_current"],
+        false,
+        "nothing was released"
+    );
+    let done = operator
+        .post(&promote, &[("rollout_percent", "10"), audience])
+        .await;
+    assert_eq!(done.header("location"), format!("/builds/{build}?done=promoted"));
+    let shown = ci.rollouts("").await.ok()["items"][0]["audience"]["expression"].clone();
+    assert_eq!(shown, audience.1);
+    let page = operator.page(&format!("/builds/{build}")).await;
+    assert!(
+        page.contains("<code>!has(region) &#38;&#38; version == 0</code>"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
 async fn the_chain_is_checked_when_somebody_asks() {
     let server = TestServer::start(Engine::Sqlite).await;
     let viewer = Person::logged_in(&server, Role::Viewer).await;

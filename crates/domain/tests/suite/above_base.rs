@@ -11,10 +11,7 @@ use crate::store::{BY_ADA, Store, to};
 
 fn in_region(region: &str) -> Promotion {
     let mut promotion = to(100);
-    promotion.settings.audience = Audience {
-        regions: vec![region.to_owned()],
-        models: vec![],
-    };
+    promotion.settings.audience = Audience::of_lists(vec![region.to_owned()], vec![]).unwrap();
     promotion
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tidegate_domain::{
     Audience, Build, BuildId, BuildRejection, BuildSteps, Catalog, Decision, Installability, Levels,
-    Promotion, Reason, Rejection, Release, RolloutId, RolloutSettings, RolloutState, Signers, Slice,
+    Promotion, Reason, Rejection, Release, RolloutId, RolloutSettings, RolloutState, Signers, Slice, Subject,
     VersionCode, decide, explain,
 };
 
-use crate::fleet::{PACKAGE, Phone, at, build, catalog_with, percent, phone, release, version};
+use crate::fleet::{PACKAGE, Phone, at, build, catalog_with, percent, phone, release, those_of, version};
 use crate::property::check_often;
 use crate::store::{Store, to};
 
@@ -22,8 +22,8 @@ fn signers() -> impl Strategy<Value = Signers> {
 fn audiences() -> impl Strategy<Value = Audience> {
     prop_oneof![
         3 => Just(Audience::default()),
-        1 => Just(Audience { regions: vec!["DE".to_owned()], models: vec![] }),
-        1 => Just(Audience { regions: vec![], models: vec!["Pixel".to_owned()] }),
+        1 => Just(those_of(&["DE"], &[])),
+        1 => Just(those_of(&[], &["Pixel"])),
     ]
 }
 
@@ -184,11 +184,15 @@ fn is_fit(device: &Phone, release: &Release) -> bool {
 /// The same of the rollout's share and audience, which an ordinary offer heeds.
 fn is_member(device: &Phone, release: &Release) -> bool {
     let settings = &release.rollout.spec.settings;
-    let (region, model) = (device.facts.region.as_deref(), device.facts.model.as_deref());
     let (start, width) = (settings.slice.start.get(), u64::from(settings.slice.width.get()));
     let place = (settings.position(&device.id).get() + 100_000_000 - start) % 100_000_000;
     let taken = width * u64::from(settings.percent.hundredths()) / 10_000;
-    settings.audience.includes(region, model) && u64::from(place) < taken
+    let subject = Subject {
+        facts: &device.facts,
+        installed: device.installed,
+        tags: &[],
+    };
+    settings.audience.includes(&subject) && u64::from(place) < taken
 }
 
 fn is_offered(release: &Release) -> bool {

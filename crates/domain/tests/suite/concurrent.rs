@@ -1,9 +1,10 @@
 //! Rollouts that serve beside the current one, for the devices that it does not take.
 
-use tidegate_domain::{Audience, Decision, Reason, Release, RolloutSpec, RolloutState, decide, explain};
+use tidegate_domain::{Decision, Reason, Release, RolloutSpec, RolloutState, decide, explain};
 
 use crate::fleet::{
-    IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, answer, at, build, catalog, of, percent, phone, release, with,
+    IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, answer, at, build, catalog, of, percent, phone, release,
+    those_of, with,
 };
 
 /// Build 3 is current for 10 %, build 2 serves 50 % beside it.
@@ -167,7 +168,7 @@ fn two_rollouts_of_one_build_each_take_their_own_devices() {
         let mut release = with(release(build(2)), |spec| {
             spec.settings.percent = percent(share);
             spec.settings.salt = salt.map(str::to_owned);
-            spec.settings.audience.regions = vec![region.to_owned()];
+            spec.settings.audience = those_of(&[region], &[]);
         });
         release.rollout.id = tidegate_domain::RolloutId(id);
         release
@@ -197,10 +198,7 @@ fn whatever_speaks_against_the_current_build_hands_the_device_on() {
         facts.abis = vec!["arm64-v8a".to_owned()];
     });
     let current = with(current, |spec| {
-        spec.settings.audience = Audience {
-            regions: vec!["DE".to_owned()],
-            models: vec![],
-        };
+        spec.settings.audience = those_of(&["DE"], &[]);
     });
     let catalog = catalog(vec![current, release(build(2))]);
     let welcome = phone(IN_90_PERCENT, 0).sdk(30).abis("arm64-v8a").region("DE");

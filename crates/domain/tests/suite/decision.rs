@@ -10,14 +10,11 @@ use tidegate_domain::{
 
 use crate::fleet::{
     IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, SIGNER, answer, at, build, catalog, of, percent, phone,
-    policy, release, version, with,
+    policy, release, those_of, version, with,
 };
 
 fn to_germany() -> Audience {
-    Audience {
-        regions: vec!["DE".to_owned()],
-        models: vec![],
-    }
+    those_of(&["DE"], &[])
 }
 
 #[test]
@@ -240,10 +237,7 @@ fn attributes_that_are_not_stated_are_not_judged_unless_an_audience_demands_them
 
 #[test]
 fn an_audience_asks_for_region_and_model_exactly() {
-    let audience = Audience {
-        regions: vec!["DE".to_owned(), "AT".to_owned()],
-        models: vec!["Pixel 8".to_owned()],
-    };
+    let audience = those_of(&["DE", "AT"], &["Pixel 8"]);
     let catalog = catalog(vec![with(release(build(2)), |spec| {
         spec.settings.audience = audience;
     })]);
@@ -398,7 +392,7 @@ fn a_build_goes_only_to_levels_that_install_it() {
         step.answer
     );
     assert!(
-        step.inputs.contains(&("installs_on", "21-29".to_owned())),
+        step.inputs.contains(&("installs_on".into(), "21-29".to_owned())),
         "{:?}",
         step.inputs
     );

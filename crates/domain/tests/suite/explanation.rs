@@ -21,7 +21,7 @@ fn an_explanation_says_what_each_rule_saw() {
     let inputs: Vec<_> = last
         .inputs
         .iter()
-        .map(|(name, value)| (*name, value.as_str()))
+        .map(|(name, value)| (name.as_ref(), value.as_str()))
         .collect();
     assert_eq!(
         inputs,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, BuildRejection, BuildSteps, Catalog, Decision, DeviceFacts, Hold, Overlay,
-    PackageName, Percent, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, PollRequest, Provenance,
-    Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, SdkLevel,
-    Sha256, SignerFingerprint, Signers, Track, VersionCode, decide, explain,
+    Audience, Build, BuildFacts, BuildId, BuildRejection, BuildSteps, Catalog, Decision, DeviceFacts, Hold,
+    Overlay, PackageName, Percent, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, PollRequest,
+    Provenance, Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState,
+    SdkLevel, Sha256, SignerFingerprint, Signers, Track, VersionCode, decide, explain,
 };
 
 pub(crate) const PACKAGE: &str = "com.example.app";
@@ -225,6 +225,12 @@ impl Phone {
             &self.overlay,
         )
     }
+}
+
+/// The devices of these regions and models.
+pub(crate) fn those_of(regions: &[&str], models: &[&str]) -> Audience {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    Audience::of_lists(owned(regions), owned(models)).unwrap()
 }
 
 /// The build offered, or why none is; asked both ways, which must agree.

@@ -7,7 +7,7 @@ use tidegate_domain::{
 
 use crate::fleet::{
     IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, Phone, SIGNER, answer, at, build, catalog, catalog_with, of,
-    percent, phone, release, version, with,
+    percent, phone, release, those_of, version, with,
 };
 use crate::store::{Store, keeping, to};
 
@@ -50,7 +50,7 @@ fn a_forced_roll_back_takes_every_device_off_the_bad_build_whatever_the_share() 
 fn a_forced_roll_back_takes_every_device_off_the_bad_build_whatever_the_audience() {
     let mut store = Store::with_builds(2);
     let mut germany = to(100);
-    germany.settings.audience.regions = vec!["DE".to_owned()];
+    germany.settings.audience = those_of(&["DE"], &[]);
     store.promote(1, &germany).unwrap();
     store.release_to(2, 100);
     store.roll_back(true).unwrap();

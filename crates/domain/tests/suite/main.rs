@@ -4,6 +4,11 @@
 
 mod above_base;
 mod agreement;
+mod audience;
+#[cfg(feature = "expressions")]
+mod audience_text;
+#[cfg(feature = "expressions")]
+mod audience_truth;
 mod barriers;
 mod cohort;
 mod concurrent;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tidegate_domain::SdkLevel;
+use tidegate_domain::{Audience, PackageName, SdkLevel};
 use tidegate_service::{
-    Actor, Error as Refusal, MAX_PAGE_SIZE, Package, Packages, Page, Restorations, Snapshots, SystemClock,
+    Actor, Audiences, Error as Refusal, MAX_COUNTED_DEVICES, MAX_PAGE_SIZE, Package, Packages, Page,
+    Restorations, Snapshots, SystemClock,
 };
 use tidegate_signing::{MAX_PASSWORD_BYTES, SecretString};
 
@@ -61,6 +62,23 @@ fn told(package: &Package) -> String {
         last => format!("{} at API levels {} to {last}", range.fingerprint, range.from_sdk),
     });
     format!("{} {}", package.name, signers.collect::<Vec<_>>().join(", "))
+}
+
+/// Reads an audience's expression, and tells whom it takes.
+pub(super) async fn check_audience(
+    config: &Config,
+    init: bool,
+    expression: String,
+    package: Option<PackageName>,
+) -> Result<String, Error> {
+    let audience = Audience::parse(&expression).map_err(Refusal::from)?;
+    let store = Stores::open_made(config, init).await?.store;
+    let audiences = Audiences::new(store, MAX_COUNTED_DEVICES);
+    let reach = audiences.reach(&audience, package.as_ref()).await?;
+    let about = if reach.estimated { "about " } else { "" };
+    let mut lines = vec![format!("{about}{} of {} devices", reach.devices, reach.total)];
+    lines.extend(reach.examples.iter().map(ToString::to_string));
+    Ok(lines.join("\n"))
 }
 
 /// The first line of standard input, or what a person types without its being shown.

@@ -230,6 +230,9 @@ pub(super) enum Admin {
     /// Tokens that devices enrol with.
     #[command(subcommand)]
     EnrollTokens(EnrollTokens),
+    /// Expressions that say whom a rollout addresses.
+    #[command(subcommand)]
+    Audience(Audience),
     /// The signer that a package's builds must carry. Its first build sets it by itself.
     #[command(subcommand)]
     Signer(Signer),
@@ -559,6 +562,21 @@ pub(super) enum AdminUser {
     Remove {
         /// Their name.
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audience {
+    /// Read an expression, and count the devices that it takes now.
+    #[command(after_help = "Examples:
+  tidegate admin audience check 'region in [\"north\"] && sdk >= 30'
+  tidegate admin audience check 'version < 42' --package com.example.app")]
+    Check {
+        /// The expression.
+        expression: String,
+        /// The package whose version on the device `version` is.
+        #[arg(long, value_name = "NAME", value_parser = PackageName::parse)]
+        package: Option<PackageName>,
     },
 }
 

@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 pub use args::Cli;
 #[cfg(feature = "demo")]
 pub use args::Demo;
-use args::{Admin, Apk, Artifacts, AtConsole, Audit, Command};
+use args::{Admin, Apk, Artifacts, AtConsole, Audience, Audit, Command};
 
 use crate::config::LogFormat;
 use crate::{Config, Error, telemetry};
@@ -88,6 +88,9 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
             enroll_token::make(config, init, asked, provisioning)
         }),
         Admin::EnrollTokens(what) => console(config, |config| enroll_token::manage(config, init, what)),
+        Admin::Audience(Audience::Check { expression, package }) => console(config, |config| {
+            admin::check_audience(config, init, expression, package)
+        }),
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
         Admin::Tag(what) => console(config, |config| policy::tag(config, init, what)),
         Admin::Policy(what) => console(config, |config| policy::policy(config, init, what)),

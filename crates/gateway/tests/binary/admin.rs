@@ -229,12 +229,13 @@ fn what_cannot_be_is_refused_with_the_right_exit_code() {
 fn nothing_is_made_where_no_server_was_started() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("tidegate-data");
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 6] = [
         &["admin", "token", "--subject", "ann", "--role", "admin"],
         &["admin", "tokens", "list"],
         &["admin", "enroll-token"],
         &["admin", "user", "list"],
         &["admin", "signer", "list"],
+        &["admin", "audience", "check", "sdk >= 30"],
     ];
     for command in commands {
         let refused = run(folder.path(), command);
@@ -263,6 +264,37 @@ fn nothing_is_made_where_no_server_was_started() {
 
     exited(&run(folder.path(), &["admin", "user", "list", "--init"]), 0);
     exited(&run(folder.path(), &["admin", "user", "list"]), 0);
+}
+
+#[test]
+fn an_audience_is_checked_at_the_console() {
+    let folder = tempfile::tempdir().unwrap();
+    exited(&run(folder.path(), &["admin", "user", "list", "--init"]), 0);
+    let check = |arguments: &[&str]| {
+        run(
+            folder.path(),
+            &[&["admin", "audience", "check"], arguments].concat(),
+        )
+    };
+    let counted = check(&["sdk >= 30 && has(region)"]);
+    exited(&counted, 0);
+    assert_eq!(out(&counted), "0 of 0 devices\n");
+    for (arguments, part) in [
+        (
+            &["sdk = 30"][..],
+            "character 5: `=` does not compare; did you mean ==",
+        ),
+        (&["version > 1"], "package_name is needed"),
+        (
+            &["version > 1", "--package", "com.example.unknown"],
+            "com.example.unknown",
+        ),
+    ] {
+        let refused = check(arguments);
+        exited(&refused, 1);
+        assert!(err(&refused).contains(part), "{}", err(&refused));
+        assert_eq!(out(&refused), "");
+    }
 }
 
 #[tokio::test]

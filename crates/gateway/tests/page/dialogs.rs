@@ -58,6 +58,25 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
         "the focus is back where it was"
     );
 
+    // An audience is checked from the dialog, which stays open and keeps what was typed.
+    browser.click("#promote").await;
+    browser.find("dialog[open] #share").await;
+    browser.fill("dialog #audience", "sdk = 1").await;
+    browser.click("#audience-check").await;
+    browser
+        .reads("dialog #error", |text| text.contains("character 5"))
+        .await;
+    browser.fill("dialog #audience", "!has(region)").await;
+    browser.press(keys::ENTER).await;
+    browser
+        .reads("dialog #reach", |text| {
+            text.starts_with("The audience is 9 of 9 devices")
+        })
+        .await;
+    assert_eq!(operator.build(second).await.ok()["is_current"], false);
+    browser.fill("dialog #audience", "").await;
+    browser.press(keys::ESCAPE).await;
+
     // Each quick pick says whom it takes; above a quarter, and with "must install", somebody has to mean it.
     browser.click("#promote").await;
     browser.find("dialog[open] #share").await;

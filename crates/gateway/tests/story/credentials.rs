@@ -45,6 +45,12 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("POST", "/v1/rollouts/1/roll-back", Role::Operator, ""),
     ("PATCH", "/v1/apk/1", Role::Operator, r#"{"barrier":true}"#),
     ("GET", "/v1/packages", Role::Viewer, ""),
+    (
+        "POST",
+        "/v1/audiences/check",
+        Role::Viewer,
+        r#"{"audience":"sdk >= 30"}"#,
+    ),
     ("GET", "/v1/devices", Role::Viewer, ""),
     ("GET", "/v1/devices/pixel-1", Role::Viewer, ""),
     (

@@ -64,7 +64,7 @@ async fn a_share_has_two_decimals_at_most(engine: Engine) {
 }
 
 /// What must be said, verb by verb.
-const TO_BE_SAID: [(&str, &[&str]); 11] = [
+const TO_BE_SAID: [(&str, &[&str]); 12] = [
     ("/v1/agent/enroll", &["device_id", "enrollment_token"]),
     ("/v1/agent/report", &["build_id", "status"]),
     ("/v1/agent/fcm-token", &["fcm_token"]),
@@ -79,6 +79,7 @@ const TO_BE_SAID: [(&str, &[&str]); 11] = [
     ("/v1/packages/com.example.app/allow-debuggable", &["allow"]),
     // These have a default for every field, which is no reason to do something for who said nothing at all.
     ("/v1/apk/rollback", &[]),
+    ("/v1/audiences/check", &[]),
     ("/v1/enrollment-tokens", &[]),
 ];
 
@@ -162,6 +163,19 @@ async fn a_field_of_another_type_is_refused_by_its_name(engine: Engine) {
         ("salt", with("salt", json!("x".repeat(65)))),
         ("audience.regions", with("audience", json!({ "regions": "eu" }))),
         ("audience.country", with("audience", json!({ "country": ["eu"] }))),
+        ("audience", with("audience", json!(7))),
+        ("audience", with("audience", json!(["eu"]))),
+        ("audience", with("audience", json!(""))),
+        ("audience", with("audience", json!("region = \"eu\""))),
+        ("audience", with("audience", json!({ "expression": "sdk >" }))),
+        (
+            "audience",
+            with("audience", json!({ "expression": "sdk > 1", "regions": ["eu"] })),
+        ),
+        (
+            "audience",
+            with("audience", json!({ "models": vec!["x"; 1_001] })),
+        ),
     ];
     for (field, settings) in bad {
         println!("{settings}");

@@ -51,6 +51,7 @@ async fn a_credential_is_asked_for_before_the_body(engine: Engine) {
         SET_BUILD_NOTES,
         NUDGE_UPDATE,
         "/tidegate.v1.NudgeService/WatchCampaign",
+        "/tidegate.v1.AudienceService/CheckAudience",
         "/tidegate.v1.AuditService/ListAudit",
         "/tidegate.v1.DeviceService/GetDevice",
         "/tidegate.v1.PackageService/PinSigner",
@@ -91,8 +92,9 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
 }
 
 /// The whole server, and each of its services.
-const WITH_A_HEALTH: [&str; 11] = [
+const WITH_A_HEALTH: [&str; 12] = [
     "",
+    "tidegate.v1.AudienceService",
     "tidegate.v1.AuditService",
     "tidegate.v1.AuthService",
     "tidegate.v1.BuildService",

@@ -28,6 +28,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod audiences;
 mod audit;
 mod behind;
 mod bucket;

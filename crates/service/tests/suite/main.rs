@@ -9,6 +9,7 @@
     reason = "a test may panic, and waits in real time for what runs beside it"
 )]
 
+mod audiences;
 mod audit;
 mod blobs;
 mod deleted_builds;

@@ -6,6 +6,7 @@ use super::{Conn, Db, HAS_EPOCHS, HAS_SERVERS, NOW, analyze_deliveries, lock, ro
 pub(crate) mod accounts;
 pub(crate) mod activity;
 pub(crate) mod admin_tokens;
+pub(crate) mod audiences;
 pub(crate) mod audit;
 pub(crate) mod builds;
 pub(crate) mod campaigns;

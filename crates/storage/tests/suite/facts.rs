@@ -150,7 +150,7 @@ async fn behind_is_judged_by_what_polls_say(place: &Place) {
     let polls = devices.iter().zip(facts);
     poll(&store, polls.map(|(id, facts)| saying(id, 10, facts)).collect()).await;
     let mut to_region = promotion(100);
-    to_region.settings.audience.regions = vec!["eu".into()];
+    to_region.settings.audience = crate::samples::of_region("eu");
     promote(&store, &build, to_region).await;
     let campaign = nudge(&store, "r-1", behind()).await;
     assert_eq!(chosen(place, campaign.id), ["d-0000", "d-0004"]);

@@ -5,6 +5,7 @@
 )]
 
 mod activity;
+mod audiences;
 mod audit;
 mod builds;
 mod campaigns;

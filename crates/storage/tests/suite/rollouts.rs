@@ -125,7 +125,7 @@ async fn a_kept_rollout_serves_beside_the_new_one(place: &Place) {
         let mut keeping = promotion(10);
         keeping.keep_previous = true;
         keeping.settings.salt = Some("spring".into());
-        keeping.settings.audience.regions = vec!["eu".into()];
+        keeping.settings.audience = crate::samples::of_region("eu");
         promote(&store, &build, keeping).await;
         builds.push(build.id);
     }
@@ -133,7 +133,10 @@ async fn a_kept_rollout_serves_beside_the_new_one(place: &Place) {
     let serving: Vec<_> = track.serving.iter().map(|release| release.build.id).collect();
     assert_eq!(serving, [builds[2], builds[1], builds[0]]);
     assert_eq!(track.predecessor.unwrap().build.id, builds[1]);
-    assert_eq!(track.serving[2].rollout.spec.settings.audience.regions, ["eu"]);
+    assert_eq!(
+        track.serving[2].rollout.spec.settings.audience,
+        crate::samples::of_region("eu")
+    );
     assert_eq!(
         track.serving[2].rollout.spec.settings.salt.as_deref(),
         Some("spring")

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, By, DeviceFacts, DeviceId, NudgeOrder, PackageName, Percent, Promotion,
-    Provenance, Reason, Report, ReportStatus, RolloutId, RolloutSettings, Sha256, SignerFingerprint, Signers,
-    VersionCode,
+    Audience, Build, BuildFacts, BuildId, By, DeviceFacts, DeviceId, NudgeOrder, PackageName, Percent,
+    Promotion, Provenance, Reason, Report, ReportStatus, RolloutId, RolloutSettings, Sha256,
+    SignerFingerprint, Signers, VersionCode,
 };
 use tidegate_storage::{
     Activity, Actor, Campaign, EnrollCredential, Enrollment, NewCampaign, NewDownload, NewEnrollToken,
@@ -82,6 +82,11 @@ pub(crate) async fn upload(store: &Store, name: &str, code: i64) -> Build {
         .insert_build(facts(name, code), provenance(), None, note)
         .await
         .expect("the upload is taken")
+}
+
+/// The devices of one region.
+pub(crate) fn of_region(region: &str) -> Audience {
+    Audience::of_lists(vec![region.to_owned()], vec![]).unwrap()
 }
 
 pub(crate) fn promotion(percent: i64) -> Promotion {
