@@ -136,7 +136,8 @@ async fn a_hold_stops_everything_and_old_agents_keep_their_files(engine: Engine)
         olga.explain("pixel-1", PACKAGE, 1).await.ok()["reason"],
         "held_by_policy"
     );
-    let told = || olga.devices(&format!("?package_name={PACKAGE}&told=held_by_policy"));
+    let held = format!("?package_name={PACKAGE}&told=held_by_policy");
+    let told = || olga.devices(&held);
     eventually(told, |answer| {
         answer.json()["items"]
             .as_array()
