@@ -117,7 +117,7 @@ impl Overlays {
                 break;
             }
             for (device, overlay) in devices {
-                self.set(&device, overlay, &mut reading.known);
+                self.set(&device, &overlay, &mut reading.known);
             }
             reading.cursor = cursor;
         }
@@ -127,10 +127,10 @@ impl Overlays {
     /// Forgets a device that was erased.
     pub(crate) async fn forget(&self, device: &DeviceId) {
         let mut reading = self.reading.lock().await;
-        self.set(device, Overlay::default(), &mut reading.known);
+        self.set(device, Overlay::none(), &mut reading.known);
     }
 
-    fn set(&self, device: &DeviceId, overlay: Overlay, known: &mut Known) {
+    fn set(&self, device: &DeviceId, overlay: &Overlay, known: &mut Known) {
         let (shard, key) = self.place(device.as_str());
         let overlay = (!overlay.is_empty()).then(|| known.once(overlay));
         let mut entries = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -155,8 +155,8 @@ impl Overlays {
 }
 
 impl Known {
-    fn once(&mut self, overlay: Overlay) -> Arc<Overlay> {
-        if let Some(known) = self.overlays.get(&overlay) {
+    fn once(&mut self, overlay: &Overlay) -> Arc<Overlay> {
+        if let Some(known) = self.overlays.get(overlay) {
             return Arc::clone(known);
         }
         if self.overlays.len() >= self.sweep_at.max(LEAST_SWEPT) {
@@ -205,7 +205,7 @@ mod tests {
         let overlays = Overlays::default();
         let mut known = Known::default();
         for number in 0..1_000 {
-            overlays.set(&device(number), overlay(&["canary", "lab"]), &mut known);
+            overlays.set(&device(number), &overlay(&["canary", "lab"]), &mut known);
         }
         assert_eq!(
             (overlays.devices(), known.overlays.len(), known.tags.len()),
@@ -213,7 +213,7 @@ mod tests {
         );
         assert!(overlays.of("till-7").unwrap().has_tag("lab"));
         for number in 0..3_000 {
-            overlays.set(&device(0), overlay(&[&format!("ring-{number}")]), &mut known);
+            overlays.set(&device(0), &overlay(&[&format!("ring-{number}")]), &mut known);
         }
         assert!(
             known.overlays.len() <= LEAST_SWEPT,
@@ -223,8 +223,8 @@ mod tests {
         assert!(known.tags.len() <= LEAST_SWEPT + 2);
         assert_eq!(overlays.devices(), 1_000);
         assert!(overlays.of("till-0").unwrap().has_tag("ring-2999"));
-        overlays.set(&device(0), Overlay::default(), &mut known);
-        overlays.set(&device(0), Overlay::default(), &mut known);
+        overlays.set(&device(0), Overlay::none(), &mut known);
+        overlays.set(&device(0), Overlay::none(), &mut known);
         assert_eq!((overlays.devices(), overlays.of("till-0")), (999, None));
     }
 }

@@ -20,14 +20,14 @@ pub(crate) async fn list(
     actor.require(Role::Viewer)?;
     let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
     let list = List::of("tags", size, &token, &request)?;
-    let (items, next_page_token) = list.tell(|page| tags.list(page), tag).await?;
+    let (items, next_page_token) = list.tell(|page| tags.list(page), |of| tag(&of)).await?;
     Ok(v1::ListTagsResponse {
         items,
         next_page_token,
     })
 }
 
-fn tag(of: TagCount) -> v1::Tag {
+fn tag(of: &TagCount) -> v1::Tag {
     v1::Tag {
         tag: of.tag.to_string(),
         devices: count(of.devices),
@@ -91,7 +91,7 @@ pub(crate) async fn rename(
     let from = Tag::parse(&request.tag)?;
     let to = Tag::parse(&request.to).map_err(|fault| Error::invalid("to", format!("is no tag: {fault}")))?;
     let devices = tags.rename(actor, &from, &to).await?;
-    Ok(tag(TagCount { tag: to, devices }))
+    Ok(tag(&TagCount { tag: to, devices }))
 }
 
 pub(crate) async fn delete(

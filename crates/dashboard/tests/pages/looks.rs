@@ -56,6 +56,8 @@ async fn hostile_texts_are_shown_and_do_nothing_and_pages_stay_small() {
     let device = between(&devices, "<th scope=\"row\"><a href=\"", "\"").to_owned();
     let paths = [
         "/",
+        "/hold",
+        "/hold/lift?package_name=com.example.app",
         "/builds",
         "/builds/30",
         "/builds/30/promote",

@@ -33,6 +33,8 @@ async fn every_page_fits_says_what_it_is_and_bars_nobody() {
         ("promote", format!("/builds/{second}/promote")),
         ("rollout", format!("/builds/{second}/rollout")),
         ("rollback", format!("/builds/{second}/rollback")),
+        ("hold", "/hold".to_owned()),
+        ("lift", "/hold/lift".to_owned()),
         ("devices", "/devices".to_owned()),
         ("devices-offered", "/devices?state=offered".to_owned()),
         ("device", format!("/devices/{device}")),
@@ -74,7 +76,9 @@ async fn every_dialog_fits_says_what_it_is_and_bars_nobody() {
     let mut faults: Vec<String> = Vec::new();
     let (build, device) = (format!("/builds/{second}"), format!("/devices/{}", agents[0].id));
     let retry = format!("#retry-{second}");
+    let fleet = "/".to_owned();
     for (name, path, button) in [
+        ("hold", &fleet, "#stop-everything"),
         ("promote", &build, "#promote"),
         ("rollout", &build, "#adjust"),
         ("rollback", &build, "#rollback"),

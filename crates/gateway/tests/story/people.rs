@@ -107,6 +107,11 @@ async fn each_role_may_do_its_share_and_no_more(engine: Engine) {
         }
     }
     assert_eq!(server.operator(Role::Viewer).everything().await, before);
+    let olga = server.operator(Role::Operator);
+    let add = json!({ "add": ["pixel-1"] });
+    olga.post("/v1/tags/lab/devices", &add).await.ok();
+    let hold = json!({ "tag": "lab", "hold": true, "remark": "tests" });
+    assert_eq!(olga.post("/v1/policies", &hold).await.json()["policy_id"], 1);
     // There is no campaign to be looked at: nudging is not configured.
     let reads = VERBS
         .iter()
