@@ -53,7 +53,8 @@ async fn who_left_is_not_counted_and_an_empty_fleet_is_nobody() {
         .await
         .unwrap();
     assert_eq!((reach.devices, reach.total), (2, 8));
-    let nobody = Audiences::new(Instance::start().await.store.clone(), 1_000);
+    let empty = Instance::start().await;
+    let nobody = Audiences::new(empty.store.clone(), 1_000);
     assert_eq!(nobody.reach(&Audience::everybody(), None).await.unwrap().total, 0);
 }
 
