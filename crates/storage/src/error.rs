@@ -79,13 +79,13 @@ pub enum Error {
         /// How many there may be.
         limit: i64,
     },
-    /// The tag is named by policies, which would concern nobody without it.
-    #[error("the tag {tag} is named by policies ({}): remove them first", policies.join(", "))]
+    /// The tag is named by policies or rollouts that serve, which would concern other devices without it.
+    #[error("the tag {tag} is named by {}: change or end them first", by.join(", "))]
     TagInUse {
         /// The tag.
         tag: Tag,
-        /// The policies' numbers.
-        policies: Vec<String>,
+        /// What names it, such as `policy 3`.
+        by: Vec<String>,
     },
     /// The build was deleted: it can't be released, and its version is not free.
     #[error(

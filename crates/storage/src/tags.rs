@@ -92,7 +92,8 @@ impl Store {
     /// Gives a tag another name; policies follow it. Returns how many devices have it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Duplicate`] when there is a tag of that name.
+    /// [`Error::NotFound`], [`Error::Duplicate`] when there is a tag of that name, [`Error::TagInUse`] while the audience of
+    /// a rollout that serves names it.
     pub async fn rename_tag(&self, from: &Tag, to: &Tag, audit: AuditNote) -> Result<u64, Error> {
         let (from, to) = (from.clone(), to.clone());
         run!(self, write, tags::rename(&from, &to, &audit))
@@ -101,7 +102,7 @@ impl Store {
     /// Takes a tag from all devices, and removes it. Returns how many had it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::TagInUse`] while a policy hangs on it.
+    /// [`Error::NotFound`], [`Error::TagInUse`] while a policy or a rollout that serves names it.
     pub async fn delete_tag(&self, tag: &Tag, audit: AuditNote) -> Result<u64, Error> {
         let tag = tag.clone();
         run!(self, write, tags::delete(&tag, &audit))

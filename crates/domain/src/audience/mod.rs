@@ -208,6 +208,13 @@ impl Audience {
         self.asks_for(Attribute::Tags)
     }
 
+    /// Whether it names this tag of the operators'.
+    pub fn names_tag(&self, tag: &Tag) -> bool {
+        let clauses = self.0.clauses.iter();
+        let mut predicates = clauses.map(|clause| &clause.predicate);
+        predicates.any(|predicate| predicate.names(Attribute::Tags, tag.as_str()))
+    }
+
     fn asks_for(&self, wanted: Attribute) -> bool {
         let mut asks = false;
         for clause in &self.0.clauses {

@@ -131,6 +131,16 @@ impl Predicate {
         }
     }
 
+    /// Whether it asks for this entry of a list.
+    pub(super) fn names(&self, attribute: Attribute, entry: &str) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.names(attribute, entry)),
+            Self::Not(part) => part.names(attribute, entry),
+            Self::Lists(asked, named) => *asked == attribute && **named == *entry,
+            _ => false,
+        }
+    }
+
     /// Calls `found` with each attribute that is asked about, as often as it is.
     pub(super) fn each_attribute(&self, found: &mut impl FnMut(Attribute)) {
         match self {

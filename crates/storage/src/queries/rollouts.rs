@@ -206,6 +206,16 @@ pub(crate) fn tracks(conn: &mut Conn, package: Option<i64>) -> Result<Vec<Track>
     Ok(tracks)
 }
 
+/// All rollouts that serve.
+pub(crate) fn serving(conn: &mut Conn) -> Result<Vec<Rollout>, Fault> {
+    let rows: Vec<(String, RolloutRow)> = rollouts::table
+        .inner_join(packages::table)
+        .filter(rollouts::serving)
+        .select((packages::name, RolloutRow::as_select()))
+        .load(conn)?;
+    Ok(into_rollouts(rows)?)
+}
+
 fn slice_starts(conn: &mut Conn, package: Option<i64>) -> Result<Vec<(String, Position)>, Fault> {
     let mut begun = packages::table
         .filter(packages::next_slice_start.gt(0))

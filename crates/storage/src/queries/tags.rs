@@ -9,7 +9,9 @@ use serde_json::json;
 use tidegate_domain::{DeviceId, MAX_TAG_NAMES, MAX_TAGS_PER_DEVICE, Overlay, Tag, check_tag_count};
 
 use super::epochs::Epoch;
-use super::{BATCH, Conn, Db, audit, devices as device_queries, epochs, execute_on, policies, rows};
+use super::{
+    BATCH, Conn, Db, audit, devices as device_queries, epochs, execute_on, policies, rollouts, rows,
+};
 use crate::error::Fault;
 use crate::rows::{device_id, parsed, to_json};
 use crate::schema::{device_tags, devices, tagged_devices, tags};
@@ -256,6 +258,8 @@ pub(crate) fn rename(conn: &mut Conn, from: &Tag, to: &Tag, note: &AuditNote) ->
         }
         .into());
     }
+    // Policies follow a tag by its number; what an audience says stays as it was written.
+    refuse_used(from, rollouts_naming(conn, from)?)?;
     let devices: i64 = diesel::update(tags::table.find(tag))
         .set(tags::name.eq(to.as_str()))
         .returning(tags::devices)
@@ -270,19 +274,30 @@ pub(crate) fn rename(conn: &mut Conn, from: &Tag, to: &Tag, note: &AuditNote) ->
 pub(crate) fn delete(conn: &mut Conn, tag: &Tag, note: &AuditNote) -> Result<u64, Fault> {
     let number = number(conn, tag)?.ok_or_else(|| unknown(tag))?;
     let naming = policies::of_tag(conn, number)?;
-    if !naming.is_empty() {
-        let policies = naming.iter().map(|id| id.to_string()).collect();
-        return Err(Error::TagInUse {
-            tag: tag.clone(),
-            policies,
-        }
-        .into());
-    }
+    let mut by: Vec<String> = naming.iter().map(|id| format!("policy {id}")).collect();
+    by.extend(rollouts_naming(conn, tag)?);
+    refuse_used(tag, by)?;
     announce_all(conn, number)?;
     let devices = diesel::delete(device_tags::table.filter(device_tags::tag_id.eq(number))).execute(conn)?;
     diesel::delete(tags::table.find(number)).execute(conn)?;
     audit::append(conn, &with_after(note, json!({ "devices": devices })))?;
     Ok(devices as u64)
+}
+
+/// The rollouts that serve and whose audience names this tag.
+fn rollouts_naming(conn: &mut Conn, tag: &Tag) -> Result<Vec<String>, Fault> {
+    let serving = rollouts::serving(conn)?;
+    let naming = serving
+        .iter()
+        .filter(|rollout| rollout.spec.settings.audience.names_tag(tag));
+    Ok(naming.map(|rollout| format!("rollout {}", rollout.id)).collect())
+}
+
+fn refuse_used(tag: &Tag, by: Vec<String>) -> Result<(), Error> {
+    if by.is_empty() {
+        return Ok(());
+    }
+    Err(Error::TagInUse { tag: tag.clone(), by })
 }
 
 pub(crate) fn of_device(conn: &mut Conn, id: &DeviceId) -> Result<Overlay, Fault> {
