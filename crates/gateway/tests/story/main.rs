@@ -61,6 +61,7 @@ mod packages;
 mod paths;
 mod people;
 mod policies;
+mod progressive;
 mod proxies;
 mod reasons;
 mod replicas;
