@@ -39,7 +39,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 22] = [
+const REQUIRED: [(&str, &[&str]); 23] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -63,6 +63,7 @@ const REQUIRED: [(&str, &[&str]); 22] = [
     ("AddServiceAccountRequest", &["name", "role"]),
     ("EraseDeviceRequest", &["confirm"]),
     ("SetBuildNotesRequest", &["notes"]),
+    ("GetRolloutBoardRequest", &["package_name"]),
     ("CreateRolloutRequest", &["build_id", "rollout_percent"]),
     ("EditRolloutRequest", &["revision"]),
     ("CreatePolicyRequest", &["remark"]),

@@ -9,7 +9,7 @@ use tidegate_domain::{
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
-    BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, FailedDelivery, Package,
+    Board, BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, FailedDelivery, Package,
     Progress, RolloutOnDevice, RolloutStats, Told,
 };
 
@@ -230,6 +230,22 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         rollback_from_build_id: spec.rolled_back_from.map(|id| id.0),
         created_by: spec.created_by,
         created_at: time(spec.created_at),
+    }
+}
+
+pub(crate) fn board(board: &Board) -> v1::RolloutBoard {
+    let rows = board.track.serving.iter().zip(&board.taken);
+    let rows = rows.map(|(release, taken)| v1::RolloutBoardRow {
+        rollout: Some(rollout(release.rollout.clone())),
+        devices: count(*taken),
+    });
+    let taken: u64 = board.taken.iter().sum();
+    v1::RolloutBoard {
+        package_name: board.track.package.to_string(),
+        rows: rows.collect(),
+        devices: count(board.total),
+        untaken_devices: count(board.total.saturating_sub(taken)),
+        estimated: board.estimated,
     }
 }
 

@@ -46,7 +46,7 @@ impl Fields {
         !self.raw(name).is_empty()
     }
 
-    /// A whole number.
+    /// A field that is a number.
     pub(crate) fn decimal(&self, name: &str) -> Result<f64, Error> {
         self.text(name)
             .parse()

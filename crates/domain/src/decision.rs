@@ -715,12 +715,7 @@ impl<'c> Ask<'c, '_> {
 
     fn cohort<T: Trace>(&self, trace: &mut T) -> bool {
         let settings = &self.release.rollout.spec.settings;
-        let hash = || settings.position(self.request.device_id);
-        let position = if settings.salt.is_none() {
-            *self.unsalted.get_or_init(hash)
-        } else {
-            hash()
-        };
+        let position = settings.position_once(self.request.device_id, self.unsalted);
         let passed = settings.takes(position);
         self.note(trace, "cohort", passed, || {
             let inputs = vec![

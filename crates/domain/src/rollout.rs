@@ -1,5 +1,6 @@
 //! A rollout: the offer of one build to a share of the fleet, and the states that it may pass through.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -93,6 +94,15 @@ impl RolloutSettings {
     /// The device's position under these settings.
     pub fn position(&self, device_id: &str) -> Position {
         Position::of(device_id, self.salt.as_deref())
+    }
+
+    /// The same, where the position without a salt may be known already: it is the same for all rollouts that have none,
+    /// so it is hashed once.
+    pub(crate) fn position_once(&self, device_id: &str, unsalted: &OnceCell<Position>) -> Position {
+        match self.salt {
+            None => *unsalted.get_or_init(|| self.position(device_id)),
+            Some(_) => self.position(device_id),
+        }
     }
 
     /// Whether the rollout takes the device at this position.

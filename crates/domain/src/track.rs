@@ -5,6 +5,7 @@
 //! one transaction or none of it. A change that would alter nothing comes back empty, so that a retried request
 //! does no harm and leaves no second entry in the audit log.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +14,7 @@ use serde::Serialize;
 use crate::{
     Audience, Build, BuildId, Error, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, PackageName, Percent, Position,
     Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, SdkLevel, SignerFingerprint,
-    Signers, Slice, VersionCode, check_visible, cohort::MAX_SALT_BYTES,
+    Signers, Slice, Subject, VersionCode, check_visible, cohort::MAX_SALT_BYTES,
 };
 
 /// How many rollouts of one package may serve side by side. Each costs every poll of the package a look.
@@ -252,6 +253,21 @@ impl Track {
         self.serving
             .iter()
             .filter(|release| release.rollout.spec.priority > 0)
+    }
+
+    /// The first of the rollouts that serve which takes this device, by its place in [`Track::serving`]: the device is
+    /// one of its own, and it has begun. What the device runs, and whether it is offered anything, is not asked.
+    pub fn taken_by(&self, device_id: &str, subject: &Subject<'_>) -> Option<usize> {
+        let unsalted = OnceCell::new();
+        let takes = |release: &Release| {
+            let spec = &release.rollout.spec;
+            spec.state != RolloutState::Scheduled
+                && spec.settings.audience.includes(subject)
+                && spec
+                    .settings
+                    .takes(spec.settings.position_once(device_id, &unsalted))
+        };
+        self.serving.iter().position(takes)
     }
 
     fn bases(&self) -> impl Iterator<Item = &Release> {

@@ -1,14 +1,15 @@
-//! Whom an audience takes, before anything is released to it.
+//! Whom an audience takes, before anything is released to it; and whom each rollout takes of those that serve.
 //!
 //! The fleet is read in parts, each by a short read of its own, so that no transaction stays open and no writer waits.
 //! A fleet beyond a bound is sampled: a hundred stretches, evenly spaced over the order in which devices came, as those
 //! that came together are alike. They are visited out of order, so that what was seen when the time is up is still spread
 //! over all of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_domain::{Audience, DeviceId, PackageName};
-use tidegate_storage::{FleetExtent, MAX_AUDIENCE_EXAMPLES, MAX_AUDIENCE_PART, Store};
+use tidegate_domain::{Audience, DeviceId, PackageName, Track};
+use tidegate_storage::{FleetExtent, MAX_AUDIENCE_EXAMPLES, MAX_FLEET_PART, Store};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -32,7 +33,7 @@ const STRIDE: i64 = 37;
 /// The part of a sample without which it says nothing, in hundredths.
 const LEAST_SAMPLE: u64 = 10;
 
-/// Tells whom audiences take.
+/// Tells whom audiences and rollouts take.
 pub struct Audiences {
     store: Store,
     counted: u32,
@@ -52,19 +53,51 @@ pub struct Reach {
     pub examples: Vec<DeviceId>,
 }
 
-/// What was seen so far.
+/// The rollouts of a package that serve, in the order in which they are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// The package's track.
+    pub track: Arc<Track>,
+    /// How many devices each of its rollouts takes: those that are its own and no earlier one's.
+    pub taken: Vec<u64>,
+    /// Whether the numbers come from a sample.
+    pub estimated: bool,
+    /// How many devices there are, retired and inactive ones left out.
+    pub total: u64,
+}
+
+/// What was seen so far: how many devices, and how many were taken by each of those that were asked.
 #[derive(Default)]
 struct Tally {
     seen: u64,
-    taken: u64,
+    taken: Vec<u64>,
     examples: Vec<DeviceId>,
+    /// Of how many devices it is a sample; none when it is all of them.
+    sample_of: Option<u64>,
 }
 
-/// A question: the audience, and the package that `version` is of.
+impl Tally {
+    fn total(&self) -> u64 {
+        self.sample_of.unwrap_or(self.seen)
+    }
+
+    /// How many of all devices were taken by each of those that were asked.
+    fn counts(&self) -> Vec<u64> {
+        let of_all = |taken: &u64| {
+            self.sample_of
+                .map_or(*taken, |total| scaled(*taken, self.seen, total))
+        };
+        self.taken.iter().map(of_all).collect()
+    }
+}
+
+/// What the fleet is asked.
 #[derive(Clone, Copy)]
-struct Question<'a> {
-    audience: &'a Audience,
-    package: Option<&'a PackageName>,
+enum Question<'a> {
+    /// Whom this audience takes; `version` is that of the package.
+    Audience(&'a Audience, Option<&'a PackageName>),
+    /// Which of the rollouts of a package takes whom.
+    Board(&'a Arc<Track>),
 }
 
 impl Audiences {
@@ -91,11 +124,41 @@ impl Audiences {
         if let Some(package) = package {
             self.store.package(package).await?;
         }
+        let tally = self.scan(Question::Audience(audience, package)).await?;
+        Ok(Reach {
+            devices: tally.counts().into_iter().sum(),
+            estimated: tally.sample_of.is_some(),
+            total: tally.total(),
+            examples: tally.examples,
+        })
+    }
+
+    /// The rollouts of a package that serve, and how many devices each of them takes.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for a package that nobody knows, [`Kind::Exhausted`] while two other questions are answered,
+    /// [`Kind::Unavailable`].
+    pub async fn board(&self, package: &PackageName) -> Result<Board, Error> {
+        self.store.package(package).await?;
+        let track = Arc::new(self.store.track(package).await?);
+        let tally = self.scan(Question::Board(&track)).await?;
+        let mut taken = tally.counts();
+        // An empty fleet was never asked.
+        taken.resize(track.serving.len(), 0);
+        Ok(Board {
+            taken,
+            estimated: tally.sample_of.is_some(),
+            total: tally.total(),
+            track,
+        })
+    }
+
+    /// Asks the whole fleet, or a sample of a large one.
+    async fn scan(&self, question: Question<'_>) -> Result<Tally, Error> {
         let Ok(_place) = self.places.try_acquire() else {
             let message = format!("{AT_ONCE} audiences are being counted already; try again in a moment");
             return Err(Error::new(Kind::Exhausted, "too_many_counts", message));
         };
-        let question = Question { audience, package };
         let fleet = self.store.fleet_extent().await?;
         if fleet.devices > u64::from(self.counted) {
             return self.sampled(question, &fleet).await;
@@ -103,12 +166,7 @@ impl Audiences {
         let mut tally = Tally::default();
         let counting = timeout(PATIENCE, self.count(question, &fleet, &mut tally));
         counting.await.map_err(|_| too_slow())??;
-        Ok(Reach {
-            devices: tally.taken,
-            estimated: false,
-            total: tally.seen,
-            examples: tally.examples,
-        })
+        Ok(tally)
     }
 
     async fn count(
@@ -118,14 +176,17 @@ impl Audiences {
         tally: &mut Tally,
     ) -> Result<(), Error> {
         let (mut first, last) = fleet.numbers.clone().into_inner();
-        while let Some(seen) = self.ask(question, first, last, MAX_AUDIENCE_PART, tally).await? {
+        while let Some(seen) = self.ask(question, first, last, MAX_FLEET_PART, tally).await? {
             first = seen + 1;
         }
         Ok(())
     }
 
-    async fn sampled(&self, question: Question<'_>, fleet: &FleetExtent) -> Result<Reach, Error> {
-        let mut tally = Tally::default();
+    async fn sampled(&self, question: Question<'_>, fleet: &FleetExtent) -> Result<Tally, Error> {
+        let mut tally = Tally {
+            sample_of: Some(fleet.devices),
+            ..Tally::default()
+        };
         let is_whole = match timeout(PATIENCE, self.sample(question, fleet, &mut tally)).await {
             Ok(sampled) => sampled.map(|()| true)?,
             Err(_) => false,
@@ -133,12 +194,7 @@ impl Audiences {
         if tally.seen == 0 || (!is_whole && tally.seen * 100 < u64::from(self.counted) * LEAST_SAMPLE) {
             return Err(too_slow());
         }
-        Ok(Reach {
-            devices: scaled(&tally, fleet.devices),
-            estimated: true,
-            total: fleet.devices,
-            examples: tally.examples,
-        })
+        Ok(tally)
     }
 
     async fn sample(
@@ -161,18 +217,26 @@ impl Audiences {
     /// Asks about a part of the fleet, and returns the number of the last device that was asked about.
     async fn ask(
         &self,
-        Question { audience, package }: Question<'_>,
+        question: Question<'_>,
         first: i64,
         last: i64,
         devices: u32,
         tally: &mut Tally,
     ) -> Result<Option<i64>, Error> {
-        let part = self
-            .store
-            .audience_part(audience, package, first..=last, devices)
-            .await?;
+        let numbers = first..=last;
+        let part = match question {
+            Question::Audience(audience, package) => {
+                self.store
+                    .audience_part(audience, package, numbers, devices)
+                    .await?
+            }
+            Question::Board(track) => self.store.board_part(track, numbers, devices).await?,
+        };
         tally.seen += part.seen;
-        tally.taken += part.taken;
+        tally.taken.resize(part.taken.len(), 0);
+        for (sum, taken) in tally.taken.iter_mut().zip(&part.taken) {
+            *sum += taken;
+        }
         let room = MAX_AUDIENCE_EXAMPLES - tally.examples.len();
         tally.examples.extend(part.examples.into_iter().take(room));
         Ok(part.last)
@@ -180,9 +244,9 @@ impl Audiences {
 }
 
 /// As many of all as there were in the sample, rounded.
-fn scaled(tally: &Tally, total: u64) -> u64 {
-    let share = u128::from(tally.taken) * u128::from(total) + u128::from(tally.seen / 2);
-    u64::try_from(share / u128::from(tally.seen.max(1))).unwrap_or(u64::MAX)
+fn scaled(taken: u64, seen: u64, total: u64) -> u64 {
+    let share = u128::from(taken) * u128::from(total) + u128::from(seen / 2);
+    u64::try_from(share / u128::from(seen.max(1))).unwrap_or(u64::MAX)
 }
 
 fn too_slow() -> Error {

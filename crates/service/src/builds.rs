@@ -133,7 +133,11 @@ impl Builds {
         let after = self.store.build(id).await?;
         if before != after {
             self.snapshots.follow_own_change().await;
-            tracing::info!(event = action, actor = actor.subject, build_id = id.0);
+            if changes_steps {
+                tracing::info!(event = "ota.build.edit", actor = actor.subject, build_id = id.0);
+            } else {
+                tracing::info!(event = "ota.notes", actor = actor.subject, build_id = id.0);
+            }
         }
         self.get(id).await
     }

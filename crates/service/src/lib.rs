@@ -80,7 +80,7 @@ pub use activity::{ActivityBuffer, Decisions, MAX_BUFFERED_POLLS};
 pub use actor::{Actor, Credential};
 pub use admin_tokens::{AdminTokens, MadeToken};
 pub use adoption::{Adoption, RolloutNumbers};
-pub use audiences::{Audiences, MAX_COUNTED_DEVICES, Reach};
+pub use audiences::{Audiences, Board, MAX_COUNTED_DEVICES, Reach};
 pub use audit::{AuditLog, Walk};
 pub use authenticator::Authenticator;
 pub use blob_check::{BlobCheck, BlobFault, BlobFindings, MAX_FINDINGS};

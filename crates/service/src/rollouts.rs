@@ -145,7 +145,7 @@ impl Rollouts {
             .or(after.rollout_id)
             .ok_or_else(|| Error::internal("making a rollout", &"a change without a rollout in it"))?;
         tracing::info!(
-            event = changed.change.action,
+            event = "ota.rollout.create",
             actor = actor.subject,
             package_name = %build.facts.package,
             rollout_id = id.0,
@@ -190,7 +190,14 @@ impl Rollouts {
         seen: u32,
     ) -> Result<Rollout, Error> {
         let rule = move |track: &Track| track.edit(id, edit.clone(), seen);
-        self.change_one(actor, id, Verb::Adjust, rule).await?;
+        let change = self.change_one(actor, id, Verb::Adjust, rule).await?;
+        tracing::info!(
+            event = "ota.rollout.edit",
+            actor = actor.subject,
+            build_id = change.after.build_id.0,
+            rollout_id = id.0,
+            new_percent = change.after.settings.percent.as_decimal(),
+        );
         self.get(id).await
     }
 
@@ -211,6 +218,14 @@ impl Rollouts {
             .before
             .as_ref()
             .map_or(percent, |before| before.settings.percent);
+        tracing::info!(
+            event = "ota.rollout.adjust",
+            actor = actor.subject,
+            build_id = change.after.build_id.0,
+            rollout_id = change.after.rollout_id.map(|id| id.0),
+            old_percent = old.as_decimal(),
+            new_percent = percent.as_decimal(),
+        );
         Ok(Adjusted { old, new: percent })
     }
 
@@ -221,7 +236,14 @@ impl Rollouts {
     pub async fn pause(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
         let which = which.into();
         let rule = move |track: &Track| track.pause(which);
-        self.change_state(actor, which, Verb::Pause, rule).await
+        let change = self.change_one(actor, which, Verb::Pause, rule).await?;
+        tracing::info!(
+            event = "ota.rollout.pause",
+            actor = actor.subject,
+            build_id = change.after.build_id.0,
+            rollout_id = change.after.rollout_id.map(|id| id.0),
+        );
+        Ok(change.after.state)
     }
 
     /// Stops offering a build that was found bad, in all of its rollouts that serve, or one rollout.
@@ -231,7 +253,14 @@ impl Rollouts {
     pub async fn halt(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
         let which = which.into();
         let rule = move |track: &Track| track.halt(which);
-        self.change_state(actor, which, Verb::Pause, rule).await
+        let change = self.change_one(actor, which, Verb::Pause, rule).await?;
+        tracing::info!(
+            event = "ota.rollout.halt",
+            actor = actor.subject,
+            build_id = change.after.build_id.0,
+            rollout_id = change.after.rollout_id.map(|id| id.0),
+        );
+        Ok(change.after.state)
     }
 
     /// Offers a paused or halted build again.
@@ -241,7 +270,14 @@ impl Rollouts {
     pub async fn resume(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
         let which = which.into();
         let rule = move |track: &Track| track.resume(which);
-        self.change_state(actor, which, Verb::Resume, rule).await
+        let change = self.change_one(actor, which, Verb::Resume, rule).await?;
+        tracing::info!(
+            event = "ota.rollout.resume",
+            actor = actor.subject,
+            build_id = change.after.build_id.0,
+            rollout_id = change.after.rollout_id.map(|id| id.0),
+        );
+        Ok(change.after.state)
     }
 
     /// Declares a rollout to everybody done. It goes on serving latecomers.
@@ -250,7 +286,14 @@ impl Rollouts {
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::complete`] refuses.
     pub async fn complete(&self, actor: &Actor, id: RolloutId) -> Result<RolloutState, Error> {
         let rule = move |track: &Track| track.complete(id);
-        self.change_state(actor, id, Verb::Adjust, rule).await
+        let change = self.change_one(actor, id, Verb::Adjust, rule).await?;
+        tracing::info!(
+            event = "ota.rollout.complete",
+            actor = actor.subject,
+            build_id = change.after.build_id.0,
+            rollout_id = change.after.rollout_id.map(|id| id.0),
+        );
+        Ok(change.after.state)
     }
 
     /// Ends a rollout before it is done. Its devices are judged by what remains.
@@ -259,7 +302,14 @@ impl Rollouts {
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::cancel`] refuses.
     pub async fn cancel(&self, actor: &Actor, id: RolloutId) -> Result<RolloutState, Error> {
         let rule = move |track: &Track| track.cancel(id);
-        self.change_state(actor, id, Verb::RollBack, rule).await
+        let change = self.change_one(actor, id, Verb::RollBack, rule).await?;
+        tracing::info!(
+            event = "ota.rollout.cancel",
+            actor = actor.subject,
+            build_id = change.after.build_id.0,
+            rollout_id = change.after.rollout_id.map(|id| id.0),
+        );
+        Ok(change.after.state)
     }
 
     /// Takes a rollout back: the current base goes back to its predecessor, any other one ends. Returns the rollout that
@@ -283,7 +333,14 @@ impl Rollouts {
         }
         let by = self.by(actor);
         let rule = move |track: &Track| track.roll_back_rollout(id, force_downgrade, by.as_by());
-        self.change_one(actor, id, Verb::RollBack, rule).await?;
+        let change = self.change_one(actor, id, Verb::RollBack, rule).await?;
+        tracing::info!(
+            event = "ota.rollout.roll_back",
+            actor = actor.subject,
+            build_id = change.after.build_id.0,
+            rollout_id = id.0,
+            force_downgrade,
+        );
         self.get(id).await
     }
 
@@ -405,17 +462,7 @@ impl Rollouts {
         }
     }
 
-    async fn change_state(
-        &self,
-        actor: &Actor,
-        which: impl Into<Which>,
-        verb: Verb,
-        rule: impl Fn(&Track) -> Result<Change, tidegate_domain::Error> + Send + 'static,
-    ) -> Result<RolloutState, Error> {
-        Ok(self.change_one(actor, which, verb, rule).await?.after.state)
-    }
-
-    /// Applies a rule to what is named, and tells of it.
+    /// Applies a rule to what is named.
     async fn change_one(
         &self,
         actor: &Actor,
@@ -431,16 +478,6 @@ impl Rollouts {
         actor.require_verb(Role::Operator, verb, Some(&package))?;
         let rule = move |track: &Track, _: &Attempts| rule(track);
         let change = self.change(actor, package, rule).await?.change;
-        let (before, after) = (change.before.as_ref(), &change.after);
-        tracing::info!(
-            event = change.action,
-            actor = actor.subject,
-            build_id = after.build_id.0,
-            rollout_id = after.rollout_id.map(|id| id.0),
-            state = %after.state,
-            old_percent = before.map(|before| before.settings.percent.as_decimal()),
-            new_percent = after.settings.percent.as_decimal(),
-        );
         Ok(change)
     }
 

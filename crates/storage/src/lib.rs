@@ -105,7 +105,7 @@ mod users;
 pub use accounts::{AccountChanges, SERVICE_PREFIX, service_subject};
 pub use activity::{Activity, ActivityOutcome, Checks, Seen, Standing};
 pub use admin_tokens::{AdminToken, NewAdminToken, TOKENS_KEPT_FOR};
-pub use audiences::{AudiencePart, FleetExtent, MAX_AUDIENCE_EXAMPLES, MAX_AUDIENCE_PART};
+pub use audiences::{FleetExtent, FleetPart, MAX_AUDIENCE_EXAMPLES, MAX_FLEET_PART};
 pub use audit::{Actor, AuditEntry, AuditFilter, AuditNote, Broken};
 pub use builds::{BuildEdit, BuildFilter, Deleted};
 pub use campaigns::{

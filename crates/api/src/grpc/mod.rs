@@ -118,7 +118,10 @@ fn guarded(api: &Api) -> axum::Router {
         service_accounts: Arc::clone(&api.service_accounts),
         tokens: Arc::clone(&api.tokens),
     });
-    let rollouts = RolloutServiceServer::new(rollouts::Service(Arc::clone(&api.rollouts)));
+    let rollouts = RolloutServiceServer::new(rollouts::Service {
+        rollouts: Arc::clone(&api.rollouts),
+        audiences: Arc::clone(&api.audiences),
+    });
     let policies = PolicyServiceServer::new(policies::Service(Arc::clone(&api.policies)));
     let tags = TagServiceServer::new(tags::Service(Arc::clone(&api.tags)));
     let mut routes = Routes::builder();

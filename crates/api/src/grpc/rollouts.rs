@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use tidegate_proto::v1;
 use tidegate_proto::v1::rollout_service_server::RolloutService;
-use tidegate_service::Rollouts;
+use tidegate_service::{Audiences, Rollouts};
 use tonic::{Request, Response, Status};
 
 use super::actor;
 use crate::problem::status;
 use crate::verbs;
 
-pub(super) struct Service(pub Arc<Rollouts>);
+pub(super) struct Service {
+    pub rollouts: Arc<Rollouts>,
+    pub audiences: Arc<Audiences>,
+}
 
 #[tonic::async_trait]
 impl RolloutService for Service {
@@ -19,90 +22,97 @@ impl RolloutService for Service {
         &self,
         request: Request<v1::PromoteRequest>,
     ) -> Result<Response<v1::PromoteResponse>, Status> {
-        call!(request, verbs::rollouts::promote, self.0)
+        call!(request, verbs::rollouts::promote, self.rollouts)
     }
 
     async fn adjust_rollout(
         &self,
         request: Request<v1::AdjustRolloutRequest>,
     ) -> Result<Response<v1::AdjustRolloutResponse>, Status> {
-        call!(request, verbs::rollouts::adjust, self.0)
+        call!(request, verbs::rollouts::adjust, self.rollouts)
     }
 
     async fn pause_rollout(
         &self,
         request: Request<v1::PauseRolloutRequest>,
     ) -> Result<Response<v1::RolloutStateResponse>, Status> {
-        call!(request, verbs::rollouts::pause, self.0)
+        call!(request, verbs::rollouts::pause, self.rollouts)
     }
 
     async fn resume_rollout(
         &self,
         request: Request<v1::ResumeRolloutRequest>,
     ) -> Result<Response<v1::RolloutStateResponse>, Status> {
-        call!(request, verbs::rollouts::resume, self.0)
+        call!(request, verbs::rollouts::resume, self.rollouts)
     }
 
     async fn roll_back(
         &self,
         request: Request<v1::RollBackRequest>,
     ) -> Result<Response<v1::RollBackResponse>, Status> {
-        call!(request, verbs::rollouts::roll_back, self.0)
+        call!(request, verbs::rollouts::roll_back, self.rollouts)
     }
 
     async fn list_rollouts(
         &self,
         request: Request<v1::ListRolloutsRequest>,
     ) -> Result<Response<v1::ListRolloutsResponse>, Status> {
-        call!(request, verbs::rollouts::list, self.0)
+        call!(request, verbs::rollouts::list, self.rollouts)
+    }
+
+    async fn get_rollout_board(
+        &self,
+        request: Request<v1::GetRolloutBoardRequest>,
+    ) -> Result<Response<v1::RolloutBoard>, Status> {
+        call!(request, verbs::rollouts::board, self.audiences)
     }
 
     async fn get_rollout(
         &self,
         request: Request<v1::GetRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::get, self.0)
+        call!(request, verbs::rollouts::get, self.rollouts)
     }
 
     async fn create_rollout(
         &self,
         request: Request<v1::CreateRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::create, self.0)
+        call!(request, verbs::rollouts::create, self.rollouts)
     }
 
     async fn edit_rollout(
         &self,
         request: Request<v1::EditRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::edit, self.0)
+        call!(request, verbs::rollouts::edit, self.rollouts)
     }
 
     async fn halt_rollout(
         &self,
         request: Request<v1::HaltRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::halt, self.0)
+        call!(request, verbs::rollouts::halt, self.rollouts)
     }
 
     async fn cancel_rollout(
         &self,
         request: Request<v1::CancelRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::cancel, self.0)
+        call!(request, verbs::rollouts::cancel, self.rollouts)
     }
 
     async fn complete_rollout(
         &self,
         request: Request<v1::CompleteRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::complete, self.0)
+        call!(request, verbs::rollouts::complete, self.rollouts)
     }
 
     async fn roll_back_rollout(
         &self,
         request: Request<v1::RollBackRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::roll_back_rollout, self.0)
+        call!(request, verbs::rollouts::roll_back_rollout, self.rollouts)
     }
 }

@@ -6,7 +6,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use tidegate_proto::v1;
-use tidegate_service::{Error, Rollouts};
+use tidegate_service::{Audiences, Error, Rollouts};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -19,6 +19,7 @@ use crate::verbs;
 pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(list, create))
+        .routes(routes!(board))
         .routes(routes!(get, edit))
         .routes(routes!(pause))
         .routes(routes!(resume))
@@ -73,6 +74,24 @@ async fn create(
 ) -> Result<(StatusCode, JsonAnswer<v1::Rollout>), Refusal> {
     let rollout = verbs::rollouts::create(&rollouts, &actor, request).await?;
     Ok((StatusCode::CREATED, JsonAnswer(rollout)))
+}
+
+/// A package's rollouts that serve, in the order in which polls ask them, with how many devices each takes.
+#[utoipa::path(
+    get, path = "/v1/rollouts/board",
+    operation_id = "GetRolloutBoard", tag = "rollouts",
+    params(("package_name" = String, Query, description = "The package")),
+    responses((status = 200, body = v1::RolloutBoard), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn board(
+    State(audiences): State<Arc<Audiences>>,
+    Caller(actor): Caller,
+    Fields(request): Fields<v1::GetRolloutBoardRequest>,
+) -> Answer<v1::RolloutBoard> {
+    Ok(JsonAnswer(
+        verbs::rollouts::board(&audiences, &actor, request).await?,
+    ))
 }
 
 /// One rollout.

@@ -3,11 +3,11 @@
 use std::mem::take;
 
 use tidegate_domain::{
-    BuildId, MAX_PRIORITY, Percent, Promotion, Role, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings,
-    RolloutState, Slice, Which,
+    BuildId, MAX_PRIORITY, PackageName, Percent, Promotion, Role, RolloutDraft, RolloutEdit, RolloutId,
+    RolloutSettings, RolloutState, Slice, Which,
 };
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Adjusted, Error, RolloutFilter, Rollouts};
+use tidegate_service::{Actor, Adjusted, Audiences, Error, RolloutFilter, Rollouts};
 
 use super::audiences;
 use super::list::List;
@@ -157,6 +157,16 @@ pub(crate) async fn get(
 ) -> Result<v1::Rollout, Error> {
     actor.require(Role::Viewer)?;
     tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn board(
+    audiences: &Audiences,
+    actor: &Actor,
+    request: v1::GetRolloutBoardRequest,
+) -> Result<v1::RolloutBoard, Error> {
+    actor.require(Role::Viewer)?;
+    let package = PackageName::parse(&request.package_name)?;
+    Ok(messages::board(&audiences.board(&package).await?))
 }
 
 /// The rollout as it stands now.

@@ -18,9 +18,9 @@ async fn an_operator_promotes_raises_holds_and_takes_back() {
     let promote = format!("/builds/{new}/promote");
     assert!(operator.page(&promote).await.contains("takes the place of"));
     for (fields, told) in [
-        (&[("rollout_percent", "0")][..], "must be from 1 to 100, not 0"),
-        (&[("rollout_percent", "101")], "must be from 1 to 100"),
-        (&[("rollout_percent", "ten")], "must be a whole number"),
+        (&[("rollout_percent", "0")][..], "must be from 0.01 to 100, not 0"),
+        (&[("rollout_percent", "101")], "must be from 0.01 to 100"),
+        (&[("rollout_percent", "ten")], "must be a number"),
         (&[("rollout_percent", "26")], "confirm is missing"),
         (
             &[("rollout_percent", "5"), ("must_install", "yes")],

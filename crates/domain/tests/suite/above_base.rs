@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate_domain::{
-    Audience, Decision, Error, Promotion, Reason, RolloutEdit, RolloutId, RolloutState, decide,
+    Audience, Decision, Error, Promotion, Reason, RolloutEdit, RolloutId, RolloutState, Subject, decide,
 };
 
 use crate::fleet::{IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, answer, at, percent, phone};
@@ -53,6 +53,24 @@ fn a_rollout_above_never_ends_the_polls_of_strangers() {
         answer(&catalog, &phone(IN_90_PERCENT, 20).region("DE")),
         Err(Reason::AlreadyCurrent)
     );
+}
+
+#[test]
+fn each_device_is_of_the_first_rollout_that_takes_it_whatever_it_runs() {
+    let track = with_two_above().track();
+    for (device, region, place) in [
+        (IN_7_PERCENT, "DE", Some(0)),
+        (IN_23_PERCENT, "DE", Some(1)),
+        (IN_23_PERCENT, "FR", Some(2)),
+    ] {
+        let phone = phone(device, 99).region(region);
+        let subject = Subject {
+            facts: &phone.facts,
+            installed: phone.installed,
+            tags: &[],
+        };
+        assert_eq!(track.taken_by(device, &subject), place, "{device} in {region}");
+    }
 }
 
 #[test]

@@ -239,7 +239,7 @@ fn of_several_the_lowest_ceiling_and_the_latest_hold_count() {
         device(IN_23_PERCENT),
     ];
     let concerning = [true, true, true, false, true];
-    check_often(200, &(any_policies(), 0_i64..12), |(drawn, now)| {
+    check_often(100, &(any_policies(), 0_i64..12), |(drawn, now)| {
         let policies: Vec<Policy> = (1..)
             .zip(&drawn)
             .filter(|(_, (_, max, end))| max.is_some() || *end > 0)

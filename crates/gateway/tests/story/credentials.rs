@@ -29,6 +29,12 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("GET", "/v1/apk/1/diff?from_build_id=1", Role::Viewer, ""),
     ("GET", "/v1/apk/1/deployment-stats", Role::Viewer, ""),
     ("GET", "/v1/rollouts", Role::Viewer, ""),
+    (
+        "GET",
+        "/v1/rollouts/board?package_name=com.example.app",
+        Role::Viewer,
+        "",
+    ),
     ("GET", "/v1/rollouts/1", Role::Viewer, ""),
     (
         "POST",

@@ -119,6 +119,24 @@ async fn a_canary_by_tag_then_a_region_then_everyone(engine: Engine) {
             .any(|rule| rule["rollout_id"] == canary["rollout_id"] && rule["passed"] == false)
     );
 
+    let board = olga
+        .get(&format!("/v1/rollouts/board?package_name={PACKAGE}"))
+        .await
+        .ok();
+    let rows: Vec<_> = board["rows"].as_array().unwrap().iter().collect();
+    let told = |row: &&Value| (row["rollout"]["name"].clone(), row["devices"].clone());
+    let expected = [("our own phones", 1), ("the north", 2), ("", 2)]
+        .map(|(name, devices)| (json!(name), json!(devices)));
+    assert_eq!(
+        rows.iter().map(told).collect::<Vec<_>>(),
+        expected,
+        "ours, the two in the north, the others"
+    );
+    assert_eq!(
+        (&board["devices"], &board["untaken_devices"], &board["estimated"]),
+        (&json!(5), &json!(0), &json!(false))
+    );
+
     let promoted = olga.promote(second, 100).await.ok();
     let going_on: Vec<_> = promoted["going_on"].as_array().unwrap().iter().collect();
     assert_eq!(

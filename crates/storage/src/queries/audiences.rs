@@ -1,14 +1,14 @@
-//! Asking an audience about the fleet.
+//! Asking audiences and rollouts about the fleet.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
-use tidegate_domain::{Audience, Overlay, PackageName, Subject};
+use tidegate_domain::{Audience, Device, Overlay, PackageName, Subject, Track};
 
 use super::{Conn, devices as device_queries, tags};
-use crate::audiences::{AudiencePart, FleetExtent, MAX_AUDIENCE_EXAMPLES};
+use crate::audiences::{FleetExtent, FleetPart, MAX_AUDIENCE_EXAMPLES};
 use crate::error::Fault;
 use crate::rows::{DeviceRow, version};
 use crate::schema::devices;
@@ -36,18 +36,87 @@ struct Candidate {
     version_code: Option<i64>,
 }
 
-/// The part is cut before it is joined: otherwise PostgreSQL may join the whole fleet for each part of it.
+/// Which devices of the fleet are asked about, and what has to be known of them.
+struct Question<'a> {
+    package: Option<&'a PackageName>,
+    asks_for_tags: bool,
+    numbers: &'a RangeInclusive<i64>,
+    limit: u32,
+}
+
 pub(crate) fn part(
     conn: &mut Conn,
     audience: &Audience,
     package: Option<&PackageName>,
     numbers: &RangeInclusive<i64>,
     limit: u32,
-) -> Result<AudiencePart, Fault> {
-    let names: Vec<&str> = package.iter().map(|package| package.as_str()).collect();
+) -> Result<FleetPart, Fault> {
+    let question = Question {
+        package,
+        asks_for_tags: audience.asks_for_tags(),
+        numbers,
+        limit,
+    };
+    let (mut taken, mut examples) = (0, vec![]);
+    let (seen, last) = each_device(conn, &question, |device, subject| {
+        if audience.includes(&subject) {
+            taken += 1;
+            if examples.len() < MAX_AUDIENCE_EXAMPLES {
+                examples.push(device.id.clone());
+            }
+        }
+    })?;
+    Ok(FleetPart {
+        seen,
+        taken: vec![taken],
+        examples,
+        last,
+    })
+}
+
+pub(crate) fn board_part(
+    conn: &mut Conn,
+    track: &Track,
+    numbers: &RangeInclusive<i64>,
+    limit: u32,
+) -> Result<FleetPart, Fault> {
+    let mut audiences = track
+        .serving
+        .iter()
+        .map(|release| &release.rollout.spec.settings.audience);
+    let question = Question {
+        package: Some(&track.package),
+        asks_for_tags: audiences.any(Audience::asks_for_tags),
+        numbers,
+        limit,
+    };
+    let mut taken = vec![0; track.serving.len()];
+    let (seen, last) = each_device(conn, &question, |device, subject| {
+        let place = track.taken_by(device.id.as_str(), &subject);
+        if let Some(count) = place.and_then(|place| taken.get_mut(place)) {
+            *count += 1;
+        }
+    })?;
+    Ok(FleetPart {
+        seen,
+        taken,
+        examples: vec![],
+        last,
+    })
+}
+
+/// Shows each device that is asked about, and returns how many there were, and the number of the last one.
+///
+/// The part is cut before it is joined: otherwise PostgreSQL may join the whole fleet for each part of it.
+fn each_device(
+    conn: &mut Conn,
+    question: &Question<'_>,
+    mut ask: impl FnMut(&Device, Subject<'_>),
+) -> Result<(u64, Option<i64>), Fault> {
+    let names: Vec<&str> = question.package.iter().map(|package| package.as_str()).collect();
     let packages = device_queries::package_ids(conn, &names)?;
     let package = packages.values().next().copied().unwrap_or_default();
-    let (first, last) = (numbers.start(), numbers.end());
+    let (first, last, limit) = (question.numbers.start(), question.numbers.end(), question.limit);
     let sql = format!(
         "SELECT d.*, p.version_code
          FROM (SELECT * FROM devices
@@ -57,31 +126,20 @@ pub(crate) fn part(
          ORDER BY d.id"
     );
     let candidates: Vec<Candidate> = diesel::sql_query(sql).load(conn)?;
-    let overlays = match audience.asks_for_tags() {
-        true => {
-            let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.device.id).collect();
-            tags::overlays(conn, &ids)?
-        }
+    let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.device.id).collect();
+    let overlays = match question.asks_for_tags {
+        true => tags::overlays(conn, &ids)?,
         false => HashMap::new(),
     };
-    let mut part = AudiencePart::default();
-    for candidate in candidates {
-        let number = candidate.device.id;
+    for (number, candidate) in ids.iter().zip(candidates) {
         let installed = version(candidate.version_code.unwrap_or_default())?;
         let device = candidate.device.into_device(vec![])?;
-        part.seen += 1;
-        part.last = Some(number);
         let subject = Subject {
             facts: device.facts(),
             installed,
-            tags: overlays.get(&number).unwrap_or(Overlay::none()).tags(),
+            tags: overlays.get(number).unwrap_or(Overlay::none()).tags(),
         };
-        if audience.includes(&subject) {
-            part.taken += 1;
-            if part.examples.len() < MAX_AUDIENCE_EXAMPLES {
-                part.examples.push(device.id);
-            }
-        }
+        ask(&device, subject);
     }
-    Ok(part)
+    Ok((ids.len() as u64, ids.last().copied()))
 }
