@@ -1,5 +1,6 @@
 //! What a poll's decision costs. Targets on one core: a cohort below 100 ns, a decision below 250 ns.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -117,7 +118,7 @@ fn poll<'a>(device_id: &'a str, installed: i64, facts: &'a DeviceFacts<'a>) -> P
 
 fn cohorts(c: &mut Criterion) {
     c.bench_function("cohort", |b| b.iter(|| cohort(black_box("f2a74de452e6b438"))));
-    c.bench_function("bucket, salted", |b| {
+    c.bench_function("position, salted", |b| {
         b.iter(|| Position::of(black_box("f2a74de452e6b438"), black_box(Some("spring-release"))));
     });
 }
@@ -146,6 +147,71 @@ fn decisions(c: &mut Criterion) {
     });
     c.bench_function("explain, three others", |b| {
         b.iter(|| explain(&chain, black_box(&outside), NOW));
+    });
+}
+
+/// How many rollouts are asked before the base.
+const ABOVE: u32 = 50;
+const OVERLAYS: usize = 100_000;
+
+/// A base, and fifty rollouts above it whose audiences are all asked: each wants another tag, in one of two regions.
+fn fifty_above() -> Catalog {
+    let name = PackageName::parse("com.example.app7").expect("a name");
+    let above = (0..ABOVE).rev().map(|ring| {
+        let mut rollout = release(&name, 9, 10);
+        rollout.rollout.spec.priority = ring + 1;
+        let text = format!(r#"region in ["eu-north", "eu-west"] && sdk >= 30 && "ring-{ring}" in tags"#);
+        rollout.rollout.spec.settings.audience = Audience::parse(&text).expect("an audience");
+        rollout
+    });
+    let mut base = release(&name, 8, 100);
+    base.rollout.spec.is_current = true;
+    Catalog::new([Track {
+        serving: above.chain([base]).collect(),
+        known_signers: vec![(version(9), Signers::one(SignerFingerprint([1; 32])))],
+        ..Track::empty(name)
+    }])
+}
+
+/// Target: below 300 ns, with the lookup of what operators gave to the device.
+fn among_many(c: &mut Criterion) {
+    let catalog = fifty_above();
+    let facts = DeviceFacts {
+        region: Some("eu-north".into()),
+        ..facts()
+    };
+    let ids: Vec<String> = (0..OVERLAYS).map(|n| format!("device-{n:016x}")).collect();
+    let tag = |name: String| Tag::parse(&name).expect("a tag");
+    let overlays: HashMap<&str, Overlay> = ids
+        .iter()
+        .enumerate()
+        // A few of them are in the last ring that is asked.
+        .map(|(n, id)| {
+            (
+                id.as_str(),
+                Overlay::new([tag("shop".into()), tag(format!("ring-{}", n % 5_000))]),
+            )
+        })
+        .collect();
+    let mut next = (0..OVERLAYS).cycle().step_by(7_919);
+    c.bench_function("decide, fifty above the base, one of 100,000 overlays", |b| {
+        b.iter(|| {
+            let id = ids[next.next().unwrap_or_default()].as_str();
+            let overlay = overlays.get(id).unwrap_or(Overlay::none());
+            let request = PollRequest::new(id, "com.example.app7", version(1), &facts, &[], overlay);
+            black_box(decide(&catalog, &request, NOW));
+        });
+    });
+    let none = PollRequest::new(
+        &ids[0],
+        "com.example.app7",
+        version(1),
+        &facts,
+        &[],
+        Overlay::none(),
+    );
+    c.bench_function("decide, fifty above the base, no overlay", |b| {
+        b.iter(|| decide(&catalog, black_box(&none), NOW));
     });
 }
 
@@ -180,5 +246,5 @@ fn audiences(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, cohorts, decisions, audiences);
+criterion_group!(benches, cohorts, decisions, among_many, audiences);
 criterion_main!(benches);

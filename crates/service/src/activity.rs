@@ -49,7 +49,7 @@ pub struct Decisions {
 }
 
 /// What a poll leaves behind is put together without asking the allocator for anything: all text lies in one piece, and
-/// a package is named once for all the polls that met its current rollout.
+/// a package is named once for all the polls that met one of its rollouts.
 #[derive(Default)]
 struct Buffered {
     text: String,
@@ -58,7 +58,7 @@ struct Buffered {
     used: TokenFirstUses,
 }
 
-/// The rollout that was the current one, its build, and the hour (since 1970) of the poll.
+/// The rollout that a poll met, its build, and the hour (since 1970) of the poll.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct CheckKey {
     rollout: RolloutId,
@@ -66,7 +66,7 @@ struct CheckKey {
     hour: i64,
 }
 
-/// How many polls found it current.
+/// How many polls met it.
 struct CheckCount {
     package: PackageName,
     polls: u64,
@@ -98,8 +98,8 @@ pub(crate) struct Polled<'a> {
     pub package: &'a PackageName,
     pub installed: VersionCode,
     pub crashes: Option<u32>,
-    /// The current rollout and its build.
-    pub current: (RolloutId, BuildId),
+    /// The rollout that it is counted for, and its build.
+    pub met: (RolloutId, BuildId),
     pub told: Standing,
     pub at: DateTime<Utc>,
 }
@@ -241,7 +241,7 @@ impl CheckCount {
 impl Buffered {
     /// Takes a poll in; false when there is no more room for what it said.
     fn push(&mut self, polled: &Polled<'_>) -> bool {
-        let (rollout, build) = polled.current;
+        let (rollout, build) = polled.met;
         let check = CheckKey {
             rollout,
             build,
@@ -419,7 +419,7 @@ mod tests {
                 package: &package,
                 installed: VersionCode::new(1).unwrap(),
                 crashes: None,
-                current: (RolloutId(3), BuildId(7)),
+                met: (RolloutId(3), BuildId(7)),
                 told: Standing::Refused(Reason::NotInCohort),
                 at: DateTime::from_timestamp(second, 0).unwrap(),
             };

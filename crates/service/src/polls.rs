@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildRejection, Decision, DeviceFacts, Offer, Overlay, PollRequest, Reason, Track, VersionCode, decide,
-    poll_after,
+    BuildRejection, Decision, DeviceFacts, Offer, Overlay, PollRequest, Reason, Release, Track, VersionCode,
+    decide, poll_after,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;
@@ -60,6 +60,18 @@ pub enum PollAnswer<'a> {
 /// How long a device waits that is told [`PollAnswer::WarmingUp`].
 pub const WARMING_UP_RETRY: Duration = Duration::from_secs(60);
 
+/// The rollout that a poll is counted for as a check: one above the base that offers something, or else the current
+/// base. Without a base it is the first that serves.
+fn met<'t>(track: &'t Track, decision: &Decision<'_>) -> Option<&'t Release> {
+    if let Decision::Offer(offer) = decision
+        && offer.rollout.spec.priority > 0
+    {
+        let mut above = track.above_base();
+        return above.find(|release| release.rollout.id == offer.rollout.id);
+    }
+    track.current().or(track.serving.first())
+}
+
 impl Polls {
     /// Over these snapshots and buffers.
     pub fn new(
@@ -110,14 +122,16 @@ impl Polls {
             Standing::Offered { .. } => None,
             Standing::Refused(reason) => Some(reason),
         };
-        let current = catalog.track(poll.package).and_then(Track::current);
-        let polled = current.map(|current| Polled {
+        let met = catalog
+            .track(poll.package)
+            .and_then(|track| met(track, &decision));
+        let polled = met.map(|met| Polled {
             device_id: poll.device_id,
             facts: &poll.facts,
-            package: &current.rollout.spec.package,
+            package: &met.rollout.spec.package,
             installed: poll.installed,
             crashes: poll.crashes,
-            current: (current.rollout.id, current.build.id),
+            met: (met.rollout.id, met.build.id),
             told,
             at: now,
         });

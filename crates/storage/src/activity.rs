@@ -63,7 +63,7 @@ impl Standing {
     }
 }
 
-/// How many polls met a rollout as the current one.
+/// How many polls met a rollout: as the current base, or as one above that offered something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checks {
     /// The rollout.

@@ -112,6 +112,7 @@ async fn each_role_may_do_its_share_and_no_more(engine: Engine) {
     olga.post("/v1/tags/lab/devices", &add).await.ok();
     let hold = json!({ "tag": "lab", "hold": true, "remark": "tests" });
     assert_eq!(olga.post("/v1/policies", &hold).await.json()["policy_id"], 1);
+    olga.promote(build, 100).await.ok();
     // There is no campaign to be looked at: nudging is not configured.
     let reads = VERBS
         .iter()

@@ -17,6 +17,7 @@ on_both_engines!(
     terms_change_under_the_revision_that_was_seen,
     canaries_that_begin_by_themselves_meet_different_devices,
     a_share_may_be_half_a_percent,
+    a_package_may_have_canaries_before_it_has_a_base,
     what_is_wrong_with_a_rollout_is_refused_by_name,
     a_build_is_made_a_barrier_and_devices_take_it_first,
     the_same_by_grpc,
@@ -334,6 +335,38 @@ async fn a_share_may_be_half_a_percent(engine: Engine) {
         (&json!(0.5), &json!(0.75))
     );
     assert_eq!(olga.build(second).await.ok()["staged_rollout_percent"], 1);
+}
+
+async fn a_package_may_have_canaries_before_it_has_a_base(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let olga = server.person("olga", Role::Operator);
+    let build = olga.uploaded(&apks::build(PACKAGE, 1)).await;
+    let canary = json!({ "build_id": build, "priority": 1, "rollout_percent": 100, "audience": "sdk >= 33" });
+    let canary = create(&olga, &canary).await;
+    assert_eq!(canary["is_current"], false);
+    let (new, old) = (server.device("new-1").await, server.device("old-1").await);
+    assert_eq!(new.poll_as(PACKAGE, 0, "&sdk=34").await.build(), Some(build));
+    assert_eq!(
+        old.poll_as(PACKAGE, 0, "&sdk=30").await.why_not(),
+        "not_in_audience"
+    );
+    let told = |answer: &Answer| answer.json()["items"].as_array().map_or(0, Vec::len);
+    for (word, device) in [("offered", "new-1"), ("not_in_audience", "old-1")] {
+        let path = format!("?package_name={PACKAGE}&told={word}");
+        let listed = eventually(|| olga.devices(&path), |answer| told(answer) == 1).await;
+        assert_eq!(listed.json()["items"][0]["device_id"], device);
+    }
+    let of_rollout = || olga.get(&format!("/v1/apk/{build}/deployment-stats"));
+    let counted = eventually(of_rollout, |answer| answer.json()["total_eligible"] == 1)
+        .await
+        .json();
+    assert_eq!(
+        (&counted["total_checks"], &counted["rollouts"][0]["rollout_id"]),
+        (&json!(2), &canary["rollout_id"])
+    );
+    olga.roll_back(PACKAGE, false)
+        .await
+        .refused(409, "no_current_build");
 }
 
 async fn what_is_wrong_with_a_rollout_is_refused_by_name(engine: Engine) {
