@@ -24,7 +24,7 @@ pub enum Told {
 
 impl Told {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Offered,
         Self::NoUpdate(Reason::AlreadyCurrent),
         Self::NoUpdate(Reason::NewerInstalled),
@@ -36,6 +36,7 @@ impl Told {
         Self::NoUpdate(Reason::IncompatibleSdk),
         Self::NoUpdate(Reason::IncompatibleAbi),
         Self::NoUpdate(Reason::RejectedByDevice),
+        Self::NoUpdate(Reason::NeedsIntermediate),
         Self::NoUpdate(Reason::AboveCeiling),
         Self::NoUpdate(Reason::HeldByPolicy),
         Self::NoUpdate(Reason::NoCurrentBuild),
