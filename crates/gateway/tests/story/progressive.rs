@@ -356,7 +356,8 @@ async fn a_package_may_have_canaries_before_it_has_a_base(engine: Engine) {
         let listed = eventually(|| olga.devices(&path), |answer| told(answer) == 1).await;
         assert_eq!(listed.json()["items"][0]["device_id"], device);
     }
-    let of_rollout = || olga.get(&format!("/v1/apk/{build}/deployment-stats"));
+    let path = format!("/v1/apk/{build}/deployment-stats");
+    let of_rollout = || olga.get(&path);
     let counted = eventually(of_rollout, |answer| answer.json()["total_eligible"] == 1)
         .await
         .json();

@@ -38,6 +38,11 @@ impl Deliberate {
 /// Each of them must occur.
 const DELIBERATE: &[Deliberate] = &[
     Deliberate {
+        request: "/v1/agent/update",
+        words: r#".reason was "already_current" and is "not_in_cohort""#,
+        why: "whether a device is one of a rollout's own is asked before what it runs",
+    },
+    Deliberate {
         request: "/v1/apk",
         words: ".promoted_at was null",
         why: "a build tells of its last rollout when none serves it",

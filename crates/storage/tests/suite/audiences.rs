@@ -72,20 +72,23 @@ async fn a_part_of_the_fleet_says_whom_an_audience_takes(place: &Place) {
     let whole = ask("sdk >= 40", false, 1_000).await;
     assert_eq!(
         (whole.seen, whole.taken, whole.examples.len()),
-        (59, 9, 9),
+        (59, vec![9], 9),
         "without the retired one"
     );
     assert_eq!(whole.examples[0], device("d-0040"));
     let many = ask("sdk >= 0", false, 1_000).await;
-    assert_eq!((many.taken, many.examples.len()), (49, MAX_AUDIENCE_EXAMPLES));
-    assert_eq!(ask("version == 7", true, 1_000).await.taken, 10);
+    assert_eq!(
+        (many.taken, many.examples.len()),
+        (vec![49], MAX_AUDIENCE_EXAMPLES)
+    );
+    assert_eq!(ask("version == 7", true, 1_000).await.taken, [10]);
     assert_eq!(
         ask("version == 0", true, 1_000).await.taken,
-        49,
+        [49],
         "those that never asked run none of it"
     );
     let first = ask("true", false, 20).await;
-    assert_eq!((first.seen, first.taken), (20, 20));
+    assert_eq!((first.seen, first.taken), (20, vec![20]));
     let rest = first.last.unwrap() + 1..=*fleet.numbers.end();
     let rest = store
         .audience_part(&audience("true"), None, rest, 1_000)
