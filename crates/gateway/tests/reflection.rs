@@ -60,6 +60,7 @@ async fn a_foreign_client_lists_the_services_and_calls_one() {
         json!([
             "CompareBuilds",
             "DeleteBuild",
+            "EditBuild",
             "GetBuild",
             "GetDeploymentStats",
             "ListBuilds",
