@@ -79,7 +79,9 @@ pub enum Error {
         experiment: ExperimentId,
     },
     /// The experiment was concluded, and otherwise.
-    #[error("experiment {experiment} was concluded already, and otherwise: look at it, and promote or begin another one")]
+    #[error(
+        "experiment {experiment} was concluded already, and otherwise: look at it, and promote or begin another one"
+    )]
     ExperimentEnded {
         /// The experiment that was named.
         experiment: ExperimentId,

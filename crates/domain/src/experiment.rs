@@ -267,10 +267,7 @@ impl ExperimentDraft {
             }
         }
         if self.holdout.is_some_and(|width| width.get() == 0) {
-            return Err(Error::invalid(
-                "holdout_percent",
-                "must be above 0, or left out",
-            ));
+            return Err(Error::invalid("holdout_percent", "must be above 0, or left out"));
         }
         self.width().map(drop)
     }

@@ -75,12 +75,13 @@ pub use digest::{Sha256, SignerFingerprint};
 pub use enrolment::{EnrolmentProof, EnrolmentVerdict, KnownDevice, LOST_ANSWER_WINDOW};
 pub use error::Error;
 pub use experiment::{
-    ArmDraft, ArmFacts, Conclusion, ConclusionDraft, DEFAULT_EXPERIMENT_PRIORITY, Experiment, ExperimentChange,
-    ExperimentDraft, ExperimentFacts, ExperimentSpec, ExperimentStart, MAX_ARMS, MIN_ARMS, Winner,
+    ArmDraft, ArmFacts, Conclusion, ConclusionDraft, DEFAULT_EXPERIMENT_PRIORITY, Experiment,
+    ExperimentChange, ExperimentDraft, ExperimentFacts, ExperimentSpec, ExperimentStart, MAX_ARMS, MIN_ARMS,
+    Winner,
 };
 pub use ids::{
-    BuildId, CampaignId, DeviceId, ExperimentId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, RolloutId,
-    SdkLevel, VersionCode,
+    BuildId, CampaignId, DeviceId, ExperimentId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName,
+    RolloutId, SdkLevel, VersionCode,
 };
 pub use installability::{Finding, Installability, Levels};
 pub use limits::{Limits, MAX_LIMITED_PACKAGES, Verb};

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Audience, Build, BuildId, Error, ExperimentId, PackageName, Percent, Position, RolloutId, Slice, VersionCode};
+use crate::{
+    Audience, Build, BuildId, Error, ExperimentId, PackageName, Percent, Position, RolloutId, Slice,
+    VersionCode,
+};
 
 /// The longest name of a rollout, in bytes.
 pub const MAX_ROLLOUT_NAME_BYTES: usize = 200;

@@ -10,8 +10,8 @@ use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
     Build, BuildFacts, BuildId, BuildSteps, CampaignId, CampaignState, Device, DeviceFacts, DeviceId,
-    ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutId, RolloutSettings, RolloutSpec, Sha256,
-    Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
+    ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutId, RolloutSettings,
+    RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
 };
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};

@@ -190,11 +190,7 @@ where
     finish(conn, id, actor, change.action, Some(&before))
 }
 
-fn note_conclusion(
-    conn: &mut Conn,
-    id: ExperimentId,
-    conclusion: Option<&Conclusion>,
-) -> Result<(), Fault> {
+fn note_conclusion(conn: &mut Conn, id: ExperimentId, conclusion: Option<&Conclusion>) -> Result<(), Fault> {
     let promoted = conclusion.and_then(|conclusion| conclusion.promoted);
     diesel::update(experiments::table.find(id.0))
         .set((

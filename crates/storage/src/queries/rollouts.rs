@@ -33,13 +33,7 @@ where
     let mut inserted = vec![];
     if !change.is_empty() {
         let id = id.ok_or_else(|| Error::not_found(format!("package {package}")))?;
-        inserted = apply(
-            conn,
-            id,
-            &change.updates,
-            &change.insert,
-            change.next_slice_start,
-        )?;
+        inserted = apply(conn, id, &change.updates, &change.insert, change.next_slice_start)?;
         epochs::raise(conn, Epoch::Catalog)?;
         audit::append(conn, &note(package, actor, &change)?)?;
     }
