@@ -94,8 +94,7 @@ impl Experiments {
         };
         let on_record = actor.on_record(self.clock.now());
         let begun = self.store.start_experiment(package, on_record, rule).await?;
-        self.tell("experiment.create", actor, &begun.now, begun.changed)
-            .await;
+        self.tell("create", actor, &begun.now, begun.changed).await;
         self.shown(begun.now).await
     }
 
@@ -132,8 +131,7 @@ impl Experiments {
         };
         let on_record = actor.on_record(self.clock.now());
         let ended = self.store.conclude_experiment(id, on_record, rule).await?;
-        self.tell("experiment.conclude", actor, &ended.now, ended.changed)
-            .await;
+        self.tell("conclude", actor, &ended.now, ended.changed).await;
         self.shown(ended.now).await
     }
 
@@ -212,14 +210,15 @@ impl Experiments {
         OwnedBy::new(actor, self.clock.now())
     }
 
-    async fn tell(&self, event: &'static str, actor: &Actor, now: &ExperimentWithArms, changed: bool) {
+    async fn tell(&self, action: &'static str, actor: &Actor, now: &ExperimentWithArms, changed: bool) {
         if changed {
             self.snapshots.follow_own_change().await;
         }
         let Experiment { id, spec } = &now.experiment;
         let promoted = |conclusion: &Conclusion| Some(conclusion.promoted?.0.0);
         tracing::info!(
-            event,
+            event = "ota.experiment",
+            action,
             actor = actor.subject,
             package_name = %spec.package,
             experiment_id = id.0,
