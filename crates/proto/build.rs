@@ -5,13 +5,14 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "tidegate/v1/agent.proto",
     "tidegate/v1/audiences.proto",
     "tidegate/v1/audit.proto",
     "tidegate/v1/auth.proto",
     "tidegate/v1/builds.proto",
     "tidegate/v1/devices.proto",
+    "tidegate/v1/experiments.proto",
     "tidegate/v1/nudges.proto",
     "tidegate/v1/packages.proto",
     "tidegate/v1/people.proto",
@@ -27,7 +28,7 @@ const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
 const WITHIN_REQUESTS: [&str; 1] = ["Audience"];
 
 /// Messages whose JSON is written by hand, in the module of the crate that is named after them.
-const BY_HAND: [&str; 1] = ["Slice"];
+const BY_HAND: [&str; 2] = ["Slice", "Winner"];
 
 /// Requests of agents, which may be newer than the server.
 const OF_DEVICES: [&str; 5] = [
@@ -39,7 +40,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 23] = [
+const REQUIRED: [(&str, &[&str]); 26] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -66,6 +67,9 @@ const REQUIRED: [(&str, &[&str]); 23] = [
     ("GetRolloutBoardRequest", &["package_name"]),
     ("CreateRolloutRequest", &["build_id", "rollout_percent"]),
     ("EditRolloutRequest", &["revision"]),
+    ("CreateExperimentRequest", &["package_name", "arms"]),
+    ("ArmRequest", &["build_id", "width_percent"]),
+    ("ConcludeExperimentRequest", &["winner"]),
     ("CreatePolicyRequest", &["remark"]),
     ("SetHoldRequest", &["remark"]),
     ("RenameTagRequest", &["to"]),

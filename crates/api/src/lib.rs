@@ -37,8 +37,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
-    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Devices, Downloads, Error, Kind, Nudges,
-    Packages, Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
+    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Devices, Downloads, Error, Experiments, Kind,
+    Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -71,6 +71,8 @@ pub struct Api {
     pub downloads: Arc<Downloads>,
     /// Releases builds.
     pub rollouts: Arc<Rollouts>,
+    /// Tries builds side by side.
+    pub experiments: Arc<Experiments>,
     /// Tells whom an audience takes.
     pub audiences: Arc<Audiences>,
     /// Wakes devices.
@@ -139,6 +141,7 @@ fn admin_rest() -> Routes {
     in_time(
         rest::builds::routes()
             .merge(rest::rollouts::routes())
+            .merge(rest::experiments::routes())
             .merge(rest::audiences::routes())
             .merge(rest::devices::routes())
             .merge(rest::nudges::routes())

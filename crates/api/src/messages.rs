@@ -9,8 +9,8 @@ use tidegate_domain::{
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
-    Board, BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, FailedDelivery, Package,
-    Progress, RolloutOnDevice, RolloutStats, Told,
+    ArmView, Board, BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, ExperimentView,
+    FailedDelivery, Package, Progress, RolloutOnDevice, RolloutStats, SliceCensus, Told,
 };
 
 pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
@@ -230,6 +230,66 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         rollback_from_build_id: spec.rolled_back_from.map(|id| id.0),
         created_by: spec.created_by,
         created_at: time(spec.created_at),
+        experiment_id: spec.experiment.map(|id| id.0),
+    }
+}
+
+pub(crate) fn experiment(view: ExperimentView) -> v1::Experiment {
+    let (id, spec) = (view.experiment.id, view.experiment.spec);
+    let conclusion = spec.conclusion.as_ref();
+    let promoted = conclusion.and_then(|conclusion| conclusion.promoted);
+    let state = if conclusion.is_some() {
+        "concluded"
+    } else {
+        "running"
+    };
+    v1::Experiment {
+        experiment_id: id.0,
+        package_name: spec.package.to_string(),
+        name: spec.name,
+        state: state.to_owned(),
+        priority: spec.priority.into(),
+        audience: audience(&spec.audience),
+        salt: spec.salt,
+        arms: view.arms.into_iter().map(arm).collect(),
+        holdout: spec.holdout.map(|slice| v1::Holdout {
+            slice: Some(part(slice)),
+            devices: view.holdout.map(slice_devices),
+        }),
+        created_by: spec.created_by,
+        created_at: time(spec.created_at),
+        concluded_by: conclusion.map(|conclusion| conclusion.by.clone()),
+        concluded_at: conclusion.and_then(|conclusion| time(conclusion.at)),
+        winner_build_id: promoted.map(|(build, _)| build.0),
+        rollout_percent: promoted.map(|(_, percent)| percent.as_decimal()),
+    }
+}
+
+fn arm(arm: ArmView) -> v1::ExperimentArm {
+    v1::ExperimentArm {
+        rollout: Some(rollout(arm.rollout)),
+        version_code: arm.version.map_or(0, VersionCode::get),
+        total_checks: arm.stats.total_checks,
+        total_eligible: arm.stats.total_eligible,
+        total_downloads: arm.stats.total_downloads,
+        installs_success: arm.stats.installs_success,
+        installs_failed: arm.stats.installs_failed,
+        verify_failed: arm.stats.verify_failed,
+        last_updated: arm.last_updated.and_then(time),
+        devices: arm.slice.map(slice_devices),
+    }
+}
+
+fn slice_devices(of: SliceCensus) -> v1::SliceDevices {
+    let versions = of.versions.iter().map(|(version, devices)| v1::VersionDevices {
+        version_code: version.get(),
+        count: count(*devices),
+    });
+    v1::SliceDevices {
+        count: count(of.devices),
+        versions: versions.collect(),
+        others: count(of.others),
+        measured_at: time(of.measured_at),
     }
 }
 
@@ -251,11 +311,15 @@ pub(crate) fn board(board: &Board) -> v1::RolloutBoard {
 
 /// The whole fleet is left out.
 fn slice(slice: Slice) -> Option<v1::Slice> {
-    (slice != Slice::WHOLE).then(|| v1::Slice {
+    (slice != Slice::WHOLE).then(|| part(slice))
+}
+
+fn part(slice: Slice) -> v1::Slice {
+    v1::Slice {
         start_percent: slice.start.as_percent(),
         auto_start: false,
         width_percent: Some(slice.width.as_percent()),
-    })
+    }
 }
 
 /// An audience of everybody is left out. Older clients know lists only, so these are told where they say it all.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use tidegate_service::{
-    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Devices, Downloads, Nudges, Packages, Policies,
-    Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
+    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Devices, Downloads, Experiments, Nudges,
+    Packages, Policies, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -36,6 +36,7 @@ give! {
     builds: Arc<Builds>,
     devices: Arc<Devices>,
     downloads: Arc<Downloads>,
+    experiments: Arc<Experiments>,
     metrics: Option<Arc<dyn MetricsPage>>,
     nudges: Arc<Nudges>,
     packages: Arc<Packages>,

@@ -61,6 +61,7 @@ fn release(package: &PackageName, id: i64, share: i64) -> Release {
         previous: None,
         rolled_back_from: None,
         takes_back: None,
+        experiment: None,
         created_by: String::new(),
         created_at: NOW,
     };

@@ -1,6 +1,6 @@
 //! What a rule can refuse.
 
-use crate::{BuildId, CampaignId, CampaignState, RolloutId, RolloutState, VersionCode};
+use crate::{BuildId, CampaignId, CampaignState, ExperimentId, RolloutId, RolloutState, VersionCode};
 
 /// A rule's refusal. Each variant is a decision that the caller can take; [`Error::code`] is its stable name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +66,25 @@ pub enum Error {
         seen: u32,
         /// The revision that it is at.
         revision: u32,
+    },
+    /// The terms of an arm that make its experiment comparable stay as they are.
+    #[error(
+        "rollout {rollout} is an arm of experiment {experiment}: its audience, slice and priority stay; lower its share, end \
+         it, or conclude the experiment"
+    )]
+    PartOfExperiment {
+        /// The rollout that was named.
+        rollout: RolloutId,
+        /// Its experiment.
+        experiment: ExperimentId,
+    },
+    /// The experiment was concluded, and otherwise.
+    #[error(
+        "experiment {experiment} was concluded already, and otherwise: look at it, and promote or begin another one"
+    )]
+    ExperimentEnded {
+        /// The experiment that was named.
+        experiment: ExperimentId,
     },
     /// The base takes another version back already, and can take back only one.
     #[error(
@@ -162,6 +181,8 @@ impl Error {
             Self::SeveralServing { .. } => "several_serving",
             Self::RolloutEnded { .. } => "rollout_ended",
             Self::RevisionMismatch { .. } => "revision_mismatch",
+            Self::PartOfExperiment { .. } => "part_of_experiment",
+            Self::ExperimentEnded { .. } => "experiment_ended",
             Self::TakesBackAnother { .. } => "takes_back_another",
             Self::NotCurrent { .. } => "not_current",
             Self::NoPredecessor { .. } => "no_predecessor",

@@ -156,6 +156,8 @@ number_id! {
     BuildId,
     /// A rollout's number.
     RolloutId,
+    /// An experiment's number, as in `/v1/experiments/3`.
+    ExperimentId,
     /// A nudge campaign's number, as in `/v1/nudges/7`.
     CampaignId
 }

@@ -21,6 +21,7 @@
 //! - [`decide`] and [`explain`]: the poll's answer and the chain of rules behind it, over a [`Catalog`].
 //! - [`PolicySet`], [`Overlay`]: what holds devices back whatever a rollout says, and the tags that it asks for.
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
+//! - [`Experiment`]: builds tried side by side, each a rollout on a slice of its own.
 //! - [`Audience`]: whom a rollout addresses, as an expression.
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
@@ -38,6 +39,7 @@ mod device_build;
 mod digest;
 mod enrolment;
 mod error;
+mod experiment;
 mod ids;
 mod installability;
 mod limits;
@@ -72,9 +74,14 @@ pub use device_build::{
 pub use digest::{Sha256, SignerFingerprint};
 pub use enrolment::{EnrolmentProof, EnrolmentVerdict, KnownDevice, LOST_ANSWER_WINDOW};
 pub use error::Error;
+pub use experiment::{
+    ArmDraft, ArmFacts, Conclusion, ConclusionDraft, DEFAULT_EXPERIMENT_PRIORITY, Experiment,
+    ExperimentChange, ExperimentDraft, ExperimentFacts, ExperimentSpec, ExperimentStart, MAX_ARMS, MIN_ARMS,
+    Winner,
+};
 pub use ids::{
-    BuildId, CampaignId, DeviceId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName, RolloutId,
-    SdkLevel, VersionCode,
+    BuildId, CampaignId, DeviceId, ExperimentId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName,
+    RolloutId, SdkLevel, VersionCode,
 };
 pub use installability::{Finding, Installability, Levels};
 pub use limits::{Limits, MAX_LIMITED_PACKAGES, Verb};

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Audience, Build, BuildId, Error, PackageName, Percent, Position, RolloutId, Slice, VersionCode};
+use crate::{
+    Audience, Build, BuildId, Error, ExperimentId, PackageName, Percent, Position, RolloutId, Slice,
+    VersionCode,
+};
 
 /// The longest name of a rollout, in bytes.
 pub const MAX_ROLLOUT_NAME_BYTES: usize = 200;
@@ -55,6 +58,8 @@ pub struct RolloutSpec {
     /// The version that this rollout takes devices back from, when a roll-back was forced. It concerns exactly the
     /// devices that run it, whatever the settings say of share and audience.
     pub takes_back: Option<VersionCode>,
+    /// The experiment that it is an arm of.
+    pub experiment: Option<ExperimentId>,
     /// The subject of the credential that made it.
     pub created_by: String,
     /// When it was made.

@@ -352,6 +352,7 @@ impl Track {
             previous: is_base.then(|| self.predecessor_for(build.id)).flatten(),
             rolled_back_from: None,
             takes_back: None,
+            experiment: None,
             created_by: by.actor.to_owned(),
             created_at: by.now,
         };
@@ -408,7 +409,7 @@ impl Track {
     }
 
     /// Refuses when more rollouts would serve side by side than may.
-    fn check_room(&self, added: usize, updates: &[Rollout]) -> Result<(), Error> {
+    pub(crate) fn check_room(&self, added: usize, updates: &[Rollout]) -> Result<(), Error> {
         let ended = updates.iter().filter(|rollout| !rollout.spec.state.serves());
         if self.serving.len() + added - ended.count() <= MAX_SERVING {
             return Ok(());
@@ -461,7 +462,8 @@ impl Track {
     /// Changes a rollout's terms, if its revision is still the one that the caller saw. A rollout stays a base, or above.
     ///
     /// # Errors
-    /// [`Error::RevisionMismatch`], [`Error::RolloutEnded`], [`Error::Invalid`].
+    /// [`Error::RevisionMismatch`], [`Error::RolloutEnded`], [`Error::Invalid`]; [`Error::PartOfExperiment`] for an arm's
+    /// audience, slice and priority, which stay as they are.
     pub fn edit(&self, rollout: RolloutId, edit: RolloutEdit, seen: u32) -> Result<Change, Error> {
         self.change_one(rollout, "ota.rollout.edit", |spec| {
             let before = spec.clone();
@@ -476,6 +478,7 @@ impl Track {
                     },
                 ));
             }
+            require_own_terms(rollout, &before, spec)?;
             check_terms(spec)?;
             // What is as it should be already may be asked for again.
             if revision == seen || *spec == before {
@@ -742,6 +745,7 @@ fn is_alike(serving: &RolloutSpec, wanted: &RolloutSpec, promotion: &Promotion) 
         settings.slice.start = serving.settings.slice.start;
     }
     serving.build == wanted.build
+        && serving.experiment == wanted.experiment
         && serving.priority == wanted.priority
         && (wanted.name.is_empty() || serving.name == wanted.name)
         && serving.settings == settings
@@ -759,7 +763,7 @@ fn require_one_signer(from: &Build, to: &Build) -> Result<(), Error> {
     })
 }
 
-fn in_state(rollout: &Rollout, state: RolloutState) -> Rollout {
+pub(crate) fn in_state(rollout: &Rollout, state: RolloutState) -> Rollout {
     let mut ended = rollout.clone();
     ended.spec.state = state;
     ended.spec.is_current = false;
@@ -780,8 +784,22 @@ fn enter(spec: &mut RolloutSpec, state: RolloutState) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses what would change which devices an arm of an experiment has: its slice is compared with the others'.
+fn require_own_terms(rollout: RolloutId, before: &RolloutSpec, after: &RolloutSpec) -> Result<(), Error> {
+    let Some(experiment) = before.experiment else {
+        return Ok(());
+    };
+    let is_as_before = before.priority == after.priority
+        && before.settings.slice == after.settings.slice
+        && before.settings.audience == after.settings.audience;
+    match is_as_before {
+        true => Ok(()),
+        false => Err(Error::PartOfExperiment { rollout, experiment }),
+    }
+}
+
 /// What a rollout's terms may be, however they came to be.
-fn check_terms(spec: &RolloutSpec) -> Result<(), Error> {
+pub(crate) fn check_terms(spec: &RolloutSpec) -> Result<(), Error> {
     let settings = &spec.settings;
     check_percent(settings.percent)?;
     if spec.state == RolloutState::Completed && settings.percent != Percent::EVERYBODY {
@@ -803,7 +821,7 @@ fn check_terms(spec: &RolloutSpec) -> Result<(), Error> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     if name.len() > MAX_ROLLOUT_NAME_BYTES {
         let fault = format!("is longer than {MAX_ROLLOUT_NAME_BYTES} bytes");
         return Err(Error::invalid("name", fault));
@@ -811,7 +829,7 @@ fn check_name(name: &str) -> Result<(), Error> {
     check_visible("name", name, true)
 }
 
-fn check_percent(percent: Percent) -> Result<(), Error> {
+pub(crate) fn check_percent(percent: Percent) -> Result<(), Error> {
     if percent == Percent::NOBODY {
         return Err(Error::invalid(
             "rollout_percent",

@@ -9,9 +9,9 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Clock, Counters,
-    Devices, Downloads, Examiner, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages, Policies, Polls, Readiness,
-    RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots,
-    SystemClock, Tags, Uploads, Users, Witness, background,
+    Devices, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages, Policies, Polls,
+    Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts, Settings,
+    Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -259,6 +259,12 @@ pub(crate) async fn wire(
         Arc::clone(&snapshots),
         Arc::clone(&clock),
     ));
+    let rollouts = Arc::new(Rollouts::new(
+        store.clone(),
+        artifacts.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&clock),
+    ));
     let api = Api {
         polls: Arc::new(Polls::new(
             Arc::clone(&snapshots),
@@ -316,12 +322,14 @@ pub(crate) async fn wire(
             Arc::clone(&snapshots),
             Arc::clone(&clock),
         )),
-        rollouts: Arc::new(Rollouts::new(
+        experiments: Arc::new(Experiments::new(
             store.clone(),
-            artifacts.clone(),
+            Arc::clone(&rollouts),
             Arc::clone(&snapshots),
+            Arc::clone(&fleet),
             Arc::clone(&clock),
         )),
+        rollouts,
         builds: Arc::new(Builds::new(store.clone(), snapshots, Arc::clone(&clock))),
         audit: Arc::new(AuditLog::new(store.clone(), Arc::clone(&clock))),
         readiness: Arc::new(Readiness::new(store, artifacts)),

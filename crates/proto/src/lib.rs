@@ -14,6 +14,7 @@ mod named_devices;
 mod percent;
 mod slice;
 mod timestamp;
+mod winner;
 
 /// The messages and services of package `tidegate.v1`.
 #[allow(

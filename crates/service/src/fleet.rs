@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
-use tidegate_domain::{BuildId, PackageName, VersionCode};
+use tidegate_domain::{BuildId, PackageName, Position, Share, Slice, VersionCode};
 use tidegate_storage::{Census, PackageCensus, Store, Told, VersionCensus, VersionHour};
 use tokio::sync::Mutex;
 
@@ -138,6 +138,19 @@ pub struct Coverage {
     pub ahead: u64,
     /// When this was counted; `None` in the first moments of a server.
     pub measured_at: Option<DateTime<Utc>>,
+}
+
+/// The devices of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceCensus {
+    /// Devices that ask for the package.
+    pub devices: u64,
+    /// What they run, most devices first, at most [`MAX_VERSIONS_SHOWN`]; version 0 is those that don't run it yet.
+    pub versions: Vec<(VersionCode, u64)>,
+    /// Devices on any other version.
+    pub others: u64,
+    /// When this was counted.
+    pub measured_at: DateTime<Utc>,
 }
 
 /// A version that devices would leave.
@@ -299,6 +312,37 @@ impl Fleet {
         })
     }
 
+    /// The devices of a slice of everybody without a salt, as they were last counted. None in the first moments of a
+    /// server, and for a slice that does not begin and end at a whole percent: cohorts are what is counted.
+    pub fn slice(&self, package: &PackageName, slice: Slice) -> Option<SliceCensus> {
+        let counted = self.counted.load();
+        let measured_at = counted.at?;
+        let cohorts = whole_cohorts(slice)?;
+        let versions = of(&counted.census, package).map_or(&[][..], |package| &package.versions);
+        let mut running: Vec<(VersionCode, u64)> = versions
+            .iter()
+            .map(|count| {
+                let within = count.cohorts.iter().zip(&cohorts).filter(|(_, taken)| **taken);
+                (
+                    count.version,
+                    within.map(|(devices, _)| u64::from(*devices)).sum(),
+                )
+            })
+            .filter(|(_, devices)| *devices > 0)
+            .collect();
+        running.sort_by_key(|(version, devices)| (std::cmp::Reverse(*devices), *version));
+        let others = running.iter().skip(MAX_VERSIONS_SHOWN);
+        let others = others.map(|(_, devices)| devices).sum();
+        let devices = running.iter().map(|(_, devices)| devices).sum();
+        running.truncate(MAX_VERSIONS_SHOWN);
+        Some(SliceCensus {
+            devices,
+            versions: running,
+            others,
+            measured_at,
+        })
+    }
+
     /// Whom a build would reach.
     ///
     /// # Errors
@@ -345,6 +389,19 @@ impl Fleet {
         }
         Ok(coverage)
     }
+}
+
+/// Which of the hundred cohorts a slice has, if it has each of them whole or not at all.
+fn whole_cohorts(slice: Slice) -> Option<[bool; 100]> {
+    /// The positions of a cohort.
+    const COHORT: u32 = 1_000_000;
+    let is_whole = slice.start.get().is_multiple_of(COHORT) && slice.width.get().is_multiple_of(COHORT);
+    is_whole.then(|| {
+        std::array::from_fn(|cohort| {
+            let first = u32::try_from(cohort).unwrap_or(0) * COHORT;
+            Position::new(first).is_some_and(|position| slice.takes(position, Share::WHOLE))
+        })
+    })
 }
 
 fn of<'a>(census: &'a Census, package: &PackageName) -> Option<&'a PackageCensus> {

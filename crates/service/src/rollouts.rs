@@ -159,7 +159,7 @@ impl Rollouts {
     }
 
     /// A build that this person may release, and whose file is there.
-    async fn releasable(&self, actor: &Actor, id: BuildId) -> Result<Build, Error> {
+    pub(crate) async fn releasable(&self, actor: &Actor, id: BuildId) -> Result<Build, Error> {
         actor.require_some(Role::Operator, Verb::Promote)?;
         let build = self.store.build(id).await?;
         actor.require_verb(Role::Operator, Verb::Promote, Some(&build.facts.package))?;
@@ -419,7 +419,7 @@ impl Rollouts {
 
     /// Refuses to replace a build that is offered and could not be gone back to. One that is held may be replaced:
     /// whoever lost a file must be able to go on.
-    async fn require_way_back(&self, next: &Build) -> Result<(), Error> {
+    pub(crate) async fn require_way_back(&self, next: &Build) -> Result<(), Error> {
         let track = self.store.track(&next.facts.package).await?;
         let offered = track
             .current()
@@ -456,10 +456,7 @@ impl Rollouts {
     }
 
     fn by(&self, actor: &Actor) -> OwnedBy {
-        OwnedBy {
-            actor: actor.subject.clone(),
-            now: self.clock.now(),
-        }
+        OwnedBy::new(actor, self.clock.now())
     }
 
     /// Applies a rule to what is named.
@@ -523,13 +520,20 @@ fn still_current(track: &Track, seen: Option<BuildId>) -> Result<(), tidegate_do
 }
 
 /// [`By`] for a closure that outlives the call.
-struct OwnedBy {
+pub(crate) struct OwnedBy {
     actor: String,
     now: chrono::DateTime<chrono::Utc>,
 }
 
 impl OwnedBy {
-    fn as_by(&self) -> By<'_> {
+    pub(crate) fn new(actor: &Actor, now: chrono::DateTime<chrono::Utc>) -> Self {
+        Self {
+            actor: actor.subject.clone(),
+            now,
+        }
+    }
+
+    pub(crate) fn as_by(&self) -> By<'_> {
         By {
             actor: &self.actor,
             now: self.now,

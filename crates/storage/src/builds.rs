@@ -1,5 +1,7 @@
 //! Builds: what was uploaded.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
     Build, BuildFacts, BuildId, Installability, PackageName, Provenance, Sha256, Signers, VersionCode,
@@ -90,6 +92,14 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn build(&self, id: BuildId) -> Result<Build, Error> {
         run!(self, snapshot, builds::get(id))
+    }
+
+    /// The version codes of those of these builds that exist.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn versions_of(&self, builds: Vec<BuildId>) -> Result<HashMap<BuildId, VersionCode>, Error> {
+        run!(self, read, builds::version_codes(&builds))
     }
 
     /// The builds that match, newest first, without those that were deleted.

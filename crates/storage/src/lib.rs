@@ -69,6 +69,7 @@ mod device_build;
 mod devices;
 mod enrollment;
 mod error;
+mod experiments;
 mod imports;
 mod leases;
 mod made;
@@ -120,6 +121,7 @@ pub use enrollment::{
     MAX_PREVIOUS_TOKEN_TRIES, NewEnrollToken, PREVIOUS_TOKEN_WINDOW, PreviousToken,
 };
 pub use error::{Error, TokenFault};
+pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
 pub use packages::Package;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};

@@ -10,8 +10,8 @@ use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
     Build, BuildFacts, BuildId, BuildSteps, CampaignId, CampaignState, Device, DeviceFacts, DeviceId,
-    PackageName, Percent, Position, Provenance, Rollout, RolloutId, RolloutSettings, RolloutSpec, Sha256,
-    Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
+    ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutId, RolloutSettings,
+    RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
 };
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};
@@ -240,6 +240,7 @@ pub(crate) struct RolloutRow {
     revision: i64,
     slice_start: i64,
     slice_width: i64,
+    experiment_id: Option<i64>,
 }
 
 pub(crate) fn position(column: &str, number: i64) -> Result<Position, Error> {
@@ -275,6 +276,7 @@ impl RolloutRow {
             previous: self.previous_id.map(RolloutId),
             rolled_back_from: self.rolled_back_from.map(BuildId),
             takes_back: self.takes_back_version.map(version).transpose()?,
+            experiment: self.experiment_id.map(ExperimentId),
             created_by: self.created_by,
             created_at: moment(self.created_at)?,
         };
@@ -338,6 +340,7 @@ pub(crate) struct NewRollout {
     shape: RolloutShape,
     previous_id: Option<i64>,
     rolled_back_from: Option<i64>,
+    experiment_id: Option<i64>,
     created_by: String,
     created_at: i64,
 }
@@ -350,6 +353,7 @@ impl NewRollout {
             shape: RolloutShape::of(spec)?,
             previous_id: spec.previous.map(|id| id.0),
             rolled_back_from: spec.rolled_back_from.map(|id| id.0),
+            experiment_id: spec.experiment.map(|id| id.0),
             created_by: clean(&spec.created_by),
             created_at: micros(spec.created_at),
         })

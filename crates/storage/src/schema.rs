@@ -73,6 +73,27 @@ diesel::table! {
         revision -> BigInt,
         slice_start -> BigInt,
         slice_width -> BigInt,
+        experiment_id -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    experiments (id) {
+        id -> BigInt,
+        package_id -> BigInt,
+        name -> Text,
+        priority -> BigInt,
+        audience_json -> Text,
+        salt -> Nullable<Text>,
+        slice_start -> BigInt,
+        holdout_start -> Nullable<BigInt>,
+        holdout_width -> Nullable<BigInt>,
+        created_by -> Text,
+        created_at -> BigInt,
+        concluded_by -> Nullable<Text>,
+        concluded_at -> Nullable<BigInt>,
+        winner_build_id -> Nullable<BigInt>,
+        winner_percent_hundredths -> Nullable<Integer>,
     }
 }
 
@@ -525,6 +546,7 @@ diesel::joinable!(builds -> packages (package_id));
 diesel::joinable!(build_signers -> builds (build_id));
 diesel::joinable!(rollouts -> packages (package_id));
 diesel::joinable!(rollouts -> builds (build_id));
+diesel::joinable!(experiments -> packages (package_id));
 diesel::joinable!(device_packages -> packages (package_id));
 diesel::joinable!(device_packages -> devices (device_id));
 diesel::joinable!(device_builds -> devices (device_id));
@@ -541,6 +563,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     builds,
     build_signers,
     rollouts,
+    experiments,
     deployment_stats,
     devices,
     device_packages,

@@ -17,6 +17,7 @@ mod auth;
 mod builds;
 mod deadline;
 mod devices;
+mod experiments;
 mod health;
 mod methods;
 mod nudges;
@@ -39,6 +40,7 @@ use tidegate_proto::v1::audit_service_server::{self, AuditServiceServer};
 use tidegate_proto::v1::auth_service_server::{self, AuthServiceServer};
 use tidegate_proto::v1::build_service_server::{self, BuildServiceServer};
 use tidegate_proto::v1::device_service_server::{self, DeviceServiceServer};
+use tidegate_proto::v1::experiment_service_server::{self, ExperimentServiceServer};
 use tidegate_proto::v1::nudge_service_server::{self, NudgeServiceServer};
 use tidegate_proto::v1::package_service_server::{self, PackageServiceServer};
 use tidegate_proto::v1::people_service_server::{self, PeopleServiceServer};
@@ -57,12 +59,13 @@ use crate::request_id::RequestId;
 use crate::rest::{MAX_JSON_BYTES, MAX_NOTES_BODY_BYTES, MAX_NUDGE_BYTES, MAX_TAG_BYTES};
 
 /// The services that tell their health.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 12] = [
     audience_service_server::SERVICE_NAME,
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
     build_service_server::SERVICE_NAME,
     device_service_server::SERVICE_NAME,
+    experiment_service_server::SERVICE_NAME,
     nudge_service_server::SERVICE_NAME,
     package_service_server::SERVICE_NAME,
     people_service_server::SERVICE_NAME,
@@ -112,6 +115,7 @@ fn guarded(api: &Api) -> axum::Router {
     let audiences = AudienceServiceServer::new(audiences::Service(Arc::clone(&api.audiences)));
     let audit = AuditServiceServer::new(audit::Service(Arc::clone(&api.audit)));
     let devices = DeviceServiceServer::new(devices::Service(Arc::clone(&api.devices)));
+    let experiments = ExperimentServiceServer::new(experiments::Service(Arc::clone(&api.experiments)));
     let packages = PackageServiceServer::new(packages::Service(Arc::clone(&api.packages)));
     let people = PeopleServiceServer::new(people::Service {
         users: Arc::clone(&api.users),
@@ -130,6 +134,7 @@ fn guarded(api: &Api) -> axum::Router {
         .add_service(audit.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(builds.clone().max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(devices.max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(experiments.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(nudges.clone().max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(packages.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(people.max_decoding_message_size(MAX_JSON_BYTES))

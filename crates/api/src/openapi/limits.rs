@@ -3,10 +3,11 @@
 
 use serde_json::{Map, Value, json};
 use tidegate_domain::{
-    MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_ENTRIES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES,
-    MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
-    MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES, MAX_REQUEST_ID_BYTES,
-    MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE, ReportStatus,
+    MAX_ARMS, MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_ENTRIES, MAX_DEVICE_ID_BYTES,
+    MAX_FCM_TOKEN_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL,
+    MAX_OUTCOME_BYTES, MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES,
+    MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE,
+    MIN_ARMS, ReportStatus,
 };
 use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_STATS_HOURS};
 use tidegate_signing::{MAX_ENROLLMENT_KEY_CHARS, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS};
@@ -21,19 +22,41 @@ const TAG: &str = r"^[a-z0-9][a-z0-9._-]*$";
 pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>> {
     let limit = match (request, field) {
         (
-            "PromoteRequest" | "AdjustRolloutRequest" | "CreateRolloutRequest" | "EditRolloutRequest",
+            "PromoteRequest"
+            | "AdjustRolloutRequest"
+            | "CreateRolloutRequest"
+            | "EditRolloutRequest"
+            | "ConcludeExperimentRequest",
             "rollout_percent",
         ) => json!({ "minimum": 0.01, "maximum": 100 }),
-        ("PromoteRequest" | "CreateRolloutRequest", "salt") => text(1, MAX_SALT_BYTES),
-        ("CreateRolloutRequest" | "EditRolloutRequest", "name") => text(0, MAX_ROLLOUT_NAME_BYTES),
+        ("PromoteRequest" | "CreateRolloutRequest" | "CreateExperimentRequest", "salt") => {
+            text(1, MAX_SALT_BYTES)
+        }
+        (
+            "CreateRolloutRequest" | "EditRolloutRequest" | "CreateExperimentRequest" | "ArmRequest",
+            "name",
+        ) => text(0, MAX_ROLLOUT_NAME_BYTES),
         ("CreateRolloutRequest" | "EditRolloutRequest", "priority") => between(0, MAX_PRIORITY.into()),
         ("EditRolloutRequest", "revision") => between(1, u32::MAX.into()),
-        ("CreateRolloutRequest", "build_id") => json!({ "minimum": 1 }),
+        ("CreateExperimentRequest", "package_name") => package(),
+        ("CreateExperimentRequest", "priority") => between(1, MAX_PRIORITY.into()),
+        ("CreateExperimentRequest", "arms") => json!({ "minItems": MIN_ARMS, "maxItems": MAX_ARMS }),
+        ("CreateExperimentRequest", "start_percent") => {
+            json!({ "minimum": 0, "exclusiveMaximum": 100 })
+        }
+        ("CreateExperimentRequest", "holdout_percent") | ("ArmRequest", "width_percent") => {
+            json!({ "exclusiveMinimum": 0, "maximum": 100 })
+        }
+        ("CreateRolloutRequest" | "ArmRequest", "build_id") => json!({ "minimum": 1 }),
         ("EditBuildRequest", "min_from_version") => json!({ "minimum": 0 }),
         // One that is made of lists is shown as an expression of any length.
         ("Audience", "regions" | "models") => json!({ "maxItems": MAX_AUDIENCE_ENTRIES }),
         (
-            "PromoteRequest" | "CreateRolloutRequest" | "EditRolloutRequest" | "CheckAudienceRequest",
+            "PromoteRequest"
+            | "CreateRolloutRequest"
+            | "EditRolloutRequest"
+            | "CheckAudienceRequest"
+            | "CreateExperimentRequest",
             "audience",
         ) => json!({ "oneOf": [
             { "type": "null" },

@@ -23,6 +23,7 @@ use utoipa::{Modify, OpenApi};
         (name = "agent", description = "What agents on devices call"),
         (name = "builds", description = "Signed APKs"),
         (name = "rollouts", description = "Offers to a share of the fleet"),
+        (name = "experiments", description = "Builds tried side by side"),
         (name = "packages", description = "Whose signature builds must carry"),
         (name = "nudges", description = "Waking devices through FCM"),
         (name = "devices", description = "The fleet"),

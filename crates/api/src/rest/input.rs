@@ -80,7 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for BuildNumber {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        number(parts, state, "build").await.map(Self)
+        number(parts, state, "a build").await.map(Self)
     }
 }
 
@@ -91,7 +91,18 @@ impl<S: Send + Sync> FromRequestParts<S> for RolloutNumber {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        number(parts, state, "rollout").await.map(Self)
+        number(parts, state, "a rollout").await.map(Self)
+    }
+}
+
+/// The number of an experiment in a path.
+pub(crate) struct ExperimentNumber(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for ExperimentNumber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        number(parts, state, "an experiment").await.map(Self)
     }
 }
 
@@ -102,7 +113,7 @@ impl<S: Send + Sync> FromRequestParts<S> for CampaignNumber {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        number(parts, state, "campaign").await.map(Self)
+        number(parts, state, "a campaign").await.map(Self)
     }
 }
 
@@ -113,7 +124,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PolicyNumber {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        number(parts, state, "policy").await.map(Self)
+        number(parts, state, "a policy").await.map(Self)
     }
 }
 
@@ -124,7 +135,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenNumber {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        number(parts, state, "token").await.map(Self)
+        number(parts, state, "a token").await.map(Self)
     }
 }
 
@@ -135,7 +146,7 @@ async fn number<S: Send + Sync>(parts: &mut Parts, state: &S, what: &str) -> Res
         let path = parts.uri.path();
         Error::not_found(
             "not_found",
-            format!("nothing is served at {path}: where it names a {what}, there must be the number of one"),
+            format!("nothing is served at {path}: where it names {what}, there must be the number of one"),
         )
     };
     Ok(number.ok_or_else(unknown)?)

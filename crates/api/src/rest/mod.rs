@@ -8,6 +8,7 @@ pub(crate) mod builds;
 mod conditional;
 pub(crate) mod devices;
 pub(crate) mod download;
+pub(crate) mod experiments;
 pub(crate) mod health;
 mod input;
 pub(crate) mod metrics;

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod builds;
 pub(crate) mod devices;
+pub(crate) mod experiments;
 mod list;
 pub(crate) mod nudges;
 pub(crate) mod packages;

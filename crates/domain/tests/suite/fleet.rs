@@ -82,6 +82,7 @@ pub(crate) fn release(build: Build) -> Release {
                 previous: None,
                 rolled_back_from: None,
                 takes_back: None,
+                experiment: None,
                 created_by: "ada".to_owned(),
                 created_at: at(0),
             },

@@ -15,6 +15,7 @@ mod concurrent;
 mod decision;
 mod device_build;
 mod enrolment;
+mod experiments;
 mod explanation;
 mod facts;
 mod fleet;

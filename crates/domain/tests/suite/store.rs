@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegate_domain::{
     Build, BuildId, By, Catalog, Change, Error, MAX_SERVING, PackageName, Percent, Position, Promotion,
-    Release, Rollout, RolloutDraft, RolloutId, RolloutSettings, RolloutState, Track,
+    Release, Rollout, RolloutDraft, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Track,
 };
 
 use crate::fleet::{PACKAGE, at, build, percent};
@@ -102,7 +102,17 @@ impl Store {
 
     /// Applies a change as one transaction would.
     pub(crate) fn apply(&mut self, change: &Change) {
-        for update in &change.updates {
+        self.write(&change.updates, &change.insert, change.next_slice_start);
+    }
+
+    /// The same of the parts of a change.
+    pub(crate) fn write(
+        &mut self,
+        updates: &[Rollout],
+        insert: &[RolloutSpec],
+        next_slice_start: Option<Position>,
+    ) {
+        for update in updates {
             let place = self
                 .rollouts
                 .iter_mut()
@@ -118,10 +128,10 @@ impl Store {
             );
             *place = update.clone();
         }
-        if let Some(start) = change.next_slice_start {
+        if let Some(start) = next_slice_start {
             self.next_slice_start = start;
         }
-        for spec in &change.insert {
+        for spec in insert {
             let id = RolloutId(i64::try_from(self.rollouts.len()).unwrap() + 1);
             self.rollouts.push(Rollout {
                 id,

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
-use tidegate_domain::{DeviceId, PackageName, Role, SignerFingerprint, Tag, Verb};
+use tidegate_domain::{
+    ArmDraft, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, MAX_PRIORITY, PackageName, Position, Role, Share,
+    SignerFingerprint, Tag, Verb,
+};
+
+use super::experiment;
 
 /// How many virtual devices the demo takes at most: each is a task with connections of its own.
 #[cfg(feature = "demo")]
@@ -248,6 +253,9 @@ pub(super) enum Admin {
     /// The hold on everybody, which stops all updates of one package or of all.
     #[command(subcommand)]
     Hold(AdminHold),
+    /// Experiments: builds tried side by side on parts of the fleet that don't overlap.
+    #[command(subcommand)]
+    Experiment(Box<AdminExperiment>),
     /// Say that a backup was put in the place of the database. All sessions and admin tokens end, devices' tokens hold.
     ///
     /// The numbers of builds, rollouts and campaigns skip ahead, as devices remember those that were lost. The page asks to
@@ -486,6 +494,77 @@ pub(super) enum AdminPolicy {
         /// Its number, as `list` prints it.
         id: i64,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminExperiment {
+    /// Begin an experiment: a rollout above the base for each arm, on slices that follow one another.
+    #[command(after_help = "Example:
+  tidegate admin experiment create --package com.example.app --name \"new scanner\" \\
+    --arm 7=10:old --arm 8=10:new --holdout 10 --audience 'region == \"north\"'")]
+    Create(ExperimentTerms),
+    /// Print experiments, the newest first.
+    List {
+        /// Those of this package.
+        #[arg(long, value_name = "PACKAGE")]
+        package: Option<PackageName>,
+    },
+    /// Print one with what its arms did, side by side.
+    Show {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// End all arms, and make the winner's build the base.
+    #[command(after_help = "Examples:
+  tidegate admin experiment conclude 3 --winner 8 --percent 25
+  tidegate admin experiment conclude 3 --no-winner")]
+    #[command(group = clap::ArgGroup::new("end").required(true).args(["winner", "winner_rollout", "no_winner"]))]
+    Conclude {
+        /// Its number, as `list` prints it.
+        id: i64,
+        /// The arm that offers this build won.
+        #[arg(long, value_name = "BUILD")]
+        winner: Option<i64>,
+        /// This arm won.
+        #[arg(long, value_name = "ROLLOUT")]
+        winner_rollout: Option<i64>,
+        /// None won: only end the arms.
+        #[arg(long)]
+        no_winner: bool,
+        /// The share of the new base; 100 when left out.
+        #[arg(long, value_name = "PERCENT", conflicts_with = "no_winner")]
+        percent: Option<f64>,
+    },
+}
+
+/// What an experiment is to be.
+#[derive(Debug, Args)]
+pub(super) struct ExperimentTerms {
+    /// Of this package.
+    #[arg(long, value_name = "PACKAGE")]
+    pub(super) package: PackageName,
+    /// What people call it.
+    #[arg(long, default_value = "")]
+    pub(super) name: String,
+    /// An arm: its build, its part of the fleet and what people call it. 2 to 8 of them.
+    #[arg(long = "arm", value_name = "BUILD=PERCENT[:NAME]", required = true, value_parser = experiment::arm)]
+    pub(super) arms: Vec<ArmDraft>,
+    /// The part of the fleet that is only compared with.
+    #[arg(long, value_name = "PERCENT", value_parser = experiment::width)]
+    pub(super) holdout: Option<Share>,
+    /// The devices that all parts are taken of.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(super) audience: Option<String>,
+    /// Arms are asked before rollouts of a lower priority.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_EXPERIMENT_PRIORITY,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PRIORITY)))]
+    pub(super) priority: u32,
+    /// Hashed into every position, so that other devices are met.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) salt: Option<String>,
+    /// Where the first arm's part begins; when left out, where the package's last automatic slice ended.
+    #[arg(long, value_name = "PERCENT", value_parser = experiment::start)]
+    pub(super) start: Option<Position>,
 }
 
 #[derive(Debug, Subcommand)]

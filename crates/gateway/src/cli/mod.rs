@@ -12,6 +12,7 @@ mod audit;
 mod backup;
 mod database;
 mod enroll_token;
+mod experiment;
 mod import;
 mod people;
 mod policy;
@@ -94,6 +95,7 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
         Admin::Tag(what) => console(config, |config| policy::tag(config, init, what)),
         Admin::Policy(what) => console(config, |config| policy::policy(config, init, what)),
+        Admin::Experiment(what) => console(config, |config| experiment::experiment(config, init, *what)),
         Admin::Hold(what) => console(config, |config| policy::hold(config, init, what)),
         Admin::Restored => console(config, |config| admin::restored(config, init)),
         Admin::User(what) => console(config, |config| people::user(config, init, what)),

@@ -151,6 +151,22 @@ fn devices_are_tagged_and_held_back_at_the_console() {
     assert!(says(&["policy", "remove", "1"]).starts_with("removed 1 tag lab"));
     assert!(says(&["tag", "delete", "lab"]).starts_with("deleted lab"));
 
+    assert_eq!(says(&["experiment", "list"]), "\n");
+    let create = ["experiment", "create", "--package", "com.example.app"];
+    for (arms, code) in [
+        (&["--arm", "1=10"][..], 1),
+        (&["--arm", "1=10", "--arm", "1=10:same"], 1),
+        (&["--arm", "1=10", "--arm", "2=ten"], 2),
+        (&["--arm", "1=10", "--arm", "2=10", "--start", "100"], 2),
+        (&["--arm", "1=10", "--arm", "2=10", "--priority", "0"], 2),
+        (&[], 2),
+    ] {
+        exited(&admin(&[&create, arms].concat()), code);
+    }
+    exited(&admin(&["experiment", "show", "1"]), 1);
+    exited(&admin(&["experiment", "conclude", "1", "--no-winner"]), 1);
+    exited(&admin(&["experiment", "conclude", "1"]), 2);
+
     assert_eq!(says(&["hold", "list"]), "no hold on everybody stands\n");
     let held = says(&["hold", "set", "--remark", "tills lose receipts"]);
     assert!(

@@ -49,6 +49,15 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("POST", "/v1/rollouts/1/cancel", Role::Operator, ""),
     ("POST", "/v1/rollouts/1/complete", Role::Operator, ""),
     ("POST", "/v1/rollouts/1/roll-back", Role::Operator, ""),
+    ("GET", "/v1/experiments", Role::Viewer, ""),
+    ("GET", "/v1/experiments/1", Role::Viewer, ""),
+    ("POST", "/v1/experiments", Role::Operator, EXPERIMENT),
+    (
+        "POST",
+        "/v1/experiments/1/conclude",
+        Role::Operator,
+        r#"{"winner":"none"}"#,
+    ),
     ("PATCH", "/v1/apk/1", Role::Operator, r#"{"barrier":true}"#),
     ("GET", "/v1/packages", Role::Viewer, ""),
     (
@@ -171,6 +180,9 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("GET", "/v1/tokens", Role::Admin, ""),
     ("POST", "/v1/tokens/nobody/revoke", Role::Admin, ""),
 ];
+
+const EXPERIMENT: &str = r#"{"package_name":"com.example.app",
+    "arms":[{"build_id":1,"width_percent":10},{"build_id":2,"width_percent":10}]}"#;
 
 const PIN: &str =
     r#"{"signer_fingerprint":"0000000000000000000000000000000000000000000000000000000000000000"}"#;

@@ -64,7 +64,7 @@ async fn a_share_has_two_decimals_at_most(engine: Engine) {
 }
 
 /// What must be said, verb by verb.
-const TO_BE_SAID: [(&str, &[&str]); 12] = [
+const TO_BE_SAID: [(&str, &[&str]); 14] = [
     ("/v1/agent/enroll", &["device_id", "enrollment_token"]),
     ("/v1/agent/report", &["build_id", "status"]),
     ("/v1/agent/fcm-token", &["fcm_token"]),
@@ -75,6 +75,8 @@ const TO_BE_SAID: [(&str, &[&str]); 12] = [
     ("/v1/auth/login", &["name", "password"]),
     ("/v1/apk/1/promote", &["rollout_percent"]),
     ("/v1/apk/1/rollout", &["rollout_percent"]),
+    ("/v1/experiments", &["arms", "package_name"]),
+    ("/v1/experiments/1/conclude", &["winner"]),
     ("/v1/packages/com.example.app/pin", &["signer_fingerprint"]),
     ("/v1/packages/com.example.app/allow-debuggable", &["allow"]),
     // These have a default for every field, which is no reason to do something for who said nothing at all.

@@ -50,6 +50,7 @@ async fn a_credential_is_asked_for_before_the_body(engine: Engine) {
         UPLOAD_BUILD,
         SET_BUILD_NOTES,
         NUDGE_UPDATE,
+        "/tidegate.v1.ExperimentService/ConcludeExperiment",
         "/tidegate.v1.NudgeService/WatchCampaign",
         "/tidegate.v1.AudienceService/CheckAudience",
         "/tidegate.v1.AuditService/ListAudit",
@@ -92,13 +93,14 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
 }
 
 /// The whole server, and each of its services.
-const WITH_A_HEALTH: [&str; 12] = [
+const WITH_A_HEALTH: [&str; 13] = [
     "",
     "tidegate.v1.AudienceService",
     "tidegate.v1.AuditService",
     "tidegate.v1.AuthService",
     "tidegate.v1.BuildService",
     "tidegate.v1.DeviceService",
+    "tidegate.v1.ExperimentService",
     "tidegate.v1.NudgeService",
     "tidegate.v1.PackageService",
     "tidegate.v1.PeopleService",

@@ -40,6 +40,7 @@ mod downloads;
 mod durability;
 mod enrolment;
 mod event_log;
+mod experiments;
 mod fields;
 mod fleet;
 mod frames;

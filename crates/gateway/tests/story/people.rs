@@ -112,7 +112,11 @@ async fn each_role_may_do_its_share_and_no_more(engine: Engine) {
     olga.post("/v1/tags/lab/devices", &add).await.ok();
     let hold = json!({ "tag": "lab", "hold": true, "remark": "tests" });
     assert_eq!(olga.post("/v1/policies", &hold).await.json()["policy_id"], 1);
-    olga.promote(build, 100).await.ok();
+    let second = olga.uploaded(&apks::build(PACKAGE, 2)).await;
+    let arm = |build| json!({ "build_id": build, "width_percent": 10 });
+    let experiment = json!({ "package_name": PACKAGE, "arms": [arm(build), arm(second)] });
+    let begun = olga.post("/v1/experiments", &experiment).await.json();
+    assert_eq!(begun["experiment_id"], 1);
     // There is no campaign to be looked at: nudging is not configured.
     let reads = VERBS
         .iter()

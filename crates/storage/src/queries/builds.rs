@@ -263,6 +263,16 @@ pub(crate) fn versions(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, (i64
     Ok(found)
 }
 
+pub(crate) fn version_codes(
+    conn: &mut Conn,
+    ids: &[BuildId],
+) -> Result<HashMap<BuildId, VersionCode>, Fault> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let found = versions(conn, &ids)?.into_iter();
+    let codes = found.map(|(id, (_, code))| Ok((BuildId(id), version(code)?)));
+    Ok(codes.collect::<Result<_, Error>>()?)
+}
+
 /// The names of those of these versions that are builds.
 pub(crate) fn version_names(
     conn: &mut Conn,

@@ -33,7 +33,7 @@ where
     let mut inserted = vec![];
     if !change.is_empty() {
         let id = id.ok_or_else(|| Error::not_found(format!("package {package}")))?;
-        inserted = apply(conn, id, &change)?;
+        inserted = apply(conn, id, &change.updates, &change.insert, change.next_slice_start)?;
         epochs::raise(conn, Epoch::Catalog)?;
         audit::append(conn, &note(package, actor, &change)?)?;
     }
@@ -45,8 +45,14 @@ where
 }
 
 /// Updates before the insert: the old current rollout makes room for the new one.
-fn apply(conn: &mut Conn, package: i64, change: &Change) -> Result<Vec<Rollout>, Fault> {
-    for rollout in &change.updates {
+pub(super) fn apply(
+    conn: &mut Conn,
+    package: i64,
+    updates: &[Rollout],
+    added: &[RolloutSpec],
+    next_slice_start: Option<Position>,
+) -> Result<Vec<Rollout>, Fault> {
+    for rollout in updates {
         let own = rollouts::table
             .filter(rollouts::id.eq(rollout.id.0))
             .filter(rollouts::package_id.eq(package));
@@ -57,13 +63,12 @@ fn apply(conn: &mut Conn, package: i64, change: &Change) -> Result<Vec<Rollout>,
             return Err(Error::not_found(format!("rollout {} of the package", rollout.id)).into());
         }
     }
-    if let Some(start) = change.next_slice_start {
+    if let Some(start) = next_slice_start {
         diesel::update(packages::table.find(package))
             .set(packages::next_slice_start.eq(i64::from(start.get())))
             .execute(conn)?;
     }
-    let specs = change.insert.iter();
-    specs.map(|spec| insert(conn, package, spec)).collect()
+    added.iter().map(|spec| insert(conn, package, spec)).collect()
 }
 
 fn insert(conn: &mut Conn, package: i64, spec: &RolloutSpec) -> Result<Rollout, Fault> {
@@ -88,7 +93,7 @@ fn note(package: &PackageName, actor: &Actor, change: &Change) -> Result<AuditNo
     Ok(note)
 }
 
-fn attempts(conn: &mut Conn, package: i64) -> Result<Attempts, Fault> {
+pub(super) fn attempts(conn: &mut Conn, package: i64) -> Result<Attempts, Fault> {
     let highest: Vec<(i64, Option<i64>)> = rollouts::table
         .filter(rollouts::package_id.eq(package))
         .group_by(rollouts::build_id)
@@ -116,7 +121,7 @@ pub(crate) fn track(conn: &mut Conn, package: &PackageName) -> Result<Track, Fau
     }
 }
 
-fn load_track(conn: &mut Conn, id: i64, package: &PackageName) -> Result<Track, Fault> {
+pub(super) fn load_track(conn: &mut Conn, id: i64, package: &PackageName) -> Result<Track, Fault> {
     let found = tracks(conn, Some(id))?.pop();
     Ok(found.unwrap_or_else(|| Track::empty(package.clone())))
 }
@@ -247,6 +252,21 @@ fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Rollout>, Fault> 
             .load(conn)?;
         let rollouts = into_rollouts(rows)?;
         found.extend(rollouts.into_iter().map(|rollout| (rollout.id.0, rollout)));
+    }
+    Ok(found)
+}
+
+/// The arms of these experiments, in the order in which they were made.
+pub(super) fn arms(conn: &mut Conn, experiments: &[i64]) -> Result<Vec<Rollout>, Fault> {
+    let mut found = Vec::new();
+    for ids in experiments.chunks(BATCH) {
+        let rows: Vec<(String, RolloutRow)> = rollouts::table
+            .inner_join(packages::table)
+            .filter(rollouts::experiment_id.eq_any(ids.iter().copied().map(Some)))
+            .order((rollouts::experiment_id, rollouts::id))
+            .select((packages::name, RolloutRow::as_select()))
+            .load(conn)?;
+        found.extend(into_rollouts(rows)?);
     }
     Ok(found)
 }

@@ -15,6 +15,7 @@ mod deleted_builds;
 mod deliveries;
 mod devices;
 mod enrollment;
+mod experiments;
 mod facts;
 mod fleet;
 mod full_disk;
