@@ -15,6 +15,7 @@ mod enroll_token;
 mod import;
 mod people;
 mod policy;
+mod rollout;
 mod serve;
 
 use std::io::{self, Write};
@@ -92,6 +93,8 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
             admin::check_audience(config, init, expression, package)
         }),
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
+        Admin::Rollout(what) => console(config, |config| rollout::rollout(config, init, what)),
+        Admin::Build(what) => console(config, |config| rollout::build(config, init, what)),
         Admin::Tag(what) => console(config, |config| policy::tag(config, init, what)),
         Admin::Policy(what) => console(config, |config| policy::policy(config, init, what)),
         Admin::Hold(what) => console(config, |config| policy::hold(config, init, what)),
