@@ -93,6 +93,7 @@ async fn plan_of_a_release(server: &TestServer, faults: f64) -> Plan {
         after: 27 * HOUR,
     };
     Plan {
+        devices: 140,
         release: Some(release),
         raises: vec![raise],
         ..plan(server, faults).await
@@ -222,7 +223,7 @@ async fn a_release_through_crashes(engine: Engine) {
     let (acts, due) = (AtomicUsize::new(0), Notify::new());
     let watch = |progress| {
         if let Progress::Living { .. } = progress
-            && [300, 800].contains(&acts.fetch_add(1, Ordering::Relaxed))
+            && [200, 600].contains(&acts.fetch_add(1, Ordering::Relaxed))
         {
             due.notify_one();
         }
@@ -251,7 +252,9 @@ async fn a_rollout_that_takes_others_than_planned_is_found_out() {
     let server = server_before_a_release(Engine::Sqlite).await;
     let mut plan = plan_of_a_release(&server, 0.0).await;
     plan.devices = 60;
-    let (operator, once) = (server.operator(Role::Admin), Notify::new());
+    // A token that outlasts the fleet's weeks, as the plan's does.
+    let operator = server.operator(Role::Admin).with_token(&plan.token.0);
+    let once = Notify::new();
     let acts = AtomicUsize::new(0);
     let watch = |progress| {
         if let Progress::Living { .. } = progress
