@@ -271,7 +271,9 @@ mod tests {
         for (text, percent) in [("0.57@1h", 0.57), ("99.99@1h", 99.99), ("0.01@1h", 0.01)] {
             assert_eq!(raise(text).map(|raise| raise.percent), Ok(percent));
         }
-        for text in ["50", "0@24h", "101@24h", "x@24h", "nan@24h", "0.005@1h", "50@soon"] {
+        for text in [
+            "50", "0@24h", "101@24h", "x@24h", "nan@24h", "0.005@1h", "50@soon",
+        ] {
             assert!(raise(text).is_err(), "{text}");
         }
     }

@@ -95,7 +95,8 @@ impl Serving {
         for rollout in rollouts.iter().filter(|rollout| rollout.serves()) {
             let build = builds.get(&rollout.build_id).cloned();
             offerings.push(Offering {
-                build: build.ok_or_else(|| Error::Usage(format!("build {} is not there", rollout.build_id)))?,
+                build: build
+                    .ok_or_else(|| Error::Usage(format!("build {} is not there", rollout.build_id)))?,
                 audience: conditions(rollout)?,
                 rollout: rollout.clone(),
             });
@@ -139,7 +140,8 @@ impl Serving {
         let outcome = self.outcome(asking, failed);
         match answer {
             Ok((rollout, build)) => {
-                let offers = |taker: &&Offering| taker.rollout.rollout_id == rollout && taker.build.build_id == build;
+                let offers =
+                    |taker: &&Offering| taker.rollout.rollout_id == rollout && taker.build.build_id == build;
                 let is_right = outcome.takers.iter().any(offers);
                 (!is_right).then(|| {
                     format!(
@@ -152,7 +154,10 @@ impl Serving {
             Err(reason) if OF_THE_FORMULA.contains(&reason) => {
                 let is_baseless = reason == "above_ceiling" && self.overlays.ceiling(device).is_none();
                 (outcome.certain || is_baseless).then(|| {
-                    format!("{device}, which runs {runs}, was told {reason}{}", outcome.instead())
+                    format!(
+                        "{device}, which runs {runs}, was told {reason}{}",
+                        outcome.instead()
+                    )
                 })
             }
             Err(_) => None,
@@ -192,7 +197,10 @@ impl Serving {
             }
             takers.push(offering);
             if !failed(offering.build.build_id) {
-                return Outcome { takers, certain: true };
+                return Outcome {
+                    takers,
+                    certain: true,
+                };
             }
         }
         Outcome {

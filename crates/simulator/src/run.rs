@@ -111,7 +111,10 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
     wait_for(&operator, MAX_OUTAGE).await?;
     let begin = begin(plan).await?;
     let names = names(plan);
-    let overlays = plan.release.as_ref().map(|release| release.overlays(plan.seed, &names));
+    let overlays = plan
+        .release
+        .as_ref()
+        .map(|release| release.overlays(plan.seed, &names));
     let overlays = Arc::new(overlays.unwrap_or_default());
     let (serving, build) = look(&operator, plan, &overlays).await?;
     let before = before(&operator, &serving, &build).await?;
@@ -230,7 +233,11 @@ async fn look(operator: &Operator, plan: &Plan, overlays: &Arc<Overlays>) -> Res
             let version = release.version_code;
             operator.build_of_version(&plan.package, version).await?
         }
-        (None, current) => operator.build(current.map_or(0, |current| current.build_id)).await?,
+        (None, current) => {
+            operator
+                .build(current.map_or(0, |current| current.build_id))
+                .await?
+        }
     };
     Ok((serving, build))
 }

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
+use reqwest::Method;
 use tidegate_agent::domain::Role;
 use tidegate_agent::signing::ExposeSecret;
 use tidegate_simulator::clock::ClockDriver;
 use tidegate_simulator::{
     Error, Plan, Population, Progress, Raise, ReleasePlan, Report, Token, release_plan, run,
 };
-use reqwest::Method;
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer};
@@ -78,7 +78,8 @@ async fn server_before_a_release(engine: Engine) -> TestServer {
 /// Canaries by a tag, then a slice of the north, then a part of everybody, who all get it at last; but for those who are
 /// pinned.
 async fn plan_of_a_release(server: &TestServer, faults: f64) -> Plan {
-    let text = ReleasePlan::parse(&release_plan::DEFAULT.replacen("percent = 100\n\n#", "percent = 99.99\n\n#", 1));
+    let text =
+        ReleasePlan::parse(&release_plan::DEFAULT.replacen("percent = 100\n\n#", "percent = 99.99\n\n#", 1));
     let mut release = text.unwrap();
     for tag in &mut release.tags {
         tag.share = 0.15;
@@ -192,9 +193,7 @@ async fn a_release_in_steps_takes_whom_each_step_addresses() {
     let mut outcomes = vec![];
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let server = server_before_a_release(engine).await;
-        let report = run(&plan_of_a_release(&server, 0.0).await, |_| {})
-            .await
-            .unwrap();
+        let report = run(&plan_of_a_release(&server, 0.0).await, |_| {}).await.unwrap();
         each_rollout_had_its_devices(&report);
         assert_eq!(report.checks.answered, report.checks.server);
         let stages: Vec<(&str, f64)> = report

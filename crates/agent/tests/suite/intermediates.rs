@@ -83,14 +83,22 @@ async fn barriers_in_order(engine: Engine) {
     settle(&mut agent).await;
     assert_eq!(world.phone.facts().installations, [2]);
     assert_eq!(world.by_rollout(1).await, [(above, [1, 1, 1, 0])]);
-    assert_eq!(world.by_rollout(3).await, [], "it was not offered the release yet");
+    assert_eq!(
+        world.by_rollout(3).await,
+        [],
+        "it was not offered the release yet"
+    );
     takes(&world, &mut agent, 2).await;
     assert_eq!(world.by_rollout(2).await, [(above, [1, 1, 1, 0])]);
     takes(&world, &mut agent, 3).await;
     assert_eq!(world.phone.facts().installations, [2, 3, 4]);
     assert_eq!(world.by_rollout(3).await, [(above, [1, 1, 1, 0])]);
     assert!(
-        !world.by_rollout(1).await.iter().any(|(rollout, _)| *rollout == base),
+        !world
+            .by_rollout(1)
+            .await
+            .iter()
+            .any(|(rollout, _)| *rollout == base),
         "the base offered it nothing"
     );
     assert_eq!(settle(&mut agent).await.phase, Phase::Idle);
@@ -126,7 +134,11 @@ async fn a_rejected_barrier(engine: Engine) {
     assert_eq!(world.explained(1).await, "needs_intermediate");
 
     assert_eq!(later(&mut agent).await.phase, Phase::Idle);
-    assert_eq!(world.phone.facts().asked, [2], "neither again, nor what is behind it");
+    assert_eq!(
+        world.phone.facts().asked,
+        [2],
+        "neither again, nor what is behind it"
+    );
     let device = world.operator.device(DEVICE).await.ok();
     assert!(device.to_string().contains("needs_intermediate"), "{device}");
     // Without this barrier the way leads over the other one.

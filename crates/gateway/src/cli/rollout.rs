@@ -35,9 +35,15 @@ async fn open(config: &Config, init: bool) -> Result<UseCases, Error> {
 
 /// Makes, changes, ends and shows rollouts.
 pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> Result<String, Error> {
-    let UseCases { rollouts, console, .. } = open(config, init).await?;
+    let UseCases {
+        rollouts, console, ..
+    } = open(config, init).await?;
     let id = match what {
-        AdminRollout::List { package, build, state } => {
+        AdminRollout::List {
+            package,
+            build,
+            state,
+        } => {
             let filter = RolloutFilter {
                 package,
                 build: build.map(BuildId),
@@ -175,11 +181,17 @@ fn shown(rollout: &Rollout) -> String {
         lines.extend(value.map(|value| format!("  {name}: {value}")));
     };
     let audience = &settings.audience;
-    tell("audience", (!audience.is_everybody()).then(|| audience.to_string()));
+    tell(
+        "audience",
+        (!audience.is_everybody()).then(|| audience.to_string()),
+    );
     let slice = settings.slice;
     tell("slice", (slice != Slice::WHOLE).then(|| slice.to_string()));
     tell("salt", settings.salt.clone());
-    tell("download", settings.wifi_only.then(|| "over Wi-Fi only".to_owned()));
+    tell(
+        "download",
+        settings.wifi_only.then(|| "over Wi-Fi only".to_owned()),
+    );
     tell("must install", settings.must_install.then(|| "yes".to_owned()));
     tell("returns to rollout", spec.previous.map(|id| id.to_string()));
     let taken = spec.takes_back.map(|version| version.to_string());

@@ -94,7 +94,9 @@ async fn a_release_goes_its_way_from_the_console() {
 
     let base = says(folder, &["rollout", "create", "1", "--percent", "100"]);
     assert!(
-        base.starts_with(&format!("1 {PACKAGE} build 1, current base, active, 100 %, revision 1, made 20")),
+        base.starts_with(&format!(
+            "1 {PACKAGE} build 1, current base, active, 100 %, revision 1, made 20"
+        )),
         "{base}"
     );
     assert!(base.ends_with(" by console\n"), "{base}");
@@ -106,13 +108,19 @@ async fn a_release_goes_its_way_from_the_console() {
     let made = says(folder, &north);
     let lines: Vec<&str> = made.lines().collect();
     assert!(
-        lines[0].starts_with(&format!("2 {PACKAGE} build 3, priority 100, active, 100 %, revision 1")),
+        lines[0].starts_with(&format!(
+            "2 {PACKAGE} build 3, priority 100, active, 100 %, revision 1"
+        )),
         "{made}"
     );
     assert!(lines[0].ends_with(" by console: north first"), "{made}");
     let terms = ["  audience: region == \"north\"", "  download: over Wi-Fi only"];
     assert_eq!(lines[1..], terms);
-    assert_eq!(says(folder, &north), made, "asked for again, it is not made again");
+    assert_eq!(
+        says(folder, &north),
+        made,
+        "asked for again, it is not made again"
+    );
     phone.hears("north", 39, Ok(42)).await;
     assert_eq!(other.told("south", 39).await, Ok(40));
 
@@ -123,7 +131,10 @@ async fn a_release_goes_its_way_from_the_console() {
     );
     phone.hears("north", 40, Ok(41)).await;
     let from = says(folder, &["build", "edit", "3", "--min-from", "41"]);
-    assert_eq!(from, format!("3 {PACKAGE} version 42, no barrier, from version 41 on\n"));
+    assert_eq!(
+        from,
+        format!("3 {PACKAGE} version 42, no barrier, from version 41 on\n")
+    );
     says(folder, &["build", "edit", "2", "--barrier", "false"]);
     phone.hears("north", 40, Err("already_current")).await;
     let all = says(folder, &["build", "edit", "3", "--min-from", "0"]);
@@ -133,7 +144,11 @@ async fn a_release_goes_its_way_from_the_console() {
     let edit = ["rollout", "edit", "2", "--revision", "1"];
     let edited = says(
         folder,
-        &[&edit[..], &["--percent", "0.5", "--everybody", "--slice", "25:50"]].concat(),
+        &[
+            &edit[..],
+            &["--percent", "0.5", "--everybody", "--slice", "25:50"],
+        ]
+        .concat(),
     );
     assert!(edited.contains("active, 0.5 %, revision 2"), "{edited}");
     assert!(edited.contains("\n  slice: 50 % from 25 % on\n"), "{edited}");
@@ -158,13 +173,19 @@ async fn a_release_goes_its_way_from_the_console() {
 
     says(folder, &["rollout", "create", "2", "--percent", "100"]);
     let back = says(folder, &["rollout", "roll-back", "3"]);
-    assert!(back.starts_with(&format!("3 {PACKAGE} build 2, base, rolled_back, ")), "{back}");
+    assert!(
+        back.starts_with(&format!("3 {PACKAGE} build 2, base, rolled_back, ")),
+        "{back}"
+    );
     other.hears("south", 39, Ok(40)).await;
 
     let list = says(folder, &["rollout", "list", "--package", PACKAGE]);
     let numbers: Vec<&str> = list.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(numbers, ["4", "3", "2", "1"]);
-    let canceled = says(folder, &["rollout", "list", "--state", "canceled", "--build", "3"]);
+    let canceled = says(
+        folder,
+        &["rollout", "list", "--state", "canceled", "--build", "3"],
+    );
     assert_eq!(canceled.lines().count(), 1, "{canceled}");
     let shown = says(folder, &["rollout", "show", "2"]);
     assert!(shown.starts_with(canceled.trim_end()), "{shown}");
@@ -193,9 +214,17 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
         (1, "rollout create 1 --percent 0", "from 0.01 to 100"),
         (1, "rollout create 1 --percent 0.001 --priority 5", "two decimals"),
         (1, "rollout create 9 --percent 10", "9"),
-        (1, "rollout create 1 --percent 10 --audience sdk=30", "did you mean =="),
+        (
+            1,
+            "rollout create 1 --percent 10 --audience sdk=30",
+            "did you mean ==",
+        ),
         (1, "rollout create 1 --percent 10 --slice 100:10", "slice.start"),
-        (1, "rollout create 1 --percent 10 --priority 1 --keep-previous", "keep_previous"),
+        (
+            1,
+            "rollout create 1 --percent 10 --priority 1 --keep-previous",
+            "keep_previous",
+        ),
         (2, "rollout create 1 --percent 10 --priority 1000001", "1000001"),
         (2, "rollout create 1 --percent 10 --slice half", "25:50"),
         (2, "rollout edit 1 --revision 1", "--percent"),

@@ -133,11 +133,16 @@ const SECOND: &str = "dev-001";
 #[test]
 fn rollouts_are_asked_by_priority_and_those_that_stand_end_it() {
     let names = [FIRST.to_owned()];
-    let plan = ReleasePlan::parse(&crate::release_plan::DEFAULT.replacen("share = 0.05", "share = 1", 1)).unwrap();
+    let plan =
+        ReleasePlan::parse(&crate::release_plan::DEFAULT.replacen("share = 0.05", "share = 1", 1)).unwrap();
     let (plain, tagged) = (serving(Overlays::default()), serving(plan.overlays(1, &names)));
     let (north, west) = (world("eu-north"), world("eu-west"));
     assert_eq!(plain.reaches(FIRST, &north, 1), Some((3, 2)));
-    assert_eq!(plain.reaches(SECOND, &north, 1), None, "the base's version is there");
+    assert_eq!(
+        plain.reaches(SECOND, &north, 1),
+        None,
+        "the base's version is there"
+    );
     assert_eq!(plain.reaches(SECOND, &north, 0), Some((1, 1)));
     assert_eq!(plain.reaches(FIRST, &west, 0), Some((1, 1)));
     assert_eq!(tagged.reaches(FIRST, &north, 1), None, "paused for canaries");
@@ -159,7 +164,11 @@ fn an_answer_is_held_to_the_order_of_rollouts() {
     let passed_by = fault(0, Ok((1, 1))).unwrap();
     assert!(passed_by.contains("build 1 by rollout 1") && passed_by.ends_with("rollout 3 takes it"));
     assert!(fault(1, Ok((2, 2))).is_some(), "by a rollout that is not meant");
-    assert!(fault(1, Err("not_in_cohort")).unwrap().contains("rollout 3 takes it"));
+    assert!(
+        fault(1, Err("not_in_cohort"))
+            .unwrap()
+            .contains("rollout 3 takes it")
+    );
     assert!(fault(2, Err("above_ceiling")).is_some(), "there is no pin");
     // Whoever failed with it may be passed on, or be asked to try again.
     let after_failing = |answer| serving.contradiction(asking(0), answer, |build| build == 2);
@@ -181,5 +190,8 @@ fn a_pin_keeps_a_device_below() {
         installed: 1,
     };
     assert!(serving.contradiction(asking, Ok((3, 2)), |_| false).is_some());
-    assert_eq!(serving.contradiction(asking, Err("above_ceiling"), |_| false), None);
+    assert_eq!(
+        serving.contradiction(asking, Err("above_ceiling"), |_| false),
+        None
+    );
 }
