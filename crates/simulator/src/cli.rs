@@ -123,12 +123,8 @@ fn raise(text: &str) -> Result<Raise, String> {
     let form = || format!("{text:?} is not like 50@24h");
     let (percent, after) = text.split_once('@').ok_or_else(form)?;
     let percent: f64 = percent.parse().map_err(|_| form())?;
-    // What a decimal number is off by as a binary one is far smaller than a third decimal.
-    let decimals = (percent * 100.0).fract();
-    if !(0.01..=100.0).contains(&percent) || decimals.min(1.0 - decimals) > 1e-6 {
-        return Err(format!(
-            "{percent} is not a share from 0.01 to 100 with up to two decimals"
-        ));
+    if !release_plan::is_share(percent) {
+        return Err(format!("{percent} is not {}", release_plan::SHARE));
     }
     let after = humantime::parse_duration(after).map_err(|fault| fault.to_string())?;
     Ok(Raise { percent, after })

@@ -129,7 +129,7 @@ impl Serving {
 
     /// What is wrong with an answer to this device, if something is. `Ok`: the rollout and the build that were offered.
     /// `Err`: nothing was, for this reason. `failed` says of a build whether the device failed with it, so that the
-    /// server may have to keep it from the device.
+    /// server may have to keep it from the device. Forced roll-backs are not judged.
     pub(crate) fn contradiction(
         &self,
         asking: Asking<'_>,
@@ -139,6 +139,7 @@ impl Serving {
         let (device, runs) = (asking.device, asking.installed);
         let outcome = self.outcome(asking, failed);
         match answer {
+            Ok((rollout, _)) if self.takes_back(rollout, runs) => None,
             Ok((rollout, build)) => {
                 let offers =
                     |taker: &&Offering| taker.rollout.rollout_id == rollout && taker.build.build_id == build;
@@ -162,6 +163,15 @@ impl Serving {
             }
             Err(_) => None,
         }
+    }
+
+    /// Whether a rollout was forced to take devices back from a higher version than its own.
+    fn takes_back(&self, rollout: i64, installed: i64) -> bool {
+        self.offerings.iter().any(|offering| {
+            offering.rollout.rollout_id == rollout
+                && offering.rollout.force_downgrade
+                && offering.build.version_code < installed
+        })
     }
 
     /// The rollout and the build that are to reach a device which comes with this version, if one is.

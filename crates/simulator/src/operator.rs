@@ -51,6 +51,8 @@ pub(crate) struct Rollout {
     pub(crate) is_current: bool,
     pub(crate) priority: i64,
     pub(crate) revision: i64,
+    #[serde(default)]
+    pub(crate) force_downgrade: bool,
     /// With up to two decimals.
     pub(crate) rollout_percent: f64,
     #[serde(default)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidegate_agent::{FolderStore, HttpTransport, InstallOutcome, Phase};
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
-use tidegate_testkit::server::Engine;
+use tidegate_testkit::server::{Engine, eventually};
 
 use crate::phone::{Held, later, settle};
 use crate::real::{DEVICE, World};
@@ -139,8 +139,12 @@ async fn a_rejected_barrier(engine: Engine) {
         [2],
         "neither again, nor what is behind it"
     );
-    let device = world.operator.device(DEVICE).await.ok();
-    assert!(device.to_string().contains("needs_intermediate"), "{device}");
+    // Polls are written within a second.
+    eventually(
+        || world.operator.device(DEVICE),
+        |device| device.json()["standings"][0]["told"] == "needs_intermediate",
+    )
+    .await;
     // Without this barrier the way leads over the other one.
     world.edit(1, &json!({ "barrier": false })).await;
     takes(&world, &mut agent, 1).await;

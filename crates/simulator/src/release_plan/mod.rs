@@ -191,7 +191,7 @@ impl ReleasePlan {
             return fault(format!("a release plan has 1 to {MAX_ROWS} rows of a kind"));
         }
         for tag in &self.tags {
-            check_text("tags.name", &tag.name)?;
+            check_tag_name(&tag.name)?;
             check_number("tags.share", tag.share, 1.0)?;
         }
         for pin in &self.pins {
@@ -206,9 +206,16 @@ impl ReleasePlan {
     fn check_rollout(&self, rollout: &PlannedRollout) -> Result<(), Error> {
         let most_hours = crate::run::MAX_DURATION.as_secs_f64() / 3_600.0;
         check_number("rollouts.after_h", rollout.after_h, most_hours)?;
-        check_number("rollouts.percent", rollout.percent, 100.0)?;
+        if !is_share(rollout.percent) {
+            let percent = rollout.percent;
+            return fault(format!("rollouts.percent is {percent}; it must be {SHARE}"));
+        }
         if let Some(slice) = rollout.slice {
-            check_number("rollouts.slice.start", slice.start.unwrap_or_default(), 100.0)?;
+            check_number(
+                "rollouts.slice.start",
+                slice.start.unwrap_or_default(),
+                99.999_999,
+            )?;
             check_number("rollouts.slice.width", slice.width, 100.0)?;
         }
         if let Some(tag) = &rollout.tag {
@@ -259,6 +266,16 @@ impl ReleasePlan {
     }
 }
 
+/// What a share may be.
+pub(crate) const SHARE: &str = "a share from 0.01 to 100 with up to two decimals";
+
+/// Whether that many percent are a share.
+pub(crate) fn is_share(percent: f64) -> bool {
+    // What a decimal number is off by as a binary one is far smaller than a third decimal.
+    let decimals = (percent * 100.0).fract();
+    (0.01..=100.0).contains(&percent) && decimals.min(1.0 - decimals) < 1e-6
+}
+
 /// What the operator does in a run, and when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Act<'a> {
@@ -291,6 +308,23 @@ fn known<'a>(
         }
         _ => Ok(()),
     }
+}
+
+/// As the server takes tags.
+fn check_tag_name(name: &str) -> Result<(), Error> {
+    let plain = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let is_tag = (1..=64).contains(&name.len())
+        && name.starts_with(|first: char| u8::try_from(first).is_ok_and(plain))
+        && name
+            .bytes()
+            .all(|letter| plain(letter) || b"._-".contains(&letter));
+    if is_tag {
+        return Ok(());
+    }
+    fault(format!(
+        "tags.name is {name:?}; it must be 1 to 64 lower-case letters, digits, '.', '_' and '-', and begin with one of \
+         the first two"
+    ))
 }
 
 fn check_text(name: &str, text: &str) -> Result<(), Error> {
