@@ -2,6 +2,7 @@
 
 mod balance;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -247,9 +248,8 @@ async fn serving(operator: &Operator, package: &str, overlays: &Arc<Overlays>) -
     let rollouts = operator.rollouts(package).await?;
     let mut builds = HashMap::new();
     for rollout in rollouts.iter().filter(|rollout| rollout.serves()) {
-        let id = rollout.build_id;
-        if !builds.contains_key(&id) {
-            builds.insert(id, operator.build(id).await?);
+        if let Entry::Vacant(place) = builds.entry(rollout.build_id) {
+            place.insert(operator.build(rollout.build_id).await?);
         }
     }
     Serving::of(package, &rollouts, &builds, Arc::clone(overlays))
