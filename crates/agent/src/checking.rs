@@ -19,8 +19,20 @@ use crate::protocol::{
 use crate::report_details::ReportDetails;
 use crate::{Config, Error, Platform, StateStore, Transport};
 
-/// Reasons for "no update" that may pass. A partial file is kept then; after any other reason it is deleted.
-const PASSING_REASONS: [&str; 4] = ["paused", "halted", "held_by_policy", "warming_up"];
+/// Reasons for "no update" after which the same file is not to be expected soon. A partial file is deleted then. It is kept
+/// after any other reason, also after one that this agent doesn't know: what a later server waits for may pass.
+const LASTING_REASONS: [&str; 10] = [
+    "no_current_build",
+    "already_current",
+    "newer_installed",
+    "not_in_cohort",
+    "not_in_audience",
+    "incompatible_sdk",
+    "incompatible_abi",
+    "rejected_by_device",
+    "needs_intermediate",
+    "above_ceiling",
+];
 
 /// What an agent does with an offer.
 enum Verdict {
@@ -150,10 +162,10 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     fn no_update(&mut self, answer: &Answer, now: DateTime<Utc>) -> Result<(), Error> {
         let poll_at = self.next_poll(answer, now);
         let reason = answer.headers.get(REASON).map(http::HeaderValue::as_bytes);
-        let may_pass = PASSING_REASONS
+        let lasts = LASTING_REASONS
             .iter()
             .any(|known| reason == Some(known.as_bytes()));
-        if self.saved.partial.is_some() && !may_pass {
+        if self.saved.partial.is_some() && lasts {
             self.discard_file()?;
         }
         let device = self.config.device.clone();

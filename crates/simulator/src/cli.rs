@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::ClockDriver;
 use crate::population::{self, Population};
+use crate::release_plan::{self, ReleasePlan};
 use crate::{Error, MAX_DEVICES, Plan, Raise, Report, Token};
 
 /// The variable that holds the admin token.
@@ -41,6 +42,10 @@ const EXAMPLES: &str = "Example, beside a running `tidegate serve` with a build 
   tidegate admin token --subject sim --role admin > token
   tidegate-sim run --admin-token-file token --package com.example.app --devices 10000 --seed 1
 
+A release in steps, of a build that is uploaded and not released yet:
+  tidegate-sim release-plan > plan.toml
+  tidegate-sim run --admin-token-file token --package com.example.app --release-plan plan.toml --raise 100@48h
+
 Exit codes: 0 all counts are equal; 1 they are not; 2 wrong usage, or a population that cannot be played;
 3 the server stays away or refuses; 130 interrupted.";
 
@@ -54,6 +59,9 @@ enum Command {
     Run(Box<RunArgs>),
     /// Print the population that is played unless --population names another, to be copied and changed.
     Population,
+    /// Print a release plan for --release-plan, to be copied and changed: canaries by a tag, a region, everybody, and a
+    /// policy that keeps some devices back.
+    ReleasePlan,
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,9 +94,13 @@ struct RunArgs {
     /// How long the fleet lives, in its own time, like 72h or 7d.
     #[arg(long, value_name = "SIM-TIME", default_value = "72h", value_parser = humantime::parse_duration)]
     duration: Duration,
-    /// Let the operator raise the share, like 50@24h; may be repeated.
+    /// Let the operator raise the base's share, like 50@24h or 0.5@1h; may be repeated.
     #[arg(long, value_name = "PERCENT@SIM-TIME", value_parser = raise)]
     raise: Vec<Raise>,
+    /// Let the operator release a build in steps, as this file says: tags, policies, and rollouts one after the other.
+    /// `tidegate-sim release-plan` prints one to begin with.
+    #[arg(long, value_name = "FILE")]
+    release_plan: Option<PathBuf>,
     /// How often the server will be restarted meanwhile. An outage that nobody announced makes the counts unequal.
     #[arg(long, value_name = "N", default_value_t = 0)]
     restarts: u32,
@@ -110,9 +122,9 @@ struct RunArgs {
 fn raise(text: &str) -> Result<Raise, String> {
     let form = || format!("{text:?} is not like 50@24h");
     let (percent, after) = text.split_once('@').ok_or_else(form)?;
-    let percent = percent.parse().map_err(|_| form())?;
-    if !(1..=100).contains(&percent) {
-        return Err(format!("{percent} is not a share from 1 to 100"));
+    let percent: f64 = percent.parse().map_err(|_| form())?;
+    if !release_plan::is_share(percent) {
+        return Err(format!("{percent} is not {}", release_plan::SHARE));
     }
     let after = humantime::parse_duration(after).map_err(|fault| fault.to_string())?;
     Ok(Raise { percent, after })
@@ -126,6 +138,10 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Error> {
     match &cli.command {
         Command::Population => {
             say(population::DEFAULT.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::ReleasePlan => {
+            say(release_plan::DEFAULT.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(args) => play(args),
@@ -176,6 +192,7 @@ fn plan(args: &RunArgs) -> Result<Plan, Error> {
         faults: args.faults,
         duration: args.duration,
         raises: args.raise.clone(),
+        release: args.release_plan.as_deref().map(ReleasePlan::read).transpose()?,
         restarts: args.restarts,
         clock: None,
     })
@@ -243,11 +260,16 @@ mod tests {
     #[test]
     fn a_raise_is_a_share_and_a_time() {
         let expected = Raise {
-            percent: 50,
+            percent: 50.0,
             after: Duration::from_secs(86_400),
         };
         assert_eq!(raise("50@24h"), Ok(expected));
-        for text in ["50", "0@24h", "101@24h", "x@24h", "50@soon"] {
+        for (text, percent) in [("0.57@1h", 0.57), ("99.99@1h", 99.99), ("0.01@1h", 0.01)] {
+            assert_eq!(raise(text).map(|raise| raise.percent), Ok(percent));
+        }
+        for text in [
+            "50", "0@24h", "101@24h", "x@24h", "nan@24h", "0.005@1h", "50@soon",
+        ] {
             assert!(raise(text).is_err(), "{text}");
         }
     }

@@ -141,7 +141,9 @@ impl Device {
             model: Some(world.model.name.clone()),
             manufacturer: Some(world.model.manufacturer.clone()),
             sdk: Some(world.sdk),
+            android_version: world.android(),
             region: Some(world.region.name.clone()),
+            tags: world.model.tags.clone(),
             package_name: Some(self.package.to_string()),
             current_version_code: Some(self.phone.version()),
             fcm_token: self.fcm_token.clone(),
@@ -163,7 +165,10 @@ impl Device {
         let config = Config {
             model: Some(world.model.name.clone()),
             manufacturer: Some(world.model.manufacturer.clone()),
+            android: world.android(),
             region: Some(world.region.name.clone()),
+            zone: world.region.zone.clone(),
+            tags: world.model.tags.clone(),
             abis: Some(world.model.abis.clone()),
             ..Config::new(
                 self.server.clone(),

@@ -163,6 +163,14 @@ impl DeviceRecord {
         counts
     }
 
+    /// Whether the device said of a build that it failed.
+    pub(crate) fn has_failed(&self, build: i64) -> bool {
+        let failures = ["verify_failed", "install_failed"];
+        self.reports
+            .keys()
+            .any(|(of, status, ..)| *of == build && failures.contains(&status.as_str()))
+    }
+
     /// Whether the server was told something about everything that it offered.
     pub(crate) fn is_told(&self) -> bool {
         self.histories

@@ -36,6 +36,7 @@ pub(crate) enum Question {
     Fault,
     FaultKind,
     Latency,
+    Tag,
 }
 
 impl DeviceRng {

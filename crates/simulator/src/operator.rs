@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::release_plan::{Pin, PlannedRollout};
 
 /// How long an admin request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -44,22 +45,55 @@ impl std::fmt::Debug for Operator {
 pub(crate) struct Rollout {
     pub(crate) rollout_id: i64,
     pub(crate) build_id: i64,
+    #[serde(default)]
+    pub(crate) name: String,
     pub(crate) state: String,
     pub(crate) is_current: bool,
-    pub(crate) rollout_percent: u8,
+    pub(crate) priority: i64,
+    pub(crate) revision: i64,
+    #[serde(default)]
+    pub(crate) force_downgrade: bool,
+    /// With up to two decimals.
+    pub(crate) rollout_percent: f64,
     #[serde(default)]
     pub(crate) salt: Option<String>,
+    /// None for everybody.
     #[serde(default)]
     pub(crate) audience: Option<Audience>,
+    /// None for the whole fleet.
+    #[serde(default)]
+    pub(crate) slice: Option<Slice>,
 }
 
-/// Whom a rollout addresses; an empty list means all.
+impl Rollout {
+    /// Whether polls ask it.
+    pub(crate) fn serves(&self) -> bool {
+        let states = ["scheduled", "active", "paused", "halted", "completed"];
+        self.is_current || states.contains(&self.state.as_str())
+    }
+}
+
+/// Whom a rollout addresses.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct Audience {
-    #[serde(default)]
-    pub(crate) regions: Vec<String>,
-    #[serde(default)]
-    pub(crate) models: Vec<String>,
+    pub(crate) expression: String,
+}
+
+/// The part of the fleet that a share is taken of, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub(crate) struct Slice {
+    pub(crate) start: f64,
+    pub(crate) width_percent: f64,
+}
+
+/// The whole fleet.
+impl Default for Slice {
+    fn default() -> Self {
+        Self {
+            start: 0.0,
+            width_percent: 100.0,
+        }
+    }
 }
 
 /// A build, as far as it matters here.
@@ -204,6 +238,22 @@ impl Operator {
         self.get(&format!("/v1/apk/{id}")).await
     }
 
+    /// The package's build of this version, among the newest of a page.
+    pub(crate) async fn build_of_version(&self, package: &str, version: i64) -> Result<Build, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            items: Vec<Build>,
+        }
+        let path = format!("/v1/apk?package_name={package}&page_size={PAGE_SIZE}");
+        let page: Page = self.get(&path).await?;
+        let build = page.items.into_iter().find(|build| build.version_code == version);
+        build.ok_or_else(|| {
+            Error::Usage(format!(
+                "there is no build of {package} with the version code {version}; upload it first"
+            ))
+        })
+    }
+
     pub(crate) async fn stats(&self, build: i64) -> Result<Stats, Error> {
         self.get(&format!("/v1/apk/{build}/deployment-stats?hours={HOURS}"))
             .await
@@ -267,11 +317,53 @@ impl Operator {
         Ok(made.enrollment_token)
     }
 
-    /// Changes a build's share.
-    pub(crate) async fn adjust(&self, build: i64, percent: u8) -> Result<(), Error> {
-        let body = json!({ "rollout_percent": percent });
-        let path = format!("/v1/apk/{build}/rollout");
+    /// Changes a rollout's share, if it is as it was seen.
+    pub(crate) async fn adjust(&self, seen: &Rollout, percent: f64) -> Result<(), Error> {
+        let body = json!({ "revision": seen.revision, "rollout_percent": percent });
+        let path = format!("/v1/rollouts/{}", seen.rollout_id);
+        self.send::<Value>(Method::PATCH, &path, Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Makes a rollout. One that is there already is not made again.
+    pub(crate) async fn create(&self, build: i64, planned: &PlannedRollout) -> Result<(), Error> {
+        let mut body = json!({
+            "build_id": build,
+            "name": planned.name,
+            "priority": planned.priority,
+            "rollout_percent": planned.percent,
+        });
+        if let Some(audience) = planned.audience() {
+            body["audience"] = audience.into();
+        }
+        if let Some(slice) = planned.slice {
+            let start = slice.start.map_or_else(|| json!("auto"), |start| json!(start));
+            body["slice"] = json!({ "start": start, "width_percent": slice.width });
+        }
+        self.send::<Value>(Method::POST, "/v1/rollouts", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Gives a tag to devices.
+    pub(crate) async fn tag(&self, tag: &str, devices: &[&str]) -> Result<(), Error> {
+        let path = format!("/v1/tags/{tag}/devices");
+        let body = json!({ "add": devices });
         self.send::<Value>(Method::POST, &path, Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Keeps devices with a tag at a version of a package.
+    pub(crate) async fn pin(&self, package: &str, pin: &Pin) -> Result<(), Error> {
+        let body = json!({
+            "tag": pin.tag,
+            "package_name": package,
+            "max_version": pin.max_version,
+            "remark": "a simulated fleet",
+        });
+        self.send::<Value>(Method::POST, "/v1/policies", Some(&body))
             .await
             .map(drop)
     }

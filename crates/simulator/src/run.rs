@@ -2,7 +2,8 @@
 
 mod balance;
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,9 +12,10 @@ use crate::clock::ClockDriver;
 use crate::fleet::{Fleet, MAX_DEVICES, MAX_OUTAGE, Muster};
 use crate::formula::Serving;
 use crate::life::{Pace, Then, moment, wait_for};
-use crate::operator::{Build, HOURS, Operator, Stats};
+use crate::operator::{Build, HOURS, Operator, Rollout, Stats};
 use crate::phone::millis;
 use crate::population::Population;
+use crate::release_plan::{Act, Overlays, ReleasePlan};
 use crate::report::{Report, Stage};
 use crate::{Error, place};
 
@@ -49,8 +51,10 @@ pub struct Plan {
     pub faults: f64,
     /// How long they live.
     pub duration: Duration,
-    /// When the operator raises the share, and to what.
+    /// When the operator raises the base's share, and to what.
     pub raises: Vec<Raise>,
+    /// The rollouts that the operator makes, where the release is not the one that stands.
+    pub release: Option<ReleasePlan>,
     /// How often the server will be away. Polls shortly before an outage need not have been counted; so one that
     /// nobody announced makes the counts unequal.
     pub restarts: u32,
@@ -68,11 +72,11 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// The operator raises the share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The operator raises the base's share.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Raise {
-    /// To so many percent.
-    pub percent: u8,
+    /// To so many percent, with up to two decimals.
+    pub percent: f64,
     /// After so much of the fleet's time.
     pub after: Duration,
 }
@@ -107,9 +111,14 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
     let operator = Operator::new(&server, &plan.token.0)?;
     wait_for(&operator, MAX_OUTAGE).await?;
     let begin = begin(plan).await?;
-    let (serving, build) = look(&operator, plan).await?;
-    let before = before(&operator, &serving).await?;
     let names = names(plan);
+    let overlays = plan
+        .release
+        .as_ref()
+        .map(|release| release.overlays(plan.seed, &names));
+    let overlays = Arc::new(overlays.unwrap_or_default());
+    let (serving, build) = look(&operator, plan, &overlays).await?;
+    let before = before(&operator, &serving, &build).await?;
     if let Some(first) = names.first()
         && operator.knows(first).await?
     {
@@ -118,6 +127,7 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
         )));
     }
     let first = Arc::new(serving.clone());
+    let share = share(&serving);
     let muster = muster(plan, begin, server, names, &build, &operator).await?;
     let enrolled = |count| watch(Progress::Enrolled(count));
     let fleet = Fleet::enroll_on(muster, Some(serving), operator, enrolled).await?;
@@ -125,7 +135,9 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
         plan,
         fleet,
         build,
+        overlays,
         first,
+        share,
         before,
         stages: Vec::new(),
         seen: vec![(false, false); plan.devices as usize],
@@ -134,6 +146,7 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
         begin,
         end: i64::MIN,
     };
+    run.give_overlays().await?;
     run.live(&watch).await?;
     run.settle(&watch).await?;
     let report = run.balance().await;
@@ -180,7 +193,25 @@ fn check(plan: &Plan) -> Result<(), Error> {
     if !orderly || plan.raises.iter().any(|raise| raise.after >= plan.duration) {
         return refuse("shares are raised one after the other, before the end".to_owned());
     }
-    Ok(())
+    match &plan.release {
+        Some(release) => check_release(plan, release),
+        None => Ok(()),
+    }
+}
+
+fn check_release(plan: &Plan, release: &ReleasePlan) -> Result<(), Error> {
+    release.check_against(&plan.population)?;
+    let last = release.rollouts.last();
+    if last.is_some_and(|last| last.after() >= plan.duration) {
+        return Err(Error::Usage("rollouts are made before the end".to_owned()));
+    }
+    let base = last.filter(|last| last.priority == 0);
+    let has_base = |raise: &Raise| base.is_some_and(|base| base.after() < raise.after);
+    if plan.raises.iter().all(has_base) {
+        return Ok(());
+    }
+    let fault = "shares are raised after the base of the release plan was made";
+    Err(Error::Usage(fault.to_owned()))
 }
 
 /// The devices of a seed, so that two seeds can be played on one server.
@@ -195,17 +226,50 @@ fn prefix(plan: &Plan) -> String {
     format!("sim-{}-", plan.seed)
 }
 
-async fn look(operator: &Operator, plan: &Plan) -> Result<(Serving, Build), Error> {
-    let serving = Serving::of(&plan.package, &operator.rollouts(&plan.package).await?)?;
-    let build = operator.build(serving.current().build_id).await?;
+/// What serves, and the build that is released.
+async fn look(operator: &Operator, plan: &Plan, overlays: &Arc<Overlays>) -> Result<(Serving, Build), Error> {
+    let serving = serving(operator, &plan.package, overlays).await?;
+    let build = match (&plan.release, serving.current()) {
+        (Some(release), _) => {
+            let version = release.version_code;
+            operator.build_of_version(&plan.package, version).await?
+        }
+        (None, current) => {
+            operator
+                .build(current.map_or(0, |current| current.build_id))
+                .await?
+        }
+    };
     Ok((serving, build))
 }
 
-/// The statistics of every offered build before the fleet is enrolled.
-async fn before(operator: &Operator, serving: &Serving) -> Result<HashMap<i64, Before>, Error> {
-    let mut before = HashMap::new();
-    for rollout in serving.rollouts() {
-        let build = rollout.build_id;
+/// What serves now.
+async fn serving(operator: &Operator, package: &str, overlays: &Arc<Overlays>) -> Result<Serving, Error> {
+    let rollouts = operator.rollouts(package).await?;
+    let mut builds = HashMap::new();
+    for rollout in rollouts.iter().filter(|rollout| rollout.serves()) {
+        if let Entry::Vacant(place) = builds.entry(rollout.build_id) {
+            place.insert(operator.build(rollout.build_id).await?);
+        }
+    }
+    Serving::of(package, &rollouts, &builds, Arc::clone(overlays))
+}
+
+/// The base's share in percent.
+fn share(serving: &Serving) -> (String, f64) {
+    let base = serving.current();
+    base.map_or_else(Default::default, |base| (base.name.clone(), base.rollout_percent))
+}
+
+/// The statistics of every build that is or will be offered, before the fleet is enrolled.
+async fn before(
+    operator: &Operator,
+    serving: &Serving,
+    released: &Build,
+) -> Result<BTreeMap<i64, Before>, Error> {
+    let offered = serving.rollouts().map(|rollout| rollout.build_id);
+    let mut before = BTreeMap::new();
+    for build in offered.chain([released.build_id]) {
         let known = Before {
             version: operator.build(build).await?.version_code,
             stats: operator.stats(build).await?,
@@ -254,9 +318,12 @@ struct Run<'a> {
     plan: &'a Plan,
     fleet: Fleet,
     build: Build,
+    overlays: Arc<Overlays>,
     /// The settings that it began with.
     first: Arc<Serving>,
-    before: HashMap<i64, Before>,
+    /// The name and the share of the rollout that was made or raised last.
+    share: (String, f64),
+    before: BTreeMap<i64, Before>,
     stages: Vec<Stage>,
     /// For each device, whether it was seen with the offer, and with the build.
     seen: Vec<(bool, bool)>,
@@ -269,17 +336,40 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn live(&mut self, watch: &impl Fn(Progress)) -> Result<(), Error> {
-        let mut from = Duration::ZERO;
-        for raise in &self.plan.raises {
-            self.stage(from, raise.after, watch).await?;
-            self.raise(raise.percent).await?;
-            from = raise.after;
+    /// Gives tags to the devices, and makes the policies on them.
+    async fn give_overlays(&self) -> Result<(), Error> {
+        let Some(release) = &self.plan.release else {
+            return Ok(());
+        };
+        let operator = self.fleet.operator();
+        for tag in &release.tags {
+            let devices = self.fleet.devices().map(crate::device::Device::id);
+            let devices = devices.filter(|device| self.overlays.has_tag(device, &tag.name));
+            let devices: Vec<&str> = devices.collect();
+            if !devices.is_empty() {
+                operator.tag(&tag.name, &devices).await?;
+            }
         }
-        self.stage(from, self.plan.duration, watch).await
+        for pin in &release.pins {
+            operator.pin(&self.plan.package, pin).await?;
+        }
+        Ok(())
     }
 
-    /// Lets the fleet live until the share is raised next, and notes how many devices were offered the build and run it.
+    async fn live(&mut self, watch: &impl Fn(Progress)) -> Result<(), Error> {
+        let plan = self.plan;
+        let mut from = Duration::ZERO;
+        for (after, act) in plan.acts() {
+            if after > from {
+                self.stage(from, after, watch).await?;
+            }
+            self.act(act).await?;
+            from = after;
+        }
+        self.stage(from, plan.duration, watch).await
+    }
+
+    /// Lets the fleet live until the operator acts next, and notes how many devices were offered the build and run it.
     async fn stage(&mut self, from: Duration, to: Duration, watch: &impl Fn(Progress)) -> Result<(), Error> {
         self.end = self.after(from);
         let begin = self.begin;
@@ -313,7 +403,8 @@ impl Run<'_> {
         let settings = self.settings();
         self.stages.push(Stage {
             from_h: from.as_secs_f64() / 3_600.0,
-            percent: settings.current().rollout_percent,
+            rollout: self.share.0.clone(),
+            percent: self.share.1,
             expected: self.expected(&settings),
             offered,
             installed,
@@ -321,16 +412,37 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn raise(&mut self, percent: u8) -> Result<(), Error> {
+    /// Does what the operator is to do now. Where the server goes away meanwhile, it is asked once more: to ask for what is
+    /// there already changes nothing.
+    async fn act(&mut self, act: Act<'_>) -> Result<(), Error> {
         let operator = self.fleet.operator();
         wait_for(operator, MAX_OUTAGE).await?;
-        operator.adjust(self.build.build_id, percent).await?;
-        let rollouts = operator.rollouts(&self.plan.package).await?;
-        let serving = Serving::of(&self.plan.package, &rollouts)?;
+        if let Err(Error::Server(_)) = self.try_to(act).await {
+            wait_for(operator, MAX_OUTAGE).await?;
+            self.try_to(act).await?;
+        }
+        let serving = serving(operator, &self.plan.package, &self.overlays).await?;
+        self.share = match act {
+            Act::Create(planned) => (planned.name.clone(), planned.percent),
+            Act::Raise(_) => share(&serving),
+        };
         if let Some(settings) = &self.fleet.commons.settings {
             settings.change(serving);
         }
         Ok(())
+    }
+
+    async fn try_to(&self, act: Act<'_>) -> Result<(), Error> {
+        let operator = self.fleet.operator();
+        match act {
+            Act::Create(planned) => operator.create(self.build.build_id, planned).await,
+            Act::Raise(percent) => {
+                let rollouts = operator.rollouts(&self.plan.package).await?;
+                let base = rollouts.iter().find(|rollout: &&Rollout| rollout.is_current);
+                let base = base.ok_or_else(|| Error::Usage("there is no base to raise".to_owned()))?;
+                operator.adjust(base, percent).await
+            }
+        }
     }
 
     /// Lets every device finish what it began, on a network without faults, and ask once more on the last settings.

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::device_record::{DeviceRecord, Reported};
 use crate::device_rng::Question;
-use crate::formula::RolloutSettings;
+use crate::formula::{Asking, RolloutSettings};
 use crate::gauge::{Errand, Gauge};
 use crate::phone::Phone;
 use crate::place::Neighbourhood;
@@ -155,13 +155,18 @@ impl Wire {
             _ => return,
         };
         self.commons.gauge.polled();
-        let settings = self.commons.settings.as_ref();
-        let contradiction = settings.and_then(|settings| {
-            settings
-                .now()
-                .contradiction(&self.device, &self.phone.world, answer)
-        });
         let mut record = self.record();
+        let asking = Asking {
+            device: &self.device,
+            world: &self.phone.world,
+            installed: self.phone.version(),
+        };
+        let settings = self.commons.settings.as_ref().map(RolloutSettings::now);
+        let contradiction = settings.and_then(|settings| {
+            let offered = offer.as_ref().map(|offer| (offer.rollout_id, offer.build_id));
+            let answer = answer.and_then(|_| offered.ok_or(""));
+            settings.contradiction(asking, answer, |build| record.has_failed(build))
+        });
         record.polled(answer, self.phone.now());
         if let Some(offer) = &offer {
             record.offered_by(offer.rollout_id, offer.build_id, self.phone.now());

@@ -22,6 +22,25 @@ const NEARLY_NOTHING: u64 = 200 << 20;
 const CALLS_FROM_H: f64 = 8.0;
 const CALLS_TO_H: f64 = 20.0;
 
+/// What Android calls its API levels.
+///
+/// Source: <https://apilevels.com>
+const ANDROID: [(u32, &str); 13] = [
+    (24, "7.0"),
+    (25, "7.1.1"),
+    (26, "8.0.0"),
+    (27, "8.1.0"),
+    (28, "9"),
+    (29, "10"),
+    (30, "11"),
+    (31, "12"),
+    (32, "12"),
+    (33, "13"),
+    (34, "14"),
+    (35, "15"),
+    (36, "16"),
+];
+
 /// How a device is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
@@ -69,6 +88,12 @@ impl World {
             routine_h: rng.between([-ROUTINE_H, ROUTINE_H], Question::Routine, &[]),
             drain_per_h: rng.between(battery.drain_per_h, Question::Battery, &[]),
         })
+    }
+
+    /// `Build.VERSION.RELEASE` of its API level, as far as it is known here.
+    pub(crate) fn android(&self) -> Option<String> {
+        let (_, release) = ANDROID.iter().find(|(sdk, _)| *sdk == self.sdk)?;
+        Some((*release).to_owned())
     }
 
     /// Hours since the device's own midnight, habits included.

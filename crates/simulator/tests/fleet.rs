@@ -11,10 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
+use reqwest::Method;
 use tidegate_agent::domain::Role;
 use tidegate_agent::signing::ExposeSecret;
 use tidegate_simulator::clock::ClockDriver;
-use tidegate_simulator::{Error, Plan, Population, Progress, Raise, Report, Token, run};
+use tidegate_simulator::{
+    Error, Plan, Population, Progress, Raise, ReleasePlan, Report, Token, release_plan, run,
+};
+use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer};
 use tokio::sync::Notify;
@@ -52,11 +56,48 @@ async fn plan(server: &TestServer, faults: f64) -> Plan {
         faults,
         duration: 36 * HOUR,
         raises: vec![Raise {
-            percent: 100,
+            percent: 100.0,
             after: 18 * HOUR,
         }],
+        release: None,
         restarts: 0,
         clock: Some(Arc::new(clock)),
+    }
+}
+
+/// A server whose package has version 1 out for everybody, and version 2 uploaded and not released.
+async fn server_before_a_release(engine: Engine) -> TestServer {
+    let server = TestServer::start(engine).await;
+    let operator = server.operator(Role::Admin);
+    let out = operator.uploaded(&apks::build(PACKAGE, 1)).await;
+    operator.promote(out, 100).await.ok();
+    operator.uploaded(&apks::large(PACKAGE, 2, 100_000)).await;
+    server
+}
+
+/// Canaries by a tag, then a slice of the north, then a part of everybody, who all get it at last; but for those who are
+/// pinned.
+async fn plan_of_a_release(server: &TestServer, faults: f64) -> Plan {
+    let text =
+        ReleasePlan::parse(&release_plan::DEFAULT.replacen("percent = 100\n\n#", "percent = 99.99\n\n#", 1));
+    let mut release = text.unwrap();
+    for tag in &mut release.tags {
+        tag.share = 0.15;
+    }
+    for (rollout, after_h) in release.rollouts.iter_mut().zip([0.0, 9.0, 18.0]) {
+        rollout.after_h = after_h;
+    }
+    release.rollouts[1].percent = 66.67;
+    release.rollouts[2].percent = 33.33;
+    let raise = Raise {
+        percent: 100.0,
+        after: 27 * HOUR,
+    };
+    Plan {
+        devices: 140,
+        release: Some(release),
+        raises: vec![raise],
+        ..plan(server, faults).await
     }
 }
 
@@ -130,6 +171,111 @@ async fn the_hours_are_the_fleets(server: &TestServer) {
         begins.len() > 30 && now - first > TimeDelta::hours(36),
         "{begins:?}"
     );
+}
+
+/// Whether each rollout of a release plan offered the build to its own devices and to no others, and to some.
+fn each_rollout_had_its_devices(report: &Report) {
+    assert!(report.is_equal(), "{}", report.text());
+    let rollouts = &report.formula.rollouts;
+    let names: Vec<&str> = rollouts.iter().map(|rollout| rollout.name.as_str()).collect();
+    assert_eq!(names, ["canaries", "north first", "everybody"]);
+    for rollout in rollouts {
+        assert!(rollout.offered > 5, "{}", report.text());
+    }
+    let offered: usize = rollouts.iter().map(|rollout| rollout.offered).sum();
+    assert_eq!(offered, report.formula.offered, "no device is offered it by two");
+    assert!(report.answers["above_ceiling"] > 0, "{}", report.text());
+    assert!(offered < report.devices, "the pinned ones were left out");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_in_steps_takes_whom_each_step_addresses() {
+    let mut outcomes = vec![];
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let server = server_before_a_release(engine).await;
+        let report = run(&plan_of_a_release(&server, 0.0).await, |_| {}).await.unwrap();
+        each_rollout_had_its_devices(&report);
+        assert_eq!(report.checks.answered, report.checks.server);
+        let stages: Vec<(&str, f64)> = report
+            .stages
+            .iter()
+            .map(|stage| (stage.rollout.as_str(), stage.percent))
+            .collect();
+        let expected = [
+            ("canaries", 99.99),
+            ("north first", 66.67),
+            ("everybody", 33.33),
+            ("everybody", 100.0),
+        ];
+        assert_eq!(stages, expected);
+        let sizes: Vec<usize> = report.stages.iter().map(|stage| stage.expected).collect();
+        assert!(sizes.is_sorted_by(|before, after| before < after), "{sizes:?}");
+        outcomes.push(outcome(&report));
+    }
+    assert_eq!(outcomes[0], outcomes[1]);
+}
+
+async fn a_release_through_crashes(engine: Engine) {
+    let mut server = server_before_a_release(engine).await;
+    let mut plan = plan_of_a_release(&server, 0.05).await;
+    plan.restarts = 2;
+    let (acts, due) = (AtomicUsize::new(0), Notify::new());
+    let watch = |progress| {
+        if let Progress::Living { .. } = progress
+            && [200, 600].contains(&acts.fetch_add(1, Ordering::Relaxed))
+        {
+            due.notify_one();
+        }
+    };
+    let report = tokio::select! {
+        report = run(&plan, watch) => report.unwrap(),
+        never = crash(&mut server, &due) => match never {},
+    };
+    each_rollout_had_its_devices(&report);
+    assert!(report.measured.outages >= 1, "{}", report.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_in_steps_survives_crashes_on_sqlite() {
+    a_release_through_crashes(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_in_steps_survives_crashes_on_postgres() {
+    a_release_through_crashes(Engine::Postgres).await;
+}
+
+/// The books are closed on a rollout that takes others than it should: somebody widens the canary's audience meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_takes_others_than_planned_is_found_out() {
+    let server = server_before_a_release(Engine::Sqlite).await;
+    let mut plan = plan_of_a_release(&server, 0.0).await;
+    plan.devices = 60;
+    // A token that outlasts the fleet's weeks, as the plan's does.
+    let operator = server.operator(Role::Admin).with_token(&plan.token.0);
+    let once = Notify::new();
+    let acts = AtomicUsize::new(0);
+    let watch = |progress| {
+        if let Progress::Living { .. } = progress
+            && acts.fetch_add(1, Ordering::Relaxed) == 30
+        {
+            once.notify_one();
+        }
+    };
+    let widen = async {
+        once.notified().await;
+        let body = serde_json::json!({ "revision": 1, "audience": {} });
+        let request = operator.request(Method::PATCH, "/v1/rollouts/2").json(&body);
+        Answer::to(request).await.ok();
+        std::future::pending::<Infallible>().await
+    };
+    let report = tokio::select! {
+        report = run(&plan, watch) => report.unwrap(),
+        never = widen => match never {},
+    };
+    assert!(!report.is_equal(), "{}", report.text());
+    let found = &report.formula.contradictions[0];
+    assert!(found.contains("by rollout 2, which does not take it"), "{found}");
 }
 
 /// Crashes the server each time that it is due, and starts it again.
@@ -243,8 +389,23 @@ async fn what_cannot_be_played_is_refused_before_a_device_is_enrolled() {
     assert!(late.to_string().contains("raised"), "{late}");
     let long = refused(|plan| plan.duration = 10 * 24 * HOUR).await;
     assert!(long.to_string().contains("up to 9 days"), "{long}");
+    let early = refused(|plan| plan.release = ReleasePlan::usual().ok()).await;
+    assert!(early.to_string().contains("after the base"), "{early}");
+    let unknown = refused(|plan| {
+        plan.raises = vec![];
+        plan.release = ReleasePlan::usual().ok();
+        plan.release.as_mut().unwrap().version_code = 3;
+    });
+    let unknown = unknown.await;
+    assert!(unknown.to_string().contains("version code 3"), "{unknown}");
     let devices = server.operator(Role::Admin).devices("").await.ok();
     assert_eq!(devices["items"], serde_json::json!([]));
+
+    let operator = server.operator(Role::Admin);
+    let expression = serde_json::json!({ "rollout_percent": 50, "audience": "sdk >= 30" });
+    operator.promote_as(1, &expression).await.ok();
+    let odd = refused(|_| {}).await;
+    assert!(odd.to_string().contains("\"sdk >= 30\""), "{odd}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

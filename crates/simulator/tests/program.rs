@@ -29,10 +29,14 @@ fn program() -> Command {
 
 /// A fleet of so many that lives for half a day.
 fn fleet(base: &str, token: &str, devices: u32) -> Command {
+    fleet_for("12h", base, token, devices)
+}
+
+fn fleet_for(duration: &str, base: &str, token: &str, devices: u32) -> Command {
     let mut command = program();
     command
         .args(["run", "--server", base, "--package", PACKAGE])
-        .args(["--duration", "12h", "--devices", &devices.to_string()])
+        .args(["--duration", duration, "--devices", &devices.to_string()])
         .env("TIDEGATE_ADMIN_TOKEN", token);
     command
 }
@@ -85,6 +89,36 @@ async fn equal_counts_end_with_0_and_leave_a_report_and_a_picture() {
     );
 }
 
+/// The printed plan can be handed in as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_plan_is_printed_and_played() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let operator = server.operator(Role::Admin);
+    let out = operator.uploaded(&apks::build(PACKAGE, 1)).await;
+    operator.promote(out, 100).await.ok();
+    operator.uploaded(&apks::build(PACKAGE, 2)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let mut print = program();
+    print.arg("release-plan");
+    let (_, plan) = ends(print).await;
+    std::fs::write(file("plan.toml"), plan).unwrap();
+
+    let mut run = fleet_for("36h", &server.url(""), operator.token(), 60);
+    run.current_dir(folder.path());
+    run.args(["--release-plan", "plan.toml", "--report", "report.json"]);
+    let (code, said) = ends(run).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("everybody: it takes"), "{said}");
+    let report = report(&file("report.json"));
+    let rollouts = report["formula"]["rollouts"].as_array().unwrap();
+    let names: Vec<&str> = rollouts
+        .iter()
+        .map(|rollout| rollout["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["canaries", "north first", "everybody"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unequal_counts_end_with_1() {
     let server = server().await;
@@ -107,13 +141,16 @@ async fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
     crowd.args(["--raise", "120@6h"]);
     let mut odd = fleet(base, "t", 1);
     odd.arg("--population").arg(&wrong);
+    let mut aimless = fleet(base, "t", 1);
+    aimless.arg("--release-plan").arg(&wrong);
     let mut nowhere = fleet(base, "t", 1);
     nowhere.arg("--report").arg(folder.path().join("no/such/folder"));
     let elsewhere = fleet("http://192.0.2.1", "t", 1);
     for (command, word) in [
         (nameless, "tidegate admin token"),
-        (crowd, "not a share from 1 to 100"),
+        (crowd, "not a share from 0.01 to 100"),
         (odd, "batteries"),
+        (aimless, "wrong.toml"),
         (nowhere, "no/such/folder"),
         (elsewhere, "192.0.2.1"),
     ] {

@@ -9,6 +9,7 @@ mod elsewhere;
 mod enrolling;
 mod good_way;
 mod integrity;
+mod intermediates;
 mod nudged;
 mod page;
 mod phone;

@@ -329,7 +329,7 @@ async fn a_poll_tells_what_the_embedder_and_the_device_know() {
     }
 }
 
-/// Also reasons that a later server may have. Only what may pass keeps a partial file.
+/// Also reasons that a later server may have. A partial file is kept unless the reason is known to last.
 #[tokio::test]
 async fn any_reason_for_no_update_is_taken_without_complaint() {
     for (reason, keeps) in [
@@ -338,8 +338,11 @@ async fn any_reason_for_no_update_is_taken_without_complaint() {
         ("newer_installed", false),
         ("held_by_policy", true),
         ("warming_up", true),
+        ("scheduled", true),
         ("above_ceiling", false),
-        ("a_reason_of_tomorrow", false),
+        ("not_in_cohort", false),
+        ("needs_intermediate", false),
+        ("a_reason_of_tomorrow", true),
     ] {
         let apk = apks::large(PACKAGE, 2, 300_000);
         let stage = server_of_protocol_2(&apk);

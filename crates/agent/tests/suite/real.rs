@@ -25,7 +25,11 @@ pub(crate) const DEVICE: &str = "phone-1";
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let server = TestServer::start(Engine::Sqlite).await;
+        Self::on(Engine::Sqlite).await
+    }
+
+    pub(crate) async fn on(engine: Engine) -> Self {
+        let server = TestServer::start(engine).await;
         let operator = server.operator(Role::Admin);
         let token = operator.enroll_token(1).await;
         let credentials = enroll(

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use tidegate_domain::{
-    ArmDraft, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, MAX_PRIORITY, PackageName, Position, Role, Share,
-    SignerFingerprint, Tag, Verb,
+    ArmDraft, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, MAX_PRIORITY, PackageName, Position, Role, RolloutState,
+    Share, SignerFingerprint, Tag, Verb,
 };
 
 use super::experiment;
@@ -244,6 +244,12 @@ pub(super) enum Admin {
     /// Users who may log in with a password.
     #[command(subcommand)]
     User(AdminUser),
+    /// Rollouts by their numbers: which builds go to whom, and which of them is asked first.
+    #[command(subcommand)]
+    Rollout(AdminRollout),
+    /// What devices must take on the way to a newer build.
+    #[command(subcommand)]
+    Build(AdminBuild),
     /// Tags of devices: groups, rings, testers.
     #[command(subcommand)]
     Tag(AdminTag),
@@ -360,6 +366,207 @@ pub(super) enum Signer {
         /// The package.
         package: PackageName,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminRollout {
+    /// Print rollouts, the newest first.
+    List {
+        /// Those of this package.
+        #[arg(long, value_name = "PACKAGE")]
+        package: Option<PackageName>,
+        /// Those of this build.
+        #[arg(long, value_name = "ID")]
+        build: Option<i64>,
+        /// Those in this state: scheduled, active, paused, completed, halted, superseded, rolled_back or canceled.
+        #[arg(long, value_name = "STATE")]
+        state: Option<RolloutState>,
+    },
+    /// Print a rollout and its terms.
+    Show {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Release a build: to everybody as the base, or above it to some devices first.
+    ///
+    /// A poll asks the rollouts of its package by priority, the highest first, and at last the base. The first whose
+    /// audience, slice and share take the device decides. The same call again makes no second rollout.
+    #[command(after_help = "Examples:
+  tidegate admin rollout create 7 --priority 200 --audience '\"canary\" in tags' --percent 100 --name canaries
+  tidegate admin rollout create 7 --priority 100 --audience 'region == \"north\"' --percent 25
+  tidegate admin rollout create 7 --priority 50 --slice auto:10 --percent 5    other devices than the last time
+  tidegate admin rollout create 7 --percent 100                                the base: for everybody")]
+    Create(Box<NewRollout>),
+    /// Change a rollout's terms. What is not named stays.
+    #[command(after_help = "Examples:
+  tidegate admin rollout show 12                                  tells the revision
+  tidegate admin rollout edit 12 --revision 3 --percent 0.5
+  tidegate admin rollout edit 12 --revision 4 --everybody
+
+Exit code 1 when somebody else changed the rollout since that revision: look again, and decide anew.")]
+    Edit {
+        /// Its number, as `list` prints it.
+        id: i64,
+        /// The revision that you saw, as `show` prints it.
+        #[arg(long, value_name = "N")]
+        revision: u32,
+        #[command(flatten)]
+        terms: Box<ChangedTerms>,
+    },
+    /// Stop a rollout: its devices are told `paused` until it is resumed.
+    Pause {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Go on with a paused or halted rollout.
+    Resume {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Stop a rollout whose build was found bad: its devices are told `halted`.
+    Halt {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// End a rollout before it is done. Its devices are judged by those that remain, and keep what they run.
+    Cancel {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Declare a rollout to everybody done. It goes on serving latecomers.
+    Complete {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Take a rollout back: the current base goes back to its predecessor, any other one ends.
+    RollBack {
+        /// Its number, as `list` prints it.
+        id: i64,
+        /// Offer devices that run its version the base's, which is lower. Their agents must be allowed to install it.
+        #[arg(long)]
+        force_downgrade: bool,
+    },
+}
+
+/// A rollout that is to be made.
+#[derive(Debug, Args)]
+pub(super) struct NewRollout {
+    /// The build.
+    #[arg(value_name = "BUILD")]
+    pub(super) build: i64,
+    /// The share of the slice and the audience in percent, 0.01 to 100, with up to two decimals.
+    #[arg(long, value_name = "PERCENT")]
+    pub(super) percent: f64,
+    /// 0 makes the package's base and ends the one before. Above: asked before those of a lower priority.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = priority())]
+    pub(super) priority: u32,
+    /// What people call it.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(super) name: String,
+    /// The devices that the share is taken of, as an expression (docs/audiences.md); all when left out.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(super) audience: Option<String>,
+    /// The part of the fleet that the share is taken of, in percent: where it begins and how wide it is, such as 25:50.
+    /// `auto` begins where the package's last automatic slice ended.
+    #[arg(long, value_name = "START:WIDTH", value_parser = slice_at)]
+    pub(super) slice: Option<SliceAt>,
+    /// Mix this text into the devices' places, so that it begins with others.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) salt: Option<String>,
+    /// Let devices download over Wi-Fi only.
+    #[arg(long)]
+    pub(super) wifi_only: bool,
+    /// Let devices wait less. No safety rule is passed over.
+    #[arg(long)]
+    pub(super) must_install: bool,
+    /// Offer the build anew to devices that gave it up for good.
+    #[arg(long)]
+    pub(super) retry_failed: bool,
+    /// Let the bases that serve now go on, for devices that this one doesn't take. For a base only.
+    #[arg(long)]
+    pub(super) keep_previous: bool,
+}
+
+/// The terms of a rollout that are to change.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct ChangedTerms {
+    /// The share in percent, 0.01 to 100, with up to two decimals.
+    #[arg(long, value_name = "PERCENT")]
+    pub(super) percent: Option<f64>,
+    /// A base stays one, and one above stays above.
+    #[arg(long, value_name = "N", value_parser = priority())]
+    pub(super) priority: Option<u32>,
+    /// What people call it.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) name: Option<String>,
+    /// The devices that the share is taken of, as an expression (docs/audiences.md).
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(super) audience: Option<String>,
+    /// Take the share of all devices.
+    #[arg(long, conflicts_with = "audience")]
+    pub(super) everybody: bool,
+    /// The part of the fleet that the share is taken of, in percent: where it begins and how wide it is, such as 25:50.
+    #[arg(long, value_name = "START:WIDTH", value_parser = slice_at)]
+    pub(super) slice: Option<SliceAt>,
+    /// Whether devices download over Wi-Fi only.
+    #[arg(long, value_name = "BOOL")]
+    pub(super) wifi_only: Option<bool>,
+    /// Whether devices wait less. No safety rule is passed over.
+    #[arg(long, value_name = "BOOL")]
+    pub(super) must_install: Option<bool>,
+}
+
+fn priority() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(0..=i64::from(MAX_PRIORITY))
+}
+
+/// A slice as people write it, in percent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct SliceAt {
+    /// None for `auto`.
+    pub(super) start: Option<f64>,
+    /// How much of the fleet it is.
+    pub(super) width: f64,
+}
+
+fn slice_at(text: &str) -> Result<SliceAt, String> {
+    let form = || "must be a start and a width in percent such as 25:50, or auto:10".to_owned();
+    let (start, width) = text.split_once(':').unwrap_or((text, "100"));
+    let start = match start {
+        "auto" => None,
+        start => Some(start.parse().map_err(|_| form())?),
+    };
+    let width = width.parse().map_err(|_| form())?;
+    Ok(SliceAt { start, width })
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminBuild {
+    /// Change which builds devices take in between. Polls are answered by it at once.
+    #[command(after_help = "Examples:
+  tidegate admin build edit 5 --barrier true       whoever runs less takes build 5 before anything newer
+  tidegate admin build edit 7 --min-from 40        whoever runs less than version 40 can't take build 7
+  tidegate admin build edit 7 --min-from 0         all can again")]
+    Edit {
+        /// The build.
+        #[arg(value_name = "BUILD")]
+        id: i64,
+        #[command(flatten)]
+        steps: ChangedSteps,
+    },
+}
+
+/// What devices take in between, as it is to be.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct ChangedSteps {
+    /// Whether devices that run an older version must take it before any newer build.
+    #[arg(long, value_name = "BOOL")]
+    pub(super) barrier: Option<bool>,
+    /// The version code below which devices can't take it; 0: all can.
+    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(super) min_from: Option<i64>,
 }
 
 /// Devices, on the command line, in a file or both.
@@ -772,5 +979,17 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_slice_is_a_start_and_a_width() {
+        let slice = |start, width| super::SliceAt { start, width };
+        assert_eq!(super::slice_at("25:50"), Ok(slice(Some(25.0), 50.0)));
+        assert_eq!(super::slice_at("25"), Ok(slice(Some(25.0), 100.0)));
+        assert_eq!(super::slice_at("auto:10"), Ok(slice(None, 10.0)));
+        assert_eq!(super::slice_at("auto"), Ok(slice(None, 100.0)));
+        for text in ["", ":", "25:", "25-50", "auto:all", "1:2:3"] {
+            assert!(super::slice_at(text).is_err(), "{text}");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod experiment;
 mod import;
 mod people;
 mod policy;
+mod rollout;
 mod serve;
 
 use std::io::{self, Write};
@@ -93,6 +94,8 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
             admin::check_audience(config, init, expression, package)
         }),
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
+        Admin::Rollout(what) => console(config, |config| rollout::rollout(config, init, what)),
+        Admin::Build(what) => console(config, |config| rollout::build(config, init, what)),
         Admin::Tag(what) => console(config, |config| policy::tag(config, init, what)),
         Admin::Policy(what) => console(config, |config| policy::policy(config, init, what)),
         Admin::Experiment(what) => console(config, |config| experiment::experiment(config, init, *what)),

@@ -245,13 +245,15 @@ fn what_cannot_be_is_refused_with_the_right_exit_code() {
 fn nothing_is_made_where_no_server_was_started() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("tidegate-data");
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 8] = [
         &["admin", "token", "--subject", "ann", "--role", "admin"],
         &["admin", "tokens", "list"],
         &["admin", "enroll-token"],
         &["admin", "user", "list"],
         &["admin", "signer", "list"],
         &["admin", "audience", "check", "sdk >= 30"],
+        &["admin", "rollout", "list"],
+        &["admin", "build", "edit", "1", "--barrier", "true"],
     ];
     for command in commands {
         let refused = run(folder.path(), command);

@@ -17,6 +17,7 @@ mod frames;
 mod kill_loop;
 mod program;
 mod record;
+mod rollouts;
 mod secrets;
 mod serve;
 mod settings;

@@ -69,6 +69,7 @@ mod replicas;
 mod reports;
 mod rollback;
 mod rollout;
+mod rollouts_page;
 mod standings;
 mod strangers;
 mod uploads;

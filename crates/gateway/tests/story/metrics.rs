@@ -448,10 +448,11 @@ fn plan(server: &TestServer) -> Plan {
         seed: 7,
         population: Population::usual().unwrap(),
         faults: 0.0,
+        release: None,
         restarts: 0,
         duration: 24 * hour,
         raises: vec![Raise {
-            percent: 100,
+            percent: 100.0,
             after: 12 * hour,
         }],
         clock: None,

@@ -68,6 +68,11 @@ impl Population {
             if model.sdks.is_empty() {
                 return fault(format!("models: {name:?} has no sdks"));
             }
+            if let Some(tag) = model.tags.iter().find(|tag| tag.is_empty() || tag.contains(',')) {
+                return fault(format!(
+                    "models: {name:?} has the tag {tag:?}; a tag must not be empty or contain a comma"
+                ));
+            }
             if !self.batteries.iter().any(|battery| battery.name == model.battery) {
                 let battery = &model.battery;
                 return fault(format!(

@@ -69,6 +69,9 @@ pub struct Model {
     pub abis: String,
     /// The name of its row of batteries.
     pub battery: String,
+    /// The device's own labels.
+    #[serde(default)]
+    pub tags: Vec<String>,
 }
 
 /// A place.
@@ -81,6 +84,9 @@ pub struct Region {
     pub share: f64,
     /// Hours ahead of UTC.
     pub utc_offset_h: f64,
+    /// The time zone that its devices tell, an IANA name; none when absent.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 /// A way of being connected.

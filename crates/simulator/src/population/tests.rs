@@ -25,6 +25,7 @@ fn a_file_that_means_something_else_is_refused_by_name() {
         ("battery = \"shift\"", "battery = \"nuclear\"", "nuclear"),
         ("model = \"Scanner S\"", "model = \"Scanner X\"", "Scanner X"),
         ("sdks = [28, 30, 34]", "sdks = []", "Kiosk 10"),
+        ("\"kiosk\", \"indoor\"", "\"kiosk,indoor\"", "kiosk,indoor"),
         (
             "offline_h = [0.2, 4.0]",
             "offline_h = [4.0, 0.2]",

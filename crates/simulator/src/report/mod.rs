@@ -47,13 +47,15 @@ pub struct Report {
     pub measured: Measured,
 }
 
-/// A time in which the share stood still.
+/// A time in which all shares stood still.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stage {
     /// When it began, in hours.
     pub from_h: f64,
-    /// The share, in percent.
-    pub percent: u8,
+    /// What people call the rollout that was made or raised at its beginning; empty for one without a name.
+    pub rollout: String,
+    /// Its share, in percent.
+    pub percent: f64,
     /// How many devices the formula puts into it.
     pub expected: usize,
     /// How many were offered the build by its end.
@@ -175,14 +177,32 @@ pub struct Formula {
     pub offered: usize,
     /// How many are in one of the two sets only.
     pub wrong: usize,
+    /// The same for each rollout of a release plan, in the order in which polls ask them.
+    pub rollouts: Vec<RolloutFormula>,
     /// Single answers that contradicted it, the first few.
     pub contradictions: Vec<String>,
 }
 
+/// Whether exactly those were offered the build by a rollout whom the formula gives to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RolloutFormula {
+    /// The rollout.
+    pub rollout_id: i64,
+    /// What people call it.
+    pub name: String,
+    /// How many devices the formula gives to it.
+    pub expected: usize,
+    /// How many it offered the build to.
+    pub offered: usize,
+    /// How many are in one of the two sets only.
+    pub wrong: usize,
+}
+
 impl Formula {
-    /// Whether the two sets are the same, and no single answer said otherwise.
+    /// Whether the two sets are the same, of the build and of each rollout, and no single answer said otherwise.
     pub fn holds(&self) -> bool {
-        self.wrong == 0 && self.contradictions.is_empty()
+        let rollouts = self.rollouts.iter().all(|rollout| rollout.wrong == 0);
+        self.wrong == 0 && rollouts && self.contradictions.is_empty()
     }
 }
 

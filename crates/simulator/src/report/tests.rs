@@ -17,7 +17,8 @@ fn report() -> Report {
         hours: 48.0,
         stages: vec![Stage {
             from_h: 0.0,
-            percent: 10,
+            rollout: "canaries".to_owned(),
+            percent: 10.0,
             expected: 10,
             offered: 10,
             installed: 8,
@@ -55,6 +56,13 @@ fn report() -> Report {
             expected: 10,
             offered: 10,
             wrong: 0,
+            rollouts: vec![RolloutFormula {
+                rollout_id: 7,
+                name: "canaries".to_owned(),
+                expected: 10,
+                offered: 10,
+                wrong: 0,
+            }],
             contradictions: vec![],
         },
         remarks: vec![],
@@ -80,13 +88,14 @@ fn equal_counts_are_called_equal() {
 
 #[test]
 fn a_difference_of_one_is_a_difference() {
-    let changes: [fn(&mut Report); 7] = [
+    let changes: [fn(&mut Report); 8] = [
         |report| report.builds[0].server.total_eligible += 1,
         |report| report.builds[0].devices.installs_success += 1,
         |report| report.builds[0].by_hour.total_checks += 1,
         |report| report.builds[0].adoption_rate += 0.1,
         |report| report.checks.server += 1,
         |report| report.formula.wrong = 1,
+        |report| report.formula.rollouts[0].wrong = 1,
         |report| report.remarks.push("somebody else released a build".to_owned()),
     ];
     for (number, change) in changes.into_iter().enumerate() {

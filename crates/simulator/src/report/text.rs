@@ -34,7 +34,7 @@ fn stages(report: &Report, text: &mut String) {
     text.push_str("\nShares          expected by the formula       offered     installed\n");
     for stage in &report.stages {
         text.push_str(&format!(
-            "  {:>3} % from {:>4.0} h  {:>8} ({:>6.2} %)  {:>10}  {:>8} ({:.2} % of the fleet)\n",
+            "  {:>3} % from {:>4.0} h  {:>8} ({:>6.2} %)  {:>10}  {:>8} ({:.2} % of the fleet){}\n",
             stage.percent,
             stage.from_h,
             stage.expected,
@@ -42,7 +42,16 @@ fn stages(report: &Report, text: &mut String) {
             stage.offered,
             stage.installed,
             share(stage.installed, report.devices),
+            called(&stage.rollout),
         ));
+    }
+}
+
+/// What a rollout is called, behind something else.
+fn called(name: &str) -> String {
+    match name {
+        "" => String::new(),
+        name => format!(", {name}"),
     }
 }
 
@@ -154,6 +163,16 @@ fn verdict(report: &Report, text: &mut String) {
         "\nFormula of shares: it takes {} devices, {} were offered the build, {} are in one set only.\n",
         formula.expected, formula.offered, formula.wrong
     ));
+    for rollout in &formula.rollouts {
+        text.push_str(&format!(
+            "  rollout {}{}: it takes {}, {} were offered the build by it, {} are in one set only\n",
+            rollout.rollout_id,
+            called(&rollout.name),
+            rollout.expected,
+            rollout.offered,
+            rollout.wrong
+        ));
+    }
     for contradiction in &formula.contradictions {
         text.push_str(&format!("  {contradiction}\n"));
     }

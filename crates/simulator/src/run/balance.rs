@@ -15,7 +15,9 @@ use crate::formula::Serving;
 use crate::gauge::Errand;
 use crate::life::moment;
 use crate::operator::{Counts, Stats};
-use crate::report::{BuildComparison, Checks, Formula, Latency, Measured, Point, Report, RolloutComparison};
+use crate::report::{
+    BuildComparison, Checks, Formula, Latency, Measured, Point, Report, RolloutComparison, RolloutFormula,
+};
 
 /// How long the server is given to write what it buffers, which takes a second.
 const WRITING: Duration = Duration::from_secs(20);
@@ -94,20 +96,20 @@ impl Run<'_> {
     }
 
     async fn compare(&self) -> Result<(Vec<BuildComparison>, Checks), Error> {
-        let (mut comparisons, mut current) = (Vec::new(), 0);
+        let (mut comparisons, mut polls_counted) = (Vec::new(), 0);
         // The server tells of its last hours only. While a driven clock runs, earlier ones drop out of them.
         let from = match self.plan.clock {
             Some(_) => moment(self.begin),
             None => DateTime::<Utc>::MIN_UTC,
         };
-        for rollout in self.settings().rollouts() {
-            let build = rollout.build_id;
-            let before = self.before.get(&build).cloned().unwrap_or_default();
+        // The released build first.
+        let mut builds: Vec<_> = self.before.iter().collect();
+        builds.sort_by_key(|(build, _)| **build != self.build.build_id);
+        for (&build, before) in builds {
             let stats = self.fleet.operator().stats(build).await?;
             let server = since(before.stats.counts, stats.counts);
-            if build == self.build.build_id {
-                current = server.total_checks;
-            }
+            // A poll counts for the build that is the base then.
+            polls_counted += server.total_checks;
             let histories = self.fleet.devices();
             let histories = histories.map(|device| device.history(build, before.version));
             comparisons.push(BuildComparison {
@@ -129,7 +131,7 @@ impl Run<'_> {
             answered: polls.sum(),
             unanswered: gauge.unanswered_polls(),
             at_risk: gauge.polls_at_risk(),
-            server: current,
+            server: polls_counted,
         };
         Ok((comparisons, checks))
     }
@@ -172,8 +174,14 @@ impl Run<'_> {
     }
 
     fn is_expected(&self, settings: &Serving, device: &Device) -> bool {
+        self.expected_of(settings, device).is_some()
+    }
+
+    /// The rollout that is to have offered the released build to a device.
+    fn expected_of(&self, settings: &Serving, device: &Device) -> Option<i64> {
         let factory = self.plan.population.factory_version;
-        settings.reaches(&self.build, device.id(), device.world(), factory)
+        let (rollout, build) = settings.reaches(device.id(), device.world(), factory)?;
+        (build == self.build.build_id).then_some(rollout)
     }
 
     /// What happened with the current build.
@@ -187,6 +195,7 @@ impl Run<'_> {
             expected: self.expected(&settings),
             offered: 0,
             wrong: 0,
+            rollouts: self.formula_by_rollout(&settings),
             contradictions: Vec::new(),
         };
         for device in self.fleet.devices() {
@@ -198,6 +207,35 @@ impl Run<'_> {
             formula.contradictions.truncate(MAX_CONTRADICTIONS);
         }
         formula
+    }
+
+    /// The same for each rollout of the released build. Without a release plan the share of one may have been raised over
+    /// devices that another had made its offer to before, so that only single answers can be held to it.
+    fn formula_by_rollout(&self, settings: &Serving) -> Vec<RolloutFormula> {
+        if self.plan.release.is_none() {
+            return Vec::new();
+        }
+        let released = self.build.build_id;
+        let rollouts = settings.rollouts().filter(|rollout| rollout.build_id == released);
+        let formulas = rollouts.map(|rollout| {
+            let mut formula = RolloutFormula {
+                rollout_id: rollout.rollout_id,
+                name: rollout.name.clone(),
+                ..RolloutFormula::default()
+            };
+            for device in self.fleet.devices() {
+                let is_expected = self.expected_of(settings, device) == Some(rollout.rollout_id);
+                let was_offered = device.with_record(|record| {
+                    let history = record.by_rollout.get(&(rollout.rollout_id, released));
+                    history.is_some_and(|history| history.offered.is_some())
+                });
+                formula.expected += usize::from(is_expected);
+                formula.offered += usize::from(was_offered);
+                formula.wrong += usize::from(is_expected != was_offered);
+            }
+            formula
+        });
+        formulas.collect()
     }
 
     fn adoption(&self) -> Vec<Point> {
@@ -232,8 +270,8 @@ impl Run<'_> {
         if unfinished > 0 {
             remarks.push(format!("{unfinished} devices did not finish what they began"));
         }
-        let rollouts = self.fleet.operator().rollouts(&self.plan.package).await?;
-        if Serving::of(&self.plan.package, &rollouts)? != *self.settings() {
+        let operator = self.fleet.operator();
+        if super::serving(operator, &self.plan.package, &self.overlays).await? != *self.settings() {
             remarks.push("somebody else changed the package's rollouts meanwhile".to_owned());
         }
         remarks.extend(self.unheard());

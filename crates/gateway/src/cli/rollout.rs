@@ -1,0 +1,233 @@
+//! `tidegate admin rollout` and `build`: which builds go to whom and in which order, and what devices take in between.
+
+use std::sync::Arc;
+
+use tidegate_domain::{
+    Audience, BuildId, Percent, Promotion, Rollout, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings,
+    Slice, VersionCode,
+};
+use tidegate_service::{
+    Actor, BuildEdit, BuildView, Builds, Clock, Error as Refusal, RolloutFilter, Rollouts, Snapshots,
+    SystemClock,
+};
+
+use super::args::{AdminBuild, AdminRollout, ChangedTerms, NewRollout, SliceAt};
+use super::people::{lines, moment};
+use crate::wiring::Stores;
+use crate::{Config, Error};
+
+struct UseCases {
+    rollouts: Rollouts,
+    builds: Builds,
+    console: Actor,
+}
+
+async fn open(config: &Config, init: bool) -> Result<UseCases, Error> {
+    let Stores { store, artifacts, .. } = Stores::open_made(config, init).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
+    Ok(UseCases {
+        builds: Builds::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock)),
+        rollouts: Rollouts::new(store, artifacts, snapshots, clock),
+        console: Actor::console(),
+    })
+}
+
+/// Makes, changes, ends and shows rollouts.
+pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> Result<String, Error> {
+    let UseCases {
+        rollouts, console, ..
+    } = open(config, init).await?;
+    let id = match what {
+        AdminRollout::List {
+            package,
+            build,
+            state,
+        } => {
+            let filter = RolloutFilter {
+                package,
+                build: build.map(BuildId),
+                state,
+            };
+            return lines(|page| rollouts.list(filter.clone(), page), told).await;
+        }
+        AdminRollout::Create(new) => {
+            let build = BuildId(new.build);
+            let made = rollouts.create(&console, build, draft(*new)?).await?;
+            return Ok(shown(&made));
+        }
+        AdminRollout::Edit { id, revision, terms } => {
+            let edited = rollouts.edit(&console, RolloutId(id), edit(*terms)?, revision);
+            return Ok(shown(&edited.await?));
+        }
+        AdminRollout::RollBack { id, force_downgrade } => {
+            let ended = rollouts.roll_back_rollout(&console, RolloutId(id), force_downgrade);
+            return Ok(shown(&ended.await?));
+        }
+        AdminRollout::Show { id } => RolloutId(id),
+        AdminRollout::Pause { id } => {
+            rollouts.pause(&console, RolloutId(id)).await?;
+            RolloutId(id)
+        }
+        AdminRollout::Resume { id } => {
+            rollouts.resume(&console, RolloutId(id)).await?;
+            RolloutId(id)
+        }
+        AdminRollout::Halt { id } => {
+            rollouts.halt(&console, RolloutId(id)).await?;
+            RolloutId(id)
+        }
+        AdminRollout::Cancel { id } => {
+            rollouts.cancel(&console, RolloutId(id)).await?;
+            RolloutId(id)
+        }
+        AdminRollout::Complete { id } => {
+            rollouts.complete(&console, RolloutId(id)).await?;
+            RolloutId(id)
+        }
+    };
+    Ok(shown(&rollouts.get(id).await?))
+}
+
+fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
+    if new.keep_previous && new.priority != 0 {
+        let fault = "is for a base, whose priority is 0: one above ends nothing";
+        return Err(Refusal::invalid("keep_previous", fault).into());
+    }
+    let auto_start = new.slice.is_some_and(|slice| slice.start.is_none());
+    Ok(RolloutDraft {
+        name: new.name,
+        priority: new.priority,
+        promotion: Promotion {
+            settings: RolloutSettings {
+                percent: share(new.percent)?,
+                slice: new.slice.map_or(Ok(Slice::WHOLE), slice)?,
+                salt: new.salt,
+                audience: new
+                    .audience
+                    .map_or(Ok(Audience::everybody()), |text| audience(&text))?,
+                wifi_only: new.wifi_only,
+                must_install: new.must_install,
+            },
+            keep_previous: new.keep_previous,
+            retry_failed: new.retry_failed,
+            auto_start,
+        },
+    })
+}
+
+fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
+    if terms.slice.is_some_and(|slice| slice.start.is_none()) {
+        let fault = "is taken when a rollout begins; name the place where this one is to begin now";
+        return Err(Refusal::invalid("slice.start", fault).into());
+    }
+    let audience = match terms.everybody {
+        true => Some(Audience::everybody()),
+        false => terms.audience.map(|text| audience(&text)).transpose()?,
+    };
+    Ok(RolloutEdit {
+        name: terms.name,
+        priority: terms.priority,
+        audience,
+        slice: terms.slice.map(slice).transpose()?,
+        percent: terms.percent.map(share).transpose()?,
+        wifi_only: terms.wifi_only,
+        must_install: terms.must_install,
+    })
+}
+
+fn share(percent: f64) -> Result<Percent, Refusal> {
+    Ok(Percent::of_decimal(percent)?)
+}
+
+fn slice(at: SliceAt) -> Result<Slice, Refusal> {
+    Ok(Slice::of_percents(at.start.unwrap_or_default(), at.width)?)
+}
+
+fn audience(text: &str) -> Result<Audience, Refusal> {
+    Ok(Audience::parse(text)?)
+}
+
+/// A rollout as a line.
+fn told(rollout: &Rollout) -> String {
+    let spec = &rollout.spec;
+    let place = match (spec.priority, spec.is_current) {
+        (0, true) => "current base".to_owned(),
+        (0, false) => "base".to_owned(),
+        (priority, _) => format!("priority {priority}"),
+    };
+    let name = match spec.name.as_str() {
+        "" => String::new(),
+        name => format!(": {name}"),
+    };
+    format!(
+        "{} {} build {}, {place}, {}, {}, revision {}, made {} by {}{name}",
+        rollout.id,
+        spec.package,
+        spec.build,
+        spec.state,
+        spec.settings.percent,
+        spec.revision,
+        moment(spec.created_at),
+        spec.created_by,
+    )
+}
+
+/// A rollout as a line, and its terms below it.
+fn shown(rollout: &Rollout) -> String {
+    let (spec, settings) = (&rollout.spec, &rollout.spec.settings);
+    let mut lines = vec![told(rollout)];
+    let mut tell = |name: &str, value: Option<String>| {
+        lines.extend(value.map(|value| format!("  {name}: {value}")));
+    };
+    let audience = &settings.audience;
+    tell(
+        "audience",
+        (!audience.is_everybody()).then(|| audience.to_string()),
+    );
+    let slice = settings.slice;
+    tell("slice", (slice != Slice::WHOLE).then(|| slice.to_string()));
+    tell("salt", settings.salt.clone());
+    tell(
+        "download",
+        settings.wifi_only.then(|| "over Wi-Fi only".to_owned()),
+    );
+    tell("must install", settings.must_install.then(|| "yes".to_owned()));
+    tell("returns to rollout", spec.previous.map(|id| id.to_string()));
+    let taken = spec.takes_back.map(|version| version.to_string());
+    tell("takes devices back from version", taken);
+    lines.join("\n")
+}
+
+/// Changes what devices take in between.
+pub(super) async fn build(config: &Config, init: bool, what: AdminBuild) -> Result<String, Error> {
+    let UseCases { builds, console, .. } = open(config, init).await?;
+    let AdminBuild::Edit { id, steps } = what;
+    let min_from_version = match steps.min_from {
+        None => None,
+        Some(0) => Some(None),
+        Some(version) => Some(Some(VersionCode::new(version).map_err(Refusal::from)?)),
+    };
+    let edit = BuildEdit {
+        notes: None,
+        barrier: steps.barrier,
+        min_from_version,
+    };
+    Ok(told_build(&builds.edit(&console, BuildId(id), edit).await?))
+}
+
+fn told_build(view: &BuildView) -> String {
+    let build = &view.build;
+    let barrier = match build.steps.barrier {
+        true => "a barrier",
+        false => "no barrier",
+    };
+    let from = build.steps.min_from_version.map_or_else(
+        || "from any version".to_owned(),
+        |from| format!("from version {from} on"),
+    );
+    format!(
+        "{} {} version {}, {barrier}, {from}",
+        build.id, build.facts.package, build.facts.version_code
+    )
+}

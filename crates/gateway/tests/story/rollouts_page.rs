@@ -1,0 +1,68 @@
+//! `docs/rollouts.md`, taken at its word: its examples are sent to the server, one after the other, and the answers must
+//! say what the page says. What the page leaves out of an answer is not compared.
+
+use reqwest::Method;
+use serde_json::Value;
+use tidegate_domain::Role;
+use tidegate_testkit::answer::Answer;
+use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::server::{Engine, TestServer};
+
+on_both_engines!(every_example_of_the_page_is_answered_as_the_page_says);
+
+const PAGE: &str = include_str!("../../../../docs/rollouts.md");
+
+/// The page's requests and answers: first line and body.
+fn messages() -> Vec<(&'static str, Option<Value>)> {
+    let blocks = PAGE.split("```http\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split("\n```").next().unwrap());
+    let parts = blocks.map(|block| block.split_once("\n\n").unwrap_or((block, "")));
+    parts
+        .map(|(first, body)| {
+            let body = (!body.is_empty()).then(|| serde_json::from_str(body).expect(body));
+            (first, body)
+        })
+        .collect()
+}
+
+/// Whether an answer says all that the page says.
+fn compare(place: &str, said: &Value, answered: &Value) {
+    match said {
+        Value::Object(said) => {
+            for (name, value) in said {
+                compare(&format!("{place}.{name}"), value, &answered[name]);
+            }
+        }
+        Value::Number(said) => assert_eq!(said.as_f64(), answered.as_f64(), "{place}: {answered}"),
+        said => assert_eq!(said, answered, "{place}"),
+    }
+}
+
+async fn every_example_of_the_page_is_answered_as_the_page_says(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let olga = server.person("olga", Role::Operator);
+    for version in [41, 42] {
+        olga.uploaded(&apks::build(PACKAGE, version)).await;
+    }
+    olga.promote(1, 100).await.ok();
+    let messages = messages();
+    assert!(messages.len() >= 18, "only {} were found", messages.len());
+    for pair in messages.chunks(2) {
+        let [(request, body), (status, said)] = pair else {
+            panic!("a request without an answer: {}", pair[0].0)
+        };
+        let (method, path) = request.split_once(' ').unwrap();
+        let method: Method = method.parse().unwrap();
+        let mut sent = olga.request(method, path);
+        if let Some(body) = body {
+            sent = sent.json(body);
+        }
+        let answer = Answer::to(sent).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let code = status.split(' ').next().unwrap();
+        assert_eq!(answer.status.to_string(), code, "{request}: {text}");
+        if let Some(said) = said {
+            compare(request, said, &answer.json());
+        }
+    }
+}
