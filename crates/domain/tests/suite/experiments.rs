@@ -244,7 +244,7 @@ fn a_rollout_on_the_terms_of_an_arm_is_another_one() {
     let mut lab = Lab::with(&draft(&[100.0 - 1e-6, 1e-6], None));
     let arm = lab.arms()[0].clone();
     let mut promotion = to(100);
-    promotion.settings = arm.spec.settings.clone();
+    promotion.settings = arm.spec.settings;
     let change = lab.store.create(2, 100, promotion).unwrap();
     assert_eq!(change.insert.len(), 1);
     assert_eq!(change.insert[0].experiment, None);
