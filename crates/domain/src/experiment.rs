@@ -152,7 +152,7 @@ pub enum ExperimentStart {
     /// One runs already on these very terms.
     Running(ExperimentId),
     /// It is to be made.
-    New(ExperimentChange),
+    New(Box<ExperimentChange>),
 }
 
 /// An experiment in the audit log's few words.
@@ -334,7 +334,7 @@ impl Track {
             next = next.advanced_by(arm.width);
         }
         let holdout = draft.holdout.map(|width| Slice { start: next, width });
-        Ok(ExperimentStart::New(ExperimentChange {
+        Ok(ExperimentStart::New(Box::new(ExperimentChange {
             action: "experiment.create",
             experiment: ExperimentSpec {
                 package: self.package.clone(),
@@ -354,7 +354,7 @@ impl Track {
                 None => Some(start.advanced_by(draft.width()?)),
                 Some(_) => None,
             },
-        }))
+        })))
     }
 
     fn require_own(&self, id: BuildId, builds: &[Build]) -> Result<(), Error> {
