@@ -254,7 +254,7 @@ pub(crate) fn experiment(view: ExperimentView) -> v1::Experiment {
         arms: view.arms.into_iter().map(arm).collect(),
         holdout: spec.holdout.map(|slice| v1::Holdout {
             slice: Some(part(slice)),
-            devices: view.holdout.map(slice_devices),
+            devices: view.holdout.as_ref().map(slice_devices),
         }),
         created_by: spec.created_by,
         created_at: time(spec.created_at),
@@ -276,11 +276,11 @@ fn arm(arm: ArmView) -> v1::ExperimentArm {
         installs_failed: arm.stats.installs_failed,
         verify_failed: arm.stats.verify_failed,
         last_updated: arm.last_updated.and_then(time),
-        devices: arm.slice.map(slice_devices),
+        devices: arm.slice.as_ref().map(slice_devices),
     }
 }
 
-fn slice_devices(of: SliceCensus) -> v1::SliceDevices {
+fn slice_devices(of: &SliceCensus) -> v1::SliceDevices {
     let versions = of.versions.iter().map(|(version, devices)| v1::VersionDevices {
         version_code: version.get(),
         count: count(*devices),
