@@ -195,7 +195,7 @@ fn releases(readings: &Readings) {
     of_rollout(
         "ota_rollout_percent",
         "The share of the fleet that a build is offered to, in percent.",
-        |rollout| f64::from(rollout.percent),
+        |rollout| rollout.percent,
     );
     of_rollout(
         "ota_rollout_active",
