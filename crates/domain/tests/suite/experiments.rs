@@ -63,7 +63,7 @@ impl Lab {
         let running: Vec<Experiment> = self.experiment.iter().cloned().collect();
         let start = (self.store.track()).start_experiment(draft, &builds, &running, |_| 0, BY_ADA)?;
         if let ExperimentStart::New(change) = &start {
-            let mut change = change.clone();
+            let mut change = (**change).clone();
             let id = ExperimentId(self.experiment.as_ref().map_or(1, |before| before.id.0 + 1));
             for arm in &mut change.insert {
                 arm.experiment = Some(id);
@@ -242,9 +242,8 @@ fn an_arm_keeps_what_makes_it_comparable() {
 #[test]
 fn a_rollout_on_the_terms_of_an_arm_is_another_one() {
     let mut lab = Lab::with(&draft(&[100.0 - 1e-6, 1e-6], None));
-    let arm = lab.arms()[0].clone();
     let mut promotion = to(100);
-    promotion.settings = arm.spec.settings;
+    promotion.settings = lab.arms().swap_remove(0).spec.settings;
     let change = lab.store.create(2, 100, promotion).unwrap();
     assert_eq!(change.insert.len(), 1);
     assert_eq!(change.insert[0].experiment, None);

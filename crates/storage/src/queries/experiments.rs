@@ -130,7 +130,7 @@ where
                 changed: false,
             });
         }
-        ExperimentStart::New(change) => change,
+        ExperimentStart::New(change) => *change,
     };
     let experiment: i64 = diesel::insert_into(experiments::table)
         .values(NewExperiment::of(id, &change.experiment)?)

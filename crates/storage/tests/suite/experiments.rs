@@ -166,9 +166,13 @@ async fn what_was_begun_comes_back_and_is_concluded(place: &Place) {
 async fn a_start_that_is_refused_writes_nothing(place: &Place) {
     let store = place.store().await;
     let (one, two) = (upload(&store, APP, 1).await, upload(&store, APP, 2).await);
-    let epochs = store.epochs().await.unwrap();
+    let three = upload(&store, APP, 3).await;
+    for build in [&two, &one, &three] {
+        promote(&store, build, promotion(100)).await;
+    }
     let note = actor("ann").note("ota.delete", format!("build/{}", two.id));
     store.delete_build(two.id, note).await.unwrap();
+    let epochs = store.epochs().await.unwrap();
     let deleted = start(&store, &[&one, &two], draft(&[&one, &two], Audience::everybody())).await;
     assert_eq!(deleted.unwrap_err(), Error::BuildDeleted { build: two.id });
     let alone = start(&store, &[&one], draft(&[&one], Audience::everybody())).await;
@@ -187,14 +191,15 @@ async fn a_start_that_is_refused_writes_nothing(place: &Place) {
     let track = store.track(&package(APP)).await.unwrap();
     assert_eq!(
         (track.serving.len(), track.next_slice_start),
-        (0, Position::FIRST)
+        (1, Position::FIRST)
     );
     let listed = store
         .experiments(ExperimentFilter::default(), Page::default())
         .await;
     assert_eq!(listed.unwrap().items, []);
     assert_eq!(store.epochs().await.unwrap().catalog, epochs.catalog);
-    assert_eq!(store.verify_audit().await, Ok(Ok(3)));
+    // Three uploads, three promotions and a deletion.
+    assert_eq!(store.verify_audit().await, Ok(Ok(7)));
 }
 
 async fn of_conclusions_at_once_one_counts(place: &Place) {
