@@ -5,6 +5,7 @@
 //! million and a hundred thousand where they are left out. Quote the ratios.
 #![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
 
+#[allow(dead_code, reason = "each benchmark needs its own part of it")]
 mod load;
 
 use std::fmt::Write as _;
