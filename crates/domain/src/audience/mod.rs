@@ -59,7 +59,7 @@ pub const MAX_AUDIENCE_DEPTH: usize = 32;
 /// The expression that addresses every device.
 const EVERYBODY: &str = "true";
 
-/// The devices that a rollout addresses: see the [module's text](self) for the language.
+/// The devices that a rollout addresses: docs/audiences.md tells the language.
 ///
 /// Two audiences are equal when their texts are. In JSON one that says exactly what two lists say is the object
 /// `{"regions": [], "models": []}` that older versions know, and any other is the text.
