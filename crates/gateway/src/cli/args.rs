@@ -876,7 +876,8 @@ pub(super) enum Tokens {
     },
     /// End a token, on every server within a second.
     Revoke {
-        /// Its id, as `list` prints it.
+        /// Its id, as `list` prints it. One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }
@@ -974,11 +975,17 @@ Examples:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_is_revoked_by_any_id() {
+        let line = ["tidegate", "admin", "tokens", "revoke", "-h4Kz_x-"];
+        assert!(super::Cli::try_parse_from(line).is_ok());
     }
 
     #[test]
