@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::tag_index::TagIndex;
 use crate::{Build, PackageName, PolicySet, Release, Track};
 
 /// A snapshot of all packages that release something. Built anew on every change, never edited, so that any
 /// number of polls read it without a lock.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    tracks: HashMap<PackageName, Track>,
+    tracks: HashMap<PackageName, (Track, TagIndex)>,
     /// The packages of which a rollout asks for operators' tags.
     tagged: HashSet<PackageName>,
     policies: PolicySet,
@@ -18,14 +19,17 @@ pub struct Catalog {
 impl Catalog {
     /// Takes the packages' tracks.
     pub fn new(tracks: impl IntoIterator<Item = Track>) -> Self {
-        let tracks = tracks.into_iter().map(|track| (track.package.clone(), track));
-        let tracks: HashMap<PackageName, Track> = tracks.collect();
+        let indexed = |track: Track| {
+            let index = TagIndex::of(&track);
+            (track.package.clone(), (track, index))
+        };
+        let tracks: HashMap<PackageName, (Track, TagIndex)> = tracks.into_iter().map(indexed).collect();
         let asks_for_tags = |release: &Release| release.rollout.spec.settings.audience.asks_for_tags();
         let tagged = tracks
             .values()
-            .filter(|track| track.serving.iter().any(asks_for_tags));
+            .filter(|(track, _)| track.serving.iter().any(asks_for_tags));
         Self {
-            tagged: tagged.map(|track| track.package.clone()).collect(),
+            tagged: tagged.map(|(track, _)| track.package.clone()).collect(),
             tracks,
             policies: PolicySet::default(),
         }
@@ -49,12 +53,16 @@ impl Catalog {
 
     /// A package's track.
     pub fn track(&self, package: &str) -> Option<&Track> {
+        self.indexed(package).map(|(track, _)| track)
+    }
+
+    pub(crate) fn indexed(&self, package: &str) -> Option<&(Track, TagIndex)> {
         self.tracks.get(package)
     }
 
     /// All tracks, in no order.
     pub fn tracks(&self) -> impl Iterator<Item = &Track> {
-        self.tracks.values()
+        self.tracks.values().map(|(track, _)| track)
     }
 
     /// All rollouts that serve, with their builds; those of one package in the order in which polls ask them.

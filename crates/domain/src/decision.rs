@@ -23,6 +23,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::tag_index::Places;
 use crate::{
     Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Overlay, Policy, PolicySet, Position,
     Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Subject, Track,
@@ -226,16 +227,23 @@ pub fn explain<'c>(catalog: &'c Catalog, request: &PollRequest<'_>, now: DateTim
 }
 
 trait Trace {
+    /// Whether what is noted is told to anybody.
+    const TELLS: bool;
+
     fn note(&mut self, step: impl FnOnce() -> Step);
 }
 
 struct Silent;
 
 impl Trace for Silent {
+    const TELLS: bool = false;
+
     fn note(&mut self, _: impl FnOnce() -> Step) {}
 }
 
 impl Trace for Vec<Step> {
+    const TELLS: bool = true;
+
     fn note(&mut self, step: impl FnOnce() -> Step) {
         self.push(step());
     }
@@ -257,9 +265,10 @@ fn evaluate<'c, T: Trace>(
     now: DateTime<Utc>,
     trace: &mut T,
 ) -> Decision<'c> {
-    let track = catalog
-        .track(request.package)
-        .filter(|track| !track.serving.is_empty());
+    let found = catalog
+        .indexed(request.package)
+        .filter(|(track, _)| !track.serving.is_empty());
+    let track = found.map(|(track, _)| track);
     trace.note(|| Step {
         rollout: None,
         build: None,
@@ -271,7 +280,7 @@ fn evaluate<'c, T: Trace>(
             None => "nothing was released for this package".to_owned(),
         },
     });
-    let Some(track) = track else {
+    let Some((track, index)) = found else {
         return Decision::NoUpdate(Reason::NoCurrentBuild);
     };
     let policies = catalog.policies();
@@ -296,7 +305,8 @@ fn evaluate<'c, T: Trace>(
         })
     };
     for (at, release) in track.serving.iter().enumerate() {
-        if release.rollout.spec.takes_back != Some(request.installed) {
+        let takes_back = || release.rollout.spec.takes_back == Some(request.installed);
+        if !index.taking_back.has(at) || !takes_back() {
             continue;
         }
         let at_home = track.serving[..at].iter().find(|earlier| ask(earlier).is_home());
@@ -308,14 +318,26 @@ fn evaluate<'c, T: Trace>(
     }
     let mut untaken = Reason::NoCurrentBuild;
     let mut heard_current = false;
-    for release in &track.serving {
+    // Whoever wants to know why is told of each rollout.
+    let candidates = match T::TELLS {
+        true => Places::ALL,
+        false => index.candidates(request.overlay),
+    };
+    for (at, release) in track.serving.iter().enumerate() {
+        if !candidates.has(at) {
+            if !heard_current {
+                untaken = Reason::NotInAudience;
+            }
+            heard_current |= index.current == Some(at);
+            continue;
+        }
         match ask(release).verdict(trace) {
             Verdict::Takes(build) => return offer(release, build, false),
             Verdict::Ends(reason) => return Decision::NoUpdate(reason),
             Verdict::PassesOn(reason) if !heard_current => untaken = reason,
             Verdict::PassesOn(_) => {}
         }
-        heard_current |= release.rollout.spec.is_current;
+        heard_current |= index.current == Some(at);
     }
     Decision::NoUpdate(untaken)
 }

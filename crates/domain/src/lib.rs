@@ -53,6 +53,7 @@ mod rollout;
 mod share;
 mod stats;
 mod tag;
+mod tag_index;
 mod track;
 mod visible;
 

@@ -208,6 +208,14 @@ impl Audience {
         self.asks_for(Attribute::Tags)
     }
 
+    /// A tag of the operators' without which no device is in it, if there is one.
+    pub(crate) fn required_tag(&self) -> Option<Tag> {
+        self.0.clauses.iter().find_map(|clause| match &clause.predicate {
+            Predicate::Lists(Attribute::Tags, entry) => Tag::parse(entry).ok(),
+            _ => None,
+        })
+    }
+
     /// Whether it names this tag of the operators'.
     pub fn names_tag(&self, tag: &Tag) -> bool {
         let clauses = self.0.clauses.iter();

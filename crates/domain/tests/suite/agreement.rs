@@ -24,6 +24,14 @@ fn audiences() -> impl Strategy<Value = Audience> {
         3 => Just(Audience::default()),
         1 => Just(those_of(&["DE"], &[])),
         1 => Just(those_of(&[], &["Pixel"])),
+        #[cfg(feature = "expressions")]
+        2 => prop::sample::select(&[
+            r#""canary" in tags"#,
+            r#"sdk >= 24 && "canary" in tags"#,
+            r#""lab" in tags && "canary" in tags"#,
+            r#"!("lab" in tags)"#,
+            r#""lab" in tags || region == "DE""#,
+        ][..]).prop_map(|text| Audience::parse(text).unwrap()),
     ]
 }
 
@@ -123,15 +131,16 @@ fn devices() -> impl Strategy<Value = Phone> {
         stated(&["Pixel", "Fold"]),
         stated(&["arm64-v8a,armeabi-v7a", "x86_64"]),
         rejections(),
+        prop::sample::subsequence(vec!["canary", "lab"], 0..=2),
     )
-        .prop_map(|(id, installed, sdk, region, model, abis, rejections)| {
+        .prop_map(|(id, installed, sdk, region, model, abis, rejections, tags)| {
             let mut device = phone(&id, installed);
             device.facts.sdk = sdk;
             device.facts.region = region.map(Into::into);
             device.facts.model = model.map(Into::into);
             device.facts.abis = abis.map(Into::into);
             device.rejections = rejections;
-            device
+            device.tagged(&tags)
         })
 }
 
@@ -190,7 +199,7 @@ fn is_member(device: &Phone, release: &Release) -> bool {
     let subject = Subject {
         facts: &device.facts,
         installed: device.installed,
-        tags: &[],
+        tags: device.overlay.tags(),
     };
     settings.audience.includes(&subject) && u64::from(place) < taken
 }

@@ -448,7 +448,7 @@ fn an_experiment_may_go_on_beyond_the_last_position() {
 #[test]
 fn concluding_ends_all_arms_and_leaves_one_base_that_everybody_is_judged_by() {
     let cases = (layouts(), 0..10_usize, 1..=100_i64, "[a-z]{8}", 0..13_i64);
-    check_often(500, &cases, |(layout, winner, share, device, installed)| {
+    check_often(300, &cases, |(layout, winner, share, device, installed)| {
         let mut lab = laid_out(layout);
         let winner = lab.arms().get(winner).map(|arm| Winner::Rollout(arm.id));
         lab.conclude(winner, percent(share)).unwrap();
