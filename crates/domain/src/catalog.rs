@@ -1,6 +1,6 @@
 //! The catalog: everything that a poll's answer depends on besides the poll itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::tag_index::TagIndex;
@@ -11,8 +11,6 @@ use crate::{Build, PackageName, PolicySet, Release, Track};
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     tracks: HashMap<PackageName, (Track, TagIndex)>,
-    /// The packages of which a rollout asks for operators' tags.
-    tagged: HashSet<PackageName>,
     policies: PolicySet,
 }
 
@@ -23,14 +21,8 @@ impl Catalog {
             let index = TagIndex::of(&track);
             (track.package.clone(), (track, index))
         };
-        let tracks: HashMap<PackageName, (Track, TagIndex)> = tracks.into_iter().map(indexed).collect();
-        let asks_for_tags = |release: &Release| release.rollout.spec.settings.audience.asks_for_tags();
-        let tagged = tracks
-            .values()
-            .filter(|(track, _)| track.serving.iter().any(asks_for_tags));
         Self {
-            tagged: tagged.map(|(track, _)| track.package.clone()).collect(),
-            tracks,
+            tracks: tracks.into_iter().map(indexed).collect(),
             policies: PolicySet::default(),
         }
     }
@@ -48,7 +40,9 @@ impl Catalog {
 
     /// Whether an answer about this package may depend on the tags that operators gave to the device.
     pub fn needs_tags(&self, package: &str) -> bool {
-        self.tagged.contains(package) || self.policies.need_tags(package)
+        self.indexed(package)
+            .is_some_and(|(_, index)| index.asks_for_tags)
+            || self.policies.need_tags(package)
     }
 
     /// A package's track.

@@ -32,6 +32,7 @@
 mod audience;
 mod build;
 mod catalog;
+mod change;
 mod cohort;
 mod decision;
 mod device;
@@ -47,6 +48,7 @@ mod nudge;
 mod policy;
 mod poll;
 mod preflight;
+mod reason;
 mod report;
 mod role;
 mod rollout;
@@ -63,10 +65,9 @@ pub use audience::{
 };
 pub use build::{Build, BuildFacts, BuildSteps, Provenance, SignerRange, Signers};
 pub use catalog::Catalog;
+pub use change::{By, Change, OfferFacts, Promotion, RolloutDraft, RolloutEdit, Which};
 pub use cohort::{MAX_SALT_BYTES, Position, cohort};
-pub use decision::{
-    BuildRejection, Decision, Explanation, Offer, PollRequest, Reason, Step, decide, explain,
-};
+pub use decision::{BuildRejection, Decision, Explanation, Offer, PollRequest, Step, decide, explain};
 pub use device::{Device, DeviceFacts, MAX_ATTRIBUTE_BYTES, MAX_FCM_TOKEN_BYTES, MAX_TAGS};
 pub use device_build::{
     Capacity, Consequence, DeviceBuild, LastReport, MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Milestones,
@@ -100,6 +101,7 @@ pub use preflight::{
     Conditions, DeferReason, LOOK_AGAIN, LOOK_AGAIN_SOON, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network,
     UpdateNeeds, look_again_after, preflight,
 };
+pub use reason::Reason;
 pub use report::{
     MAX_MESSAGE_BYTES, MAX_REASON_BYTES, MAX_REQUEST_ID_BYTES, REJECTION_COOL_DOWN_HOURS, RETRY_BUDGET,
     Report, ReportStatus, TERMINAL_REASONS,
@@ -111,7 +113,5 @@ pub use rollout::{
 pub use share::{Percent, Share, Slice};
 pub use stats::DeploymentStats;
 pub use tag::{MAX_TAG_BYTES, MAX_TAG_NAMES, MAX_TAGGED_AT_ONCE, MAX_TAGS_PER_DEVICE, Tag};
-pub use track::{
-    By, Change, KnownSigners, MAX_SERVING, OfferFacts, Promotion, RolloutDraft, RolloutEdit, Track, Which,
-};
+pub use track::{KnownSigners, MAX_SERVING, Track};
 pub use visible::check_visible;

@@ -36,6 +36,8 @@ pub(crate) struct TagIndex {
     /// Those that ask for no tag, or not for certain.
     untagged: Places,
     by_tag: HashMap<Tag, Places>,
+    /// Whether an audience asks for a tag at all, be it for certain or not.
+    pub(crate) asks_for_tags: bool,
     /// Those that take a version back.
     pub(crate) taking_back: Places,
     /// The place of the current base.
@@ -51,6 +53,7 @@ impl TagIndex {
                 Some(tag) => index.by_tag.entry(tag).or_default().add(Places::at(place)),
                 None => index.untagged.add(Places::at(place)),
             }
+            index.asks_for_tags |= spec.settings.audience.asks_for_tags();
             if spec.takes_back.is_some() {
                 index.taking_back.add(Places::at(place));
             }

@@ -249,7 +249,7 @@ pub(crate) async fn pause(
 ) -> Result<v1::RolloutStateResponse, Error> {
     let which = which(request.build_id, request.rollout_id)?;
     let state = rollouts.pause(actor, which).await?;
-    Ok(stands(request.build_id, state))
+    stands(rollouts, which, state).await
 }
 
 pub(crate) async fn resume(
@@ -259,7 +259,7 @@ pub(crate) async fn resume(
 ) -> Result<v1::RolloutStateResponse, Error> {
     let which = which(request.build_id, request.rollout_id)?;
     let state = rollouts.resume(actor, which).await?;
-    Ok(stands(request.build_id, state))
+    stands(rollouts, which, state).await
 }
 
 pub(crate) async fn pause_rollout(
@@ -280,12 +280,20 @@ pub(crate) async fn resume_rollout(
     tell(rollouts, rollout_id).await
 }
 
-fn stands(build_id: i64, state: RolloutState) -> v1::RolloutStateResponse {
-    v1::RolloutStateResponse {
+async fn stands(
+    rollouts: &Rollouts,
+    which: Which,
+    state: RolloutState,
+) -> Result<v1::RolloutStateResponse, Error> {
+    let build = match which {
+        Which::Build(build) => build,
+        Which::Rollout(rollout) => rollouts.get(rollout).await?.spec.build,
+    };
+    Ok(v1::RolloutStateResponse {
         success: true,
-        build_id,
+        build_id: build.0,
         state: state.to_string(),
-    }
+    })
 }
 
 pub(crate) async fn roll_back(

@@ -496,10 +496,8 @@ async fn the_same_by_grpc(engine: Engine) {
         build_id: 0,
         rollout_id: made.rollout_id,
     };
-    assert_eq!(
-        grpc.pause_rollout(pause).await.unwrap().into_inner().state,
-        "paused"
-    );
+    let paused = grpc.pause_rollout(pause).await.unwrap().into_inner();
+    assert_eq!((paused.build_id, paused.state.as_str()), (second, "paused"));
     let cancel = v1::CancelRolloutRequest {
         rollout_id: made.rollout_id,
     };
