@@ -156,7 +156,8 @@ impl Audiences {
     /// Asks the whole fleet, or a sample of a large one.
     async fn scan(&self, question: Question<'_>) -> Result<Tally, Error> {
         let Ok(_place) = self.places.try_acquire() else {
-            let message = format!("{AT_ONCE} audiences are being counted already; try again in a moment");
+            let message =
+                format!("the fleet is being counted for {AT_ONCE} others already; try again in a moment");
             return Err(Error::new(Kind::Exhausted, "too_many_counts", message));
         };
         let fleet = self.store.fleet_extent().await?;
