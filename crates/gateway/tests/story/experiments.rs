@@ -150,6 +150,9 @@ async fn two_arms_and_a_hold_out_until_everybody_has_the_winner(engine: Engine) 
             (counts(one, "total_eligible"), counts(other, "total_eligible")) == (in_first, in_second)
                 && (counts(one, "installs_success"), counts(other, "installs_failed")) == (1, 1)
                 && shown["holdout"]["devices"]["count"] == held_out.len()
+                // The fleet may have been counted when not all polls were written yet.
+                && one["devices"]["count"] == first.len()
+                && other["devices"]["count"] == second.len()
         },
     )
     .await;
