@@ -7,10 +7,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate_domain::{
-    Audience, Build, BuildFacts, BuildId, BuildSteps, Catalog, Decision, DeviceFacts, Overlay, PackageName,
-    Percent, PollRequest, Position, Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
-    RolloutState, Sha256, SignerFingerprint, Signers, Subject, Tag, Track, VersionCode, cohort, decide,
-    explain,
+    Audience, Build, BuildFacts, BuildId, BuildSteps, Catalog, Consent, Decision, DeviceFacts, Overlay,
+    PackageName, Percent, PollRequest, Position, Provenance, Release, Rollout, RolloutId, RolloutSettings,
+    RolloutSpec, RolloutState, Sha256, SignerFingerprint, Signers, Subject, Tag, Track, VersionCode, cohort,
+    decide, explain,
 };
 
 const PACKAGES: usize = 50;
@@ -62,6 +62,9 @@ fn release(package: &PackageName, id: i64, share: i64) -> Release {
         rolled_back_from: None,
         takes_back: None,
         experiment: None,
+        plan: None,
+        consent: Consent::default(),
+        keep_previous: false,
         created_by: String::new(),
         created_at: NOW,
     };

@@ -1,11 +1,11 @@
 //! What an operator asks for, and what comes of it: the words in which verbs of a [`Track`](crate::Track) are said.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Audience, Build, BuildId, Error, Percent, Position, Release, Rollout, RolloutId, RolloutSettings,
-    RolloutSpec, RolloutState, Slice, VersionCode,
+    Audience, Build, BuildId, Consent, Error, Percent, Plan, PlanRun, Position, Release, Rollout, RolloutId,
+    RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
 };
 
 /// Who asks for a change, and when.
@@ -13,8 +13,18 @@ use crate::{
 pub struct By<'a> {
     /// The subject of the credential.
     pub actor: &'a str,
+    /// The person whose word it is as well: who made the service account that acts.
+    pub on_behalf_of: Option<&'a str>,
     /// The time of the change.
     pub now: DateTime<Utc>,
+}
+
+impl By<'_> {
+    /// Those who may not approve what is edited so.
+    pub(crate) fn editors(&self) -> Vec<String> {
+        let both = std::iter::once(self.actor).chain(self.on_behalf_of);
+        both.map(ToOwned::to_owned).collect()
+    }
 }
 
 /// What an operator says when releasing a build.
@@ -28,6 +38,8 @@ pub struct Promotion {
     pub retry_failed: bool,
     /// Begin the slice where the last automatic one ended, whatever the settings say of its start.
     pub auto_start: bool,
+    /// The steps by which the share grows. The settings' share is then the first step's.
+    pub plan: Option<Plan>,
 }
 
 /// What an operator says when making a rollout.
@@ -42,7 +54,8 @@ pub struct RolloutDraft {
 }
 
 /// The terms of a rollout that an operator changes; those left out stay.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RolloutEdit {
     /// What people call it.
     pub name: Option<String>,
@@ -52,8 +65,10 @@ pub struct RolloutEdit {
     pub audience: Option<Audience>,
     /// The part of all positions that the share is taken of.
     pub slice: Option<Slice>,
-    /// The share.
+    /// The share. A plan is then held there.
     pub percent: Option<Percent>,
+    /// The steps. Those that have begun stay as they are.
+    pub plan: Option<Plan>,
     /// Download over Wi-Fi only.
     pub wifi_only: Option<bool>,
     /// Shorten the waiting on the device.
@@ -69,7 +84,7 @@ impl RolloutEdit {
         }
     }
 
-    pub(crate) fn apply(self, spec: &mut RolloutSpec) {
+    pub(crate) fn apply(self, spec: &mut RolloutSpec, now: DateTime<Utc>) -> Result<(), Error> {
         fn set<T>(term: &mut T, value: Option<T>) {
             if let Some(value) = value {
                 *term = value;
@@ -79,10 +94,56 @@ impl RolloutEdit {
         set(&mut spec.priority, self.priority);
         set(&mut spec.settings.audience, self.audience);
         set(&mut spec.settings.slice, self.slice);
-        set(&mut spec.settings.percent, self.percent);
+        if let Some(percent) = self.percent {
+            set_share(spec, percent, now)?;
+        }
+        if let Some(plan) = self.plan {
+            set_plan(spec, plan, now)?;
+        }
         set(&mut spec.settings.wifi_only, self.wifi_only);
         set(&mut spec.settings.must_install, self.must_install);
+        Ok(())
     }
+}
+
+/// Sets the share by hand: a plan is held there, and one that has not begun is given up for the share.
+fn set_share(spec: &mut RolloutSpec, percent: Percent, now: DateTime<Utc>) -> Result<(), Error> {
+    match &mut spec.plan {
+        Some(_) if !spec.state.has_begun() => {
+            let fault = "can't be set before the plan has begun; change the plan instead";
+            return Err(Error::invalid("rollout_percent", fault));
+        }
+        Some(run) if percent.share() != run.share(now) => run.hold_at(percent, now),
+        Some(_) => return Ok(()),
+        None => {}
+    }
+    spec.settings.percent = percent;
+    Ok(())
+}
+
+/// Gives a rollout a plan, or another one.
+fn set_plan(spec: &mut RolloutSpec, plan: Plan, now: DateTime<Utc>) -> Result<(), Error> {
+    match &mut spec.plan {
+        Some(run) if run.plan == plan => return Ok(()),
+        Some(run) if spec.state.has_begun() => return run.replan(plan, now),
+        _ => {}
+    }
+    let from = match spec.state.has_begun() {
+        true => spec.settings.percent,
+        false => Percent::NOBODY,
+    };
+    let first = plan.first().percent;
+    if first < from {
+        let fault = format!("must begin with a step to {from} or more, which is the share now");
+        return Err(Error::invalid("plan", fault));
+    }
+    let mut run = PlanRun::begun(plan, from.share(), now);
+    if spec.state.has_begun() && spec.state != RolloutState::Active {
+        run.stop(now);
+    }
+    spec.settings.percent = first;
+    spec.plan = Some(run);
+    Ok(())
 }
 
 /// How a verb names what it is about.
@@ -171,6 +232,12 @@ pub struct OfferFacts {
     pub settings: RolloutSettings,
     /// Whether devices are taken back from a higher version.
     pub force_downgrade: bool,
+    /// The steps by which the share grows, and where they stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanRun>,
+    /// Who edited the terms last, who approved them, and what waits.
+    #[serde(flatten)]
+    pub consent: Consent,
 }
 
 impl OfferFacts {
@@ -185,6 +252,8 @@ impl OfferFacts {
             state: spec.state,
             settings: spec.settings.clone(),
             force_downgrade: spec.takes_back.is_some(),
+            plan: spec.plan.clone(),
+            consent: spec.consent.clone(),
         }
     }
 

@@ -25,9 +25,9 @@ use serde::Serialize;
 
 use crate::tag_index::Places;
 use crate::{
-    Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Overlay, Policy, PolicySet, Position,
-    Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Subject,
-    Track, VersionCode,
+    Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Overlay, Phase, Policy, PolicySet,
+    Position, Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint,
+    Subject, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -396,12 +396,12 @@ impl<'c> Ask<'c, '_> {
 
     /// Why the device is not one of those that the rollout addresses.
     fn not_a_member<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
-        if !self.audience(trace) {
-            Some(Reason::NotInAudience)
-        } else if !self.cohort(trace) {
-            Some(Reason::NotInCohort)
-        } else {
-            None
+        if !self.release.rollout.spec.state.has_begun() {
+            return self.state(trace);
+        }
+        match self.audience(trace) {
+            true => self.cohort(trace),
+            false => Some(Reason::NotInAudience),
         }
     }
 
@@ -433,7 +433,7 @@ impl<'c> Ask<'c, '_> {
             RolloutState::Active | RolloutState::Completed => None,
             RolloutState::Paused => Some(Reason::Paused),
             RolloutState::Halted => Some(Reason::Halted),
-            RolloutState::Scheduled => Some(Reason::Scheduled),
+            RolloutState::Proposed | RolloutState::Scheduled => Some(Reason::Scheduled),
             // The catalog holds no rollout that has ended; were one there, it must offer nothing.
             RolloutState::Superseded | RolloutState::RolledBack | RolloutState::Canceled => {
                 Some(Reason::NoCurrentBuild)
@@ -645,29 +645,50 @@ impl<'c> Ask<'c, '_> {
         })
     }
 
-    fn cohort<T: Trace>(&self, trace: &mut T) -> bool {
-        let settings = &self.release.rollout.spec.settings;
+    /// Why the share does not take the device now, if it doesn't.
+    fn cohort<T: Trace>(&self, trace: &mut T) -> Option<Reason> {
+        let spec = &self.release.rollout.spec;
+        let settings = &spec.settings;
         let position = settings.position_once(self.request.device_id, self.unsalted);
-        let passed = settings.takes(position);
+        let passed = spec.takes(position, self.now);
+        // In the step's share the plan's ramp will reach it.
+        let ramps = spec.phase() == Some(Phase::Ramping) && settings.takes(position);
         self.note(trace, "cohort", passed, || {
-            let inputs = vec![
+            let mut inputs = vec![
                 ("position".into(), position.get().to_string()),
                 ("cohort".into(), position.cohort().to_string()),
                 (
                     "rollout_percent".into(),
-                    settings.percent.as_decimal().to_string(),
+                    spec.percent(self.now).as_decimal().to_string(),
                 ),
                 ("slice".into(), settings.slice.to_string()),
                 ("salt".into(), settings.salt.clone().unwrap_or_default()),
             ];
+            if let Some(phase) = spec.phase() {
+                inputs.push(("phase".into(), phase.to_string()));
+                inputs.push(("step_percent".into(), settings.percent.as_decimal().to_string()));
+            }
             let answer = if passed { "is" } else { "is not" };
             let place = position.as_percent();
-            let answer = format!(
-                "the device's position, {place:.6} %, {answer} in the first {} of {}",
-                settings.percent, settings.slice
+            let share = spec.share(self.now).as_percent();
+            let mut answer = format!(
+                "the device's position, {place:.6} %, {answer} in the first {share} % of {}",
+                settings.slice
             );
+            let reached = spec
+                .plan
+                .as_ref()
+                .and_then(|run| run.reaches(settings.slice, position));
+            if let (false, Some(at)) = (passed, reached) {
+                let _ = write!(answer, "; the ramp reaches it at {}", at.format("%FT%TZ"));
+            }
             (inputs, answer)
-        })
+        });
+        match (passed, ramps) {
+            (true, _) => None,
+            (false, true) => Some(Reason::Ramping),
+            (false, false) => Some(Reason::NotInCohort),
+        }
     }
 
     /// The build that the device is to take next: the lowest barrier between the version that it runs and the released

@@ -1,6 +1,8 @@
 //! What a rule can refuse.
 
-use crate::{BuildId, CampaignId, CampaignState, ExperimentId, RolloutId, RolloutState, VersionCode};
+use crate::{
+    BuildId, CampaignId, CampaignState, ExperimentId, Percent, RolloutId, RolloutState, VersionCode,
+};
 
 /// A rule's refusal. Each variant is a decision that the caller can take; [`Error::code`] is its stable name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +134,47 @@ pub enum Error {
         /// The state that was asked for.
         to: RolloutState,
     },
+    /// The rollout has no plan.
+    #[error("rollout {rollout} has no plan that could be held or advanced; change its share instead")]
+    NoPlan {
+        /// The rollout that was named.
+        rollout: RolloutId,
+    },
+    /// The rollout's plan has no further step.
+    #[error("the plan of rollout {rollout} has no further step; add some, or change its share")]
+    PlanDone {
+        /// The rollout that was named.
+        rollout: RolloutId,
+    },
+    /// Another person has to approve first.
+    #[error("rollout {rollout} waits for another person's approval")]
+    ApprovalRequired {
+        /// The rollout that was named.
+        rollout: RolloutId,
+    },
+    /// Who edited something last can't approve it.
+    #[error("rollout {rollout} was edited last by you or for you: another person has to approve it")]
+    OwnApproval {
+        /// The rollout that was named.
+        rollout: RolloutId,
+    },
+    /// Nothing waits for an approval.
+    #[error("nothing of rollout {rollout} waits for an approval")]
+    NothingToApprove {
+        /// The rollout that was named.
+        rollout: RolloutId,
+    },
+    /// A release that is neither a rollout nor a promotion would need an approval.
+    #[error(
+        "{package} asks for an approval of releases to {share}: make a rollout, which can wait for it, instead of an \
+         experiment"
+    )]
+    ApprovalUnsupported {
+        /// The package.
+        package: String,
+        /// The share that would be released to.
+        share: Percent,
+    },
     /// The campaign's state does not allow the change.
     #[error("campaign {campaign} is {from} and cannot become {to}")]
     WrongCampaignState {
@@ -188,6 +231,12 @@ impl Error {
             Self::NoPredecessor { .. } => "no_predecessor",
             Self::SignerMismatch { .. } => "signer_mismatch",
             Self::WrongState { .. } | Self::WrongCampaignState { .. } => "wrong_state",
+            Self::NoPlan { .. } => "no_plan",
+            Self::PlanDone { .. } => "plan_done",
+            Self::ApprovalRequired { .. } => "approval_required",
+            Self::OwnApproval { .. } => "own_approval",
+            Self::NothingToApprove { .. } => "nothing_to_approve",
+            Self::ApprovalUnsupported { .. } => "approval_unsupported",
             Self::TooManyServing { .. } => "too_many_serving",
         }
     }

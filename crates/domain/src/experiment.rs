@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::track::{check_name, check_percent, check_terms, in_state};
 use crate::{
-    Audience, Build, BuildId, By, Error, ExperimentId, MAX_PRIORITY, PackageName, Percent, Position,
+    Audience, Build, BuildId, By, Consent, Error, ExperimentId, MAX_PRIORITY, PackageName, Percent, Position,
     Promotion, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Share, Slice, Track,
 };
 
@@ -307,7 +307,7 @@ impl Track {
     ///
     /// # Errors
     /// As [`ExperimentDraft::check`]; [`Error::Invalid`] for a build that isn't the package's, and for a bad name or
-    /// salt; [`Error::TooManyServing`].
+    /// salt; [`Error::TooManyServing`]; [`Error::ApprovalUnsupported`].
     pub fn start_experiment(
         &self,
         draft: &ExperimentDraft,
@@ -319,6 +319,7 @@ impl Track {
         draft.check()?;
         for arm in &draft.arms {
             self.require_own(arm.build, builds)?;
+            self.require_no_approval(Percent::of_share(arm.width))?;
         }
         if let Some(same) = running.iter().find(|running| self.is_same(running, draft)) {
             return Ok(ExperimentStart::Running(same.id));
@@ -399,9 +400,24 @@ impl Track {
             rolled_back_from: None,
             takes_back: None,
             experiment: None,
+            plan: None,
+            consent: Consent {
+                edited_by: by.editors(),
+                ..Consent::default()
+            },
+            keep_previous: true,
             created_by: by.actor.to_owned(),
             created_at: by.now,
         }
+    }
+
+    /// Arms begin at once, and so does the winner: neither can wait for an approval.
+    fn require_no_approval(&self, share: Percent) -> Result<(), Error> {
+        if !self.approval.asks(share) {
+            return Ok(());
+        }
+        let package = self.package.to_string();
+        Err(Error::ApprovalUnsupported { package, share })
     }
 
     /// The arms of an experiment that serve, in their order.
@@ -448,7 +464,7 @@ impl Track {
     ///
     /// # Errors
     /// [`Error::ExperimentEnded`] when it was concluded otherwise; [`Error::RolloutEnded`] when the winner's arm was ended;
-    /// [`Error::Invalid`] for a winner that is no arm or is halted, and for a share of 0.
+    /// [`Error::Invalid`] for a winner that is no arm or is halted, and for a share of 0; [`Error::ApprovalUnsupported`].
     pub fn conclude(
         &self,
         experiment: &Experiment,
@@ -481,9 +497,10 @@ impl Track {
                 true => RolloutState::Superseded,
                 false => RolloutState::Canceled,
             };
-            change.updates.push(in_state(&arm.rollout, next));
+            change.updates.push(in_state(&arm.rollout, next, by.now));
         }
         if let Some(winner) = winner {
+            self.require_no_approval(draft.percent)?;
             let arm = winning(&serving, winner)?;
             let base = self.without(experiment.id).promote(
                 &arm.build,
@@ -537,6 +554,7 @@ fn as_base(arm: &Release, percent: Percent) -> Promotion {
         keep_previous: false,
         retry_failed: false,
         auto_start: false,
+        plan: None,
     }
 }
 

@@ -22,6 +22,7 @@
 //! - [`PolicySet`], [`Overlay`]: what holds devices back whatever a rollout says, and the tags that it asks for.
 //! - [`Track`]: promote, adjust, pause, resume, roll back, as transitions that return a [`Change`].
 //! - [`Experiment`]: builds tried side by side, each a rollout on a slice of its own.
+//! - [`Plan`]: the steps by which a rollout's share grows by itself; [`Approval`]: what waits for a second person.
 //! - [`Audience`]: whom a rollout addresses, as an expression.
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
@@ -29,6 +30,7 @@
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Position`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
+mod approval;
 mod audience;
 mod build;
 mod catalog;
@@ -45,6 +47,7 @@ mod ids;
 mod installability;
 mod limits;
 mod nudge;
+mod plan;
 mod policy;
 mod poll;
 mod preflight;
@@ -59,6 +62,7 @@ mod tag_index;
 mod track;
 mod visible;
 
+pub use approval::{Approval, Approved, ChangeRequest, Consent};
 pub use audience::{
     Audience, Clause, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_DEPTH, MAX_AUDIENCE_ENTRIES, MAX_AUDIENCE_NODES,
     Subject,
@@ -92,6 +96,7 @@ pub use nudge::{
     MAX_ACTION_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
     NudgeAudience, NudgeOrder, Priority,
 };
+pub use plan::{Coming, MAX_SPAN, MAX_STEPS, Phase, Plan, PlanRun, PlanStep, Progress, Span, Stage};
 pub use policy::{
     Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, Policy, PolicyId, PolicySet,
     PolicySpec, PolicySubject, PolicyTerms, check_tag_count,

@@ -16,6 +16,8 @@ pub enum Reason {
     NewerInstalled,
     /// The device is outside the share of the fleet.
     NotInCohort,
+    /// The device is in the share that the rollout's plan is on its way to, and the ramp has not reached it yet.
+    Ramping,
     /// The device is not one of those that the rollout addresses.
     NotInAudience,
     /// An operator paused the rollout.
@@ -40,11 +42,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoCurrentBuild,
         Self::AlreadyCurrent,
         Self::NewerInstalled,
         Self::NotInCohort,
+        Self::Ramping,
         Self::NotInAudience,
         Self::Paused,
         Self::Halted,
@@ -64,6 +67,7 @@ impl Reason {
             Self::AlreadyCurrent => "already_current",
             Self::NewerInstalled => "newer_installed",
             Self::NotInCohort => "not_in_cohort",
+            Self::Ramping => "ramping",
             Self::NotInAudience => "not_in_audience",
             Self::Paused => "paused",
             Self::Halted => "halted",
@@ -82,7 +86,7 @@ impl Reason {
     #[must_use]
     pub fn told_to(self, protocol: u32) -> Self {
         match self {
-            Self::HeldByPolicy if protocol < 2 => Self::Paused,
+            Self::HeldByPolicy | Self::Ramping if protocol < 2 => Self::Paused,
             reason => reason,
         }
     }

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Audience, Build, BuildId, Error, ExperimentId, PackageName, Percent, Position, RolloutId, Slice,
-    VersionCode,
+    Audience, Build, BuildId, Consent, Error, ExperimentId, PackageName, Percent, Phase, PlanRun, Position,
+    RolloutId, Share, Slice, VersionCode,
 };
 
 /// The longest name of a rollout, in bytes.
@@ -60,16 +60,52 @@ pub struct RolloutSpec {
     pub takes_back: Option<VersionCode>,
     /// The experiment that it is an arm of.
     pub experiment: Option<ExperimentId>,
+    /// The steps by which its share grows by itself, and where it stands among them.
+    pub plan: Option<PlanRun>,
+    /// Who edited and who approved its terms.
+    pub consent: Consent,
+    /// Whether the bases that serve when it begins go on beside it.
+    pub keep_previous: bool,
     /// The subject of the credential that made it.
     pub created_by: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
+impl RolloutSpec {
+    /// The share of its slice that it takes at this time. With a plan it grows up to that of the settings, which is the
+    /// present step's.
+    pub fn share(&self, now: DateTime<Utc>) -> Share {
+        match &self.plan {
+            None => self.settings.percent.share(),
+            Some(run) => run.share(now),
+        }
+    }
+
+    /// The same as people are told it: nobody before it has begun.
+    pub fn percent(&self, now: DateTime<Utc>) -> Percent {
+        match self.state.has_begun() {
+            true => Percent::of_share(self.share(now)),
+            false => Percent::NOBODY,
+        }
+    }
+
+    /// Whether it takes the device at this position at this time.
+    pub fn takes(&self, position: Position, now: DateTime<Utc>) -> bool {
+        self.settings.slice.takes(position, self.share(now))
+    }
+
+    /// What it waits for, while it is active and has a plan.
+    pub fn phase(&self) -> Option<Phase> {
+        let run = self.plan.as_ref()?;
+        (self.state == RolloutState::Active).then(|| run.phase())
+    }
+}
+
 /// To whom a build is offered, and under which conditions a device may take it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutSettings {
-    /// The share of the slice and the audience.
+    /// The share of the slice and the audience; with a plan, that of the step at hand.
     pub percent: Percent,
     /// The part of all positions that the share is taken of.
     pub slice: Slice,
@@ -110,7 +146,8 @@ impl RolloutSettings {
         }
     }
 
-    /// Whether the rollout takes the device at this position.
+    /// Whether the device at this position is in the share. Of a rollout with a plan it is in the present step's: whether
+    /// the ramp has reached it, [`RolloutSpec::takes`] tells.
     pub fn takes(&self, position: Position) -> bool {
         self.slice.takes(position, self.percent.share())
     }
@@ -129,6 +166,8 @@ impl RolloutSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RolloutState {
+    /// Waits for another person's approval.
+    Proposed,
     /// Decided, not begun.
     Scheduled,
     /// Offered.
@@ -149,7 +188,8 @@ pub enum RolloutState {
 
 impl RolloutState {
     /// All states, in the order of a rollout's life.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::Proposed,
         Self::Scheduled,
         Self::Active,
         Self::Paused,
@@ -163,6 +203,7 @@ impl RolloutState {
     /// The state's name in the protocol, in SQL and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Proposed => "proposed",
             Self::Scheduled => "scheduled",
             Self::Active => "active",
             Self::Paused => "paused",
@@ -179,12 +220,20 @@ impl RolloutState {
         !matches!(self, Self::Superseded | Self::RolledBack | Self::Canceled)
     }
 
+    /// Whether devices are, or were, taken by a rollout in this state.
+    pub fn has_begun(self) -> bool {
+        !matches!(self, Self::Proposed | Self::Scheduled)
+    }
+
     /// The state machine: whether a rollout in this state may go to that one.
     pub fn may_become(self, next: Self) -> bool {
-        use RolloutState::{Active, Canceled, Completed, Halted, Paused, RolledBack, Scheduled, Superseded};
+        use RolloutState::{
+            Active, Canceled, Completed, Halted, Paused, Proposed, RolledBack, Scheduled, Superseded,
+        };
         match next {
-            Scheduled => false,
-            Active => matches!(self, Scheduled | Paused | Halted),
+            Proposed => false,
+            Scheduled => self == Proposed,
+            Active => matches!(self, Proposed | Scheduled | Paused | Halted),
             Paused => matches!(self, Active | Completed),
             Completed => matches!(self, Active | Paused),
             Halted => matches!(self, Active | Completed),

@@ -77,6 +77,11 @@ impl Percent {
     pub fn share(self) -> Share {
         Share(u32::from(self.0) * 10_000)
     }
+
+    /// A share in hundredths of a percent, rounded down.
+    pub fn of_share(share: Share) -> Self {
+        Self(u16::try_from(share.0 / 10_000).unwrap_or(Self::EVERYBODY.0))
+    }
 }
 
 fn out_of_range(percent: impl fmt::Display) -> Error {
@@ -116,7 +121,8 @@ impl fmt::Display for Percent {
 }
 
 /// A part of the fleet in hundred-millionths: 10⁸ is everybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64")]
 pub struct Share(u32);
 
 impl Share {
@@ -135,6 +141,11 @@ impl Share {
             .ok_or_else(|| Error::invalid("width_percent", "must be from 0.01 to 100"))
     }
 
+    /// Hundred-millionths that are known to be of the fleet.
+    pub(crate) fn within(units: u32) -> Self {
+        Self(units.min(Position::END))
+    }
+
     /// Hundred-millionths.
     pub fn get(self) -> u32 {
         self.0
@@ -149,6 +160,13 @@ impl Share {
     /// In percent.
     pub fn as_percent(self) -> f64 {
         f64::from(self.0) / 1e6
+    }
+}
+
+impl TryFrom<i64> for Share {
+    type Error = Error;
+    fn try_from(units: i64) -> Result<Self, Error> {
+        Self::new(units)
     }
 }
 

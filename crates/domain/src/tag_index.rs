@@ -49,7 +49,9 @@ impl TagIndex {
         let mut index = Self::default();
         for (place, release) in track.serving.iter().enumerate() {
             let spec = &release.rollout.spec;
-            match spec.settings.audience.required_tag() {
+            let required = spec.settings.audience.required_tag();
+            // One that has not begun says so whatever tags a device has.
+            match required.filter(|_| spec.state.has_begun()) {
                 Some(tag) => index.by_tag.entry(tag).or_default().add(Places::at(place)),
                 None => index.untagged.add(Places::at(place)),
             }

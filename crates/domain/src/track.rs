@@ -5,14 +5,21 @@
 //! one transaction or none of it. A change that would alter nothing comes back empty, so that a retried request
 //! does no harm and leaves no second entry in the audit log.
 
+mod approving;
+mod stepping;
+
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
+use stepping::{enter_at, require_begun};
+
 use crate::{
-    Build, BuildId, By, Change, Error, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, OfferFacts, PackageName,
-    Percent, Position, Promotion, Release, Rollout, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings,
-    RolloutSpec, RolloutState, SdkLevel, SignerFingerprint, Signers, Subject, VersionCode, Which,
-    check_visible, cohort::MAX_SALT_BYTES,
+    Approval, Build, BuildId, By, Change, Consent, Error, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, OfferFacts,
+    PackageName, Percent, PlanRun, Position, Promotion, Release, Rollout, RolloutDraft, RolloutEdit,
+    RolloutId, RolloutSettings, RolloutSpec, RolloutState, SdkLevel, Share, SignerFingerprint, Signers,
+    Stage, Subject, VersionCode, Which, check_visible, cohort::MAX_SALT_BYTES,
 };
 
 /// How many rollouts of one package may serve side by side. Each costs every poll of the package a look.
@@ -31,6 +38,8 @@ pub struct Track {
     pub barriers: Vec<Arc<Build>>,
     /// Where the next automatic slice begins.
     pub next_slice_start: Position,
+    /// Which releases wait for a second person.
+    pub approval: Approval,
     /// The release that the current rollout names as its predecessor.
     pub predecessor: Option<Release>,
     /// The signers of every build of the package, by ascending version code.
@@ -45,6 +54,7 @@ impl Track {
             serving: Vec::new(),
             barriers: Vec::new(),
             next_slice_start: Position::FIRST,
+            approval: Approval::Never,
             predecessor: None,
             known_signers: KnownSigners::new(),
         }
@@ -67,15 +77,13 @@ impl Track {
 
     /// The first of the rollouts that serve which takes this device, by its place in [`Track::serving`]: the device is
     /// one of its own, and it has begun. What the device runs, and whether it is offered anything, is not asked.
-    pub fn taken_by(&self, device_id: &str, subject: &Subject<'_>) -> Option<usize> {
+    pub fn taken_by(&self, device_id: &str, subject: &Subject<'_>, now: DateTime<Utc>) -> Option<usize> {
         let unsalted = OnceCell::new();
         let takes = |release: &Release| {
             let spec = &release.rollout.spec;
-            spec.state != RolloutState::Scheduled
+            spec.state.has_begun()
                 && spec.settings.audience.includes(subject)
-                && spec
-                    .settings
-                    .takes(spec.settings.position_once(device_id, &unsalted))
+                && spec.takes(spec.settings.position_once(device_id, &unsalted), now)
         };
         self.serving.iter().position(takes)
     }
@@ -145,7 +153,7 @@ impl Track {
     ) -> Result<Change, Error> {
         let promotion = &draft.promotion;
         let is_base = draft.priority == 0;
-        let spec = RolloutSpec {
+        let mut spec = RolloutSpec {
             package: self.package.clone(),
             build: build.id,
             name: draft.name.clone(),
@@ -163,14 +171,21 @@ impl Track {
             rolled_back_from: None,
             takes_back: None,
             experiment: None,
+            plan: planned(promotion, by.now),
+            consent: Consent {
+                edited_by: by.editors(),
+                ..Consent::default()
+            },
+            keep_previous: promotion.keep_previous,
             created_by: by.actor.to_owned(),
             created_at: by.now,
         };
         check_terms(&spec)?;
-        let before = if is_base {
-            self.current()
-        } else {
-            self.like(&spec, promotion)
+        self.put_off(&mut spec, by.now);
+        let has_begun = spec.state.has_begun();
+        let before = match is_base {
+            true if has_begun => self.current(),
+            _ => self.like(&spec, promotion),
         };
         let mut change = Change {
             action: if is_base {
@@ -185,13 +200,13 @@ impl Track {
             after: OfferFacts::of(&spec, build),
         };
         let alike = before.filter(|release| is_alike(&release.rollout.spec, &spec, promotion));
-        let nothing_to_end = !is_base || promotion.keep_previous || self.bases().count() == 1;
+        let nothing_to_end = !is_base || !has_begun || promotion.keep_previous || self.bases().count() == 1;
         if let Some(release) = alike.filter(|_| nothing_to_end && !promotion.retry_failed) {
             change.after = OfferFacts::of_rollout(&release.rollout, &release.build);
             return Ok(change);
         }
-        change.updates = match is_base {
-            true => self.supersede(promotion.keep_previous, build.facts.version_code),
+        change.updates = match is_base && has_begun {
+            true => self.supersede(promotion.keep_previous, build.facts.version_code, by.now),
             false => vec![],
         };
         self.check_room(1, &change.updates)?;
@@ -203,18 +218,36 @@ impl Track {
         Ok(change)
     }
 
+    /// Lets a rollout wait that must be approved first, or whose first step may not begin yet.
+    fn put_off(&self, spec: &mut RolloutSpec, now: DateTime<Utc>) {
+        let first = spec.plan.as_ref().map(|run| run.plan.first());
+        spec.state = if self.waits_to_begin(spec) {
+            RolloutState::Proposed
+        } else if first.is_some_and(|step| step.not_before.is_some_and(|begin| now < begin)) {
+            RolloutState::Scheduled
+        } else {
+            return;
+        };
+        spec.is_current = false;
+        spec.previous = None;
+    }
+
     /// The settings of a promotion, with the slice begun where it is to begin by itself.
     fn begun(&self, promotion: &Promotion) -> RolloutSettings {
         let mut settings = promotion.settings.clone();
+        if let Some(plan) = &promotion.plan {
+            settings.percent = plan.first().percent;
+        }
         if promotion.auto_start {
             settings.slice.start = self.next_slice_start;
         }
         settings
     }
 
-    /// A rollout above the base that serves on these very terms.
+    /// A rollout that serves, or waits, on these very terms.
     fn like(&self, spec: &RolloutSpec, promotion: &Promotion) -> Option<&Release> {
-        self.above_base()
+        self.serving
+            .iter()
             .find(|release| is_alike(&release.rollout.spec, spec, promotion))
     }
 
@@ -246,26 +279,28 @@ impl Track {
 
     /// The bases that change when one of this version becomes current. Without `keep` all of them are superseded. With it
     /// they go on serving beside the new one, and none takes devices back from a version that is being released again.
-    fn supersede(&self, keep: bool, version: VersionCode) -> Vec<Rollout> {
+    fn supersede(&self, keep: bool, version: VersionCode, now: DateTime<Utc>) -> Vec<Rollout> {
         let rollouts = self.bases().map(|release| &release.rollout);
         match keep {
             false => rollouts
-                .map(|rollout| in_state(rollout, RolloutState::Superseded))
+                .map(|rollout| in_state(rollout, RolloutState::Superseded, now))
                 .collect(),
-            true => rollouts.filter_map(|rollout| beside(rollout, version)).collect(),
+            true => rollouts
+                .filter_map(|rollout| beside(rollout, version, now))
+                .collect(),
         }
     }
 
-    /// Changes the share that a rollout is offered to. Lowering it takes nothing back: it only ends new offers.
+    /// Changes the share that a rollout is offered to. Lowering it takes nothing back: it only ends new offers. A plan is
+    /// held there, until it is started anew.
     ///
     /// # Errors
     /// [`Error::Invalid`] for 0 (pause it instead), and below 100 for a completed rollout;
     /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::SeveralServing`].
-    pub fn adjust(&self, which: impl Into<Which>, percent: Percent) -> Result<Change, Error> {
+    pub fn adjust(&self, which: impl Into<Which>, percent: Percent, by: By<'_>) -> Result<Change, Error> {
         check_percent(percent)?;
         self.change_one(which, "ota.rollout.adjust", |spec| {
-            RolloutEdit::percent(percent).apply(spec);
-            check_terms(spec)
+            self.edit_terms(spec, RolloutEdit::percent(percent), by)
         })
     }
 
@@ -274,12 +309,24 @@ impl Track {
     /// # Errors
     /// [`Error::RevisionMismatch`], [`Error::RolloutEnded`], [`Error::Invalid`]; [`Error::PartOfExperiment`] for an arm's
     /// audience, slice and priority, which stay as they are.
-    pub fn edit(&self, rollout: RolloutId, edit: RolloutEdit, seen: u32) -> Result<Change, Error> {
+    pub fn edit(
+        &self,
+        rollout: RolloutId,
+        edit: RolloutEdit,
+        seen: u32,
+        by: By<'_>,
+    ) -> Result<Change, Error> {
         self.change_one(rollout, "ota.rollout.edit", |spec| {
             let before = spec.clone();
             let (was_base, revision) = (before.priority == 0, before.revision);
-            edit.apply(spec);
-            if was_base != (spec.priority == 0) {
+            let asked = before
+                .consent
+                .request
+                .as_ref()
+                .is_some_and(|request| request.edit == edit);
+            let mut wanted = before.clone();
+            edit.clone().apply(&mut wanted, by.now)?;
+            if was_base != (wanted.priority == 0) {
                 return Err(Error::invalid(
                     "priority",
                     match was_base {
@@ -288,11 +335,14 @@ impl Track {
                     },
                 ));
             }
-            require_own_terms(rollout, &before, spec)?;
-            check_terms(spec)?;
-            // What is as it should be already may be asked for again.
-            if revision == seen || *spec == before {
+            require_own_terms(rollout, &before, &wanted)?;
+            check_terms(&wanted)?;
+            // What is as it should be already, or waits already, may be asked for again.
+            if wanted == before || asked {
                 return Ok(());
+            }
+            if revision == seen {
+                return self.edit_terms(spec, edit, by);
             }
             Err(Error::RevisionMismatch {
                 rollout,
@@ -307,17 +357,18 @@ impl Track {
     ///
     /// # Errors
     /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::WrongState`].
-    pub fn pause(&self, which: impl Into<Which>) -> Result<Change, Error> {
-        self.stop_all(which.into(), "ota.rollout.pause", RolloutState::Paused)
+    pub fn pause(&self, which: impl Into<Which>, by: By<'_>) -> Result<Change, Error> {
+        self.stop_all(which.into(), "ota.rollout.pause", RolloutState::Paused, by.now)
     }
 
     /// Offers a paused or halted build again.
     ///
     /// # Errors
     /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::SeveralServing`], [`Error::WrongState`].
-    pub fn resume(&self, which: impl Into<Which>) -> Result<Change, Error> {
+    pub fn resume(&self, which: impl Into<Which>, by: By<'_>) -> Result<Change, Error> {
         self.change_one(which, "ota.rollout.resume", |spec| {
-            enter(spec, RolloutState::Active)
+            require_begun(spec, RolloutState::Active)?;
+            enter_at(spec, RolloutState::Active, by.now)
         })
     }
 
@@ -326,8 +377,8 @@ impl Track {
     ///
     /// # Errors
     /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::WrongState`].
-    pub fn halt(&self, which: impl Into<Which>) -> Result<Change, Error> {
-        self.stop_all(which.into(), "ota.rollout.halt", RolloutState::Halted)
+    pub fn halt(&self, which: impl Into<Which>, by: By<'_>) -> Result<Change, Error> {
+        self.stop_all(which.into(), "ota.rollout.halt", RolloutState::Halted, by.now)
     }
 
     /// Declares a rollout to everybody done. It goes on serving latecomers.
@@ -335,15 +386,16 @@ impl Track {
     /// # Errors
     /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::SeveralServing`], [`Error::WrongState`];
     /// [`Error::Invalid`] below 100 %.
-    pub fn complete(&self, which: impl Into<Which>) -> Result<Change, Error> {
+    pub fn complete(&self, which: impl Into<Which>, by: By<'_>) -> Result<Change, Error> {
         self.change_one(which, "ota.rollout.complete", |spec| {
-            if spec.settings.percent != Percent::EVERYBODY {
+            if spec.share(by.now) != Share::WHOLE {
                 return Err(Error::invalid(
                     "rollout_percent",
                     "must be 100 before a rollout is complete",
                 ));
             }
-            enter(spec, RolloutState::Completed)
+            spec.settings.percent = Percent::EVERYBODY;
+            enter_at(spec, RolloutState::Completed, by.now)
         })
     }
 
@@ -351,10 +403,10 @@ impl Track {
     ///
     /// # Errors
     /// [`Error::RolloutEnded`].
-    pub fn cancel(&self, rollout: RolloutId) -> Result<Change, Error> {
+    pub fn cancel(&self, rollout: RolloutId, by: By<'_>) -> Result<Change, Error> {
         self.change_one(rollout, "ota.rollout.cancel", |spec| {
             spec.is_current = false;
-            enter(spec, RolloutState::Canceled)
+            enter_at(spec, RolloutState::Canceled, by.now)
         })
     }
 
@@ -375,7 +427,7 @@ impl Track {
         if bad.rollout.spec.is_current {
             return self.roll_back(force_downgrade, by);
         }
-        let ended = in_state(&bad.rollout, RolloutState::RolledBack);
+        let ended = in_state(&bad.rollout, RolloutState::RolledBack, by.now);
         let forced = match force_downgrade {
             true => self.current_that_takes_back(bad)?,
             false => None,
@@ -462,15 +514,16 @@ impl Track {
             takes_back: force_downgrade.then_some(current.build.facts.version_code),
             created_by: by.actor.to_owned(),
             created_at: by.now,
+            plan: old.plan.clone().map(|run| offered_again(run, by.now)),
             ..old.clone()
         };
         let updates = self.bases().filter_map(|release| {
             if release.build.id == current.build.id {
-                Some(in_state(&release.rollout, RolloutState::RolledBack))
+                Some(in_state(&release.rollout, RolloutState::RolledBack, by.now))
             } else if release.rollout.id == target.rollout.id {
-                Some(in_state(&release.rollout, RolloutState::Superseded))
+                Some(in_state(&release.rollout, RolloutState::Superseded, by.now))
             } else {
-                beside(&release.rollout, target.build.facts.version_code)
+                beside(&release.rollout, target.build.facts.version_code, by.now)
             }
         });
         Ok(Change {
@@ -498,12 +551,18 @@ impl Track {
 
     /// Brings rollouts into a state that offers nothing. One that may not enter it, because it was stopped otherwise, stays
     /// as it is and keeps the others from nothing; the change is refused when none may.
-    fn stop_all(&self, which: Which, action: &'static str, state: RolloutState) -> Result<Change, Error> {
+    fn stop_all(
+        &self,
+        which: Which,
+        action: &'static str,
+        state: RolloutState,
+        now: DateTime<Utc>,
+    ) -> Result<Change, Error> {
         let mut refusal = which.not_serving();
         let mut stopped = Vec::new();
         for release in self.serving.iter().filter(|release| which.names(release)) {
             let mut rollout = release.rollout.clone();
-            match enter(&mut rollout.spec, state) {
+            match enter_at(&mut rollout.spec, state, now) {
                 Ok(()) => stopped.push((release, rollout)),
                 Err(error) => refusal = error,
             }
@@ -541,7 +600,11 @@ fn altered(before: &Rollout, mut shape: Rollout) -> Option<Rollout> {
 
 /// The new shape of a rollout that goes on serving beside one of this version, if that alters it: it is not the current
 /// one, and takes no device back from a version that is being offered.
-fn beside(rollout: &Rollout, version: VersionCode) -> Option<Rollout> {
+fn beside(rollout: &Rollout, version: VersionCode, now: DateTime<Utc>) -> Option<Rollout> {
+    // One that waits would begin later, and take the place of what is released now.
+    if !rollout.spec.state.has_begun() {
+        return Some(in_state(rollout, RolloutState::Superseded, now));
+    }
     let mut beside = rollout.clone();
     beside.spec.is_current = false;
     beside.spec.takes_back = beside.spec.takes_back.filter(|taken| *taken != version);
@@ -554,13 +617,38 @@ fn is_alike(serving: &RolloutSpec, wanted: &RolloutSpec, promotion: &Promotion) 
     if promotion.auto_start {
         settings.slice.start = serving.settings.slice.start;
     }
-    serving.build == wanted.build
+    let plans = [serving, wanted].map(|spec| spec.plan.as_ref().map(|run| &run.plan));
+    if plans[0].is_some() {
+        settings.percent = serving.settings.percent;
+    }
+    plans[0] == plans[1]
+        && serving.build == wanted.build
         && serving.experiment == wanted.experiment
         && serving.priority == wanted.priority
         && (wanted.name.is_empty() || serving.name == wanted.name)
         && serving.settings == settings
-        && serving.state == wanted.state
+        && (serving.state.has_begun() || serving.keep_previous == wanted.keep_previous)
+        && (serving.state == wanted.state || has_come_of(serving.state, wanted.state))
         && serving.takes_back.is_none()
+}
+
+/// Whether what was asked for has begun in the meantime.
+fn has_come_of(serving: RolloutState, wanted: RolloutState) -> bool {
+    !wanted.has_begun() && serving == RolloutState::Active
+}
+
+/// The run of a promotion's plan.
+fn planned(promotion: &Promotion, now: DateTime<Utc>) -> Option<PlanRun> {
+    let plan = promotion.plan.clone()?;
+    Some(PlanRun::begun(plan, Percent::NOBODY.share(), now))
+}
+
+/// The plan of a rollout that is offered again: its share stays as it was until somebody starts it anew.
+fn offered_again(mut run: PlanRun, now: DateTime<Utc>) -> PlanRun {
+    if run.progress.stage != Stage::Done {
+        run.hold(now);
+    }
+    run
 }
 
 fn require_one_signer(from: &Build, to: &Build) -> Result<(), Error> {
@@ -573,9 +661,12 @@ fn require_one_signer(from: &Build, to: &Build) -> Result<(), Error> {
     })
 }
 
-pub(crate) fn in_state(rollout: &Rollout, state: RolloutState) -> Rollout {
+pub(crate) fn in_state(rollout: &Rollout, state: RolloutState, now: DateTime<Utc>) -> Rollout {
     let mut ended = rollout.clone();
     ended.spec.state = state;
+    if let Some(run) = &mut ended.spec.plan {
+        run.stop(now);
+    }
     ended.spec.is_current = false;
     ended.spec.revision = rollout.spec.revision.saturating_add(1);
     ended

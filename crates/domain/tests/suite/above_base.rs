@@ -69,7 +69,11 @@ fn each_device_is_of_the_first_rollout_that_takes_it_whatever_it_runs() {
             installed: phone.installed,
             tags: &[],
         };
-        assert_eq!(track.taken_by(device, &subject), place, "{device} in {region}");
+        assert_eq!(
+            track.taken_by(device, &subject, at(0)),
+            place,
+            "{device} in {region}"
+        );
     }
 }
 
@@ -127,13 +131,16 @@ fn who_leaves_a_rollout_above_keeps_its_version_until_it_is_passed_or_forced() {
 #[test]
 fn an_ended_rollout_is_refused_by_its_number_and_a_canceled_base_offers_nothing() {
     let mut store = with_two_above();
-    store.run(|track| track.cancel(RolloutId(2))).unwrap();
+    store.run(|track| track.cancel(RolloutId(2), BY_ADA)).unwrap();
     let ended = Error::RolloutEnded {
         rollout: RolloutId(2),
     };
-    assert_eq!(store.run(|track| track.pause(RolloutId(2))), Err(ended.clone()));
-    assert_eq!(store.run(|track| track.cancel(RolloutId(2))), Err(ended));
-    store.run(|track| track.cancel(RolloutId(1))).unwrap();
+    assert_eq!(
+        store.run(|track| track.pause(RolloutId(2), BY_ADA)),
+        Err(ended.clone())
+    );
+    assert_eq!(store.run(|track| track.cancel(RolloutId(2), BY_ADA)), Err(ended));
+    store.run(|track| track.cancel(RolloutId(1), BY_ADA)).unwrap();
     assert!(store.track().current().is_none());
     let catalog = store.catalog();
     assert_eq!(
@@ -152,7 +159,9 @@ fn terms_change_under_the_revision_that_was_seen() {
         name: Some("north first".to_owned()),
         ..RolloutEdit::percent(percent(share))
     };
-    let change = store.run(|track| track.edit(RolloutId(3), edit(20), 1)).unwrap();
+    let change = store
+        .run(|track| track.edit(RolloutId(3), edit(20), 1, BY_ADA))
+        .unwrap();
     assert_eq!(change.action, "ota.rollout.edit");
     assert_eq!(
         (
@@ -161,10 +170,12 @@ fn terms_change_under_the_revision_that_was_seen() {
         ),
         (2, "north first")
     );
-    let again = store.run(|track| track.edit(RolloutId(3), edit(20), 1)).unwrap();
+    let again = store
+        .run(|track| track.edit(RolloutId(3), edit(20), 1, BY_ADA))
+        .unwrap();
     assert!(again.is_empty(), "a repeated request finds what it asked for");
     let stale = store
-        .run(|track| track.edit(RolloutId(3), edit(30), 1))
+        .run(|track| track.edit(RolloutId(3), edit(30), 1, BY_ADA))
         .unwrap_err();
     let expected = Error::RevisionMismatch {
         rollout: RolloutId(3),
@@ -180,7 +191,7 @@ fn terms_change_under_the_revision_that_was_seen() {
         let seen = store.rollouts[rollout - 1].spec.revision;
         let id = RolloutId(i64::try_from(rollout).unwrap());
         let refused = store
-            .run(|track| track.edit(id, moved.clone(), seen))
+            .run(|track| track.edit(id, moved.clone(), seen, BY_ADA))
             .unwrap_err();
         assert!(
             matches!(
@@ -202,12 +213,12 @@ fn making_a_rollout_again_on_the_same_terms_makes_none() {
     assert!(!store.create(3, 20, to(11)).unwrap().is_empty());
     assert_eq!(builds(&store), [3, 3, 2, 1]);
     let several = store
-        .run(|track| track.resume(tidegate_domain::BuildId(3)))
+        .run(|track| track.resume(tidegate_domain::BuildId(3), BY_ADA))
         .unwrap_err();
     assert_eq!(several.code(), "several_serving");
     assert!(several.to_string().contains("4, 3"), "{several}");
     store
-        .run(|track| track.pause(tidegate_domain::BuildId(3)))
+        .run(|track| track.pause(tidegate_domain::BuildId(3), BY_ADA))
         .unwrap();
     assert_eq!(
         store.serving()[..2],

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tidegate_domain::{
-    Audience, Build, BuildId, BuildRejection, BuildSteps, Catalog, Decision, Installability, Levels,
-    Promotion, Reason, Rejection, Release, RolloutId, RolloutSettings, RolloutState, Signers, Slice, Subject,
-    VersionCode, decide, explain,
+    Audience, Build, BuildId, BuildRejection, BuildSteps, Catalog, Decision, Installability, Levels, Plan,
+    PlanRun, PlanStep, Promotion, Reason, Rejection, Release, RolloutId, RolloutSettings, RolloutState,
+    Signers, Slice, Span, Subject, VersionCode, decide, explain,
 };
 
 use crate::fleet::{PACKAGE, Phone, at, build, catalog_with, percent, phone, release, those_of, version};
 use crate::property::check_often;
-use crate::store::{Store, to};
+use crate::store::{BY_ADA, Store, to};
 
 fn signers() -> impl Strategy<Value = Signers> {
     prop_oneof![5 => Just(0xaa_u8), 1 => Just(0xbb)]
@@ -49,6 +49,16 @@ fn installabilities() -> impl Strategy<Value = Option<Installability>> {
     prop_oneof![2 => Just(None), 1 => ranges.prop_map(Some)]
 }
 
+/// A ramp to the share of these settings that began at 0 and takes so many seconds.
+fn ramp(settings: &RolloutSettings, seconds: u64) -> PlanRun {
+    let step = PlanStep {
+        percent: settings.percent.max(percent(1)),
+        over: Span::new(std::time::Duration::from_secs(seconds)).unwrap(),
+        ..PlanStep::to(settings.percent, Span::NONE)
+    };
+    PlanRun::begun(Plan::new(vec![step]).unwrap(), percent(0).share(), at(0))
+}
+
 fn releases() -> impl Strategy<Value = Release> {
     let abis = prop_oneof![2 => Just(vec![]), 1 => Just(vec!["arm64-v8a".to_owned()])];
     let state = prop_oneof![
@@ -72,7 +82,7 @@ fn releases() -> impl Strategy<Value = Release> {
         salt,
         audiences(),
         prop::option::of((2..5_i64).prop_map(|id| version(10 * id))),
-        1..4_u32,
+        (1..4_u32, prop::option::weighted(0.3, 0..300_u64)),
     )
         .prop_map(
             |(
@@ -82,7 +92,7 @@ fn releases() -> impl Strategy<Value = Release> {
                 salt,
                 audience,
                 takes_back,
-                retry_generation,
+                (retry_generation, plan),
             )| {
                 let mut build = build(id);
                 build.facts.signers = signers;
@@ -102,6 +112,7 @@ fn releases() -> impl Strategy<Value = Release> {
                 spec.settings.salt = salt;
                 spec.settings.audience = audience;
                 spec.takes_back = takes_back;
+                spec.plan = plan.map(|over| ramp(&spec.settings, over));
                 release
             },
         )
@@ -195,7 +206,21 @@ fn is_member(device: &Phone, release: &Release) -> bool {
     let settings = &release.rollout.spec.settings;
     let (start, width) = (settings.slice.start.get(), u64::from(settings.slice.width.get()));
     let place = (settings.position(&device.id).get() + 100_000_000 - start) % 100_000_000;
-    let taken = width * u64::from(settings.percent.hundredths()) / 10_000;
+    let share = match &release.rollout.spec.plan {
+        None => u64::from(settings.percent.hundredths()) * 10_000,
+        // A ramp from nothing, of which 100 seconds are over.
+        Some(run) => {
+            let (target, over) = (
+                u64::from(run.step().percent.hundredths()) * 10_000,
+                run.step().over.seconds(),
+            );
+            match over {
+                0..=100 => target,
+                over => target * 100 / u64::from(over),
+            }
+        }
+    };
+    let taken = width * share / 100_000_000;
     let subject = Subject {
         facts: &device.facts,
         installed: device.installed,
@@ -385,7 +410,9 @@ fn raising_a_share_takes_an_offer_from_nobody() {
     for salt in [None, Some("spring-release")] {
         raise_to_everybody(salt, |store, to| {
             let share = to.settings.percent;
-            store.run(|track| track.adjust(BuildId(1), share)).unwrap();
+            store
+                .run(|track| track.adjust(BuildId(1), share, BY_ADA))
+                .unwrap();
         });
         raise_to_everybody(salt, |store, to| {
             store.promote(1, &to).unwrap();

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Audience, Build, BuildSteps, Catalog, Decision, Finding, Hold, Installability, Levels, Overlay,
-    PolicySet, PolicySubject, PollRequest, Reason, Release, RolloutState, decide, explain,
+    Audience, Build, BuildSteps, Catalog, Decision, Finding, Hold, Installability, Levels, Overlay, Percent,
+    Plan, PlanRun, PlanStep, PolicySet, PolicySubject, PollRequest, Reason, Release, RolloutSettings,
+    RolloutState, Span, decide, explain,
 };
 
 use crate::fleet::{
@@ -31,6 +32,16 @@ fn a_device_that_runs_something_older_is_offered_the_current_build() {
     assert!(!offer.forced);
 }
 
+/// A ramp to this share that has just begun.
+fn ramping_to(settings: &mut RolloutSettings, share: i64) -> PlanRun {
+    settings.percent = percent(share);
+    let step = PlanStep {
+        over: Span::hours(1),
+        ..PlanStep::to(settings.percent, Span::NONE)
+    };
+    PlanRun::begun(Plan::new(vec![step]).unwrap(), Percent::NOBODY.share(), at(0))
+}
+
 #[test]
 fn every_reason_can_be_reached() {
     let current = || release(build(2));
@@ -49,7 +60,11 @@ fn every_reason_can_be_reached() {
         ..current()
     };
     let elsewhere = with(current(), |spec| spec.settings.audience = to_germany());
+    let ramping = with(current(), |spec| {
+        spec.plan = Some(ramping_to(&mut spec.settings, 23))
+    });
     let table = [
+        (Reason::Ramping, Some(ramping), plain()),
         (Reason::NoCurrentBuild, None, plain()),
         (Reason::AlreadyCurrent, Some(current()), phone(IN_23_PERCENT, 20)),
         (Reason::NewerInstalled, Some(current()), phone(IN_23_PERCENT, 21)),

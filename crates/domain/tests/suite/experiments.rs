@@ -220,7 +220,7 @@ fn an_arm_keeps_what_makes_it_comparable() {
     ];
     for edit in edits {
         assert_eq!(
-            code(lab.store.run(|track| track.edit(arm, edit, 1))),
+            code(lab.store.run(|track| track.edit(arm, edit, 1, BY_ADA))),
             "part_of_experiment"
         );
     }
@@ -228,11 +228,13 @@ fn an_arm_keeps_what_makes_it_comparable() {
         priority: Some(100),
         ..RolloutEdit::percent(percent(40))
     };
-    lab.store.run(|track| track.edit(arm, lowered, 1)).unwrap();
+    lab.store
+        .run(|track| track.edit(arm, lowered, 1, BY_ADA))
+        .unwrap();
     assert_eq!(lab.arms()[0].spec.settings.percent, percent(40));
-    lab.store.run(|track| track.pause(arm)).unwrap();
-    lab.store.run(|track| track.resume(arm)).unwrap();
-    lab.store.run(|track| track.halt(arm)).unwrap();
+    lab.store.run(|track| track.pause(arm, BY_ADA)).unwrap();
+    lab.store.run(|track| track.resume(arm, BY_ADA)).unwrap();
+    lab.store.run(|track| track.halt(arm, BY_ADA)).unwrap();
     lab.store
         .run(|track| track.roll_back_rollout(arm, false, BY_ADA))
         .unwrap();
@@ -316,10 +318,10 @@ fn who_is_no_good_arm_does_not_win() {
         code(lab.conclude(by_build(2), Percent::NOBODY)),
         "invalid_argument"
     );
-    lab.store.run(|track| track.halt(arms[0].id)).unwrap();
+    lab.store.run(|track| track.halt(arms[0].id, BY_ADA)).unwrap();
     let halted = lab.conclude(by_build(2), percent(100)).unwrap_err();
     assert!(halted.to_string().contains("halted"), "{halted}");
-    lab.store.run(|track| track.cancel(arms[1].id)).unwrap();
+    lab.store.run(|track| track.cancel(arms[1].id, BY_ADA)).unwrap();
     assert_eq!(code(lab.conclude(by_build(3), percent(100))), "rollout_ended");
     assert!(lab.running().spec.conclusion.is_none());
     lab.conclude(None, percent(100)).unwrap();
@@ -340,7 +342,7 @@ fn a_full_package_can_still_be_concluded() {
         lab.store.create(2, number, to(100)).unwrap();
     }
     assert_eq!(lab.store.track().serving.len(), 64);
-    lab.store.run(|track| track.cancel(RolloutId(1))).unwrap();
+    lab.store.run(|track| track.cancel(RolloutId(1), BY_ADA)).unwrap();
     lab.store.create(2, 15, to(100)).unwrap();
     lab.conclude(Some(Winner::Build(BuildId(2))), percent(100))
         .unwrap();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Audience, Build, BuildFacts, BuildId, BuildRejection, BuildSteps, Catalog, Decision, DeviceFacts, Hold,
-    Overlay, PackageName, Percent, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, PollRequest,
-    Provenance, Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState,
-    SdkLevel, Sha256, SignerFingerprint, Signers, Track, VersionCode, decide, explain,
+    Audience, Build, BuildFacts, BuildId, BuildRejection, BuildSteps, Catalog, Consent, Decision,
+    DeviceFacts, Hold, Overlay, PackageName, Percent, Policy, PolicyId, PolicySpec, PolicySubject,
+    PolicyTerms, PollRequest, Provenance, Reason, Rejection, Release, Rollout, RolloutId, RolloutSettings,
+    RolloutSpec, RolloutState, SdkLevel, Sha256, SignerFingerprint, Signers, Track, VersionCode, decide,
+    explain,
 };
 
 pub(crate) const PACKAGE: &str = "com.example.app";
@@ -83,6 +84,9 @@ pub(crate) fn release(build: Build) -> Release {
                 rolled_back_from: None,
                 takes_back: None,
                 experiment: None,
+                plan: None,
+                consent: Consent::default(),
+                keep_previous: false,
                 created_by: "ada".to_owned(),
                 created_at: at(0),
             },

@@ -9,7 +9,7 @@ use crate::fleet::{
     IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, Phone, SIGNER, answer, at, build, catalog, catalog_with, of,
     percent, phone, release, those_of, version, with,
 };
-use crate::store::{Store, keeping, to};
+use crate::store::{BY_ADA, Store, keeping, to};
 
 const OTHER_SIGNER: SignerFingerprint = SignerFingerprint([0xbb; 32]);
 
@@ -114,8 +114,8 @@ fn a_forced_roll_back_that_is_stopped_ends_the_search_with_its_reason() {
         store.promote(3, &keeping(100)).unwrap();
         store
             .run(|track| match state {
-                RolloutState::Paused => track.pause(BuildId(1)),
-                _ => track.halt(BuildId(1)),
+                RolloutState::Paused => track.pause(BuildId(1), BY_ADA),
+                _ => track.halt(BuildId(1), BY_ADA),
             })
             .unwrap();
         let catalog = store.catalog();
@@ -248,6 +248,8 @@ fn a_rotated_key_keeps_only_those_devices_from_going_back_that_see_it() {
 #[test]
 fn a_share_that_is_changed_afterwards_does_not_matter_to_the_devices_taken_back() {
     let mut store = taken_back();
-    store.run(|track| track.adjust(BuildId(1), percent(1))).unwrap();
+    store
+        .run(|track| track.adjust(BuildId(1), percent(1), BY_ADA))
+        .unwrap();
     assert_eq!(answer(&store.catalog(), &phone(IN_90_PERCENT, 20)), Ok(1));
 }

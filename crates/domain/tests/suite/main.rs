@@ -4,6 +4,7 @@
 
 mod above_base;
 mod agreement;
+mod approval;
 mod audience;
 #[cfg(feature = "expressions")]
 mod audience_text;
@@ -22,6 +23,7 @@ mod fleet;
 mod forced;
 mod ids;
 mod nudge;
+mod plans;
 mod policies;
 mod preflight;
 mod property;

@@ -7,7 +7,7 @@ use tidegate_domain::{
 };
 
 use crate::fleet::{at, percent, version};
-use crate::store::{Store, keeping, to};
+use crate::store::{BY_ADA, Store, keeping, to};
 use RolloutState::{Active, Halted, Paused, RolledBack, Superseded};
 
 #[test]
@@ -45,7 +45,9 @@ fn the_predecessor_gets_back_the_settings_that_it_had() {
         ..to(25)
     };
     store.promote(1, &careful).unwrap();
-    store.run(|track| track.adjust(BuildId(1), percent(40))).unwrap();
+    store
+        .run(|track| track.adjust(BuildId(1), percent(40), BY_ADA))
+        .unwrap();
     store.release_to(2, 100);
     store.roll_back(false).unwrap();
     let expected = RolloutSettings {
@@ -62,6 +64,7 @@ fn the_restored_rollout_tells_who_rolled_back_and_when() {
     store.release_to(2, 100);
     let by_eve = By {
         actor: "eve",
+        on_behalf_of: None,
         now: at(77),
     };
     store.run(|track| track.roll_back(false, by_eve)).unwrap();
@@ -132,16 +135,16 @@ fn a_predecessor_that_serves_and_is_stopped_stays_stopped() {
         store
             .run(|track| {
                 if stop == Paused {
-                    track.pause(BuildId(1))
+                    track.pause(BuildId(1), BY_ADA)
                 } else {
-                    track.halt(BuildId(1))
+                    track.halt(BuildId(1), BY_ADA)
                 }
             })
             .unwrap();
         let change = store.roll_back(false).unwrap();
         assert_eq!(change.after.state, state);
         assert_eq!(store.serving(), [(1, state)]);
-        store.run(|track| track.resume(BuildId(1))).unwrap();
+        store.run(|track| track.resume(BuildId(1), BY_ADA)).unwrap();
         assert_eq!(store.serving(), [(1, Active)]);
     }
 }
@@ -155,9 +158,9 @@ fn a_stopped_build_can_be_taken_back() {
         store
             .run(|track| {
                 if stop == Paused {
-                    track.pause(BuildId(2))
+                    track.pause(BuildId(2), BY_ADA)
                 } else {
-                    track.halt(BuildId(2))
+                    track.halt(BuildId(2), BY_ADA)
                 }
             })
             .unwrap();
@@ -266,7 +269,7 @@ fn a_rollback_to_a_version_that_is_being_taken_back_ends_the_taking_back() {
         store.release_to(id, 100);
     }
     store.roll_back(true).unwrap();
-    store.run(|track| track.halt(BuildId(1))).unwrap();
+    store.run(|track| track.halt(BuildId(1), BY_ADA)).unwrap();
     store.promote(4, &keeping(10)).unwrap();
     store.roll_back(false).unwrap();
     assert_eq!(store.serving(), [(3, Active), (1, Halted)]);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use tidegate_domain::{Error, Percent, Position, Promotion, RolloutSettings, Share, Slice};
 
-use crate::store::{Store, to};
+use crate::store::{BY_ADA, Store, to};
 
 #[derive(Deserialize)]
 struct Vectors {
@@ -101,7 +101,9 @@ fn ten_automatic_canaries_of_a_tenth_never_meet_the_same_device() {
         met.extend(canaries);
         // Each goes on to everybody before the next one is made.
         let id = store.rollouts.last().unwrap().id;
-        let everybody = store.run(|track| track.adjust(id, Percent::EVERYBODY)).unwrap();
+        let everybody = store
+            .run(|track| track.adjust(id, Percent::EVERYBODY, BY_ADA))
+            .unwrap();
         assert_eq!(everybody.next_slice_start, None, "a later share moves no start");
     }
     assert_eq!(met.len(), 5_000, "after ten of them everybody had a turn");

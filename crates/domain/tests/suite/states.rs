@@ -1,11 +1,12 @@
-//! The state machine, all sixty-four pairs of it.
+//! The state machine, all eighty-one pairs of it.
 
 use tidegate_domain::RolloutState::{
-    self, Active, Canceled, Completed, Halted, Paused, RolledBack, Scheduled, Superseded,
+    self, Active, Canceled, Completed, Halted, Paused, Proposed, RolledBack, Scheduled, Superseded,
 };
 
 /// Where each state leads.
-const TABLE: [(RolloutState, &[RolloutState]); 8] = [
+const TABLE: [(RolloutState, &[RolloutState]); 9] = [
+    (Proposed, &[Scheduled, Active, Superseded, RolledBack, Canceled]),
     (Scheduled, &[Active, Superseded, RolledBack, Canceled]),
     (
         Active,
@@ -39,6 +40,11 @@ fn what_serves_can_end_and_what_has_ended_stays_so() {
         assert_eq!(state.serves(), state.may_become(Superseded), "{state}");
         assert_eq!(state.serves(), state.may_become(RolledBack), "{state}");
         assert_eq!(state.serves(), state.may_become(Canceled), "{state}");
-        assert!(!state.may_become(Scheduled), "nothing is scheduled twice");
+        assert_eq!(
+            state.may_become(Scheduled),
+            state == Proposed,
+            "nothing is scheduled twice"
+        );
+        assert!(!state.may_become(Proposed), "{state}");
     }
 }

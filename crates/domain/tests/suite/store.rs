@@ -4,14 +4,15 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Build, BuildId, By, Catalog, Change, Error, MAX_SERVING, PackageName, Percent, Position, Promotion,
-    Release, Rollout, RolloutDraft, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Track,
+    Approval, Build, BuildId, By, Catalog, Change, Error, MAX_SERVING, PackageName, Percent, Position,
+    Promotion, Release, Rollout, RolloutDraft, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Track,
 };
 
 use crate::fleet::{PACKAGE, at, build, percent};
 
 pub(crate) const BY_ADA: By<'static> = By {
     actor: "ada",
+    on_behalf_of: None,
     now: chrono::DateTime::<chrono::Utc>::UNIX_EPOCH,
 };
 
@@ -21,6 +22,7 @@ pub(crate) struct Store {
     pub(crate) builds: Vec<Arc<Build>>,
     pub(crate) rollouts: Vec<Rollout>,
     pub(crate) next_slice_start: Position,
+    pub(crate) approval: Approval,
 }
 
 impl Store {
@@ -29,6 +31,7 @@ impl Store {
             builds: (1..=count).map(|id| Arc::new(build(id))).collect(),
             rollouts: vec![],
             next_slice_start: Position::FIRST,
+            approval: Approval::Never,
         }
     }
 
@@ -65,6 +68,7 @@ impl Store {
         Track {
             package: PackageName::parse(PACKAGE).unwrap(),
             next_slice_start: self.next_slice_start,
+            approval: self.approval,
             barriers: self
                 .builds
                 .iter()
@@ -121,9 +125,11 @@ impl Store {
             let (from, to) = (place.spec.state, update.spec.state);
             assert!(from == to || from.may_become(to), "{from} became {to}");
             assert_ne!(place, update, "an update that changes nothing");
-            assert_eq!(
-                place.spec.revision + 1,
-                update.spec.revision,
+            // What a plan does by itself changes no terms.
+            let by_itself =
+                place.spec.revision == update.spec.revision && place.spec.plan != update.spec.plan;
+            assert!(
+                by_itself || place.spec.revision + 1 == update.spec.revision,
                 "each change is a revision"
             );
             *place = update.clone();
@@ -206,7 +212,7 @@ impl Store {
         let canceled = self
             .rollouts
             .iter()
-            .any(|rollout| rollout.spec.state == RolloutState::Canceled);
+            .any(|rollout| rollout.spec.state == RolloutState::Canceled || !rollout.spec.state.has_begun());
         assert!(current <= 1, "{current} rollouts are current");
         assert!(
             current == 1 || !promoted || canceled,
@@ -258,6 +264,7 @@ pub(crate) fn to(share: i64) -> Promotion {
         keep_previous: false,
         retry_failed: false,
         auto_start: false,
+        plan: None,
     }
 }
 

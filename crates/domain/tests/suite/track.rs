@@ -102,14 +102,15 @@ fn run(store: &mut Store, verb: &Verb) -> Result<Change, Error> {
                 keep_previous,
                 retry_failed,
                 auto_start: false,
+                plan: None,
             };
             store.promote(build, &promotion)
         }
-        Verb::Adjust(build, share) => store.run(|track| track.adjust(BuildId(build), percent(share))),
-        Verb::Pause(build) => store.run(|track| track.pause(BuildId(build))),
-        Verb::Resume(build) => store.run(|track| track.resume(BuildId(build))),
-        Verb::Halt(build) => store.run(|track| track.halt(BuildId(build))),
-        Verb::Complete(build) => store.run(|track| track.complete(BuildId(build))),
+        Verb::Adjust(build, share) => store.run(|track| track.adjust(BuildId(build), percent(share), BY_ADA)),
+        Verb::Pause(build) => store.run(|track| track.pause(BuildId(build), BY_ADA)),
+        Verb::Resume(build) => store.run(|track| track.resume(BuildId(build), BY_ADA)),
+        Verb::Halt(build) => store.run(|track| track.halt(BuildId(build), BY_ADA)),
+        Verb::Complete(build) => store.run(|track| track.complete(BuildId(build), BY_ADA)),
         Verb::RollBack(force) => store.roll_back(force),
         Verb::Create {
             build,
@@ -131,9 +132,9 @@ fn run(store: &mut Store, verb: &Verb) -> Result<Change, Error> {
             let id = RolloutId(rollout);
             let rollout = store.rollouts.iter().find(|rollout| rollout.id == id);
             let seen = rollout.map_or(1, |rollout| rollout.spec.revision) - u32::from(stale);
-            store.run(|track| track.edit(id, RolloutEdit::percent(percent(share)), seen))
+            store.run(|track| track.edit(id, RolloutEdit::percent(percent(share)), seen, BY_ADA))
         }
-        Verb::Cancel(rollout) => store.run(|track| track.cancel(RolloutId(rollout))),
+        Verb::Cancel(rollout) => store.run(|track| track.cancel(RolloutId(rollout), BY_ADA)),
         Verb::RollBackOne(rollout, force) => {
             store.run(|track| track.roll_back_rollout(RolloutId(rollout), force, BY_ADA))
         }

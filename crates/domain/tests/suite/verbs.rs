@@ -89,7 +89,7 @@ fn promoting_a_stopped_build_again_releases_it() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_to(2, 10);
-    store.run(|track| track.pause(BuildId(2))).unwrap();
+    store.run(|track| track.pause(BuildId(2), BY_ADA)).unwrap();
     assert!(!store.release_to(2, 10).is_empty());
     assert_eq!(store.serving(), [(2, Active)]);
 }
@@ -145,7 +145,7 @@ fn a_build_that_a_gate_found_bad_is_not_gone_back_to() {
     let mut store = Store::with_builds(3);
     store.release_to(1, 100);
     store.release_to(2, 10);
-    store.run(|track| track.halt(BuildId(2))).unwrap();
+    store.run(|track| track.halt(BuildId(2), BY_ADA)).unwrap();
     store.release_to(3, 10);
     assert_eq!(store.current().spec.previous, Some(store.rollouts[0].id));
     store.roll_back(false).unwrap();
@@ -158,7 +158,7 @@ fn a_promotion_over_a_bad_build_never_names_itself_as_what_to_go_back_to() {
     store.release_to(1, 100);
     store.release_to(2, 100);
     store.release_to(1, 100);
-    store.run(|track| track.halt(BuildId(1))).unwrap();
+    store.run(|track| track.halt(BuildId(1), BY_ADA)).unwrap();
     store.release_to(2, 100);
     let current = store.current();
     let goes_back_to = current
@@ -218,7 +218,9 @@ fn adjusting_changes_the_share_alone() {
     let mut store = Store::with_builds(1);
     store.release_to(1, 10);
     let before = store.current();
-    let change = store.run(|track| track.adjust(BuildId(1), percent(50))).unwrap();
+    let change = store
+        .run(|track| track.adjust(BuildId(1), percent(50), BY_ADA))
+        .unwrap();
     assert_eq!(change.action, "ota.rollout.adjust");
     assert_eq!(change.before.unwrap().settings.percent, percent(10));
     assert_eq!(change.after.settings.percent, percent(50));
@@ -226,9 +228,13 @@ fn adjusting_changes_the_share_alone() {
     expected.spec.settings.percent = percent(50);
     expected.spec.revision = 2;
     assert_eq!(store.current(), expected);
-    let lowered = store.run(|track| track.adjust(BuildId(1), percent(1))).unwrap();
+    let lowered = store
+        .run(|track| track.adjust(BuildId(1), percent(1), BY_ADA))
+        .unwrap();
     assert_eq!(lowered.after.settings.percent, percent(1));
-    let again = store.run(|track| track.adjust(BuildId(1), percent(1))).unwrap();
+    let again = store
+        .run(|track| track.adjust(BuildId(1), percent(1), BY_ADA))
+        .unwrap();
     assert!(again.is_empty());
 }
 
@@ -237,7 +243,7 @@ fn adjusting_to_nobody_is_refused_with_a_hint_to_pause() {
     let mut store = Store::with_builds(1);
     store.release_to(1, 10);
     let refused = store
-        .run(|track| track.adjust(BuildId(1), Percent::NOBODY))
+        .run(|track| track.adjust(BuildId(1), Percent::NOBODY, BY_ADA))
         .unwrap_err();
     assert!(refused.to_string().contains("pause"), "{refused}");
 }
@@ -246,20 +252,22 @@ fn adjusting_to_nobody_is_refused_with_a_hint_to_pause() {
 fn a_completed_rollout_is_lowered_only_after_a_pause() {
     let mut store = Store::with_builds(1);
     store.release_to(1, 100);
-    store.run(|track| track.complete(BuildId(1))).unwrap();
+    store.run(|track| track.complete(BuildId(1), BY_ADA)).unwrap();
     assert_eq!(
-        invalid_field(store.run(|track| track.adjust(BuildId(1), percent(50)))),
+        invalid_field(store.run(|track| track.adjust(BuildId(1), percent(50), BY_ADA))),
         "rollout_percent"
     );
     assert!(
         store
-            .run(|track| track.adjust(BuildId(1), percent(100)))
+            .run(|track| track.adjust(BuildId(1), percent(100), BY_ADA))
             .unwrap()
             .is_empty()
     );
-    store.run(|track| track.pause(BuildId(1))).unwrap();
-    store.run(|track| track.adjust(BuildId(1), percent(50))).unwrap();
-    store.run(|track| track.resume(BuildId(1))).unwrap();
+    store.run(|track| track.pause(BuildId(1), BY_ADA)).unwrap();
+    store
+        .run(|track| track.adjust(BuildId(1), percent(50), BY_ADA))
+        .unwrap();
+    store.run(|track| track.resume(BuildId(1), BY_ADA)).unwrap();
     assert_eq!(store.serving(), [(1, Active)]);
 }
 
@@ -268,8 +276,10 @@ fn a_concurrent_rollout_is_changed_by_its_builds_name() {
     let mut store = Store::with_builds(2);
     store.release_to(1, 100);
     store.release_beside(2, 10);
-    store.run(|track| track.pause(BuildId(1))).unwrap();
-    store.run(|track| track.adjust(BuildId(1), percent(30))).unwrap();
+    store.run(|track| track.pause(BuildId(1), BY_ADA)).unwrap();
+    store
+        .run(|track| track.adjust(BuildId(1), percent(30), BY_ADA))
+        .unwrap();
     assert_eq!(store.serving(), [(2, Active), (1, Paused)]);
 }
 
@@ -277,10 +287,26 @@ fn a_concurrent_rollout_is_changed_by_its_builds_name() {
 type Verb = fn(&Track, BuildId) -> Result<tidegate_domain::Change, Error>;
 
 const VERBS: [(&str, Verb, RolloutState); 4] = [
-    ("ota.rollout.pause", Track::pause, Paused),
-    ("ota.rollout.resume", Track::resume, Active),
-    ("ota.rollout.halt", Track::halt, Halted),
-    ("ota.rollout.complete", Track::complete, Completed),
+    (
+        "ota.rollout.pause",
+        |track, build| track.pause(build, BY_ADA),
+        Paused,
+    ),
+    (
+        "ota.rollout.resume",
+        |track, build| track.resume(build, BY_ADA),
+        Active,
+    ),
+    (
+        "ota.rollout.halt",
+        |track, build| track.halt(build, BY_ADA),
+        Halted,
+    ),
+    (
+        "ota.rollout.complete",
+        |track, build| track.complete(build, BY_ADA),
+        Completed,
+    ),
 ];
 
 /// A released build in a state.
@@ -297,7 +323,8 @@ fn each_verb_follows_the_state_machine_and_repeats_harmlessly() {
         for from in RolloutState::ALL.into_iter().filter(|state| state.serves()) {
             let mut store = released_in(from);
             let result = store.run(|track| verb(track, BuildId(1)));
-            if from != to && !from.may_become(to) {
+            // What has not begun is approved or started, not resumed.
+            if from != to && !(from.has_begun() && from.may_become(to)) {
                 let build = BuildId(1);
                 assert_eq!(result, Err(Error::WrongState { build, from, to }), "{action}");
                 continue;
@@ -336,7 +363,7 @@ fn a_build_that_does_not_serve_cannot_be_changed() {
         );
     }
     assert_eq!(
-        store.run(|track| track.adjust(BuildId(1), percent(5))),
+        store.run(|track| track.adjust(BuildId(1), percent(5), BY_ADA)),
         not_serving
     );
 }
@@ -376,11 +403,13 @@ fn the_other_verbs_refuse_a_build_of_several_rollouts_and_name_them() {
         assert_eq!(store.run(|track| verb(track, BuildId(2))), refused, "{action}");
     }
     let before = store.track();
-    let adjusted = store.run(|track| track.adjust(BuildId(2), percent(50)));
+    let adjusted = store.run(|track| track.adjust(BuildId(2), percent(50), BY_ADA));
     assert_eq!(adjusted, refused);
     assert!(adjusted.unwrap_err().to_string().contains("(3, 2)"));
     assert_eq!(store.track(), before);
-    store.run(|track| track.adjust(BuildId(1), percent(50))).unwrap();
+    store
+        .run(|track| track.adjust(BuildId(1), percent(50), BY_ADA))
+        .unwrap();
 }
 
 /// A bad build must not go on being offered because one of its rollouts has been stopped before.
@@ -408,10 +437,12 @@ fn only_a_rollout_to_everybody_is_complete() {
     let mut store = Store::with_builds(1);
     store.release_to(1, 99);
     assert_eq!(
-        invalid_field(store.run(|track| track.complete(BuildId(1)))),
+        invalid_field(store.run(|track| track.complete(BuildId(1), BY_ADA))),
         "rollout_percent"
     );
-    store.run(|track| track.adjust(BuildId(1), percent(100))).unwrap();
-    store.run(|track| track.complete(BuildId(1))).unwrap();
+    store
+        .run(|track| track.adjust(BuildId(1), percent(100), BY_ADA))
+        .unwrap();
+    store.run(|track| track.complete(BuildId(1), BY_ADA)).unwrap();
     assert_eq!(store.serving(), [(1, Completed)]);
 }

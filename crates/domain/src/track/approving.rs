@@ -1,0 +1,186 @@
+//! Second persons: what waits for one, and what their word does.
+
+use chrono::{DateTime, Utc};
+
+use super::stepping::run_on;
+use super::{Track, check_terms};
+use crate::{
+    Approved, By, Change, ChangeRequest, Error, Percent, RolloutEdit, RolloutId, RolloutSpec, RolloutState,
+    Stage,
+};
+
+impl Track {
+    /// Approves what waits of a rollout: a change of its terms, its beginning, or the next step of its plan. Another
+    /// person than who edited it last must do it; `break_glass` lets them do it themselves.
+    ///
+    /// # Errors
+    /// [`Error::RolloutEnded`]; [`Error::OwnApproval`]; [`Error::NothingToApprove`]; [`Error::RevisionMismatch`] when the
+    /// terms were edited since they were seen, and what the waiting change itself is refused for by now.
+    pub fn approve(
+        &self,
+        rollout: RolloutId,
+        seen: Option<u32>,
+        break_glass: bool,
+        by: By<'_>,
+    ) -> Result<Change, Error> {
+        const ACTION: &str = "ota.rollout.approve";
+        let release = self.only(rollout.into())?;
+        require_seen(&release.rollout.spec, rollout, seen)?;
+        if !break_glass {
+            require_another(&release.rollout.spec, rollout, by)?;
+        }
+        if release.rollout.spec.state == RolloutState::Proposed
+            && release.rollout.spec.consent.request.is_none()
+        {
+            let mut begun = release.rollout.clone();
+            begun.spec.consent.approved = approved(by);
+            let not_before = begun
+                .spec
+                .plan
+                .as_ref()
+                .and_then(|run| run.plan.first().not_before);
+            if not_before.is_none_or(|begin| begin <= by.now) {
+                return Ok(self.begin(ACTION, release, begun, by.now));
+            }
+            return self.change_one(rollout, ACTION, |spec| {
+                begun.spec.state = RolloutState::Scheduled;
+                *spec = begun.spec;
+                Ok(())
+            });
+        }
+        self.change_one(rollout, ACTION, |spec| {
+            if let Some(request) = spec.consent.request.take() {
+                request.edit.apply(spec, by.now)?;
+                spec.consent.edited_by = request.by;
+                spec.consent.approved = approved(by);
+                return check_terms(spec);
+            }
+            let run = spec.plan.as_ref();
+            match run.filter(|run| waits(run.progress.stage) && spec.state.serves()) {
+                Some(run) if spec.state == RolloutState::Active => {
+                    let next = run.advanced(by.now);
+                    spec.consent.approved = approved(by);
+                    run_on(spec, next);
+                    Ok(())
+                }
+                _ => Err(Error::NothingToApprove { rollout }),
+            }
+        })
+    }
+
+    /// Refuses what waits of a rollout: a change of its terms is dropped, a proposed rollout is canceled, a plan that waits
+    /// for its next step is held.
+    ///
+    /// # Errors
+    /// [`Error::RolloutEnded`], [`Error::NothingToApprove`].
+    pub fn deny(&self, rollout: RolloutId, by: By<'_>) -> Result<Change, Error> {
+        self.change_one(rollout, "ota.rollout.deny", |spec| {
+            if spec.consent.request.take().is_some() {
+                return Ok(());
+            }
+            if spec.state == RolloutState::Proposed {
+                spec.state = RolloutState::Canceled;
+                return Ok(());
+            }
+            match &mut spec.plan {
+                Some(run) if waits(run.progress.stage) && !run.progress.held => {
+                    run.hold(by.now);
+                    Ok(())
+                }
+                _ => Err(Error::NothingToApprove { rollout }),
+            }
+        })
+    }
+
+    /// Whether a rollout must be approved before it begins.
+    pub(super) fn waits_to_begin(&self, spec: &RolloutSpec) -> bool {
+        let first = spec.plan.as_ref().map(|run| run.plan.first());
+        first.is_some_and(|step| step.approve) || self.approval.asks(spec.settings.percent)
+    }
+
+    /// Changes the terms; where that widens the release and the package asks for it, only writes down that it is asked for.
+    /// An edit voids the approval of what was before, and every other change that waits.
+    pub(super) fn edit_terms(
+        &self,
+        spec: &mut RolloutSpec,
+        edit: RolloutEdit,
+        by: By<'_>,
+    ) -> Result<(), Error> {
+        let before = spec.clone();
+        edit.clone().apply(spec, by.now)?;
+        if *spec == before {
+            return Ok(());
+        }
+        check_terms(spec)?;
+        let editors = by.editors();
+        if before.state.has_begun()
+            && self.approval.asks(share_of(spec, by.now))
+            && widens(&before, spec, by.now)
+        {
+            *spec = before;
+            spec.consent.request = Some(ChangeRequest {
+                edit,
+                by: editors,
+                at: by.now,
+            });
+            return Ok(());
+        }
+        spec.consent.edited_by = editors;
+        spec.consent.approved = None;
+        spec.consent.request = None;
+        if before.state == RolloutState::Scheduled && self.waits_to_begin(spec) {
+            spec.state = RolloutState::Proposed;
+        }
+        Ok(())
+    }
+}
+
+fn approved(by: By<'_>) -> Option<Approved> {
+    Some(Approved {
+        by: by.actor.to_owned(),
+        at: by.now,
+    })
+}
+
+fn waits(stage: Stage) -> bool {
+    stage == Stage::WaitingApproval
+}
+
+/// The largest share that the rollout takes before something else is approved.
+fn share_of(spec: &RolloutSpec, now: DateTime<Utc>) -> Percent {
+    spec.settings.percent.max(Percent::of_share(spec.share(now)))
+}
+
+/// Whether devices may be offered the build that were not before, or other rollouts lose devices.
+fn widens(before: &RolloutSpec, after: &RolloutSpec, now: DateTime<Utc>) -> bool {
+    let (old, new) = (&before.settings, &after.settings);
+    share_of(after, now) > share_of(before, now)
+        || new.audience != old.audience
+        || new.slice != old.slice
+        || after.priority > before.priority
+        || after.plan.as_ref().map(|run| &run.plan) != before.plan.as_ref().map(|run| &run.plan)
+}
+
+fn require_seen(spec: &RolloutSpec, rollout: RolloutId, seen: Option<u32>) -> Result<(), Error> {
+    let revision = spec.revision;
+    match seen {
+        Some(seen) if seen != revision => Err(Error::RevisionMismatch {
+            rollout,
+            seen,
+            revision,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn require_another(spec: &RolloutSpec, rollout: RolloutId, by: By<'_>) -> Result<(), Error> {
+    let consent = &spec.consent;
+    let editors = consent
+        .request
+        .as_ref()
+        .map_or(&consent.edited_by, |request| &request.by);
+    match editors.iter().any(|editor| editor == by.actor) {
+        true => Err(Error::OwnApproval { rollout }),
+        false => Ok(()),
+    }
+}

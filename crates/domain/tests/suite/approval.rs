@@ -1,0 +1,324 @@
+//! Releases that wait for a second person.
+
+use tidegate_domain::{
+    Approval, Audience, By, Error, Percent, Phase, Plan, PlanStep, Reason, RolloutEdit, RolloutId,
+    RolloutState, Span,
+};
+
+use crate::fleet::{answer, at, percent, phone};
+use crate::plans::by_plan;
+use crate::store::{Store, to};
+
+fn by(actor: &'static str) -> By<'static> {
+    By {
+        actor,
+        on_behalf_of: None,
+        now: at(100),
+    }
+}
+
+/// The robot that ada made.
+const ROBOT: By<'static> = By {
+    actor: "robot",
+    on_behalf_of: Some("ada"),
+    now: chrono::DateTime::<chrono::Utc>::UNIX_EPOCH,
+};
+
+fn with(approval: Approval) -> Store {
+    let mut store = Store::with_builds(3);
+    store.release_to(1, 100);
+    store.approval = approval;
+    store
+}
+
+fn share(percent: Percent) -> RolloutEdit {
+    RolloutEdit::percent(percent)
+}
+
+#[test]
+fn a_release_waits_for_another_person_and_the_old_one_serves_meanwhile() {
+    let mut store = with(Approval::Always);
+    let change = store.promote(2, &to(100)).unwrap();
+    assert_eq!(change.after.state, RolloutState::Proposed);
+    assert!(store.promote(2, &to(100)).unwrap().is_empty(), "asked for twice");
+    assert_eq!(
+        store.serving(),
+        [(1, RolloutState::Active), (2, RolloutState::Proposed)]
+    );
+    let waiting = phone("anybody", 10);
+    assert_eq!(answer(&store.catalog(), &waiting), Err(Reason::AlreadyCurrent));
+    let rollout = RolloutId(2);
+    assert_eq!(
+        store.run(|track| track.approve(rollout, None, false, by("ada"))),
+        Err(Error::OwnApproval { rollout })
+    );
+    assert_eq!(
+        store.run(|track| track.start(rollout, by("eve"))),
+        Err(Error::ApprovalRequired { rollout })
+    );
+    assert_eq!(
+        store
+            .run(|track| track.resume(rollout, by("eve")))
+            .unwrap_err()
+            .code(),
+        "wrong_state"
+    );
+    store
+        .run(|track| track.approve(rollout, Some(1), false, by("eve")))
+        .unwrap();
+    assert_eq!(store.serving(), [(2, RolloutState::Active)]);
+    assert_eq!(store.current().spec.consent.approved.unwrap().by, "eve");
+    assert_eq!(answer(&store.catalog(), &waiting), Ok(2));
+    assert_eq!(
+        store.run(|track| track.approve(rollout, None, false, by("eve"))),
+        Err(Error::NothingToApprove { rollout })
+    );
+    store.roll_back(false).unwrap();
+    assert_eq!(
+        store.serving(),
+        [(1, RolloutState::Active)],
+        "a roll-back waits for nobody"
+    );
+}
+
+#[test]
+fn an_edit_voids_what_was_seen_and_makes_its_author_the_one_who_may_not_approve() {
+    let mut store = with(Approval::Always);
+    store.promote(2, &to(100)).unwrap();
+    let rollout = RolloutId(2);
+    store
+        .run(|track| track.edit(rollout, share(percent(50)), 1, by("eve")))
+        .unwrap();
+    assert_eq!(
+        store
+            .run(|track| track.approve(rollout, Some(1), false, by("ada")))
+            .unwrap_err()
+            .code(),
+        "revision_mismatch",
+        "not what ada saw"
+    );
+    assert_eq!(
+        store.run(|track| track.approve(rollout, Some(2), false, by("eve"))),
+        Err(Error::OwnApproval { rollout })
+    );
+    store
+        .run(|track| track.approve(rollout, Some(2), false, by("ada")))
+        .unwrap();
+    assert_eq!(store.current().spec.settings.percent, percent(50));
+}
+
+#[test]
+fn who_made_a_service_account_can_t_approve_what_it_asked_for() {
+    let mut store = with(Approval::Always);
+    let build = store.build(2).clone();
+    store
+        .run(|track| track.promote(&build, &to(100), 0, ROBOT))
+        .unwrap();
+    let rollout = RolloutId(2);
+    for own in ["robot", "ada"] {
+        assert_eq!(
+            store
+                .run(|track| track.approve(rollout, None, false, by(own)))
+                .unwrap_err()
+                .code(),
+            "own_approval",
+            "{own}"
+        );
+    }
+    let mut alone = store.clone();
+    alone
+        .run(|track| track.approve(rollout, None, true, by("ada")))
+        .unwrap();
+    assert_eq!(alone.serving(), [(2, RolloutState::Active)], "with broken glass");
+    store.run(|track| track.deny(rollout, by("eve"))).unwrap();
+    assert_eq!(store.serving(), [(1, RolloutState::Active)]);
+}
+
+#[test]
+fn widening_waits_and_the_old_terms_serve_while_narrowing_and_stopping_never_do() {
+    let mut store = with(Approval::Above(percent(20)));
+    store.release_to(2, 10);
+    let rollout = RolloutId(2);
+    assert_eq!(store.current().spec.state, RolloutState::Active, "10 % passes");
+    store
+        .run(|track| track.adjust(rollout, percent(50), by("ada")))
+        .unwrap();
+    let spec = store.current().spec;
+    assert_eq!(spec.settings.percent, percent(10), "the old share serves");
+    assert_eq!(
+        spec.consent.request.as_ref().unwrap().edit.percent,
+        Some(percent(50))
+    );
+    let again = store
+        .run(|track| track.edit(rollout, share(percent(50)), 1, by("ada")))
+        .unwrap();
+    assert!(again.is_empty(), "it waits already");
+    assert_eq!(
+        store
+            .run(|track| track.approve(rollout, None, false, by("ada")))
+            .unwrap_err()
+            .code(),
+        "own_approval"
+    );
+    store.run(|track| track.pause(rollout, by("ada"))).unwrap();
+    store.run(|track| track.resume(rollout, by("ada"))).unwrap();
+    store
+        .run(|track| track.approve(rollout, None, false, by("eve")))
+        .unwrap();
+    let spec = store.current().spec;
+    assert_eq!((spec.settings.percent, spec.consent.request), (percent(50), None));
+    store
+        .run(|track| track.adjust(rollout, percent(60), by("ada")))
+        .unwrap();
+    store
+        .run(|track| track.adjust(rollout, percent(30), by("ada")))
+        .unwrap();
+    let spec = store.current().spec;
+    assert_eq!(spec.settings.percent, percent(30), "narrowing is done at once");
+    assert_eq!(spec.consent.request, None, "and voids what waited");
+    assert_eq!(spec.consent.approved, None);
+    store
+        .run(|track| track.adjust(rollout, percent(70), by("ada")))
+        .unwrap();
+    store.run(|track| track.deny(rollout, by("eve"))).unwrap();
+    assert_eq!(store.current().spec.settings.percent, percent(30));
+    store
+        .run(|track| track.adjust(rollout, percent(15), by("ada")))
+        .unwrap();
+    let mut wider = RolloutEdit::percent(percent(18));
+    wider.audience = Some(Audience::of_lists(vec!["DE".to_owned()], vec![]).unwrap());
+    let seen = store.current().spec.revision;
+    store
+        .run(|track| track.edit(rollout, wider, seen, by("ada")))
+        .unwrap();
+    assert_eq!(
+        store.current().spec.settings.percent,
+        percent(18),
+        "below the limit nothing waits"
+    );
+}
+
+#[test]
+fn another_audience_or_priority_waits_above_the_limit() {
+    let mut store = with(Approval::Above(percent(20)));
+    store.create(2, 5, to(20)).unwrap();
+    store.approval = Approval::Always;
+    let rollout = RolloutId(2);
+    let edits = [
+        RolloutEdit {
+            audience: Some(Audience::of_lists(vec!["DE".to_owned()], vec![]).unwrap()),
+            ..RolloutEdit::default()
+        },
+        RolloutEdit {
+            priority: Some(9),
+            ..RolloutEdit::default()
+        },
+    ];
+    for edit in edits {
+        let mut store = store.clone();
+        store
+            .run(|track| track.edit(rollout, edit.clone(), 1, by("ada")))
+            .unwrap();
+        assert_eq!(
+            store.rollouts[1].spec.consent.request.as_ref().unwrap().edit,
+            edit
+        );
+    }
+    let renamed = RolloutEdit {
+        name: Some("north".to_owned()),
+        priority: Some(2),
+        ..RolloutEdit::default()
+    };
+    store
+        .run(|track| track.edit(rollout, renamed, 1, by("ada")))
+        .unwrap();
+    assert_eq!(
+        store.rollouts[1].spec.name, "north",
+        "a lower priority widens nothing"
+    );
+}
+
+#[test]
+fn a_plan_waits_before_the_step_that_must_be_approved() {
+    let mut approve = PlanStep::to(percent(50), Span::NONE);
+    approve.approve = true;
+    let plan = Plan::new(vec![
+        PlanStep::to(percent(5), Span::NONE),
+        approve,
+        PlanStep::to(percent(100), Span::NONE),
+    ]);
+    let mut store = with(Approval::Never);
+    store.promote(2, &by_plan(plan.unwrap())).unwrap();
+    let rollout = RolloutId(2);
+    let due = |store: &mut Store| {
+        while let Some(change) = store.track().due(at(100)) {
+            store.apply(&change);
+        }
+        store.current().spec.phase()
+    };
+    assert_eq!(due(&mut store), Some(Phase::WaitingApproval));
+    assert_eq!(store.current().spec.percent(at(100)), percent(5));
+    assert_eq!(
+        store.run(|track| track.advance(rollout, by("ada"))),
+        Err(Error::ApprovalRequired { rollout })
+    );
+    store.run(|track| track.deny(rollout, by("eve"))).unwrap();
+    assert_eq!(store.current().spec.phase(), Some(Phase::Held));
+    store.run(|track| track.start(rollout, by("ada"))).unwrap();
+    assert_eq!(
+        store.current().spec.phase(),
+        Some(Phase::WaitingApproval),
+        "started anew it waits again"
+    );
+    store
+        .run(|track| track.approve(rollout, None, false, by("eve")))
+        .unwrap();
+    assert_eq!(due(&mut store), None, "and goes on to everybody");
+    assert_eq!(store.current().spec.state, RolloutState::Completed);
+}
+
+#[test]
+fn a_package_s_limit_makes_a_plan_wait_before_it_is_passed_and_once_only() {
+    let shares = [5, 20, 50, 100];
+    let steps = shares.map(|share| PlanStep::to(percent(share), Span::NONE));
+    let mut store = with(Approval::Above(percent(20)));
+    store
+        .promote(2, &by_plan(Plan::new(steps.to_vec()).unwrap()))
+        .unwrap();
+    let due = |store: &mut Store| {
+        while let Some(change) = store.track().due(at(100)) {
+            store.apply(&change);
+        }
+        store.rollouts[1].spec.percent(at(100))
+    };
+    assert_eq!(due(&mut store), percent(20));
+    store
+        .run(|track| track.approve(RolloutId(2), None, false, by("eve")))
+        .unwrap();
+    assert_eq!(due(&mut store), percent(100));
+}
+
+#[test]
+fn approvals_are_read_and_ordered() {
+    let read = |text: &str| text.parse::<Approval>();
+    let above = |percent: f64| Approval::Above(Percent::of_decimal(percent).unwrap());
+    assert_eq!(read("never"), Ok(Approval::Never));
+    assert_eq!(read("always"), Ok(Approval::Always));
+    for (text, limit) in [("above 5 %", 5.0), ("above 0.5", 0.5), ("above 100%", 100.0)] {
+        assert_eq!(read(text), Ok(above(limit)));
+        assert_eq!(read(&above(limit).to_string()), Ok(above(limit)));
+    }
+    for bad in [
+        "",
+        "sometimes",
+        "above",
+        "above x",
+        "above 0",
+        "above 101 %",
+        "above 0.001",
+    ] {
+        assert_eq!(read(bad).unwrap_err().field(), Some("approval"), "{bad}");
+    }
+    assert!(Approval::Never.is_lower_than(above(5.0)) && above(5.0).is_lower_than(above(1.0)));
+    assert!(above(1.0).is_lower_than(Approval::Always) && !Approval::Always.is_lower_than(Approval::Always));
+}
