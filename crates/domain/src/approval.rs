@@ -36,6 +36,28 @@ impl Approval {
         self.passes() > other.passes()
     }
 
+    /// What becomes of it, and of what was asked for before, when this person wants another one: a higher one holds at
+    /// once, a lower one when a second person wants it too.
+    pub fn changed(
+        self,
+        request: Option<&ApprovalRequest>,
+        wanted: Self,
+        by: &str,
+        now: DateTime<Utc>,
+    ) -> (Self, Option<ApprovalRequest>) {
+        let is_second = request.is_some_and(|request| request.approval == wanted && request.by != by);
+        if !wanted.is_lower_than(self) || is_second {
+            return (wanted, None);
+        }
+        let kept = request.filter(|request| request.approval == wanted).cloned();
+        let asked = kept.unwrap_or_else(|| ApprovalRequest {
+            approval: wanted,
+            by: by.to_owned(),
+            at: now,
+        });
+        (self, Some(asked))
+    }
+
     /// Hundredths of a percent that pass.
     fn passes(self) -> u32 {
         match self {
@@ -107,6 +129,17 @@ pub struct Consent {
     pub request: Option<ChangeRequest>,
 }
 
+/// Somebody's wish to lower a package's approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRequest {
+    /// To this.
+    pub approval: Approval,
+    /// Whose.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// An approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approved {
@@ -114,6 +147,9 @@ pub struct Approved {
     pub by: String,
     /// When.
     pub at: DateTime<Utc>,
+    /// Why without a second person, by somebody who edited the terms themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
 }
 
 /// A change of a rollout's terms that waits for an approval.

@@ -84,6 +84,11 @@ impl RolloutEdit {
         }
     }
 
+    /// Whether it changes which devices the rollout addresses, or what they are asked before, and not the share alone.
+    pub fn chooses_devices(&self) -> bool {
+        self.audience.is_some() || self.slice.is_some() || self.priority.is_some() || self.plan.is_some()
+    }
+
     pub(crate) fn apply(self, spec: &mut RolloutSpec, now: DateTime<Utc>) -> Result<(), Error> {
         fn set<T>(term: &mut T, value: Option<T>) {
             if let Some(value) = value {

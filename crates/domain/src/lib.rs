@@ -62,7 +62,7 @@ mod tag_index;
 mod track;
 mod visible;
 
-pub use approval::{Approval, Approved, ChangeRequest, Consent};
+pub use approval::{Approval, ApprovalRequest, Approved, ChangeRequest, Consent};
 pub use audience::{
     Audience, Clause, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_DEPTH, MAX_AUDIENCE_ENTRIES, MAX_AUDIENCE_NODES,
     Subject,

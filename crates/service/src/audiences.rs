@@ -8,12 +8,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::{Audience, DeviceId, PackageName, Track};
 use tidegate_storage::{FleetExtent, MAX_AUDIENCE_EXAMPLES, MAX_FLEET_PART, Store};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::{Error, Kind};
+use crate::{Clock, Error, Kind};
 
 /// The largest fleet that is counted; a larger one is sampled by as many devices.
 pub const MAX_COUNTED_DEVICES: u32 = 100_000;
@@ -37,6 +38,7 @@ const LEAST_SAMPLE: u64 = 10;
 pub struct Audiences {
     store: Store,
     counted: u32,
+    clock: Arc<dyn Clock>,
     places: Semaphore,
 }
 
@@ -58,6 +60,8 @@ pub struct Reach {
 pub struct Board {
     /// The package's track.
     pub track: Arc<Track>,
+    /// The time at which its rollouts were asked.
+    pub at: DateTime<Utc>,
     /// How many devices each of its rollouts takes: those that are its own and no earlier one's.
     pub taken: Vec<u64>,
     /// Whether the numbers come from a sample.
@@ -97,14 +101,15 @@ enum Question<'a> {
     /// Whom this audience takes; `version` is that of the package.
     Audience(&'a Audience, Option<&'a PackageName>),
     /// Which of the rollouts of a package takes whom.
-    Board(&'a Arc<Track>),
+    Board(&'a Arc<Track>, DateTime<Utc>),
 }
 
 impl Audiences {
     /// Over this database; fleets of up to `counted` devices are counted, others sampled.
-    pub fn new(store: Store, counted: u32) -> Self {
+    pub fn new(store: Store, clock: Arc<dyn Clock>, counted: u32) -> Self {
         Self {
             store,
+            clock,
             counted: counted.max(1),
             places: Semaphore::new(AT_ONCE),
         }
@@ -141,7 +146,8 @@ impl Audiences {
     pub async fn board(&self, package: &PackageName) -> Result<Board, Error> {
         self.store.package(package).await?;
         let track = Arc::new(self.store.track(package).await?);
-        let tally = self.scan(Question::Board(&track)).await?;
+        let at = self.clock.now();
+        let tally = self.scan(Question::Board(&track, at)).await?;
         let mut taken = tally.counts();
         // An empty fleet was never asked.
         taken.resize(track.serving.len(), 0);
@@ -149,6 +155,7 @@ impl Audiences {
             taken,
             estimated: tally.sample_of.is_some(),
             total: tally.total(),
+            at,
             track,
         })
     }
@@ -231,7 +238,7 @@ impl Audiences {
                     .audience_part(audience, package, numbers, devices)
                     .await?
             }
-            Question::Board(track) => self.store.board_part(track, numbers, devices).await?,
+            Question::Board(track, at) => self.store.board_part(track, numbers, devices, at).await?,
         };
         tally.seen += part.seen;
         tally.taken.resize(part.taken.len(), 0);

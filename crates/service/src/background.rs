@@ -162,20 +162,21 @@ pub async fn count(fleet: Arc<Fleet>, stop: CancellationToken) {
     }
 }
 
-struct Rhythm {
+/// A period that ends when it is time to stop.
+pub(crate) struct Rhythm {
     ticks: Interval,
     stop: CancellationToken,
 }
 
 impl Rhythm {
-    fn of(period: Duration, stop: CancellationToken) -> Self {
+    pub(crate) fn of(period: Duration, stop: CancellationToken) -> Self {
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { ticks, stop }
     }
 
     /// Waits for the next tick; false when it is time to stop.
-    async fn goes_on(&mut self) -> bool {
+    pub(crate) async fn goes_on(&mut self) -> bool {
         tokio::select! {
             _ = self.ticks.tick() => true,
             () = self.stop.cancelled() => false,

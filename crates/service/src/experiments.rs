@@ -87,7 +87,7 @@ impl Experiments {
         for arm in &draft.arms {
             builds.push(self.rollouts.releasable(actor, arm.build).await?);
         }
-        let by = self.by(actor);
+        let by = self.by(actor).await?;
         let rule = move |track: &Track, running: &[Experiment], attempts: &Attempts| {
             let attempts = |build| attempts.of(build);
             track.start_experiment(&draft, &builds, running, attempts, by.as_by())
@@ -124,7 +124,7 @@ impl Experiments {
             let build = self.rollouts.releasable(actor, build).await?;
             self.rollouts.require_way_back(&build).await?;
         }
-        let by = self.by(actor);
+        let by = self.by(actor).await?;
         let rule = move |track: &Track, seen: &ExperimentWithArms, attempts: &Attempts| {
             let attempts = |build| attempts.of(build);
             track.conclude(&seen.experiment, &seen.arms, draft, attempts, by.as_by())
@@ -206,8 +206,8 @@ impl Experiments {
         knows.then(|| self.fleet.slice(&spec.package, slice)).flatten()
     }
 
-    fn by(&self, actor: &Actor) -> OwnedBy {
-        OwnedBy::new(actor, self.clock.now())
+    async fn by(&self, actor: &Actor) -> Result<OwnedBy, Error> {
+        OwnedBy::of(&self.store, actor, self.clock.now()).await
     }
 
     async fn tell(&self, action: &'static str, actor: &Actor, now: &ExperimentWithArms, changed: bool) {

@@ -31,6 +31,7 @@ mod authenticator;
 pub mod background;
 mod blob_check;
 mod builds;
+mod clerk;
 mod clock;
 mod comparison;
 mod counters;
@@ -86,7 +87,8 @@ pub use audit::{AuditLog, Walk};
 pub use authenticator::Authenticator;
 pub use blob_check::{BlobCheck, BlobFault, BlobFindings, MAX_FINDINGS};
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
-pub use clock::{Clock, SystemClock};
+pub use clerk::{CLERK, Clerk};
+pub use clock::{Clock, DatabaseClock, SystemClock};
 pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes};
 pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS, RemovedKind};
 pub use credential_watch::{CredentialWatch, watch_credentials};
@@ -124,7 +126,7 @@ pub use restorations::Restorations;
 pub use retention::{
     MIN_CAMPAIGNS_KEPT, MIN_REPORTS_KEPT, MIN_STAT_HOURS_KEPT, Retention, RetentionPass, RetentionSettings,
 };
-pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts};
+pub use rollouts::{Adjusted, Promoted, RolledBack, Rollouts, Timeline};
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
 pub use service_accounts::{DEFAULT_SERVICE_TTL_DAYS, NewServiceAccount, ServiceAccounts};
@@ -135,9 +137,10 @@ pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
-    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page,
-    Paged, PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutFilter, RolloutOnDevice,
-    RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing, TagCount, Tagged, Tampered, Told, User,
+    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package,
+    PackageEdit, Page, Paged, PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutEvent,
+    RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing, TagCount,
+    Tagged, Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

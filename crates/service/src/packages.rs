@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tidegate_domain::{PackageName, Role, SignerFingerprint, Signers};
-use tidegate_storage::{AuditNote, Package, Page, Paged, Store};
+use tidegate_storage::{AuditNote, Package, PackageEdit, Page, Paged, SERVICE_PREFIX, Store};
 
-use crate::{Actor, Clock, Error};
+use crate::{Actor, Clock, Error, Kind};
 
 /// Manages packages. A package is pinned to its first build's signer by itself; these verbs are for the rest.
 pub struct Packages {
@@ -79,6 +79,31 @@ impl Packages {
         };
         self.store.set_allow_debuggable(name, allow, note).await?;
         Ok(self.store.package(name).await?)
+    }
+
+    /// Changes how a package's releases are made: which of them wait for a second person, and the plan that is proposed for
+    /// them. Lowering approval waits until another admin wants the same.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::Unavailable`].
+    pub async fn edit(&self, actor: &Actor, name: &PackageName, edit: PackageEdit) -> Result<Package, Error> {
+        actor.require(Role::Admin)?;
+        if edit.approval.is_some() && actor.subject.starts_with(SERVICE_PREFIX) {
+            let message = "a service account can't say which releases a person has to approve";
+            return Err(Error::new(Kind::Forbidden, "not_a_person", message));
+        }
+        let breaks_glass = edit.break_glass;
+        let note = self.note(actor, "package.edit", name);
+        let package = self.store.edit_package(name, edit, note).await?;
+        tracing::info!(
+            event = "ota.package.edit",
+            actor = actor.subject,
+            package_name = %name,
+            approval = %package.approval,
+            asked = package.approval_request.as_ref().map(|request| request.approval.to_string()),
+            breaks_glass,
+        );
+        Ok(package)
     }
 
     fn note(&self, actor: &Actor, action: &'static str, name: &PackageName) -> AuditNote {

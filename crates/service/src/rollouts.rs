@@ -3,6 +3,8 @@
 //! Every verb runs the pure rule of [`Track`] inside one transaction that also writes the audit entry, then has
 //! the catalog rebuilt, so that the very next poll is answered by the new state.
 
+mod steps;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,9 @@ use tidegate_domain::{
     Build, BuildId, By, Change, PackageName, Percent, Promotion, Release, Role, Rollout, RolloutDraft,
     RolloutEdit, RolloutId, RolloutState, Track, Verb, Which,
 };
-use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, Store, TrackChange};
+use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, SERVICE_PREFIX, Store, TrackChange};
+
+pub use steps::Timeline;
 
 use crate::{Actor, Clock, Error, Kind, Snapshots};
 
@@ -28,8 +32,10 @@ pub struct Rollouts {
 
 /// What a promotion did.
 pub struct Promoted {
-    /// The build that is current now.
+    /// The build.
     pub build: Build,
+    /// Its rollout: current now, unless it waits to be approved or for its time.
+    pub rollout: Rollout,
     /// The build that was current before.
     pub previous: Option<BuildId>,
     /// The rollouts above the base, which go on.
@@ -86,7 +92,7 @@ impl Rollouts {
         let build = self.releasable(actor, id).await?;
         self.require_way_back(&build).await?;
         let rule = {
-            let (build, by) = (build.clone(), self.by(actor));
+            let (build, by) = (build.clone(), self.by(actor).await?);
             move |track: &Track, attempts: &Attempts| {
                 let change = track.promote(&build, &promotion, attempts.of(id), by.as_by())?;
                 // What is as it should be already may be asked for again.
@@ -97,18 +103,9 @@ impl Rollouts {
             }
         };
         let changed = self.change(actor, build.facts.package.clone(), rule).await?;
+        let rollout = made(&changed)?;
         let (track, change) = (changed.before, changed.change);
-        tracing::info!(
-            event = "ota.promote",
-            actor = actor.subject,
-            package_name = %build.facts.package,
-            build_id = id.0,
-            version_code = build.facts.version_code.get(),
-            rollout_percent = change.after.settings.percent.as_decimal(),
-            wifi_only = change.after.settings.wifi_only,
-            must_install = change.after.settings.must_install,
-            changed = !change.is_empty(),
-        );
+        tell_promotion(actor, &build, &change);
         // A repeated promotion is answered like the first: with the build that it replaced.
         let previous = if change.is_empty() {
             track.predecessor.as_ref()
@@ -118,6 +115,7 @@ impl Rollouts {
         Ok(Promoted {
             previous: previous.map(|release| release.build.id),
             going_on: going_on(&track),
+            rollout: self.get(rollout).await?,
             build,
         })
     }
@@ -133,17 +131,17 @@ impl Rollouts {
             self.require_way_back(&build).await?;
         }
         let rule = {
-            let (build, by) = (build.clone(), self.by(actor));
+            let (build, by) = (build.clone(), self.by(actor).await?);
             move |track: &Track, attempts: &Attempts| {
                 track.create(&build, &draft, attempts.of(build.id), by.as_by())
             }
         };
         let changed = self.change(actor, build.facts.package.clone(), rule).await?;
-        let after = &changed.change.after;
-        let made = changed.inserted.first().map(|rollout| rollout.id);
-        let id = made
-            .or(after.rollout_id)
-            .ok_or_else(|| Error::internal("making a rollout", &"a change without a rollout in it"))?;
+        let (id, after) = (made(&changed)?, &changed.change.after);
+        if after.priority == 0 {
+            tell_promotion(actor, &build, &changed.change);
+            return self.get(id).await;
+        }
         tracing::info!(
             event = "ota.rollout.create",
             actor = actor.subject,
@@ -153,6 +151,7 @@ impl Rollouts {
             version_code = build.facts.version_code.get(),
             priority = after.priority,
             rollout_percent = after.settings.percent.as_decimal(),
+            state = %after.state,
             changed = !changed.change.is_empty(),
         );
         self.get(id).await
@@ -189,7 +188,13 @@ impl Rollouts {
         edit: RolloutEdit,
         seen: u32,
     ) -> Result<Rollout, Error> {
-        let rule = move |track: &Track| track.edit(id, edit.clone(), seen);
+        if edit.chooses_devices() {
+            actor.require_some(Role::Operator, Verb::Promote)?;
+            let package = self.get(id).await?.spec.package;
+            actor.require_verb(Role::Operator, Verb::Promote, Some(&package))?;
+        }
+        let by = self.by(actor).await?;
+        let rule = move |track: &Track| track.edit(id, edit.clone(), seen, by.as_by());
         let change = self.change_one(actor, id, Verb::Adjust, rule).await?;
         tracing::info!(
             event = "ota.rollout.edit",
@@ -212,7 +217,8 @@ impl Rollouts {
         percent: Percent,
     ) -> Result<Adjusted, Error> {
         let which = which.into();
-        let rule = move |track: &Track| track.adjust(which, percent);
+        let by = self.by(actor).await?;
+        let rule = move |track: &Track| track.adjust(which, percent, by.as_by());
         let change = self.change_one(actor, which, Verb::Adjust, rule).await?;
         let old = change
             .before
@@ -235,7 +241,8 @@ impl Rollouts {
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::pause`] refuses.
     pub async fn pause(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
         let which = which.into();
-        let rule = move |track: &Track| track.pause(which);
+        let by = self.by(actor).await?;
+        let rule = move |track: &Track| track.pause(which, by.as_by());
         let change = self.change_one(actor, which, Verb::Pause, rule).await?;
         tracing::info!(
             event = "ota.rollout.pause",
@@ -252,7 +259,8 @@ impl Rollouts {
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::halt`] refuses.
     pub async fn halt(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
         let which = which.into();
-        let rule = move |track: &Track| track.halt(which);
+        let by = self.by(actor).await?;
+        let rule = move |track: &Track| track.halt(which, by.as_by());
         let change = self.change_one(actor, which, Verb::Pause, rule).await?;
         tracing::info!(
             event = "ota.rollout.halt",
@@ -269,7 +277,8 @@ impl Rollouts {
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::resume`] refuses.
     pub async fn resume(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
         let which = which.into();
-        let rule = move |track: &Track| track.resume(which);
+        let by = self.by(actor).await?;
+        let rule = move |track: &Track| track.resume(which, by.as_by());
         let change = self.change_one(actor, which, Verb::Resume, rule).await?;
         tracing::info!(
             event = "ota.rollout.resume",
@@ -285,7 +294,8 @@ impl Rollouts {
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::complete`] refuses.
     pub async fn complete(&self, actor: &Actor, id: RolloutId) -> Result<RolloutState, Error> {
-        let rule = move |track: &Track| track.complete(id);
+        let by = self.by(actor).await?;
+        let rule = move |track: &Track| track.complete(id, by.as_by());
         let change = self.change_one(actor, id, Verb::Adjust, rule).await?;
         tracing::info!(
             event = "ota.rollout.complete",
@@ -301,7 +311,8 @@ impl Rollouts {
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::cancel`] refuses.
     pub async fn cancel(&self, actor: &Actor, id: RolloutId) -> Result<RolloutState, Error> {
-        let rule = move |track: &Track| track.cancel(id);
+        let by = self.by(actor).await?;
+        let rule = move |track: &Track| track.cancel(id, by.as_by());
         let change = self.change_one(actor, id, Verb::RollBack, rule).await?;
         tracing::info!(
             event = "ota.rollout.cancel",
@@ -331,7 +342,7 @@ impl Rollouts {
                 .await?;
             return self.get(id).await;
         }
-        let by = self.by(actor);
+        let by = self.by(actor).await?;
         let rule = move |track: &Track| track.roll_back_rollout(id, force_downgrade, by.as_by());
         let change = self.change_one(actor, id, Verb::RollBack, rule).await?;
         tracing::info!(
@@ -365,7 +376,7 @@ impl Rollouts {
         };
         actor.require_verb(Role::Operator, Verb::RollBack, Some(&package))?;
         self.require_predecessor(&package).await?;
-        let by = self.by(actor);
+        let by = self.by(actor).await?;
         let rule = move |track: &Track, _: &Attempts| {
             still_current(track, bad)?;
             track.roll_back(force_downgrade, by.as_by())
@@ -455,8 +466,8 @@ impl Rollouts {
         Err(Error::new(Kind::Conflict, "file_missing", message))
     }
 
-    fn by(&self, actor: &Actor) -> OwnedBy {
-        OwnedBy::new(actor, self.clock.now())
+    async fn by(&self, actor: &Actor) -> Result<OwnedBy, Error> {
+        OwnedBy::of(&self.store, actor, self.clock.now()).await
     }
 
     /// Applies a rule to what is named.
@@ -496,6 +507,28 @@ impl Rollouts {
     }
 }
 
+/// The rollout that a change made, or found made already.
+fn made(changed: &TrackChange) -> Result<RolloutId, Error> {
+    let made = changed.inserted.first().map(|rollout| rollout.id);
+    made.or(changed.change.after.rollout_id)
+        .ok_or_else(|| Error::internal("making a rollout", &"a change without a rollout in it"))
+}
+
+fn tell_promotion(actor: &Actor, build: &Build, change: &Change) {
+    tracing::info!(
+        event = "ota.promote",
+        actor = actor.subject,
+        package_name = %build.facts.package,
+        build_id = build.id.0,
+        version_code = build.facts.version_code.get(),
+        rollout_percent = change.after.settings.percent.as_decimal(),
+        wifi_only = change.after.settings.wifi_only,
+        must_install = change.after.settings.must_install,
+        state = %change.after.state,
+        changed = !change.is_empty(),
+    );
+}
+
 /// The rollouts that neither a promotion nor a roll-back of the base ends.
 fn going_on(track: &Track) -> Vec<Rollout> {
     let above = track.above_base();
@@ -522,20 +555,32 @@ fn still_current(track: &Track, seen: Option<BuildId>) -> Result<(), tidegate_do
 /// [`By`] for a closure that outlives the call.
 pub(crate) struct OwnedBy {
     actor: String,
+    on_behalf_of: Option<String>,
     now: chrono::DateTime<chrono::Utc>,
 }
 
 impl OwnedBy {
-    pub(crate) fn new(actor: &Actor, now: chrono::DateTime<chrono::Utc>) -> Self {
-        Self {
+    /// What a service account does counts as its maker's word too.
+    pub(crate) async fn of(
+        store: &Store,
+        actor: &Actor,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Self, Error> {
+        let on_behalf_of = match actor.subject.strip_prefix(SERVICE_PREFIX) {
+            Some(name) => Some(store.service_account(name).await?.created_by),
+            None => None,
+        };
+        Ok(Self {
             actor: actor.subject.clone(),
+            on_behalf_of,
             now,
-        }
+        })
     }
 
     pub(crate) fn as_by(&self) -> By<'_> {
         By {
             actor: &self.actor,
+            on_behalf_of: self.on_behalf_of.as_deref(),
             now: self.now,
         }
     }

@@ -22,11 +22,12 @@ use tokio::time::Instant;
 use crate::accounts::Accounts;
 use crate::overlays::Overlays;
 use crate::record::tell_tampered;
-use crate::{Error, Kind};
+use crate::{Clock, Error, Kind};
 
 /// The snapshots.
 pub struct Snapshots {
     store: Store,
+    clock: Arc<dyn Clock>,
     catalog: ArcSwap<Catalog>,
     revoked: HashMap<DeviceId, u32>,
     /// The lowest generation that is accepted of devices that were erased, by [`KeyRing::erased_tags`].
@@ -74,9 +75,10 @@ impl Snapshots {
     /// # Errors
     /// [`crate::Kind::Unavailable`] when the database does not answer.
     #[allow(clippy::disallowed_methods, reason = "how old a snapshot really is")]
-    pub async fn load(store: Store) -> Result<Self, Error> {
+    pub async fn load(store: Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let snapshots = Self {
             store,
+            clock,
             catalog: ArcSwap::default(),
             revoked: HashMap::new(),
             erased: HashMap::new(),
@@ -104,6 +106,7 @@ impl Snapshots {
         // Taken before the reading: a change in between is then read again rather than missed.
         #[allow(clippy::disallowed_methods, reason = "how old a snapshot really is")]
         let asked = Instant::now();
+        self.ask_for_time().await?;
         let epochs = self.store.epochs().await?;
         self.tags_epoch.fetch_max(epochs.tags, Ordering::Release);
         let last = read_at.take();
@@ -118,6 +121,15 @@ impl Snapshots {
             catalog: epochs.catalog,
             confirmed: asked,
         }));
+        Ok(())
+    }
+
+    /// Has the clock compared with the database's.
+    #[allow(clippy::disallowed_methods, reason = "how long an answer really takes")]
+    async fn ask_for_time(&self) -> Result<(), Error> {
+        let asked = Instant::now();
+        let database = self.store.time().await?;
+        self.clock.compare(database, asked.elapsed());
         Ok(())
     }
 

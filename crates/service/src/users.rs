@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::login_throttle::{Attempt, LoginThrottle};
 use crate::record::tell_tampered;
-use crate::{Actor, Clock, Error, Kind, Snapshots, credential_watch};
+use crate::{Actor, CLERK, Clock, Error, Kind, Snapshots, credential_watch};
 
 /// How long a login holds, in hours.
 pub const LOGIN_HOURS: i64 = 12;
@@ -279,6 +279,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
             "name",
             "must be 1 to 64 bytes of letters, digits and . _ @ -",
         ));
+    }
+    if name == CLERK {
+        let fault = "is what the server calls itself in the audit log";
+        return Err(Error::invalid("name", fault));
     }
     // Some letters are mere fillers.
     Ok(check_visible("name", name, false)?)

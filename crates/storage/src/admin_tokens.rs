@@ -57,6 +57,15 @@ impl Store {
         run!(self, write, admin_tokens::add(&token, &audit))
     }
 
+    /// Whether the token of this `jti` was handed out, and not given for a password.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn is_handed_out(&self, id: &str) -> Result<bool, Error> {
+        let id = id.to_owned();
+        run!(self, read, admin_tokens::is_handed_out(&id))
+    }
+
     /// Tokens that were handed out, the newest first; those of one subject if it is named.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::{Audience, DeviceId, PackageName, Track};
 
 use crate::store::run;
@@ -78,8 +79,9 @@ impl Store {
         track: &Arc<Track>,
         numbers: RangeInclusive<i64>,
         limit: u32,
+        now: DateTime<Utc>,
     ) -> Result<FleetPart, Error> {
         let (track, limit) = (Arc::clone(track), limit.min(MAX_FLEET_PART));
-        run!(self, read, audiences::board_part(&track, &numbers, limit))
+        run!(self, read, audiences::board_part(&track, &numbers, limit, now))
     }
 }

@@ -1,5 +1,6 @@
 //! What every server keeps in memory, and the numbers that say when it is stale.
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::Catalog;
 
 use crate::store::run;
@@ -23,6 +24,14 @@ pub struct Epochs {
 }
 
 impl Store {
+    /// The database's time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn time(&self) -> Result<DateTime<Utc>, Error> {
+        run!(self, read, epochs::time())
+    }
+
     /// All packages that release something, with their builds' signers, all policies, and the epochs as they were at that
     /// moment.
     ///

@@ -123,7 +123,7 @@ pub use enrollment::{
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
-pub use packages::Package;
+pub use packages::{Package, PackageEdit};
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use policies::{PolicyChange, PolicyFilter};
 pub use pool::PoolUse;
@@ -134,7 +134,7 @@ pub use reserve::Disk;
 pub use restorations::{GENERATIONS_SKIPPED, NUMBERS_SKIPPED, Restoration};
 pub use retention::Removed;
 pub use retirement::{InactiveCursor, Marked};
-pub use rollouts::{Attempts, BuildRollout, RolloutFilter, TrackChange};
+pub use rollouts::{Attempts, BuildRollout, RolloutEvent, RolloutFilter, TrackChange};
 pub use servers::{HEARTBEAT_EVERY, HEARTBEAT_FRESH_FOR};
 pub use service_accounts::{MAX_SERVICE_ACCOUNTS, MAX_TOKENS_PER_ACCOUNT, NewServiceAccount, ServiceAccount};
 pub use settings::{MAX_POOL_SIZE, Settings};

@@ -1,6 +1,6 @@
 //! Packages: the signer that each is pinned to, and what it allows.
 
-use tidegate_domain::{PackageName, Signers};
+use tidegate_domain::{Approval, ApprovalRequest, PackageName, Plan, Signers};
 
 use crate::store::run;
 use crate::{AuditNote, Error, Page, Paged, Store};
@@ -14,6 +14,23 @@ pub struct Package {
     pub pin: Option<Signers>,
     /// Whether debuggable builds are accepted.
     pub allow_debuggable: bool,
+    /// Which of its releases wait for a second person.
+    pub approval: Approval,
+    /// What somebody asked approval to be lowered to, which another one has to ask for too.
+    pub approval_request: Option<ApprovalRequest>,
+    /// The plan that is proposed for its releases.
+    pub plan: Option<Plan>,
+}
+
+/// How a package's releases are made; what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackageEdit {
+    /// Which wait for a second person.
+    pub approval: Option<Approval>,
+    /// Lower approval without a second person.
+    pub break_glass: bool,
+    /// The plan that is proposed for them; `Some(None)`: the one that is proposed to all.
+    pub plan: Option<Option<Plan>>,
 }
 
 impl Store {
@@ -55,6 +72,21 @@ impl Store {
     pub async fn unpin_signer(&self, name: &PackageName, audit: AuditNote) -> Result<(), Error> {
         let name = name.clone();
         run!(self, write, packages::unpin(&name, &audit))
+    }
+
+    /// Changes how a package's releases are made, whether or not it has builds yet. Lowering approval waits for another
+    /// person, as [`Approval::changed`] tells.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn edit_package(
+        &self,
+        name: &PackageName,
+        edit: PackageEdit,
+        audit: AuditNote,
+    ) -> Result<Package, Error> {
+        let name = name.clone();
+        run!(self, write, packages::edit(&name, &edit, &audit))
     }
 
     /// Accepts, or no longer accepts, debuggable builds of a package, whether or not it has builds yet.

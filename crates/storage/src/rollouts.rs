@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    self as domain, BuildId, Change, PackageName, Rollout, RolloutId, RolloutState, Track,
+    self as domain, BuildId, Change, PackageName, Percent, Rollout, RolloutId, RolloutState, Track,
 };
 
 use crate::store::run;
@@ -27,6 +28,25 @@ pub struct BuildRollout {
     pub rollout: Rollout,
     /// The build that a roll-back would return to.
     pub previous_build: Option<BuildId>,
+}
+
+/// Something that happened to a rollout, and how it stood afterwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutEvent {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who did it: the subject of a credential, or `tidegate` for what a plan does by itself.
+    pub actor: String,
+    /// The audit log's word for it.
+    pub action: String,
+    /// The state.
+    pub state: RolloutState,
+    /// The phase of its plan.
+    pub phase: Option<String>,
+    /// The step of its plan, from 1.
+    pub step: Option<u32>,
+    /// The share.
+    pub percent: Percent,
 }
 
 /// How often each build of a package was released.
@@ -79,6 +99,34 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn rollout(&self, id: RolloutId) -> Result<Rollout, Error> {
         run!(self, read, rollouts::get(id))
+    }
+
+    /// Takes the step of a package's plans that is due first at the actor's time, if one is, as [`Store::change_track`]
+    /// changes a track.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn take_step(&self, package: &PackageName, actor: Actor) -> Result<Option<Change>, Error> {
+        let package = package.clone();
+        run!(self, urgent, rollouts::take_step(&package, &actor))
+    }
+
+    /// Writes down how far a package's ramps have come, so that a clock that is set back takes nothing from them. Returns
+    /// whether there was something to write.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn keep_floors(&self, package: &PackageName, now: DateTime<Utc>) -> Result<bool, Error> {
+        let package = package.clone();
+        run!(self, urgent, rollouts::keep_floors(&package, now))
+    }
+
+    /// What happened to a rollout, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a page token that no page gave.
+    pub async fn rollout_events(&self, id: RolloutId, page: Page) -> Result<Paged<RolloutEvent>, Error> {
+        run!(self, read, rollout_events::list(id, &page))
     }
 
     /// The track of a package as it stands.

@@ -241,6 +241,9 @@ pub(crate) struct RolloutRow {
     slice_start: i64,
     slice_width: i64,
     experiment_id: Option<i64>,
+    plan_json: Option<String>,
+    consent_json: String,
+    keep_previous: bool,
 }
 
 pub(crate) fn position(column: &str, number: i64) -> Result<Position, Error> {
@@ -277,6 +280,12 @@ impl RolloutRow {
             rolled_back_from: self.rolled_back_from.map(BuildId),
             takes_back: self.takes_back_version.map(version).transpose()?,
             experiment: self.experiment_id.map(ExperimentId),
+            plan: self
+                .plan_json
+                .map(|text| from_json("rollouts.plan_json", &text))
+                .transpose()?,
+            consent: from_json("rollouts.consent_json", &self.consent_json)?,
+            keep_previous: self.keep_previous,
             created_by: self.created_by,
             created_at: moment(self.created_at)?,
         };
@@ -306,6 +315,10 @@ pub(crate) struct RolloutShape {
     revision: i64,
     slice_start: i64,
     slice_width: i64,
+    previous_id: Option<i64>,
+    plan_json: Option<String>,
+    consent_json: String,
+    keep_previous: bool,
 }
 
 impl RolloutShape {
@@ -327,6 +340,10 @@ impl RolloutShape {
             revision: spec.revision.into(),
             slice_start: settings.slice.start.get().into(),
             slice_width: settings.slice.width.get().into(),
+            previous_id: spec.previous.map(|id| id.0),
+            plan_json: spec.plan.as_ref().map(to_json).transpose()?,
+            consent_json: to_json(&spec.consent)?,
+            keep_previous: spec.keep_previous,
         })
     }
 }
@@ -338,7 +355,6 @@ pub(crate) struct NewRollout {
     build_id: i64,
     #[diesel(embed)]
     shape: RolloutShape,
-    previous_id: Option<i64>,
     rolled_back_from: Option<i64>,
     experiment_id: Option<i64>,
     created_by: String,
@@ -351,7 +367,6 @@ impl NewRollout {
             package_id,
             build_id: spec.build.0,
             shape: RolloutShape::of(spec)?,
-            previous_id: spec.previous.map(|id| id.0),
             rolled_back_from: spec.rolled_back_from.map(|id| id.0),
             experiment_id: spec.experiment.map(|id| id.0),
             created_by: clean(&spec.created_by),

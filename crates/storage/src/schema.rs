@@ -8,6 +8,9 @@ diesel::table! {
         allow_debuggable -> Bool,
         created_at -> BigInt,
         next_slice_start -> BigInt,
+        approval -> Text,
+        approval_request_json -> Nullable<Text>,
+        plan_json -> Nullable<Text>,
     }
 }
 
@@ -74,6 +77,23 @@ diesel::table! {
         slice_start -> BigInt,
         slice_width -> BigInt,
         experiment_id -> Nullable<BigInt>,
+        plan_json -> Nullable<Text>,
+        consent_json -> Text,
+        keep_previous -> Bool,
+    }
+}
+
+diesel::table! {
+    rollout_events (id) {
+        id -> BigInt,
+        rollout_id -> BigInt,
+        at -> BigInt,
+        actor -> Text,
+        action -> Text,
+        state -> Text,
+        phase -> Nullable<Text>,
+        step -> Nullable<BigInt>,
+        percent_hundredths -> Integer,
     }
 }
 

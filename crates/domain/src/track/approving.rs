@@ -11,7 +11,7 @@ use crate::{
 
 impl Track {
     /// Approves what waits of a rollout: a change of its terms, its beginning, or the next step of its plan. Another
-    /// person than who edited it last must do it; `break_glass` lets them do it themselves.
+    /// person than who edited it last must do it; `break_glass`, which says why, lets them do it themselves.
     ///
     /// # Errors
     /// [`Error::RolloutEnded`]; [`Error::OwnApproval`]; [`Error::NothingToApprove`]; [`Error::RevisionMismatch`] when the
@@ -20,46 +20,56 @@ impl Track {
         &self,
         rollout: RolloutId,
         seen: Option<u32>,
-        break_glass: bool,
+        break_glass: Option<&str>,
         by: By<'_>,
     ) -> Result<Change, Error> {
-        const ACTION: &str = "ota.rollout.approve";
+        let action = match break_glass {
+            None => "ota.rollout.approve",
+            Some(_) => "ota.rollout.break_glass",
+        };
+        let approved = || {
+            Some(Approved {
+                by: by.actor.to_owned(),
+                at: by.now,
+                break_glass: break_glass.map(ToOwned::to_owned),
+            })
+        };
         let release = self.only(rollout.into())?;
         require_seen(&release.rollout.spec, rollout, seen)?;
-        if !break_glass {
+        if break_glass.is_none() {
             require_another(&release.rollout.spec, rollout, by)?;
         }
         if release.rollout.spec.state == RolloutState::Proposed
             && release.rollout.spec.consent.request.is_none()
         {
             let mut begun = release.rollout.clone();
-            begun.spec.consent.approved = approved(by);
+            begun.spec.consent.approved = approved();
             let not_before = begun
                 .spec
                 .plan
                 .as_ref()
                 .and_then(|run| run.plan.first().not_before);
             if not_before.is_none_or(|begin| begin <= by.now) {
-                return Ok(self.begin(ACTION, release, begun, by.now));
+                return Ok(self.begin(action, release, begun, by.now));
             }
-            return self.change_one(rollout, ACTION, |spec| {
+            return self.change_one(rollout, action, |spec| {
                 begun.spec.state = RolloutState::Scheduled;
                 *spec = begun.spec;
                 Ok(())
             });
         }
-        self.change_one(rollout, ACTION, |spec| {
+        self.change_one(rollout, action, |spec| {
             if let Some(request) = spec.consent.request.take() {
                 request.edit.apply(spec, by.now)?;
                 spec.consent.edited_by = request.by;
-                spec.consent.approved = approved(by);
+                spec.consent.approved = approved();
                 return check_terms(spec);
             }
             let run = spec.plan.as_ref();
             match run.filter(|run| waits(run.progress.stage) && spec.state.serves()) {
                 Some(run) if spec.state == RolloutState::Active => {
                     let next = run.advanced(by.now);
-                    spec.consent.approved = approved(by);
+                    spec.consent.approved = approved();
                     run_on(spec, next);
                     Ok(())
                 }
@@ -133,13 +143,6 @@ impl Track {
         }
         Ok(())
     }
-}
-
-fn approved(by: By<'_>) -> Option<Approved> {
-    Some(Approved {
-        by: by.actor.to_owned(),
-        at: by.now,
-    })
 }
 
 fn waits(stage: Stage) -> bool {

@@ -49,7 +49,7 @@ fn a_release_waits_for_another_person_and_the_old_one_serves_meanwhile() {
     assert_eq!(answer(&store.catalog(), &waiting), Err(Reason::AlreadyCurrent));
     let rollout = RolloutId(2);
     assert_eq!(
-        store.run(|track| track.approve(rollout, None, false, by("ada"))),
+        store.run(|track| track.approve(rollout, None, None, by("ada"))),
         Err(Error::OwnApproval { rollout })
     );
     assert_eq!(
@@ -64,13 +64,13 @@ fn a_release_waits_for_another_person_and_the_old_one_serves_meanwhile() {
         "wrong_state"
     );
     store
-        .run(|track| track.approve(rollout, Some(1), false, by("eve")))
+        .run(|track| track.approve(rollout, Some(1), None, by("eve")))
         .unwrap();
     assert_eq!(store.serving(), [(2, RolloutState::Active)]);
     assert_eq!(store.current().spec.consent.approved.unwrap().by, "eve");
     assert_eq!(answer(&store.catalog(), &waiting), Ok(2));
     assert_eq!(
-        store.run(|track| track.approve(rollout, None, false, by("eve"))),
+        store.run(|track| track.approve(rollout, None, None, by("eve"))),
         Err(Error::NothingToApprove { rollout })
     );
     store.roll_back(false).unwrap();
@@ -91,18 +91,18 @@ fn an_edit_voids_what_was_seen_and_makes_its_author_the_one_who_may_not_approve(
         .unwrap();
     assert_eq!(
         store
-            .run(|track| track.approve(rollout, Some(1), false, by("ada")))
+            .run(|track| track.approve(rollout, Some(1), None, by("ada")))
             .unwrap_err()
             .code(),
         "revision_mismatch",
         "not what ada saw"
     );
     assert_eq!(
-        store.run(|track| track.approve(rollout, Some(2), false, by("eve"))),
+        store.run(|track| track.approve(rollout, Some(2), None, by("eve"))),
         Err(Error::OwnApproval { rollout })
     );
     store
-        .run(|track| track.approve(rollout, Some(2), false, by("ada")))
+        .run(|track| track.approve(rollout, Some(2), None, by("ada")))
         .unwrap();
     assert_eq!(store.current().spec.settings.percent, percent(50));
 }
@@ -118,7 +118,7 @@ fn who_made_a_service_account_can_t_approve_what_it_asked_for() {
     for own in ["robot", "ada"] {
         assert_eq!(
             store
-                .run(|track| track.approve(rollout, None, false, by(own)))
+                .run(|track| track.approve(rollout, None, None, by(own)))
                 .unwrap_err()
                 .code(),
             "own_approval",
@@ -127,7 +127,7 @@ fn who_made_a_service_account_can_t_approve_what_it_asked_for() {
     }
     let mut alone = store.clone();
     alone
-        .run(|track| track.approve(rollout, None, true, by("ada")))
+        .run(|track| track.approve(rollout, None, Some("alone here"), by("ada")))
         .unwrap();
     assert_eq!(alone.serving(), [(2, RolloutState::Active)], "with broken glass");
     store.run(|track| track.deny(rollout, by("eve"))).unwrap();
@@ -155,7 +155,7 @@ fn widening_waits_and_the_old_terms_serve_while_narrowing_and_stopping_never_do(
     assert!(again.is_empty(), "it waits already");
     assert_eq!(
         store
-            .run(|track| track.approve(rollout, None, false, by("ada")))
+            .run(|track| track.approve(rollout, None, None, by("ada")))
             .unwrap_err()
             .code(),
         "own_approval"
@@ -163,7 +163,7 @@ fn widening_waits_and_the_old_terms_serve_while_narrowing_and_stopping_never_do(
     store.run(|track| track.pause(rollout, by("ada"))).unwrap();
     store.run(|track| track.resume(rollout, by("ada"))).unwrap();
     store
-        .run(|track| track.approve(rollout, None, false, by("eve")))
+        .run(|track| track.approve(rollout, None, None, by("eve")))
         .unwrap();
     let spec = store.current().spec;
     assert_eq!((spec.settings.percent, spec.consent.request), (percent(50), None));
@@ -271,7 +271,7 @@ fn a_plan_waits_before_the_step_that_must_be_approved() {
         "started anew it waits again"
     );
     store
-        .run(|track| track.approve(rollout, None, false, by("eve")))
+        .run(|track| track.approve(rollout, None, None, by("eve")))
         .unwrap();
     assert_eq!(due(&mut store), None, "and goes on to everybody");
     assert_eq!(store.current().spec.state, RolloutState::Completed);
@@ -293,7 +293,7 @@ fn a_package_s_limit_makes_a_plan_wait_before_it_is_passed_and_once_only() {
     };
     assert_eq!(due(&mut store), percent(20));
     store
-        .run(|track| track.approve(RolloutId(2), None, false, by("eve")))
+        .run(|track| track.approve(RolloutId(2), None, None, by("eve")))
         .unwrap();
     assert_eq!(due(&mut store), percent(100));
 }
@@ -319,6 +319,27 @@ fn approvals_are_read_and_ordered() {
     ] {
         assert_eq!(read(bad).unwrap_err().field(), Some("approval"), "{bad}");
     }
+    let (always, mid) = (Approval::Always, above(5.0));
+    let (stays, asked) = always.changed(None, mid, "ada", at(1));
+    assert_eq!(stays, always);
+    let request = asked.as_ref();
+    assert_eq!(
+        always.changed(request, mid, "ada", at(2)),
+        (always, asked.clone()),
+        "asked for twice"
+    );
+    assert_eq!(always.changed(request, mid, "eve", at(2)), (mid, None));
+    let (stays, other) = always.changed(request, Approval::Never, "eve", at(2));
+    assert_eq!(
+        (stays, other.unwrap().by.as_str()),
+        (always, "eve"),
+        "another wish is not a second voice"
+    );
+    assert_eq!(
+        mid.changed(request, always, "ada", at(2)),
+        (always, None),
+        "a higher one at once"
+    );
     assert!(Approval::Never.is_lower_than(above(5.0)) && above(5.0).is_lower_than(above(1.0)));
     assert!(above(1.0).is_lower_than(Approval::Always) && !Approval::Always.is_lower_than(Approval::Always));
 }

@@ -70,6 +70,11 @@ pub(crate) fn holding(conn: &mut Conn, subject: &str, now: DateTime<Utc>) -> Res
         .get_result(conn)?)
 }
 
+pub(crate) fn is_handed_out(conn: &mut Conn, id: &str) -> Result<bool, Fault> {
+    let own = admin_tokens::table.filter(admin_tokens::token_id.eq(id));
+    Ok(diesel::select(diesel::dsl::exists(own)).get_result(conn)?)
+}
+
 pub(crate) fn list(conn: &mut Conn, subject: Option<&str>, page: &Page) -> Result<Paged<AdminToken>, Fault> {
     let mut query = admin_tokens::table
         .select(TokenRow::as_select())

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 use tidegate_domain::{Audience, Device, Overlay, PackageName, Subject, Track};
@@ -79,6 +80,7 @@ pub(crate) fn board_part(
     track: &Track,
     numbers: &RangeInclusive<i64>,
     limit: u32,
+    now: DateTime<Utc>,
 ) -> Result<FleetPart, Fault> {
     let mut audiences = track
         .serving
@@ -92,7 +94,7 @@ pub(crate) fn board_part(
     };
     let mut taken = vec![0; track.serving.len()];
     let (seen, last) = each_device(conn, &question, |device, subject| {
-        let place = track.taken_by(device.id.as_str(), &subject);
+        let place = track.taken_by(device.id.as_str(), &subject, now);
         if let Some(count) = place.and_then(|place| taken.get_mut(place)) {
             *count += 1;
         }

@@ -1,10 +1,12 @@
 //! The numbers that tell other servers what changed.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::{Conn, HAS_EPOCHS};
+use super::{Conn, HAS_EPOCHS, NOW};
 use crate::error::Fault;
 use crate::schema::epochs;
+use crate::time::moment;
 use crate::{Epochs, Error};
 
 /// What servers keep in memory.
@@ -65,6 +67,17 @@ pub(crate) fn all(conn: &mut Conn) -> Result<Epochs, Fault> {
         people: value(Epoch::People)?,
         tags: value(Epoch::Tags)?,
     })
+}
+
+/// The database's time.
+pub(crate) fn time(conn: &mut Conn) -> Result<DateTime<Utc>, Fault> {
+    #[derive(QueryableByName)]
+    struct Time {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        at: i64,
+    }
+    let time: Time = diesel::sql_query(format!("SELECT {NOW} AS at")).get_result(conn)?;
+    Ok(moment(time.at)?)
 }
 
 /// Writes what is there already, to see that writes go through.

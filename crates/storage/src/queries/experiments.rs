@@ -9,7 +9,7 @@ use tidegate_domain::{
 };
 
 use super::epochs::Epoch;
-use super::{BATCH, Conn, Db, audit, epochs, lock, rollouts};
+use super::{BATCH, Conn, Db, audit, epochs, lock, rollout_events, rollouts};
 use crate::error::Fault;
 use crate::rows::{clean, clean_if, from_json, package_name, parsed, position, small, to_json};
 use crate::schema::{experiments, packages};
@@ -141,7 +141,8 @@ where
     for arm in &mut arms {
         arm.experiment = Some(experiment);
     }
-    rollouts::apply(conn, id, &change.updates, &arms, change.next_slice_start)?;
+    let arms = rollouts::apply(conn, id, &change.updates, &arms, change.next_slice_start)?;
+    rollout_events::append(conn, &change.updates, &arms, actor, change.action)?;
     finish(conn, experiment, actor, change.action, None)
 }
 
@@ -179,13 +180,9 @@ where
             changed: false,
         });
     }
-    rollouts::apply(
-        conn,
-        number,
-        &change.updates,
-        &change.insert,
-        change.next_slice_start,
-    )?;
+    let (updates, insert) = (&change.updates, &change.insert);
+    let inserted = rollouts::apply(conn, number, updates, insert, change.next_slice_start)?;
+    rollout_events::append(conn, updates, &inserted, actor, change.action)?;
     note_conclusion(conn, id, change.experiment.conclusion.as_ref())?;
     finish(conn, id, actor, change.action, Some(&before))
 }

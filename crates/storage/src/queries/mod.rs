@@ -35,6 +35,7 @@ pub(crate) mod responses;
 pub(crate) mod restorations;
 pub(crate) mod retention;
 pub(crate) mod retirement;
+pub(crate) mod rollout_events;
 pub(crate) mod rollouts;
 pub(crate) mod servers;
 pub(crate) mod service_accounts;

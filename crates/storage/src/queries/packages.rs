@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use tidegate_domain::{PackageName, Signers};
 
-use super::{Conn, Db, audit, lock};
+use super::epochs::Epoch;
+use super::{Conn, Db, audit, epochs, lock};
 use crate::error::Fault;
-use crate::rows::{from_json, package_name, to_json};
+use crate::rows::{from_json, package_name, parsed, to_json};
 use crate::schema::packages;
 use crate::time::micros;
-use crate::{AuditNote, Error, Package, Page, Paged};
+use crate::{AuditNote, Error, Package, PackageEdit, Page, Paged};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = packages)]
@@ -17,6 +18,9 @@ struct PackageRow {
     name: String,
     signers_json: Option<String>,
     allow_debuggable: bool,
+    approval: String,
+    approval_request_json: Option<String>,
+    plan_json: Option<String>,
 }
 
 impl PackageRow {
@@ -28,6 +32,15 @@ impl PackageRow {
                 .map(|text| from_json("packages.signers_json", &text))
                 .transpose()?,
             allow_debuggable: self.allow_debuggable,
+            approval: parsed("packages.approval", self.approval.parse())?,
+            approval_request: self
+                .approval_request_json
+                .map(|text| from_json("packages.approval_request_json", &text))
+                .transpose()?,
+            plan: self
+                .plan_json
+                .map(|text| from_json("packages.plan_json", &text))
+                .transpose()?,
         })
     }
 }
@@ -113,6 +126,57 @@ fn with_pin_before(conn: &mut Conn, id: i64, note: &AuditNote) -> Result<AuditNo
         before,
         ..note.clone()
     })
+}
+
+pub(crate) fn edit(
+    conn: &mut Conn,
+    name: &PackageName,
+    edit: &PackageEdit,
+    note: &AuditNote,
+) -> Result<Package, Fault> {
+    let id = ensure(conn, name, note.at)?;
+    let before = get(conn, name)?;
+    let mut after = before.clone();
+    if let Some(wanted) = edit.approval {
+        (after.approval, after.approval_request) = match edit.break_glass {
+            true => (wanted, None),
+            false => before
+                .approval
+                .changed(before.approval_request.as_ref(), wanted, &note.actor, note.at),
+        };
+    }
+    if let Some(plan) = &edit.plan {
+        after.plan.clone_from(plan);
+    }
+    if after == before {
+        return Ok(after);
+    }
+    diesel::update(packages::table.find(id))
+        .set((
+            packages::approval.eq(after.approval.to_string()),
+            packages::approval_request_json.eq(after.approval_request.as_ref().map(to_json).transpose()?),
+            packages::plan_json.eq(after.plan.as_ref().map(to_json).transpose()?),
+        ))
+        .execute(conn)?;
+    epochs::raise(conn, Epoch::Catalog)?;
+    let facts = |package: &Package| {
+        serde_json::json!({
+            "approval": package.approval,
+            "approval_request": package.approval_request,
+            "plan": package.plan,
+        })
+    };
+    let mut after_facts = facts(&after);
+    if edit.break_glass {
+        after_facts["break_glass"] = true.into();
+    }
+    let note = AuditNote {
+        before: Some(facts(&before)),
+        after: Some(after_facts),
+        ..note.clone()
+    };
+    audit::append(conn, &note)?;
+    Ok(after)
 }
 
 pub(crate) fn allow_debuggable(

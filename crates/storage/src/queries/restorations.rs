@@ -14,7 +14,7 @@ use crate::time::{micros, moment, moment_if};
 use crate::{AuditNote, GENERATIONS_SKIPPED, NUMBERS_SKIPPED, Restoration};
 
 /// The tables whose numbers devices and people remember.
-const NUMBERED: [&str; 3] = ["builds", "rollouts", "nudge_campaigns"];
+const NUMBERED: [&str; 5] = ["builds", "rollouts", "nudge_campaigns", "experiments", "policies"];
 
 pub(crate) fn note(conn: &mut Conn, note: &AuditNote) -> Result<(), Fault> {
     let epoch = epochs::raise(conn, Epoch::People)?;

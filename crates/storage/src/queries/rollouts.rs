@@ -3,15 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use tidegate_domain::{
-    self as domain, BuildId, Change, PackageName, Position, Release, Rollout, RolloutId, RolloutSpec, Track,
+    self as domain, Approval, BuildId, Change, PackageName, Position, Release, Rollout, RolloutId,
+    RolloutSpec, Track,
 };
 
 use super::epochs::Epoch;
-use super::{BATCH, Conn, Db, audit, builds, epochs, lock};
+use super::{BATCH, Conn, Db, audit, builds, epochs, lock, rollout_events};
 use crate::error::Fault;
-use crate::rows::{NewRollout, RolloutRow, RolloutShape, package_name, position, small};
+use crate::rows::{NewRollout, RolloutRow, RolloutShape, package_name, parsed, position, small};
 use crate::schema::{packages, rollouts};
 use crate::{Actor, Attempts, AuditNote, BuildRollout, Error, Page, Paged, RolloutFilter, TrackChange};
 
@@ -33,15 +35,58 @@ where
     let mut inserted = vec![];
     if !change.is_empty() {
         let id = id.ok_or_else(|| Error::not_found(format!("package {package}")))?;
-        inserted = apply(conn, id, &change.updates, &change.insert, change.next_slice_start)?;
-        epochs::raise(conn, Epoch::Catalog)?;
-        audit::append(conn, &note(package, actor, &change)?)?;
+        inserted = write(conn, id, package, actor, &change)?;
     }
     Ok(TrackChange {
         change,
         inserted,
         before,
     })
+}
+
+/// Takes the step of a plan that is due first, if one is. Who asks twice takes it once.
+pub(crate) fn take_step(
+    conn: &mut Conn,
+    package: &PackageName,
+    actor: &Actor,
+) -> Result<Option<Change>, Fault> {
+    let Some(id) = lock::package(conn, package.as_str())? else {
+        return Ok(None);
+    };
+    let Some(change) = load_track(conn, id, package)?.due(actor.now) else {
+        return Ok(None);
+    };
+    write(conn, id, package, actor, &change)?;
+    Ok(Some(change))
+}
+
+/// Writes a change with all that tells of it.
+fn write(
+    conn: &mut Conn,
+    id: i64,
+    package: &PackageName,
+    actor: &Actor,
+    change: &Change,
+) -> Result<Vec<Rollout>, Fault> {
+    let inserted = apply(conn, id, &change.updates, &change.insert, change.next_slice_start)?;
+    rollout_events::append(conn, &change.updates, &inserted, actor, change.action)?;
+    epochs::raise(conn, Epoch::Catalog)?;
+    audit::append(conn, &note(package, actor, change)?)?;
+    Ok(inserted)
+}
+
+/// Writes down how far ramps have come, where that is more than was: no transition, so nothing is told of it.
+pub(crate) fn keep_floors(conn: &mut Conn, package: &PackageName, now: DateTime<Utc>) -> Result<bool, Fault> {
+    let Some(id) = lock::package(conn, package.as_str())? else {
+        return Ok(false);
+    };
+    let floors = load_track(conn, id, package)?.floors(now);
+    if floors.is_empty() {
+        return Ok(false);
+    }
+    apply(conn, id, &floors, &[], None)?;
+    epochs::raise(conn, Epoch::Catalog)?;
+    Ok(true)
 }
 
 /// Updates before the insert: the old current rollout makes room for the new one.
@@ -182,13 +227,13 @@ pub(crate) fn tracks(conn: &mut Conn, package: Option<i64>) -> Result<Vec<Track>
         }
         track.serving.push(release(rollout)?);
     }
-    // Packages that release nothing have a start of their next slice all the same.
-    for (name, start) in slice_starts(conn, package)? {
-        match tracks.iter_mut().find(|track| track.package.as_str() == name) {
-            Some(track) => track.next_slice_start = start,
+    // Packages that release nothing have terms of their next release all the same.
+    for terms in release_terms(conn, package)? {
+        match tracks.iter_mut().find(|track| track.package == terms.package) {
+            Some(track) => terms.apply(track),
             None if package.is_some() => {
-                let mut track = Track::empty(package_name(&name)?);
-                track.next_slice_start = start;
+                let mut track = Track::empty(terms.package.clone());
+                terms.apply(&mut track);
                 tracks.push(track);
             }
             None => {}
@@ -221,20 +266,41 @@ pub(crate) fn serving(conn: &mut Conn) -> Result<Vec<Rollout>, Fault> {
     Ok(into_rollouts(rows)?)
 }
 
-fn slice_starts(conn: &mut Conn, package: Option<i64>) -> Result<Vec<(String, Position)>, Fault> {
-    let mut begun = packages::table
-        .filter(packages::next_slice_start.gt(0))
-        .select((packages::name, packages::next_slice_start))
+/// What the next release of a package is judged by.
+struct ReleaseTerms {
+    package: PackageName,
+    next_slice_start: Position,
+    approval: Approval,
+}
+
+impl ReleaseTerms {
+    fn apply(&self, track: &mut Track) {
+        track.next_slice_start = self.next_slice_start;
+        track.approval = self.approval;
+    }
+}
+
+/// The terms of packages that have any of their own.
+fn release_terms(conn: &mut Conn, package: Option<i64>) -> Result<Vec<ReleaseTerms>, Fault> {
+    let own = packages::next_slice_start
+        .gt(0)
+        .or(packages::approval.ne(Approval::Never.to_string()));
+    let mut query = packages::table
+        .filter(own)
+        .select((packages::name, packages::next_slice_start, packages::approval))
         .into_boxed::<Db>();
     if let Some(package) = package {
-        begun = begun.filter(packages::id.eq(package));
+        query = query.filter(packages::id.eq(package));
     }
-    let rows: Vec<(String, i64)> = begun.load(conn)?;
-    let column = "packages.next_slice_start";
-    let starts = rows
-        .into_iter()
-        .map(|(name, start)| Ok((name, position(column, start)?)));
-    Ok(starts.collect::<Result<_, Error>>()?)
+    let rows: Vec<(String, i64, String)> = query.load(conn)?;
+    let terms = rows.into_iter().map(|(name, start, approval)| {
+        Ok(ReleaseTerms {
+            package: package_name(&name)?,
+            next_slice_start: position("packages.next_slice_start", start)?,
+            approval: parsed("packages.approval", approval.parse())?,
+        })
+    });
+    Ok(terms.collect::<Result<_, Error>>()?)
 }
 
 pub(crate) fn get(conn: &mut Conn, id: RolloutId) -> Result<Rollout, Fault> {

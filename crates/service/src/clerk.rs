@@ -1,0 +1,134 @@
+//! The clerk: takes the steps of plans when they are due, on one server at a time.
+//!
+//! It decides nothing. What is due is a pure rule of the track as it stands in the database, asked and answered in the
+//! transaction that writes it, so that a clerk who is killed, or two who overlap, leave the same steps once each. The
+//! lease only keeps servers from asking in vain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::{Change, PackageName};
+use tidegate_storage::{Actor, Store};
+use tokio_util::sync::CancellationToken;
+
+use crate::background::Rhythm;
+use crate::{Clock, Error, Snapshots};
+
+/// How often it looks whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the lease lasts without being prolonged: another server takes over so long after this one was killed.
+const LEASE: Duration = Duration::from_secs(5);
+
+/// How often the shares that ramps have reached are written down.
+const KEEP_FLOORS_EVERY: TimeDelta = TimeDelta::seconds(60);
+
+/// The subject of what the server does by itself, which no person or service account can have.
+pub const CLERK: &str = "tidegate";
+
+const LEASE_NAME: &str = "clerk";
+
+/// Takes steps.
+pub struct Clerk {
+    store: Store,
+    snapshots: Arc<Snapshots>,
+    clock: Arc<dyn Clock>,
+    holder: String,
+    floors_kept_at: DateTime<Utc>,
+}
+
+impl Clerk {
+    /// Over this database, looking at these snapshots for what may be due.
+    pub fn new(store: Store, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            snapshots,
+            floors_kept_at: clock.now(),
+            clock,
+            holder: uuid::Uuid::new_v4().to_string(),
+        }
+    }
+
+    /// Looks until `stop` is canceled, and gives the lease back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut rhythm = Rhythm::of(LOOK_EVERY, stop);
+        while rhythm.goes_on().await {
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "the steps that are due could not be taken");
+            }
+        }
+        if let Err(error) = self.store.give_lease_back(LEASE_NAME, &self.holder).await {
+            tracing::warn!(%error, "the clerk's lease could not be given back");
+        }
+    }
+
+    /// Takes what is due: of each package one step.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`].
+    pub async fn look(&mut self) -> Result<(), Error> {
+        let now = self.clock.now();
+        let keeps_floors = (now - self.floors_kept_at).abs() >= KEEP_FLOORS_EVERY;
+        let (due, ramping) = self.packages(now, keeps_floors);
+        if due.is_empty() && ramping.is_empty() {
+            return Ok(());
+        }
+        if !self.store.take_lease(LEASE_NAME, &self.holder, LEASE).await? {
+            return Ok(());
+        }
+        let mut changed = false;
+        for package in due {
+            let step = self.store.take_step(&package, Self::actor(now)).await?;
+            if let Some(change) = step {
+                tell(&package, &change);
+                changed = true;
+            }
+        }
+        for package in ramping {
+            changed |= self.store.keep_floors(&package, now).await?;
+        }
+        if keeps_floors {
+            self.floors_kept_at = now;
+        }
+        if changed {
+            self.snapshots.follow_own_change().await;
+        }
+        Ok(())
+    }
+
+    /// The packages of which something is due, and those whose ramps are to be written down.
+    fn packages(&self, now: DateTime<Utc>, keeps_floors: bool) -> (Vec<PackageName>, Vec<PackageName>) {
+        let catalog = self.snapshots.catalog();
+        let due = catalog.tracks().filter(|track| track.due(now).is_some());
+        let ramping = catalog
+            .tracks()
+            .filter(|track| keeps_floors && !track.floors(now).is_empty());
+        let name = |track: &tidegate_domain::Track| track.package.clone();
+        (due.map(name).collect(), ramping.map(name).collect())
+    }
+
+    fn actor(now: DateTime<Utc>) -> Actor {
+        Actor {
+            subject: CLERK.to_owned(),
+            role: CLERK.to_owned(),
+            request_id: None,
+            now,
+        }
+    }
+}
+
+fn tell(package: &PackageName, change: &Change) {
+    let (after, plan) = (&change.after, change.after.plan.as_ref());
+    tracing::info!(
+        event = "ota.rollout.step",
+        actor = CLERK,
+        package_name = %package,
+        rollout_id = after.rollout_id.map(|id| id.0),
+        build_id = after.build_id.0,
+        state = %after.state,
+        phase = plan.map(|run| run.phase().as_str()),
+        step = plan.map(|run| run.progress.step + 1),
+        rollout_percent = after.settings.percent.as_decimal(),
+    );
+}

@@ -1,0 +1,102 @@
+//! What happened to rollouts.
+
+use diesel::prelude::*;
+use tidegate_domain::{Percent, Rollout, RolloutId};
+
+use super::Conn;
+use crate::error::Fault;
+use crate::rows::{clean, parsed, small};
+use crate::schema::rollout_events;
+use crate::time::{micros, moment};
+use crate::{Actor, Error, Page, Paged, RolloutEvent};
+
+#[derive(Insertable)]
+#[diesel(table_name = rollout_events)]
+struct NewEvent<'a> {
+    rollout_id: i64,
+    at: i64,
+    actor: String,
+    action: &'a str,
+    state: &'static str,
+    phase: Option<&'static str>,
+    step: Option<i64>,
+    percent_hundredths: i32,
+}
+
+/// Writes down what a change made of each rollout that it concerns.
+pub(super) fn append(
+    conn: &mut Conn,
+    updates: &[Rollout],
+    inserted: &[Rollout],
+    actor: &Actor,
+    action: &str,
+) -> Result<(), Fault> {
+    let told = updates.iter().chain(inserted);
+    let events: Vec<NewEvent<'_>> = told
+        .map(|rollout| {
+            let (spec, run) = (&rollout.spec, rollout.spec.plan.as_ref());
+            NewEvent {
+                rollout_id: rollout.id.0,
+                at: micros(actor.now),
+                actor: clean(&actor.subject),
+                action,
+                state: spec.state.as_str(),
+                phase: spec.phase().map(|phase| phase.as_str()),
+                step: run.and_then(|run| i64::try_from(run.progress.step + 1).ok()),
+                percent_hundredths: spec.percent(actor.now).hundredths().into(),
+            }
+        })
+        .collect();
+    diesel::insert_into(rollout_events::table)
+        .values(&events)
+        .execute(conn)?;
+    Ok(())
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = rollout_events)]
+struct EventRow {
+    id: i64,
+    at: i64,
+    actor: String,
+    action: String,
+    state: String,
+    phase: Option<String>,
+    step: Option<i64>,
+    percent_hundredths: i32,
+}
+
+impl EventRow {
+    fn into_event(self) -> Result<RolloutEvent, Error> {
+        Ok(RolloutEvent {
+            at: moment(self.at)?,
+            actor: self.actor,
+            action: self.action,
+            state: parsed("rollout_events.state", self.state.parse())?,
+            phase: self.phase,
+            step: self
+                .step
+                .map(|step| small("rollout_events.step", step))
+                .transpose()?,
+            percent: parsed(
+                "rollout_events.percent_hundredths",
+                Percent::of_hundredths(self.percent_hundredths.into()),
+            )?,
+        })
+    }
+}
+
+/// Newest first.
+pub(crate) fn list(conn: &mut Conn, rollout: RolloutId, page: &Page) -> Result<Paged<RolloutEvent>, Fault> {
+    let mut query = rollout_events::table
+        .filter(rollout_events::rollout_id.eq(rollout.0))
+        .select(EventRow::as_select())
+        .order(rollout_events::id.desc())
+        .limit(page.limit())
+        .into_boxed::<super::Db>();
+    if let Some(after) = page.after::<i64>()? {
+        query = query.filter(rollout_events::id.lt(after));
+    }
+    let paged = page.paged(query.load::<EventRow>(conn)?, |row| row.id);
+    Ok(paged.try_map(EventRow::into_event)?)
+}
