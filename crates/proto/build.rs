@@ -25,7 +25,7 @@ const FILES: [&str; 13] = [
 const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
 
 /// Messages within requests that are as strict as these. An audience with a mistyped name would address everybody.
-const WITHIN_REQUESTS: [&str; 1] = ["Audience"];
+const WITHIN_REQUESTS: [&str; 3] = ["Audience", "Plan", "PlanStep"];
 
 /// Messages whose JSON is written by hand, in the module of the crate that is named after them.
 const BY_HAND: [&str; 2] = ["Slice", "Winner"];
@@ -40,7 +40,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 26] = [
+const REQUIRED: [(&str, &[&str]); 27] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -53,7 +53,6 @@ const REQUIRED: [(&str, &[&str]); 26] = [
         &["request_id", "action", "outcome", "finished_at"],
     ),
     ("LoginRequest", &["name", "password"]),
-    ("PromoteRequest", &["rollout_percent"]),
     ("AdjustRolloutRequest", &["rollout_percent"]),
     ("ExplainDeviceRequest", &["package_name"]),
     ("PinSignerRequest", &["signer_fingerprint"]),
@@ -65,7 +64,7 @@ const REQUIRED: [(&str, &[&str]); 26] = [
     ("EraseDeviceRequest", &["confirm"]),
     ("SetBuildNotesRequest", &["notes"]),
     ("GetRolloutBoardRequest", &["package_name"]),
-    ("CreateRolloutRequest", &["build_id", "rollout_percent"]),
+    ("CreateRolloutRequest", &["build_id"]),
     ("EditRolloutRequest", &["revision"]),
     ("CreateExperimentRequest", &["package_name", "arms"]),
     ("ArmRequest", &["build_id", "width_percent"]),
@@ -73,13 +72,15 @@ const REQUIRED: [(&str, &[&str]); 26] = [
     ("CreatePolicyRequest", &["remark"]),
     ("SetHoldRequest", &["remark"]),
     ("RenameTagRequest", &["to"]),
+    ("Plan", &["steps"]),
+    ("PlanStep", &["percent"]),
 ];
 
 /// Whole percents of earlier versions, which JSON tells as decimals under the names that these had.
 const WHOLE_PERCENTS: [&str; 3] = ["whole_percent", "whole_old_percent", "whole_new_percent"];
 
 /// Shares with decimals. JSON tells a whole one without a point, as it always did.
-const PERCENTS: [&str; 3] = ["rollout_percent", "old_percent", "new_percent"];
+const PERCENTS: [&str; 4] = ["rollout_percent", "old_percent", "new_percent", "percent"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");

@@ -141,6 +141,7 @@ fn admin_rest() -> Routes {
     in_time(
         rest::builds::routes()
             .merge(rest::rollouts::routes())
+            .merge(rest::plans::routes())
             .merge(rest::experiments::routes())
             .merge(rest::audiences::routes())
             .merge(rest::devices::routes())

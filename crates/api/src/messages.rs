@@ -1,10 +1,12 @@
 //! From the domain's types to the protocol's messages, one function for each.
 
+mod plans;
+
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName, Policy,
+    Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName, Plan, Policy,
     PolicySubject, Rollout, SdkLevel, SignerRange, Slice, Step, VersionCode,
 };
 use tidegate_proto::{Timestamp, v1};
@@ -12,6 +14,9 @@ use tidegate_service::{
     ArmView, Board, BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, ExperimentView,
     FailedDelivery, Package, Progress, RolloutOnDevice, RolloutStats, SliceCensus, Told,
 };
+
+pub(crate) use plans::{plan, rollout_event, timeline};
+use plans::{plan_progress, waiting};
 
 pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
     Some(time.into())
@@ -126,6 +131,7 @@ fn end(to_sdk: SdkLevel) -> Option<i64> {
 }
 
 pub(crate) fn package(package: &Package) -> v1::Package {
+    let asked = package.approval_request.as_ref();
     v1::Package {
         package_name: package.name.to_string(),
         signers: package
@@ -135,6 +141,11 @@ pub(crate) fn package(package: &Package) -> v1::Package {
             .map(signer_range)
             .collect(),
         allow_debuggable: package.allow_debuggable,
+        approval: package.approval.to_string(),
+        approval_asked: asked.map(|asked| asked.approval.to_string()).unwrap_or_default(),
+        approval_asked_by: asked.map(|asked| asked.by.clone()).unwrap_or_default(),
+        approval_asked_at: asked.and_then(|asked| time(asked.at)),
+        plan: Some(plan(package.plan.as_ref().unwrap_or(&Plan::careful()))),
     }
 }
 
@@ -206,8 +217,11 @@ fn rollout_stats(of: &RolloutStats) -> v1::RolloutStats {
     }
 }
 
-pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
+/// A rollout as it stands at this time.
+pub(crate) fn rollout(rollout: Rollout, now: DateTime<Utc>) -> v1::Rollout {
     let spec = rollout.spec;
+    let (percent, phase) = (spec.percent(now), spec.phase());
+    let approved = spec.consent.approved.as_ref();
     v1::Rollout {
         rollout_id: rollout.id.0,
         package_name: spec.package.to_string(),
@@ -217,8 +231,15 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         name: spec.name,
         priority: spec.priority.into(),
         revision: spec.revision.into(),
-        whole_percent: spec.settings.percent.rounded_up().into(),
-        rollout_percent: spec.settings.percent.as_decimal(),
+        whole_percent: percent.rounded_up().into(),
+        rollout_percent: percent.as_decimal(),
+        progress: spec.plan.as_ref().map(plan_progress),
+        phase: phase.map(|phase| phase.to_string()).unwrap_or_default(),
+        plan: spec.plan.as_ref().map(|run| plan(&run.plan)),
+        approved_by: approved.map(|approved| approved.by.clone()).unwrap_or_default(),
+        approved_at: approved.and_then(|approved| time(approved.at)),
+        edited_by: spec.consent.edited_by,
+        waiting: spec.consent.request.map(waiting),
         slice: slice(spec.settings.slice),
         salt: spec.settings.salt,
         audience: audience(&spec.settings.audience),
@@ -234,7 +255,7 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
     }
 }
 
-pub(crate) fn experiment(view: ExperimentView) -> v1::Experiment {
+pub(crate) fn experiment(view: ExperimentView, now: DateTime<Utc>) -> v1::Experiment {
     let (id, spec) = (view.experiment.id, view.experiment.spec);
     let conclusion = spec.conclusion.as_ref();
     let promoted = conclusion.and_then(|conclusion| conclusion.promoted);
@@ -251,7 +272,7 @@ pub(crate) fn experiment(view: ExperimentView) -> v1::Experiment {
         priority: spec.priority.into(),
         audience: audience(&spec.audience),
         salt: spec.salt,
-        arms: view.arms.into_iter().map(arm).collect(),
+        arms: view.arms.into_iter().map(|of| arm(of, now)).collect(),
         holdout: spec.holdout.map(|slice| v1::Holdout {
             slice: Some(part(slice)),
             devices: view.holdout.as_ref().map(slice_devices),
@@ -265,9 +286,9 @@ pub(crate) fn experiment(view: ExperimentView) -> v1::Experiment {
     }
 }
 
-fn arm(arm: ArmView) -> v1::ExperimentArm {
+fn arm(arm: ArmView, now: DateTime<Utc>) -> v1::ExperimentArm {
     v1::ExperimentArm {
-        rollout: Some(rollout(arm.rollout)),
+        rollout: Some(rollout(arm.rollout, now)),
         version_code: arm.version.map_or(0, VersionCode::get),
         total_checks: arm.stats.total_checks,
         total_eligible: arm.stats.total_eligible,
@@ -296,7 +317,7 @@ fn slice_devices(of: &SliceCensus) -> v1::SliceDevices {
 pub(crate) fn board(board: &Board) -> v1::RolloutBoard {
     let rows = board.track.serving.iter().zip(&board.taken);
     let rows = rows.map(|(release, taken)| v1::RolloutBoardRow {
-        rollout: Some(rollout(release.rollout.clone())),
+        rollout: Some(rollout(release.rollout.clone(), board.at)),
         devices: count(*taken),
     });
     let taken: u64 = board.taken.iter().sum();

@@ -119,6 +119,7 @@ impl Frame {
     pub(crate) fn after(mut self, query: &Fields) -> Self {
         self.done = match query.text("done") {
             "promoted" => Some("Promoted. The next polls are answered by it."),
+            "waits" => Some("It waits for another person's approval. Until then all goes on as before."),
             "adjusted" => Some("The share was changed. The next polls are answered by it."),
             "paused" => Some("Paused. Nobody is offered this build until you resume it."),
             "resumed" => Some("Resumed. The build is offered again."),

@@ -15,7 +15,7 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use tidegate_domain::{BuildId, DeploymentStats, Rollout, RolloutId};
+use tidegate_domain::{BuildId, DeploymentStats, Percent, Rollout, RolloutId};
 use tidegate_service::{Error, Page as PageOf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
@@ -110,10 +110,11 @@ impl Ticker {
         let of_rollouts = stats_of_rollouts(app, &serving).await?;
         for (build, rollout) in &serving {
             let key = (rollout.id, *build);
+            let percent = rollout.spec.percent(app.clock.now());
             let stats = of_rollouts.get(&key).copied().unwrap_or_default();
-            of_rollout(*build, rollout, &stats, &mut values);
+            of_rollout(*build, rollout, percent, &stats, &mut values);
             let stats = of_builds.get(build).copied().unwrap_or_default();
-            of_build(*build, rollout, &stats, &mut values, &mut bars);
+            of_build(*build, rollout, percent, &stats, &mut values, &mut bars);
         }
         let checks: Vec<_> = of_rollouts
             .iter()
@@ -196,12 +197,15 @@ pub(crate) fn counts(stats: &DeploymentStats) -> [(&'static str, i64); 5] {
 }
 
 /// What one rollout did with a build. Two rollouts of a build are told apart.
-fn of_rollout(build: BuildId, rollout: &Rollout, stats: &DeploymentStats, values: &mut Map<String, Value>) {
+fn of_rollout(
+    build: BuildId,
+    rollout: &Rollout,
+    percent: Percent,
+    stats: &DeploymentStats,
+    values: &mut Map<String, Value>,
+) {
     let id = rollout.id;
-    values.insert(
-        format!("r{id}.percent"),
-        rollout.spec.settings.percent.to_string().into(),
-    );
+    values.insert(format!("r{id}.percent"), percent.to_string().into());
     values.insert(format!("r{id}.state"), rollout.spec.state.to_string().into());
     for (name, count) in counts(stats) {
         values.insert(format!("r{id}.b{build}.{name}"), show::count(count).into());
@@ -212,6 +216,7 @@ fn of_rollout(build: BuildId, rollout: &Rollout, stats: &DeploymentStats, values
 fn of_build(
     build: BuildId,
     rollout: &Rollout,
+    percent: Percent,
     stats: &DeploymentStats,
     values: &mut Map<String, Value>,
     bars: &mut Map<String, Value>,
@@ -223,9 +228,8 @@ fn of_build(
         return;
     }
     values.insert(rollouts, rollout.id.to_string().into());
-    let settings = &rollout.spec.settings;
     let told = [
-        ("percent", settings.percent.to_string()),
+        ("percent", percent.to_string()),
         ("state", rollout.spec.state.to_string()),
         ("checks", show::count(stats.total_checks)),
         ("adoption", show::share(stats.adoption_rate())),
@@ -233,7 +237,7 @@ fn of_build(
     for (name, value) in told {
         values.insert(format!("b{build}.{name}"), value.into());
     }
-    bars.insert(format!("b{build}.percent"), settings.percent.as_decimal().into());
+    bars.insert(format!("b{build}.percent"), percent.as_decimal().into());
     for (name, part) in counts(stats) {
         values.insert(format!("b{build}.{name}"), show::count(part).into());
         let percent = show::percent_of(part, stats.total_eligible).min(100.0);

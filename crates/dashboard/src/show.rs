@@ -137,6 +137,7 @@ pub(crate) fn meaning(told: Told) -> &'static str {
             Reason::AlreadyCurrent => "runs the current build",
             Reason::NewerInstalled => "runs a newer version",
             Reason::NotInCohort => "outside the share",
+            Reason::Ramping => "the ramp has not reached it",
             Reason::NotInAudience => "outside the audience",
             Reason::Paused => "the rollout is paused",
             Reason::Halted => "the rollout is halted",

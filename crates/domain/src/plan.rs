@@ -220,6 +220,24 @@ pub enum Stage {
     Done,
 }
 
+impl Stage {
+    /// Its name: that of the phase, for one that nobody holds.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ramping => "ramping",
+            Self::Baking => "baking",
+            Self::WaitingApproval => "waiting_approval",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// What an active rollout waits for, as people are told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,10 +8,10 @@ use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics, tell_left_out_poll
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Clock, Counters,
-    Devices, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages, Policies, Polls,
-    Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts, Settings,
-    Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
+    ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Clerk, Clock,
+    Counters, Devices, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages,
+    Policies, Polls, Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts,
+    Settings, Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -156,7 +156,7 @@ pub(crate) async fn wire(
         witness,
     } = stores;
     let settings = Arc::new(settings);
-    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
+    let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     let activity = Arc::new(ActivityBuffer::new(
         tokio::runtime::Handle::current().metrics().num_workers(),
     ));
@@ -220,6 +220,7 @@ pub(crate) async fn wire(
     let uses = background::note_token_uses(Arc::clone(&authenticator), store.clone(), stop.clone());
     let told = witness
         .map(|witness| background::witness(store.clone(), record, witness, Arc::clone(&clock), stop.clone()));
+    let clerk = Clerk::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock));
     let examiner = Examiner::new(store.clone(), artifacts.clone(), settings.fleet_min_sdk);
     let retention = Retention::new(
         store.clone(),
@@ -233,6 +234,7 @@ pub(crate) async fn wire(
         .writing("left-out polls", tell)
         .writing("the list of servers", announce)
         .writing("tokens' uses", uses)
+        .writing("plans", clerk.run(stop.clone()))
         .running(background::follow(Arc::clone(&snapshots), stop.clone()))
         .running(background::follow_tags(Arc::clone(&snapshots), stop.clone()))
         .running(background::sum_up_enrolments(
@@ -314,7 +316,11 @@ pub(crate) async fn wire(
             Arc::clone(&clock),
             wake,
         )),
-        audiences: Arc::new(Audiences::new(store.clone(), MAX_COUNTED_DEVICES)),
+        audiences: Arc::new(Audiences::new(
+            store.clone(),
+            Arc::clone(&clock),
+            MAX_COUNTED_DEVICES,
+        )),
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
         policies,
         tags: Arc::new(Tags::new(

@@ -93,9 +93,15 @@ impl Fleet {
             begun.elapsed()
         );
         let begun = Instant::now();
-        let reading = Snapshots::load(store.clone()).await.unwrap();
+        let reading = Snapshots::load(store.clone(), Arc::new(SystemClock))
+            .await
+            .unwrap();
         println!("a server read all of it in {:.1?}", begun.elapsed());
-        let snapshots = Arc::new(Snapshots::load(store.clone()).await.unwrap());
+        let snapshots = Arc::new(
+            Snapshots::load(store.clone(), Arc::new(SystemClock))
+                .await
+                .unwrap(),
+        );
         let keys = Arc::new(KeyRing::new(&MasterKey::generate().unwrap(), None));
         let (filing, writer) = Reports::new(
             store,
@@ -238,8 +244,10 @@ async fn release(store: &Store, build: &Build) -> RolloutId {
             keep_previous: false,
             retry_failed: false,
             auto_start: false,
+            plan: None,
         };
         let by = By {
+            on_behalf_of: None,
             actor: "bench",
             now: now(),
         };

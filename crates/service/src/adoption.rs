@@ -81,7 +81,7 @@ impl Adoption {
     }
 
     fn serving(&self) -> Vec<RolloutNumbers> {
-        let catalog = self.snapshots.catalog();
+        let (catalog, now) = (self.snapshots.catalog(), self.snapshots.now());
         let releases = catalog.releases();
         let mut newest: Vec<_> = releases
             .map(|release| {
@@ -90,7 +90,7 @@ impl Adoption {
                     package: spec.package.clone(),
                     build: release.build.id,
                     version_code: release.build.facts.version_code,
-                    percent: spec.settings.percent.as_decimal(),
+                    percent: spec.percent(now).as_decimal(),
                     active: matches!(spec.state, RolloutState::Active | RolloutState::Completed),
                     adoption: 0.0,
                     share: 0.0,

@@ -19,7 +19,7 @@ use crate::{Clock, Error, Snapshots};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the lease lasts without being prolonged: another server takes over so long after this one was killed.
-const LEASE: Duration = Duration::from_secs(5);
+const LEASE: Duration = Duration::from_secs(2);
 
 /// How often the shares that ramps have reached are written down.
 const KEEP_FLOORS_EVERY: TimeDelta = TimeDelta::seconds(60);

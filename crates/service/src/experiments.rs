@@ -206,6 +206,11 @@ impl Experiments {
         knows.then(|| self.fleet.slice(&spec.package, slice)).flatten()
     }
 
+    /// The time by which shares are told.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     async fn by(&self, actor: &Actor) -> Result<OwnedBy, Error> {
         OwnedBy::of(&self.store, actor, self.clock.now()).await
     }

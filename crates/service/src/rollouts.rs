@@ -46,8 +46,10 @@ pub struct Promoted {
 pub struct Adjusted {
     /// The share before.
     pub old: Percent,
-    /// The share now.
+    /// The share now, or when it is approved.
     pub new: Percent,
+    /// Whether it waits for an approval.
+    pub waits: bool,
 }
 
 /// What a roll-back did.
@@ -232,7 +234,11 @@ impl Rollouts {
             old_percent = old.as_decimal(),
             new_percent = percent.as_decimal(),
         );
-        Ok(Adjusted { old, new: percent })
+        Ok(Adjusted {
+            old,
+            new: percent,
+            waits: change.after.consent.request.is_some(),
+        })
     }
 
     /// Stops offering a build, in all of its rollouts that serve, or one rollout.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use papaya::{HashMap, HashMapRef, LocalGuard};
 use tidegate_domain::{BuildId, BuildRejection, Catalog, DeviceId, Overlay, PackageName, Rejection};
 use tidegate_signing::KeyRing;
@@ -247,6 +248,11 @@ impl Snapshots {
         if let Err(error) = self.catch_up().await {
             tracing::warn!(%error, "a change is committed and will be served a moment later");
         }
+    }
+
+    /// The time by which its plans are read.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     /// The catalog as it stands.

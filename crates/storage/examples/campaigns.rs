@@ -197,10 +197,12 @@ async fn upload(store: &Store) -> Build {
         keep_previous: false,
         retry_failed: false,
         auto_start: false,
+        plan: None,
     };
     let promoted = build.clone();
     let change = store.change_track(build.facts.package.clone(), actor(), move |track, attempts| {
         let by = By {
+            on_behalf_of: None,
             actor: "bench",
             now: at(0),
         };

@@ -179,9 +179,14 @@ async fn release(store: &Store, ids: &[BuildId]) -> Vec<RolloutId> {
             keep_previous: false,
             retry_failed: false,
             auto_start: false,
+            plan: None,
         };
         let change = store.change_track(package(), actor(now), move |track, attempts| {
-            let by = By { actor: "seed", now };
+            let by = By {
+                on_behalf_of: None,
+                actor: "seed",
+                now,
+            };
             track.promote(&build, &promotion, attempts.of(build.id), by)
         });
         rollouts.push(change.await.unwrap().inserted[0].id);
@@ -294,7 +299,12 @@ async fn adjust(store: &Store, id: BuildId) {
     for percent in [49, 50].into_iter().cycle().take(ADJUSTMENTS) {
         let percent = Percent::new(percent).unwrap();
         let change = store.change_track(package(), actor(Utc::now()), move |track, _| {
-            track.adjust(id, percent)
+            let by = By {
+                actor: "seed",
+                on_behalf_of: None,
+                now: DateTime::UNIX_EPOCH,
+            };
+            track.adjust(id, percent, by)
         });
         change.await.unwrap();
     }

@@ -157,8 +157,10 @@ async fn release(store: &Store, build: &Build) -> RolloutId {
             keep_previous: false,
             retry_failed: false,
             auto_start: false,
+            plan: None,
         };
         let by = By {
+            on_behalf_of: None,
             actor: "bench",
             now: at(0),
         };

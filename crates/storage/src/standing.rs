@@ -24,11 +24,12 @@ pub enum Told {
 
 impl Told {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Offered,
         Self::NoUpdate(Reason::AlreadyCurrent),
         Self::NoUpdate(Reason::NewerInstalled),
         Self::NoUpdate(Reason::NotInCohort),
+        Self::NoUpdate(Reason::Ramping),
         Self::NoUpdate(Reason::NotInAudience),
         Self::NoUpdate(Reason::Paused),
         Self::NoUpdate(Reason::Halted),

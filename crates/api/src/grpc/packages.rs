@@ -42,4 +42,11 @@ impl PackageService for Service {
     ) -> Result<Response<v1::Package>, Status> {
         call!(request, verbs::packages::allow_debuggable, self.0)
     }
+
+    async fn edit_package(
+        &self,
+        request: Request<v1::EditPackageRequest>,
+    ) -> Result<Response<v1::Package>, Status> {
+        call!(request, verbs::packages::edit, self.0)
+    }
 }

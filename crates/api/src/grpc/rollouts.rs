@@ -115,4 +115,46 @@ impl RolloutService for Service {
     ) -> Result<Response<v1::Rollout>, Status> {
         call!(request, verbs::rollouts::roll_back_rollout, self.rollouts)
     }
+
+    async fn start_rollout(
+        &self,
+        request: Request<v1::StartRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::plans::start, self.rollouts)
+    }
+
+    async fn advance_rollout(
+        &self,
+        request: Request<v1::AdvanceRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::plans::advance, self.rollouts)
+    }
+
+    async fn hold_rollout(
+        &self,
+        request: Request<v1::HoldRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::plans::hold, self.rollouts)
+    }
+
+    async fn approve_rollout(
+        &self,
+        request: Request<v1::ApproveRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::plans::approve, self.rollouts)
+    }
+
+    async fn deny_rollout(
+        &self,
+        request: Request<v1::DenyRolloutRequest>,
+    ) -> Result<Response<v1::Rollout>, Status> {
+        call!(request, verbs::plans::deny, self.rollouts)
+    }
+
+    async fn get_rollout_timeline(
+        &self,
+        request: Request<v1::GetRolloutTimelineRequest>,
+    ) -> Result<Response<v1::RolloutTimeline>, Status> {
+        call!(request, verbs::plans::timeline, self.rollouts)
+    }
 }

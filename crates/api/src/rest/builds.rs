@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::Json as JsonAnswer;
 use axum::extract::State;
+use axum::http::StatusCode;
 use tidegate_proto::v1;
 use tidegate_service::{Builds, Error, MAX_NOTES_BYTES, Rollouts, Uploads};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::{BuildNumber, Fields, Json, OptionalJson};
+use super::rollouts::{accepted_if, is_proposed};
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
@@ -180,7 +182,11 @@ async fn delete(
     post, path = "/v1/apk/{id}/promote",
     operation_id = "Promote", tag = "rollouts", params(("id" = i64, Path)),
     request_body = v1::PromoteRequest,
-    responses((status = 200, body = v1::PromoteResponse), (status = "4XX", body = Problem)),
+    responses(
+        (status = 200, body = v1::PromoteResponse),
+        (status = 202, body = v1::PromoteResponse, description = "It waits for another person's approval"),
+        (status = "4XX", body = Problem)
+    ),
     security(("admin_token" = []))
 )]
 async fn promote(
@@ -188,11 +194,10 @@ async fn promote(
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
     Json(mut request): Json<v1::PromoteRequest>,
-) -> Answer<v1::PromoteResponse> {
+) -> Result<(StatusCode, JsonAnswer<v1::PromoteResponse>), Refusal> {
     same_build(id, &mut request.build_id)?;
-    Ok(JsonAnswer(
-        verbs::rollouts::promote(&rollouts, &actor, request).await?,
-    ))
+    let promoted = verbs::rollouts::promote(&rollouts, &actor, request).await?;
+    Ok((accepted_if(is_proposed(&promoted.state)), JsonAnswer(promoted)))
 }
 
 /// Changes the share of the fleet that a build is offered to.
@@ -200,7 +205,11 @@ async fn promote(
     post, path = "/v1/apk/{id}/rollout",
     operation_id = "AdjustRollout", tag = "rollouts", params(("id" = i64, Path)),
     request_body = v1::AdjustRolloutRequest,
-    responses((status = 200, body = v1::AdjustRolloutResponse), (status = "4XX", body = Problem)),
+    responses(
+        (status = 200, body = v1::AdjustRolloutResponse),
+        (status = 202, body = v1::AdjustRolloutResponse, description = "It waits for another person's approval"),
+        (status = "4XX", body = Problem)
+    ),
     security(("admin_token" = []))
 )]
 async fn adjust(
@@ -208,11 +217,10 @@ async fn adjust(
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
     Json(mut request): Json<v1::AdjustRolloutRequest>,
-) -> Answer<v1::AdjustRolloutResponse> {
+) -> Result<(StatusCode, JsonAnswer<v1::AdjustRolloutResponse>), Refusal> {
     same_build(id, &mut request.build_id)?;
-    Ok(JsonAnswer(
-        verbs::rollouts::adjust(&rollouts, &actor, request).await?,
-    ))
+    let adjusted = verbs::rollouts::adjust(&rollouts, &actor, request).await?;
+    Ok((accepted_if(adjusted.waits), JsonAnswer(adjusted)))
 }
 
 /// Holds a build's rollout.

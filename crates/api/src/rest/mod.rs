@@ -15,6 +15,7 @@ pub(crate) mod metrics;
 pub(crate) mod nudges;
 pub(crate) mod packages;
 pub(crate) mod people;
+pub(crate) mod plans;
 pub(crate) mod policies;
 mod range;
 pub(crate) mod rollouts;

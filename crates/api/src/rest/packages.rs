@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::Json as JsonAnswer;
 use axum::extract::State;
+use axum::http::StatusCode;
 use tidegate_proto::v1;
 use tidegate_service::{Error, Packages};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::{Fields, Json, OptionalJson, TextPath};
+use super::rollouts::accepted_if;
 use crate::credentials::Caller;
 use crate::problem::{Problem, Refusal};
 use crate::state::Routes;
@@ -21,6 +23,7 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(pin))
         .routes(routes!(unpin))
         .routes(routes!(allow_debuggable))
+        .routes(routes!(edit))
 }
 
 type Answer<T> = Result<JsonAnswer<T>, Refusal>;
@@ -91,6 +94,31 @@ async fn unpin(
     Ok(JsonAnswer(
         verbs::packages::unpin(&packages, &actor, request).await?,
     ))
+}
+
+/// Changes how a package's releases are made: which wait for a second person, and the plan that is proposed.
+#[utoipa::path(
+    patch, path = "/v1/packages/{package_name}",
+    operation_id = "EditPackage", tag = "packages", params(("package_name" = String, Path)),
+    request_body = v1::EditPackageRequest,
+    responses(
+        (status = 200, body = v1::Package),
+        (status = 202, body = v1::Package, description = "Lowering approval waits for another admin"),
+        (status = "4XX", body = Problem)
+    ),
+    security(("admin_token" = []))
+)]
+async fn edit(
+    State(packages): State<Arc<Packages>>,
+    Caller(actor): Caller,
+    TextPath(name): TextPath,
+    Json(mut request): Json<v1::EditPackageRequest>,
+) -> Result<(StatusCode, JsonAnswer<v1::Package>), Refusal> {
+    same_package(name, &mut request.package_name)?;
+    let asks = request.approval.is_some();
+    let package = verbs::packages::edit(&packages, &actor, request).await?;
+    let waits = asks && !package.approval_asked.is_empty();
+    Ok((accepted_if(waits), JsonAnswer(package)))
 }
 
 /// Takes debuggable builds of a package in, or no longer.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
+use tidegate_domain::RolloutState;
 use tidegate_proto::v1;
 use tidegate_service::{Audiences, Error, Rollouts};
 use utoipa_axum::router::OpenApiRouter;
@@ -32,7 +33,7 @@ pub(crate) fn routes() -> Routes {
 type Answer<T> = Result<JsonAnswer<T>, Refusal>;
 
 /// The rollout in a body must be the one in the path, or left out.
-fn same_rollout(in_path: i64, in_body: &mut i64) -> Result<(), Error> {
+pub(super) fn same_rollout(in_path: i64, in_body: &mut i64) -> Result<(), Error> {
     if *in_body != 0 && *in_body != in_path {
         return Err(Error::invalid(
             "rollout_id",
@@ -41,6 +42,20 @@ fn same_rollout(in_path: i64, in_body: &mut i64) -> Result<(), Error> {
     }
     *in_body = in_path;
     Ok(())
+}
+
+/// The status of a change that is done, or that waits to be approved.
+pub(super) fn accepted_if(waits: bool) -> StatusCode {
+    if waits {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    }
+}
+
+/// Whether a rollout waits for an approval before it begins.
+pub(super) fn is_proposed(state: &str) -> bool {
+    state == RolloutState::Proposed.as_str()
 }
 
 /// Rollouts, newest first.
@@ -64,7 +79,11 @@ async fn list(
 #[utoipa::path(
     post, path = "/v1/rollouts",
     operation_id = "CreateRollout", tag = "rollouts", request_body = v1::CreateRolloutRequest,
-    responses((status = 201, body = v1::Rollout), (status = "4XX", body = Problem)),
+    responses(
+        (status = 201, body = v1::Rollout),
+        (status = 202, body = v1::Rollout, description = "It waits for another person's approval"),
+        (status = "4XX", body = Problem)
+    ),
     security(("admin_token" = []))
 )]
 async fn create(
@@ -73,7 +92,11 @@ async fn create(
     Json(request): Json<v1::CreateRolloutRequest>,
 ) -> Result<(StatusCode, JsonAnswer<v1::Rollout>), Refusal> {
     let rollout = verbs::rollouts::create(&rollouts, &actor, request).await?;
-    Ok((StatusCode::CREATED, JsonAnswer(rollout)))
+    let status = match is_proposed(&rollout.state) {
+        true => StatusCode::ACCEPTED,
+        false => StatusCode::CREATED,
+    };
+    Ok((status, JsonAnswer(rollout)))
 }
 
 /// A package's rollouts that serve, in the order in which polls ask them, with how many devices each takes.
@@ -117,7 +140,11 @@ async fn get(
     patch, path = "/v1/rollouts/{id}",
     operation_id = "EditRollout", tag = "rollouts", params(("id" = i64, Path)),
     request_body = v1::EditRolloutRequest,
-    responses((status = 200, body = v1::Rollout), (status = "4XX", body = Problem)),
+    responses(
+        (status = 200, body = v1::Rollout),
+        (status = 202, body = v1::Rollout, description = "The change waits for another person's approval"),
+        (status = "4XX", body = Problem)
+    ),
     security(("admin_token" = []))
 )]
 async fn edit(
@@ -125,11 +152,10 @@ async fn edit(
     Caller(actor): Caller,
     RolloutNumber(id): RolloutNumber,
     Json(mut request): Json<v1::EditRolloutRequest>,
-) -> Answer<v1::Rollout> {
+) -> Result<(StatusCode, JsonAnswer<v1::Rollout>), Refusal> {
     same_rollout(id, &mut request.rollout_id)?;
-    Ok(JsonAnswer(
-        verbs::rollouts::edit(&rollouts, &actor, request).await?,
-    ))
+    let rollout = verbs::rollouts::edit(&rollouts, &actor, request).await?;
+    Ok((accepted_if(rollout.waiting.is_some()), JsonAnswer(rollout)))
 }
 
 /// Stops a rollout: its polls answer "paused" until it is resumed.

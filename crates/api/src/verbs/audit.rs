@@ -2,13 +2,12 @@
 
 use std::mem::take;
 
-use chrono::{DateTime, Utc};
 use tidegate_domain::{Role, Sha256};
-use tidegate_proto::{Timestamp, v1};
+use tidegate_proto::v1;
 use tidegate_service::{Actor, AuditEntry, AuditFilter, AuditLog, Error};
 
 use super::list::List;
-use super::non_empty;
+use super::{moment, non_empty};
 use crate::messages::time;
 
 pub(crate) async fn list(
@@ -23,8 +22,8 @@ pub(crate) async fn list(
         actor: non_empty(request.actor),
         action: non_empty(request.action),
         target: non_empty(request.target),
-        from: moment("from", request.from)?,
-        to: moment("to", request.to)?,
+        from: request.from.map(|time| moment("from", time)).transpose()?,
+        to: request.to.map(|time| moment("to", time)).transpose()?,
     };
     let ask = |page| log.list(filter.clone(), page);
     let (items, next_page_token) = list.tell(ask, entry).await?;
@@ -32,14 +31,6 @@ pub(crate) async fn list(
         items,
         next_page_token,
     })
-}
-
-fn moment(field: &'static str, time: Option<Timestamp>) -> Result<Option<DateTime<Utc>>, Error> {
-    time.map(|time| {
-        time.to_utc()
-            .ok_or_else(|| Error::invalid(field, "is out of range"))
-    })
-    .transpose()
 }
 
 fn entry(entry: AuditEntry) -> v1::AuditEntry {

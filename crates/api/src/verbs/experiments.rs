@@ -33,7 +33,7 @@ pub(crate) async fn create(
         start: request.start_percent.map(start).transpose()?,
     };
     let experiment = experiments.create(actor, package, draft).await?;
-    Ok(messages::experiment(experiment))
+    Ok(messages::experiment(experiment, experiments.now()))
 }
 
 fn priority(priority: Option<i64>) -> Result<u32, Error> {
@@ -80,8 +80,9 @@ pub(crate) async fn list(
     let filter = ExperimentFilter {
         package: optional_package(&request.package_name)?,
     };
+    let now = experiments.now();
     let ask = |page| experiments.list(filter.clone(), page);
-    let (items, next_page_token) = list.tell(ask, messages::experiment).await?;
+    let (items, next_page_token) = list.tell(ask, |of| messages::experiment(of, now)).await?;
     Ok(v1::ListExperimentsResponse {
         items,
         next_page_token,
@@ -95,7 +96,7 @@ pub(crate) async fn get(
 ) -> Result<v1::Experiment, Error> {
     actor.require(Role::Viewer)?;
     let found = experiments.get(ExperimentId(request.experiment_id)).await?;
-    Ok(messages::experiment(found))
+    Ok(messages::experiment(found, experiments.now()))
 }
 
 pub(crate) async fn conclude(
@@ -114,7 +115,7 @@ pub(crate) async fn conclude(
     }
     let id = ExperimentId(request.experiment_id);
     let concluded = experiments.conclude(actor, id, draft).await?;
-    Ok(messages::experiment(concluded))
+    Ok(messages::experiment(concluded, experiments.now()))
 }
 
 /// That there is none is to be said as well: a script's empty variable must not end an experiment.

@@ -10,12 +10,21 @@ mod list;
 pub(crate) mod nudges;
 pub(crate) mod packages;
 pub(crate) mod people;
+pub(crate) mod plans;
 pub(crate) mod policies;
 pub(crate) mod rollouts;
 pub(crate) mod tags;
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::PackageName;
+use tidegate_proto::Timestamp;
 use tidegate_service::Error;
+
+/// A time in a field of a request.
+fn moment(field: &'static str, time: Timestamp) -> Result<DateTime<Utc>, Error> {
+    time.to_utc()
+        .ok_or_else(|| Error::invalid(field, "is out of range"))
+}
 
 fn non_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())

@@ -2,11 +2,12 @@
 
 use std::mem::take;
 
-use tidegate_domain::{PackageName, Role, SignerFingerprint};
+use tidegate_domain::{Approval, PackageName, Role, SignerFingerprint};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, Error, Packages};
+use tidegate_service::{Actor, Error, PackageEdit, Packages};
 
 use super::list::List;
+use super::plans;
 use crate::messages;
 
 pub(crate) async fn list(
@@ -42,6 +43,31 @@ pub(crate) async fn unpin(
 ) -> Result<v1::Package, Error> {
     let name = PackageName::parse(&request.package_name)?;
     Ok(messages::package(&packages.unpin(actor, &name).await?))
+}
+
+pub(crate) async fn edit(
+    packages: &Packages,
+    actor: &Actor,
+    request: v1::EditPackageRequest,
+) -> Result<v1::Package, Error> {
+    let name = PackageName::parse(&request.package_name)?;
+    let plan = match (request.plan, request.default_plan) {
+        (Some(_), true) => {
+            let fault = "must be left out beside default_plan: one of the two is meant";
+            return Err(Error::invalid("plan", fault));
+        }
+        (Some(plan), false) => Some(Some(plans::read(plan)?)),
+        (None, is_default) => is_default.then_some(None),
+    };
+    let edit = PackageEdit {
+        approval: request
+            .approval
+            .map(|approval| approval.parse::<Approval>())
+            .transpose()?,
+        break_glass: request.break_glass,
+        plan,
+    };
+    Ok(messages::package(&packages.edit(actor, &name, edit).await?))
 }
 
 pub(crate) async fn allow_debuggable(

@@ -2,7 +2,6 @@
 
 use std::mem::take;
 
-use chrono::{DateTime, Utc};
 use tidegate_domain::{
     DeviceId, Hold, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms, Role, Tag, VersionCode,
 };
@@ -10,7 +9,7 @@ use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{Actor, Error, HoldSpec, Policies, PolicyEdit, PolicyFilter};
 
 use super::list::List;
-use super::{non_empty, optional_package};
+use super::{moment, non_empty, optional_package};
 use crate::messages;
 
 pub(crate) async fn list(
@@ -101,11 +100,6 @@ fn hold(hold: Option<bool>, until: Option<Timestamp>) -> Result<Option<Option<Ho
         (Some(true), None) => Ok(Some(Some(Hold::UntilLifted))),
         (_, Some(end)) => Ok(Some(Some(Hold::Until(moment("hold_until", end)?)))),
     }
-}
-
-fn moment(field: &'static str, time: Timestamp) -> Result<DateTime<Utc>, Error> {
-    time.to_utc()
-        .ok_or_else(|| Error::invalid(field, "is out of range"))
 }
 
 pub(crate) async fn update(

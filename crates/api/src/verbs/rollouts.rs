@@ -11,7 +11,7 @@ use tidegate_service::{Actor, Adjusted, Audiences, Error, RolloutFilter, Rollout
 
 use super::audiences;
 use super::list::List;
-use super::optional_package;
+use super::{optional_package, plans};
 use crate::messages;
 
 pub(crate) async fn promote(
@@ -19,9 +19,9 @@ pub(crate) async fn promote(
     actor: &Actor,
     request: v1::PromoteRequest,
 ) -> Result<v1::PromoteResponse, Error> {
-    let percent = share(request.whole_percent, request.rollout_percent)?;
     let terms = Terms {
-        percent,
+        percent: share(request.whole_percent, request.rollout_percent)?,
+        plan: request.plan,
         slice: request.slice,
         audience: request.audience,
         salt: request.salt,
@@ -37,20 +37,28 @@ pub(crate) async fn promote(
             request.current_build_id.map(BuildId),
         )
         .await?;
+    let (now, percent) = (rollouts.now(), promoted.rollout.spec.settings.percent);
     Ok(v1::PromoteResponse {
         success: true,
         build_id: promoted.build.id.0,
         version_code: promoted.build.facts.version_code.get(),
+        rollout_id: promoted.rollout.id.0,
+        state: promoted.rollout.spec.state.to_string(),
         staged_rollout_percent: percent.rounded_up().into(),
         previous_build_id: promoted.previous.map(|id| id.0),
         rollout_percent: percent.as_decimal(),
-        going_on: promoted.going_on.into_iter().map(messages::rollout).collect(),
+        going_on: promoted
+            .going_on
+            .into_iter()
+            .map(|of| messages::rollout(of, now))
+            .collect(),
     })
 }
 
 /// To whom and how, as requests say it.
 struct Terms {
     percent: Percent,
+    plan: Option<v1::Plan>,
     slice: Option<v1::Slice>,
     audience: Option<v1::Audience>,
     salt: Option<String>,
@@ -59,6 +67,11 @@ struct Terms {
 }
 
 fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Promotion, Error> {
+    let plan = terms.plan.map(plans::read).transpose()?;
+    if plan.is_some() && terms.percent != Percent::NOBODY {
+        let fault = "must be left out beside a share: a plan has its own";
+        return Err(Error::invalid("plan", fault));
+    }
     let auto_start = terms.slice.is_some_and(|slice| slice.auto_start);
     Ok(Promotion {
         settings: RolloutSettings {
@@ -72,6 +85,7 @@ fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Pr
         keep_previous,
         retry_failed,
         auto_start,
+        plan,
     })
 }
 
@@ -95,6 +109,7 @@ pub(crate) async fn create(
 ) -> Result<v1::Rollout, Error> {
     let terms = Terms {
         percent: Percent::of_decimal(request.rollout_percent)?,
+        plan: request.plan,
         slice: request.slice,
         audience: request.audience,
         salt: request.salt,
@@ -111,7 +126,7 @@ pub(crate) async fn create(
         promotion: promotion(terms, request.keep_previous, request.retry_failed)?,
     };
     let rollout = rollouts.create(actor, BuildId(request.build_id), draft).await?;
-    Ok(messages::rollout(rollout))
+    Ok(messages::rollout(rollout, rollouts.now()))
 }
 
 fn priority(priority: i64) -> Result<u32, Error> {
@@ -130,6 +145,10 @@ pub(crate) async fn edit(
         let fault = "is taken when a rollout begins; name the place where this one is to begin now";
         return Err(Error::invalid("slice.start", fault));
     }
+    if request.plan.is_some() && request.rollout_percent.is_some() {
+        let fault = "must be left out beside a share, which would hold the plan";
+        return Err(Error::invalid("plan", fault));
+    }
     let edit = RolloutEdit {
         name: request.name,
         priority: request.priority.map(priority).transpose()?,
@@ -139,6 +158,7 @@ pub(crate) async fn edit(
             .transpose()?,
         slice: request.slice.map(slice).transpose()?,
         percent: request.rollout_percent.map(Percent::of_decimal).transpose()?,
+        plan: request.plan.map(plans::read).transpose()?,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
     };
@@ -147,7 +167,7 @@ pub(crate) async fn edit(
     let rollout = rollouts
         .edit(actor, RolloutId(request.rollout_id), edit, seen)
         .await?;
-    Ok(messages::rollout(rollout))
+    Ok(messages::rollout(rollout, rollouts.now()))
 }
 
 pub(crate) async fn get(
@@ -170,8 +190,9 @@ pub(crate) async fn board(
 }
 
 /// The rollout as it stands now.
-async fn tell(rollouts: &Rollouts, id: i64) -> Result<v1::Rollout, Error> {
-    Ok(messages::rollout(rollouts.get(RolloutId(id)).await?))
+pub(super) async fn tell(rollouts: &Rollouts, id: i64) -> Result<v1::Rollout, Error> {
+    let rollout = rollouts.get(RolloutId(id)).await?;
+    Ok(messages::rollout(rollout, rollouts.now()))
 }
 
 pub(crate) async fn halt(
@@ -210,7 +231,7 @@ pub(crate) async fn roll_back_rollout(
     let rollout = rollouts
         .roll_back_rollout(actor, id, request.force_downgrade)
         .await?;
-    Ok(messages::rollout(rollout))
+    Ok(messages::rollout(rollout, rollouts.now()))
 }
 
 pub(crate) async fn adjust(
@@ -219,7 +240,7 @@ pub(crate) async fn adjust(
     request: v1::AdjustRolloutRequest,
 ) -> Result<v1::AdjustRolloutResponse, Error> {
     let percent = share(request.whole_percent, request.rollout_percent)?;
-    let Adjusted { old, new } = rollouts.adjust(actor, BuildId(request.build_id), percent).await?;
+    let Adjusted { old, new, waits } = rollouts.adjust(actor, BuildId(request.build_id), percent).await?;
     Ok(v1::AdjustRolloutResponse {
         success: true,
         build_id: request.build_id,
@@ -227,6 +248,7 @@ pub(crate) async fn adjust(
         whole_new_percent: new.rounded_up().into(),
         old_percent: old.as_decimal(),
         new_percent: new.as_decimal(),
+        waits,
     })
 }
 
@@ -306,12 +328,17 @@ pub(crate) async fn roll_back(
     let rolled_back = rollouts
         .roll_back(actor, package, bad, request.force_downgrade)
         .await?;
+    let now = rollouts.now();
     Ok(v1::RollBackResponse {
         success: true,
         rolled_back_to: Some(messages::build_ref(&rolled_back.to)),
         rolled_back_from: Some(messages::build_ref(&rolled_back.from)),
         force_downgrade: request.force_downgrade,
-        going_on: rolled_back.going_on.into_iter().map(messages::rollout).collect(),
+        going_on: rolled_back
+            .going_on
+            .into_iter()
+            .map(|of| messages::rollout(of, now))
+            .collect(),
     })
 }
 
@@ -331,8 +358,9 @@ pub(crate) async fn list(
             state => Some(state.parse()?),
         },
     };
+    let now = rollouts.now();
     let ask = |page| rollouts.list(filter.clone(), page);
-    let (items, next_page_token) = list.tell(ask, messages::rollout).await?;
+    let (items, next_page_token) = list.tell(ask, |of| messages::rollout(of, now)).await?;
     Ok(v1::ListRolloutsResponse {
         items,
         next_page_token,

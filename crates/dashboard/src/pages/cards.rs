@@ -44,7 +44,7 @@ impl Card {
     pub(crate) fn percent(&self) -> f64 {
         self.rollout
             .as_ref()
-            .map_or(0.0, |rollout| rollout.spec.settings.percent.as_decimal())
+            .map_or(0.0, |rollout| rollout.spec.percent(self.now).as_decimal())
     }
 
     pub(crate) fn is_held(&self) -> bool {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use tidegate_domain::{Audience, BuildId, PackageName, Percent, Promotion, Role, RolloutSettings};
+use tidegate_domain::{
+    Audience, BuildId, PackageName, Percent, Promotion, Role, RolloutSettings, RolloutState,
+};
 use tidegate_service::{Comparison, Error, Reach};
 
 use super::cards::{Card, name};
@@ -146,15 +148,15 @@ pub(crate) async fn promote(
         return check(&app, &visitor, card, &fields).await;
     }
     let promoted = match promotion(&fields) {
-        Ok((promotion, seen)) => app
-            .rollouts
-            .promote(&visitor.actor, id, promotion, seen)
-            .await
-            .map(drop),
+        Ok((promotion, seen)) => app.rollouts.promote(&visitor.actor, id, promotion, seen).await,
         Err(error) => Err(error),
     };
     match promoted {
-        Ok(()) => Ok(done(&format!("/builds/{id}"), "promoted")),
+        Ok(promoted) => {
+            let waits = promoted.rollout.spec.state == RolloutState::Proposed;
+            let what = if waits { "waits" } else { "promoted" };
+            Ok(done(&format!("/builds/{id}"), what))
+        }
         Err(error) => {
             let status = status(error.kind);
             let page = page_with(&app, &visitor, card, Form::of(&fields), Told::of(error)).await?;
@@ -223,6 +225,7 @@ fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
         keep_previous: fields.ticked("keep_previous"),
         retry_failed: fields.ticked("retry_failed"),
         auto_start: false,
+        plan: None,
     };
     Ok((promotion, seen))
 }

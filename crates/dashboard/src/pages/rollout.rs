@@ -80,11 +80,14 @@ pub(crate) async fn adjust(
     visitor.actor.require(Role::Operator)?;
     let card = serving(&app, id).await?;
     let adjusted = match wanted(&fields, card.percent()) {
-        Ok(percent) => app.rollouts.adjust(&visitor.actor, id, percent).await.map(drop),
+        Ok(percent) => app.rollouts.adjust(&visitor.actor, id, percent).await,
         Err(error) => Err(error),
     };
     match adjusted {
-        Ok(()) => Ok(done(&format!("/builds/{id}"), "adjusted")),
+        Ok(adjusted) => {
+            let what = if adjusted.waits { "waits" } else { "adjusted" };
+            Ok(done(&format!("/builds/{id}"), what))
+        }
         Err(error) => {
             let percent = fields.text("rollout_percent").parse().unwrap_or(card.percent());
             let page = show(&app, &visitor, card, percent, Some(error.message)).await?;

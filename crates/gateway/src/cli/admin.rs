@@ -5,26 +5,74 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tidegate_domain::{Audience, PackageName, SdkLevel};
+use tidegate_domain::{Audience, PackageName, Plan, SdkLevel};
 use tidegate_service::{
-    Actor, Audiences, Error as Refusal, MAX_COUNTED_DEVICES, MAX_PAGE_SIZE, Package, Packages, Page,
-    Restorations, Snapshots, SystemClock,
+    Actor, Audiences, Clock, DatabaseClock, Error as Refusal, MAX_COUNTED_DEVICES, MAX_PAGE_SIZE, Package,
+    PackageEdit, Packages, Page, Restorations, Snapshots, SystemClock,
 };
 use tidegate_signing::{MAX_PASSWORD_BYTES, SecretString};
 
-use super::args::Signer;
+use super::args::{AdminPackage, Signer};
+use super::people::lines;
+use super::plan_text;
 use crate::wiring::Stores;
 use crate::{Config, Error};
 
 /// Takes note that a backup was put in the place of the database.
 pub(super) async fn restored(config: &Config, init: bool) -> Result<String, Error> {
     let store = Stores::open_made(config, init).await?.store;
-    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
-    let restorations = Restorations::new(store, snapshots, Arc::new(SystemClock));
+    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
+    let restorations = Restorations::new(store, snapshots, clock);
     restorations.restored(&Actor::console()).await?;
     Ok("all sessions and admin tokens have ended, and numbers skip ahead; repeat the revocations made since the backup: of \
         devices, of users and of tokens"
         .to_owned())
+}
+
+/// Shows and changes how packages' releases are made.
+pub(super) async fn package(config: &Config, init: bool, what: AdminPackage) -> Result<String, Error> {
+    let store = Stores::open_made(config, init).await?.store;
+    let packages = Packages::new(store, Arc::new(SystemClock));
+    match what {
+        AdminPackage::List => lines(|page| packages.list(page), told_package).await,
+        AdminPackage::Edit {
+            package,
+            approval,
+            break_glass,
+            steps,
+            default_plan,
+        } => {
+            let plan = plan_text::plan(steps, false).map_err(Refusal::from)?;
+            let edit = PackageEdit {
+                approval,
+                break_glass,
+                plan: plan.map(Some).or(default_plan.then_some(None)),
+            };
+            Ok(told_package(
+                &packages.edit(&Actor::console(), &package, edit).await?,
+            ))
+        }
+    }
+}
+
+fn told_package(package: &Package) -> String {
+    let asked = package.approval_request.as_ref().map(|request| {
+        format!(
+            " (asked to be lowered to {} by {}; another admin has to ask for it too)",
+            request.approval, request.by
+        )
+    });
+    let careful = Plan::careful();
+    let steps = package.plan.as_ref().unwrap_or(&careful).steps();
+    let steps: Vec<String> = steps.iter().map(plan_text::written).collect();
+    format!(
+        "{} approval {}{}; plan: {}",
+        package.name,
+        package.approval,
+        asked.unwrap_or_default(),
+        steps.join(", ")
+    )
 }
 
 /// Shows, sets or removes the signer that a package's builds must carry.
@@ -73,7 +121,8 @@ pub(super) async fn check_audience(
 ) -> Result<String, Error> {
     let audience = Audience::parse(&expression).map_err(Refusal::from)?;
     let store = Stores::open_made(config, init).await?.store;
-    let audiences = Audiences::new(store, MAX_COUNTED_DEVICES);
+    let clock = Arc::new(DatabaseClock::<SystemClock>::default());
+    let audiences = Audiences::new(store, clock, MAX_COUNTED_DEVICES);
     let reach = audiences.reach(&audience, package.as_ref()).await?;
     let about = if reach.estimated { "about " } else { "" };
     let mut lines = vec![format!("{about}{} of {} devices", reach.devices, reach.total)];

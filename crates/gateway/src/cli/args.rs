@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use tidegate_domain::{
-    ArmDraft, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, MAX_PRIORITY, PackageName, Position, Role, RolloutState,
-    Share, SignerFingerprint, Tag, Verb,
+    Approval, ArmDraft, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, MAX_PRIORITY, PackageName, PlanStep, Position,
+    Role, RolloutState, Share, SignerFingerprint, Tag, Verb,
 };
 
 use super::experiment;
@@ -250,6 +250,9 @@ pub(super) enum Admin {
     /// What devices must take on the way to a newer build.
     #[command(subcommand)]
     Build(AdminBuild),
+    /// How packages' releases are made: approval by a second person, and the plan that is proposed.
+    #[command(subcommand)]
+    Package(Box<AdminPackage>),
     /// Tags of devices: groups, rings, testers.
     #[command(subcommand)]
     Tag(AdminTag),
@@ -378,7 +381,7 @@ pub(super) enum AdminRollout {
         /// Those of this build.
         #[arg(long, value_name = "ID")]
         build: Option<i64>,
-        /// Those in this state: scheduled, active, paused, completed, halted, superseded, rolled_back or canceled.
+        /// Those in this state: proposed, scheduled, active, paused, completed, halted, superseded, rolled_back or canceled.
         #[arg(long, value_name = "STATE")]
         state: Option<RolloutState>,
     },
@@ -395,7 +398,9 @@ pub(super) enum AdminRollout {
   tidegate admin rollout create 7 --priority 200 --audience '\"canary\" in tags' --percent 100 --name canaries
   tidegate admin rollout create 7 --priority 100 --audience 'region == \"north\"' --percent 25
   tidegate admin rollout create 7 --priority 50 --slice auto:10 --percent 5    other devices than the last time
-  tidegate admin rollout create 7 --percent 100                                the base: for everybody")]
+  tidegate admin rollout create 7 --percent 100                                the base: for everybody
+  tidegate admin rollout create 7 --careful                                    1, 5, 10, 25, 50, 100 % by itself
+  tidegate admin rollout create 7 --step '5 bake 1day' --step '100 over 12h'   steps of its own")]
     Create(Box<NewRollout>),
     /// Change a rollout's terms. What is not named stays.
     #[command(after_help = "Examples:
@@ -415,6 +420,42 @@ Exit code 1 when somebody else changed the rollout since that revision: look aga
     },
     /// Stop a rollout: its devices are told `paused` until it is resumed.
     Pause {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Begin a scheduled rollout now, or let one that is held go on.
+    Start {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Begin the next step of a rollout's plan now, whatever the step at hand still waits for.
+    Advance {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Hold a rollout's share where it is; offers go on. `start` ends it.
+    Hold {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Approve what waits of a rollout, without a second person.
+    ///
+    /// Two people approve at the page or over the API. The console is nobody's, so here it takes a reason, which the audit
+    /// log keeps under `ota.rollout.break_glass`.
+    Approve {
+        /// Its number, as `list` prints it.
+        id: i64,
+        /// Why nobody else can look.
+        #[arg(long, value_name = "REASON")]
+        break_glass: String,
+    },
+    /// Refuse what waits of a rollout: a proposed one is canceled, a change dropped, a plan held.
+    Deny {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
+    /// Print what happened to a rollout, and what is to come of it by itself.
+    Timeline {
         /// Its number, as `list` prints it.
         id: i64,
     },
@@ -455,8 +496,10 @@ pub(super) struct NewRollout {
     #[arg(value_name = "BUILD")]
     pub(super) build: i64,
     /// The share of the slice and the audience in percent, 0.01 to 100, with up to two decimals.
-    #[arg(long, value_name = "PERCENT")]
-    pub(super) percent: f64,
+    #[arg(long, value_name = "PERCENT", required_unless_present_any = ["steps", "careful"])]
+    pub(super) percent: Option<f64>,
+    #[command(flatten)]
+    pub(super) plan: PlanSteps,
     /// 0 makes the package's base and ends the one before. Above: asked before those of a lower priority.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = priority())]
     pub(super) priority: u32,
@@ -487,10 +530,52 @@ pub(super) struct NewRollout {
     pub(super) keep_previous: bool,
 }
 
+/// The steps by which a share grows by itself.
+#[derive(Debug, Args)]
+pub(super) struct PlanSteps {
+    /// A step of a plan, which grows the share by itself: "10 over 2h bake 1h not-before 2027-01-04T06:00:00Z approve".
+    /// Named once for each step, in their order.
+    #[arg(long = "step", value_name = "STEP", value_parser = super::plan_text::step, conflicts_with = "percent")]
+    pub(super) steps: Vec<PlanStep>,
+    /// The careful plan: 1, 5, 10, 25, 50 and 100 %, over three and a half days.
+    #[arg(long, conflicts_with_all = ["percent", "steps"])]
+    pub(super) careful: bool,
+}
+
+/// How a package's releases are made.
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminPackage {
+    /// Print every package, which of its releases wait for a second person, and the plan that is proposed for them.
+    List,
+    /// Change how a package's releases are made. What is not named stays.
+    #[command(after_help = "Examples:
+  tidegate admin package edit com.example.app --approval 'above 5 %'
+  tidegate admin package edit com.example.app --step '5 bake 1day' --step '100 over 12h'")]
+    Edit {
+        /// The package.
+        package: PackageName,
+        /// Which releases wait for a second person: never, always, or above N %.
+        #[arg(long, value_name = "WHICH", value_parser = str::parse::<Approval>)]
+        approval: Option<Approval>,
+        /// Lower approval without a second admin, which the audit log tells.
+        #[arg(long, requires = "approval")]
+        break_glass: bool,
+        /// A step of the plan that is proposed, as of `rollout create`; named once for each.
+        #[arg(long = "step", value_name = "STEP", value_parser = super::plan_text::step)]
+        steps: Vec<PlanStep>,
+        /// Propose the careful plan again.
+        #[arg(long, conflicts_with = "steps")]
+        default_plan: bool,
+    },
+}
+
 /// The terms of a rollout that are to change.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct ChangedTerms {
+    /// A step of its plan, as of `create`. All are named, also those that have begun, which stay as they are.
+    #[arg(long = "step", value_name = "STEP", value_parser = super::plan_text::step, conflicts_with = "percent")]
+    pub(super) steps: Vec<PlanStep>,
     /// The share in percent, 0.01 to 100, with up to two decimals.
     #[arg(long, value_name = "PERCENT")]
     pub(super) percent: Option<f64>,

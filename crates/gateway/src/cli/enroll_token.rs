@@ -10,7 +10,8 @@ use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde_json::{Value, json};
 use tidegate_service::{
-    Actor, Clock, Devices, EnrollToken, EnrollTokenSpec, IssuedEnrollToken, Snapshots, SystemClock,
+    Actor, Clock, DatabaseClock, Devices, EnrollToken, EnrollTokenSpec, IssuedEnrollToken, Snapshots,
+    SystemClock,
 };
 use tidegate_signing::ExposeSecret;
 
@@ -36,8 +37,8 @@ pub(super) struct Asked {
 
 async fn devices(config: &Config, init: bool) -> Result<Devices, Error> {
     let stores = Stores::open_made(config, init).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let snapshots = Snapshots::load(stores.store.clone()).await?;
+    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let snapshots = Snapshots::load(stores.store.clone(), Arc::clone(&clock)).await?;
     let settings = Arc::new(settings(config, ""));
     Ok(Devices::new(
         stores.store,

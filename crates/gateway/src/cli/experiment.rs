@@ -7,8 +7,8 @@ use tidegate_domain::{
     RolloutId, Share, Slice, Winner,
 };
 use tidegate_service::{
-    Actor, ArmView, Clock, Error as Refusal, ExperimentFilter, ExperimentView, Experiments, Fleet, Rollouts,
-    Snapshots, SystemClock,
+    Actor, ArmView, Clock, DatabaseClock, Error as Refusal, ExperimentFilter, ExperimentView, Experiments,
+    Fleet, Rollouts, Snapshots, SystemClock,
 };
 
 use super::args::{AdminExperiment, ExperimentTerms};
@@ -56,8 +56,8 @@ pub(super) async fn experiment(config: &Config, init: bool, what: AdminExperimen
 async fn open(config: &Config, init: bool) -> Result<Experiments, Error> {
     let stores = Stores::open_made(config, init).await?;
     let store = stores.store;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
+    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     let rollouts = Rollouts::new(
         store.clone(),
         stores.artifacts,

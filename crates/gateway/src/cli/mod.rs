@@ -15,6 +15,7 @@ mod enroll_token;
 mod experiment;
 mod import;
 mod people;
+mod plan_text;
 mod policy;
 mod rollout;
 mod serve;
@@ -96,6 +97,7 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
         Admin::Signer(what) => console(config, |config| admin::signer(config, init, what)),
         Admin::Rollout(what) => console(config, |config| rollout::rollout(config, init, what)),
         Admin::Build(what) => console(config, |config| rollout::build(config, init, what)),
+        Admin::Package(what) => console(config, |config| admin::package(config, init, *what)),
         Admin::Tag(what) => console(config, |config| policy::tag(config, init, what)),
         Admin::Policy(what) => console(config, |config| policy::policy(config, init, what)),
         Admin::Experiment(what) => console(config, |config| experiment::experiment(config, init, *what)),

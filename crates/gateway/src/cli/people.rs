@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use tidegate_domain::{Limits, Role};
 use tidegate_service::{
-    Actor, AdminToken, AdminTokens, Clock, Error as Refusal, MAX_PAGE_SIZE, NewServiceAccount, Page, Paged,
-    ServiceAccounts, Snapshots, SystemClock, User, Users,
+    Actor, AdminToken, AdminTokens, Clock, DatabaseClock, Error as Refusal, MAX_PAGE_SIZE, NewServiceAccount,
+    Page, Paged, ServiceAccounts, Snapshots, SystemClock, User, Users,
 };
 use tidegate_signing::ExposeSecret;
 
@@ -27,8 +27,8 @@ struct People {
 impl People {
     async fn open(config: &Config, init: bool) -> Result<Self, Error> {
         let Stores { store, keys, .. } = Stores::open_made(config, init).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
+        let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+        let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
         let tokens = Arc::new(AdminTokens::new(
             store.clone(),
             Arc::clone(&snapshots),

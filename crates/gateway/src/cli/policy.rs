@@ -8,8 +8,8 @@ use tidegate_domain::{
     DeviceId, Hold, PackageName, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms,
 };
 use tidegate_service::{
-    Actor, Clock, Error as Refusal, HoldSpec, Policies, PolicyEdit, PolicyFilter, Snapshots, SystemClock,
-    TagChange, TagCount, Tagged, Tags,
+    Actor, Clock, DatabaseClock, Error as Refusal, HoldSpec, Policies, PolicyEdit, PolicyFilter, Snapshots,
+    SystemClock, TagChange, TagCount, Tagged, Tags,
 };
 
 use super::args::{AdminHold, AdminPolicy, AdminTag, NamedDevices, Subject};
@@ -31,8 +31,8 @@ struct UseCases {
 
 async fn open(config: &Config, init: bool) -> Result<UseCases, Error> {
     let store = Stores::open_made(config, init).await?.store;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
+    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     Ok(UseCases {
         tags: Tags::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock)),
         policies: Policies::new(store, snapshots, clock),

@@ -7,12 +7,13 @@ use tidegate_domain::{
     Slice, VersionCode,
 };
 use tidegate_service::{
-    Actor, BuildEdit, BuildView, Builds, Clock, Error as Refusal, RolloutFilter, Rollouts, Snapshots,
-    SystemClock,
+    Actor, BuildEdit, BuildView, Builds, Clock, DatabaseClock, Error as Refusal, RolloutEvent, RolloutFilter,
+    Rollouts, Snapshots, SystemClock,
 };
 
 use super::args::{AdminBuild, AdminRollout, ChangedTerms, NewRollout, SliceAt};
 use super::people::{lines, moment};
+use super::plan_text;
 use crate::wiring::Stores;
 use crate::{Config, Error};
 
@@ -24,8 +25,8 @@ struct UseCases {
 
 async fn open(config: &Config, init: bool) -> Result<UseCases, Error> {
     let Stores { store, artifacts, .. } = Stores::open_made(config, init).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let snapshots = Arc::new(Snapshots::load(store.clone()).await?);
+    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     Ok(UseCases {
         builds: Builds::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock)),
         rollouts: Rollouts::new(store, artifacts, snapshots, clock),
@@ -65,6 +66,15 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             return Ok(shown(&ended.await?));
         }
         AdminRollout::Show { id } => RolloutId(id),
+        AdminRollout::Timeline { id } => return timeline(&rollouts, RolloutId(id)).await,
+        AdminRollout::Start { id } => rollouts.start(&console, RolloutId(id)).await?.id,
+        AdminRollout::Advance { id } => rollouts.advance(&console, RolloutId(id)).await?.id,
+        AdminRollout::Hold { id } => rollouts.hold(&console, RolloutId(id)).await?.id,
+        AdminRollout::Deny { id } => rollouts.deny(&console, RolloutId(id)).await?.id,
+        AdminRollout::Approve { id, break_glass } => {
+            let approved = rollouts.approve(&console, RolloutId(id), None, Some(break_glass));
+            approved.await?.id
+        }
         AdminRollout::Pause { id } => {
             rollouts.pause(&console, RolloutId(id)).await?;
             RolloutId(id)
@@ -100,7 +110,7 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
         priority: new.priority,
         promotion: Promotion {
             settings: RolloutSettings {
-                percent: share(new.percent)?,
+                percent: new.percent.map_or(Ok(Percent::NOBODY), share)?,
                 slice: new.slice.map_or(Ok(Slice::WHOLE), slice)?,
                 salt: new.salt,
                 audience: new
@@ -112,6 +122,7 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
             keep_previous: new.keep_previous,
             retry_failed: new.retry_failed,
             auto_start,
+            plan: plan_text::plan(new.plan.steps, new.plan.careful).map_err(Refusal::from)?,
         },
     })
 }
@@ -131,6 +142,7 @@ fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
         audience,
         slice: terms.slice.map(slice).transpose()?,
         percent: terms.percent.map(share).transpose()?,
+        plan: plan_text::plan(terms.steps, false).map_err(Refusal::from)?,
         wifi_only: terms.wifi_only,
         must_install: terms.must_install,
     })
@@ -173,6 +185,35 @@ fn told(rollout: &Rollout) -> String {
     )
 }
 
+/// What happened to a rollout, the oldest first, and what is to come.
+async fn timeline(rollouts: &Rollouts, id: RolloutId) -> Result<String, Error> {
+    let told = |event: &RolloutEvent| {
+        let phase = event.phase.as_deref().map(|phase| format!(", {phase}"));
+        let step = event.step.map(|step| format!(", step {step}"));
+        format!(
+            "{} {} by {}: {}{}{}, {}",
+            moment(event.at),
+            event.action,
+            event.actor,
+            event.state,
+            phase.unwrap_or_default(),
+            step.unwrap_or_default(),
+            event.percent
+        )
+    };
+    let timeline = rollouts.timeline(id).await?;
+    let happened = lines(|page| rollouts.events(id, page), told).await?;
+    let mut all: Vec<String> = happened.lines().rev().map(str::to_owned).collect();
+    all.extend(timeline.coming.iter().map(|coming| {
+        let at = coming.at.map_or("after somebody has acted".to_owned(), moment);
+        format!(
+            "{at} to come: {}, step {} to {}",
+            coming.stage, coming.step, coming.percent
+        )
+    }));
+    Ok(all.join("\n"))
+}
+
 /// A rollout as a line, and its terms below it.
 fn shown(rollout: &Rollout) -> String {
     let (spec, settings) = (&rollout.spec, &rollout.spec.settings);
@@ -193,6 +234,15 @@ fn shown(rollout: &Rollout) -> String {
         settings.wifi_only.then(|| "over Wi-Fi only".to_owned()),
     );
     tell("must install", settings.must_install.then(|| "yes".to_owned()));
+    for (number, step) in (1..).zip(spec.plan.iter().flat_map(|run| run.plan.steps())) {
+        tell(&format!("step {number}"), Some(plan_text::written(step)));
+    }
+    tell("phase", spec.phase().map(|phase| phase.to_string()));
+    let waits = spec.consent.request.as_ref();
+    tell(
+        "waits to be approved",
+        waits.map(|request| format!("a change by {}", request.by.join(" for "))),
+    );
     tell("returns to rollout", spec.previous.map(|id| id.to_string()));
     let taken = spec.takes_back.map(|version| version.to_string());
     tell("takes devices back from version", taken);

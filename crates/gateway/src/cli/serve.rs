@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tidegate_service::{Actor, Clock, Page, SystemClock};
+use tidegate_service::{Actor, Clock, DatabaseClock, Page, SystemClock};
 
 use super::args::Serve;
 use super::runtime;
@@ -55,11 +55,11 @@ async fn tell_how_to_begin(server: &RunningServer) {
 async fn clock(options: &Serve) -> Arc<dyn Clock> {
     match &options.clock {
         Some(path) => crate::DrivenClock::follow(path.clone()).await,
-        None => Arc::new(SystemClock),
+        None => Arc::new(DatabaseClock::<SystemClock>::default()),
     }
 }
 
 #[cfg(not(feature = "demo"))]
 async fn clock(_: &Serve) -> Arc<dyn Clock> {
-    Arc::new(SystemClock)
+    Arc::new(DatabaseClock::<SystemClock>::default())
 }

@@ -10,14 +10,12 @@ use crate::{Actor, Error, Kind};
 /// The longest reason for doing without a second person, in bytes.
 const MAX_BREAK_GLASS_BYTES: usize = 1_000;
 
-/// What happened to a rollout, and what is to come of it by itself.
+/// A rollout, and what is to come of it by itself.
 pub struct Timeline {
     /// The rollout as it stands.
     pub rollout: Rollout,
     /// The time at which it was looked at.
     pub at: DateTime<Utc>,
-    /// What happened, newest first.
-    pub events: Paged<RolloutEvent>,
     /// What is to come, in its order, as far as it is known.
     pub coming: Vec<Coming>,
 }
@@ -130,17 +128,24 @@ impl Rollouts {
         self.get(id).await
     }
 
-    /// What happened to a rollout, and what is to come of it.
+    /// What happened to a rollout, newest first.
     ///
     /// # Errors
-    /// [`Kind::NotFound`], [`Kind::Invalid`] for a bad page token, [`Kind::Unavailable`].
-    pub async fn timeline(&self, id: RolloutId, page: Page) -> Result<Timeline, Error> {
+    /// [`Kind::Invalid`] for a bad page token, [`Kind::Unavailable`].
+    pub async fn events(&self, id: RolloutId, page: Page) -> Result<Paged<RolloutEvent>, Error> {
+        Ok(self.store.rollout_events(id, page).await?)
+    }
+
+    /// What is to come of a rollout.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn timeline(&self, id: RolloutId) -> Result<Timeline, Error> {
         let rollout = self.get(id).await?;
         let track = self.store.track(&rollout.spec.package).await?;
         let serving = track.serving.iter().find(|release| release.rollout.id == id);
         Ok(Timeline {
             coming: serving.map(|release| track.coming(release)).unwrap_or_default(),
-            events: self.store.rollout_events(id, page).await?,
             at: self.now(),
             rollout,
         })

@@ -25,13 +25,13 @@ fn audience(text: &str) -> Audience {
 async fn a_fleet_up_to_the_bound_is_counted_and_one_beyond_it_sampled() {
     let instance = fleet(301).await;
     let north = audience(r#"region == "north""#);
-    let counted = Audiences::new(instance.store.clone(), 301);
+    let counted = Audiences::new(instance.store.clone(), instance.clock.clone(), 301);
     let exact = counted.reach(&north, None).await.unwrap();
     assert_eq!((exact.devices, exact.estimated, exact.total), (101, false, 301));
     assert_eq!(exact.examples.len(), 20);
     assert_eq!(exact.examples[1], id("till-0003"));
 
-    let sampled = Audiences::new(instance.store.clone(), 300);
+    let sampled = Audiences::new(instance.store.clone(), instance.clock.clone(), 300);
     let estimate = sampled.reach(&north, None).await.unwrap();
     assert!(estimate.estimated);
     assert_eq!(estimate.total, 301);
@@ -47,14 +47,14 @@ async fn a_fleet_up_to_the_bound_is_counted_and_one_beyond_it_sampled() {
 async fn who_left_is_not_counted_and_an_empty_fleet_is_nobody() {
     let instance = fleet(9).await;
     instance.devices.retire(admin(), &id("till-0003")).await.unwrap();
-    let audiences = Audiences::new(instance.store.clone(), 1_000);
+    let audiences = Audiences::new(instance.store.clone(), instance.clock.clone(), 1_000);
     let reach = audiences
         .reach(&audience(r#"region == "north""#), None)
         .await
         .unwrap();
     assert_eq!((reach.devices, reach.total), (2, 8));
     let empty = Instance::start().await;
-    let nobody = Audiences::new(empty.store.clone(), 1_000);
+    let nobody = Audiences::new(empty.store.clone(), empty.clock.clone(), 1_000);
     assert_eq!(nobody.reach(&Audience::everybody(), None).await.unwrap().total, 0);
 }
 
@@ -62,7 +62,7 @@ async fn who_left_is_not_counted_and_an_empty_fleet_is_nobody() {
 async fn a_version_is_asked_for_with_its_package() {
     let instance = fleet(3).await;
     instance.build(1).await;
-    let audiences = Audiences::new(instance.store.clone(), 1_000);
+    let audiences = Audiences::new(instance.store.clone(), instance.clock.clone(), 1_000);
     let asks = audience("sdk > 1 || version == 0");
     let refused = audiences.reach(&asks, None).await;
     assert_eq!(
@@ -76,7 +76,7 @@ async fn a_version_is_asked_for_with_its_package() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_than_two_are_counted_at_once() {
     let instance = fleet(200).await;
-    let audiences = Audiences::new(instance.store.clone(), 100);
+    let audiences = Audiences::new(instance.store.clone(), instance.clock.clone(), 100);
     let everybody = Audience::everybody();
     let ask = || audiences.reach(&everybody, None);
     let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());

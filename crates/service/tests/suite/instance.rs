@@ -108,10 +108,10 @@ impl Instance {
             .await
             .unwrap();
         let files = artifacts::Store::local(&folder.path().join("artifacts")).unwrap();
-        let snapshots = Arc::new(Snapshots::load(store.clone()).await.unwrap());
+        let clock = Arc::clone(&manual) as Arc<dyn Clock>;
+        let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await.unwrap());
         let activity = Arc::new(ActivityBuffer::new(1));
         let counters = Arc::<Counters>::default();
-        let clock = Arc::clone(&manual) as Arc<dyn Clock>;
         let shared = Arc::new(settings.clone());
         let authenticator = Arc::new(Authenticator::new(
             Arc::clone(&keys),
@@ -312,6 +312,7 @@ pub(crate) fn to(percent: i64) -> Promotion {
         keep_previous: false,
         retry_failed: false,
         auto_start: false,
+        plan: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rollouts: promote, adjust, pause, resume, halt and roll back, by what the next poll is told.
 
-use tidegate_domain::{BuildId, Percent, Promotion, Reason, RolloutState};
+use tidegate_domain::{BuildId, By, Percent, Promotion, Reason, RolloutState};
 use tidegate_service::{Kind, RolloutFilter};
 use tidegate_testkit::apks;
 use tidegate_testkit::apks::PACKAGE;
@@ -89,7 +89,12 @@ async fn halt(instance: &Instance, build: BuildId) {
         now: instance.clock.read(),
     };
     let store = &instance.store;
-    let halted = store.change_track(package(), gate, move |track, _| track.halt(build));
+    let by = By {
+        actor: "gate",
+        on_behalf_of: None,
+        now: gate.now,
+    };
+    let halted = store.change_track(package(), gate, move |track, _| track.halt(build, by));
     halted.await.unwrap();
     instance.snapshots.catch_up().await.unwrap();
 }

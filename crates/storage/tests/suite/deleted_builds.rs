@@ -87,6 +87,7 @@ async fn a_released_build_keeps_its_version_and_its_numbers(place: &Place) {
             let build = build.clone();
             move |track, attempts| {
                 let by = By {
+                    on_behalf_of: None,
                     actor: "ann",
                     now: at(0),
                 };
@@ -136,6 +137,7 @@ async fn a_roll_back_does_not_return_to_a_deleted_build(place: &Place) {
     let roll_back = async || {
         let rule = |track: &tidegate_domain::Track, _: &tidegate_storage::Attempts| {
             let by = By {
+                on_behalf_of: None,
                 actor: "ann",
                 now: at(0),
             };

@@ -8,7 +8,7 @@ use tidegate_storage::{Error, ExperimentChanged, ExperimentFilter, ExperimentWit
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, actor, all, at, of_region, package, promote, promotion, upload};
+use crate::samples::{APP, actor, all, at, by, of_region, package, promote, promotion, upload};
 
 on_both_engines!(
     what_was_begun_comes_back_and_is_concluded,
@@ -34,13 +34,6 @@ fn draft(builds: &[&Build], audience: Audience) -> ExperimentDraft {
             .collect(),
         holdout: Some(width(10.0)),
         start: None,
-    }
-}
-
-fn by() -> By<'static> {
-    By {
-        actor: "ann",
-        now: at(0),
     }
 }
 

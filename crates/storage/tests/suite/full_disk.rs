@@ -7,7 +7,7 @@ use tidegate_domain::RolloutState;
 use tidegate_storage::{AuditFilter, Error, Page, Settings, Store};
 use tidegate_testkit::disk::SmallDisk;
 
-use crate::samples::{APP, actor, facts, package, provenance, release, upload};
+use crate::samples::{APP, actor, by, facts, package, provenance, release, upload};
 
 const MIB: u64 = 1 << 20;
 
@@ -59,7 +59,7 @@ async fn what_ends_harm_is_written_on_a_full_disk_and_all_else_waits() {
 
     let id = build.id;
     let pause = |store: Store| async move {
-        let change = store.change_track(package(APP), actor("ann"), move |track, _| track.pause(id));
+        let change = store.change_track(package(APP), actor("ann"), move |track, _| track.pause(id, by()));
         change.await.map(|change| change.change.after.state)
     };
     assert_eq!(pause(store.clone()).await, Ok(RolloutState::Paused));
@@ -67,7 +67,7 @@ async fn what_ends_harm_is_written_on_a_full_disk_and_all_else_waits() {
     assert!(audited(&store).await > before, "with its audit entry");
     is_full(&store.ready().await);
     let resume = |store: Store| async move {
-        let change = store.change_track(package(APP), actor("ann"), move |track, _| track.resume(id));
+        let change = store.change_track(package(APP), actor("ann"), move |track, _| track.resume(id, by()));
         change.await.map(|change| change.change.after.state)
     };
     assert_eq!(resume(store.clone()).await, Ok(RolloutState::Active));

@@ -35,6 +35,7 @@ async fn an_operators_day(place: &Place) {
     );
 
     let by = || By {
+        on_behalf_of: None,
         actor: "ann",
         now: at(60),
     };
@@ -87,6 +88,7 @@ async fn a_rule_that_refuses_writes_nothing(place: &Place) {
     let before = store.track(&package(APP)).await.unwrap();
     let epochs = store.epochs().await.unwrap();
     let by = By {
+        on_behalf_of: None,
         actor: "ann",
         now: at(0),
     };
@@ -226,6 +228,7 @@ async fn another_packages_build_cannot_be_released(place: &Place) {
     let refused = store
         .change_track(package(APP), actor("ann"), move |track, attempts| {
             let by = By {
+                on_behalf_of: None,
                 actor: "ann",
                 now: at(0),
             };

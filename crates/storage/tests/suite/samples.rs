@@ -95,6 +95,7 @@ pub(crate) fn promotion(percent: i64) -> Promotion {
         keep_previous: false,
         retry_failed: false,
         auto_start: false,
+        plan: None,
     }
 }
 
@@ -106,6 +107,7 @@ pub(crate) async fn promote(store: &Store, build: &Build, promotion: Promotion) 
             actor("ann"),
             move |track, attempts| {
                 let by = By {
+                    on_behalf_of: None,
                     actor: "ann",
                     now: at(0),
                 };
@@ -304,4 +306,13 @@ pub(crate) async fn nudge(store: &Store, request_id: &str, order: NudgeOrder) ->
         .expect("a campaign");
     assert!(fresh);
     campaign
+}
+
+/// Ann, at the beginning.
+pub(crate) fn by() -> By<'static> {
+    By {
+        actor: "ann",
+        on_behalf_of: None,
+        now: at(0),
+    }
 }

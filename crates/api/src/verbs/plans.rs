@@ -1,0 +1,110 @@
+//! Plans by hand, and second persons.
+
+use std::mem::take;
+use std::time::Duration;
+
+use tidegate_domain::{Percent, Plan, PlanStep, Role, RolloutId, Span};
+use tidegate_proto::v1;
+use tidegate_service::{Actor, Error, Rollouts};
+
+use super::list::List;
+use super::moment;
+use super::rollouts::tell;
+use crate::messages;
+
+/// A plan as requests say it.
+pub(crate) fn read(plan: v1::Plan) -> Result<Plan, Error> {
+    let steps = plan.steps.into_iter().map(step).collect::<Result<_, Error>>()?;
+    Ok(Plan::new(steps)?)
+}
+
+fn step(step: v1::PlanStep) -> Result<PlanStep, Error> {
+    let percent =
+        Percent::of_decimal(step.percent).map_err(|fault| Error::invalid("plan", fault.to_string()))?;
+    Ok(PlanStep {
+        percent,
+        over: span(&step.over)?,
+        bake: span(&step.bake)?,
+        not_before: step
+            .not_before
+            .map(|time| moment("not_before", time))
+            .transpose()?,
+        approve: step.approve,
+    })
+}
+
+fn span(text: &str) -> Result<Span, Error> {
+    match text {
+        "" => Ok(Span::new(Duration::ZERO)?),
+        text => Ok(text.parse()?),
+    }
+}
+
+pub(crate) async fn start(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::StartRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    rollouts.start(actor, RolloutId(request.rollout_id)).await?;
+    tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn advance(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::AdvanceRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    rollouts.advance(actor, RolloutId(request.rollout_id)).await?;
+    tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn hold(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::HoldRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    rollouts.hold(actor, RolloutId(request.rollout_id)).await?;
+    tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn approve(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::ApproveRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    let seen = match request.revision {
+        0 => None,
+        seen => {
+            Some(u32::try_from(seen).map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?)
+        }
+    };
+    let reason = Some(request.break_glass).filter(|reason| !reason.is_empty());
+    rollouts
+        .approve(actor, RolloutId(request.rollout_id), seen, reason)
+        .await?;
+    tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn deny(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    request: v1::DenyRolloutRequest,
+) -> Result<v1::Rollout, Error> {
+    rollouts.deny(actor, RolloutId(request.rollout_id)).await?;
+    tell(rollouts, request.rollout_id).await
+}
+
+pub(crate) async fn timeline(
+    rollouts: &Rollouts,
+    actor: &Actor,
+    mut request: v1::GetRolloutTimelineRequest,
+) -> Result<v1::RolloutTimeline, Error> {
+    actor.require(Role::Viewer)?;
+    let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
+    let list = List::of("rollout_events", size, &token, &request)?;
+    let id = RolloutId(request.rollout_id);
+    let timeline = rollouts.timeline(id).await?;
+    let ask = |page| rollouts.events(id, page);
+    let (events, next_page_token) = list.tell(ask, messages::rollout_event).await?;
+    Ok(messages::timeline(timeline, events, next_page_token))
+}
