@@ -95,6 +95,18 @@ impl RolloutSpec {
         self.settings.slice.takes(position, self.share(now))
     }
 
+    /// Since when something of it waits for somebody's approval.
+    pub fn waits_since(&self) -> Option<DateTime<Utc>> {
+        if let Some(request) = &self.consent.request {
+            return Some(request.at);
+        }
+        if self.state == RolloutState::Proposed {
+            return Some(self.created_at);
+        }
+        let run = self.plan.as_ref()?;
+        (self.phase() == Some(Phase::WaitingApproval)).then_some(run.progress.since)
+    }
+
     /// What it waits for, while it is active and has a plan.
     pub fn phase(&self) -> Option<Phase> {
         let run = self.plan.as_ref()?;

@@ -54,6 +54,7 @@ mod outdated_tokens;
 mod overlays;
 mod packages;
 mod per_worker;
+mod plan_numbers;
 mod policies;
 mod polls;
 mod readiness;
@@ -115,6 +116,7 @@ pub use nudges::{
 };
 pub use packages::Packages;
 pub use per_worker::PerWorker;
+pub use plan_numbers::{PlanNumbers, plan_numbers};
 pub use policies::{HoldSpec, Policies, PolicyEdit};
 pub use polls::{Poll, PollAnswer, Polls, WARMING_UP_RETRY};
 pub use readiness::Readiness;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use papaya::{HashMap, HashMapRef, LocalGuard};
 use tidegate_domain::{BuildId, BuildRejection, Catalog, DeviceId, Overlay, PackageName, Rejection};
 use tidegate_signing::KeyRing;
@@ -253,6 +253,11 @@ impl Snapshots {
     /// The time by which its plans are read.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// By how much the database's clock is ahead of this machine's.
+    pub fn clock_ahead(&self) -> TimeDelta {
+        self.clock.ahead()
     }
 
     /// The catalog as it stands.

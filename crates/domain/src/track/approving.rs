@@ -36,6 +36,9 @@ impl Track {
         };
         let release = self.only(rollout.into())?;
         require_seen(&release.rollout.spec, rollout, seen)?;
+        if release.rollout.spec.waits_since().is_none() {
+            return Err(Error::NothingToApprove { rollout });
+        }
         if break_glass.is_none() {
             require_another(&release.rollout.spec, rollout, by)?;
         }
@@ -65,16 +68,11 @@ impl Track {
                 spec.consent.approved = approved();
                 return check_terms(spec);
             }
-            let run = spec.plan.as_ref();
-            match run.filter(|run| waits(run.progress.stage) && spec.state.serves()) {
-                Some(run) if spec.state == RolloutState::Active => {
-                    let next = run.advanced(by.now);
-                    spec.consent.approved = approved();
-                    run_on(spec, next);
-                    Ok(())
-                }
-                _ => Err(Error::NothingToApprove { rollout }),
-            }
+            let run = spec.plan.as_ref().ok_or(Error::NothingToApprove { rollout })?;
+            let next = run.advanced(by.now);
+            spec.consent.approved = approved();
+            run_on(spec, next);
+            Ok(())
         })
     }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chrono::TimeDelta;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tidegate_domain::{Reason, ReportStatus};
-use tidegate_service::RolloutNumbers;
+use tidegate_service::{PlanNumbers, RolloutNumbers, plan_numbers};
 
 use super::{Asked, Sources};
 
@@ -64,6 +65,7 @@ pub(super) fn register(provider: &SdkMeterProvider, sources: &Arc<Sources>, aske
     devices(&readings);
     nudges(&readings);
     releases(&readings);
+    plans(&readings);
     server(&readings);
     retention(&readings);
 }
@@ -248,6 +250,56 @@ fn releases(readings: &Readings) {
             counter.observe(r.sources.counts.uploaded_bytes(), &[]);
         },
     );
+}
+
+fn plans(readings: &Readings) {
+    let labels = |of: &PlanNumbers| {
+        [
+            KeyValue::new("package_name", of.package.to_string()),
+            KeyValue::new("rollout_id", of.rollout.0.to_string()),
+        ]
+    };
+    readings.gauge(
+        "ota_rollout_phase",
+        "1 for what the plan of an active rollout does: ramping, baking, held, waiting_approval or done.",
+        move |r, gauge| {
+            for of in plan_numbers(&r.sources.snapshots) {
+                if let Some(phase) = of.phase {
+                    let [package, rollout] = labels(&of);
+                    gauge.observe(1.0, &[package, KeyValue::new("phase", phase.as_str()), rollout]);
+                }
+            }
+        },
+    );
+    readings.gauge(
+        "ota_rollout_waiting_approval_seconds",
+        "How long something of a rollout has waited for a second person.",
+        move |r, gauge| {
+            for of in plan_numbers(&r.sources.snapshots) {
+                if let Some(waits) = of.waits {
+                    gauge.observe(seconds(waits), &labels(&of));
+                }
+            }
+        },
+    );
+    readings.gauge(
+        "ota_plan_late_seconds",
+        "By how much the step of a plan that is due next is late; some seconds at most while a server runs.",
+        |r, gauge| {
+            let numbers = plan_numbers(&r.sources.snapshots);
+            let latest = numbers.iter().map(|of| of.late).max();
+            gauge.observe(latest.map_or(0.0, seconds), &[]);
+        },
+    );
+    readings.gauge(
+        "ota_clock_offset_seconds",
+        "By how much the database's clock is ahead of this server's. Plans and expiries go by the database's.",
+        |r, gauge| gauge.observe(seconds(r.sources.snapshots.clock_ahead()), &[]),
+    );
+}
+
+fn seconds(time: TimeDelta) -> f64 {
+    time.as_seconds_f64()
 }
 
 fn server(readings: &Readings) {

@@ -127,6 +127,18 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
         Role::Admin,
         r#"{"allow":true}"#,
     ),
+    ("POST", "/v1/rollouts/1/start", Role::Operator, ""),
+    ("POST", "/v1/rollouts/1/advance", Role::Operator, ""),
+    ("POST", "/v1/rollouts/1/hold", Role::Operator, ""),
+    ("POST", "/v1/rollouts/1/approve", Role::Operator, ""),
+    ("POST", "/v1/rollouts/1/deny", Role::Operator, ""),
+    ("GET", "/v1/rollouts/1/timeline", Role::Viewer, ""),
+    (
+        "PATCH",
+        "/v1/packages/com.example.app",
+        Role::Admin,
+        r#"{"approval":"never"}"#,
+    ),
     ("GET", "/v1/tags", Role::Viewer, ""),
     ("GET", "/v1/tags/lab/devices", Role::Viewer, ""),
     (

@@ -28,6 +28,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod approval;
 mod audiences;
 mod audit;
 mod behind;
@@ -61,6 +62,7 @@ mod openapi;
 mod packages;
 mod paths;
 mod people;
+mod plans;
 mod policies;
 mod progressive;
 mod proxies;
