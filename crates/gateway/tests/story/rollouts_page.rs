@@ -1,4 +1,4 @@
-//! `docs/rollouts.md`, taken at its word: its examples are sent to the server, one after the other, and the answers must
+//! `docs/rollouts.md` and `docs/plans.md`, taken at their word: their examples are sent to the server, one after the other, and the answers must
 //! say what the page says. What the page leaves out of an answer is not compared.
 
 use reqwest::Method;
@@ -8,13 +8,17 @@ use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer};
 
-on_both_engines!(every_example_of_the_page_is_answered_as_the_page_says);
+on_both_engines!(
+    every_example_about_rollouts_is_answered_as_the_page_says,
+    every_example_about_plans_is_answered_as_the_page_says,
+);
 
-const PAGE: &str = include_str!("../../../../docs/rollouts.md");
+const ROLLOUTS: &str = include_str!("../../../../docs/rollouts.md");
+const PLANS: &str = include_str!("../../../../docs/plans.md");
 
 /// The page's requests and answers: first line and body.
-fn messages() -> Vec<(&'static str, Option<Value>)> {
-    let blocks = PAGE.split("```http\n").skip(1);
+fn messages(page: &'static str) -> Vec<(&'static str, Option<Value>)> {
+    let blocks = page.split("```http\n").skip(1);
     let blocks = blocks.map(|rest| rest.split("\n```").next().unwrap());
     let parts = blocks.map(|block| block.split_once("\n\n").unwrap_or((block, "")));
     parts
@@ -38,22 +42,37 @@ fn compare(place: &str, said: &Value, answered: &Value) {
     }
 }
 
-async fn every_example_of_the_page_is_answered_as_the_page_says(engine: Engine) {
+async fn every_example_about_rollouts_is_answered_as_the_page_says(engine: Engine) {
+    every_example_is_answered(engine, ROLLOUTS, 18).await;
+}
+
+async fn every_example_about_plans_is_answered_as_the_page_says(engine: Engine) {
+    every_example_is_answered(engine, PLANS, 14).await;
+}
+
+async fn every_example_is_answered(engine: Engine, page: &'static str, expected: usize) {
     let server = TestServer::start(engine).await;
     let olga = server.person("olga", Role::Operator);
+    let ada = server.person("ada", Role::Admin);
     for version in [41, 42] {
         olga.uploaded(&apks::build(PACKAGE, version)).await;
     }
     olga.promote(1, 100).await.ok();
-    let messages = messages();
-    assert!(messages.len() >= 18, "only {} were found", messages.len());
+    let messages = messages(page);
+    assert!(messages.len() >= expected, "only {} were found", messages.len());
     for pair in messages.chunks(2) {
         let [(request, body), (status, said)] = pair else {
             panic!("a request without an answer: {}", pair[0].0)
         };
         let (method, path) = request.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
-        let mut sent = olga.request(method, path);
+        // What packages ask for is an admin's to say.
+        let who = if path.starts_with("/v1/packages/") {
+            &ada
+        } else {
+            &olga
+        };
+        let mut sent = who.request(method, path);
         if let Some(body) = body {
             sent = sent.json(body);
         }

@@ -1,7 +1,7 @@
 //! Beginning and concluding experiments.
 
 use tidegate_domain::{
-    ArmDraft, Audience, Build, BuildId, By, ConclusionDraft, Error as Rule, Experiment, ExperimentDraft,
+    ArmDraft, Audience, Build, BuildId, ConclusionDraft, Error as Rule, Experiment, ExperimentDraft,
     ExperimentId, Percent, Position, RolloutState, Slice, Winner,
 };
 use tidegate_storage::{Error, ExperimentChanged, ExperimentFilter, ExperimentWithArms, Page, Store};

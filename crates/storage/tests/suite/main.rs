@@ -25,6 +25,7 @@ mod opening;
 mod packages;
 mod people;
 mod place;
+mod plans;
 mod policies;
 mod pooler;
 mod recipients;
