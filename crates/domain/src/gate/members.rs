@@ -59,15 +59,14 @@ impl StepRange {
     /// The range of a step from this share to that one, among so many devices of the slice as are known when it begins.
     /// With `holdback` nothing above 95 % is reached until the bake has ended.
     pub fn new(slice: Slice, from: Share, target: Share, devices: u64, holdback: bool) -> Self {
-        let target = if holdback {
-            held_back(target)
-        } else {
-            target
-        };
+        let target = if holdback { held_back(target) } else { target };
         let end = u64::from(Position::END);
         let treated = u64::from(target.get().saturating_sub(from.get()));
         let tenfold = treated * CONTROLS_PER_TREATED;
-        let most = MAX_CONTROL.saturating_mul(end).checked_div(devices).unwrap_or(end);
+        let most = MAX_CONTROL
+            .saturating_mul(end)
+            .checked_div(devices)
+            .unwrap_or(end);
         let control = u64::from(target.get()) + tenfold.min(most);
         let control = u32::try_from(control.min(end)).unwrap_or(Position::END);
         Self {

@@ -40,16 +40,14 @@ pub use counts::{DeviceOutcome, StepCounts};
 pub use evidence::Evidence;
 pub use good::e_good;
 pub use logrank::{Logrank, Look, TOLERATED_RATIO};
-pub use members::{
-    Arm, CONTROLS_PER_TREATED, MAX_CONTROL, Member, Place, StepRange, Stratum, WATCHED_FOR,
-};
+pub use members::{Arm, CONTROLS_PER_TREATED, MAX_CONTROL, Member, Place, StepRange, Stratum, WATCHED_FOR};
 pub use power::{
     MAX_COMPARED_ROW, MAX_FORECAST_DEVICES, MAX_ROW, census_sentence, chance_of_halt, chance_of_passing,
     failures_to_halt, row_of_treated, successes_to_advance,
 };
 pub use reading::{
-    AdvanceReading, ComparedReading, Verdict, GateAction, GateReading, Metric, NotMeasured, Passed,
-    ShareReading, StepProgress,
+    AdvanceReading, ComparedReading, GateAction, GateReading, Metric, NotMeasured, Passed, ShareReading,
+    StepProgress, Verdict,
 };
 pub use segment::Segment;
 pub use sentence::GATE_PROMISE;

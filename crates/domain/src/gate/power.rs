@@ -25,11 +25,7 @@ pub fn successes_to_advance(decided: u64, failures: u64, tolerance: Tolerance) -
 
 /// How many of the next devices in a row must fail to halt a rollout whose steps have counted so, the last of them the
 /// one that fails now. None where that is more than [`MAX_ROW`].
-pub fn failures_to_halt(
-    weights: &StepWeights,
-    steps: &[(u64, u64)],
-    tolerance: Tolerance,
-) -> Option<u64> {
+pub fn failures_to_halt(weights: &StepWeights, steps: &[(u64, u64)], tolerance: Tolerance) -> Option<u64> {
     let mut counts = steps.to_vec();
     if counts.is_empty() {
         counts.push((0, 0));
@@ -62,11 +58,7 @@ pub fn row_of_treated(treated: u64, control: u64) -> Option<u64> {
     })
 }
 
-pub(crate) fn row_to_halt(
-    at_risk: u64,
-    seen: u64,
-    evidence_after: impl Fn(u64) -> Evidence,
-) -> Option<u64> {
+pub(crate) fn row_to_halt(at_risk: u64, seen: u64, evidence_after: impl Fn(u64) -> Evidence) -> Option<u64> {
     first_that(at_risk.min(MAX_COMPARED_ROW), |more| {
         seen.saturating_add(more) >= HALT_EVENTS && evidence_after(more).reaches(HALT_AT)
     })
@@ -101,12 +93,7 @@ fn first_that(most: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
 ///
 /// # Errors
 /// [`Error::Invalid`] with field `devices` above [`MAX_FORECAST_DEVICES`], `breaks` outside of 0 to 1, and `plan.steps`.
-pub fn chance_of_halt(
-    devices: u64,
-    breaks: f64,
-    tolerance: Tolerance,
-    steps: usize,
-) -> Result<f64, Error> {
+pub fn chance_of_halt(devices: u64, breaks: f64, tolerance: Tolerance, steps: usize) -> Result<f64, Error> {
     check_chance(breaks)?;
     if devices > MAX_FORECAST_DEVICES {
         let fault = format!("must be at most {MAX_FORECAST_DEVICES}, not {devices}");

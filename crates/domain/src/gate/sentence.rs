@@ -1,6 +1,8 @@
 //! A reading in one English sentence, for pages, events and messages.
 
-use crate::gate::{ComparedReading, Verdict, GateMode, GateReading, Metric, Passed, ShareReading, StepProgress};
+use crate::gate::{
+    ComparedReading, GateMode, GateReading, Metric, Passed, ShareReading, StepProgress, Verdict,
+};
 
 /// What a gate promises, to be said to operators in these words.
 pub const GATE_PROMISE: &str = "A build that at no time fails more than its tolerance of the devices being reached, and \
@@ -18,7 +20,11 @@ impl GateReading {
                 thousands(self.polls_seen),
                 thousands(self.polls_expected)
             ),
-            Verdict::Running => format!("{}: {}.", self.running_word(), self.facts(Metric::Failed, version)),
+            Verdict::Running => format!(
+                "{}: {}.",
+                self.running_word(),
+                self.facts(Metric::Failed, version)
+            ),
             Verdict::WaitingForEvidence => format!("Waiting: {}.", self.missing(version)),
             Verdict::Stuck => format!("Stuck for 72 hours: {}.", self.missing(version)),
             Verdict::Passed(passed) => self.ready(passed, version),
@@ -75,10 +81,7 @@ impl GateReading {
         match self.advance.successes_missing {
             _ if self.advance.reached == 0 => format!("no phone was offered {version} yet"),
             Some(more) if more < census => {
-                format!(
-                    "{} must install {version} without a failure",
-                    more_phones(more)
-                )
+                format!("{} must install {version} without a failure", more_phones(more))
             }
             _ => format!(
                 "{} of the {} reached must run {version}",

@@ -72,7 +72,11 @@ impl TryFrom<GateInput> for GateSettings {
         Ok(Self {
             mode: input.mode,
             failed_percent: tolerance("gate.failed_percent", input.failed_percent, usual.failed_percent)?,
-            corrupt_percent: tolerance("gate.corrupt_percent", input.corrupt_percent, usual.corrupt_percent)?,
+            corrupt_percent: tolerance(
+                "gate.corrupt_percent",
+                input.corrupt_percent,
+                usual.corrupt_percent,
+            )?,
             lost: input.lost.unwrap_or(usual.lost),
             crashing: input.crashing.unwrap_or(usual.crashing),
             holdback: input.holdback.unwrap_or(usual.holdback),

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::gate::power::{failures_to_halt, row_to_halt, successes_to_advance};
 use crate::gate::{
-    ADVANCE_AT, AdvanceReading, BLIND_BELOW, BLIND_POLLS, ComparedReading, Evidence, Verdict, GateAction,
-    GateMode, GateReading, GateSettings, HALT_AT, HALT_EVENTS, Logrank, LostTest, Metric, NotMeasured,
-    Passed, SILENCE_FLEET, SMALL_FLEET, STUCK_AFTER, ShareReading, StepCounts, StepProgress, StepWeights,
-    Tolerance, WARN_AT, as_f64, e_bad, e_good,
+    ADVANCE_AT, AdvanceReading, BLIND_BELOW, BLIND_POLLS, ComparedReading, Evidence, GateAction, GateMode,
+    GateReading, GateSettings, HALT_AT, HALT_EVENTS, Logrank, LostTest, Metric, NotMeasured, Passed,
+    SILENCE_FLEET, SMALL_FLEET, STUCK_AFTER, ShareReading, StepCounts, StepProgress, StepWeights, Tolerance,
+    Verdict, WARN_AT, as_f64, e_bad, e_good,
 };
 
 /// The devices of two arms, of this segment.
@@ -91,7 +91,12 @@ fn verdict(reading: &GateReading, facts: &GateFacts) -> Verdict {
         Metric::ALL
             .into_iter()
             .filter(|metric| reading.events(*metric) >= events && reading.evidence(*metric).reaches(at))
-            .max_by(|one, other| reading.evidence(*one).ln().total_cmp(&reading.evidence(*other).ln()))
+            .max_by(|one, other| {
+                reading
+                    .evidence(*one)
+                    .ln()
+                    .total_cmp(&reading.evidence(*other).ln())
+            })
     };
     if let Some(metric) = found(HALT_AT, HALT_EVENTS) {
         return Verdict::Bad(metric);
@@ -142,11 +147,7 @@ fn share_reading(
 }
 
 /// The evidence of all steps, each of so many devices and failures.
-pub(crate) fn steps_evidence(
-    weights: &StepWeights,
-    counts: &[(u64, u64)],
-    tolerance: Tolerance,
-) -> Evidence {
+pub(crate) fn steps_evidence(weights: &StepWeights, counts: &[(u64, u64)], tolerance: Tolerance) -> Evidence {
     weights.mean(
         counts
             .iter()
