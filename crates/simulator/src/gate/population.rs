@@ -73,6 +73,8 @@ pub(crate) struct Population {
     pub entry: Entry,
     /// The fraction of downloads that arrive damaged.
     pub corrupt: f64,
+    /// The failing are a fixed part of the step, such as all of one model, and not each for itself.
+    pub fixed_part: bool,
     /// How the build fails.
     pub failing: Failing,
     /// Agents poll as soon as they start again: after an installation, and after a crash.
@@ -110,6 +112,7 @@ impl Population {
             begins: 9.0,
             entry: Entry::Polls,
             corrupt: 0.0,
+            fixed_part: false,
             failing: Failing::Terminal,
             polls_on_restart: false,
             install_window: None,
@@ -121,6 +124,11 @@ impl Population {
             bricked: 0.0,
             counted_by_reports: false,
         }
+    }
+
+    /// How long the run lasts.
+    pub(crate) fn hours(&self) -> f64 {
+        self.steps.iter().map(|_| self.step_hours).sum()
     }
 
     /// A build that fails exactly as often as is tolerated: 2 %, and 0.2 % damaged files.

@@ -7,7 +7,7 @@ use tidegate_agent::domain::gate::{
 
 use crate::gate::chance::Chance;
 use crate::gate::population::Population;
-use crate::gate::timeline::{Compared, Event, HOURS, Timeline, Told};
+use crate::gate::timeline::{Compared, Event, MAX_HOURS, Timeline, Told, whole};
 
 /// How long ramp and bake of a step take, in hours.
 const BAKE_HOURS: usize = 24;
@@ -89,7 +89,7 @@ struct Gate<'a> {
 
 impl<'a> Gate<'a> {
     fn new(population: &'a Population) -> Self {
-        let strata = population.steps.len() * usize::from(HOURS);
+        let strata = population.steps.len() * usize::from(MAX_HOURS);
         let outcomes = |devices: u32| vec![DeviceOutcome::default(); devices as usize];
         Self {
             population,
@@ -274,7 +274,10 @@ impl<'a> Gate<'a> {
 
     /// Reads the gate at the end of an hour. Ramp and bake take a day.
     fn read_hour(&self, timeline: &Timeline, hour: usize, run: &mut Run) {
-        let polls = (timeline.polls_expected[hour] as u64, timeline.polls_seen[hour]);
+        let polls = (
+            u64::from(whole(timeline.polls_expected[hour])),
+            timeline.polls_seen[hour],
+        );
         let (progress, waited_hours) = match hour.checked_sub(BAKE_HOURS) {
             None => (StepProgress::Baking, 0),
             Some(waited) => (StepProgress::Over, waited as u64),

@@ -211,15 +211,16 @@ fn arms_alike() -> Vec<Scenario> {
 }
 
 fn bad_builds() -> Vec<Scenario> {
-    let failing = |entry| Population {
+    let failing = |treated, entry| Population {
         steps: vec![Step {
-            treated: 2_000,
+            treated,
             control: 0,
             failing: 0.1,
         }],
         plan: 5,
         step_hours: 24.0,
         entry,
+        fixed_part: true,
         ..Population::calm(0, 0)
     };
     let bricked = |missing| Population {
@@ -231,18 +232,18 @@ fn bad_builds() -> Vec<Scenario> {
     vec![
         scenario(
             "fails-10",
-            "10 % fail, the first of five steps",
+            "a tenth of 1,000 fails, the first of five steps",
             Target::HaltsWithinSent {
                 sent: 200,
                 part: 0.95,
             },
-            failing(Entry::Ramp { hours: 24.0 }),
+            failing(1_000, Entry::Ramp { hours: 12.0 }),
         ),
         scenario(
             "fails-10-nudge",
-            "the same under a nudge to 2,000",
+            "a tenth of 2,000 fails, all woken at once",
             Target::Halts { part: 0.95 },
-            failing(Entry::Nudge { minutes: 20.0 }),
+            failing(2_000, Entry::Nudge { minutes: 20.0 }),
         ),
         scenario(
             "later-step",

@@ -13,8 +13,8 @@ const LOOK: u32 = 60;
 /// The shape of what makes phones crash more or less often: few phones have most crashes.
 const FRAILTY: f64 = 0.3;
 
-/// Strata of a step: one for each hour of entry, up to this.
-pub(crate) const HOURS: u16 = 24 * 30;
+/// The longest step, in hours: a step has a stratum for each.
+pub(crate) const MAX_HOURS: u16 = 24 * 7;
 
 /// A comparison of two arms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,11 +64,11 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     pub(crate) fn draw(population: &Population, chance: &mut Chance) -> Self {
-        let hours = population.step_hours * population.steps.len() as f64;
+        let hours = population.hours();
         let mut timeline = Self {
             events: Vec::new(),
-            polls_expected: vec![0.0; hours.ceil() as usize],
-            polls_seen: vec![0; hours.ceil() as usize],
+            polls_expected: vec![0.0; whole(hours.ceil()) as usize],
+            polls_seen: vec![0; whole(hours.ceil()) as usize],
         };
         for (number, step) in (0_u16..).zip(&population.steps) {
             let from = population.step_hours * HOUR * f64::from(number);
@@ -87,7 +87,7 @@ impl Timeline {
 
     fn push(&mut self, at: Seconds, last: Seconds, event: Event) {
         if at < last {
-            self.events.push((at as u32, event));
+            self.events.push((whole(at), event));
         }
     }
 }
@@ -106,6 +106,7 @@ struct Span<'a> {
 impl Span<'_> {
     fn draw(&self, step: &Step, chance: &mut Chance, timeline: &mut Timeline) {
         let mut polls = Vec::new();
+        let mut left_to_fail = step.failing * f64::from(step.treated);
         for device in 0..step.treated + step.control {
             let is_treated = device < step.treated;
             let mut phone = Phone::draw(self.population, chance);
@@ -123,7 +124,11 @@ impl Span<'_> {
             phone.polls(entered, self.end, chance, &mut polls);
             let mut heard = polls.clone();
             if is_treated {
-                let fails = chance.happens(step.failing);
+                let fails = match population.fixed_part {
+                    true => chance.happens(left_to_fail / f64::from(step.treated - device)),
+                    false => chance.happens(step.failing),
+                };
+                left_to_fail -= f64::from(u8::from(fails));
                 let installation = Installation::draw(population, fails, entered, chance);
                 self.install(device, &installation, &mut polls, &mut heard, chance, timeline);
             } else {
@@ -203,12 +208,12 @@ impl Span<'_> {
 
     fn count_polls(&self, phone: &Phone, entered: Seconds, polls: &[Seconds], timeline: &mut Timeline) {
         for poll in polls {
-            if let Some(seen) = timeline.polls_seen.get_mut((poll / HOUR) as usize) {
+            if let Some(seen) = timeline.polls_seen.get_mut(whole(poll / HOUR) as usize) {
                 *seen += 1;
             }
         }
-        for (hour, expected) in timeline.polls_expected.iter_mut().enumerate() {
-            let begins = hour as f64 * HOUR;
+        for (hour, expected) in (0_u32..).zip(&mut timeline.polls_expected) {
+            let begins = f64::from(hour) * HOUR;
             if begins >= entered && begins < self.end {
                 *expected += phone.polls_expected(begins - entered);
             }
@@ -270,7 +275,10 @@ impl Span<'_> {
             nudged: false,
         };
         let stratum = member.stratum();
-        stratum.step * HOURS + u16::try_from(stratum.hour).unwrap_or(HOURS - 1).min(HOURS - 1)
+        stratum.step * MAX_HOURS
+            + u16::try_from(stratum.hour)
+                .unwrap_or(MAX_HOURS - 1)
+                .min(MAX_HOURS - 1)
     }
 
     /// When it first counts as lost; infinite where it never does before the step ends.
@@ -296,9 +304,19 @@ fn look_after(at: Seconds) -> Seconds {
 }
 
 fn time(at: Seconds) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH + TimeDelta::milliseconds((at * 1e3) as i64)
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(i64::from(whole(at)))
 }
 
 fn seconds(at: DateTime<Utc>) -> Seconds {
-    at.timestamp_millis() as f64 / 1e3
+    f64::from(u32::try_from(at.timestamp()).unwrap_or(u32::MAX))
+}
+
+/// Without its fraction; a run is far shorter than what fits.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast saturates, and times are not negative"
+)]
+pub(crate) fn whole(at: f64) -> u32 {
+    at as u32
 }
