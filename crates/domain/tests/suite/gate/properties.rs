@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use tidegate_domain::gate::{
-    Arms, GateAction, GateFacts, GateMode, GateSettings, Logrank, Look, StepCounts, StepProgress,
-    StepWeights, Tolerance, e_bad, e_good, judge,
+    Arms, DeviceOutcome, GateAction, GateFacts, GateMode, GateSettings, Logrank, Look, Segment, StepCounts,
+    StepProgress, StepWeights, Tolerance, e_bad, e_good, judge,
 };
 
 use super::facts_of;
+use super::segments::{at, counts as counts_of};
 use crate::property::check_often;
 
 const FLEET: u64 = 1_000_000_000;
@@ -317,5 +318,33 @@ fn what_is_said_to_halt_halts_and_one_less_does_not() {
             prop_assert_ne!(after(more - 1), GateAction::Halt);
         }
         Ok(more > 0)
+    });
+}
+
+fn outcome() -> impl Strategy<Value = DeviceOutcome> {
+    (0_u8..=3, 0_u8..=3).prop_map(|(way, told)| DeviceOutcome {
+        begun: way >= 1,
+        sent: way >= 2,
+        failed: told == 3,
+        corrupt: told == 2,
+        in_trouble: told >= 1,
+        confirmed: way == 3 && told == 0,
+    })
+}
+
+#[test]
+fn whatever_is_still_told_of_earlier_devices_does_not_trip_a_resumed_rollout() {
+    let devices = prop::collection::vec((1_i64..=1_000, outcome()), 0..200);
+    check_often(300, &(devices, 1_i64..=1_000), |(devices, resumed)| {
+        let segment = Segment { began: at(resumed) };
+        let (pending, new): (Vec<_>, Vec<_>) = devices.iter().partition(|(offered, _)| *offered <= resumed);
+        prop_assert_eq!(counts_of(segment, &devices), counts_of(segment, &new));
+        let reading = judge(&GateSettings::default(), &facts_of(counts_of(segment, &pending)));
+        prop_assert_ne!(reading.action, GateAction::Halt);
+        let before = judge(
+            &GateSettings::default(),
+            &facts_of(counts_of(Segment { began: at(0) }, &pending)),
+        );
+        Ok(before.action == GateAction::Halt)
     });
 }

@@ -7,7 +7,7 @@ use tidegate_domain::gate::{
 
 use super::facts_of;
 
-fn at(minutes: i64) -> DateTime<Utc> {
+pub(crate) fn at(minutes: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
 }
 
@@ -34,7 +34,7 @@ const RUNS: DeviceOutcome = DeviceOutcome {
 };
 
 /// The counts that a segment makes of devices, each first offered the build at that minute.
-fn counts(segment: Segment, devices: &[(i64, DeviceOutcome)]) -> StepCounts {
+pub(crate) fn counts(segment: Segment, devices: &[(i64, DeviceOutcome)]) -> StepCounts {
     let mut counts = StepCounts::default();
     for (minute, outcome) in devices {
         if segment.counts(at(*minute)) {
