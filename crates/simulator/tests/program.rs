@@ -129,6 +129,41 @@ async fn unequal_counts_end_with_1() {
     assert!(said.contains("NOT EQUAL"), "{said}");
 }
 
+fn gate(scenario: &str, seed: &str) -> Command {
+    let mut command = program();
+    command.args(["gate", "--seeds", "1", "--scenario", scenario, "--seed", seed]);
+    command
+}
+
+#[tokio::test]
+async fn a_gate_that_meets_its_targets_ends_with_0_and_shows_a_table() {
+    let (code, said) = ends(gate("later-step", "1")).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("| later-step ") && said.contains("| yes |"),
+        "{said}"
+    );
+    let mut list = program();
+    list.args(["gate", "--list"]);
+    let (code, said) = ends(list).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.lines().count() > 20 && said.contains("dark-region"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_gate_that_misses_a_target_ends_with_1() {
+    // One rollout in hundreds is halted at the tolerance: this is one, and of one run it is more than a hundredth.
+    let (code, said) = ends(gate("restart-polls", "11")).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("| NO  |") && said.contains("failed to install it"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -153,6 +188,7 @@ async fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
         (aimless, "wrong.toml"),
         (nowhere, "no/such/folder"),
         (elsewhere, "192.0.2.1"),
+        (gate("sunshine", "1"), "dark-region"),
     ] {
         let (code, said) = ends(command).await;
         assert_eq!(code, 2, "{said}");

@@ -35,6 +35,11 @@ mod tolerance;
 mod verdict;
 mod weights;
 
+/// The page's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/health-gate.md")]
+struct Page;
+
 pub use bad::e_bad;
 pub use counts::{DeviceOutcome, StepCounts};
 pub use evidence::Evidence;

@@ -114,13 +114,11 @@ impl<'a> Gate<'a> {
         let (befell, others) = events.split_at(befallen);
         if !befell.is_empty() {
             self.compare(befell);
-            let (lost, crashing) = (self.lost.evidence(), self.crashing.evidence());
-            let found = [(Metric::Lost, lost), (Metric::Crashing, crashing)];
-            for (metric, _) in found
-                .into_iter()
-                .filter(|(_, evidence)| evidence.reaches(HALT_AT))
-            {
-                self.halt(at, metric, run);
+            if self.lost.evidence().reaches(HALT_AT) {
+                self.halt(at, Metric::Lost, run);
+            }
+            if self.crashing.evidence().reaches(HALT_AT) {
+                self.halt(at, Metric::Crashing, run);
             }
         }
         for (_, event) in others {

@@ -3,7 +3,18 @@
 use super::*;
 
 /// With so few runs a single false halt would be more than 1 %, so null cases allow none.
-const FEW: u32 = 4;
+const FEW: u32 = 2;
+
+/// Plays those scenarios that it holds for.
+fn assert_met(holds: fn(Target) -> bool) {
+    let scenarios = scenario::all()
+        .into_iter()
+        .filter(|scenario| holds(scenario.target));
+    let rows: Vec<_> = scenarios.map(|scenario| play(&scenario, FEW, 7)).collect();
+    assert!(rows.len() > 3, "{rows:#?}");
+    let missed: Vec<_> = rows.iter().filter(|row| row.met == Some(false)).collect();
+    assert!(missed.is_empty(), "{missed:#?}");
+}
 
 #[test]
 fn scenarios_have_names_of_their_own() {
@@ -15,11 +26,13 @@ fn scenarios_have_names_of_their_own() {
 }
 
 #[test]
-fn what_is_fine_goes_on_and_what_is_bad_is_halted() {
-    // The share of 95 % makes 9,500 phones, and few runs of it show the same as many.
-    let table = run(None, FEW, 7, |_| {}).unwrap();
-    let missed: Vec<_> = table.0.iter().filter(|row| row.met == Some(false)).collect();
-    assert!(missed.is_empty(), "{missed:#?}");
+fn what_is_fine_goes_on() {
+    assert_met(|target| matches!(target, Target::FalseHalts | Target::Advances { .. }));
+}
+
+#[test]
+fn what_is_bad_is_halted_and_what_shows_nothing_waits() {
+    assert_met(|target| !matches!(target, Target::FalseHalts | Target::Advances { .. }));
 }
 
 #[test]
