@@ -2,18 +2,14 @@
 
 use super::*;
 
-/// With so few runs a single false halt would be more than 1 %, so null cases allow none.
-const FEW: u32 = 2;
+/// How many rollouts of each case are played. So few say little of a rate.
+const FEW: u32 = 3;
 
-/// Plays those scenarios that it holds for.
-fn assert_met(holds: fn(Target) -> bool) {
+fn rows(holds: fn(Target) -> bool) -> Vec<Row> {
     let scenarios = scenario::all()
         .into_iter()
         .filter(|scenario| holds(scenario.target));
-    let rows: Vec<_> = scenarios.map(|scenario| play(&scenario, FEW, 7)).collect();
-    assert!(rows.len() > 3, "{rows:#?}");
-    let missed: Vec<_> = rows.iter().filter(|row| row.met == Some(false)).collect();
-    assert!(missed.is_empty(), "{missed:#?}");
+    scenarios.map(|scenario| play(&scenario, FEW, 100)).collect()
 }
 
 #[test]
@@ -27,12 +23,19 @@ fn scenarios_have_names_of_their_own() {
 
 #[test]
 fn what_is_fine_goes_on() {
-    assert_met(|target| matches!(target, Target::FalseHalts | Target::Advances { .. }));
+    let rows = rows(|target| target == Target::FalseHalts);
+    assert!(rows.len() > 10);
+    // Even at one of a hundred each, three of all these would be rare.
+    let halts: u32 = rows.iter().map(|row| row.halts).sum();
+    assert!(halts < 3, "{rows:#?}");
 }
 
 #[test]
 fn what_is_bad_is_halted_and_what_shows_nothing_waits() {
-    assert_met(|target| !matches!(target, Target::FalseHalts | Target::Advances { .. }));
+    let rows = rows(|target| target != Target::FalseHalts);
+    assert!(rows.len() > 10);
+    let missed: Vec<_> = rows.iter().filter(|row| row.met == Some(false)).collect();
+    assert!(missed.is_empty(), "{missed:#?}");
 }
 
 #[test]
