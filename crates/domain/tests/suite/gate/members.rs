@@ -9,7 +9,7 @@ fn share(percent: f64) -> Share {
 }
 
 fn position(percent: f64) -> Position {
-    Position::new((percent * 1e6) as u32).unwrap()
+    Position::new(share(percent).get()).unwrap()
 }
 
 fn range(from: f64, to: f64, devices: u64) -> StepRange {
@@ -50,8 +50,8 @@ fn ten_are_compared_with_each_treated_one_of_the_step_and_50_000_in_all() {
     let later = range(10.0, 12.0, 1_000);
     assert_eq!(later.control, share(32.0), "the step treats 2 %");
     let large = range(0.0, 10.0, 10_000_000);
-    let control = f64::from(large.control.get() - large.target.get()) / 1e8 * 1e7;
-    assert_eq!(control as u64, MAX_CONTROL);
+    let control = u64::from(large.control.get() - large.target.get()) / 10;
+    assert_eq!(control, MAX_CONTROL);
     assert_eq!(range(0.0, 50.0, 1_000).control, Share::WHOLE);
     assert_eq!(
         range(0.0, 100.0, 1_000).place(position(99.9), share(100.0)),

@@ -12,6 +12,16 @@ use crate::property::check_often;
 
 const FLEET: u64 = 1_000_000_000;
 
+/// So large a part of it, rounded down.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a part of a whole"
+)]
+fn part(whole: u64, part: f64) -> u64 {
+    (whole as f64 * part) as u64
+}
+
 fn tolerances() -> impl Strategy<Value = Tolerance> {
     (1_u32..=5_000)
         .prop_map(|hundredths| Tolerance::of_percent("tolerance", f64::from(hundredths) / 100.0).unwrap())
@@ -20,9 +30,9 @@ fn tolerances() -> impl Strategy<Value = Tolerance> {
 /// Failures and devices, of all sizes alike.
 fn counts() -> impl Strategy<Value = (u64, u64)> {
     (0_u32..=30, 0.0..=1.0_f64, 0.0..=1.0_f64).prop_map(|(doublings, devices, failures)| {
-        let devices = ((1_u64 << doublings) as f64 * (1.0 + devices)) as u64;
+        let devices = (1_u64 << doublings) + part(1 << doublings, devices);
         let devices = devices.min(FLEET);
-        (devices, (devices as f64 * failures.powi(4)) as u64)
+        (devices, part(devices, failures.powi(4)))
     })
 }
 
@@ -31,8 +41,8 @@ fn looks() -> impl Strategy<Value = Vec<Look>> {
         |(treated, control, of_treated, of_control)| Look {
             treated,
             control,
-            treated_events: (treated as f64 * of_treated) as u64,
-            control_events: (control as f64 * of_control) as u64,
+            treated_events: part(treated, of_treated),
+            control_events: part(control, of_control),
         },
     );
     prop::collection::vec(look, 1..20)
@@ -243,7 +253,7 @@ fn unconfirmed() -> impl Strategy<Value = GateFacts> {
     )
         .prop_map(|(reached, sent, failing, progress, fleet, waited_seconds)| {
             let sent = sent.min(reached);
-            let in_trouble = (sent as f64 * failing) as u64;
+            let in_trouble = part(sent, failing);
             let step = StepCounts {
                 reached,
                 begun: sent,
