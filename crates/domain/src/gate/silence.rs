@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{Evidence, Logrank};
+use crate::gate::{Evidence, HALT_EVENTS, Logrank};
 
 /// For so long after its entry a device polls often, in either arm: this is when a build that bricks shows.
 pub const DENSE_PHASE: TimeDelta = TimeDelta::hours(3);
@@ -73,12 +73,19 @@ impl LostTest {
         Evidence::weighted_mean([(0.5, self.short.evidence()), (0.5, self.long.evidence())])
     }
 
-    /// The one that says more, whose counts are shown.
+    /// The one that says more, whose counts are shown; one with too few events to halt only where the other has too few
+    /// as well.
     pub fn clearer(&self) -> (Patience, &Logrank) {
-        if self.long.evidence() > self.short.evidence() {
+        let rank = |test: &Logrank| (test.treated_events() >= HALT_EVENTS, test.evidence());
+        if rank(&self.long) > rank(&self.short) {
             (Patience::Long, &self.long)
         } else {
             (Patience::Short, &self.short)
         }
+    }
+
+    /// How many of the treated fell silent, by the test that found more.
+    pub(crate) fn treated_events(&self) -> u64 {
+        self.short.treated_events().max(self.long.treated_events())
     }
 }

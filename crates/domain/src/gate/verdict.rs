@@ -164,16 +164,15 @@ fn lost_reading(settings: &GateSettings, facts: &GateFacts) -> ComparedReading {
         () if arms.control_at_risk == 0 && arms.treated > 0 => Some(NotMeasured::NoControl),
         () => None,
     };
-    let evidence = facts.lost.evidence();
-    let row = |more: u64| {
+    let row = row_to_halt(arms.treated_at_risk, facts.lost.treated_events(), |more| {
         let mut test = facts.lost;
         add_row(&mut test.short, arms, more);
         add_row(&mut test.long, arms, more);
         test.evidence()
-    };
+    });
     ComparedReading {
         patience: Some(patience),
-        ..compared(shown, evidence, arms, not_measured, row)
+        ..compared(shown, facts.lost.evidence(), arms, not_measured, row)
     }
 }
 
@@ -185,18 +184,13 @@ fn crashing_reading(settings: &GateSettings, facts: &GateFacts) -> ComparedReadi
         Some(arms) if arms.control_at_risk == 0 && arms.treated > 0 => Some(NotMeasured::NoControl),
         Some(_) => None,
     };
-    let row = |more: u64| {
-        let mut test = facts.crashing;
+    let test = &facts.crashing;
+    let row = row_to_halt(arms.treated_at_risk, test.treated_events(), |more| {
+        let mut test = *test;
         add_row(&mut test, arms, more);
         test.evidence()
-    };
-    compared(
-        &facts.crashing,
-        facts.crashing.evidence(),
-        arms,
-        not_measured,
-        row,
-    )
+    });
+    compared(test, test.evidence(), arms, not_measured, row)
 }
 
 /// What is not measured at all halts nothing. Where only control has run out, what was found before stays.
@@ -205,7 +199,7 @@ fn compared(
     evidence: Evidence,
     arms: Arms,
     not_measured: Option<NotMeasured>,
-    row: impl Fn(u64) -> Evidence,
+    row: Option<u64>,
 ) -> ComparedReading {
     let counts = matches!(not_measured, None | Some(NotMeasured::NoControl));
     ComparedReading {
@@ -217,10 +211,7 @@ fn compared(
         control_seen: shown.control_events(),
         patience: None,
         ln_e: if counts { evidence } else { Evidence::NONE },
-        halts_after: match not_measured {
-            None => row_to_halt(arms.treated_at_risk, shown.treated_events(), row),
-            Some(_) => None,
-        },
+        halts_after: row.filter(|_| not_measured.is_none()),
     }
 }
 

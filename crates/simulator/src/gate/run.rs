@@ -2,7 +2,7 @@
 
 use tidegate_agent::domain::gate::{
     Arms, DeviceOutcome, GateAction, GateFacts, GateReading, GateSettings, HALT_AT, Logrank, Look, LostTest,
-    Metric, StepCounts, StepProgress, StepWeights, e_bad, is_blind, judge,
+    Metric, StepCounts, StepProgress, StepWeights, Verdict, e_bad, is_blind, judge,
 };
 
 use crate::gate::chance::Chance;
@@ -226,8 +226,7 @@ impl<'a> Gate<'a> {
             return;
         }
         let reading = self.read(StepProgress::Ramping, 0, (1, 1));
-        let halts = reading.action == GateAction::Halt && reading.events(metric) >= 3;
-        if halts && reading.evidence(metric).reaches(HALT_AT) {
+        if reading.verdict == Verdict::Bad(metric) {
             *slot = Some(Halt {
                 hours: f64::from(at) / 3_600.0,
                 step: self.steps.len() - 1,

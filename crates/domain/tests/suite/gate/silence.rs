@@ -45,3 +45,24 @@ fn the_test_is_the_mean_of_both_patiences_and_shows_the_clearer_one() {
     assert!((test.evidence().value() / mean - 1.0).abs() < 1e-12);
     assert_eq!(test.clearer().0, Patience::Long);
 }
+
+#[test]
+fn the_counts_that_are_shown_are_enough_to_halt_where_one_tests_are() {
+    let mut test = LostTest::default();
+    // Three in each arm say little.
+    test.short.add(Look {
+        treated: 100,
+        control: 300,
+        treated_events: 3,
+        control_events: 3,
+    });
+    // Two among the treated alone say more, and are too few.
+    test.long.add(Look {
+        treated: 100,
+        control: 10_000,
+        treated_events: 2,
+        control_events: 0,
+    });
+    assert!(test.long.evidence() > test.short.evidence());
+    assert_eq!(test.clearer().0, Patience::Short);
+}
