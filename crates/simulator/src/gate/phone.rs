@@ -67,8 +67,9 @@ impl Phone {
             }
             Entry::Polls | Entry::Ramp { .. } => self.usual_poll(from, chance),
         };
+        // Right after their entry, when bricks fall silent too: spread over the dense phase they would be told apart easily.
         if chance.happens(missing) {
-            let from = entered + chance.between(0.0, dense_phase());
+            let from = entered + chance.between(0.0, dense_interval());
             let beyond = 4.5 * HOUR / std::f64::consts::LN_2;
             let length = 1.5 * HOUR + chance.exponential(beyond);
             self.absences.push([from, from + length]);

@@ -83,8 +83,8 @@ pub(crate) struct Population {
     pub install_window: Option<[f64; 2]>,
     /// The fraction of downloads that take ten hours.
     pub slow: f64,
-    /// The fraction of healthy phones that miss polls for an hour and a half or longer in the dense phase, half of them
-    /// for six hours.
+    /// The fraction of healthy phones that miss polls for an hour and a half or longer from shortly after their entry on,
+    /// half of them for six hours.
     pub missing: f64,
     /// The fraction of phones that are off from about 23:00 to about 7:00.
     pub off_at_night: f64,
