@@ -352,6 +352,10 @@ simulate devices="10000": postgres
     cargo build --release --locked -p tidegate-gateway -p tidegate-simulator
     cargo run --release --locked -p tidegate-simulator --example full_scale -- {{devices}}
 
+# Each case of the health gate a thousand times, on fleets without a server; ends with 1 where a target is missed. Ten minutes.
+gate seeds="1000":
+    cargo run --release --locked -p tidegate-simulator --bin tidegate-sim -- gate --seeds {{seeds}}
+
 # Kills a server on each engine so often in the middle of its writes: nothing acknowledged may be lost or doubled, and the audit log's chain is whole. A thousand take most of an hour.
 kill-loop rounds="1000": postgres
     KILL_LOOP={{rounds}} cargo test --workspace --all-features --locked --test binary a_killed_server -- --nocapture --test-threads 1

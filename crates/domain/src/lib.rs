@@ -27,6 +27,7 @@
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
 //! - [`KnownDevice`]: who may enrol an id that is known already.
+//! - [`gate`]: whether a release goes on, by what its devices show.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Position`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
@@ -43,6 +44,7 @@ mod digest;
 mod enrolment;
 mod error;
 mod experiment;
+pub mod gate;
 mod ids;
 mod installability;
 mod limits;

@@ -1,6 +1,7 @@
 //! The command line of `tidegate-sim`.
 
 mod bar;
+mod gate;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -46,7 +47,10 @@ A release in steps, of a build that is uploaded and not released yet:
   tidegate-sim release-plan > plan.toml
   tidegate-sim run --admin-token-file token --package com.example.app --release-plan plan.toml --raise 100@48h
 
-Exit codes: 0 all counts are equal; 1 they are not; 2 wrong usage, or a population that cannot be played;
+The health gate, tried a thousand times on each case, without a server:
+  tidegate-sim gate --seeds 1000
+
+Exit codes: 0 all counts are equal, or all targets met; 1 they are not; 2 wrong usage, or a population that cannot be played;
 3 the server stays away or refuses; 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +63,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Print the population that is played unless --population names another, to be copied and changed.
     Population,
+    /// Try the health gate on fleets that live only here: no server is asked.
+    Gate(gate::GateArgs),
     /// Print a release plan for --release-plan, to be copied and changed: canaries by a tag, a region, everybody, and a
     /// policy that keeps some devices back.
     ReleasePlan,
@@ -144,6 +150,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Error> {
             say(release_plan::DEFAULT.trim_end());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Gate(args) => gate::run(args),
         Command::Run(args) => play(args),
     }
 }

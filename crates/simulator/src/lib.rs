@@ -21,6 +21,9 @@
 //! **The server's time can be theirs.** Through a [`clock`] the fleet drives the time of servers that follow it, so that
 //! hours of statistics, cool-downs and expiries pass as its own hours do.
 //!
+//! **The health gate is tried without a server.** A rate of one false halt in a hundred rollouts takes thousands of them, so
+//! [`gate`] plays these on the pure rules alone.
+//!
 //! The binary `tidegate-sim` calls [`run`]; `tidegate demo` uses a [`Fleet`] at an hour a second, and hands it the messages
 //! of its push service as [`Push`].
 
@@ -37,6 +40,7 @@ mod device_rng;
 mod error;
 mod fleet;
 mod formula;
+pub mod gate;
 mod gauge;
 mod life;
 mod operator;

@@ -129,6 +129,38 @@ async fn unequal_counts_end_with_1() {
     assert!(said.contains("NOT EQUAL"), "{said}");
 }
 
+fn gate(scenario: &str, seed: &str) -> Command {
+    let mut command = program();
+    command.args(["gate", "--seeds", "1", "--scenario", scenario, "--seed", seed]);
+    command
+}
+
+#[tokio::test]
+async fn a_gate_that_meets_its_targets_ends_with_0_and_shows_a_table() {
+    let (code, said) = ends(gate("share-95", "1")).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("| share-95 ") && said.contains("| yes |"), "{said}");
+    let mut list = program();
+    list.args(["gate", "--list"]);
+    let (code, said) = ends(list).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.lines().count() > 20 && said.contains("dark-region"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_gate_that_misses_a_target_ends_with_1() {
+    // One rollout in twenty-five is halted after more than 200 downloads only: this is one.
+    let (code, said) = ends(gate("fails-10", "25")).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("| NO  |") && said.contains("failed to install it"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -153,6 +185,7 @@ async fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
         (aimless, "wrong.toml"),
         (nowhere, "no/such/folder"),
         (elsewhere, "192.0.2.1"),
+        (gate("sunshine", "1"), "dark-region"),
     ] {
         let (code, said) = ends(command).await;
         assert_eq!(code, 2, "{said}");

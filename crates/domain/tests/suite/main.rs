@@ -21,6 +21,7 @@ mod explanation;
 mod facts;
 mod fleet;
 mod forced;
+mod gate;
 mod ids;
 mod nudge;
 mod plans;
