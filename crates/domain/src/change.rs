@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Audience, Build, BuildId, Error, Percent, Position, Release, Rollout, RolloutId, RolloutSettings,
-    RolloutSpec, RolloutState, Slice, VersionCode,
+    Audience, Build, BuildId, CalendarName, Error, Percent, Position, Release, Rollout, RolloutId,
+    RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
 };
 
 /// Who asks for a change, and when.
@@ -58,6 +58,12 @@ pub struct RolloutEdit {
     pub wifi_only: Option<bool>,
     /// Shorten the waiting on the device.
     pub must_install: Option<bool>,
+    /// When devices may download; `Some(None)`: at any time.
+    pub download_calendar: Option<Option<CalendarName>>,
+    /// When devices may install; `Some(None)`: at any time.
+    pub install_calendar: Option<Option<CalendarName>>,
+    /// Pass over the calendars' freezes.
+    pub ignore_freeze: Option<bool>,
 }
 
 impl RolloutEdit {
@@ -82,6 +88,9 @@ impl RolloutEdit {
         set(&mut spec.settings.percent, self.percent);
         set(&mut spec.settings.wifi_only, self.wifi_only);
         set(&mut spec.settings.must_install, self.must_install);
+        set(&mut spec.settings.calendars.download, self.download_calendar);
+        set(&mut spec.settings.calendars.install, self.install_calendar);
+        set(&mut spec.settings.ignore_freeze, self.ignore_freeze);
     }
 }
 

@@ -462,6 +462,11 @@ impl Track {
             takes_back: force_downgrade.then_some(current.build.facts.version_code),
             created_by: by.actor.to_owned(),
             created_at: by.now,
+            // An admin allowed it for the rollout that was, and not for this one.
+            settings: RolloutSettings {
+                ignore_freeze: false,
+                ..old.settings.clone()
+            },
             ..old.clone()
         };
         let updates = self.bases().filter_map(|release| {

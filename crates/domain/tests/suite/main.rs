@@ -10,6 +10,8 @@ mod audience_text;
 #[cfg(feature = "expressions")]
 mod audience_truth;
 mod barriers;
+#[cfg(feature = "calendars")]
+mod calendars;
 mod cohort;
 mod concurrent;
 mod decision;
