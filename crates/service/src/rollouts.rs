@@ -83,6 +83,7 @@ impl Rollouts {
         promotion: Promotion,
         seen: Option<BuildId>,
     ) -> Result<Promoted, Error> {
+        may_ignore_freezes(actor, promotion.settings.ignore_freeze)?;
         let build = self.releasable(actor, id).await?;
         self.require_way_back(&build).await?;
         let rule = {
@@ -128,6 +129,7 @@ impl Rollouts {
     /// # Errors
     /// As for [`Rollouts::promote`], and what [`Track::create`] refuses.
     pub async fn create(&self, actor: &Actor, build: BuildId, draft: RolloutDraft) -> Result<Rollout, Error> {
+        may_ignore_freezes(actor, draft.promotion.settings.ignore_freeze)?;
         let build = self.releasable(actor, build).await?;
         if draft.priority == 0 {
             self.require_way_back(&build).await?;
@@ -153,6 +155,7 @@ impl Rollouts {
             version_code = build.facts.version_code.get(),
             priority = after.priority,
             rollout_percent = after.settings.percent.as_decimal(),
+            ignore_freeze = after.settings.ignore_freeze,
             changed = !changed.change.is_empty(),
         );
         self.get(id).await
@@ -189,6 +192,7 @@ impl Rollouts {
         edit: RolloutEdit,
         seen: u32,
     ) -> Result<Rollout, Error> {
+        may_ignore_freezes(actor, edit.ignore_freeze == Some(true))?;
         let rule = move |track: &Track| track.edit(id, edit.clone(), seen);
         let change = self.change_one(actor, id, Verb::Adjust, rule).await?;
         tracing::info!(
@@ -197,6 +201,7 @@ impl Rollouts {
             build_id = change.after.build_id.0,
             rollout_id = id.0,
             new_percent = change.after.settings.percent.as_decimal(),
+            ignore_freeze = change.after.settings.ignore_freeze,
         );
         self.get(id).await
     }
@@ -500,6 +505,14 @@ impl Rollouts {
 fn going_on(track: &Track) -> Vec<Rollout> {
     let above = track.above_base();
     above.map(|release: &Release| release.rollout.clone()).collect()
+}
+
+/// To reach devices during a freeze is for those who answer for the fleet.
+fn may_ignore_freezes(actor: &Actor, asked: bool) -> Result<(), Error> {
+    match asked {
+        true => actor.require(Role::Admin),
+        false => Ok(()),
+    }
 }
 
 fn is_offered(state: RolloutState) -> bool {

@@ -74,6 +74,19 @@ diesel::table! {
         slice_start -> BigInt,
         slice_width -> BigInt,
         experiment_id -> Nullable<BigInt>,
+        download_calendar -> Nullable<Text>,
+        install_calendar -> Nullable<Text>,
+        ignore_freeze -> Bool,
+    }
+}
+
+diesel::table! {
+    calendars (name) {
+        name -> Text,
+        terms_json -> Text,
+        revision -> BigInt,
+        created_by -> Text,
+        created_at -> BigInt,
     }
 }
 

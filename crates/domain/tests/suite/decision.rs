@@ -49,6 +49,8 @@ fn every_reason_can_be_reached() {
         ..current()
     };
     let elsewhere = with(current(), |spec| spec.settings.audience = to_germany());
+    // A calendar that is not there is never open.
+    let closed = with(current(), |spec| spec.settings.calendars.download = Some("none".parse().unwrap()));
     let table = [
         (Reason::NoCurrentBuild, None, plain()),
         (Reason::AlreadyCurrent, Some(current()), phone(IN_23_PERCENT, 20)),
@@ -66,6 +68,7 @@ fn every_reason_can_be_reached() {
         ),
         (Reason::RejectedByDevice, Some(current()), plain().gave_up(2, 1)),
         (Reason::NeedsIntermediate, Some(picky), plain()),
+        (Reason::OutsideWindow, Some(closed), plain()),
     ];
     let mut reached = HashSet::new();
     for (reason, release, phone) in table {

@@ -35,3 +35,5 @@ mod store;
 mod track;
 mod values;
 mod verbs;
+#[cfg(feature = "calendars")]
+mod windows;

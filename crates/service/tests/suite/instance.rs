@@ -108,7 +108,8 @@ impl Instance {
             .await
             .unwrap();
         let files = artifacts::Store::local(&folder.path().join("artifacts")).unwrap();
-        let snapshots = Arc::new(Snapshots::load(store.clone()).await.unwrap());
+        let by = Arc::clone(&manual) as Arc<dyn Clock>;
+        let snapshots = Arc::new(Snapshots::load_for_polls(store.clone(), by).await.unwrap());
         let activity = Arc::new(ActivityBuffer::new(1));
         let counters = Arc::<Counters>::default();
         let clock = Arc::clone(&manual) as Arc<dyn Clock>;

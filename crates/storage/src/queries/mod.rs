@@ -10,6 +10,7 @@ pub(crate) mod audiences;
 pub(crate) mod audit;
 pub(crate) mod builds;
 pub(crate) mod campaigns;
+pub(crate) mod calendars;
 pub(crate) mod catalog;
 pub(crate) mod census;
 pub(crate) mod counts;

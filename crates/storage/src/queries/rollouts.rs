@@ -9,7 +9,7 @@ use tidegate_domain::{
 };
 
 use super::epochs::Epoch;
-use super::{BATCH, Conn, Db, audit, builds, epochs, lock};
+use super::{BATCH, Conn, Db, audit, builds, calendars, epochs, lock};
 use crate::error::Fault;
 use crate::rows::{NewRollout, RolloutRow, RolloutShape, package_name, position, small};
 use crate::schema::{packages, rollouts};
@@ -35,6 +35,7 @@ where
         let id = id.ok_or_else(|| Error::not_found(format!("package {package}")))?;
         inserted = apply(conn, id, &change.updates, &change.insert, change.next_slice_start)?;
         epochs::raise(conn, Epoch::Catalog)?;
+        calendars::require(conn, change.updates.iter().map(|rollout| &rollout.spec).chain(&change.insert))?;
         audit::append(conn, &note(package, actor, &change)?)?;
     }
     Ok(TrackChange {
