@@ -61,11 +61,12 @@ use crate::request_id::RequestId;
 use crate::rest::{MAX_JSON_BYTES, MAX_NOTES_BODY_BYTES, MAX_NUDGE_BYTES, MAX_TAG_BYTES};
 
 /// The services that tell their health.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 13] = [
     audience_service_server::SERVICE_NAME,
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
     build_service_server::SERVICE_NAME,
+    calendar_service_server::SERVICE_NAME,
     device_service_server::SERVICE_NAME,
     experiment_service_server::SERVICE_NAME,
     nudge_service_server::SERVICE_NAME,

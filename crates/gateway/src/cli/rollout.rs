@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Audience, BuildId, Percent, Promotion, Rollout, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings,
-    Slice, VersionCode,
+    Audience, BuildId, CalendarName, Percent, Promotion, Rollout, RolloutCalendars, RolloutDraft, RolloutEdit,
+    RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
     Actor, BuildEdit, BuildView, Builds, Clock, Error as Refusal, RolloutFilter, Rollouts, Snapshots,
@@ -108,6 +108,11 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
                     .map_or(Ok(Audience::everybody()), |text| audience(&text))?,
                 wifi_only: new.wifi_only,
                 must_install: new.must_install,
+                calendars: RolloutCalendars {
+                    download: new.download_calendar,
+                    install: new.install_calendar,
+                },
+                ignore_freeze: new.ignore_freeze,
             },
             keep_previous: new.keep_previous,
             retry_failed: new.retry_failed,
@@ -133,6 +138,9 @@ fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
         percent: terms.percent.map(share).transpose()?,
         wifi_only: terms.wifi_only,
         must_install: terms.must_install,
+        download_calendar: terms.download_calendar.map(|name| *name),
+        install_calendar: terms.install_calendar.map(|name| *name),
+        ignore_freeze: terms.ignore_freeze,
     })
 }
 
@@ -193,6 +201,10 @@ fn shown(rollout: &Rollout) -> String {
         settings.wifi_only.then(|| "over Wi-Fi only".to_owned()),
     );
     tell("must install", settings.must_install.then(|| "yes".to_owned()));
+    let calendar = |name: &Option<CalendarName>| name.as_ref().map(ToString::to_string);
+    tell("calendar for downloading", calendar(&settings.calendars.download));
+    tell("calendar for installing", calendar(&settings.calendars.install));
+    tell("ignores freezes", settings.ignore_freeze.then(|| "yes".to_owned()));
     tell("returns to rollout", spec.previous.map(|id| id.to_string()));
     let taken = spec.takes_back.map(|version| version.to_string());
     tell("takes devices back from version", taken);
