@@ -38,8 +38,9 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
-    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Error, Experiments, Kind,
-    Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
+    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Error,
+    Experiments, Kind, Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts,
+    Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Audience, Build, CalendarName, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName, Policy,
-    PolicySubject, Rollout, RolloutCalendars, SdkLevel, SignerRange, Slice, Step, VersionCode,
+    Audience, Build, CalendarName, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName,
+    Policy, PolicySubject, Rollout, RolloutCalendars, SdkLevel, SignerRange, Slice, Step, VersionCode,
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{

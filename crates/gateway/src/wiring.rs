@@ -8,10 +8,10 @@ use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics, tell_left_out_poll
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Clock, Counters,
-    Calendars, Devices, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages, Policies, Polls,
-    Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts, Settings,
-    Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
+    ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Calendars, Clock,
+    Counters, Devices, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages,
+    Policies, Polls, Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts,
+    Settings, Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;

@@ -139,7 +139,8 @@ pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
     DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page,
     Paged, PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutFilter, RolloutOnDevice,
-    RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, Tampered, Told, User,
+    RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged,
+    Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

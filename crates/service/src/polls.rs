@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Again, BuildRejection, Catalog, Decision, DeviceFacts, Offer, Opening, Overlay, PollDecision, PollRequest,
-    Reason, Release, Track, VersionCode, decide_until, poll_after_change,
+    Again, BuildRejection, Catalog, Decision, DeviceFacts, Offer, Opening, Overlay, PollDecision,
+    PollRequest, Reason, Release, Track, VersionCode, decide_until, poll_after_change,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;

@@ -9,9 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, BuildSteps, CalendarName, CampaignId, CampaignState, Device, DeviceFacts, DeviceId,
-    ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutCalendars, RolloutId, RolloutSettings,
-    RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
+    Build, BuildFacts, BuildId, BuildSteps, CalendarName, CampaignId, CampaignState, Device, DeviceFacts,
+    DeviceId, ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutCalendars, RolloutId,
+    RolloutSettings, RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
 };
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};

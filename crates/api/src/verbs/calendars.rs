@@ -93,7 +93,9 @@ pub(crate) async fn openings(
         // What is no number of days is refused with those that are too many.
         days => u32::try_from(days).unwrap_or(u32::MAX),
     };
-    let zone = non_empty(request.zone).map(|zone| ZoneName::parse(&zone)).transpose()?;
+    let zone = non_empty(request.zone)
+        .map(|zone| ZoneName::parse(&zone))
+        .transpose()?;
     let name = CalendarName::parse(&request.name)?;
     let preview = calendars.preview(name, zone, days).await?;
     Ok(v1::ListOpeningsResponse {
@@ -137,8 +139,9 @@ fn zone_of(zone: &str, fallback: &str) -> Result<CalendarZone, Error> {
             fallback: ZoneName::utc(),
         }),
         (DEVICE, fallback) => {
-            let fallback = ZoneName::parse(fallback)
-                .map_err(|_| Error::invalid("fallback_zone", "must be an IANA time zone such as Europe/Berlin"))?;
+            let fallback = ZoneName::parse(fallback).map_err(|_| {
+                Error::invalid("fallback_zone", "must be an IANA time zone such as Europe/Berlin")
+            })?;
             Ok(CalendarZone::Device { fallback })
         }
         (zone, "") => Ok(CalendarZone::Named(ZoneName::parse(zone)?)),
@@ -201,7 +204,8 @@ pub(super) fn edited(said: Option<v1::RolloutCalendars>) -> Result<(Said, Said),
     let Some(said) = said else { return Ok((None, None)) };
     let read = |field, name: Option<String>| {
         let parse = |name: String| CalendarName::parse_as(field, &name);
-        name.map(|name| non_empty(name).map(parse).transpose()).transpose()
+        name.map(|name| non_empty(name).map(parse).transpose())
+            .transpose()
     };
     Ok((
         read("calendars.download", said.download)?,

@@ -50,7 +50,9 @@ fn every_reason_can_be_reached() {
     };
     let elsewhere = with(current(), |spec| spec.settings.audience = to_germany());
     // A calendar that is not there is never open.
-    let closed = with(current(), |spec| spec.settings.calendars.download = Some("none".parse().unwrap()));
+    let closed = with(current(), |spec| {
+        spec.settings.calendars.download = Some("none".parse().unwrap())
+    });
     let table = [
         (Reason::NoCurrentBuild, None, plain()),
         (Reason::AlreadyCurrent, Some(current()), phone(IN_23_PERCENT, 20)),

@@ -7,7 +7,9 @@ use tidegate_domain::{
 };
 
 use crate::calendars::{moment, terms};
-use crate::fleet::{IN_23_PERCENT, Phone, build, catalog, catalog_with, percent, phone, release, version, with};
+use crate::fleet::{
+    IN_23_PERCENT, Phone, build, catalog, catalog_with, percent, phone, release, version, with,
+};
 
 const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
@@ -16,7 +18,11 @@ fn name(text: &str) -> CalendarName {
 }
 
 fn nights() -> CalendarTerms {
-    terms("device", &[(&WEEK, "22:00", "04:00")], &[("2026-12-24", "2026-12-27", false)])
+    terms(
+        "device",
+        &[(&WEEK, "22:00", "04:00")],
+        &[("2026-12-24", "2026-12-27", false)],
+    )
 }
 
 /// A rollout of build 2 with calendars for downloading and installing.
@@ -59,7 +65,11 @@ fn again(catalog: &Catalog, phone: &Phone, now: &str) -> Option<Again> {
 #[test]
 fn each_device_is_reached_in_its_own_night() {
     let now = moment("2026-12-01T12:00:00Z");
-    let catalog = at_work(catalog(vec![by(Some("nights"), None)]), &[("nights", nights())], now);
+    let catalog = at_work(
+        catalog(vec![by(Some("nights"), None)]),
+        &[("nights", nights())],
+        now,
+    );
     let closed = Err(Reason::OutsideWindow);
     for (zone, evening, night) in [
         ("Europe/Berlin", "2026-12-01T20:59:59Z", "2026-12-01T21:00:00Z"),
@@ -118,7 +128,11 @@ fn an_agent_that_knows_no_openings_must_find_both_open() {
     for (at, to_new, to_old) in [
         ("2026-12-01T23:00:00Z", Ok(2), Err(Reason::OutsideWindow)),
         ("2026-12-02T02:00:00Z", Ok(2), Ok(2)),
-        ("2026-12-02T04:00:00Z", Err(Reason::OutsideWindow), Err(Reason::OutsideWindow)),
+        (
+            "2026-12-02T04:00:00Z",
+            Err(Reason::OutsideWindow),
+            Err(Reason::OutsideWindow),
+        ),
     ] {
         assert_eq!(told(&catalog, &new, at), to_new, "{at}");
         assert_eq!(told(&catalog, &old, at), to_old, "{at}");
@@ -135,12 +149,19 @@ fn an_agent_that_knows_no_openings_must_find_both_open() {
 #[test]
 fn a_calendar_for_installing_alone_keeps_no_new_agent_from_downloading() {
     let now = moment("2026-12-01T12:00:00Z");
-    let catalog = at_work(catalog(vec![by(None, Some("nights"))]), &[("nights", nights())], now);
+    let catalog = at_work(
+        catalog(vec![by(None, Some("nights"))]),
+        &[("nights", nights())],
+        now,
+    );
     let phone = in_zone("UTC");
     assert_eq!(told(&catalog, &phone, "2026-12-01T12:00:00Z"), Ok(2));
     let mut old = phone.clone();
     old.facts.protocol = 0;
-    assert_eq!(told(&catalog, &old, "2026-12-01T12:00:00Z"), Err(Reason::OutsideWindow));
+    assert_eq!(
+        told(&catalog, &old, "2026-12-01T12:00:00Z"),
+        Err(Reason::OutsideWindow)
+    );
 }
 
 #[test]
@@ -159,53 +180,97 @@ fn a_freeze_holds_unless_it_is_to_be_passed_over_and_windows_hold_even_then() {
     assert_eq!(told(&urgent(true), &phone, night), Ok(2));
     let noon = "2026-12-24T12:00:00Z";
     assert_eq!(told(&urgent(true), &phone, noon), Err(Reason::OutsideWindow));
-    assert_eq!(again(&urgent(false), &phone, noon).unwrap().at, moment("2026-12-27T00:00:00Z"));
-    assert_eq!(again(&urgent(true), &phone, noon).unwrap().at, moment("2026-12-24T22:00:00Z"));
+    assert_eq!(
+        again(&urgent(false), &phone, noon).unwrap().at,
+        moment("2026-12-27T00:00:00Z")
+    );
+    assert_eq!(
+        again(&urgent(true), &phone, noon).unwrap().at,
+        moment("2026-12-24T22:00:00Z")
+    );
 }
 
 #[test]
 fn a_forced_roll_back_waits_for_its_window_too() {
     let now = moment("2026-12-01T12:00:00Z");
-    let back = with(by(Some("nights"), None), |spec| spec.takes_back = Some(version(30)));
-    let catalog = at_work(catalog_with(vec![back], &[build(3)]), &[("nights", nights())], now);
+    let back = with(by(Some("nights"), None), |spec| {
+        spec.takes_back = Some(version(30))
+    });
+    let catalog = at_work(
+        catalog_with(vec![back], &[build(3)]),
+        &[("nights", nights())],
+        now,
+    );
     let mut phone = in_zone("UTC");
     phone.installed = version(30);
-    assert_eq!(told(&catalog, &phone, "2026-12-01T12:00:00Z"), Err(Reason::OutsideWindow));
+    assert_eq!(
+        told(&catalog, &phone, "2026-12-01T12:00:00Z"),
+        Err(Reason::OutsideWindow)
+    );
     assert_eq!(told(&catalog, &phone, "2026-12-01T22:00:00Z"), Ok(2));
 }
 
 #[test]
 fn a_calendar_that_is_not_there_never_opens() {
     let now = moment("2026-12-01T23:00:00Z");
-    let catalog = at_work(catalog(vec![by(Some("gone"), None)]), &[("nights", nights())], now);
+    let catalog = at_work(
+        catalog(vec![by(Some("gone"), None)]),
+        &[("nights", nights())],
+        now,
+    );
     let phone = in_zone("UTC");
-    assert_eq!(told(&catalog, &phone, "2026-12-01T23:00:00Z"), Err(Reason::OutsideWindow));
+    assert_eq!(
+        told(&catalog, &phone, "2026-12-01T23:00:00Z"),
+        Err(Reason::OutsideWindow)
+    );
     let steps = explain(&catalog, &phone.poll(), now).steps;
-    assert!(steps.last().unwrap().answer.contains("gone is not there"), "{steps:?}");
+    assert!(
+        steps.last().unwrap().answer.contains("gone is not there"),
+        "{steps:?}"
+    );
 }
 
 #[test]
 fn an_explanation_says_when_it_opens_and_by_whose_clock() {
     let now = moment("2026-12-01T12:00:00Z");
-    let catalog = at_work(catalog(vec![by(Some("nights"), None)]), &[("nights", nights())], now);
+    let catalog = at_work(
+        catalog(vec![by(Some("nights"), None)]),
+        &[("nights", nights())],
+        now,
+    );
     let step = |phone: &Phone, at: &str| explain(&catalog, &phone.poll(), moment(at)).steps.pop().unwrap();
     let input = |step: &tidegate_domain::Step, of: &str| {
         let found = step.inputs.iter().find(|(name, _)| name == of);
         found.map(|(_, value)| value.clone()).unwrap_or_default()
     };
     let berlin = step(&in_zone("Europe/Berlin"), "2026-12-01T12:00:00Z");
-    assert_eq!(berlin.answer, "the window opens at 22:00 in Europe/Berlin (2026-12-01T21:00:00Z)");
-    assert_eq!((input(&berlin, "calendar"), input(&berlin, "zone")), ("nights".into(), "Europe/Berlin".into()));
+    assert_eq!(
+        berlin.answer,
+        "the window opens at 22:00 in Europe/Berlin (2026-12-01T21:00:00Z)"
+    );
+    assert_eq!(
+        (input(&berlin, "calendar"), input(&berlin, "zone")),
+        ("nights".into(), "Europe/Berlin".into())
+    );
     let open = step(&in_zone("Europe/Berlin"), "2026-12-01T22:00:00Z");
-    assert_eq!(open.answer, "the window is open until 04:00 in Europe/Berlin (2026-12-02T03:00:00Z)");
+    assert_eq!(
+        open.answer,
+        "the window is open until 04:00 in Europe/Berlin (2026-12-02T03:00:00Z)"
+    );
     let lost = step(&in_zone("Nowhere/Land"), "2026-12-01T12:00:00Z");
-    assert_eq!(lost.answer, "the window opens at 22:00 in UTC (2026-12-01T22:00:00Z)");
+    assert_eq!(
+        lost.answer,
+        "the window opens at 22:00 in UTC (2026-12-01T22:00:00Z)"
+    );
     assert_eq!(
         input(&lost, "zone"),
         "Nowhere/Land, which nobody knows: UTC, the calendar's own, stands in"
     );
     let silent = step(&phone(IN_23_PERCENT, 10), "2026-12-01T12:00:00Z");
-    assert_eq!(input(&silent, "zone"), "not stated: UTC, the calendar's own, stands in");
+    assert_eq!(
+        input(&silent, "zone"),
+        "not stated: UTC, the calendar's own, stands in"
+    );
     let frozen = step(&in_zone("UTC"), "2026-12-25T23:00:00Z");
     assert_eq!(
         frozen.answer,
@@ -213,8 +278,18 @@ fn an_explanation_says_when_it_opens_and_by_whose_clock() {
     );
     // Far beyond what polls look at.
     let long = terms("UTC", &[], &[("2026-12-01", "2027-03-01", false)]);
-    let frozen = at_work(crate::fleet::catalog(vec![by(Some("long"), None)]), &[("long", long)], now);
+    let frozen = at_work(
+        crate::fleet::catalog(vec![by(Some("long"), None)]),
+        &[("long", long)],
+        now,
+    );
     let far = explain(&frozen, &in_zone("UTC").poll(), now);
     assert_eq!(far.again, None);
-    assert!(far.steps.last().unwrap().answer.contains("(2027-03-01T00:00:00Z)"));
+    assert!(
+        far.steps
+            .last()
+            .unwrap()
+            .answer
+            .contains("(2027-03-01T00:00:00Z)")
+    );
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use tidegate_domain::{
-    ArmDraft, CalendarName, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, Freeze, MAX_PRIORITY, PackageName, Position, Role, RolloutState,
-    Share, SignerFingerprint, Tag, Verb, Window, ZoneName,
+    ArmDraft, CalendarName, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, Freeze, MAX_PRIORITY, PackageName,
+    Position, Role, RolloutState, Share, SignerFingerprint, Tag, Verb, Window, ZoneName,
 };
 
 use super::experiment;

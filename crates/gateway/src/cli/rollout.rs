@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Audience, BuildId, CalendarName, Percent, Promotion, Rollout, RolloutCalendars, RolloutDraft, RolloutEdit,
-    RolloutId, RolloutSettings, Slice, VersionCode,
+    Audience, BuildId, CalendarName, Percent, Promotion, Rollout, RolloutCalendars, RolloutDraft,
+    RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
     Actor, BuildEdit, BuildView, Builds, Clock, Error as Refusal, RolloutFilter, Rollouts, Snapshots,
@@ -204,7 +204,10 @@ fn shown(rollout: &Rollout) -> String {
     let calendar = |name: &Option<CalendarName>| name.as_ref().map(ToString::to_string);
     tell("calendar for downloading", calendar(&settings.calendars.download));
     tell("calendar for installing", calendar(&settings.calendars.install));
-    tell("ignores freezes", settings.ignore_freeze.then(|| "yes".to_owned()));
+    tell(
+        "ignores freezes",
+        settings.ignore_freeze.then(|| "yes".to_owned()),
+    );
     tell("returns to rollout", spec.previous.map(|id| id.to_string()));
     let taken = spec.takes_back.map(|version| version.to_string());
     tell("takes devices back from version", taken);

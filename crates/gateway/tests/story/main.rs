@@ -32,6 +32,7 @@ mod audiences;
 mod audit;
 mod behind;
 mod bucket;
+mod calendars;
 mod clients;
 mod comparison;
 mod credentials;

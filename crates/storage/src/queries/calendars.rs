@@ -5,9 +5,7 @@
 
 use diesel::prelude::*;
 use serde_json::Value;
-use tidegate_domain::{
-    Calendar, CalendarName, CalendarTerms, CompiledCalendars, MAX_CALENDARS, RolloutSpec,
-};
+use tidegate_domain::{Calendar, CalendarName, CalendarTerms, CompiledCalendars, MAX_CALENDARS, RolloutSpec};
 
 use super::epochs::Epoch;
 use super::{Conn, Db, audit, epochs, rollouts as rollout_queries};
@@ -45,7 +43,9 @@ impl CalendarRow {
 pub(crate) fn all(conn: &mut Conn) -> Result<CompiledCalendars, Fault> {
     let rows: Vec<CalendarRow> = calendars::table.select(CalendarRow::as_select()).load(conn)?;
     let found: Result<Vec<StoredCalendar>, Error> = rows.into_iter().map(CalendarRow::into_stored).collect();
-    Ok(CompiledCalendars::new(found?.into_iter().map(|stored| stored.calendar)))
+    Ok(CompiledCalendars::new(
+        found?.into_iter().map(|stored| stored.calendar),
+    ))
 }
 
 fn find(conn: &mut Conn, name: &CalendarName) -> Result<Option<StoredCalendar>, Fault> {
@@ -106,7 +106,13 @@ pub(crate) fn create(conn: &mut Conn, calendar: &Calendar, actor: &Actor) -> Res
         ))
         .execute(conn)?;
     let stored = get(conn, &calendar.name)?;
-    note(conn, actor, "calendar.create", &calendar.name, (None, Some(&stored)))?;
+    note(
+        conn,
+        actor,
+        "calendar.create",
+        &calendar.name,
+        (None, Some(&stored)),
+    )?;
     Ok(CalendarChange {
         stored,
         changed: true,
@@ -144,7 +150,13 @@ pub(crate) fn change(
         ))
         .execute(conn)?;
     let stored = get(conn, name)?;
-    note(conn, actor, "calendar.change", name, (Some(&before), Some(&stored)))?;
+    note(
+        conn,
+        actor,
+        "calendar.change",
+        name,
+        (Some(&before), Some(&stored)),
+    )?;
     Ok(CalendarChange {
         stored,
         changed: true,

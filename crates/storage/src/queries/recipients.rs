@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use serde::Serialize;
 use tidegate_domain::{
-    BuildId, BuildRejection, Catalog, CompiledCalendars, Decision, DeliveryFailure, DeviceId, NudgeAudience, NudgeOrder,
-    Overlay, PackageName, PollRequest, decide,
+    BuildId, BuildRejection, Catalog, CompiledCalendars, Decision, DeliveryFailure, DeviceId, NudgeAudience,
+    NudgeOrder, Overlay, PackageName, PollRequest, decide,
 };
 
 use super::{BATCH, Conn, catalog, execute_on, rows, tags};

@@ -35,7 +35,14 @@ where
         let id = id.ok_or_else(|| Error::not_found(format!("package {package}")))?;
         inserted = apply(conn, id, &change.updates, &change.insert, change.next_slice_start)?;
         epochs::raise(conn, Epoch::Catalog)?;
-        calendars::require(conn, change.updates.iter().map(|rollout| &rollout.spec).chain(&change.insert))?;
+        calendars::require(
+            conn,
+            change
+                .updates
+                .iter()
+                .map(|rollout| &rollout.spec)
+                .chain(&change.insert),
+        )?;
         audit::append(conn, &note(package, actor, &change)?)?;
     }
     Ok(TrackChange {
