@@ -33,6 +33,7 @@ mod audit;
 mod behind;
 mod bucket;
 mod calendars;
+mod calendars_page;
 mod clients;
 mod comparison;
 mod credentials;

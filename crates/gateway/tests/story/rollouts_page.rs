@@ -6,6 +6,7 @@ use serde_json::Value;
 use tidegate_domain::Role;
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
+use tidegate_testkit::operator::Operator;
 use tidegate_testkit::server::{Engine, TestServer};
 
 on_both_engines!(every_example_of_the_page_is_answered_as_the_page_says);
@@ -13,8 +14,8 @@ on_both_engines!(every_example_of_the_page_is_answered_as_the_page_says);
 const PAGE: &str = include_str!("../../../../docs/rollouts.md");
 
 /// The page's requests and answers: first line and body.
-fn messages() -> Vec<(&'static str, Option<Value>)> {
-    let blocks = PAGE.split("```http\n").skip(1);
+fn messages(page: &'static str) -> Vec<(&'static str, Option<Value>)> {
+    let blocks = page.split("```http\n").skip(1);
     let blocks = blocks.map(|rest| rest.split("\n```").next().unwrap());
     let parts = blocks.map(|block| block.split_once("\n\n").unwrap_or((block, "")));
     parts
@@ -45,8 +46,13 @@ async fn every_example_of_the_page_is_answered_as_the_page_says(engine: Engine) 
         olga.uploaded(&apks::build(PACKAGE, version)).await;
     }
     olga.promote(1, 100).await.ok();
-    let messages = messages();
-    assert!(messages.len() >= 18, "only {} were found", messages.len());
+    take_at_its_word(PAGE, 18, &olga).await;
+}
+
+/// Sends a page's examples, of which there are at least so many messages, and compares the answers.
+pub(crate) async fn take_at_its_word(page: &'static str, least: usize, olga: &Operator) {
+    let messages = messages(page);
+    assert!(messages.len() >= least, "only {} were found", messages.len());
     for pair in messages.chunks(2) {
         let [(request, body), (status, said)] = pair else {
             panic!("a request without an answer: {}", pair[0].0)
