@@ -51,7 +51,7 @@ fn every_reason_can_be_reached() {
     let elsewhere = with(current(), |spec| spec.settings.audience = to_germany());
     // A calendar that is not there is never open.
     let closed = with(current(), |spec| {
-        spec.settings.calendars.download = Some("none".parse().unwrap())
+        spec.settings.calendars.download = Some("none".parse().unwrap());
     });
     let table = [
         (Reason::NoCurrentBuild, None, plain()),

@@ -156,7 +156,7 @@ fn a_calendar_for_installing_alone_keeps_no_new_agent_from_downloading() {
     );
     let phone = in_zone("UTC");
     assert_eq!(told(&catalog, &phone, "2026-12-01T12:00:00Z"), Ok(2));
-    let mut old = phone.clone();
+    let mut old = phone;
     old.facts.protocol = 0;
     assert_eq!(
         told(&catalog, &old, "2026-12-01T12:00:00Z"),
@@ -194,7 +194,7 @@ fn a_freeze_holds_unless_it_is_to_be_passed_over_and_windows_hold_even_then() {
 fn a_forced_roll_back_waits_for_its_window_too() {
     let now = moment("2026-12-01T12:00:00Z");
     let back = with(by(Some("nights"), None), |spec| {
-        spec.takes_back = Some(version(30))
+        spec.takes_back = Some(version(30));
     });
     let catalog = at_work(
         catalog_with(vec![back], &[build(3)]),

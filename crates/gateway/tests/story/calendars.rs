@@ -621,7 +621,7 @@ async fn the_same_by_grpc(engine: Engine) {
     let listed = calendars
         .list_calendars(by(&olga, v1::ListCalendarsRequest::default()))
         .await;
-    assert_eq!(listed.unwrap().into_inner().items, [made.clone()]);
+    assert_eq!(listed.unwrap().into_inner().items, std::slice::from_ref(&made));
     let request = v1::CreateRolloutRequest {
         build_id: build,
         rollout_percent: 100.0,
