@@ -116,5 +116,9 @@ async fn openings_are_worked_out_with_the_catalog_and_anew_each_day() {
         here.snapshots.catch_up().await.unwrap();
         assert!(!is_stale(), "no change of the catalog is needed");
     }
-    assert_eq!(here.told("phone", 0), Ok(build), "eleven in the evening of that Monday");
+    assert_eq!(
+        here.told("phone", 0),
+        Ok(build),
+        "eleven in the evening of that Monday"
+    );
 }
