@@ -5,12 +5,13 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "tidegate/v1/agent.proto",
     "tidegate/v1/audiences.proto",
     "tidegate/v1/audit.proto",
     "tidegate/v1/auth.proto",
     "tidegate/v1/builds.proto",
+    "tidegate/v1/calendars.proto",
     "tidegate/v1/devices.proto",
     "tidegate/v1/experiments.proto",
     "tidegate/v1/nudges.proto",
@@ -25,10 +26,17 @@ const FILES: [&str; 13] = [
 const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
 
 /// Messages within requests that are as strict as these. An audience with a mistyped name would address everybody.
-const WITHIN_REQUESTS: [&str; 3] = ["Audience", "Plan", "PlanStep"];
+const WITHIN_REQUESTS: [&str; 6] = [
+    "Audience",
+    "Freeze",
+    "Plan",
+    "PlanStep",
+    "RolloutCalendars",
+    "Window",
+];
 
 /// Messages whose JSON is written by hand, in the module of the crate that is named after them.
-const BY_HAND: [&str; 2] = ["Slice", "Winner"];
+const BY_HAND: [&str; 3] = ["InstallOpenings", "Slice", "Winner"];
 
 /// Requests of agents, which may be newer than the server.
 const OF_DEVICES: [&str; 5] = [
@@ -40,7 +48,7 @@ const OF_DEVICES: [&str; 5] = [
 ];
 
 /// What a request of REST must say, besides what its path says: nothing stands for these. The others have a default.
-const REQUIRED: [(&str, &[&str]); 27] = [
+const REQUIRED: [(&str, &[&str]); 31] = [
     (
         "CheckUpdateRequest",
         &["device_id", "package_name", "current_version_code"],
@@ -66,6 +74,10 @@ const REQUIRED: [(&str, &[&str]); 27] = [
     ("GetRolloutBoardRequest", &["package_name"]),
     ("CreateRolloutRequest", &["build_id"]),
     ("EditRolloutRequest", &["revision"]),
+    ("CreateCalendarRequest", &["name", "zone"]),
+    ("UpdateCalendarRequest", &["zone"]),
+    ("Window", &["days", "start", "end"]),
+    ("Freeze", &["from", "to"]),
     ("CreateExperimentRequest", &["package_name", "arms"]),
     ("ArmRequest", &["build_id", "width_percent"]),
     ("ConcludeExperimentRequest", &["winner"]),
@@ -168,6 +180,15 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
         }
         if message.name().ends_with("Request") && field.type_name() == ".tidegate.v1.Audience" {
             config = config.field_attribute(&path, "#[serde(deserialize_with = \"crate::audience::read\")]");
+        }
+        if message.name() == "RolloutCalendars" {
+            let read = "#[serde(deserialize_with = \"crate::calendar_names::read\")]";
+            config = config.field_attribute(&path, read);
+        }
+        // Nothing is said to agents of before, nor where there is no limit.
+        if message.name() == "UpdateManifest" && field.name() == "install_openings" {
+            let absent = "#[serde(skip_serializing_if = \"Option::is_none\")]";
+            config = config.field_attribute(&path, absent);
         }
         if message.name() == "AuditEntry" && ["before", "after"].contains(&field.name()) {
             config = config

@@ -16,6 +16,7 @@
 )]
 
 mod credentials;
+mod date_header;
 mod grpc;
 mod host;
 mod linger;
@@ -37,8 +38,9 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
-    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Devices, Downloads, Error, Experiments, Kind,
-    Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
+    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Error,
+    Experiments, Kind, Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts,
+    Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -81,6 +83,8 @@ pub struct Api {
     pub packages: Arc<Packages>,
     /// Manages policies.
     pub policies: Arc<Policies>,
+    /// Manages calendars.
+    pub calendars: Arc<Calendars>,
     /// Gives tags to devices.
     pub tags: Arc<Tags>,
     /// Lets people in.
@@ -149,6 +153,7 @@ fn admin_rest() -> Routes {
             .merge(rest::packages::routes())
             .merge(rest::people::routes())
             .merge(rest::policies::routes())
+            .merge(rest::calendars::routes())
             .merge(rest::tags::routes())
             .merge(rest::audit::routes())
             .merge(rest::auth::routes()),

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName, Plan, Policy,
-    PolicySubject, Rollout, SdkLevel, SignerRange, Slice, Step, VersionCode,
+    Audience, Build, CalendarName, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName,
+    Plan, Policy, PolicySubject, Rollout, RolloutCalendars, SdkLevel, SignerRange, Slice, Step, VersionCode,
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
@@ -252,7 +252,19 @@ pub(crate) fn rollout(rollout: Rollout, now: DateTime<Utc>) -> v1::Rollout {
         created_by: spec.created_by,
         created_at: time(spec.created_at),
         experiment_id: spec.experiment.map(|id| id.0),
+        calendars: rollout_calendars(&spec.settings.calendars),
+        ignore_freeze: spec.settings.ignore_freeze,
     }
+}
+
+/// A rollout's calendars; absent when any time will do.
+fn rollout_calendars(calendars: &RolloutCalendars) -> Option<v1::RolloutCalendars> {
+    let name = |name: &Option<CalendarName>| name.as_ref().map(ToString::to_string);
+    let is_any = calendars.download.is_none() && calendars.install.is_none();
+    (!is_any).then(|| v1::RolloutCalendars {
+        download: name(&calendars.download),
+        install: name(&calendars.install),
+    })
 }
 
 pub(crate) fn experiment(view: ExperimentView, now: DateTime<Utc>) -> v1::Experiment {

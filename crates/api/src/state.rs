@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use tidegate_service::{
-    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Devices, Downloads, Experiments, Nudges,
-    Packages, Policies, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
+    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Experiments,
+    Nudges, Packages, Policies, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads, Users,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -34,6 +34,7 @@ give! {
     audit: Arc<AuditLog>,
     authenticator: Arc<Authenticator>,
     builds: Arc<Builds>,
+    calendars: Arc<Calendars>,
     devices: Arc<Devices>,
     downloads: Arc<Downloads>,
     experiments: Arc<Experiments>,

@@ -148,6 +148,7 @@ pub(crate) fn meaning(told: Told) -> &'static str {
             Reason::NeedsIntermediate => "can't take the build before it",
             Reason::AboveCeiling => "above a policy's ceiling",
             Reason::HeldByPolicy => "held by a policy",
+            Reason::OutsideWindow => "waits for its window",
         },
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate_domain::{
-    Audience, Build, BuildFacts, BuildId, BuildSteps, Catalog, Consent, Decision, DeviceFacts, Overlay,
-    PackageName, Percent, PollRequest, Position, Provenance, Release, Rollout, RolloutId, RolloutSettings,
-    RolloutSpec, RolloutState, Sha256, SignerFingerprint, Signers, Subject, Tag, Track, VersionCode, cohort,
-    decide, explain,
+    Audience, Build, BuildFacts, BuildId, BuildSteps, Calendar, CalendarName, CalendarTerms, CalendarZone,
+    Catalog, CompiledCalendars, Consent, Decision, DeviceFacts, Freeze, Overlay, PackageName, Percent,
+    PollRequest, Position, Provenance, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec,
+    RolloutState, Sha256, SignerFingerprint, Signers, Subject, Tag, Track, VersionCode, Window, ZoneName,
+    cohort, decide, decide_until, explain,
 };
 
 const PACKAGES: usize = 50;
@@ -125,6 +126,57 @@ fn cohorts(c: &mut Criterion) {
     c.bench_function("position, salted", |b| {
         b.iter(|| Position::of(black_box("f2a74de452e6b438"), black_box(Some("spring-release"))));
     });
+}
+
+/// A rollout that goes by the night of each device's own zone, and polls by day and by night; and what it costs to work a
+/// calendar out for all zones.
+fn windows(c: &mut Criterion) {
+    let name = CalendarName::parse("nights").expect("a name");
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let calendar = Calendar {
+        name: name.clone(),
+        terms: CalendarTerms {
+            zone: CalendarZone::Device {
+                fallback: ZoneName::utc(),
+            },
+            windows: vec![Window::parse(&days, "22:00", "04:00").expect("a window")],
+            freezes: vec![Freeze::parse("12-20", "01-06", true).expect("a freeze")],
+        },
+    };
+    let package = PackageName::parse("com.example.app7").expect("a name");
+    let mut nightly = release(&package, 9, 100);
+    nightly.rollout.spec.settings.calendars.download = Some(name);
+    let track = Track {
+        serving: vec![nightly],
+        ..Track::empty(package)
+    };
+    let plain = Catalog::new([track]).with_calendars(CompiledCalendars::new([calendar]));
+    let by_day = NOW + chrono::TimeDelta::hours(60 * 24 + 12);
+    let catalog = plain.clone().with_openings(by_day, &CompiledCalendars::default());
+    let facts = DeviceFacts {
+        zone: Some("Europe/Berlin".into()),
+        protocol: 2,
+        ..facts()
+    };
+    let request = poll("0c5c7fd0a6a3a450", 1, &facts);
+    let by_night = NOW + chrono::TimeDelta::hours(60 * 24 + 22);
+    assert!(matches!(decide(&catalog, &request, by_night), Decision::Offer(_)));
+    c.bench_function("decide, by a calendar: an offer", |b| {
+        b.iter(|| decide_until(&catalog, black_box(&request), by_night));
+    });
+    assert!(matches!(
+        decide(&catalog, &request, by_day),
+        Decision::NoUpdate(_)
+    ));
+    c.bench_function("decide, by a calendar: outside of the window", |b| {
+        b.iter(|| decide_until(&catalog, black_box(&request), by_day));
+    });
+    let mut slow = c.benchmark_group("calendars");
+    slow.sample_size(10);
+    slow.bench_function("worked out for all zones", |b| {
+        b.iter(|| plain.clone().with_openings(by_day, &CompiledCalendars::default()));
+    });
+    slow.finish();
 }
 
 fn decisions(c: &mut Criterion) {
@@ -250,5 +302,5 @@ fn audiences(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, cohorts, decisions, among_many, audiences);
+criterion_group!(benches, cohorts, decisions, windows, among_many, audiences);
 criterion_main!(benches);

@@ -1,10 +1,13 @@
 //! The catalog: everything that a poll's answer depends on besides the poll itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+#[cfg(feature = "calendars")]
+use chrono::{DateTime, Utc};
+
 use crate::tag_index::TagIndex;
-use crate::{Build, PackageName, PolicySet, Release, Track};
+use crate::{Build, CalendarName, CompiledCalendars, PackageName, PolicySet, Release, Track};
 
 /// A snapshot of all packages that release something. Built anew on every change, never edited, so that any
 /// number of polls read it without a lock.
@@ -12,6 +15,7 @@ use crate::{Build, PackageName, PolicySet, Release, Track};
 pub struct Catalog {
     tracks: HashMap<PackageName, (Track, TagIndex)>,
     policies: PolicySet,
+    calendars: CompiledCalendars,
 }
 
 impl Catalog {
@@ -24,6 +28,7 @@ impl Catalog {
         Self {
             tracks: tracks.into_iter().map(indexed).collect(),
             policies: PolicySet::default(),
+            calendars: CompiledCalendars::default(),
         }
     }
 
@@ -31,6 +36,33 @@ impl Catalog {
     #[must_use]
     pub fn with_policies(self, policies: PolicySet) -> Self {
         Self { policies, ..self }
+    }
+
+    /// The same with these calendars; those that no rollout names are left out.
+    #[must_use]
+    pub fn with_calendars(self, calendars: CompiledCalendars) -> Self {
+        let used: HashSet<&CalendarName> = self
+            .releases()
+            .flat_map(|release| release.rollout.spec.settings.calendars.names())
+            .collect();
+        let calendars = calendars.only(|name| used.contains(name));
+        Self { calendars, ..self }
+    }
+
+    /// The same with its calendars worked out around this moment, with the help of an earlier catalog's.
+    #[cfg(feature = "calendars")]
+    #[must_use]
+    pub fn with_openings(self, now: DateTime<Utc>, earlier: &CompiledCalendars) -> Self {
+        if self.calendars.is_empty() {
+            return self;
+        }
+        let calendars = self.calendars.worked_out(now, earlier);
+        Self { calendars, ..self }
+    }
+
+    /// The calendars that its rollouts name.
+    pub fn calendars(&self) -> &CompiledCalendars {
+        &self.calendars
     }
 
     /// The policies.

@@ -1,11 +1,11 @@
 //! What an operator asks for, and what comes of it: the words in which verbs of a [`Track`](crate::Track) are said.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Audience, Build, BuildId, Consent, Error, Percent, Plan, PlanRun, Position, Release, Rollout, RolloutId,
-    RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
+    Audience, Build, BuildId, CalendarName, Consent, Error, Percent, Plan, PlanRun, Position, Release,
+    Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
 };
 
 /// Who asks for a change, and when.
@@ -73,6 +73,19 @@ pub struct RolloutEdit {
     pub wifi_only: Option<bool>,
     /// Shorten the waiting on the device.
     pub must_install: Option<bool>,
+    /// When devices may download; `Some(None)`: at any time.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
+    pub download_calendar: Option<Option<CalendarName>>,
+    /// When devices may install; `Some(None)`: at any time.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
+    pub install_calendar: Option<Option<CalendarName>>,
+    /// Pass over the calendars' freezes.
+    pub ignore_freeze: Option<bool>,
+}
+
+/// What is there at all is said, be it nothing.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 impl RolloutEdit {
@@ -107,6 +120,9 @@ impl RolloutEdit {
         }
         set(&mut spec.settings.wifi_only, self.wifi_only);
         set(&mut spec.settings.must_install, self.must_install);
+        set(&mut spec.settings.calendars.download, self.download_calendar);
+        set(&mut spec.settings.calendars.install, self.install_calendar);
+        set(&mut spec.settings.ignore_freeze, self.ignore_freeze);
         Ok(())
     }
 }

@@ -9,25 +9,27 @@
 //! 2. Then the rollouts that serve the package are asked in order: by priority, and at last the base. Each asks whether
 //!    the device is one of its own (audience, then slice and share) before it looks at versions, or a rollout to some
 //!    devices would end the search for all others. Then come the version, the state, and whether the device can install
-//!    the build and may have it. A build that devices must take in between replaces the one that is released.
+//!    the build and may have it. A build that devices must take in between replaces the one that is released. At last the
+//!    calendars are asked whether the device may be reached now.
 //!
 //! A rule that says "not this device" passes it on to the next rollout. A rule that says "this device, but nothing now"
 //! ends the search. When no rollout takes the device, it is told the current base's reason.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::calendar::CalendarQuestion;
 use crate::tag_index::Places;
 use crate::{
-    Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Overlay, Phase, Policy, PolicySet,
-    Position, Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint,
-    Subject, Track, VersionCode,
+    Build, BuildId, Catalog, Clause, CompiledCalendars, DeviceFacts, Installability, Overlay, Phase, Policy,
+    PolicySet, Position, Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel,
+    SignerFingerprint, Subject, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -82,6 +84,26 @@ pub enum Decision<'c> {
     NoUpdate(Reason),
 }
 
+/// The answer to a poll, and when it may be another one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PollDecision<'c> {
+    /// The answer.
+    pub decision: Decision<'c>,
+    /// The next moment at which it changes by itself, as far as a rule that was asked can tell: the opening of a window,
+    /// for one. The device is to ask again then.
+    pub again: Option<Again>,
+}
+
+/// When a device is to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// From when on the answer is another one.
+    pub at: DateTime<Utc>,
+    /// Over how long those who wait for that moment are to come in, where many wait for the same one; `None` where each
+    /// has a moment of its own.
+    pub spread: Option<TimeDelta>,
+}
+
 /// What a device is offered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Offer<'c> {
@@ -122,18 +144,39 @@ pub struct Explanation<'c> {
     pub decision: Decision<'c>,
     /// The rules in the order in which they were asked.
     pub steps: Vec<Step>,
+    /// When it changes by itself.
+    pub again: Option<Again>,
 }
 
 /// Answers a poll.
 pub fn decide<'c>(catalog: &'c Catalog, request: &PollRequest<'_>, now: DateTime<Utc>) -> Decision<'c> {
-    evaluate(catalog, request, now, &mut Silent)
+    decide_until(catalog, request, now).decision
+}
+
+/// Answers a poll, and says when the answer may be another one.
+pub fn decide_until<'c>(
+    catalog: &'c Catalog,
+    request: &PollRequest<'_>,
+    now: DateTime<Utc>,
+) -> PollDecision<'c> {
+    let again = Cell::new(None);
+    let decision = evaluate(catalog, request, now, &again, &mut Silent);
+    PollDecision {
+        decision,
+        again: again.get(),
+    }
 }
 
 /// Answers a poll and says why.
 pub fn explain<'c>(catalog: &'c Catalog, request: &PollRequest<'_>, now: DateTime<Utc>) -> Explanation<'c> {
     let mut steps = Vec::new();
-    let decision = evaluate(catalog, request, now, &mut steps);
-    Explanation { decision, steps }
+    let again = Cell::new(None);
+    let decision = evaluate(catalog, request, now, &again, &mut steps);
+    Explanation {
+        decision,
+        steps,
+        again: again.get(),
+    }
 }
 
 trait Trace {
@@ -173,6 +216,7 @@ fn evaluate<'c, T: Trace>(
     catalog: &'c Catalog,
     request: &PollRequest<'_>,
     now: DateTime<Utc>,
+    again: &Cell<Option<Again>>,
     trace: &mut T,
 ) -> Decision<'c> {
     let found = catalog
@@ -203,7 +247,9 @@ fn evaluate<'c, T: Trace>(
         track,
         request,
         policies,
+        calendars: catalog.calendars(),
         now,
+        again,
         unsalted: &unsalted,
     };
     let offer = |release: &'c Release, build: &'c Build, forced| {
@@ -295,7 +341,10 @@ struct Ask<'c, 'a> {
     track: &'c Track,
     request: &'a PollRequest<'a>,
     policies: &'a PolicySet,
+    calendars: &'a CompiledCalendars,
     now: DateTime<Utc>,
+    /// When the answer changes by itself, as far as it is known by now.
+    again: &'a Cell<Option<Again>>,
     /// The device's position without a salt: the same for all rollouts that have none, so it is hashed once.
     unsalted: &'a OnceCell<Position>,
 }
@@ -356,7 +405,8 @@ impl<'c> Ask<'c, '_> {
             return Verdict::PassesOn(reason);
         }
         match self.next_build(trace) {
-            Some(build) => Verdict::Takes(build),
+            Some(build) if self.is_open(trace) => Verdict::Takes(build),
+            Some(_) => Verdict::Ends(Reason::OutsideWindow),
             None => Verdict::PassesOn(Reason::NeedsIntermediate),
         }
     }
@@ -369,9 +419,12 @@ impl<'c> Ask<'c, '_> {
             return Verdict::PassesOn(Reason::NewerInstalled);
         }
         let stopped = self.state(trace);
-        match self.unfit(trace) {
-            Some(reason) => Verdict::PassesOn(reason),
-            None => stopped.map_or(Verdict::Takes(&self.release.build), Verdict::Ends),
+        match (self.unfit(trace), stopped) {
+            (Some(reason), _) => Verdict::PassesOn(reason),
+            (None, Some(stopped)) => Verdict::Ends(stopped),
+            // Who closed a calendar doesn't want these devices touched, be it for the better.
+            (None, None) if self.is_open(trace) => Verdict::Takes(&self.release.build),
+            (None, None) => Verdict::Ends(Reason::OutsideWindow),
         }
     }
 
@@ -652,7 +705,12 @@ impl<'c> Ask<'c, '_> {
         let position = settings.position_once(self.request.device_id, self.unsalted);
         let passed = spec.takes(position, self.now);
         // In the step's share the plan's ramp will reach it.
-        let ramps = spec.phase() == Some(Phase::Ramping) && settings.takes(position);
+        let ramps = !passed && spec.phase() == Some(Phase::Ramping) && settings.takes(position);
+        let run = spec.plan.as_ref().filter(|_| ramps);
+        let reached = run.and_then(|run| run.reaches(settings.slice, position));
+        if let Some(at) = reached {
+            self.changes(Again { at, spread: None });
+        }
         self.note(trace, "cohort", passed, || {
             let mut inputs = vec![
                 ("position".into(), position.get().to_string()),
@@ -675,11 +733,7 @@ impl<'c> Ask<'c, '_> {
                 "the device's position, {place:.6} %, {answer} in the first {share} % of {}",
                 settings.slice
             );
-            let reached = spec
-                .plan
-                .as_ref()
-                .and_then(|run| run.reaches(settings.slice, position));
-            if let (false, Some(at)) = (passed, reached) {
+            if let Some(at) = reached {
                 let _ = write!(answer, "; the ramp reaches it at {}", at.format("%FT%TZ"));
             }
             (inputs, answer)
@@ -731,5 +785,40 @@ impl<'c> Ask<'c, '_> {
             (inputs, answer.to_owned())
         });
         passed.then_some(next)
+    }
+
+    /// Whether the rollout's calendars are open for this device: the one of the download, and for an agent that doesn't
+    /// know openings the one of the installation too, as it would install at once. Without a calendar there is nothing to
+    /// note.
+    fn is_open<T: Trace>(&self, trace: &mut T) -> bool {
+        let settings = &self.release.rollout.spec.settings;
+        let facts = self.request.facts;
+        let asked = CalendarQuestion::before_an_offer(
+            &settings.calendars,
+            settings.ignore_freeze,
+            facts.protocol,
+            facts.zone.as_deref(),
+        );
+        let Some(asked) = asked else { return true };
+        let found = self.calendars.next(&asked, self.now);
+        let passed = found.is_some_and(|opening| opening.holds(self.now));
+        if let Some(opening) = found.filter(|_| !passed) {
+            self.changes(Again {
+                at: opening.from,
+                spread: Some((opening.until - opening.from) / 2),
+            });
+        }
+        self.note(trace, "calendar", passed, || {
+            let looked_at = self.calendars.looked_at(&asked).into_iter();
+            let inputs = looked_at.map(|(name, value)| (name.into(), value)).collect();
+            (inputs, self.calendars.answer(&asked, found, self.now))
+        })
+    }
+
+    /// Takes note of a moment at which this rollout answers otherwise; the earliest counts.
+    fn changes(&self, again: Again) {
+        if self.again.get().is_none_or(|known| again.at < known.at) {
+            self.again.set(Some(again));
+        }
     }
 }

@@ -549,6 +549,7 @@ fn as_base(arm: &Release, percent: Percent) -> Promotion {
         settings: RolloutSettings {
             wifi_only: settings.wifi_only,
             must_install: settings.must_install,
+            calendars: settings.calendars.clone(),
             ..RolloutSettings::to(percent)
         },
         keep_previous: false,

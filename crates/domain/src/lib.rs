@@ -24,6 +24,7 @@
 //! - [`Experiment`]: builds tried side by side, each a rollout on a slice of its own.
 //! - [`Plan`]: the steps by which a rollout's share grows by itself; [`Approval`]: what waits for a second person.
 //! - [`Audience`]: whom a rollout addresses, as an expression.
+//! - [`Calendar`], [`CompiledCalendars`]: when devices may be reached, and the moments worked out from it.
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
 //! - [`KnownDevice`]: who may enrol an id that is known already.
@@ -34,6 +35,7 @@
 mod approval;
 mod audience;
 mod build;
+mod calendar;
 mod catalog;
 mod change;
 mod cohort;
@@ -70,10 +72,20 @@ pub use audience::{
     Subject,
 };
 pub use build::{Build, BuildFacts, BuildSteps, Provenance, SignerRange, Signers};
+pub use calendar::{
+    Calendar, CalendarName, CalendarTerms, CalendarZone, CompiledCalendars, Freeze, MAX_CALENDAR_NAME_BYTES,
+    MAX_CALENDARS, MAX_FREEZES, MAX_TOLD_OPENINGS, MAX_WINDOWS, OPENINGS_AHEAD, Opening, Openings, Window,
+    YearDay, ZoneName, clock_text,
+};
+#[cfg(feature = "calendars")]
+pub use calendar::{MAX_PREVIEW_DAYS, Zone, openings};
 pub use catalog::Catalog;
 pub use change::{By, Change, OfferFacts, Promotion, RolloutDraft, RolloutEdit, Which};
 pub use cohort::{MAX_SALT_BYTES, Position, cohort};
-pub use decision::{BuildRejection, Decision, Explanation, Offer, PollRequest, Step, decide, explain};
+pub use decision::{
+    Again, BuildRejection, Decision, Explanation, Offer, PollDecision, PollRequest, Step, decide,
+    decide_until, explain,
+};
 pub use device::{Device, DeviceFacts, MAX_ATTRIBUTE_BYTES, MAX_FCM_TOKEN_BYTES, MAX_TAGS};
 pub use device_build::{
     Capacity, Consequence, DeviceBuild, LastReport, MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Milestones,
@@ -103,7 +115,7 @@ pub use policy::{
     Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, Policy, PolicyId, PolicySet,
     PolicySpec, PolicySubject, PolicyTerms, check_tag_count,
 };
-pub use poll::poll_after;
+pub use poll::{poll_after, poll_after_change};
 pub use preflight::{
     Conditions, DeferReason, LOOK_AGAIN, LOOK_AGAIN_SOON, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network,
     UpdateNeeds, look_again_after, preflight,
@@ -115,7 +127,8 @@ pub use report::{
 };
 pub use role::Role;
 pub use rollout::{
-    MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, Release, Rollout, RolloutSettings, RolloutSpec, RolloutState,
+    MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, Release, Rollout, RolloutCalendars, RolloutSettings, RolloutSpec,
+    RolloutState,
 };
 pub use share::{Percent, Share, Slice};
 pub use stats::DeploymentStats;

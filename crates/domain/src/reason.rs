@@ -38,11 +38,13 @@ pub enum Reason {
     AboveCeiling,
     /// A policy keeps the device from every update.
     HeldByPolicy,
+    /// The rollout's calendar is closed now.
+    OutsideWindow,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoCurrentBuild,
         Self::AlreadyCurrent,
         Self::NewerInstalled,
@@ -58,6 +60,7 @@ impl Reason {
         Self::NeedsIntermediate,
         Self::AboveCeiling,
         Self::HeldByPolicy,
+        Self::OutsideWindow,
     ];
 
     /// The reason's name in headers, events and metrics.
@@ -78,15 +81,16 @@ impl Reason {
             Self::NeedsIntermediate => "needs_intermediate",
             Self::AboveCeiling => "above_ceiling",
             Self::HeldByPolicy => "held_by_policy",
+            Self::OutsideWindow => "outside_window",
         }
     }
 
     /// The reason as a device is told it whose agent speaks this version of the protocol. Agents before version 2 throw a
-    /// partial download away at any reason that they don't know to pass, and a hold passes.
+    /// partial download away at any reason that they don't know to pass, and holds and closed windows pass.
     #[must_use]
     pub fn told_to(self, protocol: u32) -> Self {
         match self {
-            Self::HeldByPolicy | Self::Ramping if protocol < 2 => Self::Paused,
+            Self::HeldByPolicy | Self::OutsideWindow | Self::Ramping if protocol < 2 => Self::Paused,
             reason => reason,
         }
     }

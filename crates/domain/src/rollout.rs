@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Audience, Build, BuildId, Consent, Error, ExperimentId, PackageName, Percent, Phase, PlanRun, Position,
-    RolloutId, Share, Slice, VersionCode,
+    Audience, Build, BuildId, CalendarName, Consent, Error, ExperimentId, PackageName, Percent, Phase,
+    PlanRun, Position, RolloutId, Share, Slice, VersionCode,
 };
 
 /// The longest name of a rollout, in bytes.
@@ -129,6 +129,32 @@ pub struct RolloutSettings {
     pub wifi_only: bool,
     /// Shorten the waiting on the device. Overrides no safety rule.
     pub must_install: bool,
+    /// When devices may download and install.
+    #[serde(default)]
+    pub calendars: RolloutCalendars,
+    /// Pass over the calendars' freezes; their windows still hold.
+    #[serde(default)]
+    pub ignore_freeze: bool,
+}
+
+/// The calendars of a rollout; without one, any time will do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutCalendars {
+    /// When devices may download.
+    pub download: Option<CalendarName>,
+    /// When devices may install.
+    pub install: Option<CalendarName>,
+}
+
+impl RolloutCalendars {
+    /// The names, each once.
+    pub fn names(&self) -> impl Iterator<Item = &CalendarName> {
+        let install = self
+            .install
+            .as_ref()
+            .filter(|name| self.download.as_ref() != Some(name));
+        self.download.iter().chain(install)
+    }
 }
 
 impl RolloutSettings {
@@ -141,6 +167,8 @@ impl RolloutSettings {
             audience: Audience::default(),
             wifi_only: false,
             must_install: false,
+            calendars: RolloutCalendars::default(),
+            ignore_freeze: false,
         }
     }
 

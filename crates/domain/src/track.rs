@@ -515,6 +515,11 @@ impl Track {
             created_by: by.actor.to_owned(),
             created_at: by.now,
             plan: old.plan.clone().map(|run| offered_again(run, by.now)),
+            // An admin allowed it for the rollout that was, and not for this one.
+            settings: RolloutSettings {
+                ignore_freeze: false,
+                ..old.settings.clone()
+            },
             ..old.clone()
         };
         let updates = self.bases().filter_map(|release| {

@@ -8,8 +8,8 @@ use tidegate_api::{Api, MetricsPage, PollLog, RequestMetrics, tell_left_out_poll
 use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
-    ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Clerk, Clock,
-    Counters, Devices, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages,
+    ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Calendars, Clerk,
+    Clock, Counters, Devices, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages,
     Policies, Polls, Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts,
     Settings, Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
 };
@@ -156,7 +156,7 @@ pub(crate) async fn wire(
         witness,
     } = stores;
     let settings = Arc::new(settings);
-    let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
+    let snapshots = Arc::new(Snapshots::load_for_polls(store.clone(), Arc::clone(&clock)).await?);
     let activity = Arc::new(ActivityBuffer::new(
         tokio::runtime::Handle::current().metrics().num_workers(),
     ));
@@ -323,6 +323,11 @@ pub(crate) async fn wire(
         )),
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
         policies,
+        calendars: Arc::new(Calendars::new(
+            store.clone(),
+            Arc::clone(&snapshots),
+            Arc::clone(&clock),
+        )),
         tags: Arc::new(Tags::new(
             store.clone(),
             Arc::clone(&snapshots),

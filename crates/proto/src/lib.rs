@@ -9,7 +9,9 @@
 //! older client survives a newer server.
 
 mod audience;
+mod calendar_names;
 mod embedded_json;
+mod install_openings;
 mod named_devices;
 mod percent;
 mod slice;

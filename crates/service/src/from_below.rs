@@ -15,6 +15,8 @@ impl From<storage::Error> for Error {
             storage::Error::VersionExists { .. } => Self::new(Kind::Exists, "version_exists", message),
             storage::Error::SignerConflict { .. } => Self::new(Kind::Conflict, "signer_conflict", message),
             storage::Error::TagInUse { .. } => Self::new(Kind::Conflict, "tag_in_use", message),
+            storage::Error::CalendarInUse { .. } => Self::new(Kind::Conflict, "calendar_in_use", message),
+            storage::Error::CalendarChanged { .. } => Self::new(Kind::Conflict, "revision_mismatch", message),
             storage::Error::BuildDeleted { .. } => Self::new(Kind::Conflict, "build_deleted", message),
             storage::Error::BuildInUse { .. } => Self::new(Kind::Conflict, "build_in_use", message),
             storage::Error::DeviceKnown { .. } => Self::new(Kind::Conflict, "device_known", message),

@@ -31,6 +31,7 @@ mod authenticator;
 pub mod background;
 mod blob_check;
 mod builds;
+mod calendars;
 mod clerk;
 mod clock;
 mod comparison;
@@ -88,6 +89,7 @@ pub use audit::{AuditLog, Walk};
 pub use authenticator::Authenticator;
 pub use blob_check::{BlobCheck, BlobFault, BlobFindings, MAX_FINDINGS};
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
+pub use calendars::{Calendars, PREVIEW_DAYS, Preview};
 pub use clerk::{CLERK, Clerk};
 pub use clock::{Clock, DatabaseClock, SystemClock};
 pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes};
@@ -141,8 +143,8 @@ pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
     DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package,
     PackageEdit, Page, Paged, PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutEvent,
-    RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing, TagCount,
-    Tagged, Tampered, Told, User,
+    RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing,
+    StoredCalendar, TagCount, Tagged, Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

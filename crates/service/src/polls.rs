@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildRejection, Decision, DeviceFacts, Offer, Overlay, PollRequest, Reason, Release, Track, VersionCode,
-    decide, poll_after,
+    Again, BuildRejection, Catalog, Decision, DeviceFacts, Offer, Opening, Overlay, PollDecision,
+    PollRequest, Reason, Release, Track, VersionCode, decide_until, poll_after_change,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;
@@ -49,6 +49,8 @@ pub enum PollAnswer<'a> {
         proof: String,
         /// When an operator let the device try this build again, if one did.
         retry_granted_at: Option<DateTime<Utc>>,
+        /// When the device may install, if not at any time.
+        install_openings: Option<Vec<Opening>>,
     },
     /// The device is to take nothing.
     NoUpdate(Reason),
@@ -56,6 +58,9 @@ pub enum PollAnswer<'a> {
     /// device has. It is to ask again soon.
     WarmingUp,
 }
+
+/// The first version of the agents' protocol that knows when to install.
+const OPENINGS_SINCE: u32 = 2;
 
 /// How long a device waits that is told [`PollAnswer::WarmingUp`].
 pub const WARMING_UP_RETRY: Duration = Duration::from_secs(60);
@@ -90,6 +95,11 @@ impl Polls {
         }
     }
 
+    /// The time by which polls are answered.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// Decides a poll of an authenticated device and hands the answer, with the time until the next poll, to
     /// `respond`, while the catalog that it borrows from is held.
     pub fn answer<R>(&self, poll: &Poll<'_>, respond: impl FnOnce(PollAnswer<'_>, Duration) -> R) -> R {
@@ -110,7 +120,7 @@ impl Polls {
             gave_up,
             overlay,
         );
-        let decision = decide(&catalog, &request, now);
+        let PollDecision { decision, again } = decide_until(&catalog, &request, now);
         let told = match &decision {
             Decision::Offer(offer) => Standing::Offered {
                 rollout: offer.rollout.id,
@@ -138,20 +148,32 @@ impl Polls {
         self.activity.record(reason, poll.device_id, now, polled.as_ref());
         let answer = match decision {
             Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
-            Decision::Offer(offer) => self.update(poll.device_id, offer, gave_up, now),
+            Decision::Offer(offer) => self.update(poll, offer, &catalog, gave_up, now),
         };
-        respond(answer, poll_after(poll.device_id, self.settings.poll_interval))
+        respond(answer, self.poll_after(poll.device_id, again, now))
+    }
+
+    fn poll_after(&self, device_id: &str, again: Option<Again>, now: DateTime<Utc>) -> Duration {
+        poll_after_change(device_id, self.settings.poll_interval, again, now)
     }
 
     /// What a device needs to take an offer: where the file is, and the proof that it was offered.
     fn update<'a>(
         &self,
-        device_id: &str,
+        poll: &Poll<'_>,
         offer: Offer<'a>,
+        catalog: &Catalog,
         gave_up: &[BuildRejection],
         now: DateTime<Utc>,
     ) -> PollAnswer<'a> {
-        let (rollout, build) = (offer.rollout.id, offer.build.id);
+        let (rollout, build, device_id) = (offer.rollout.id, offer.build.id, poll.device_id);
+        let settings = &offer.rollout.spec.settings;
+        let install_openings = catalog.calendars().to_install(
+            &settings.calendars,
+            settings.ignore_freeze,
+            poll.facts.zone.as_deref(),
+            now,
+        );
         let expires = now + self.settings.download_url_ttl;
         let generation = self.snapshots.token_generation(device_id, &self.keys);
         let query = self
@@ -168,6 +190,7 @@ impl Polls {
             offer,
             download_url: format!("{base}/v1/apk/{build}/download?{query}"),
             proof,
+            install_openings: install_openings.filter(|_| poll.facts.protocol >= OPENINGS_SINCE),
             retry_granted_at: gave_up
                 .iter()
                 .find(|(of, _)| *of == build)

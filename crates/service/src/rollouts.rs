@@ -91,6 +91,7 @@ impl Rollouts {
         promotion: Promotion,
         seen: Option<BuildId>,
     ) -> Result<Promoted, Error> {
+        may_ignore_freezes(actor, promotion.settings.ignore_freeze)?;
         let build = self.releasable(actor, id).await?;
         self.require_way_back(&build).await?;
         let rule = {
@@ -128,6 +129,7 @@ impl Rollouts {
     /// # Errors
     /// As for [`Rollouts::promote`], and what [`Track::create`] refuses.
     pub async fn create(&self, actor: &Actor, build: BuildId, draft: RolloutDraft) -> Result<Rollout, Error> {
+        may_ignore_freezes(actor, draft.promotion.settings.ignore_freeze)?;
         let build = self.releasable(actor, build).await?;
         if draft.priority == 0 {
             self.require_way_back(&build).await?;
@@ -154,6 +156,7 @@ impl Rollouts {
             priority = after.priority,
             rollout_percent = after.settings.percent.as_decimal(),
             state = %after.state,
+            ignore_freeze = after.settings.ignore_freeze,
             changed = !changed.change.is_empty(),
         );
         self.get(id).await
@@ -195,6 +198,7 @@ impl Rollouts {
             let package = self.get(id).await?.spec.package;
             actor.require_verb(Role::Operator, Verb::Promote, Some(&package))?;
         }
+        may_ignore_freezes(actor, edit.ignore_freeze == Some(true))?;
         let by = self.by(actor).await?;
         let rule = move |track: &Track| track.edit(id, edit.clone(), seen, by.as_by());
         let change = self.change_one(actor, id, Verb::Adjust, rule).await?;
@@ -204,6 +208,7 @@ impl Rollouts {
             build_id = change.after.build_id.0,
             rollout_id = id.0,
             new_percent = change.after.settings.percent.as_decimal(),
+            ignore_freeze = change.after.settings.ignore_freeze,
         );
         self.get(id).await
     }
@@ -539,6 +544,14 @@ fn tell_promotion(actor: &Actor, build: &Build, change: &Change) {
 fn going_on(track: &Track) -> Vec<Rollout> {
     let above = track.above_base();
     above.map(|release: &Release| release.rollout.clone()).collect()
+}
+
+/// To reach devices during a freeze is for those who answer for the fleet.
+fn may_ignore_freezes(actor: &Actor, asked: bool) -> Result<(), Error> {
+    match asked {
+        true => actor.require(Role::Admin),
+        false => Ok(()),
+    }
 }
 
 fn is_offered(state: RolloutState) -> bool {

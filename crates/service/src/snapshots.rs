@@ -29,6 +29,8 @@ use crate::{Clock, Error, Kind};
 pub struct Snapshots {
     store: Store,
     clock: Arc<dyn Clock>,
+    /// Whether calendars are worked out ahead; otherwise they are worked out for each question.
+    works_ahead: bool,
     catalog: ArcSwap<Catalog>,
     revoked: HashMap<DeviceId, u32>,
     /// The lowest generation that is accepted of devices that were erased, by [`KeyRing::erased_tags`].
@@ -75,11 +77,24 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`] when the database does not answer.
-    #[allow(clippy::disallowed_methods, reason = "how old a snapshot really is")]
     pub async fn load(store: Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::load_as(store, clock, false).await
+    }
+
+    /// The same for a server that answers polls: calendars are worked out ahead, and anew every day.
+    ///
+    /// # Errors
+    /// As [`Snapshots::load`].
+    pub async fn load_for_polls(store: Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::load_as(store, clock, true).await
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "how old a snapshot really is")]
+    async fn load_as(store: Store, clock: Arc<dyn Clock>, works_ahead: bool) -> Result<Self, Error> {
         let snapshots = Self {
             store,
             clock,
+            works_ahead,
             catalog: ArcSwap::default(),
             revoked: HashMap::new(),
             erased: HashMap::new(),
@@ -145,9 +160,11 @@ impl Snapshots {
             self.merge(changes.into_iter().filter(|(_, build, _)| served.contains(build)));
         }
         if last.is_some_and(|last| last.epochs.catalog == epochs.catalog) {
+            self.renew_openings().await;
             return Ok(served.clone());
         }
         let (catalog, _) = self.store.load_catalog().await?;
+        let catalog = self.with_openings(catalog).await;
         let serving = serving_builds(&catalog);
         // Before the builds are offered: nobody is to be offered once more what they gave up.
         let added: Vec<BuildId> = serving.difference(served).copied().collect();
@@ -164,6 +181,32 @@ impl Snapshots {
             self.forget_all_but(&serving);
         }
         Ok(serving)
+    }
+
+    /// The catalog with its calendars worked out, apart from the threads that answer.
+    async fn with_openings(&self, catalog: Catalog) -> Catalog {
+        if !self.works_ahead || catalog.calendars().is_empty() {
+            return catalog;
+        }
+        let (now, earlier) = (self.clock.now(), self.catalog.load_full());
+        let plain = catalog.clone();
+        let work = move || catalog.with_openings(now, earlier.calendars());
+        match tokio::task::spawn_blocking(work).await {
+            Ok(catalog) => catalog,
+            Err(fault) => {
+                tracing::error!(%fault, "calendars could not be worked out ahead, and are for each poll");
+                plain
+            }
+        }
+    }
+
+    /// Works the calendars out anew when what is there is a day old, or the clock was set back.
+    async fn renew_openings(&self) {
+        let catalog = self.catalog.load_full();
+        if self.works_ahead && catalog.calendars().is_stale(self.clock.now()) {
+            let catalog = self.with_openings(catalog.as_ref().clone()).await;
+            self.catalog.store(Arc::new(catalog));
+        }
     }
 
     async fn read_accounts(&self, epochs: &Epochs, last: Option<&ReadAt>) -> Result<(), Error> {

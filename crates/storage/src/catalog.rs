@@ -10,7 +10,7 @@ use crate::{Error, Store};
 /// had loads that thing again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epochs {
-    /// Builds, rollouts and policies: [`Store::load_catalog`]. When it rises, load the rejections too: they are only
+    /// Builds, rollouts, policies and calendars: [`Store::load_catalog`]. When it rises, load the rejections too: they are only
     /// those of builds that serve.
     pub catalog: i64,
     /// Revoked devices: [`Store::revoked_generations`].
@@ -32,8 +32,8 @@ impl Store {
         run!(self, read, epochs::time())
     }
 
-    /// All packages that release something, with their builds' signers, all policies, and the epochs as they were at that
-    /// moment.
+    /// All packages that release something, with their builds' signers, all policies, the calendars that rollouts name, and
+    /// the epochs as they were at that moment. The calendars are not worked out.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].

@@ -2,7 +2,7 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use tidegate_domain::{
-    self as domain, BuildId, CampaignId, DeviceId, PackageName, Signers, Tag, VersionCode,
+    self as domain, BuildId, CalendarName, CampaignId, DeviceId, PackageName, Signers, Tag, VersionCode,
 };
 
 /// Storage's refusal. Each variant is a decision that the caller can take.
@@ -86,6 +86,24 @@ pub enum Error {
         tag: Tag,
         /// What names it, such as `policy 3`.
         by: Vec<String>,
+    },
+    /// The calendar is named by rollouts that serve, which would reach devices at any time without it.
+    #[error("calendar {calendar} is used by {}: give them another one, or end them first", by.join(", "))]
+    CalendarInUse {
+        /// The calendar.
+        calendar: CalendarName,
+        /// What uses it, such as `rollout 3`.
+        by: Vec<String>,
+    },
+    /// The calendar was changed since the caller looked at it.
+    #[error("calendar {calendar} is at revision {revision}, and not at {seen} any more: look at it again")]
+    CalendarChanged {
+        /// The calendar.
+        calendar: CalendarName,
+        /// The revision that the caller saw.
+        seen: u32,
+        /// The revision that it is at.
+        revision: u32,
     },
     /// The build was deleted: it can't be released, and its version is not free.
     #[error(

@@ -59,6 +59,7 @@ mod admin_tokens;
 mod audiences;
 mod audit;
 mod builds;
+mod calendars;
 mod campaigns;
 mod catalog;
 mod census;
@@ -109,6 +110,7 @@ pub use admin_tokens::{AdminToken, NewAdminToken, TOKENS_KEPT_FOR};
 pub use audiences::{FleetExtent, FleetPart, MAX_AUDIENCE_EXAMPLES, MAX_FLEET_PART};
 pub use audit::{Actor, AuditEntry, AuditFilter, AuditNote, Broken};
 pub use builds::{BuildEdit, BuildFilter, Deleted};
+pub use calendars::{CalendarChange, StoredCalendar};
 pub use campaigns::{
     ANSWER_MARGIN, Campaign, FOLLOWED_FOR, FailedDelivery, MAX_LIVE_CAMPAIGNS, NewCampaign, Progress,
 };

@@ -9,9 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
-    Build, BuildFacts, BuildId, BuildSteps, CampaignId, CampaignState, Device, DeviceFacts, DeviceId,
-    ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutId, RolloutSettings,
-    RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
+    Build, BuildFacts, BuildId, BuildSteps, CalendarName, CampaignId, CampaignState, Device, DeviceFacts,
+    DeviceId, ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutCalendars, RolloutId,
+    RolloutSettings, RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
 };
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};
@@ -241,9 +241,16 @@ pub(crate) struct RolloutRow {
     slice_start: i64,
     slice_width: i64,
     experiment_id: Option<i64>,
+    download_calendar: Option<String>,
+    install_calendar: Option<String>,
+    ignore_freeze: bool,
     plan_json: Option<String>,
     consent_json: String,
     keep_previous: bool,
+}
+
+pub(crate) fn calendar_name(text: &str) -> Result<CalendarName, Error> {
+    parsed("calendars.name", CalendarName::parse(text))
 }
 
 pub(crate) fn position(column: &str, number: i64) -> Result<Position, Error> {
@@ -252,6 +259,7 @@ pub(crate) fn position(column: &str, number: i64) -> Result<Position, Error> {
 
 impl RolloutRow {
     pub(crate) fn into_rollout(self, package: &str) -> Result<Rollout, Error> {
+        let calendar = |name: Option<String>| name.as_deref().map(calendar_name).transpose();
         let settings = RolloutSettings {
             percent: parsed(
                 "rollouts.percent_hundredths",
@@ -265,6 +273,11 @@ impl RolloutRow {
             audience: from_json("rollouts.audience_json", &self.audience_json)?,
             wifi_only: self.wifi_only,
             must_install: self.must_install,
+            calendars: RolloutCalendars {
+                download: calendar(self.download_calendar)?,
+                install: calendar(self.install_calendar)?,
+            },
+            ignore_freeze: self.ignore_freeze,
         };
         let spec = RolloutSpec {
             package: package_name(package)?,
@@ -319,11 +332,15 @@ pub(crate) struct RolloutShape {
     plan_json: Option<String>,
     consent_json: String,
     keep_previous: bool,
+    download_calendar: Option<String>,
+    install_calendar: Option<String>,
+    ignore_freeze: bool,
 }
 
 impl RolloutShape {
     pub(crate) fn of(spec: &RolloutSpec) -> Result<Self, Error> {
         let settings = &spec.settings;
+        let calendar = |name: &Option<CalendarName>| name.as_ref().map(ToString::to_string);
         Ok(Self {
             state: spec.state.as_str().into(),
             is_current: spec.is_current,
@@ -344,6 +361,9 @@ impl RolloutShape {
             plan_json: spec.plan.as_ref().map(to_json).transpose()?,
             consent_json: to_json(&spec.consent)?,
             keep_previous: spec.keep_previous,
+            download_calendar: calendar(&settings.calendars.download),
+            install_calendar: calendar(&settings.calendars.install),
+            ignore_freeze: settings.ignore_freeze,
         })
     }
 }

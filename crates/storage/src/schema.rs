@@ -77,6 +77,9 @@ diesel::table! {
         slice_start -> BigInt,
         slice_width -> BigInt,
         experiment_id -> Nullable<BigInt>,
+        download_calendar -> Nullable<Text>,
+        install_calendar -> Nullable<Text>,
+        ignore_freeze -> Bool,
         plan_json -> Nullable<Text>,
         consent_json -> Text,
         keep_previous -> Bool,
@@ -94,6 +97,16 @@ diesel::table! {
         phase -> Nullable<Text>,
         step -> Nullable<BigInt>,
         percent_hundredths -> Integer,
+    }
+}
+
+diesel::table! {
+    calendars (name) {
+        name -> Text,
+        terms_json -> Text,
+        revision -> BigInt,
+        created_by -> Text,
+        created_at -> BigInt,
     }
 }
 

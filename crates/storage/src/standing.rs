@@ -24,7 +24,7 @@ pub enum Told {
 
 impl Told {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Offered,
         Self::NoUpdate(Reason::AlreadyCurrent),
         Self::NoUpdate(Reason::NewerInstalled),
@@ -40,6 +40,7 @@ impl Told {
         Self::NoUpdate(Reason::NeedsIntermediate),
         Self::NoUpdate(Reason::AboveCeiling),
         Self::NoUpdate(Reason::HeldByPolicy),
+        Self::NoUpdate(Reason::OutsideWindow),
         Self::NoUpdate(Reason::NoCurrentBuild),
         Self::NotPolled,
     ];

@@ -80,6 +80,8 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     (&["object_store"], &["artifacts"]),
     // Slow to parse with and to evaluate by: audiences are read once, in one place.
     (&["cel"], &["domain"]),
+    // Of times and zones there is one library; this one works calendars out and shows nobody its types.
+    (&["jiff"], &["domain"]),
     // An error is a decision for the caller: each crate has its own enum.
     (&["anyhow", "eyre"], &[]),
     (

@@ -15,6 +15,7 @@ mod audiences;
 mod audit;
 mod auth;
 mod builds;
+mod calendars;
 mod deadline;
 mod devices;
 mod experiments;
@@ -39,6 +40,7 @@ use tidegate_proto::v1::audience_service_server::{self, AudienceServiceServer};
 use tidegate_proto::v1::audit_service_server::{self, AuditServiceServer};
 use tidegate_proto::v1::auth_service_server::{self, AuthServiceServer};
 use tidegate_proto::v1::build_service_server::{self, BuildServiceServer};
+use tidegate_proto::v1::calendar_service_server::{self, CalendarServiceServer};
 use tidegate_proto::v1::device_service_server::{self, DeviceServiceServer};
 use tidegate_proto::v1::experiment_service_server::{self, ExperimentServiceServer};
 use tidegate_proto::v1::nudge_service_server::{self, NudgeServiceServer};
@@ -59,11 +61,12 @@ use crate::request_id::RequestId;
 use crate::rest::{MAX_JSON_BYTES, MAX_NOTES_BODY_BYTES, MAX_NUDGE_BYTES, MAX_TAG_BYTES};
 
 /// The services that tell their health.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 13] = [
     audience_service_server::SERVICE_NAME,
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
     build_service_server::SERVICE_NAME,
+    calendar_service_server::SERVICE_NAME,
     device_service_server::SERVICE_NAME,
     experiment_service_server::SERVICE_NAME,
     nudge_service_server::SERVICE_NAME,
@@ -127,12 +130,14 @@ fn guarded(api: &Api) -> axum::Router {
         audiences: Arc::clone(&api.audiences),
     });
     let policies = PolicyServiceServer::new(policies::Service(Arc::clone(&api.policies)));
+    let calendars = CalendarServiceServer::new(calendars::Service(Arc::clone(&api.calendars)));
     let tags = TagServiceServer::new(tags::Service(Arc::clone(&api.tags)));
     let mut routes = Routes::builder();
     routes
         .add_service(audiences.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(audit.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(builds.clone().max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(calendars.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(devices.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(experiments.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(nudges.clone().max_decoding_message_size(MAX_JSON_BYTES))

@@ -1,6 +1,6 @@
 //! Plans, and what waits for a second person.
 
-use tidegate_domain::{ChangeRequest, Coming, Percent, Plan, PlanRun, PlanStep, Stage};
+use tidegate_domain::{CalendarName, ChangeRequest, Coming, Percent, Plan, PlanRun, PlanStep, Stage};
 use tidegate_proto::v1;
 use tidegate_service::{RolloutEvent, Timeline};
 
@@ -46,7 +46,21 @@ pub(super) fn waiting(request: ChangeRequest) -> v1::WaitingChange {
         plan: edit.plan.as_ref().map(plan),
         wifi_only: edit.wifi_only,
         must_install: edit.must_install,
+        calendars: calendars_asked(edit.download_calendar, edit.install_calendar),
+        ignore_freeze: edit.ignore_freeze,
     }
+}
+
+/// The calendars that a change names; an empty name takes one away.
+fn calendars_asked(
+    download: Option<Option<CalendarName>>,
+    install: Option<Option<CalendarName>>,
+) -> Option<v1::RolloutCalendars> {
+    let name = |name: Option<CalendarName>| name.map(|name| name.to_string()).unwrap_or_default();
+    (download.is_some() || install.is_some()).then(|| v1::RolloutCalendars {
+        download: download.map(name),
+        install: install.map(name),
+    })
 }
 
 /// A small number of things.

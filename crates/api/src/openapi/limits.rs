@@ -3,11 +3,11 @@
 
 use serde_json::{Map, Value, json};
 use tidegate_domain::{
-    MAX_ARMS, MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_ENTRIES, MAX_DEVICE_ID_BYTES,
-    MAX_FCM_TOKEN_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL,
-    MAX_OUTCOME_BYTES, MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES,
-    MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE,
-    MIN_ARMS, ReportStatus,
+    MAX_ARMS, MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_ENTRIES, MAX_CALENDAR_NAME_BYTES,
+    MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES, MAX_FREEZES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES,
+    MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES, MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY,
+    MAX_REASON_BYTES, MAX_REMARK_BYTES, MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES,
+    MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE, MAX_WINDOWS, MIN_ARMS, ReportStatus,
 };
 use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_STATS_HOURS};
 use tidegate_signing::{MAX_ENROLLMENT_KEY_CHARS, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS};
@@ -17,6 +17,13 @@ const PACKAGE: &str = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$";
 
 /// A tag of the operators'.
 const TAG: &str = r"^[a-z0-9][a-z0-9._-]*$";
+
+/// A calendar's name.
+const CALENDAR: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
+
+/// The start and the end of a window.
+const START: &str = r"^([01][0-9]|2[0-3]):[0-5][0-9]$";
+const END: &str = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
 
 /// Of a field of a request, by the request's name and its own.
 pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>> {
@@ -47,6 +54,18 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("CreateExperimentRequest", "holdout_percent") | ("ArmRequest", "width_percent") => {
             json!({ "exclusiveMinimum": 0, "maximum": 100 })
         }
+        ("CreateCalendarRequest", "name") => {
+            json!({ "pattern": CALENDAR, "maxLength": MAX_CALENDAR_NAME_BYTES })
+        }
+        ("CreateCalendarRequest" | "UpdateCalendarRequest", "windows") => json!({ "maxItems": MAX_WINDOWS }),
+        ("CreateCalendarRequest" | "UpdateCalendarRequest", "freezes") => json!({ "maxItems": MAX_FREEZES }),
+        ("UpdateCalendarRequest", "revision") => between(1, u32::MAX.into()),
+        ("Window", "days") => json!({
+            "minItems": 1,
+            "items": { "type": "string", "enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] },
+        }),
+        ("Window", "start") => json!({ "pattern": START }),
+        ("Window", "end") => json!({ "pattern": END }),
         ("CreateRolloutRequest" | "ArmRequest", "build_id") => json!({ "minimum": 1 }),
         ("EditBuildRequest", "min_from_version") => json!({ "minimum": 0 }),
         // One that is made of lists is shown as an expression of any length.

@@ -29,6 +29,7 @@ use utoipa::{Modify, OpenApi};
         (name = "devices", description = "The fleet"),
         (name = "tags", description = "Labels of the operators' on devices"),
         (name = "policies", description = "Ceilings and holds above all rollouts"),
+        (name = "calendars", description = "At which times rollouts reach devices"),
         (name = "audit", description = "Who changed what"),
         (name = "auth", description = "Logging in"),
         (name = "people", description = "Users, service accounts and their tokens"),

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Offer, PackageName, RolloutId, VersionCode};
+use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Offer, Opening, PackageName, RolloutId, VersionCode};
 use tidegate_proto::v1;
 use tidegate_service::{
     Authenticator, DeviceCredential, Devices, Error, NewDevice, NewReport, Poll, PollAnswer, Polls, Reports,
@@ -27,7 +27,7 @@ use crate::problem::{Problem, Refusal};
 use crate::request_metrics::RequestMetrics;
 use crate::state::Routes;
 use crate::verbs::devices::current_version;
-use crate::{host, request_id, verbs};
+use crate::{date_header, host, request_id, verbs};
 
 /// Why a 304 offers nothing, such as `not_in_cohort`.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
@@ -71,7 +71,8 @@ pub(crate) fn routes() -> Routes {
     operation_id = "CheckUpdate", tag = "agent", params(v1::CheckUpdateRequest),
     responses(
         (status = 200, description = "An update to install", body = v1::UpdateManifest,
-         headers(("tidegate-poll-after" = i64, description = "Seconds until the next poll"))),
+         headers(("tidegate-poll-after" = i64, description = "Seconds until the next poll"),
+                 ("date" = String, description = "The server's time, by which install_openings are told"))),
         (status = 304, description = "Nothing for this device",
          headers(("tidegate-reason" = String, description = "Why, such as not_in_cohort"),
                  ("tidegate-poll-after" = i64, description = "Seconds until the next poll"))),
@@ -93,6 +94,9 @@ async fn check_update(State(polling): State<Arc<Polling>>, request: Request) -> 
     let mut response = span
         .in_scope(|| poll(&polling, begun, &request))
         .unwrap_or_else(|error| Refusal(error).into_response());
+    // By the clock that openings are told by: agents correct theirs with it.
+    let date = date_header::of(polling.polls.now());
+    response.headers_mut().insert(header::DATE, date);
     span.record("status", response.status().as_u16());
     request_id::tell(&mut response, &id);
     polling.request_metrics.polled(begun, response.status());
@@ -124,6 +128,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
             download_url,
             proof,
             retry_granted_at,
+            install_openings,
         } => {
             if polling.poll_log.takes(begun) {
                 tracing::info!(
@@ -134,7 +139,8 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
                     version_code = offer.build.facts.version_code.get(),
                 );
             }
-            offered(&offer, (download_url, proof), retry_granted_at, poll_after)
+            let extras = (retry_granted_at, install_openings);
+            offered(&offer, (download_url, proof), extras, poll_after)
         }
         PollAnswer::WarmingUp => {
             // As with a hold: to earlier agents it is a reason that they know to pass.
@@ -172,7 +178,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
 fn offered(
     offer: &Offer<'_>,
     (download_url, proof): (String, String),
-    retry_granted_at: Option<DateTime<Utc>>,
+    (retry_granted_at, install_openings): (Option<DateTime<Utc>>, Option<Vec<Opening>>),
     poll_after: Duration,
 ) -> Response {
     let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
@@ -197,6 +203,9 @@ fn offered(
         offer: proof,
         protocol: PROTOCOL,
         retry_granted_at: retry_granted_at.map(Into::into),
+        install_openings: install_openings.map(|openings| v1::InstallOpenings {
+            openings: openings.into_iter().map(verbs::calendars::opening).collect(),
+        }),
     };
     let headers = [
         (POLL_AFTER, seconds(poll_after)),

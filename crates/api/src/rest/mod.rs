@@ -5,6 +5,7 @@ pub(crate) mod audiences;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod builds;
+pub(crate) mod calendars;
 mod conditional;
 pub(crate) mod devices;
 pub(crate) mod download;

@@ -4,6 +4,7 @@ pub(crate) mod audiences;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod builds;
+pub(crate) mod calendars;
 pub(crate) mod devices;
 pub(crate) mod experiments;
 mod list;

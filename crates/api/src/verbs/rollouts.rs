@@ -10,6 +10,7 @@ use tidegate_proto::v1;
 use tidegate_service::{Actor, Adjusted, Audiences, Error, RolloutFilter, Rollouts};
 
 use super::audiences;
+use super::calendars;
 use super::list::List;
 use super::{optional_package, plans};
 use crate::messages;
@@ -27,6 +28,8 @@ pub(crate) async fn promote(
         salt: request.salt,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
+        calendars: None,
+        ignore_freeze: false,
     };
     let promotion = promotion(terms, request.keep_previous, request.retry_failed)?;
     let promoted = rollouts
@@ -64,6 +67,8 @@ struct Terms {
     salt: Option<String>,
     wifi_only: bool,
     must_install: bool,
+    calendars: Option<v1::RolloutCalendars>,
+    ignore_freeze: bool,
 }
 
 fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Promotion, Error> {
@@ -81,6 +86,8 @@ fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Pr
             audience: audiences::read(terms.audience)?,
             wifi_only: terms.wifi_only,
             must_install: terms.must_install,
+            calendars: calendars::of_rollout(terms.calendars)?,
+            ignore_freeze: terms.ignore_freeze,
         },
         keep_previous,
         retry_failed,
@@ -115,6 +122,8 @@ pub(crate) async fn create(
         salt: request.salt,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
+        calendars: request.calendars,
+        ignore_freeze: request.ignore_freeze,
     };
     if request.keep_previous && request.priority != 0 {
         let fault = "is for a base, whose priority is 0: one above ends nothing";
@@ -149,6 +158,7 @@ pub(crate) async fn edit(
         let fault = "must be left out beside a share, which would hold the plan";
         return Err(Error::invalid("plan", fault));
     }
+    let (download_calendar, install_calendar) = calendars::edited(request.calendars)?;
     let edit = RolloutEdit {
         name: request.name,
         priority: request.priority.map(priority).transpose()?,
@@ -161,6 +171,9 @@ pub(crate) async fn edit(
         plan: request.plan.map(plans::read).transpose()?,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
+        download_calendar,
+        install_calendar,
+        ignore_freeze: request.ignore_freeze,
     };
     let seen = u32::try_from(request.revision)
         .map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?;

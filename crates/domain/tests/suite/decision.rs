@@ -63,6 +63,10 @@ fn every_reason_can_be_reached() {
     let ramping = with(current(), |spec| {
         spec.plan = Some(ramping_to(&mut spec.settings, 23))
     });
+    // A calendar that is not there is never open.
+    let closed = with(current(), |spec| {
+        spec.settings.calendars.download = Some("none".parse().unwrap());
+    });
     let table = [
         (Reason::Ramping, Some(ramping), plain()),
         (Reason::NoCurrentBuild, None, plain()),
@@ -81,6 +85,7 @@ fn every_reason_can_be_reached() {
         ),
         (Reason::RejectedByDevice, Some(current()), plain().gave_up(2, 1)),
         (Reason::NeedsIntermediate, Some(picky), plain()),
+        (Reason::OutsideWindow, Some(closed), plain()),
     ];
     let mut reached = HashSet::new();
     for (reason, release, phone) in table {

@@ -11,6 +11,8 @@ mod audience_text;
 #[cfg(feature = "expressions")]
 mod audience_truth;
 mod barriers;
+#[cfg(feature = "calendars")]
+mod calendars;
 mod cohort;
 mod concurrent;
 mod decision;
@@ -36,3 +38,5 @@ mod store;
 mod track;
 mod values;
 mod verbs;
+#[cfg(feature = "calendars")]
+mod windows;

@@ -175,7 +175,10 @@ fn an_explanation_names_the_policy_and_why_it_is_there() {
 fn agents_of_before_are_told_a_reason_that_they_know_to_pass() {
     for reason in Reason::ALL {
         assert_eq!(reason.told_to(2), reason);
-        let expected = if matches!(reason, Reason::HeldByPolicy | Reason::Ramping) {
+        let expected = if matches!(
+            reason,
+            Reason::HeldByPolicy | Reason::OutsideWindow | Reason::Ramping
+        ) {
             Reason::Paused
         } else {
             reason

@@ -7,8 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use tidegate_domain::{
-    Approval, ArmDraft, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, MAX_PRIORITY, PackageName, PlanStep, Position,
-    Role, RolloutState, Share, SignerFingerprint, Tag, Verb,
+    Approval, ArmDraft, CalendarName, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, Freeze, MAX_PRIORITY,
+    PackageName, PlanStep, Position, Role, RolloutState, Share, SignerFingerprint, Tag, Verb, Window,
+    ZoneName,
 };
 
 use super::experiment;
@@ -259,6 +260,9 @@ pub(super) enum Admin {
     /// Policies: the highest version that devices may get, and holds, above all rollouts.
     #[command(subcommand)]
     Policy(AdminPolicy),
+    /// Make, change and show calendars: at which times rollouts reach devices.
+    #[command(subcommand)]
+    Calendar(AdminCalendar),
     /// The hold on everybody, which stops all updates of one package or of all.
     #[command(subcommand)]
     Hold(AdminHold),
@@ -522,6 +526,15 @@ pub(super) struct NewRollout {
     /// Let devices wait less. No safety rule is passed over.
     #[arg(long)]
     pub(super) must_install: bool,
+    /// The calendar by which devices download, as `tidegate admin calendar list` prints it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) download_calendar: Option<CalendarName>,
+    /// The calendar by which devices install.
+    #[arg(long, value_name = "NAME")]
+    pub(super) install_calendar: Option<CalendarName>,
+    /// Pass over the calendars' freezes. Their windows still hold.
+    #[arg(long)]
+    pub(super) ignore_freeze: bool,
     /// Offer the build anew to devices that gave it up for good.
     #[arg(long)]
     pub(super) retry_failed: bool,
@@ -600,6 +613,128 @@ pub(super) struct ChangedTerms {
     /// Whether devices wait less. No safety rule is passed over.
     #[arg(long, value_name = "BOOL")]
     pub(super) must_install: Option<bool>,
+    /// The calendar by which devices download; an empty name: any time will do.
+    #[arg(long, value_name = "NAME", value_parser = calendar_or_none)]
+    pub(super) download_calendar: Option<CalendarOrNone>,
+    /// The calendar by which devices install; an empty name: any time will do.
+    #[arg(long, value_name = "NAME", value_parser = calendar_or_none)]
+    pub(super) install_calendar: Option<CalendarOrNone>,
+    /// Whether the calendars' freezes are passed over. Their windows hold in any case.
+    #[arg(long, value_name = "BOOL")]
+    pub(super) ignore_freeze: Option<bool>,
+}
+
+/// A calendar, or that there is to be none.
+pub(super) type CalendarOrNone = Box<Option<CalendarName>>;
+
+fn calendar_or_none(text: &str) -> Result<CalendarOrNone, String> {
+    let name = (!text.is_empty()).then(|| CalendarName::parse(text)).transpose();
+    name.map(Box::new).map_err(|fault| fault.to_string())
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminCalendar {
+    /// List calendars by name.
+    List,
+    /// Show one calendar.
+    Show {
+        /// Its name.
+        name: CalendarName,
+    },
+    /// Make a calendar.
+    #[command(after_help = "Examples:
+  tidegate admin calendar create nights --window \"mon-fri 22:00-04:00\" --window \"sat,sun 00:00-24:00\"
+                                                 by each device's own clock
+  tidegate admin calendar create office --zone Europe/Berlin --window \"mon-fri 08:00-17:00\" \\
+    --freeze 2026-12-20..2027-01-06              at the same moments everywhere, and not over Christmas
+  tidegate admin calendar create quiet --freeze 12-20..01-06
+                                                 at any time but over New Year, every year")]
+    Create {
+        /// Its name.
+        name: CalendarName,
+        #[command(flatten)]
+        terms: TermsOfCalendar,
+    },
+    /// Give a calendar other terms as a whole: what is left out is gone. Rollouts go by them at once.
+    Change {
+        /// Its name.
+        name: CalendarName,
+        #[command(flatten)]
+        terms: TermsOfCalendar,
+        /// Refuse when it is at another revision by now.
+        #[arg(long, value_name = "N")]
+        revision: Option<u32>,
+    },
+    /// Delete a calendar that no rollout goes by.
+    Delete {
+        /// Its name.
+        name: CalendarName,
+    },
+    /// Print when a calendar is open from now on.
+    Openings {
+        /// Its name.
+        name: CalendarName,
+        /// The device's time zone; left out for a device that tells none.
+        #[arg(long, value_name = "ZONE")]
+        zone: Option<ZoneName>,
+        /// How many days, at most 400.
+        #[arg(long, value_name = "N", default_value_t = tidegate_service::PREVIEW_DAYS)]
+        days: u32,
+    },
+}
+
+/// What a calendar says.
+#[derive(Debug, Args)]
+pub(super) struct TermsOfCalendar {
+    /// Whose clock counts: \"device\" for each device's own, or an IANA time zone such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", default_value = "device")]
+    pub(super) zone: String,
+    /// With the devices' own clocks: the zone of those that tell none.
+    #[arg(long, value_name = "ZONE")]
+    pub(super) fallback_zone: Option<ZoneName>,
+    /// When it is open, such as \"mon-fri 22:00-04:00\", \"sat,sun 00:00-24:00\" or \"daily 01:00-05:00\"; may be repeated.
+    /// Without any it is always open.
+    #[arg(long = "window", value_name = "DAYS START-END", value_parser = window)]
+    pub(super) windows: Vec<Window>,
+    /// When it is closed whatever its windows say: from..to, such as 2026-12-20..2027-01-06 or, every year, 12-20..01-06;
+    /// with a time as in 2026-12-20T18:00. May be repeated.
+    #[arg(long = "freeze", value_name = "FROM..TO", value_parser = freeze)]
+    pub(super) freezes: Vec<Freeze>,
+}
+
+/// The days of a week, in their order.
+const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+fn window(text: &str) -> Result<Window, String> {
+    let form = || "must be days and times such as \"mon-fri 22:00-04:00\"".to_owned();
+    let (days, times) = text.trim().split_once(' ').ok_or_else(form)?;
+    let (start, end) = times.trim().split_once('-').ok_or_else(form)?;
+    let mut named = Vec::new();
+    for part in days.split(',') {
+        named.extend(days_of(part).ok_or_else(form)?);
+    }
+    Window::parse(&named, start, end).map_err(|fault| fault.to_string())
+}
+
+/// A day, days from one to another, or all. A span may go on over the end of the week.
+fn days_of(text: &str) -> Option<Vec<&'static str>> {
+    let place = |name: &str| WEEK.iter().position(|day| *day == name);
+    let (first, last) = match (text, text.split_once('-')) {
+        ("daily", _) => (0, 6),
+        (_, Some((first, last))) => (place(first)?, place(last)?),
+        (day, None) => (place(day)?, place(day)?),
+    };
+    let count = (last + 7 - first) % 7 + 1;
+    Some((0..count).map(|at| WEEK[(first + at) % 7]).collect())
+}
+
+fn freeze(text: &str) -> Result<Freeze, String> {
+    let (from, to) = text
+        .split_once("..")
+        .ok_or_else(|| "must be two times such as 2026-12-20..2027-01-06".to_owned())?;
+    // A year has four digits, a month two.
+    let is_yearly = from.find('-') == Some(2);
+    Freeze::parse(from, to, is_yearly).map_err(|fault| fault.to_string())
 }
 
 fn priority() -> clap::builder::RangedI64ValueParser<u32> {

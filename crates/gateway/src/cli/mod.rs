@@ -10,6 +10,7 @@ mod args;
 mod artifacts;
 mod audit;
 mod backup;
+mod calendar;
 mod database;
 mod enroll_token;
 mod experiment;
@@ -100,6 +101,7 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
         Admin::Package(what) => console(config, |config| admin::package(config, init, *what)),
         Admin::Tag(what) => console(config, |config| policy::tag(config, init, what)),
         Admin::Policy(what) => console(config, |config| policy::policy(config, init, what)),
+        Admin::Calendar(what) => console(config, |config| calendar::calendar(config, init, what)),
         Admin::Experiment(what) => console(config, |config| experiment::experiment(config, init, *what)),
         Admin::Hold(what) => console(config, |config| policy::hold(config, init, what)),
         Admin::Restored => console(config, |config| admin::restored(config, init)),

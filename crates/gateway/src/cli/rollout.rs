@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Audience, BuildId, Percent, Promotion, Rollout, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings,
-    Slice, VersionCode,
+    Audience, BuildId, CalendarName, Percent, Promotion, Rollout, RolloutCalendars, RolloutDraft,
+    RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
     Actor, BuildEdit, BuildView, Builds, Clock, DatabaseClock, Error as Refusal, RolloutEvent, RolloutFilter,
@@ -118,6 +118,11 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
                     .map_or(Ok(Audience::everybody()), |text| audience(&text))?,
                 wifi_only: new.wifi_only,
                 must_install: new.must_install,
+                calendars: RolloutCalendars {
+                    download: new.download_calendar,
+                    install: new.install_calendar,
+                },
+                ignore_freeze: new.ignore_freeze,
             },
             keep_previous: new.keep_previous,
             retry_failed: new.retry_failed,
@@ -145,6 +150,9 @@ fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
         plan: plan_text::plan(terms.steps, false).map_err(Refusal::from)?,
         wifi_only: terms.wifi_only,
         must_install: terms.must_install,
+        download_calendar: terms.download_calendar.map(|name| *name),
+        install_calendar: terms.install_calendar.map(|name| *name),
+        ignore_freeze: terms.ignore_freeze,
     })
 }
 
@@ -242,6 +250,13 @@ fn shown(rollout: &Rollout) -> String {
     tell(
         "waits to be approved",
         waits.map(|request| format!("a change by {}", request.by.join(" for "))),
+    );
+    let calendar = |name: &Option<CalendarName>| name.as_ref().map(ToString::to_string);
+    tell("calendar for downloading", calendar(&settings.calendars.download));
+    tell("calendar for installing", calendar(&settings.calendars.install));
+    tell(
+        "ignores freezes",
+        settings.ignore_freeze.then(|| "yes".to_owned()),
     );
     tell("returns to rollout", spec.previous.map(|id| id.to_string()));
     let taken = spec.takes_back.map(|version| version.to_string());

@@ -4,6 +4,7 @@
 mod admin;
 mod apk;
 mod artifacts;
+mod calendars;
 #[cfg(feature = "demo")]
 mod clock;
 #[cfg(feature = "demo")]

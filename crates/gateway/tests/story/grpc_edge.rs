@@ -58,6 +58,7 @@ async fn a_credential_is_asked_for_before_the_body(engine: Engine) {
         "/tidegate.v1.PackageService/PinSigner",
         "/tidegate.v1.PeopleService/ListUsers",
         "/tidegate.v1.PolicyService/SetHold",
+        "/tidegate.v1.CalendarService/CreateCalendar",
         "/tidegate.v1.RolloutService/Promote",
         "/tidegate.v1.TagService/TagDevices",
     ];
@@ -93,12 +94,13 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
 }
 
 /// The whole server, and each of its services.
-const WITH_A_HEALTH: [&str; 13] = [
+const WITH_A_HEALTH: [&str; 14] = [
     "",
     "tidegate.v1.AudienceService",
     "tidegate.v1.AuditService",
     "tidegate.v1.AuthService",
     "tidegate.v1.BuildService",
+    "tidegate.v1.CalendarService",
     "tidegate.v1.DeviceService",
     "tidegate.v1.ExperimentService",
     "tidegate.v1.NudgeService",

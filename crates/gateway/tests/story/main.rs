@@ -33,6 +33,8 @@ mod audiences;
 mod audit;
 mod behind;
 mod bucket;
+mod calendars;
+mod calendars_page;
 mod clients;
 mod comparison;
 mod credentials;

@@ -112,6 +112,8 @@ async fn each_role_may_do_its_share_and_no_more(engine: Engine) {
     olga.post("/v1/tags/lab/devices", &add).await.ok();
     let hold = json!({ "tag": "lab", "hold": true, "remark": "tests" });
     assert_eq!(olga.post("/v1/policies", &hold).await.json()["policy_id"], 1);
+    let calendar = json!({ "name": "nights", "zone": "device" });
+    assert_eq!(olga.post("/v1/calendars", &calendar).await.status, 201);
     let second = olga.uploaded(&apks::build(PACKAGE, 2)).await;
     let arm = |build| json!({ "build_id": build, "width_percent": 10 });
     let experiment = json!({ "package_name": PACKAGE, "arms": [arm(build), arm(second)] });

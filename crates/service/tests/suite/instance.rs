@@ -109,7 +109,8 @@ impl Instance {
             .unwrap();
         let files = artifacts::Store::local(&folder.path().join("artifacts")).unwrap();
         let clock = Arc::clone(&manual) as Arc<dyn Clock>;
-        let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await.unwrap());
+        let loading = Snapshots::load_for_polls(store.clone(), Arc::clone(&clock));
+        let snapshots = Arc::new(loading.await.unwrap());
         let activity = Arc::new(ActivityBuffer::new(1));
         let counters = Arc::<Counters>::default();
         let shared = Arc::new(settings.clone());

@@ -42,6 +42,7 @@ impl Instance {
                 download_url,
                 proof,
                 retry_granted_at,
+                ..
             } => Ok(Offer {
                 device: device.to_owned(),
                 build: offer.build.id,

@@ -1,10 +1,13 @@
 //! Snapshots: what one instance changes reaches another when that looks for changes.
 
-use tidegate_domain::Reason;
-use tidegate_service::Kind;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tidegate_domain::{Calendar, CalendarName, CalendarTerms, CalendarZone, Reason, Window, ZoneName};
+use tidegate_service::{Calendars, Kind};
 use tidegate_signing::ExposeSecret;
 
-use crate::instance::{Instance, admin, id, operator, refusal};
+use crate::instance::{Instance, admin, id, operator, refusal, to};
 
 #[tokio::test]
 async fn a_promotion_reaches_another_instance_after_a_refresh() {
@@ -75,4 +78,47 @@ async fn what_was_given_up_is_known_again_when_its_build_is_released_again() {
         .await
         .unwrap();
     assert_eq!(instance.told("phone", 0), Err(Reason::RejectedByDevice));
+}
+
+#[tokio::test]
+async fn openings_are_worked_out_with_the_catalog_and_anew_each_day() {
+    let here = Instance::start().await;
+    let build = here.build(1).await;
+    let calendars = Calendars::new(
+        here.store.clone(),
+        Arc::clone(&here.snapshots),
+        Arc::clone(&here.clock) as _,
+    );
+    let name = CalendarName::parse("nights").unwrap();
+    let calendar = Calendar {
+        name: name.clone(),
+        terms: CalendarTerms {
+            zone: CalendarZone::Device {
+                fallback: ZoneName::utc(),
+            },
+            windows: vec![Window::parse(&["mon"], "22:00", "04:00").unwrap()],
+            freezes: vec![],
+        },
+    };
+    calendars.create(operator(), calendar).await.unwrap();
+    let mut by_night = to(100);
+    by_night.settings.calendars.download = Some(name);
+    here.promote(build, by_night).await;
+    let is_stale = || here.snapshots.catalog().calendars().is_stale(here.clock.read());
+    assert!(!is_stale(), "before the first poll");
+    // Noon of a Monday.
+    assert_eq!(here.told("phone", 0), Err(Reason::OutsideWindow));
+    here.clock.advance(TimeDelta::hours(10));
+    assert_eq!(here.told("phone", 0), Ok(build));
+    for step in [TimeDelta::hours(25), TimeDelta::days(60), TimeDelta::days(-61)] {
+        here.clock.advance(step);
+        assert!(is_stale());
+        here.snapshots.catch_up().await.unwrap();
+        assert!(!is_stale(), "no change of the catalog is needed");
+    }
+    assert_eq!(
+        here.told("phone", 0),
+        Ok(build),
+        "eleven in the evening of that Monday"
+    );
 }

@@ -2,7 +2,7 @@
 
 use tidegate_domain::Catalog;
 
-use super::{Conn, epochs, policies, rollouts};
+use super::{Conn, calendars, epochs, policies, rollouts};
 use crate::Epochs;
 use crate::error::Fault;
 
@@ -10,5 +10,8 @@ use crate::error::Fault;
 pub(crate) fn load(conn: &mut Conn) -> Result<(Catalog, Epochs), Fault> {
     let epochs = epochs::all(conn)?;
     let catalog = Catalog::new(rollouts::tracks(conn, None)?);
-    Ok((catalog.with_policies(policies::all(conn)?), epochs))
+    let catalog = catalog
+        .with_policies(policies::all(conn)?)
+        .with_calendars(calendars::all(conn)?);
+    Ok((catalog, epochs))
 }

@@ -9,6 +9,7 @@ pub(crate) mod admin_tokens;
 pub(crate) mod audiences;
 pub(crate) mod audit;
 pub(crate) mod builds;
+pub(crate) mod calendars;
 pub(crate) mod campaigns;
 pub(crate) mod catalog;
 pub(crate) mod census;

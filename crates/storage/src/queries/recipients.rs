@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use serde::Serialize;
 use tidegate_domain::{
-    BuildId, BuildRejection, Catalog, Decision, DeliveryFailure, DeviceId, NudgeAudience, NudgeOrder,
-    Overlay, PackageName, PollRequest, decide,
+    BuildId, BuildRejection, Catalog, CompiledCalendars, Decision, DeliveryFailure, DeviceId, NudgeAudience,
+    NudgeOrder, Overlay, PackageName, PollRequest, decide,
 };
 
 use super::{BATCH, Conn, catalog, execute_on, rows, tags};
@@ -140,6 +140,7 @@ fn behind(
     named: Option<&[DeviceId]>,
 ) -> Result<(), Fault> {
     let (catalog, _) = catalog::load(conn)?;
+    let catalog = catalog.with_openings(spec.now, &CompiledCalendars::default());
     let sql = insert(
         spec,
         &format!(

@@ -11,7 +11,7 @@ use tidegate_domain::{
 };
 
 use super::epochs::Epoch;
-use super::{BATCH, Conn, Db, audit, builds, epochs, lock, rollout_events};
+use super::{BATCH, Conn, Db, audit, builds, calendars, epochs, lock, rollout_events};
 use crate::error::Fault;
 use crate::rows::{NewRollout, RolloutRow, RolloutShape, package_name, parsed, position, small};
 use crate::schema::{packages, rollouts};
@@ -71,6 +71,8 @@ fn write(
     let inserted = apply(conn, id, &change.updates, &change.insert, change.next_slice_start)?;
     rollout_events::append(conn, &change.updates, &inserted, actor, change.action)?;
     epochs::raise(conn, Epoch::Catalog)?;
+    let updated = change.updates.iter().map(|rollout| &rollout.spec);
+    calendars::require(conn, updated.chain(&change.insert))?;
     audit::append(conn, &note(package, actor, change)?)?;
     Ok(inserted)
 }

@@ -8,6 +8,7 @@ mod activity;
 mod audiences;
 mod audit;
 mod builds;
+mod calendars;
 mod campaigns;
 mod catalog;
 mod changes;
