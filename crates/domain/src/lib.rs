@@ -42,6 +42,7 @@ mod enrolment;
 mod error;
 mod experiment;
 mod ids;
+mod install_terms;
 mod installability;
 mod limits;
 mod nudge;
@@ -85,6 +86,7 @@ pub use ids::{
     BuildId, CampaignId, DeviceId, ExperimentId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName,
     RolloutId, SdkLevel, VersionCode,
 };
+pub use install_terms::{InstallCondition, InstallTerms};
 pub use installability::{Finding, Installability, Levels};
 pub use limits::{Limits, MAX_LIMITED_PACKAGES, Verb};
 pub use nudge::{

@@ -16,6 +16,7 @@ mod phone;
 mod power;
 mod protocol_versions;
 mod real;
+mod safe_moment;
 mod safety;
 mod stage;
 mod state_file;
