@@ -28,7 +28,7 @@ const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
 const WITHIN_REQUESTS: [&str; 1] = ["Audience"];
 
 /// Messages whose JSON is written by hand, in the module of the crate that is named after them.
-const BY_HAND: [&str; 2] = ["Slice", "Winner"];
+const BY_HAND: [&str; 3] = ["InstallConditions", "Slice", "Winner"];
 
 /// Requests of agents, which may be newer than the server.
 const OF_DEVICES: [&str; 5] = [
@@ -158,6 +158,18 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
         }
         if PERCENTS.contains(&field.name()) && !field.proto3_optional() {
             config = config.field_attribute(&path, "#[serde(serialize_with = \"crate::percent::write\")]");
+        }
+        // Agents and callers that don't know them see what they saw before.
+        if ["Rollout", "UpdateManifest"].contains(&message.name()) {
+            let absent = match field.name() {
+                "install_when" => Some("Vec::is_empty"),
+                "install_deadline" | "overdue_devices" => Some("Option::is_none"),
+                _ => None,
+            };
+            if let Some(absent) = absent {
+                let attribute = format!("#[serde(skip_serializing_if = \"{absent}\")]");
+                config = config.field_attribute(&path, attribute);
+            }
         }
         if message.name() == "NudgeUpdateRequest" && field.name() == "device_ids" {
             config = config.field_attribute(

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName, Policy,
-    PolicySubject, Rollout, SdkLevel, SignerRange, Slice, Step, VersionCode,
+    Audience, Build, DeliveryFailure, Device, DeviceBuild, Finding, Hold, InstallTerms, Levels, PackageName,
+    Policy, PolicySubject, Rollout, SdkLevel, SignerRange, Slice, Step, VersionCode,
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
     ArmView, Board, BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, ExperimentView,
-    FailedDelivery, Package, Progress, RolloutOnDevice, RolloutStats, SliceCensus, Told,
+    FailedDelivery, OverdueCounts, Package, Progress, RolloutOnDevice, RolloutStats, SliceCensus, Told,
 };
 
 pub(crate) fn time(time: DateTime<Utc>) -> Option<Timestamp> {
@@ -231,7 +231,23 @@ pub(crate) fn rollout(rollout: Rollout) -> v1::Rollout {
         created_by: spec.created_by,
         created_at: time(spec.created_at),
         experiment_id: spec.experiment.map(|id| id.0),
+        install_when: install_when(&spec.settings.install),
+        install_deadline: spec.settings.install.deadline.and_then(time),
+        overdue_devices: None,
     }
+}
+
+/// A rollout with the number of its overdue devices, where its deadline has passed.
+pub(crate) fn watched_rollout(rollout: Rollout, overdue: &OverdueCounts) -> v1::Rollout {
+    let overdue = overdue.get(&rollout.id).copied();
+    v1::Rollout {
+        overdue_devices: overdue.map(count),
+        ..self::rollout(rollout)
+    }
+}
+
+pub(crate) fn install_when(terms: &InstallTerms) -> Vec<String> {
+    terms.when.iter().map(ToString::to_string).collect()
 }
 
 pub(crate) fn experiment(view: ExperimentView) -> v1::Experiment {
@@ -293,10 +309,10 @@ fn slice_devices(of: &SliceCensus) -> v1::SliceDevices {
     }
 }
 
-pub(crate) fn board(board: &Board) -> v1::RolloutBoard {
+pub(crate) fn board(board: &Board, overdue: &OverdueCounts) -> v1::RolloutBoard {
     let rows = board.track.serving.iter().zip(&board.taken);
     let rows = rows.map(|(release, taken)| v1::RolloutBoardRow {
-        rollout: Some(rollout(release.rollout.clone())),
+        rollout: Some(watched_rollout(release.rollout.clone(), overdue)),
         devices: count(*taken),
     });
     let taken: u64 = board.taken.iter().sum();

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    Audience, Build, BuildId, Error, Percent, Position, Release, Rollout, RolloutId, RolloutSettings,
-    RolloutSpec, RolloutState, Slice, VersionCode,
+    Audience, Build, BuildId, Error, InstallTermsEdit, Percent, Position, Release, Rollout, RolloutId,
+    RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
 };
 
 /// Who asks for a change, and when.
@@ -58,6 +58,8 @@ pub struct RolloutEdit {
     pub wifi_only: Option<bool>,
     /// Shorten the waiting on the device.
     pub must_install: Option<bool>,
+    /// What a device waits for before it installs.
+    pub install: InstallTermsEdit,
 }
 
 impl RolloutEdit {
@@ -82,6 +84,7 @@ impl RolloutEdit {
         set(&mut spec.settings.percent, self.percent);
         set(&mut spec.settings.wifi_only, self.wifi_only);
         set(&mut spec.settings.must_install, self.must_install);
+        self.install.apply(&mut spec.settings.install);
     }
 }
 

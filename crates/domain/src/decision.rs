@@ -25,9 +25,9 @@ use serde::Serialize;
 
 use crate::tag_index::Places;
 use crate::{
-    Build, BuildId, Catalog, Clause, DeviceFacts, Installability, Overlay, Policy, PolicySet, Position,
-    Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint, Subject,
-    Track, VersionCode,
+    Build, BuildId, Catalog, Clause, DeviceFacts, InstallTerms, Installability, Overlay, Policy, PolicySet,
+    Position, Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint,
+    Subject, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -300,6 +300,9 @@ struct Ask<'c, 'a> {
     unsalted: &'a OnceCell<Position>,
 }
 
+/// The first version of the agents' protocol that knows terms for the installation.
+const KNOWS_INSTALL_TERMS: u32 = 2;
+
 /// The most of a condition's text that an explanation repeats, in characters.
 const MAX_CLAUSE_CHARS: usize = 200;
 
@@ -356,9 +359,56 @@ impl<'c> Ask<'c, '_> {
             return Verdict::PassesOn(reason);
         }
         match self.next_build(trace) {
-            Some(build) => Verdict::Takes(build),
+            Some(build) => {
+                self.tell_install_terms(trace);
+                Verdict::Takes(build)
+            }
             None => Verdict::PassesOn(Reason::NeedsIntermediate),
         }
+    }
+
+    /// Notes what the device will wait for before it installs what it is offered. Where that is nothing, so is the note.
+    fn tell_install_terms<T: Trace>(&self, trace: &mut T) {
+        let terms = &self.release.rollout.spec.settings.install;
+        if !T::TELLS || *terms == InstallTerms::default() {
+            return;
+        }
+        self.note(trace, "install_terms", true, || {
+            let deadline = terms
+                .deadline
+                .map(|deadline| deadline.format("%FT%TZ").to_string());
+            let inputs = vec![
+                ("install_when".into(), terms.conditions()),
+                (
+                    "install_deadline".into(),
+                    deadline.clone().unwrap_or_else(|| "none".to_owned()),
+                ),
+            ];
+            let conditions: Vec<&str> = terms.when.iter().map(|condition| condition.as_str()).collect();
+            let conditions = conditions.join(" and ");
+            let answer = match (terms.when.is_empty(), deadline) {
+                (true, _) => {
+                    "the device installs as soon as it has fetched the file and its safety rules allow it"
+                        .to_owned()
+                }
+                (false, Some(deadline)) if terms.is_past(self.now) => {
+                    format!("the deadline {deadline} has passed: the device no longer waits for {conditions}")
+                }
+                (false, Some(deadline)) => {
+                    format!("the device installs while {conditions} holds, and from {deadline} on at once")
+                }
+                (false, None) => format!("the device installs while {conditions} holds"),
+            };
+            let known = self.request.facts.protocol >= KNOWS_INSTALL_TERMS;
+            let answer = match known || terms.when.is_empty() {
+                true => answer,
+                false => {
+                    "the device's agent is older than conditions for the installation, and waits for none"
+                        .to_owned()
+                }
+            };
+            (inputs, answer)
+        });
     }
 
     /// Whether the rollout takes the device back from the version that it runs. Share and audience are not asked: a
@@ -369,9 +419,13 @@ impl<'c> Ask<'c, '_> {
             return Verdict::PassesOn(Reason::NewerInstalled);
         }
         let stopped = self.state(trace);
-        match self.unfit(trace) {
-            Some(reason) => Verdict::PassesOn(reason),
-            None => stopped.map_or(Verdict::Takes(&self.release.build), Verdict::Ends),
+        match (self.unfit(trace), stopped) {
+            (Some(reason), _) => Verdict::PassesOn(reason),
+            (None, Some(stopped)) => Verdict::Ends(stopped),
+            (None, None) => {
+                self.tell_install_terms(trace);
+                Verdict::Takes(&self.release.build)
+            }
         }
     }
 

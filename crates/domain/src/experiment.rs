@@ -532,6 +532,7 @@ fn as_base(arm: &Release, percent: Percent) -> Promotion {
         settings: RolloutSettings {
             wifi_only: settings.wifi_only,
             must_install: settings.must_install,
+            install: settings.install.clone(),
             ..RolloutSettings::to(percent)
         },
         keep_previous: false,

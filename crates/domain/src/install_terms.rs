@@ -100,3 +100,23 @@ impl InstallTerms {
             .collect()
     }
 }
+
+/// The terms for the installation that an operator changes; those left out stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstallTermsEdit {
+    /// All conditions; an empty set asks for none any more.
+    pub when: Option<BTreeSet<InstallCondition>>,
+    /// The deadline; `Some(None)` takes it away.
+    pub deadline: Option<Option<DateTime<Utc>>>,
+}
+
+impl InstallTermsEdit {
+    pub(crate) fn apply(self, terms: &mut InstallTerms) {
+        if let Some(when) = self.when {
+            terms.when = when;
+        }
+        if let Some(deadline) = self.deadline {
+            terms.deadline = deadline;
+        }
+    }
+}

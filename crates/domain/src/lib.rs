@@ -86,7 +86,7 @@ pub use ids::{
     BuildId, CampaignId, DeviceId, ExperimentId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName,
     RolloutId, SdkLevel, VersionCode,
 };
-pub use install_terms::{InstallCondition, InstallTerms};
+pub use install_terms::{InstallCondition, InstallTerms, InstallTermsEdit};
 pub use installability::{Finding, Installability, Levels};
 pub use limits::{Limits, MAX_LIMITED_PACKAGES, Verb};
 pub use nudge::{

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Audience, Build, BuildId, Error, ExperimentId, PackageName, Percent, Position, RolloutId, Slice,
-    VersionCode,
+    Audience, Build, BuildId, Error, ExperimentId, InstallTerms, PackageName, Percent, Position, RolloutId,
+    Slice, VersionCode,
 };
 
 /// The longest name of a rollout, in bytes.
@@ -81,6 +81,9 @@ pub struct RolloutSettings {
     pub wifi_only: bool,
     /// Shorten the waiting on the device. Overrides no safety rule.
     pub must_install: bool,
+    /// What a device waits for before it installs.
+    #[serde(flatten)]
+    pub install: InstallTerms,
 }
 
 impl RolloutSettings {
@@ -93,6 +96,7 @@ impl RolloutSettings {
             audience: Audience::default(),
             wifi_only: false,
             must_install: false,
+            install: InstallTerms::default(),
         }
     }
 

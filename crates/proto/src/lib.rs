@@ -10,6 +10,7 @@
 
 mod audience;
 mod embedded_json;
+mod install_conditions;
 mod named_devices;
 mod percent;
 mod slice;

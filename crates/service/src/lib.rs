@@ -100,8 +100,8 @@ pub use error::{Error, ExistingBuild, Kind};
 pub use examiner::Examiner;
 pub use experiments::{ArmView, ExperimentView, Experiments};
 pub use fleet::{
-    Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_PACKAGES, MAX_LEAVING, MAX_VERSIONS_SHOWN,
-    PackageStandings, SliceCensus, VersionHistory, VersionPoint,
+    Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_OVERDUE, MAX_COUNTED_PACKAGES, MAX_LEAVING,
+    MAX_VERSIONS_SHOWN, PackageStandings, SliceCensus, VersionHistory, VersionPoint,
 };
 pub use imports::{ImportReport, Imports, MAX_IMPORT_LINE_BYTES};
 pub use login_throttle::{
@@ -135,9 +135,10 @@ pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
-    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package, Page,
-    Paged, PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutFilter, RolloutOnDevice,
-    RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing, TagCount, Tagged, Tampered, Told, User,
+    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_OVERDUE_DEVICES,
+    MAX_PAGE_SIZE, OverdueCounts, Package, Page, Paged, PolicyFilter, PoolUse, Progress, ReasonCount,
+    Restoration, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount,
+    Standing, TagCount, Tagged, Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

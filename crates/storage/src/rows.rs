@@ -10,8 +10,8 @@ use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
     Build, BuildFacts, BuildId, BuildSteps, CampaignId, CampaignState, Device, DeviceFacts, DeviceId,
-    ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutId, RolloutSettings,
-    RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
+    ExperimentId, InstallTerms, PackageName, Percent, Position, Provenance, Rollout, RolloutId,
+    RolloutSettings, RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
 };
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};
@@ -241,6 +241,8 @@ pub(crate) struct RolloutRow {
     slice_start: i64,
     slice_width: i64,
     experiment_id: Option<i64>,
+    install_when: String,
+    install_deadline_at: Option<i64>,
 }
 
 pub(crate) fn position(column: &str, number: i64) -> Result<Position, Error> {
@@ -262,6 +264,13 @@ impl RolloutRow {
             audience: from_json("rollouts.audience_json", &self.audience_json)?,
             wifi_only: self.wifi_only,
             must_install: self.must_install,
+            install: InstallTerms {
+                when: parsed(
+                    "rollouts.install_when",
+                    InstallTerms::parse_conditions(&self.install_when),
+                )?,
+                deadline: self.install_deadline_at.map(moment).transpose()?,
+            },
         };
         let spec = RolloutSpec {
             package: package_name(package)?,
@@ -306,6 +315,8 @@ pub(crate) struct RolloutShape {
     revision: i64,
     slice_start: i64,
     slice_width: i64,
+    install_when: String,
+    install_deadline_at: Option<i64>,
 }
 
 impl RolloutShape {
@@ -327,6 +338,8 @@ impl RolloutShape {
             revision: spec.revision.into(),
             slice_start: settings.slice.start.get().into(),
             slice_width: settings.slice.width.get().into(),
+            install_when: settings.install.conditions(),
+            install_deadline_at: settings.install.deadline.map(micros),
         })
     }
 }

@@ -74,6 +74,8 @@ diesel::table! {
         slice_start -> BigInt,
         slice_width -> BigInt,
         experiment_id -> Nullable<BigInt>,
+        install_when -> Text,
+        install_deadline_at -> Nullable<BigInt>,
     }
 }
 

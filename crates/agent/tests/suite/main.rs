@@ -8,6 +8,7 @@ mod commands;
 mod elsewhere;
 mod enrolling;
 mod good_way;
+mod install_terms;
 mod integrity;
 mod intermediates;
 mod nudged;

@@ -27,7 +27,7 @@ use crate::problem::{Problem, Refusal};
 use crate::request_metrics::RequestMetrics;
 use crate::state::Routes;
 use crate::verbs::devices::current_version;
-use crate::{host, request_id, verbs};
+use crate::{host, messages, request_id, verbs};
 
 /// Why a 304 offers nothing, such as `not_in_cohort`.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
@@ -37,6 +37,9 @@ const PROTOCOL: i64 = 2;
 
 /// The first version of the agents' protocol that knows the reason `warming_up`.
 const WARMING_UP_SINCE: u32 = 2;
+
+/// The first version of the agents' protocol that knows terms for the installation.
+const INSTALL_TERMS_SINCE: u32 = 2;
 
 /// Seconds until the device's next poll.
 pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
@@ -134,7 +137,13 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
                     version_code = offer.build.facts.version_code.get(),
                 );
             }
-            offered(&offer, (download_url, proof), retry_granted_at, poll_after)
+            offered(
+                &offer,
+                protocol,
+                (download_url, proof),
+                retry_granted_at,
+                poll_after,
+            )
         }
         PollAnswer::WarmingUp => {
             // As with a hold: to earlier agents it is a reason that they know to pass.
@@ -171,11 +180,14 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
 
 fn offered(
     offer: &Offer<'_>,
+    protocol: u32,
     (download_url, proof): (String, String),
     retry_granted_at: Option<DateTime<Utc>>,
     poll_after: Duration,
 ) -> Response {
     let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
+    // Earlier agents know nothing of these terms.
+    let terms = (protocol >= INSTALL_TERMS_SINCE).then_some(&spec.settings.install);
     let manifest = v1::UpdateManifest {
         build_id: offer.build.id.0,
         version_code: facts.version_code.get(),
@@ -197,6 +209,8 @@ fn offered(
         offer: proof,
         protocol: PROTOCOL,
         retry_granted_at: retry_granted_at.map(Into::into),
+        install_when: terms.map(messages::install_when).unwrap_or_default(),
+        install_deadline: terms.and_then(|terms| terms.deadline).map(Into::into),
     };
     let headers = [
         (POLL_AFTER, seconds(poll_after)),

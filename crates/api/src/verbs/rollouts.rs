@@ -1,13 +1,15 @@
 //! Rollouts.
 
+use std::collections::BTreeSet;
 use std::mem::take;
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildId, MAX_PRIORITY, PackageName, Percent, Promotion, Role, RolloutDraft, RolloutEdit, RolloutId,
-    RolloutSettings, RolloutState, Slice, Which,
+    BuildId, InstallCondition, InstallTerms, InstallTermsEdit, MAX_PRIORITY, PackageName, Percent, Promotion,
+    Role, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, RolloutState, Slice, Which,
 };
-use tidegate_proto::v1;
-use tidegate_service::{Actor, Adjusted, Audiences, Error, RolloutFilter, Rollouts};
+use tidegate_proto::{Timestamp, v1};
+use tidegate_service::{Actor, Adjusted, Audiences, Error, Paged, RolloutFilter, Rollouts};
 
 use super::audiences;
 use super::list::List;
@@ -27,6 +29,7 @@ pub(crate) async fn promote(
         salt: request.salt,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
+        install: InstallTerms::default(),
     };
     let promotion = promotion(terms, request.keep_previous, request.retry_failed)?;
     let promoted = rollouts
@@ -56,6 +59,7 @@ struct Terms {
     salt: Option<String>,
     wifi_only: bool,
     must_install: bool,
+    install: InstallTerms,
 }
 
 fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Promotion, Error> {
@@ -68,6 +72,7 @@ fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Pr
             audience: audiences::read(terms.audience)?,
             wifi_only: terms.wifi_only,
             must_install: terms.must_install,
+            install: terms.install,
         },
         keep_previous,
         retry_failed,
@@ -100,6 +105,10 @@ pub(crate) async fn create(
         salt: request.salt,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
+        install: InstallTerms {
+            when: install_when(&request.install_when)?,
+            deadline: request.install_deadline.map(install_deadline).transpose()?,
+        },
     };
     if request.keep_previous && request.priority != 0 {
         let fault = "is for a base, whose priority is 0: one above ends nothing";
@@ -130,6 +139,11 @@ pub(crate) async fn edit(
         let fault = "is taken when a rollout begins; name the place where this one is to begin now";
         return Err(Error::invalid("slice.start", fault));
     }
+    if request.no_install_deadline && request.install_deadline.is_some() {
+        let fault = "goes not with an install_deadline: send one of the two";
+        return Err(Error::invalid("no_install_deadline", fault));
+    }
+    let deadline = request.install_deadline.map(install_deadline).transpose()?;
     let edit = RolloutEdit {
         name: request.name,
         priority: request.priority.map(priority).transpose()?,
@@ -141,6 +155,13 @@ pub(crate) async fn edit(
         percent: request.rollout_percent.map(Percent::of_decimal).transpose()?,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
+        install: InstallTermsEdit {
+            when: request
+                .install_when
+                .map(|said| install_when(&said.conditions))
+                .transpose()?,
+            deadline: deadline.map(Some).or(request.no_install_deadline.then_some(None)),
+        },
     };
     let seen = u32::try_from(request.revision)
         .map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?;
@@ -148,6 +169,16 @@ pub(crate) async fn edit(
         .edit(actor, RolloutId(request.rollout_id), edit, seen)
         .await?;
     Ok(messages::rollout(rollout))
+}
+
+fn install_when(names: &[String]) -> Result<BTreeSet<InstallCondition>, Error> {
+    let conditions: Result<_, tidegate_domain::Error> = names.iter().map(|name| name.parse()).collect();
+    Ok(conditions?)
+}
+
+fn install_deadline(time: Timestamp) -> Result<DateTime<Utc>, Error> {
+    let fault = || Error::invalid("install_deadline", "is no time that can be kept");
+    time.to_utc().ok_or_else(fault)
 }
 
 pub(crate) async fn get(
@@ -160,18 +191,23 @@ pub(crate) async fn get(
 }
 
 pub(crate) async fn board(
-    audiences: &Audiences,
+    (audiences, rollouts): (&Audiences, &Rollouts),
     actor: &Actor,
     request: v1::GetRolloutBoardRequest,
 ) -> Result<v1::RolloutBoard, Error> {
     actor.require(Role::Viewer)?;
     let package = PackageName::parse(&request.package_name)?;
-    Ok(messages::board(&audiences.board(&package).await?))
+    let board = audiences.board(&package).await?;
+    let serving = board.track.serving.iter().map(|release| &release.rollout);
+    let overdue = rollouts.overdue(serving).await?;
+    Ok(messages::board(&board, &overdue))
 }
 
 /// The rollout as it stands now.
 async fn tell(rollouts: &Rollouts, id: i64) -> Result<v1::Rollout, Error> {
-    Ok(messages::rollout(rollouts.get(RolloutId(id)).await?))
+    let rollout = rollouts.get(RolloutId(id)).await?;
+    let overdue = rollouts.overdue([&rollout]).await?;
+    Ok(messages::watched_rollout(rollout, &overdue))
 }
 
 pub(crate) async fn halt(
@@ -331,8 +367,16 @@ pub(crate) async fn list(
             state => Some(state.parse()?),
         },
     };
-    let ask = |page| rollouts.list(filter.clone(), page);
-    let (items, next_page_token) = list.tell(ask, messages::rollout).await?;
+    let ask = async |page| {
+        let listed = rollouts.list(filter.clone(), page).await?;
+        let overdue = rollouts.overdue(&listed.items).await?;
+        let watched = |rollout| messages::watched_rollout(rollout, &overdue);
+        Ok(Paged {
+            items: listed.items.into_iter().map(watched).collect(),
+            next_page_token: listed.next_page_token,
+        })
+    };
+    let (items, next_page_token) = list.tell(ask, |rollout| rollout).await?;
     Ok(v1::ListRolloutsResponse {
         items,
         next_page_token,

@@ -21,6 +21,7 @@ mod facts;
 mod fleet;
 mod forced;
 mod ids;
+mod install_terms;
 mod nudge;
 mod policies;
 mod preflight;

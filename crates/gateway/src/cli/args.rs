@@ -1,5 +1,6 @@
 //! The commands and their options.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use tidegate_domain::{
-    ArmDraft, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, MAX_PRIORITY, PackageName, Position, Role, RolloutState,
-    Share, SignerFingerprint, Tag, Verb,
+    ArmDraft, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, InstallCondition, InstallTerms, MAX_PRIORITY,
+    PackageName, Position, Role, RolloutState, Share, SignerFingerprint, Tag, Verb,
 };
 
 use super::experiment;
@@ -479,6 +480,13 @@ pub(super) struct NewRollout {
     /// Let devices wait less. No safety rule is passed over.
     #[arg(long)]
     pub(super) must_install: bool,
+    /// What has to hold on a device before it installs, all of it: charging, idle, app_consents. Any moment that its safety
+    /// rules allow when left out.
+    #[arg(long, value_name = "CONDITION,…", value_parser = install_when)]
+    pub(super) install_when: Option<InstallWhen>,
+    /// From then on --install-when is not asked any more, and a device that has not installed is overdue.
+    #[arg(long, value_name = "RFC3339", value_parser = rfc3339)]
+    pub(super) install_deadline: Option<DateTime<Utc>>,
     /// Offer the build anew to devices that gave it up for good.
     #[arg(long)]
     pub(super) retry_failed: bool,
@@ -515,6 +523,24 @@ pub(super) struct ChangedTerms {
     /// Whether devices wait less. No safety rule is passed over.
     #[arg(long, value_name = "BOOL")]
     pub(super) must_install: Option<bool>,
+    /// What has to hold on a device before it installs, all of it: charging, idle, app_consents; "" for nothing.
+    #[arg(long, value_name = "CONDITION,…", value_parser = install_when)]
+    pub(super) install_when: Option<InstallWhen>,
+    /// From then on --install-when is not asked any more, and a device that has not installed is overdue.
+    #[arg(long, value_name = "RFC3339", value_parser = rfc3339)]
+    pub(super) install_deadline: Option<DateTime<Utc>>,
+    /// Take the deadline away.
+    #[arg(long, conflicts_with = "install_deadline")]
+    pub(super) no_install_deadline: bool,
+}
+
+/// Conditions as people write them, with a comma between.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InstallWhen(pub(super) BTreeSet<InstallCondition>);
+
+fn install_when(text: &str) -> Result<InstallWhen, String> {
+    let conditions = InstallTerms::parse_conditions(text);
+    conditions.map(InstallWhen).map_err(|fault| fault.to_string())
 }
 
 fn priority() -> clap::builder::RangedI64ValueParser<u32> {

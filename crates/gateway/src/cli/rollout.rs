@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Audience, BuildId, Percent, Promotion, Rollout, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings,
-    Slice, VersionCode,
+    Audience, BuildId, InstallTerms, InstallTermsEdit, Percent, Promotion, Rollout, RolloutDraft,
+    RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
     Actor, BuildEdit, BuildView, Builds, Clock, Error as Refusal, RolloutFilter, Rollouts, Snapshots,
@@ -86,7 +86,12 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             RolloutId(id)
         }
     };
-    Ok(shown(&rollouts.get(id).await?))
+    let rollout = rollouts.get(id).await?;
+    let overdue = rollouts.overdue([&rollout]).await?;
+    let overdue = overdue
+        .get(&id)
+        .map(|devices| format!("\n  overdue devices: {devices}"));
+    Ok(shown(&rollout) + &overdue.unwrap_or_default())
 }
 
 fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
@@ -108,6 +113,10 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
                     .map_or(Ok(Audience::everybody()), |text| audience(&text))?,
                 wifi_only: new.wifi_only,
                 must_install: new.must_install,
+                install: InstallTerms {
+                    when: new.install_when.unwrap_or_default().0,
+                    deadline: new.install_deadline,
+                },
             },
             keep_previous: new.keep_previous,
             retry_failed: new.retry_failed,
@@ -133,6 +142,13 @@ fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
         percent: terms.percent.map(share).transpose()?,
         wifi_only: terms.wifi_only,
         must_install: terms.must_install,
+        install: InstallTermsEdit {
+            when: terms.install_when.map(|when| when.0),
+            deadline: terms
+                .install_deadline
+                .map(Some)
+                .or(terms.no_install_deadline.then_some(None)),
+        },
     })
 }
 
@@ -192,6 +208,13 @@ fn shown(rollout: &Rollout) -> String {
         "download",
         settings.wifi_only.then(|| "over Wi-Fi only".to_owned()),
     );
+    let install = &settings.install;
+    let conditions = install.conditions();
+    tell(
+        "installs while",
+        Some(conditions).filter(|conditions| !conditions.is_empty()),
+    );
+    tell("install deadline", install.deadline.map(moment));
     tell("must install", settings.must_install.then(|| "yes".to_owned()));
     tell("returns to rollout", spec.previous.map(|id| id.to_string()));
     let taken = spec.takes_back.map(|version| version.to_string());

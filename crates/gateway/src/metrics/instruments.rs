@@ -228,6 +228,18 @@ fn releases(readings: &Readings) {
         },
     );
     readings.gauge(
+        "ota_rollout_overdue_devices",
+        "Devices that a rollout offered its build, and that do not run it though its deadline has passed.",
+        |r, gauge| {
+            for (rollout, devices) in r.sources.fleet.overdue() {
+                gauge.observe(
+                    count(devices),
+                    &[KeyValue::new("rollout_id", rollout.to_string())],
+                );
+            }
+        },
+    );
+    readings.gauge(
         "ota_policies_holding",
         "Policies that hold devices back now, by those on whom they hang: everybody, a tag or a device.",
         |r, gauge| {

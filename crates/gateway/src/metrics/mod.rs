@@ -6,7 +6,8 @@
 //! written, so the request times go to the page by a collector of their own.
 //!
 //! No label grows with the fleet. Those that name builds are bounded by `tidegate_service::MAX_COUNTED_BUILDS`,
-//! those that name packages alone by `tidegate_service::MAX_COUNTED_PACKAGES`.
+//! those that name packages alone by `tidegate_service::MAX_COUNTED_PACKAGES`, those that name rollouts by
+//! `tidegate_service::MAX_COUNTED_OVERDUE`.
 
 mod instruments;
 mod openmetrics;
