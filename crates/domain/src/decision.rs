@@ -26,8 +26,8 @@ use serde::Serialize;
 use crate::tag_index::Places;
 use crate::{
     Build, BuildId, Catalog, Clause, DeviceFacts, InstallTerms, Installability, Overlay, Policy, PolicySet,
-    Position, Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, SignerFingerprint,
-    Subject, Track, VersionCode,
+    Position, Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel, Sha256,
+    SignerFingerprint, Subject, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -46,6 +46,9 @@ pub struct PollRequest<'a> {
     pub rejections: &'a [BuildRejection],
     /// What operators gave to it.
     pub overlay: &'a Overlay,
+    /// The file that it has fetched as a whole and not installed yet. Rules that are about fetching alone don't hold such a
+    /// build back; those about installing are the device's to obey.
+    pub fetched: Option<Sha256>,
 }
 
 /// A build that a device gave up.
@@ -69,7 +72,14 @@ impl<'a> PollRequest<'a> {
             facts,
             rejections,
             overlay,
+            fetched: None,
         }
+    }
+
+    /// The same of a device that has fetched this file.
+    #[must_use]
+    pub fn with_fetched(self, fetched: Option<Sha256>) -> Self {
+        Self { fetched, ..self }
     }
 }
 

@@ -37,6 +37,7 @@ mod counters;
 mod credential_watch;
 mod devices;
 mod download;
+mod download_slots;
 mod enroll_tokens;
 mod enrolment;
 mod error;
@@ -54,6 +55,7 @@ mod overlays;
 mod packages;
 mod per_worker;
 mod policies;
+mod poll_pace;
 mod polls;
 mod readiness;
 mod record;
@@ -92,6 +94,7 @@ pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS, RemovedKind};
 pub use credential_watch::{CredentialWatch, watch_credentials};
 pub use devices::{DeviceExplanation, DeviceState, DeviceView, Devices, SILENT_AFTER};
 pub use download::{Download, Downloads, FileStream, REDIRECT_HOLDS};
+pub use download_slots::DownloadSlots;
 pub use enroll_tokens::{
     DEFAULT_ENROLL_TTL_DAYS, EnrollTokenSpec, IssuedEnrollToken, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES,
 };
@@ -114,6 +117,7 @@ pub use nudges::{
 pub use packages::Packages;
 pub use per_worker::PerWorker;
 pub use policies::{HoldSpec, Policies, PolicyEdit};
+pub use poll_pace::{MAX_POLL_STRETCH, PollPace};
 pub use polls::{Poll, PollAnswer, Polls, WARMING_UP_RETRY};
 pub use readiness::Readiness;
 pub use record::open_record;

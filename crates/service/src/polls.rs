@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildRejection, Decision, DeviceFacts, Offer, Overlay, PollRequest, Reason, Release, Track, VersionCode,
-    decide, poll_after,
+    BuildRejection, Decision, DeviceFacts, Offer, Overlay, PollRequest, Reason, Release, Sha256, Track,
+    VersionCode, decide, poll_after,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;
 
 use crate::activity::Polled;
-use crate::{ActivityBuffer, Clock, Settings, Snapshots};
+use crate::{ActivityBuffer, Clock, PollPace, Settings, Snapshots};
 
 /// Answers polls.
 pub struct Polls {
@@ -21,6 +21,7 @@ pub struct Polls {
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
+    pace: Arc<PollPace>,
 }
 
 /// A device's poll.
@@ -35,6 +36,8 @@ pub struct Poll<'a> {
     pub facts: DeviceFacts<'a>,
     /// How often the package has crashed, if it says so.
     pub crashes: Option<u32>,
+    /// The file that it has fetched as a whole and not installed yet.
+    pub fetched: Option<Sha256>,
 }
 
 /// The answer to a poll, valid while the catalog is held.
@@ -87,7 +90,14 @@ impl Polls {
             keys,
             clock,
             settings,
+            pace: Arc::default(),
         }
+    }
+
+    /// Tells devices to come later while more polls come than this pace allows.
+    #[must_use]
+    pub fn paced(self, pace: Arc<PollPace>) -> Self {
+        Self { pace, ..self }
     }
 
     /// Decides a poll of an authenticated device and hands the answer, with the time until the next poll, to
@@ -109,7 +119,8 @@ impl Polls {
             &poll.facts,
             gave_up,
             overlay,
-        );
+        )
+        .with_fetched(poll.fetched);
         let decision = decide(&catalog, &request, now);
         let told = match &decision {
             Decision::Offer(offer) => Standing::Offered {
@@ -140,7 +151,8 @@ impl Polls {
             Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
             Decision::Offer(offer) => self.update(poll.device_id, offer, gave_up, now),
         };
-        respond(answer, poll_after(poll.device_id, self.settings.poll_interval))
+        let interval = self.settings.poll_interval.mul_f64(self.pace.polled(now));
+        respond(answer, poll_after(poll.device_id, interval))
     }
 
     /// What a device needs to take an offer: where the file is, and the proof that it was offered.

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_agent::Phase;
 use tidegate_agent::domain::{DeferReason, Role};
+use tidegate_testkit::agent::Polled;
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, eventually};
@@ -72,11 +73,20 @@ async fn a_phone_waits_for_what_the_rollout_asks_for() {
         }
         assert_eq!(world.phone.facts().asked, [0_i64; 0]);
 
-        let explained = world.operator.explain(DEVICE, PACKAGE, 1).await.ok();
-        let rules = explained["rules"].as_array().unwrap();
-        let told = rules.iter().find(|rule| rule["rule"] == "install_terms").unwrap();
-        let answer = told["answer"].as_str().unwrap();
-        assert!(answer.contains("charging and app_consents"), "{answer}");
+        // What the poll said is kept a moment later.
+        let explain = || world.operator.explain(DEVICE, PACKAGE, 1);
+        let told = |answer: &Answer| {
+            let explained = answer.json();
+            let rules = explained["rules"].as_array().unwrap();
+            let told = rules.iter().find(|rule| rule["rule"] == "install_terms");
+            told.is_some_and(|told| {
+                told["answer"]
+                    .as_str()
+                    .unwrap()
+                    .contains("charging and app_consents")
+            })
+        };
+        eventually(explain, told).await;
 
         world.phone.facts().charging = true;
         agent.look_again().unwrap();
@@ -166,8 +176,8 @@ async fn agents_are_told_terms_that_they_know() {
         .release_on(&json!({ "install_when": ["idle"], "install_deadline": FAR_AWAY }))
         .await;
     let device = world.server.device("older-1").await;
-    let told = |answer: Answer| {
-        let manifest = answer.ok();
+    let told = |polled: Polled| {
+        let manifest = polled.manifest.unwrap();
         (
             manifest.get("install_when").cloned(),
             manifest.get("install_deadline").cloned(),

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Offer, PackageName, RolloutId, VersionCode};
+use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Offer, PackageName, RolloutId, Sha256, VersionCode};
 use tidegate_proto::v1;
 use tidegate_service::{
     Authenticator, DeviceCredential, Devices, Error, NewDevice, NewReport, Poll, PollAnswer, Polls, Reports,
@@ -120,6 +120,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
         installed: query.installed.ok_or_else(|| missing("current_version_code"))?,
         facts: query.facts,
         crashes: query.crashes,
+        fetched: query.fetched,
     };
     Ok(polling.polls.answer(&poll, |answer, poll_after| match answer {
         PollAnswer::Update {
@@ -244,6 +245,7 @@ struct PollQuery<'a> {
     installed: Option<VersionCode>,
     facts: DeviceFacts<'a>,
     crashes: Option<u32>,
+    fetched: Option<Sha256>,
 }
 
 impl<'a> PollQuery<'a> {
@@ -273,6 +275,8 @@ impl<'a> PollQuery<'a> {
                 "zone" => facts.zone = Some(value),
                 "protocol" => facts.protocol = number("protocol", &value, "must be a number such as 2")?,
                 "dense" => facts.dense = value == "1",
+                // A hint: one that can't be read is none.
+                "fetched" => poll.fetched = Sha256::parse(&value).ok(),
                 "crashes" => poll.crashes = Some(number("crashes", &value, "must be a number")?),
                 _ => {}
             }

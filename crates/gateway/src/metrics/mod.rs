@@ -28,7 +28,8 @@ use prometheus::{Registry, TextEncoder};
 use tidegate_api::{MetricsFormat, MetricsPage, RequestMetrics};
 use tidegate_domain::BuildId;
 use tidegate_service::{
-    ActivityBuffer, Adoption, BuildCounts, Counters, Fleet, Policies, ReportQueue, RolloutNumbers, Snapshots,
+    ActivityBuffer, Adoption, BuildCounts, Clock, Counters, DownloadSlots, Fleet, Policies, PollPace,
+    ReportQueue, RolloutNumbers, Snapshots,
 };
 use tidegate_storage::Store;
 
@@ -48,6 +49,9 @@ pub(crate) struct Sources {
     pub(crate) request_metrics: Arc<RequestMetrics>,
     pub(crate) adoption: Adoption,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) pace: Arc<PollPace>,
+    pub(crate) slots: Arc<DownloadSlots>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policies: Arc<Policies>,
     /// Whether a second master key is accepted.
     pub(crate) rotating: bool,

@@ -64,6 +64,7 @@ mod people;
 mod policies;
 mod progressive;
 mod proxies;
+mod rate;
 mod reasons;
 mod replicas;
 mod reports;
