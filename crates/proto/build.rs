@@ -159,17 +159,14 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
         if PERCENTS.contains(&field.name()) && !field.proto3_optional() {
             config = config.field_attribute(&path, "#[serde(serialize_with = \"crate::percent::write\")]");
         }
-        // Agents and callers that don't know them see what they saw before.
-        if ["Rollout", "UpdateManifest"].contains(&message.name()) {
+        // Nothing is said to agents of before, nor where nothing is asked for.
+        if message.name() == "UpdateManifest" && ["install_when", "install_deadline"].contains(&field.name())
+        {
             let absent = match field.name() {
-                "install_when" => Some("Vec::is_empty"),
-                "install_deadline" | "overdue_devices" => Some("Option::is_none"),
-                _ => None,
+                "install_when" => "#[serde(skip_serializing_if = \"Vec::is_empty\")]",
+                _ => "#[serde(skip_serializing_if = \"Option::is_none\")]",
             };
-            if let Some(absent) = absent {
-                let attribute = format!("#[serde(skip_serializing_if = \"{absent}\")]");
-                config = config.field_attribute(&path, attribute);
-            }
+            config = config.field_attribute(&path, absent);
         }
         if message.name() == "NudgeUpdateRequest" && field.name() == "device_ids" {
             config = config.field_attribute(

@@ -259,7 +259,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
         (
             2,
             "rollout create 1 --percent 10 --install-deadline tomorrow",
-            "2026",
+            "RFC 3339",
         ),
         (
             2,
