@@ -90,8 +90,13 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 
+    #[expect(clippy::cast_possible_truncation, reason = "weeks in nanoseconds")]
+    fn moved(seconds: f64) -> TimeDelta {
+        TimeDelta::nanoseconds((seconds * 1e9) as i64)
+    }
+
     fn at(seconds: f64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::nanoseconds((seconds * 1e9) as i64)
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap() + moved(seconds)
     }
 
     #[test]

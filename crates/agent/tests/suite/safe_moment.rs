@@ -387,11 +387,11 @@ async fn each_condition_is_waited_for_and_told_once() {
     type Facet = fn(&mut Facts);
     let conditions: [(&str, DeferReason, Facet); 5] = [
         ("charging", DeferReason::NotCharging, |facts| {
-            facts.charging = true
+            facts.charging = true;
         }),
         ("idle", DeferReason::NotIdle, |facts| facts.idle = Some(true)),
         ("app_consents", DeferReason::NoConsent, |facts| {
-            facts.consents = Some(true)
+            facts.consents = Some(true);
         }),
         ("idle", DeferReason::NotIdle, |facts| {
             (facts.idle, facts.consents) = (Some(true), Some(false));
@@ -510,7 +510,7 @@ async fn a_failure_in_the_window_is_tried_again_in_the_window() {
     world.change(|facts| {
         facts
             .answers
-            .push(InstallOutcome::failure(6, "INSTALL_FAILED_INSUFFICIENT_STORAGE"))
+            .push(InstallOutcome::failure(6, "INSTALL_FAILED_INSUFFICIENT_STORAGE"));
     });
     world.live_until(after(240)).await;
     assert_eq!(world.phone.facts().asked, [2, 2]);

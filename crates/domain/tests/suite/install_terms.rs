@@ -109,26 +109,25 @@ fn an_edit_changes_what_it_names() {
         store.run(|track| track.edit(id, edit.clone(), seen)).unwrap();
         store.rollouts[0].spec.settings.install.clone()
     };
-    let nothing = InstallTermsEdit::default();
     let to_idle = InstallTermsEdit {
         when: Some(conditions("idle")),
-        ..nothing.clone()
+        ..InstallTermsEdit::default()
     };
     assert_eq!(edited(to_idle), terms("idle", Some(60)));
     let later = InstallTermsEdit {
         deadline: Some(Some(at(90))),
-        ..nothing.clone()
+        ..InstallTermsEdit::default()
     };
     assert_eq!(edited(later), terms("idle", Some(90)));
-    assert_eq!(edited(nothing.clone()), terms("idle", Some(90)));
+    assert_eq!(edited(InstallTermsEdit::default()), terms("idle", Some(90)));
     let without_deadline = InstallTermsEdit {
         deadline: Some(None),
-        ..nothing.clone()
+        ..InstallTermsEdit::default()
     };
     assert_eq!(edited(without_deadline), terms("idle", None));
     let without_conditions = InstallTermsEdit {
         when: Some(BTreeSet::new()),
-        ..nothing
+        ..InstallTermsEdit::default()
     };
     assert_eq!(edited(without_conditions), InstallTerms::default());
 }
@@ -160,7 +159,7 @@ fn told(catalog: &Catalog, request: &PollRequest<'_>, now: i64) -> Option<String
 fn an_explanation_tells_what_the_device_waits_for() {
     let offering = |install: InstallTerms| {
         catalog(vec![with(release(build(2)), |spec| {
-            spec.settings.install = install
+            spec.settings.install = install;
         })])
     };
     let knows = |installed| {
