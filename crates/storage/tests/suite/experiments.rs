@@ -267,7 +267,8 @@ async fn an_earlier_version_goes_on_with_the_arms(place: &Place) {
     start(&store, &[&one, &two], draft(&[&one, &two], Audience::everybody()))
         .await
         .unwrap();
-    assert_eq!(store.revert_to("0013").await.unwrap(), ["0014"]);
+    let reverted = store.revert_to("0013").await.unwrap();
+    assert!(reverted.contains(&"0014".to_owned()), "{reverted:?}");
     let serving = place.number("SELECT count(*) AS value FROM rollouts WHERE serving AND priority = 7");
     assert_eq!(serving, 2, "as rollouts of their own");
     store.migrate().await.unwrap();
