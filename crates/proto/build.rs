@@ -36,7 +36,7 @@ const WITHIN_REQUESTS: [&str; 6] = [
 ];
 
 /// Messages whose JSON is written by hand, in the module of the crate that is named after them.
-const BY_HAND: [&str; 3] = ["InstallOpenings", "Slice", "Winner"];
+const BY_HAND: [&str; 4] = ["InstallConditions", "InstallOpenings", "Slice", "Winner"];
 
 /// Requests of agents, which may be newer than the server.
 const OF_DEVICES: [&str; 5] = [
@@ -171,6 +171,15 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
         }
         if PERCENTS.contains(&field.name()) && !field.proto3_optional() {
             config = config.field_attribute(&path, "#[serde(serialize_with = \"crate::percent::write\")]");
+        }
+        // Nothing is said to agents of before, nor where nothing is asked for.
+        if message.name() == "UpdateManifest" && ["install_when", "install_deadline"].contains(&field.name())
+        {
+            let absent = match field.name() {
+                "install_when" => "#[serde(skip_serializing_if = \"Vec::is_empty\")]",
+                _ => "#[serde(skip_serializing_if = \"Option::is_none\")]",
+            };
+            config = config.field_attribute(&path, absent);
         }
         if message.name() == "NudgeUpdateRequest" && field.name() == "device_ids" {
             config = config.field_attribute(

@@ -9,8 +9,10 @@ use crate::backoff::pause;
 use crate::config::Config;
 use crate::deadline::{Deadline, is_due};
 use crate::expected_apk::ExpectedApk;
+use crate::install_terms::Hold;
 use crate::platform::conditions;
 use crate::protocol::Manifest;
+use crate::server_clock::ServerClock;
 use crate::{Credentials, Error, Platform, StateStore, Transport};
 
 /// Where an agent stands.
@@ -20,7 +22,7 @@ pub enum Phase {
     Idle,
     /// A poll is due.
     Checking,
-    /// A safety rule forbids the update for now.
+    /// A safety rule or the rollout's terms forbid the update for now.
     Waiting(DeferReason),
     /// The file is being fetched.
     Downloading,
@@ -55,6 +57,8 @@ pub struct Agent<P, T, S> {
     pub(crate) verified: Option<ExpectedApk>,
     /// The ETag of the place that the file comes from now, where that is not the server itself.
     pub(crate) etag: Option<String>,
+    /// What the device's clock showed at the last step.
+    seen: DateTime<Utc>,
     /// How often in a row the device's own storage failed.
     storage_faults: u32,
     /// When it is used again after a failure.
@@ -103,6 +107,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             verifier,
             verified: None,
             etag: None,
+            seen: now,
             storage_faults: 0,
             stalled_until: None,
         };
@@ -156,9 +161,14 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         }
     }
 
-    /// Corrects all deadlines if the clock was set back, which may happen during a step too.
+    /// Corrects all deadlines if the clock was set back, which may happen during a step too. What waits for a time of day
+    /// then asks the server for it, or it would wait longer by as much as the clock was set back.
     fn follow_clock(&mut self, now: DateTime<Utc>) {
         self.saved.follow_clock(now);
+        if now < self.seen && self.saved.waits_for_time() {
+            self.saved.poll_at = Deadline::now(now);
+        }
+        self.seen = now;
         if let Some(until) = &mut self.stalled_until {
             until.expire_if_clock_went_back(now);
         }
@@ -249,10 +259,29 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         if is_due(self.poll_at(), now) {
             return self.change(|saved| saved.state = State::Checking);
         }
-        match self.permission(&wait.job) {
-            Ok(()) => self.change(|saved| saved.state = State::Checking),
-            Err(reason) => self.defer(&wait.job, reason),
+        if let Err(reason) = self.permission(&wait.job) {
+            return self.defer(&wait.job, reason);
         }
+        match self.hold(&wait.job) {
+            Some(hold) => self.defer_for(&wait.job, hold),
+            None => self.change(|saved| saved.state = State::Checking),
+        }
+    }
+
+    /// What the rollout's terms say to an installation now. A file that is not here as a whole is fetched first.
+    pub(crate) fn hold(&self, job: &Manifest) -> Option<Hold> {
+        if self.fetched(job) < job.file_size {
+            return None;
+        }
+        let now = self.saved.server_time(self.platform.clock());
+        job.hold(self.config.device.as_str(), &self.platform, now)
+    }
+
+    /// Whether the device's clock may have been set since the server's was read, where that matters.
+    pub(crate) fn doubts_clock(&self, job: &Manifest) -> bool {
+        let own = self.platform.clock();
+        let is_old = |clock: ServerClock| !clock.is_fresh(own);
+        job.is_timed() && self.saved.server_clock.is_some_and(is_old)
     }
 
     /// What the safety rules say to an update.
@@ -279,11 +308,18 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
 
     /// Waits because of a safety rule, and reports that once for each rule, file and attempt.
     pub(crate) fn defer(&mut self, job: &Manifest, reason: DeferReason) -> Result<(), Error> {
+        let wait = look_again_after(job.must_install);
+        self.defer_for(job, Hold { reason, wait })
+    }
+
+    /// Waits for as long as a hold says, and reports its reason once for each file and attempt.
+    pub(crate) fn defer_for(&mut self, job: &Manifest, hold: Hold) -> Result<(), Error> {
         let now = self.platform.clock();
+        let reason = hold.reason;
         let wait = Wait {
             job: job.clone(),
             reason,
-            at: Deadline::after(now, look_again_after(job.must_install)),
+            at: Deadline::after(now, hold.wait),
         };
         let device = self.config.device.clone();
         self.change(|saved| {

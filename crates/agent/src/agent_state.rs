@@ -10,6 +10,7 @@ use crate::deadline::{Deadline, is_due};
 use crate::file_history::FileHistory;
 use crate::outbox::{Outbox, Outgoing};
 use crate::protocol::{ActionResultBody, Manifest};
+use crate::server_clock::ServerClock;
 
 /// The version of the state file's format. A file of another version is treated like one that can't be read. Fields
 /// may be added without raising it: they get their default from an older file, and older agents ignore them.
@@ -26,7 +27,7 @@ pub(crate) enum State {
     Idle,
     /// A poll is due.
     Checking,
-    /// A safety rule forbids the update for now.
+    /// A safety rule or the rollout's terms forbid the update for now.
     Waiting(Wait),
     /// The file is being fetched, from the time `at` on.
     Downloading { job: Manifest, at: Deadline },
@@ -38,7 +39,7 @@ pub(crate) enum State {
     Reporting { then: Option<Wait> },
 }
 
-/// An update that a safety rule forbids for now.
+/// An update that a safety rule or the rollout's terms forbid for now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Wait {
     pub job: Manifest,
@@ -56,6 +57,9 @@ pub(crate) struct Partial {
     /// The ETag of the place that it came from, where that was not the server itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// Whether all of it is here. Polls tell the server, which does not ask the calendar for downloads then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
 }
 
 /// A command that was accepted and has to be answered.
@@ -90,6 +94,9 @@ pub(crate) struct AgentState {
     /// The protocol that the server named last; 0 until it named one.
     #[serde(default)]
     pub server_protocol: u32,
+    /// The server's clock beside the device's own, as of the last answer; `None` until one told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_clock: Option<ServerClock>,
     pub outbox: Outbox,
     pub partial: Option<Partial>,
     #[serde(default)]
@@ -112,6 +119,7 @@ impl AgentState {
             url_refusals: 0,
             locked_out: false,
             server_protocol: 0,
+            server_clock: None,
             outbox: Outbox::new(now),
             partial: None,
             files: FileHistory::default(),
@@ -150,6 +158,16 @@ impl AgentState {
         (state.form == FORM).then_some(state)
     }
 
+    /// The server's time when the device's clock shows `own`: the device's own until an answer told the server's.
+    pub(crate) fn server_time(&self, own: DateTime<Utc>) -> DateTime<Utc> {
+        self.server_clock.map_or(own, |clock| clock.now(own))
+    }
+
+    /// Reads the server's clock from an answer, if it tells the time.
+    pub(crate) fn hear(&mut self, headers: &http::HeaderMap, own: DateTime<Utc>) {
+        self.server_clock = ServerClock::read(headers, own).or(self.server_clock);
+    }
+
     /// The time itself, or the end of the server's `Retry-After` if that is later.
     pub(crate) fn respecting_retry_after(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         self.not_before.map_or(at, |not_before| at.max(not_before.at))
@@ -174,6 +192,11 @@ impl AgentState {
         if let Some(not_before) = &mut self.not_before {
             not_before.restart_if_clock_went_back(now);
         }
+    }
+
+    /// Whether an update waits whose terms depend on the time of day.
+    pub(crate) fn waits_for_time(&self) -> bool {
+        matches!(&self.state, State::Waiting(wait) if wait.job.is_timed())
     }
 
     /// When the next message is to be sent, if there is one.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
+use crate::install_terms::seconds;
+use crate::server_clock::date;
+
 /// The wait after the first fault, before it is spread.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -25,15 +28,15 @@ pub(crate) fn pause(device: &str, faults: u32) -> Duration {
 }
 
 /// The wait for a `Retry-After` of this length: never shorter, and up to a tenth longer, so that devices do not return
-/// all at once.
-pub(crate) fn requested_wait(device: &str, faults: u32, requested: Duration) -> Duration {
+/// all at once. The draw depends on the moment, so that no device is always the last.
+pub(crate) fn requested_wait(device: &str, now: DateTime<Utc>, requested: Duration) -> Duration {
     requested
         .min(MAX_WAIT)
-        .mul_f64(1.0 + fraction(device, faults) / 10.0)
+        .mul_f64(1.0 + fraction(device, seconds(now)) / 10.0)
 }
 
 /// A number from 0 to 1, always the same for the same device and number.
-fn fraction(device: &str, number: u32) -> f64 {
+pub(crate) fn fraction(device: &str, number: u32) -> f64 {
     let digest = Sha256::new()
         .chain_update(number.to_be_bytes())
         .chain_update(device)
@@ -41,7 +44,7 @@ fn fraction(device: &str, number: u32) -> f64 {
     f64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])) / f64::from(u32::MAX)
 }
 
-/// `Retry-After`: seconds, or a date.
+/// `Retry-After`: seconds, or a date. A date is compared with the answer's own `Date`, since this device's clock may be wrong.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
 pub(crate) fn retry_after(headers: &http::HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
@@ -49,8 +52,9 @@ pub(crate) fn retry_after(headers: &http::HeaderMap, now: DateTime<Utc>) -> Opti
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = httpdate::parse_http_date(text).ok()?;
-    (DateTime::<Utc>::from(date) - now).to_std().ok()
+    let until = httpdate::parse_http_date(text).ok()?;
+    let now = date(headers).unwrap_or(now);
+    (DateTime::<Utc>::from(until) - now).to_std().ok()
 }
 
 #[cfg(test)]
@@ -74,11 +78,16 @@ mod tests {
     #[test]
     fn a_wait_that_the_server_requests_is_not_shortened_below_the_bound() {
         let requested = Duration::from_secs(120);
-        for faults in 0..20 {
-            let waited = requested_wait("phone-1", faults, requested);
+        let begin: DateTime<Utc> = "2026-11-23T12:00:00Z".parse().unwrap();
+        let mut waits = std::collections::BTreeSet::new();
+        for second in 0..20 {
+            let now = begin + chrono::TimeDelta::seconds(second);
+            let waited = requested_wait("phone-1", now, requested);
             assert!((requested..=requested.mul_f64(1.1)).contains(&waited));
+            waits.insert(waited);
         }
-        assert!(requested_wait("phone-1", 1, Duration::from_secs(u64::MAX)) <= MAX_WAIT.mul_f64(1.1));
+        assert!(waits.len() > 15, "the draw is another one each time");
+        assert!(requested_wait("phone-1", begin, Duration::from_secs(u64::MAX)) <= MAX_WAIT.mul_f64(1.1));
     }
 
     #[test]
@@ -99,6 +108,18 @@ mod tests {
             read("Monday, 23-Nov-26 12:01:30 GMT"),
             Some(Duration::from_secs(90)),
             "a form that the RFC asks recipients to accept"
+        );
+        let mut of_a_wrong_clock = http::HeaderMap::new();
+        for (name, value) in [
+            (http::header::RETRY_AFTER, "Wed, 25 Nov 2026 12:01:30 GMT"),
+            (http::header::DATE, "Wed, 25 Nov 2026 12:00:00 GMT"),
+        ] {
+            of_a_wrong_clock.insert(name, http::HeaderValue::from_static(value));
+        }
+        assert_eq!(
+            retry_after(&of_a_wrong_clock, now),
+            Some(Duration::from_secs(90)),
+            "this device's clock is two days behind"
         );
         assert_eq!(read("soon"), None);
         assert_eq!(read("-5"), None);

@@ -14,9 +14,11 @@ use crate::config::ONLY_HTTPS;
 use crate::deadline::Deadline;
 use crate::exchange::{self, Answer};
 use crate::protocol::{
-    MAX_FILE_BYTES, MAX_OFFER_BYTES, MAX_URL_BYTES, Manifest, POLL_AFTER, PROTOCOL, REASON,
+    MAX_CONDITION_BYTES, MAX_FILE_BYTES, MAX_INSTALL_TERMS, MAX_OFFER_BYTES, MAX_URL_BYTES, Manifest,
+    POLL_AFTER, PROTOCOL, REASON,
 };
 use crate::report_details::ReportDetails;
+use crate::server_clock::ServerClock;
 use crate::{Config, Error, Platform, StateStore, Transport};
 
 /// Reasons for "no update" after which the same file is not to be expected soon. A partial file is deleted then. It is kept
@@ -47,6 +49,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     pub(crate) async fn check(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
         let answer = exchange::ask(&self.transport, self.poll()?).await;
         let now = self.platform.clock().max(now);
+        self.saved.hear_poll(answer.as_ref().ok(), self.platform.clock());
         match answer {
             Ok(answer) => match answer.status {
                 StatusCode::OK => match read_manifest(&answer, &self.config) {
@@ -91,6 +94,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                     .crashes(&config.package)
                     .map(|count| count.to_string()),
             ),
+            ("fetched", self.fetched_file().map(|sha256| sha256.to_string())),
             ("dense", config.dense.then(|| "1".to_owned())),
             ("tags", (!config.tags.is_empty()).then(|| config.tags.join(","))),
         ];
@@ -104,6 +108,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             .header(AUTHORIZATION, self.credentials.bearer())
             .body(Bytes::new())
             .map_err(|fault| Error::invalid("server", fault.to_string()))
+    }
+
+    /// The file that is here as a whole and waits for its installation.
+    fn fetched_file(&self) -> Option<tidegate_domain::Sha256> {
+        let partial = self.saved.partial.as_ref()?;
+        partial.whole.then_some(partial.sha256)
     }
 
     fn next_poll(&self, answer: &Answer, now: DateTime<Utc>) -> Deadline {
@@ -197,14 +207,16 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         tracing::warn!(%error, "a poll failed");
         let device = self.config.device.clone();
         self.change(|saved| {
-            saved.faults = saved.faults.saturating_add(1);
-            let faults = saved.faults;
-            saved.poll_at = Deadline::after(now, pause(device.as_str(), faults));
-            if let Some(asked) = asked {
-                saved.not_before = Some(Deadline::after(
-                    now,
-                    requested_wait(device.as_str(), faults, asked),
-                ));
+            match asked {
+                // A server that asks for time is no fault.
+                Some(asked) => {
+                    let until = Deadline::after(now, requested_wait(device.as_str(), now, asked));
+                    (saved.poll_at, saved.not_before) = (until, Some(until));
+                }
+                None => {
+                    saved.faults = saved.faults.saturating_add(1);
+                    saved.poll_at = Deadline::after(now, pause(device.as_str(), saved.faults));
+                }
             }
             saved.state = State::Idle;
         })
@@ -212,6 +224,14 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
 }
 
 impl AgentState {
+    /// Reads the server's clock from the answer to a poll. One that tells no time leaves nothing that a clock which was set
+    /// since then could falsify: the device's own clock is used.
+    fn hear_poll(&mut self, answer: Option<&Answer>, own: DateTime<Utc>) {
+        if let Some(answer) = answer {
+            self.server_clock = ServerClock::read(&answer.headers, own);
+        }
+    }
+
     /// The server answered a poll.
     fn poll_succeeded(&mut self, poll_at: Deadline) {
         self.faults = 0;
@@ -233,10 +253,23 @@ fn read_manifest(answer: &Answer, config: &Config) -> Result<Manifest, Error> {
         format!("a URL of {} bytes", manifest.download_url.len())
     } else if !may_be_called(&manifest.download_url, config.allow_http) {
         format!("its download_url {ONLY_HTTPS}")
+    } else if let Some(fault) = too_many_terms(&manifest) {
+        fault
     } else if manifest.offer.len() > MAX_OFFER_BYTES {
         format!("an offer of {} bytes", manifest.offer.len())
     } else {
         return Ok(manifest);
     };
     Err(Error::Malformed(fault))
+}
+
+/// What is too much of a manifest's terms for the installation.
+fn too_many_terms(manifest: &Manifest) -> Option<String> {
+    let openings = manifest.install_openings.as_ref().map_or(0, Vec::len);
+    let conditions = &manifest.install_when;
+    let long = conditions.iter().any(|name| name.len() > MAX_CONDITION_BYTES);
+    (openings > MAX_INSTALL_TERMS || conditions.len() > MAX_INSTALL_TERMS || long).then(|| {
+        let conditions = conditions.len();
+        format!("{openings} openings and {conditions} conditions for the installation, or one with too long a name")
+    })
 }

@@ -98,6 +98,9 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             Ok(answer) => answer,
             Err(error) => return Ok(Ending::Cut(error, None)),
         };
+        if place == Place::Server {
+            self.saved.hear(&head.headers, self.platform.clock());
+        }
         let expected = match place {
             Place::Server => Some(etag(job)),
             Place::Elsewhere => self.etag_elsewhere(job).filter(|_| head.status != StatusCode::OK),
@@ -229,6 +232,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             sha256: job.sha256,
             synced: here,
             etag: self.etag.clone(),
+            whole: false,
         };
         self.change(|saved| saved.partial = Some(partial))
     }
@@ -259,14 +263,16 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 let device = self.config.device.clone();
                 let made_progress = self.fetched(job) > had;
                 self.change(|saved| {
-                    saved.faults = if made_progress {
-                        1
-                    } else {
-                        saved.faults.saturating_add(1)
-                    };
                     let wait = match asked {
-                        Some(asked) => requested_wait(device.as_str(), saved.faults, asked),
-                        None => pause(device.as_str(), saved.faults),
+                        // A server that asks for time is no fault.
+                        Some(asked) => requested_wait(device.as_str(), now, asked),
+                        None => {
+                            saved.faults = match made_progress {
+                                true => 1,
+                                false => saved.faults.saturating_add(1),
+                            };
+                            pause(device.as_str(), saved.faults)
+                        }
                     };
                     saved.state = State::Downloading {
                         job: job.clone(),
@@ -288,6 +294,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 sha256: job.sha256,
                 synced: job.file_size,
                 etag: None,
+                whole: true,
             });
             saved.faults = 0;
             saved.url_refusals = 0;

@@ -1,4 +1,4 @@
-//! Installing: asks the safety rules a last time, then Android.
+//! Installing: asks the safety rules a last time and the rollout's terms, then Android.
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::ReportStatus;
@@ -36,6 +36,14 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         }
         if let Err(reason) = self.permission(job) {
             return self.defer(job, reason);
+        }
+        if self.doubts_clock(job) {
+            let now = self.platform.clock();
+            self.change(|saved| saved.poll_at = Deadline::now(now))?;
+            return self.poll_again(now);
+        }
+        if let Some(hold) = self.hold(job) {
+            return self.defer_for(job, hold);
         }
         let file = self.store.file()?;
         let outcome = self

@@ -25,6 +25,9 @@
 //! **After a wait the agent polls.** An offer may have been taken back during a night without Wi-Fi, so a wait never
 //! leads to an installation directly.
 //!
+//! **Windows are the server's.** They are told as UTC and judged by the server's clock, which each answer's `Date` tells. A
+//! device whose clock is wrong installs neither earlier nor later for it.
+//!
 //! **Agent and server judge failures by one rule.** [`domain::DeviceBuild`] says when a device has given a build up, and
 //! both run it over the same reports.
 //!
@@ -46,6 +49,7 @@ mod file_history;
 mod folder_store;
 #[cfg(feature = "http")]
 mod http_transport;
+mod install_terms;
 mod installing;
 mod outbox;
 mod platform;
@@ -53,6 +57,7 @@ mod protocol;
 mod report_details;
 mod reporting;
 mod run;
+mod server_clock;
 mod signals;
 mod store;
 mod transport;
@@ -66,6 +71,7 @@ pub use error::Error;
 pub use folder_store::FolderStore;
 #[cfg(feature = "http")]
 pub use http_transport::HttpTransport;
+pub use install_terms::InstallOpening;
 pub use outbox::MAX_OUTBOX;
 pub use platform::{InstallOutcome, Installation, Platform, STATUS_SUCCESS, StoredFile};
 pub use protocol::{ActionResultBody, MAX_ANSWER_BYTES, MAX_FILE_BYTES, Manifest, PROTOCOL, ReportBody};

@@ -47,6 +47,18 @@ pub trait Platform: Send + Sync {
         None
     }
 
+    /// Whether nobody uses the device: its screen has been off for a while, or what the agent of a kiosk calls idle. `None`:
+    /// that can't be known, and an update that asks for it waits until its deadline.
+    fn idle(&self) -> Option<bool> {
+        None
+    }
+
+    /// Whether the app says that it may be replaced now, such as a till between two customers. `None`: it has not said, and an
+    /// update that asks for it waits until its deadline.
+    fn consents(&self, _package: &PackageName) -> Option<bool> {
+        None
+    }
+
     /// The IANA name of the present time zone, such as `Europe/Berlin`. `None`: [`crate::Config::zone`].
     fn zone(&self) -> Option<String> {
         None
@@ -91,6 +103,12 @@ impl<P: Platform> Platform for Arc<P> {
     }
     fn crashes(&self, package: &PackageName) -> Option<u64> {
         (**self).crashes(package)
+    }
+    fn idle(&self) -> Option<bool> {
+        (**self).idle()
+    }
+    fn consents(&self, package: &PackageName) -> Option<bool> {
+        (**self).consents(package)
     }
     fn zone(&self) -> Option<String> {
         (**self).zone()

@@ -10,6 +10,8 @@ use tidegate_domain::{
     BuildId, PackageName, ReportStatus, RolloutId, Sha256, SignerFingerprint, VersionCode,
 };
 
+use crate::install_terms::InstallOpening;
+
 /// The newest version of the protocol that this agent knows.
 pub const PROTOCOL: u32 = 2;
 
@@ -33,6 +35,12 @@ pub const MAX_FILE_BYTES: u64 = u32::MAX as u64;
 
 /// The longest download URL, in bytes.
 pub(crate) const MAX_URL_BYTES: usize = 4096;
+
+/// How many openings and conditions a manifest may name. They are kept in the agent's state.
+pub(crate) const MAX_INSTALL_TERMS: usize = 64;
+
+/// The longest name of a condition, in bytes.
+pub(crate) const MAX_CONDITION_BYTES: usize = 64;
 
 /// The longest offer, in bytes. It is kept with each report until that is delivered.
 pub(crate) const MAX_OFFER_BYTES: usize = 512;
@@ -81,6 +89,17 @@ pub struct Manifest {
     /// When an operator let this device try the build again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_granted_at: Option<DateTime<Utc>>,
+    /// When the file may be installed. `None`: at any time. An empty list: no opening is known yet, and a later poll tells
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_openings: Option<Vec<InstallOpening>>,
+    /// What has to hold on the device, all of it, before the file is installed: the names of
+    /// [`InstallCondition`](tidegate_domain::InstallCondition). One that this agent doesn't know does not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub install_when: Vec<String>,
+    /// From when on `install_when` is not asked any more. Windows and safety rules go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_deadline: Option<DateTime<Utc>>,
 }
 
 fn first_attempt() -> u32 {

@@ -36,6 +36,9 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         };
         let answer = exchange::ask(&self.transport, self.request(&message)?).await;
         let now = self.platform.clock().max(now);
+        if let Ok(answer) = &answer {
+            self.saved.hear(&answer.headers, self.platform.clock());
+        }
         let delivery = delivery(&message, answer, now);
         let device = self.config.device.clone();
         self.change(|saved| match delivery {
@@ -101,15 +104,16 @@ impl AgentState {
         now: DateTime<Utc>,
     ) {
         let outbox = &mut self.outbox;
-        outbox.faults = outbox.faults.saturating_add(1);
-        let faults = outbox.faults;
-        outbox.at = Deadline::after(now, pause(device, faults));
+        if requested.is_none() {
+            outbox.faults = outbox.faults.saturating_add(1);
+        }
+        outbox.at = Deadline::after(now, pause(device, outbox.faults));
         if locked_out {
             outbox.at = Deadline::after(now, MAX_PAUSE);
             self.locked_out = true;
         }
         if let Some(requested) = requested {
-            self.not_before = Some(Deadline::after(now, requested_wait(device, faults, requested)));
+            self.not_before = Some(Deadline::after(now, requested_wait(device, now, requested)));
         }
     }
 }

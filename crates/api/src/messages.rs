@@ -6,13 +6,14 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Audience, Build, CalendarName, DeliveryFailure, Device, DeviceBuild, Finding, Hold, Levels, PackageName,
-    Plan, Policy, PolicySubject, Rollout, RolloutCalendars, SdkLevel, SignerRange, Slice, Step, VersionCode,
+    Audience, Build, CalendarName, DeliveryFailure, Device, DeviceBuild, Finding, Hold, InstallTerms, Levels,
+    PackageName, Plan, Policy, PolicySubject, Rollout, RolloutCalendars, SdkLevel, SignerRange, Slice, Step,
+    VersionCode,
 };
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
     ArmView, Board, BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, ExperimentView,
-    FailedDelivery, Package, Progress, RolloutOnDevice, RolloutStats, SliceCensus, Told,
+    FailedDelivery, OverdueCounts, Package, Progress, RolloutOnDevice, RolloutStats, SliceCensus, Told,
 };
 
 pub(crate) use plans::{plan, rollout_event, timeline};
@@ -254,6 +255,9 @@ pub(crate) fn rollout(rollout: Rollout, now: DateTime<Utc>) -> v1::Rollout {
         experiment_id: spec.experiment.map(|id| id.0),
         calendars: rollout_calendars(&spec.settings.calendars),
         ignore_freeze: spec.settings.ignore_freeze,
+        install_when: install_when(&spec.settings.install),
+        install_deadline: spec.settings.install.deadline.and_then(time),
+        overdue_devices: None,
     }
 }
 
@@ -265,6 +269,19 @@ fn rollout_calendars(calendars: &RolloutCalendars) -> Option<v1::RolloutCalendar
         download: name(&calendars.download),
         install: name(&calendars.install),
     })
+}
+
+/// A rollout with the number of its overdue devices, where its deadline has passed.
+pub(crate) fn watched_rollout(rollout: Rollout, now: DateTime<Utc>, overdue: &OverdueCounts) -> v1::Rollout {
+    let overdue = overdue.get(&rollout.id).copied();
+    v1::Rollout {
+        overdue_devices: overdue.map(count),
+        ..self::rollout(rollout, now)
+    }
+}
+
+pub(crate) fn install_when(terms: &InstallTerms) -> Vec<String> {
+    terms.when.iter().map(ToString::to_string).collect()
 }
 
 pub(crate) fn experiment(view: ExperimentView, now: DateTime<Utc>) -> v1::Experiment {
@@ -326,10 +343,10 @@ fn slice_devices(of: &SliceCensus) -> v1::SliceDevices {
     }
 }
 
-pub(crate) fn board(board: &Board) -> v1::RolloutBoard {
+pub(crate) fn board(board: &Board, overdue: &OverdueCounts) -> v1::RolloutBoard {
     let rows = board.track.serving.iter().zip(&board.taken);
     let rows = rows.map(|(release, taken)| v1::RolloutBoardRow {
-        rollout: Some(rollout(release.rollout.clone(), board.at)),
+        rollout: Some(watched_rollout(release.rollout.clone(), board.at, overdue)),
         devices: count(*taken),
     });
     let taken: u64 = board.taken.iter().sum();

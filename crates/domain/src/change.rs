@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Audience, Build, BuildId, CalendarName, Consent, Error, Percent, Plan, PlanRun, Position, Release,
-    Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
+    Audience, Build, BuildId, CalendarName, Consent, Error, InstallTermsEdit, Percent, Plan, PlanRun,
+    Position, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
 };
 
 /// Who asks for a change, and when.
@@ -81,10 +81,12 @@ pub struct RolloutEdit {
     pub install_calendar: Option<Option<CalendarName>>,
     /// Pass over the calendars' freezes.
     pub ignore_freeze: Option<bool>,
+    /// What a device waits for before it installs.
+    pub install: InstallTermsEdit,
 }
 
 /// What is there at all is said, be it nothing.
-fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 
@@ -123,6 +125,7 @@ impl RolloutEdit {
         set(&mut spec.settings.calendars.download, self.download_calendar);
         set(&mut spec.settings.calendars.install, self.install_calendar);
         set(&mut spec.settings.ignore_freeze, self.ignore_freeze);
+        self.install.apply(&mut spec.settings.install);
         Ok(())
     }
 }

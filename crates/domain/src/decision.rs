@@ -27,9 +27,9 @@ use serde::Serialize;
 use crate::calendar::CalendarQuestion;
 use crate::tag_index::Places;
 use crate::{
-    Build, BuildId, Catalog, Clause, CompiledCalendars, DeviceFacts, Installability, Overlay, Phase, Policy,
-    PolicySet, Position, Reason, Rejection, Release, Rollout, RolloutId, RolloutState, SdkLevel,
-    SignerFingerprint, Subject, Track, VersionCode,
+    Build, BuildId, Catalog, Clause, CompiledCalendars, DeviceFacts, InstallTerms, Installability, Overlay,
+    Phase, Policy, PolicySet, Position, Reason, Rejection, Release, Rollout, RolloutId, RolloutState,
+    SdkLevel, Sha256, SignerFingerprint, Subject, Track, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -48,6 +48,9 @@ pub struct PollRequest<'a> {
     pub rejections: &'a [BuildRejection],
     /// What operators gave to it.
     pub overlay: &'a Overlay,
+    /// The file that it has fetched as a whole and not installed yet. Rules that are about fetching alone don't hold such a
+    /// build back; those about installing are the device's to obey.
+    pub fetched: Option<Sha256>,
 }
 
 /// A build that a device gave up.
@@ -71,7 +74,14 @@ impl<'a> PollRequest<'a> {
             facts,
             rejections,
             overlay,
+            fetched: None,
         }
+    }
+
+    /// The same of a device that has fetched this file.
+    #[must_use]
+    pub fn with_fetched(self, fetched: Option<Sha256>) -> Self {
+        Self { fetched, ..self }
     }
 }
 
@@ -349,6 +359,9 @@ struct Ask<'c, 'a> {
     unsalted: &'a OnceCell<Position>,
 }
 
+/// The first version of the agents' protocol that knows terms for the installation.
+const KNOWS_INSTALL_TERMS: u32 = 2;
+
 /// The most of a condition's text that an explanation repeats, in characters.
 const MAX_CLAUSE_CHARS: usize = 200;
 
@@ -405,10 +418,57 @@ impl<'c> Ask<'c, '_> {
             return Verdict::PassesOn(reason);
         }
         match self.next_build(trace) {
-            Some(build) if self.is_open(trace) => Verdict::Takes(build),
+            Some(build) if self.is_open_for(build, trace) => {
+                self.tell_install_terms(trace);
+                Verdict::Takes(build)
+            }
             Some(_) => Verdict::Ends(Reason::OutsideWindow),
             None => Verdict::PassesOn(Reason::NeedsIntermediate),
         }
+    }
+
+    /// Notes what the device will wait for before it installs what it is offered. Where that is nothing, so is the note.
+    fn tell_install_terms<T: Trace>(&self, trace: &mut T) {
+        let terms = &self.release.rollout.spec.settings.install;
+        if !T::TELLS || *terms == InstallTerms::default() {
+            return;
+        }
+        self.note(trace, "install_terms", true, || {
+            let deadline = terms
+                .deadline
+                .map(|deadline| deadline.format("%FT%TZ").to_string());
+            let inputs = vec![
+                ("install_when".into(), terms.conditions()),
+                (
+                    "install_deadline".into(),
+                    deadline.clone().unwrap_or_else(|| "none".to_owned()),
+                ),
+            ];
+            let conditions: Vec<&str> = terms.when.iter().map(|condition| condition.as_str()).collect();
+            let conditions = conditions.join(" and ");
+            let answer = match (terms.when.is_empty(), deadline) {
+                (true, _) => {
+                    "the device installs as soon as it has fetched the file and its safety rules allow it"
+                        .to_owned()
+                }
+                (false, Some(deadline)) if terms.is_past(self.now) => {
+                    format!("the deadline {deadline} has passed: the device no longer waits for {conditions}")
+                }
+                (false, Some(deadline)) => {
+                    format!("the device installs while {conditions} holds, and from {deadline} on at once")
+                }
+                (false, None) => format!("the device installs while {conditions} holds"),
+            };
+            let known = self.request.facts.protocol >= KNOWS_INSTALL_TERMS;
+            let answer = match known || terms.when.is_empty() {
+                true => answer,
+                false => {
+                    "the device's agent is older than conditions for the installation, and waits for none"
+                        .to_owned()
+                }
+            };
+            (inputs, answer)
+        });
     }
 
     /// Whether the rollout takes the device back from the version that it runs. Share and audience are not asked: a
@@ -423,7 +483,10 @@ impl<'c> Ask<'c, '_> {
             (Some(reason), _) => Verdict::PassesOn(reason),
             (None, Some(stopped)) => Verdict::Ends(stopped),
             // Who closed a calendar doesn't want these devices touched, be it for the better.
-            (None, None) if self.is_open(trace) => Verdict::Takes(&self.release.build),
+            (None, None) if self.is_open_for(&self.release.build, trace) => {
+                self.tell_install_terms(trace);
+                Verdict::Takes(&self.release.build)
+            }
             (None, None) => Verdict::Ends(Reason::OutsideWindow),
         }
     }
@@ -813,6 +876,12 @@ impl<'c> Ask<'c, '_> {
             let inputs = looked_at.map(|(name, value)| (name.into(), value)).collect();
             (inputs, self.calendars.answer(&asked, found, self.now))
         })
+    }
+
+    /// Whether the device may be offered this build now. One that has the file already has nothing to download: when it may
+    /// install, its manifest says.
+    fn is_open_for<T: Trace>(&self, build: &Build, trace: &mut T) -> bool {
+        self.request.fetched == Some(build.facts.sha256) || self.is_open(trace)
     }
 
     /// Takes note of a moment at which this rollout answers otherwise; the earliest counts.

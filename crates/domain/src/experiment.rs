@@ -550,6 +550,7 @@ fn as_base(arm: &Release, percent: Percent) -> Promotion {
             wifi_only: settings.wifi_only,
             must_install: settings.must_install,
             calendars: settings.calendars.clone(),
+            install: settings.install.clone(),
             ..RolloutSettings::to(percent)
         },
         keep_previous: false,

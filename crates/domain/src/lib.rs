@@ -48,6 +48,7 @@ mod error;
 mod experiment;
 pub mod gate;
 mod ids;
+mod install_terms;
 mod installability;
 mod limits;
 mod nudge;
@@ -103,6 +104,7 @@ pub use ids::{
     BuildId, CampaignId, DeviceId, ExperimentId, MAX_DEVICE_ID_BYTES, MAX_PACKAGE_NAME_BYTES, PackageName,
     RolloutId, SdkLevel, VersionCode,
 };
+pub use install_terms::{InstallCondition, InstallTerms, InstallTermsEdit};
 pub use installability::{Finding, Installability, Levels};
 pub use limits::{Limits, MAX_LIMITED_PACKAGES, Verb};
 pub use nudge::{

@@ -60,7 +60,7 @@ pub struct UpdateNeeds {
     pub space_bytes: u64,
 }
 
-/// The safety rule that makes a device wait.
+/// What makes a device wait: a safety rule, or the rollout's terms for the installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeferReason {
@@ -72,15 +72,38 @@ pub enum DeferReason {
     WifiRequired,
     /// Somebody is on the phone.
     InCall,
+    /// No window of the calendar for installing is open.
+    OutsideWindow,
+    /// The rollout asks for a charger.
+    NotCharging,
+    /// The rollout asks for a device that nobody uses.
+    NotIdle,
+    /// The rollout asks for the app's consent.
+    NoConsent,
+    /// The rollout asks for something that this device does not know.
+    UnknownCondition,
 }
 
 impl DeferReason {
-    /// All reasons, in the order in which [`preflight`] names them.
-    pub const ALL: [Self; 4] = [
+    /// The safety rules, in the order in which [`preflight`] names them.
+    pub const SAFETY: [Self; 4] = [
         Self::StorageLow,
         Self::BatteryLow,
         Self::WifiRequired,
         Self::InCall,
+    ];
+
+    /// All reasons: the safety rules, then what [`InstallTerms`](crate::InstallTerms) and calendars ask for.
+    pub const ALL: [Self; 9] = [
+        Self::StorageLow,
+        Self::BatteryLow,
+        Self::WifiRequired,
+        Self::InCall,
+        Self::OutsideWindow,
+        Self::NotCharging,
+        Self::NotIdle,
+        Self::NoConsent,
+        Self::UnknownCondition,
     ];
 
     /// The reason's name in reports.
@@ -90,10 +113,15 @@ impl DeferReason {
             Self::BatteryLow => "battery_low",
             Self::WifiRequired => "wifi_required",
             Self::InCall => "in_call",
+            Self::OutsideWindow => "outside_window",
+            Self::NotCharging => "not_charging",
+            Self::NotIdle => "not_idle",
+            Self::NoConsent => "no_consent",
+            Self::UnknownCondition => "unknown_condition",
         }
     }
 
-    /// Whether the rule forbids the needs under these conditions.
+    /// Whether the safety rule forbids the needs under these conditions. What is no safety rule never does.
     pub fn holds(self, conditions: &Conditions, needs: &UpdateNeeds) -> bool {
         match self {
             Self::StorageLow => conditions.free_bytes <= MIN_FREE_BYTES.max(needs.space_bytes),
@@ -102,6 +130,11 @@ impl DeferReason {
                 needs.wifi_only && needs.fetch_bytes > 0 && conditions.network != Network::Wifi
             }
             Self::InCall => conditions.in_call,
+            Self::OutsideWindow
+            | Self::NotCharging
+            | Self::NotIdle
+            | Self::NoConsent
+            | Self::UnknownCondition => false,
         }
     }
 }
@@ -118,7 +151,7 @@ impl fmt::Display for DeferReason {
 /// The rule that forbids it. When several do, the one that is likely to last longest: what an operator who reads
 /// the reports could do something about comes before what passes by itself.
 pub fn preflight(conditions: &Conditions, needs: &UpdateNeeds) -> Result<(), DeferReason> {
-    match DeferReason::ALL
+    match DeferReason::SAFETY
         .into_iter()
         .find(|rule| rule.holds(conditions, needs))
     {

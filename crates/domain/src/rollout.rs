@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Audience, Build, BuildId, CalendarName, Consent, Error, ExperimentId, PackageName, Percent, Phase,
-    PlanRun, Position, RolloutId, Share, Slice, VersionCode,
+    Audience, Build, BuildId, CalendarName, Consent, Error, ExperimentId, InstallTerms, PackageName, Percent,
+    Phase, PlanRun, Position, RolloutId, Share, Slice, VersionCode,
 };
 
 /// The longest name of a rollout, in bytes.
@@ -135,6 +135,9 @@ pub struct RolloutSettings {
     /// Pass over the calendars' freezes; their windows still hold.
     #[serde(default)]
     pub ignore_freeze: bool,
+    /// What a device waits for before it installs.
+    #[serde(flatten)]
+    pub install: InstallTerms,
 }
 
 /// The calendars of a rollout; without one, any time will do.
@@ -169,6 +172,7 @@ impl RolloutSettings {
             must_install: false,
             calendars: RolloutCalendars::default(),
             ignore_freeze: false,
+            install: InstallTerms::default(),
         }
     }
 

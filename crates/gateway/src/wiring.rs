@@ -9,9 +9,9 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Calendars, Clerk,
-    Clock, Counters, Devices, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES, Nudges, Packages,
-    Policies, Polls, Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts,
-    Settings, Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
+    Clock, Counters, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES,
+    Nudges, Packages, Policies, PollPace, Polls, Readiness, RecordSecret, Reports, Restorations, Retention,
+    Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -180,6 +180,8 @@ pub(crate) async fn wire(
         Arc::clone(&snapshots),
         Arc::clone(&clock),
     ));
+    let pace = Arc::new(PollPace::new(config.max_polls_per_second, config.poll_interval));
+    let slots = Arc::new(DownloadSlots::new(config.max_concurrent_downloads));
     let metrics = page(
         config,
         Sources {
@@ -191,6 +193,9 @@ pub(crate) async fn wire(
             request_metrics: Arc::clone(&request_metrics),
             adoption: Adoption::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&fleet)),
             fleet: Arc::clone(&fleet),
+            pace: Arc::clone(&pace),
+            slots: Arc::clone(&slots),
+            clock: Arc::clone(&clock),
             policies: Arc::clone(&policies),
             rotating: config.rotation_key.is_some(),
         },
@@ -268,13 +273,16 @@ pub(crate) async fn wire(
         Arc::clone(&clock),
     ));
     let api = Api {
-        polls: Arc::new(Polls::new(
-            Arc::clone(&snapshots),
-            activity,
-            Arc::clone(&keys),
-            Arc::clone(&clock),
-            Arc::clone(&settings),
-        )),
+        polls: Arc::new(
+            Polls::new(
+                Arc::clone(&snapshots),
+                activity,
+                Arc::clone(&keys),
+                Arc::clone(&clock),
+                Arc::clone(&settings),
+            )
+            .paced(pace),
+        ),
         devices: Arc::new(Devices::new(
             store.clone(),
             Arc::clone(&snapshots),
@@ -292,7 +300,8 @@ pub(crate) async fn wire(
                 reports.clone(),
                 Arc::clone(&clock),
             )
-            .redirecting(config.download_redirect),
+            .redirecting(config.download_redirect)
+            .limited(slots),
         ),
         uploads: Arc::new(Uploads::new(
             store.clone(),

@@ -133,6 +133,11 @@ impl Devices {
         Ok(self.store.devices(filter, page).await?)
     }
 
+    /// The time by which devices are overdue or silent.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// What the last polls of these devices were told, by package.
     ///
     /// # Errors

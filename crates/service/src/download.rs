@@ -14,6 +14,7 @@ use tidegate_domain::{Build, BuildId, DeviceId, Role, RolloutId};
 use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
 use tidegate_storage::Store;
 
+use crate::download_slots::{DownloadSlots, Slot};
 use crate::sent_bytes::{Fetch, SentBytes};
 use crate::{Actor, Authenticator, Clock, Error, Kind, Reports, Snapshots, credential_watch};
 
@@ -28,6 +29,7 @@ pub struct Downloads {
     sent: Arc<SentBytes>,
     clock: Arc<dyn Clock>,
     redirects: bool,
+    slots: Arc<DownloadSlots>,
 }
 
 /// How long a URL of the bucket's holds that a device is sent to. Nobody can take it back, so it is short; a download that
@@ -66,7 +68,15 @@ impl Downloads {
             sent: Arc::default(),
             clock,
             redirects: false,
+            slots: Arc::default(),
         }
+    }
+
+    /// Sends files to no more devices at once than there are places. People are not counted: an operator who looks at a
+    /// file must not be kept from it by the fleet.
+    #[must_use]
+    pub fn limited(self, slots: Arc<DownloadSlots>) -> Self {
+        Self { slots, ..self }
     }
 
     /// Sends devices that can follow to the bucket for their files, or none.
@@ -160,9 +170,10 @@ impl Downloads {
     /// device, over however many requests.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`] when the artifact store does not answer.
+    /// [`Kind::Unavailable`] when the artifact store does not answer, and when as many devices are sent files as may be.
     pub async fn open(&self, download: &Download, range: Range<u64>) -> Result<FileStream, Error> {
         let facts = &download.build.facts;
+        let slot = download.device.as_ref().map(|_| self.slots.take()).transpose()?;
         let bytes = self.artifacts.read(&facts.sha256.0, range.clone()).await?;
         let count = download.device.clone().map(|device| Count {
             reports: self.reports.clone(),
@@ -176,6 +187,7 @@ impl Downloads {
             bytes,
             taken: range.start..range.start,
             count,
+            _slot: slot,
         }))
     }
 }
@@ -221,6 +233,8 @@ struct Counted {
     bytes: artifacts::Chunks,
     taken: Range<u64>,
     count: Option<Count>,
+    /// Given back with the stream, however the connection ends.
+    _slot: Option<Slot>,
 }
 
 impl Stream for Counted {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{BuildId, PackageName, Position, Share, Slice, VersionCode};
-use tidegate_storage::{Census, PackageCensus, Store, Told, VersionCensus, VersionHour};
+use tidegate_storage::{Census, OverdueCounts, PackageCensus, Store, Told, VersionCensus, VersionHour};
 use tokio::sync::Mutex;
 
 use crate::{Clock, Error, SILENT_AFTER, Snapshots};
@@ -21,6 +21,9 @@ pub const MAX_VERSIONS_SHOWN: usize = 8;
 
 /// The most packages whose devices are counted by what they were told. Metrics have a label for each.
 pub const MAX_COUNTED_PACKAGES: usize = 100;
+
+/// The most rollouts whose overdue devices are counted. Metrics have a label for each.
+pub const MAX_COUNTED_OVERDUE: u32 = 100;
 
 /// How old the charts' last point may be.
 const RECORD_EVERY: TimeDelta = TimeDelta::minutes(1);
@@ -44,6 +47,7 @@ pub struct Fleet {
 #[derive(Default)]
 struct Counted {
     census: Census,
+    overdue: OverdueCounts,
     at: Option<DateTime<Utc>>,
 }
 
@@ -189,8 +193,10 @@ impl Fleet {
         }
         let now = self.clock.now();
         let census = self.store.census(now - SILENT_AFTER).await?;
+        let overdue = self.store.overdue(now, MAX_COUNTED_OVERDUE).await?;
         self.counted.store(Arc::new(Counted {
             census: census.clone(),
+            overdue,
             at: Some(now),
         }));
         // The clock may be set back, and the charts are not to wait until it has caught up.
@@ -257,6 +263,12 @@ impl Fleet {
                 PackageStandings::of(track.package.clone(), &package.told).count(Told::Offered);
         }
         overview
+    }
+
+    /// The overdue devices of each rollout whose deadline has passed, as they were last counted: of the newest
+    /// [`MAX_COUNTED_OVERDUE`].
+    pub fn overdue(&self) -> OverdueCounts {
+        self.counted.load().overdue.clone()
     }
 
     /// The devices of a package by what they were told, as they were last counted.

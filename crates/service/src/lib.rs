@@ -39,6 +39,7 @@ mod counters;
 mod credential_watch;
 mod devices;
 mod download;
+mod download_slots;
 mod enroll_tokens;
 mod enrolment;
 mod error;
@@ -57,6 +58,7 @@ mod packages;
 mod per_worker;
 mod plan_numbers;
 mod policies;
+mod poll_pace;
 mod polls;
 mod readiness;
 mod record;
@@ -97,6 +99,7 @@ pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS, RemovedKind};
 pub use credential_watch::{CredentialWatch, watch_credentials};
 pub use devices::{DeviceExplanation, DeviceState, DeviceView, Devices, SILENT_AFTER};
 pub use download::{Download, Downloads, FileStream, REDIRECT_HOLDS};
+pub use download_slots::DownloadSlots;
 pub use enroll_tokens::{
     DEFAULT_ENROLL_TTL_DAYS, EnrollTokenSpec, IssuedEnrollToken, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES,
 };
@@ -105,8 +108,8 @@ pub use error::{Error, ExistingBuild, Kind};
 pub use examiner::Examiner;
 pub use experiments::{ArmView, ExperimentView, Experiments};
 pub use fleet::{
-    Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_PACKAGES, MAX_LEAVING, MAX_VERSIONS_SHOWN,
-    PackageStandings, SliceCensus, VersionHistory, VersionPoint,
+    Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_OVERDUE, MAX_COUNTED_PACKAGES, MAX_LEAVING,
+    MAX_VERSIONS_SHOWN, PackageStandings, SliceCensus, VersionHistory, VersionPoint,
 };
 pub use imports::{ImportReport, Imports, MAX_IMPORT_LINE_BYTES};
 pub use login_throttle::{
@@ -120,6 +123,7 @@ pub use packages::Packages;
 pub use per_worker::PerWorker;
 pub use plan_numbers::{PlanNumbers, plan_numbers};
 pub use policies::{HoldSpec, Policies, PolicyEdit};
+pub use poll_pace::{MAX_POLL_STRETCH, PollPace};
 pub use polls::{Poll, PollAnswer, Polls, WARMING_UP_RETRY};
 pub use readiness::Readiness;
 pub use record::open_record;
@@ -141,10 +145,10 @@ pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
-    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_PAGE_SIZE, Package,
-    PackageEdit, Page, Paged, PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutEvent,
-    RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing,
-    StoredCalendar, TagCount, Tagged, Tampered, Told, User,
+    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_OVERDUE_DEVICES,
+    MAX_PAGE_SIZE, OverdueCounts, Package, PackageEdit, Page, Paged, PolicyFilter, PoolUse, Progress,
+    ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX,
+    Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

@@ -6,13 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
     Again, BuildRejection, Catalog, Decision, DeviceFacts, Offer, Opening, Overlay, PollDecision,
-    PollRequest, Reason, Release, Track, VersionCode, decide_until, poll_after_change,
+    PollRequest, Reason, Release, Sha256, Track, VersionCode, decide_until, poll_after_change,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;
 
 use crate::activity::Polled;
-use crate::{ActivityBuffer, Clock, Settings, Snapshots};
+use crate::{ActivityBuffer, Clock, PollPace, Settings, Snapshots};
 
 /// Answers polls.
 pub struct Polls {
@@ -21,6 +21,7 @@ pub struct Polls {
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
+    pace: Arc<PollPace>,
 }
 
 /// A device's poll.
@@ -35,6 +36,8 @@ pub struct Poll<'a> {
     pub facts: DeviceFacts<'a>,
     /// How often the package has crashed, if it says so.
     pub crashes: Option<u32>,
+    /// The file that it has fetched as a whole and not installed yet.
+    pub fetched: Option<Sha256>,
 }
 
 /// The answer to a poll, valid while the catalog is held.
@@ -92,12 +95,19 @@ impl Polls {
             keys,
             clock,
             settings,
+            pace: Arc::default(),
         }
     }
 
     /// The time by which polls are answered.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Tells devices to come later while more polls come than this pace allows.
+    #[must_use]
+    pub fn paced(self, pace: Arc<PollPace>) -> Self {
+        Self { pace, ..self }
     }
 
     /// Decides a poll of an authenticated device and hands the answer, with the time until the next poll, to
@@ -119,7 +129,8 @@ impl Polls {
             &poll.facts,
             gave_up,
             overlay,
-        );
+        )
+        .with_fetched(poll.fetched);
         let PollDecision { decision, again } = decide_until(&catalog, &request, now);
         let told = match &decision {
             Decision::Offer(offer) => Standing::Offered {
@@ -154,7 +165,8 @@ impl Polls {
     }
 
     fn poll_after(&self, device_id: &str, again: Option<Again>, now: DateTime<Utc>) -> Duration {
-        poll_after_change(device_id, self.settings.poll_interval, again, now)
+        let interval = self.settings.poll_interval.mul_f64(self.pace.polled(now));
+        poll_after_change(device_id, interval, again, now)
     }
 
     /// What a device needs to take an offer: where the file is, and the proof that it was offered.

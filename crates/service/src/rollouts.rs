@@ -13,7 +13,9 @@ use tidegate_domain::{
     Build, BuildId, By, Change, PackageName, Percent, Promotion, Release, Role, Rollout, RolloutDraft,
     RolloutEdit, RolloutId, RolloutState, Track, Verb, Which,
 };
-use tidegate_storage::{Attempts, Page, Paged, RolloutFilter, SERVICE_PREFIX, Store, TrackChange};
+use tidegate_storage::{
+    Attempts, OverdueCounts, Page, Paged, RolloutFilter, SERVICE_PREFIX, Store, TrackChange,
+};
 
 pub use steps::Timeline;
 
@@ -180,6 +182,28 @@ impl Rollouts {
     /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
     pub async fn get(&self, id: RolloutId) -> Result<Rollout, Error> {
         Ok(self.store.rollout(id).await?)
+    }
+
+    /// How many devices are overdue, of each of these rollouts that serves and whose deadline has passed.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`].
+    pub async fn overdue<'a>(
+        &self,
+        rollouts: impl IntoIterator<Item = &'a Rollout>,
+    ) -> Result<OverdueCounts, Error> {
+        let now = self.clock.now();
+        let is_past =
+            |rollout: &&Rollout| rollout.spec.state.serves() && rollout.spec.settings.install.is_past(now);
+        let past: Vec<RolloutId> = rollouts
+            .into_iter()
+            .filter(is_past)
+            .map(|rollout| rollout.id)
+            .collect();
+        match past.is_empty() {
+            true => Ok(OverdueCounts::new()),
+            false => Ok(self.store.overdue_of(past, now).await?),
+        }
     }
 
     /// Changes a rollout's terms, if it is still at the revision that the caller saw.

@@ -32,6 +32,8 @@ pub struct DeviceFilter {
     pub failing: Option<BuildId>,
     /// That were not seen since then, or never.
     pub silent_since: Option<DateTime<Utc>>,
+    /// That this rollout offered its build, and that are overdue with it at this time.
+    pub overdue: Option<(RolloutId, DateTime<Utc>)>,
     /// That were retired, instead of those that were not.
     pub retired: bool,
 }
@@ -66,14 +68,14 @@ impl Store {
     /// The devices that match, inactive ones among them unless a package is named: a package's are those that count. The
     /// order is that of the index which finds them, so that any page of a million
     /// devices costs the same: by id; with a search those whose id matches, then those whose alias does; with
-    /// failures by age; with what they were told by age; with a package by version and age; of silent ones those that
+    /// failures or an overdue installation by age; with what they were told by age; with a package by version and age; of silent ones those that
     /// never came first, then the longest silent.
     ///
     /// A page may hold fewer devices than asked for and still have a next one: at most [`MAX_CANDIDATES`] are looked
     /// at for it.
     ///
     /// # Errors
-    /// [`Error::Rule`] for a page token that no page gave.
+    /// [`Error::Rule`] for a page token that no page gave, and for a rollout that is none.
     pub async fn devices(&self, filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
         run!(self, snapshot, device_list::list(&filter, &page))
     }

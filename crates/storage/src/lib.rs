@@ -75,6 +75,7 @@ mod imports;
 mod leases;
 mod made;
 mod migrations;
+mod overdue;
 mod packages;
 mod page;
 mod policies;
@@ -125,6 +126,7 @@ pub use enrollment::{
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
+pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};
 pub use packages::{Package, PackageEdit};
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
 pub use policies::{PolicyChange, PolicyFilter};

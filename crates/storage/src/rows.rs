@@ -10,8 +10,9 @@ use diesel::prelude::*;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
     Build, BuildFacts, BuildId, BuildSteps, CalendarName, CampaignId, CampaignState, Device, DeviceFacts,
-    DeviceId, ExperimentId, PackageName, Percent, Position, Provenance, Rollout, RolloutCalendars, RolloutId,
-    RolloutSettings, RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange, Signers, Slice, VersionCode,
+    DeviceId, ExperimentId, InstallTerms, PackageName, Percent, Position, Provenance, Rollout,
+    RolloutCalendars, RolloutId, RolloutSettings, RolloutSpec, Sha256, Share, SignerFingerprint, SignerRange,
+    Signers, Slice, VersionCode,
 };
 
 use crate::schema::{build_signers, builds, devices, nudge_campaigns, rollouts};
@@ -241,6 +242,8 @@ pub(crate) struct RolloutRow {
     slice_start: i64,
     slice_width: i64,
     experiment_id: Option<i64>,
+    install_when: String,
+    install_deadline_at: Option<i64>,
     download_calendar: Option<String>,
     install_calendar: Option<String>,
     ignore_freeze: bool,
@@ -278,6 +281,13 @@ impl RolloutRow {
                 install: calendar(self.install_calendar)?,
             },
             ignore_freeze: self.ignore_freeze,
+            install: InstallTerms {
+                when: parsed(
+                    "rollouts.install_when",
+                    InstallTerms::parse_conditions(&self.install_when),
+                )?,
+                deadline: self.install_deadline_at.map(moment).transpose()?,
+            },
         };
         let spec = RolloutSpec {
             package: package_name(package)?,
@@ -335,6 +345,8 @@ pub(crate) struct RolloutShape {
     download_calendar: Option<String>,
     install_calendar: Option<String>,
     ignore_freeze: bool,
+    install_when: String,
+    install_deadline_at: Option<i64>,
 }
 
 impl RolloutShape {
@@ -364,6 +376,8 @@ impl RolloutShape {
             download_calendar: calendar(&settings.calendars.download),
             install_calendar: calendar(&settings.calendars.install),
             ignore_freeze: settings.ignore_freeze,
+            install_when: settings.install.conditions(),
+            install_deadline_at: settings.install.deadline.map(micros),
         })
     }
 }

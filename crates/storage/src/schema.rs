@@ -83,6 +83,8 @@ diesel::table! {
         plan_json -> Nullable<Text>,
         consent_json -> Text,
         keep_previous -> Bool,
+        install_when -> Text,
+        install_deadline_at -> Nullable<BigInt>,
     }
 }
 

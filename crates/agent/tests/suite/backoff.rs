@@ -168,6 +168,33 @@ async fn a_server_that_asks_for_time_is_given_it() {
     }
 }
 
+/// A server that has enough downloads is no fault, however often it says so: the first real fault is the first.
+#[tokio::test]
+async fn a_server_that_asks_for_time_is_no_fault() {
+    let busy = Reply::status(503).with("retry-after", "60");
+    let stage = Stage::offering(&apks::build(PACKAGE, 2));
+    let tricks = std::iter::repeat_n(Trick::Answer(busy.clone()), 12);
+    stage.script().tricks.extend(tricks.chain([Trick::Cut(0)]));
+    let (phone, mut agent) = phone_at(&stage).await;
+    let mut waits = vec![];
+    for _ in 0..13 {
+        let next = settle(&mut agent).await;
+        waits.push((next.at - phone.facts().now).num_milliseconds());
+        phone.facts().now = next.at;
+    }
+    let (first_fault, asked) = waits.split_last().unwrap();
+    assert!(
+        asked.iter().all(|wait| (60_000..=66_000).contains(wait)),
+        "{waits:?}"
+    );
+    let different: std::collections::BTreeSet<_> = asked.iter().collect();
+    assert!(different.len() > 6, "each wait has a draw of its own: {waits:?}");
+    assert!((15_000..=45_000).contains(first_fault), "{waits:?}");
+    settle(&mut agent).await;
+    assert_eq!(phone.facts().installations, [2]);
+    assert_eq!(stage.script().polls.len(), 1);
+}
+
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_is_tried_ever_less_often_and_at_least_every_hour_and_a_half() {
     let phone = Phone::with(1, fingerprint_of(&apks::build(PACKAGE, 1)));

@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod backoff;
+mod busy;
 mod commands;
 mod elsewhere;
 mod enrolling;
 mod good_way;
+mod install_terms;
 mod integrity;
 mod intermediates;
 mod nudged;
@@ -16,6 +18,7 @@ mod phone;
 mod power;
 mod protocol_versions;
 mod real;
+mod safe_moment;
 mod safety;
 mod stage;
 mod state_file;

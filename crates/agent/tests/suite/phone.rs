@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     pub can_downgrade: bool,
     pub crashes: Option<u64>,
     pub zone: Option<String>,
+    pub idle: Option<bool>,
+    pub consents: Option<bool>,
     /// Goes at some moment.
     pub fuse: Arc<Fuse>,
     /// What Android says to the next installations; nothing: it obeys.
@@ -61,6 +63,8 @@ impl Phone {
             can_downgrade: false,
             crashes: None,
             zone: None,
+            idle: None,
+            consents: None,
             fuse: Arc::default(),
             answers: vec![],
             asked: vec![],
@@ -110,6 +114,12 @@ impl Platform for Phone {
     }
     fn zone(&self) -> Option<String> {
         self.facts().zone.clone()
+    }
+    fn idle(&self) -> Option<bool> {
+        self.facts().idle
+    }
+    fn consents(&self, _: &PackageName) -> Option<bool> {
+        self.facts().consents
     }
     fn clock(&self) -> DateTime<Utc> {
         self.facts().now

@@ -29,7 +29,10 @@ impl World {
     }
 
     pub(crate) async fn on(engine: Engine) -> Self {
-        let server = TestServer::start(engine).await;
+        Self::of(TestServer::start(engine).await).await
+    }
+
+    pub(crate) async fn of(server: TestServer) -> Self {
         let operator = server.operator(Role::Admin);
         let token = operator.enroll_token(1).await;
         let credentials = enroll(

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tidegate_agent::{Body, Credentials, Error, Transport};
@@ -71,6 +72,10 @@ pub(crate) enum Trick {
 #[derive(Debug)]
 pub(crate) struct Script {
     base: String,
+    /// The server's clock, which its answers tell; nothing: they tell no time.
+    pub date: Option<DateTime<Utc>>,
+    /// What polls are told to wait, in seconds.
+    pub poll_after: u64,
     /// What is offered; nothing: 304 with this reason.
     pub offer: Result<Value, &'static str>,
     pub file: Vec<u8>,
@@ -111,6 +116,8 @@ impl Stage {
         Arc::new(Self {
             script: Mutex::new(Script {
                 base: "https://stage".to_owned(),
+                date: None,
+                poll_after: 21_600,
                 offer: Ok(manifest(apk, 2)),
                 file: apk.to_vec(),
                 poll_answers: VecDeque::new(),
@@ -168,6 +175,14 @@ impl Stage {
     }
 
     fn answer(&self, method: &str, target: &str, range: Option<&str>, body: &[u8]) -> Reply {
+        let reply = self.answer_undated(method, target, range, body);
+        match self.script().date {
+            Some(date) => reply.with("date", date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()),
+            None => reply,
+        }
+    }
+
+    fn answer_undated(&self, method: &str, target: &str, range: Option<&str>, body: &[u8]) -> Reply {
         let mut script = self.script();
         let path = target.split('?').next().unwrap_or_default();
         let read = || serde_json::from_slice::<Value>(body).unwrap();
@@ -220,11 +235,11 @@ impl Script {
             Ok(manifest) => {
                 let mut manifest = manifest.clone();
                 manifest["download_url"] = json!(format!("{}/file?{number}", self.base));
-                Reply::json(200, &manifest).with("tidegate-poll-after", "21600")
+                Reply::json(200, &manifest).with("tidegate-poll-after", self.poll_after.to_string())
             }
             Err(reason) => Reply::status(304)
                 .with("tidegate-reason", *reason)
-                .with("tidegate-poll-after", "21600"),
+                .with("tidegate-poll-after", self.poll_after.to_string()),
         }
     }
 

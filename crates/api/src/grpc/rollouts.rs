@@ -64,7 +64,12 @@ impl RolloutService for Service {
         &self,
         request: Request<v1::GetRolloutBoardRequest>,
     ) -> Result<Response<v1::RolloutBoard>, Status> {
-        call!(request, verbs::rollouts::board, self.audiences)
+        let actor = actor(&request)?;
+        let over = (&*self.audiences, &*self.rollouts);
+        verbs::rollouts::board(over, &actor, request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 
     async fn get_rollout(

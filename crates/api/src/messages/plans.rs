@@ -48,6 +48,11 @@ pub(super) fn waiting(request: ChangeRequest) -> v1::WaitingChange {
         must_install: edit.must_install,
         calendars: calendars_asked(edit.download_calendar, edit.install_calendar),
         ignore_freeze: edit.ignore_freeze,
+        install_when: edit.install.when.map(|when| v1::InstallConditions {
+            conditions: when.iter().map(ToString::to_string).collect(),
+        }),
+        no_install_deadline: edit.install.deadline == Some(None),
+        install_deadline: edit.install.deadline.flatten().and_then(time),
     }
 }
 

@@ -3,11 +3,12 @@
 
 use serde_json::{Map, Value, json};
 use tidegate_domain::{
-    MAX_ARMS, MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_ENTRIES, MAX_CALENDAR_NAME_BYTES,
-    MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES, MAX_FREEZES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES,
-    MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES, MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY,
-    MAX_REASON_BYTES, MAX_REMARK_BYTES, MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES,
-    MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE, MAX_WINDOWS, MIN_ARMS, ReportStatus,
+    InstallCondition, MAX_ARMS, MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_ENTRIES,
+    MAX_CALENDAR_NAME_BYTES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES, MAX_FREEZES,
+    MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
+    MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES, MAX_REQUEST_ID_BYTES,
+    MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE, MAX_WINDOWS, MIN_ARMS,
+    ReportStatus,
 };
 use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_STATS_HOURS};
 use tidegate_signing::{MAX_ENROLLMENT_KEY_CHARS, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS};
@@ -24,6 +25,11 @@ const CALENDAR: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
 /// The start and the end of a window.
 const START: &str = r"^([01][0-9]|2[0-3]):[0-5][0-9]$";
 const END: &str = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
+/// A list of conditions, each of which has to hold.
+fn install_when() -> Value {
+    let names = InstallCondition::ALL.map(InstallCondition::as_str);
+    json!({ "type": "array", "items": { "type": "string", "enum": names } })
+}
 
 /// Of a field of a request, by the request's name and its own.
 pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>> {
@@ -44,6 +50,8 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
             "name",
         ) => text(0, MAX_ROLLOUT_NAME_BYTES),
         ("CreateRolloutRequest" | "EditRolloutRequest", "priority") => between(0, MAX_PRIORITY.into()),
+        ("CreateRolloutRequest", "install_when") => install_when(),
+        ("EditRolloutRequest", "install_when") => json!({ "oneOf": [{ "type": "null" }, install_when()] }),
         ("EditRolloutRequest", "revision") => between(1, u32::MAX.into()),
         ("CreateExperimentRequest", "package_name") => package(),
         ("CreateExperimentRequest", "priority") => between(1, MAX_PRIORITY.into()),

@@ -37,7 +37,10 @@ fn complete_schema(name: &str, schema: &mut Value) {
     let is_answer = !name.ends_with("Request") && !WITH_OPTIONAL_FIELDS.contains(&name);
     let mut names = vec![];
     for (field, schema) in members(&mut schema["properties"]) {
-        names.push(Value::from(field.as_str()));
+        // Agents of before are not told of the terms that came later.
+        if !(name == "UpdateManifest" && field.starts_with("install_")) {
+            names.push(Value::from(field.as_str()));
+        }
         extend(schema, limits::of_field(name, field));
     }
     if is_answer && !names.is_empty() {

@@ -9,7 +9,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, DeviceFacts, DeviceId, Offer, Opening, PackageName, RolloutId, VersionCode};
+use tidegate_domain::{
+    BuildId, DeviceFacts, DeviceId, Offer, Opening, PackageName, RolloutId, Sha256, VersionCode,
+};
 use tidegate_proto::v1;
 use tidegate_service::{
     Authenticator, DeviceCredential, Devices, Error, NewDevice, NewReport, Poll, PollAnswer, Polls, Reports,
@@ -27,7 +29,7 @@ use crate::problem::{Problem, Refusal};
 use crate::request_metrics::RequestMetrics;
 use crate::state::Routes;
 use crate::verbs::devices::current_version;
-use crate::{date_header, host, request_id, verbs};
+use crate::{date_header, host, messages, request_id, verbs};
 
 /// Why a 304 offers nothing, such as `not_in_cohort`.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
@@ -37,6 +39,9 @@ const PROTOCOL: i64 = 2;
 
 /// The first version of the agents' protocol that knows the reason `warming_up`.
 const WARMING_UP_SINCE: u32 = 2;
+
+/// The first version of the agents' protocol that knows terms for the installation.
+const INSTALL_TERMS_SINCE: u32 = 2;
 
 /// Seconds until the device's next poll.
 pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
@@ -121,6 +126,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
         installed: query.installed.ok_or_else(|| missing("current_version_code"))?,
         facts: query.facts,
         crashes: query.crashes,
+        fetched: query.fetched,
     };
     Ok(polling.polls.answer(&poll, |answer, poll_after| match answer {
         PollAnswer::Update {
@@ -140,7 +146,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
                 );
             }
             let extras = (retry_granted_at, install_openings);
-            offered(&offer, (download_url, proof), extras, poll_after)
+            offered(&offer, protocol, (download_url, proof), extras, poll_after)
         }
         PollAnswer::WarmingUp => {
             // As with a hold: to earlier agents it is a reason that they know to pass.
@@ -177,11 +183,14 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
 
 fn offered(
     offer: &Offer<'_>,
+    protocol: u32,
     (download_url, proof): (String, String),
     (retry_granted_at, install_openings): (Option<DateTime<Utc>>, Option<Vec<Opening>>),
     poll_after: Duration,
 ) -> Response {
     let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
+    // Earlier agents know nothing of these terms.
+    let terms = (protocol >= INSTALL_TERMS_SINCE).then_some(&spec.settings.install);
     let manifest = v1::UpdateManifest {
         build_id: offer.build.id.0,
         version_code: facts.version_code.get(),
@@ -206,6 +215,8 @@ fn offered(
         install_openings: install_openings.map(|openings| v1::InstallOpenings {
             openings: openings.into_iter().map(verbs::calendars::opening).collect(),
         }),
+        install_when: terms.map(messages::install_when).unwrap_or_default(),
+        install_deadline: terms.and_then(|terms| terms.deadline).map(Into::into),
     };
     let headers = [
         (POLL_AFTER, seconds(poll_after)),
@@ -239,6 +250,7 @@ struct PollQuery<'a> {
     installed: Option<VersionCode>,
     facts: DeviceFacts<'a>,
     crashes: Option<u32>,
+    fetched: Option<Sha256>,
 }
 
 impl<'a> PollQuery<'a> {
@@ -268,6 +280,8 @@ impl<'a> PollQuery<'a> {
                 "zone" => facts.zone = Some(value),
                 "protocol" => facts.protocol = number("protocol", &value, "must be a number such as 2")?,
                 "dense" => facts.dense = value == "1",
+                // A hint: one that can't be read is none.
+                "fetched" => poll.fetched = Sha256::parse(&value).ok(),
                 "crashes" => poll.crashes = Some(number("crashes", &value, "must be a number")?),
                 _ => {}
             }

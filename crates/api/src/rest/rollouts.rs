@@ -109,11 +109,12 @@ async fn create(
 )]
 async fn board(
     State(audiences): State<Arc<Audiences>>,
+    State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     Fields(request): Fields<v1::GetRolloutBoardRequest>,
 ) -> Answer<v1::RolloutBoard> {
     Ok(JsonAnswer(
-        verbs::rollouts::board(&audiences, &actor, request).await?,
+        verbs::rollouts::board((&audiences, &rollouts), &actor, request).await?,
     ))
 }
 

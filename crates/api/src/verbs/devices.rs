@@ -3,7 +3,7 @@
 use std::mem::take;
 
 use chrono::TimeDelta;
-use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Role, VersionCode};
+use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Role, RolloutId, VersionCode};
 use tidegate_proto::v1;
 use tidegate_service::{
     Actor, DEFAULT_ALLOWANCE, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Devices, EnrollToken, EnrollTokenSpec,
@@ -29,6 +29,7 @@ pub(crate) async fn list(
         package: optional_package(&request.package_name)?,
         told: non_empty(request.told).map(|word| word.parse()).transpose()?,
         retired: request.retired,
+        overdue: (request.overdue != 0).then(|| (RolloutId(request.overdue), devices.now())),
         ..DeviceFilter::default()
     };
     let ask = async |page| {

@@ -1,13 +1,15 @@
 //! Rollouts.
 
+use std::collections::BTreeSet;
 use std::mem::take;
 
+use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildId, MAX_PRIORITY, PackageName, Percent, Promotion, Role, RolloutDraft, RolloutEdit, RolloutId,
-    RolloutSettings, RolloutState, Slice, Which,
+    BuildId, InstallCondition, InstallTerms, InstallTermsEdit, MAX_PRIORITY, PackageName, Percent, Promotion,
+    Role, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, RolloutState, Slice, Which,
 };
-use tidegate_proto::v1;
-use tidegate_service::{Actor, Adjusted, Audiences, Error, RolloutFilter, Rollouts};
+use tidegate_proto::{Timestamp, v1};
+use tidegate_service::{Actor, Adjusted, Audiences, Error, Paged, RolloutFilter, Rollouts};
 
 use super::audiences;
 use super::calendars;
@@ -30,6 +32,7 @@ pub(crate) async fn promote(
         must_install: request.must_install,
         calendars: None,
         ignore_freeze: false,
+        install: InstallTerms::default(),
     };
     let promotion = promotion(terms, request.keep_previous, request.retry_failed)?;
     let promoted = rollouts
@@ -69,6 +72,7 @@ struct Terms {
     must_install: bool,
     calendars: Option<v1::RolloutCalendars>,
     ignore_freeze: bool,
+    install: InstallTerms,
 }
 
 fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Promotion, Error> {
@@ -88,6 +92,7 @@ fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Pr
             must_install: terms.must_install,
             calendars: calendars::of_rollout(terms.calendars)?,
             ignore_freeze: terms.ignore_freeze,
+            install: terms.install,
         },
         keep_previous,
         retry_failed,
@@ -124,6 +129,10 @@ pub(crate) async fn create(
         must_install: request.must_install,
         calendars: request.calendars,
         ignore_freeze: request.ignore_freeze,
+        install: InstallTerms {
+            when: install_when(&request.install_when)?,
+            deadline: request.install_deadline.map(install_deadline).transpose()?,
+        },
     };
     if request.keep_previous && request.priority != 0 {
         let fault = "is for a base, whose priority is 0: one above ends nothing";
@@ -159,6 +168,11 @@ pub(crate) async fn edit(
         return Err(Error::invalid("plan", fault));
     }
     let (download_calendar, install_calendar) = calendars::edited(request.calendars)?;
+    if request.no_install_deadline && request.install_deadline.is_some() {
+        let fault = "goes not with an install_deadline: send one of the two";
+        return Err(Error::invalid("no_install_deadline", fault));
+    }
+    let deadline = request.install_deadline.map(install_deadline).transpose()?;
     let edit = RolloutEdit {
         name: request.name,
         priority: request.priority.map(priority).transpose()?,
@@ -174,6 +188,13 @@ pub(crate) async fn edit(
         download_calendar,
         install_calendar,
         ignore_freeze: request.ignore_freeze,
+        install: InstallTermsEdit {
+            when: request
+                .install_when
+                .map(|said| install_when(&said.conditions))
+                .transpose()?,
+            deadline: deadline.map(Some).or(request.no_install_deadline.then_some(None)),
+        },
     };
     let seen = u32::try_from(request.revision)
         .map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?;
@@ -181,6 +202,16 @@ pub(crate) async fn edit(
         .edit(actor, RolloutId(request.rollout_id), edit, seen)
         .await?;
     Ok(messages::rollout(rollout, rollouts.now()))
+}
+
+fn install_when(names: &[String]) -> Result<BTreeSet<InstallCondition>, Error> {
+    let conditions: Result<_, tidegate_domain::Error> = names.iter().map(|name| name.parse()).collect();
+    Ok(conditions?)
+}
+
+fn install_deadline(time: Timestamp) -> Result<DateTime<Utc>, Error> {
+    let fault = || Error::invalid("install_deadline", "is no time that can be kept");
+    time.to_utc().ok_or_else(fault)
 }
 
 pub(crate) async fn get(
@@ -193,19 +224,23 @@ pub(crate) async fn get(
 }
 
 pub(crate) async fn board(
-    audiences: &Audiences,
+    (audiences, rollouts): (&Audiences, &Rollouts),
     actor: &Actor,
     request: v1::GetRolloutBoardRequest,
 ) -> Result<v1::RolloutBoard, Error> {
     actor.require(Role::Viewer)?;
     let package = PackageName::parse(&request.package_name)?;
-    Ok(messages::board(&audiences.board(&package).await?))
+    let board = audiences.board(&package).await?;
+    let serving = board.track.serving.iter().map(|release| &release.rollout);
+    let overdue = rollouts.overdue(serving).await?;
+    Ok(messages::board(&board, &overdue))
 }
 
 /// The rollout as it stands now.
 pub(super) async fn tell(rollouts: &Rollouts, id: i64) -> Result<v1::Rollout, Error> {
     let rollout = rollouts.get(RolloutId(id)).await?;
-    Ok(messages::rollout(rollout, rollouts.now()))
+    let overdue = rollouts.overdue([&rollout]).await?;
+    Ok(messages::watched_rollout(rollout, rollouts.now(), &overdue))
 }
 
 pub(crate) async fn halt(
@@ -372,8 +407,16 @@ pub(crate) async fn list(
         },
     };
     let now = rollouts.now();
-    let ask = |page| rollouts.list(filter.clone(), page);
-    let (items, next_page_token) = list.tell(ask, |of| messages::rollout(of, now)).await?;
+    let ask = async |page| {
+        let listed = rollouts.list(filter.clone(), page).await?;
+        let overdue = rollouts.overdue(&listed.items).await?;
+        let watched = |rollout| messages::watched_rollout(rollout, now, &overdue);
+        Ok(Paged {
+            items: listed.items.into_iter().map(watched).collect(),
+            next_page_token: listed.next_page_token,
+        })
+    };
+    let (items, next_page_token) = list.tell(ask, |rollout| rollout).await?;
     Ok(v1::ListRolloutsResponse {
         items,
         next_page_token,

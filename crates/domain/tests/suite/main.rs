@@ -25,6 +25,7 @@ mod fleet;
 mod forced;
 mod gate;
 mod ids;
+mod install_terms;
 mod nudge;
 mod plans;
 mod policies;

@@ -111,7 +111,24 @@ fn of_several_reasons_the_most_lasting_is_named() {
 #[test]
 fn reasons_have_the_names_that_reports_carry() {
     let names = DeferReason::ALL.map(DeferReason::as_str);
-    assert_eq!(names, ["storage_low", "battery_low", "wifi_required", "in_call"]);
+    let safety = ["storage_low", "battery_low", "wifi_required", "in_call"];
+    assert_eq!(names[..4], safety);
+    assert_eq!(DeferReason::SAFETY.map(DeferReason::as_str), safety);
+    let terms = [
+        "outside_window",
+        "not_charging",
+        "not_idle",
+        "no_consent",
+        "unknown_condition",
+    ];
+    assert_eq!(names[4..], terms);
+    for reason in &DeferReason::ALL[4..] {
+        let none = UpdateNeeds {
+            wifi_only: true,
+            ..SMALL
+        };
+        assert!(!reason.holds(&PLENTY, &none), "{reason} is no safety rule");
+    }
     for reason in DeferReason::ALL {
         assert_eq!(
             serde_json::to_value(reason).unwrap(),

@@ -1,5 +1,6 @@
 //! The commands and their options.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,9 +8,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use tidegate_domain::{
-    Approval, ArmDraft, CalendarName, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, Freeze, MAX_PRIORITY,
-    PackageName, PlanStep, Position, Role, RolloutState, Share, SignerFingerprint, Tag, Verb, Window,
-    ZoneName,
+    Approval, ArmDraft, CalendarName, DEFAULT_EXPERIMENT_PRIORITY, DeviceId, Freeze, InstallCondition,
+    InstallTerms, MAX_PRIORITY, PackageName, PlanStep, Position, Role, RolloutState, Share,
+    SignerFingerprint, Tag, Verb, Window, ZoneName,
 };
 
 use super::experiment;
@@ -535,6 +536,13 @@ pub(super) struct NewRollout {
     /// Pass over the calendars' freezes. Their windows still hold.
     #[arg(long)]
     pub(super) ignore_freeze: bool,
+    /// What has to hold on a device before it installs, all of it: charging, idle, app_consents. Any moment that its safety
+    /// rules allow when left out.
+    #[arg(long, value_name = "CONDITION,…", value_parser = install_when)]
+    pub(super) install_when: Option<InstallWhen>,
+    /// From then on --install-when is not asked any more, and a device that has not installed is overdue.
+    #[arg(long, value_name = "RFC3339", value_parser = rfc3339)]
+    pub(super) install_deadline: Option<DateTime<Utc>>,
     /// Offer the build anew to devices that gave it up for good.
     #[arg(long)]
     pub(super) retry_failed: bool,
@@ -622,6 +630,15 @@ pub(super) struct ChangedTerms {
     /// Whether the calendars' freezes are passed over. Their windows hold in any case.
     #[arg(long, value_name = "BOOL")]
     pub(super) ignore_freeze: Option<bool>,
+    /// What has to hold on a device before it installs, all of it: charging, idle, app_consents; "" for nothing.
+    #[arg(long, value_name = "CONDITION,…", value_parser = install_when)]
+    pub(super) install_when: Option<InstallWhen>,
+    /// From then on --install-when is not asked any more, and a device that has not installed is overdue.
+    #[arg(long, value_name = "RFC3339", value_parser = rfc3339)]
+    pub(super) install_deadline: Option<DateTime<Utc>>,
+    /// Take the deadline away.
+    #[arg(long, conflicts_with = "install_deadline")]
+    pub(super) no_install_deadline: bool,
 }
 
 /// A calendar, or that there is to be none.
@@ -735,6 +752,15 @@ fn freeze(text: &str) -> Result<Freeze, String> {
     // A year has four digits, a month two.
     let is_yearly = from.find('-') == Some(2);
     Freeze::parse(from, to, is_yearly).map_err(|fault| fault.to_string())
+}
+
+/// Conditions as people write them, with a comma between.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InstallWhen(pub(super) BTreeSet<InstallCondition>);
+
+fn install_when(text: &str) -> Result<InstallWhen, String> {
+    let conditions = InstallTerms::parse_conditions(text);
+    conditions.map(InstallWhen).map_err(|fault| fault.to_string())
 }
 
 fn priority() -> clap::builder::RangedI64ValueParser<u32> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    Audience, BuildId, CalendarName, Percent, Promotion, Rollout, RolloutCalendars, RolloutDraft,
-    RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
+    Audience, BuildId, CalendarName, InstallTerms, InstallTermsEdit, Percent, Promotion, Rollout,
+    RolloutCalendars, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
     Actor, BuildEdit, BuildView, Builds, Clock, DatabaseClock, Error as Refusal, RolloutEvent, RolloutFilter,
@@ -96,7 +96,12 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             RolloutId(id)
         }
     };
-    Ok(shown(&rollouts.get(id).await?))
+    let rollout = rollouts.get(id).await?;
+    let overdue = rollouts.overdue([&rollout]).await?;
+    let overdue = overdue
+        .get(&id)
+        .map(|devices| format!("\n  overdue devices: {devices}"));
+    Ok(shown(&rollout) + &overdue.unwrap_or_default())
 }
 
 fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
@@ -123,6 +128,10 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
                     install: new.install_calendar,
                 },
                 ignore_freeze: new.ignore_freeze,
+                install: InstallTerms {
+                    when: new.install_when.unwrap_or_default().0,
+                    deadline: new.install_deadline,
+                },
             },
             keep_previous: new.keep_previous,
             retry_failed: new.retry_failed,
@@ -153,6 +162,13 @@ fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
         download_calendar: terms.download_calendar.map(|name| *name),
         install_calendar: terms.install_calendar.map(|name| *name),
         ignore_freeze: terms.ignore_freeze,
+        install: InstallTermsEdit {
+            when: terms.install_when.map(|when| when.0),
+            deadline: terms
+                .install_deadline
+                .map(Some)
+                .or(terms.no_install_deadline.then_some(None)),
+        },
     })
 }
 
@@ -241,6 +257,13 @@ fn shown(rollout: &Rollout) -> String {
         "download",
         settings.wifi_only.then(|| "over Wi-Fi only".to_owned()),
     );
+    let install = &settings.install;
+    let conditions = install.conditions();
+    tell(
+        "installs while",
+        Some(conditions).filter(|conditions| !conditions.is_empty()),
+    );
+    tell("install deadline", install.deadline.map(moment));
     tell("must install", settings.must_install.then(|| "yes".to_owned()));
     for (number, step) in (1..).zip(spec.plan.iter().flat_map(|run| run.plan.steps())) {
         tell(&format!("step {number}"), Some(plan_text::written(step)));

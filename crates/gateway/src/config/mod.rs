@@ -49,6 +49,12 @@ const DISK_RESERVE: u64 = 32 << 20;
 /// The most that can be kept of the disk.
 const MAX_DISK_RESERVE: u64 = 16 << 30;
 
+/// The most polls a second that can be allowed: more than a server answers.
+const MAX_POLLS_PER_SECOND: u32 = 1_000_000;
+
+/// The most downloads at once that can be allowed: more than a server has connections.
+const MAX_DOWNLOADS: usize = 1_000_000;
+
 /// The most polls a second that can be logged.
 const MAX_LOGGED_POLLS: u32 = 1_000_000;
 
@@ -100,6 +106,10 @@ pub struct Config {
     pub download_url_ttl: Duration,
     /// Whether devices that can are sent to the bucket for their files.
     pub download_redirect: bool,
+    /// How many polls a second this server is to get; 0 for any number.
+    pub max_polls_per_second: u32,
+    /// How many devices are sent files at once; 0 for any number.
+    pub max_concurrent_downloads: usize,
     /// The largest APK that is taken in.
     pub max_upload_bytes: u64,
     /// How many uploads may be under way at once.
@@ -187,6 +197,8 @@ impl Config {
             poll_interval: Duration::from_secs(6 * 3600),
             download_url_ttl: Duration::from_secs(3600),
             download_redirect: false,
+            max_polls_per_second: 0,
+            max_concurrent_downloads: 0,
             max_upload_bytes: 512 << 20,
             max_concurrent_uploads: 4,
             fleet_min_sdk: 24,
@@ -328,6 +340,14 @@ impl Config {
         set(
             &mut self.poll_interval,
             given.take("poll_interval", forms::duration(SECOND..=WEEK)),
+        );
+        set(
+            &mut self.max_polls_per_second,
+            given.take("max_polls_per_second", forms::number(0..=MAX_POLLS_PER_SECOND)),
+        );
+        set(
+            &mut self.max_concurrent_downloads,
+            given.take("max_concurrent_downloads", forms::number(0..=MAX_DOWNLOADS)),
         );
         let ttl = forms::duration(10 * SECOND..=WEEK);
         set(&mut self.download_url_ttl, given.take("download_url_ttl", ttl));

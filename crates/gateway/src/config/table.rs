@@ -164,6 +164,16 @@ pub const SETTINGS: &[Setting] = &[
         "6h",
         "the mean time between two polls of a device",
     ),
+    setting(
+        "max_polls_per_second",
+        "0",
+        "above this rate each server tells devices to poll more rarely, up to 8 times; 0 for any rate",
+    ),
+    setting(
+        "max_concurrent_downloads",
+        "0",
+        "how many devices each server sends files to at once; others are asked to come later; 0 for any number",
+    ),
     setting("download_url_ttl", "1h", "how long a download URL holds"),
     setting("max_upload_bytes", "512MiB", "the largest APK that is taken in"),
     setting(

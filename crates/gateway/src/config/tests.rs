@@ -39,6 +39,11 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.poll_interval, Duration::from_secs(3600));
     assert_eq!(config.max_upload_bytes, 2048);
     assert_eq!(config.max_concurrent_uploads, 4);
+    assert_eq!(
+        (config.max_concurrent_downloads, config.max_polls_per_second),
+        (0, 0),
+        "no limit"
+    );
 }
 
 #[test]
@@ -175,6 +180,16 @@ fn a_bad_value_is_named_with_its_origin_and_what_is_allowed() {
             "max_upload_bytes = [1]",
             "max_upload_bytes = \"a list\"",
             "must be a text",
+        ),
+        (
+            "max_concurrent_downloads = -1",
+            "max_concurrent_downloads = \"-1\"",
+            "from 0 to 1000000",
+        ),
+        (
+            "max_polls_per_second = 1000001",
+            "max_polls_per_second = \"1000001\"",
+            "from 0 to 1000000",
         ),
         (
             "max_concurrent_uploads = 65",

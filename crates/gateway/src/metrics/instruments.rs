@@ -100,6 +100,11 @@ fn polls(readings: &Readings) {
             gauge.observe(count(r.sources.activity.buffered() as u64), &[]);
         },
     );
+    readings.gauge(
+        "ota_poll_after_stretch",
+        "How many times the poll interval devices are told to wait: 1, and more while polls come faster than they are to.",
+        |r, gauge| gauge.observe(r.sources.pace.stretch(r.sources.clock.now()), &[]),
+    );
     readings.counter(
         "ota_poll_dropped",
         "Polls that were answered and could not be recorded.",
@@ -125,6 +130,16 @@ fn devices(readings: &Readings) {
                 counter.observe(counts.downloads, &labels);
             }
         },
+    );
+    readings.gauge(
+        "ota_download_in_progress",
+        "Devices that a file is being sent to.",
+        |r, gauge| gauge.observe(count(r.sources.slots.taken() as u64), &[]),
+    );
+    readings.counter(
+        "ota_download_refused",
+        "Downloads that were asked to come later, because as many as may be were under way.",
+        |r, counter| counter.observe(r.sources.slots.refused(), &[]),
     );
     readings.counter(
         "ota_install",
@@ -226,6 +241,18 @@ fn releases(readings: &Readings) {
                     ];
                     gauge.observe(count(*devices), &labels);
                 }
+            }
+        },
+    );
+    readings.gauge(
+        "ota_rollout_overdue_devices",
+        "Devices that a rollout offered its build, and that do not run it though its deadline has passed.",
+        |r, gauge| {
+            for (rollout, devices) in r.sources.fleet.overdue() {
+                gauge.observe(
+                    count(devices),
+                    &[KeyValue::new("rollout_id", rollout.to_string())],
+                );
             }
         },
     );

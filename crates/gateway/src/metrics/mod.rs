@@ -6,7 +6,8 @@
 //! written, so the request times go to the page by a collector of their own.
 //!
 //! No label grows with the fleet. Those that name builds are bounded by `tidegate_service::MAX_COUNTED_BUILDS`,
-//! those that name packages alone by `tidegate_service::MAX_COUNTED_PACKAGES`.
+//! those that name packages alone by `tidegate_service::MAX_COUNTED_PACKAGES`, those that name rollouts by
+//! `tidegate_service::MAX_COUNTED_OVERDUE`.
 
 mod instruments;
 mod openmetrics;
@@ -27,7 +28,8 @@ use prometheus::{Registry, TextEncoder};
 use tidegate_api::{MetricsFormat, MetricsPage, RequestMetrics};
 use tidegate_domain::BuildId;
 use tidegate_service::{
-    ActivityBuffer, Adoption, BuildCounts, Counters, Fleet, Policies, ReportQueue, RolloutNumbers, Snapshots,
+    ActivityBuffer, Adoption, BuildCounts, Clock, Counters, DownloadSlots, Fleet, Policies, PollPace,
+    ReportQueue, RolloutNumbers, Snapshots,
 };
 use tidegate_storage::Store;
 
@@ -47,6 +49,9 @@ pub(crate) struct Sources {
     pub(crate) request_metrics: Arc<RequestMetrics>,
     pub(crate) adoption: Adoption,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) pace: Arc<PollPace>,
+    pub(crate) slots: Arc<DownloadSlots>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policies: Arc<Policies>,
     /// Whether a second master key is accepted.
     pub(crate) rotating: bool,

@@ -201,6 +201,46 @@ async fn a_release_goes_its_way_from_the_console() {
     assert_eq!(entries["items"][0]["actor"], "console", "{entries}");
 }
 
+/// What devices wait for before they install is said, changed and taken back at the console.
+#[tokio::test]
+async fn terms_for_the_installation_are_said_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (_server, addr) = serve(folder);
+    let admin = says(folder, &["token", "--subject", "ann", "--role", "operator"]);
+    upload(addr, admin.trim(), 40).await;
+    let words = |command: &str| -> Vec<String> {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let said = says(folder, &arguments);
+        said.lines().skip(1).map(|line| line.trim().to_owned()).collect()
+    };
+    let made = words(
+        "rollout create 1 --percent 10 --priority 5 --install-when idle,charging --install-deadline 2090-01-01T00:00:00Z",
+    );
+    assert_eq!(
+        made,
+        [
+            "installs while: charging,idle",
+            "install deadline: 2090-01-01T00:00:00Z"
+        ]
+    );
+    let edited = words("rollout edit 1 --revision 1 --install-when app_consents --no-install-deadline");
+    assert_eq!(edited, ["installs while: app_consents"]);
+    let edit = ["rollout", "edit", "1", "--revision", "2", "--install-when", ""];
+    assert_eq!(
+        says(folder, &edit).lines().count(),
+        1,
+        "nothing is asked for any more"
+    );
+    let past = words("rollout edit 1 --revision 3 --install-deadline 2020-01-01T00:00:00Z");
+    assert_eq!(past, ["install deadline: 2020-01-01T00:00:00Z"]);
+    let shown = words("rollout show 1");
+    assert_eq!(
+        shown,
+        ["install deadline: 2020-01-01T00:00:00Z", "overdue devices: 0"]
+    );
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,7 +250,22 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     upload(addr, admin.trim(), 40).await;
     says(folder, &["rollout", "create", "1", "--percent", "10"]);
     let before = says(folder, &["rollout", "list"]);
-    let cases: [(i32, &str, &str); 13] = [
+    let cases: [(i32, &str, &str); 16] = [
+        (
+            2,
+            "rollout create 1 --percent 10 --install-when moon_is_full",
+            "app_consents",
+        ),
+        (
+            2,
+            "rollout create 1 --percent 10 --install-deadline tomorrow",
+            "RFC 3339",
+        ),
+        (
+            2,
+            "rollout edit 1 --revision 1 --install-deadline 2030-01-01T00:00:00Z --no-install-deadline",
+            "cannot be used with",
+        ),
         (1, "rollout create 1 --percent 0", "from 0.01 to 100"),
         (1, "rollout create 1 --percent 0.001 --priority 5", "two decimals"),
         (1, "rollout create 9 --percent 10", "9"),

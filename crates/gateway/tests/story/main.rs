@@ -68,6 +68,7 @@ mod plans;
 mod policies;
 mod progressive;
 mod proxies;
+mod rate;
 mod reasons;
 mod replicas;
 mod reports;

@@ -106,8 +106,15 @@ async fn day(server: &TestServer) -> (i64, Vec<Agent>) {
 async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let server = TestServer::start(engine).await;
     let (build, _) = day(&server).await;
-    // The fleet is counted a moment after the server's start.
-    let counted = |page: &String| page.contains("\nota_devices{");
+    let operator = server.operator(Role::Operator);
+    let base = operator.rollouts("").await.ok()["items"][0].clone();
+    let due = json!({ "revision": base["revision"], "install_deadline": "2020-01-01T00:00:00Z" });
+    let path = format!("/v1/rollouts/{}", base["rollout_id"]);
+    let edit = operator.request(reqwest::Method::PATCH, &path).json(&due);
+    assert_eq!(edit.send().await.unwrap().status(), 200);
+    // The fleet is counted a moment after the server's start, and again after a change.
+    let counted =
+        |page: &String| page.contains("\nota_devices{") && page.contains("\nota_rollout_overdue_devices{");
     let page = eventually(|| page(&server), counted).await;
     let mut told_of = metrics_in_the_docs();
     if engine == Engine::Postgres {

@@ -33,6 +33,7 @@ impl Instance {
             installed: version(installed),
             facts: DeviceFacts::default(),
             crashes: None,
+            fetched: None,
         };
         self.polls.answer(&poll, |answer, _| match answer {
             PollAnswer::NoUpdate(reason) => Err(reason),

@@ -146,6 +146,7 @@ async fn a_poll_that_needs_tags_waits_until_they_are_read() {
             installed: version(0),
             facts: DeviceFacts::default(),
             crashes: None,
+            fetched: None,
         };
         instance.polls.answer(&poll, |answer, after| match answer {
             PollAnswer::WarmingUp => Err(after),

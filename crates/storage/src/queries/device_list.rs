@@ -11,6 +11,7 @@ use diesel::sql_types::Bool;
 use tidegate_domain::{Device, PackageName, VersionCode};
 
 use super::census::HAS_FAILED;
+use super::overdue::{self, Late};
 use super::{Conn, Db, devices as device_queries};
 use crate::error::Fault;
 use crate::page::Key;
@@ -30,6 +31,8 @@ enum Leg {
     Alias(String, String),
     /// By number, those that fail with this build.
     Failing(i64),
+    /// By number, those that are overdue with this rollout.
+    Overdue(Late),
     /// By number, those whose last poll for the package was told this.
     Told(i64, Told),
     /// By version and number, those that run the package.
@@ -129,6 +132,7 @@ fn is_exact(filter: &DeviceFilter) -> bool {
     let asked = [
         filter.search.is_some(),
         filter.failing.is_some(),
+        filter.overdue.is_some(),
         told(filter).is_some(),
         filter.versions.is_some() || (filter.package.is_some() && told(filter).is_none()),
         filter.silent_since.is_some(),
@@ -158,6 +162,9 @@ fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
     if let Some(build) = filter.failing {
         return Ok(vec![Leg::Failing(build.0)]);
     }
+    if filter.overdue.is_some() {
+        return Ok(late(conn, filter)?.map(Leg::Overdue).into_iter().collect());
+    }
     if let Some(package) = &filter.package {
         let leg = package_id(conn, package)?.map(|id| match filter.told {
             Some(told) => Leg::Told(id, told),
@@ -169,6 +176,14 @@ fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
         Some(since) => vec![Leg::NeverSeen, Leg::SeenBefore(micros(since))],
         None => vec![Leg::Id(String::new())],
     })
+}
+
+/// The rollout with which the devices are to be overdue; none before its deadline, and once it has ended.
+fn late(conn: &mut Conn, filter: &DeviceFilter) -> Result<Option<Late>, Fault> {
+    match filter.overdue {
+        Some((rollout, now)) => overdue::named(conn, rollout, now),
+        None => Ok(None),
+    }
 }
 
 fn package_id(conn: &mut Conn, package: &PackageName) -> Result<Option<i64>, Fault> {
@@ -197,6 +212,10 @@ fn candidates(
         Leg::Id(prefix) => by_id(conn, prefix, retired, after, limit),
         Leg::Alias(prefix, not_id) => by_alias(conn, (prefix, not_id), retired, after, limit),
         Leg::Failing(build) => failing(conn, *build, after, limit),
+        Leg::Overdue(of) => {
+            let ids = overdue::devices(conn, *of, after.id, limit)?;
+            numbered(conn, &ids, after)
+        }
         Leg::Told(package, told) => were_told(conn, *package, *told, after, limit),
         Leg::Running(package, versions) => running(conn, *package, versions, after, limit),
         Leg::NeverSeen => never_seen(conn, after, limit),
@@ -429,6 +448,13 @@ fn judged(
         Some(build) => failing_of(conn, build.0, &numbers)?,
         None => HashSet::new(),
     };
+    let overdue = match filter.overdue {
+        Some(_) => match late(conn, filter)? {
+            Some(of) => Some(overdue::among(conn, of, &numbers)?),
+            None => Some(HashSet::new()),
+        },
+        None => None,
+    };
     let told = match told(filter) {
         Some((package, told)) => Some(told_of(conn, package, told, &numbers)?),
         None => None,
@@ -436,6 +462,7 @@ fn judged(
     let range = versions(filter);
     let judged = numbers.into_iter().zip(devices).map(|(number, device)| {
         let fails = filter.failing.is_none() || failing.contains(&number);
+        let is_overdue = overdue.as_ref().is_none_or(|overdue| overdue.contains(&number));
         let told_so = told.as_ref().is_none_or(|told| told.contains(&number));
         // Those that were told something need not run the package, unless versions are named as well.
         let asks_version = filter.versions.is_some() || told.is_none();
@@ -446,7 +473,7 @@ fn judged(
             .is_none_or(|since| device.last_seen_at.is_none_or(|seen| seen < since));
         // A package's devices are those that count, as in the lists that its index gives.
         let counts = filter.retired || filter.package.is_none() || device.inactive_at.is_none();
-        (fails && told_so && runs && silent && counts).then_some(device)
+        (fails && is_overdue && told_so && runs && silent && counts).then_some(device)
     });
     Ok(judged.collect())
 }

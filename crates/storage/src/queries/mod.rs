@@ -24,6 +24,7 @@ pub(crate) mod experiments;
 pub(crate) mod histories;
 pub(crate) mod imports;
 pub(crate) mod leases;
+pub(crate) mod overdue;
 pub(crate) mod packages;
 pub(crate) mod policies;
 pub(crate) mod pseudonyms;

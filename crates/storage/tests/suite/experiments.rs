@@ -261,7 +261,7 @@ async fn an_earlier_version_goes_on_with_the_arms(place: &Place) {
         .await
         .unwrap();
     let reverted = store.revert_to("0013").await.unwrap();
-    assert_eq!(reverted.last().map(String::as_str), Some("0014"));
+    assert!(reverted.contains(&"0014".to_owned()), "{reverted:?}");
     let serving = place.number("SELECT count(*) AS value FROM rollouts WHERE serving AND priority = 7");
     assert_eq!(serving, 2, "as rollouts of their own");
     store.migrate().await.unwrap();

@@ -457,6 +457,15 @@ async fn the_database_is_asked_by_index(place: &Place) {
             "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND device_id>?)",
         ),
         (
+            "SELECT device_rollouts.device_id FROM device_rollouts JOIN device_packages
+             ON device_packages.device_id = device_rollouts.device_id WHERE device_rollouts.rollout_id = 1
+             AND device_rollouts.offered_at IS NOT NULL AND device_rollouts.installed_at IS NULL
+             AND device_rollouts.device_id > 7 AND device_packages.package_id = 1 AND device_packages.counted
+             AND (device_packages.version_code < 4 OR device_packages.version_code = -1)
+             ORDER BY device_rollouts.device_id LIMIT 5",
+            "INDEX device_rollouts_unfinished (rollout_id=? AND device_id>?)",
+        ),
+        (
             "SELECT * FROM rollout_stats WHERE rollout_id IN (1, 2)",
             "PRIMARY KEY (rollout_id=?)",
         ),

@@ -23,6 +23,7 @@ mod full_disk;
 mod imports;
 mod offers;
 mod opening;
+mod overdue;
 mod packages;
 mod people;
 mod place;
