@@ -575,7 +575,7 @@ impl PlanRun {
     /// What is to come, in its order, if nobody acts. `asks` says whether a step must be approved.
     pub fn coming(&self, asks: impl Fn(&PlanStep) -> bool) -> Vec<Coming> {
         let mut coming = Vec::new();
-        let mut run = self.clone();
+        let (mut run, mut approved) = (self.clone(), false);
         let mut at = run.progress.stopped.is_none().then_some(run.progress.until);
         let mut pending = match run.progress.stage {
             Stage::Ramping => Some(Stage::Baking),
@@ -597,12 +597,15 @@ impl PlanRun {
                 coming.push(run.coming_now(at, Stage::Done));
                 break;
             };
-            let is_approved = run.progress.stage == Stage::WaitingApproval;
             at = at.map(|at| next.not_before.map_or(at, |begin| at.max(begin)));
-            if asks(next) && !is_approved {
+            let waits_already = run.progress.stage == Stage::WaitingApproval;
+            // One approval is enough for what the package asks for, and not for a step that asks itself.
+            let waits = if approved { next.approve } else { asks(next) };
+            if waits && !waits_already {
                 coming.push(run.coming_now(at, Stage::WaitingApproval));
                 at = None;
             }
+            approved |= waits;
             run.progress.step += 1;
             run.progress.stage = Stage::Ramping;
             coming.push(run.coming_now(at, Stage::Ramping));

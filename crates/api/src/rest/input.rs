@@ -192,7 +192,7 @@ fn unreadable(fault: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_proto::v1::{ListBuildsRequest, PromoteRequest};
+    use tidegate_proto::v1::{AdjustRolloutRequest, ListBuildsRequest, PromoteRequest};
 
     use super::*;
 
@@ -219,8 +219,9 @@ mod tests {
 
     #[test]
     fn a_missing_field_is_named() {
-        for empty in ["{}", "{\"wifi_only\":true}"] {
-            assert_eq!(fault(empty).0.as_deref(), Some("rollout_percent"));
+        for empty in ["{}", "{\"build_id\":7}"] {
+            let error = from_json::<AdjustRolloutRequest>(empty.as_bytes()).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("rollout_percent"));
         }
     }
 

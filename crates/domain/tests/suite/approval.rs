@@ -2,7 +2,7 @@
 
 use tidegate_domain::{
     Approval, Audience, By, Error, Percent, Phase, Plan, PlanStep, Reason, RolloutEdit, RolloutId,
-    RolloutState, Span,
+    RolloutState, Span, Stage,
 };
 
 use crate::fleet::{answer, at, percent, phone};
@@ -285,6 +285,20 @@ fn a_package_s_limit_makes_a_plan_wait_before_it_is_passed_and_once_only() {
     store
         .promote(2, &by_plan(Plan::new(steps.to_vec()).unwrap()))
         .unwrap();
+    let foretold = |store: &Store| {
+        let track = store.track();
+        let release = track
+            .serving
+            .iter()
+            .find(|release| release.build.id.0 == 2)
+            .unwrap();
+        let coming = track.coming(release);
+        let waits = coming
+            .iter()
+            .filter(|coming| coming.stage == Stage::WaitingApproval);
+        waits.count()
+    };
+    assert_eq!(foretold(&store), 1);
     let due = |store: &mut Store| {
         while let Some(change) = store.track().due(at(100)) {
             store.apply(&change);
@@ -292,6 +306,7 @@ fn a_package_s_limit_makes_a_plan_wait_before_it_is_passed_and_once_only() {
         store.rollouts[1].spec.percent(at(100))
     };
     assert_eq!(due(&mut store), percent(20));
+    assert_eq!(foretold(&store), 0, "it waits already");
     store
         .run(|track| track.approve(RolloutId(2), None, None, by("eve")))
         .unwrap();

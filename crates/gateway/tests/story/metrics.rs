@@ -12,6 +12,7 @@ use tidegate_testkit::agent::Agent;
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::fcm::{self, StandIn};
+use tidegate_testkit::operator::Operator;
 use tidegate_testkit::server::{Engine, TestServer, eventually};
 
 use crate::fleet;
@@ -103,6 +104,24 @@ async fn day(server: &TestServer) -> (i64, Vec<Agent>) {
     (build, devices)
 }
 
+/// A rollout with a plan, of which a change waits for a second person.
+async fn a_plan_waits(server: &TestServer, build: i64) {
+    let operator = server.operator(Role::Operator);
+    let plan = json!({ "steps": [{ "percent": 1, "bake": "1day" }, { "percent": 100 }] });
+    let new = json!({ "build_id": build, "priority": 5, "plan": plan });
+    let made = operator.post("/v1/rollouts", &new).await.json();
+    let change = async |who: &Operator, path: &str, body: Value| {
+        let changed = who.request(reqwest::Method::PATCH, path).json(&body);
+        changed.send().await.unwrap().status()
+    };
+    let package = format!("/v1/packages/{PACKAGE}");
+    let always = json!({ "approval": "always" });
+    assert_eq!(change(&server.operator(Role::Admin), &package, always).await, 200);
+    let rollout = format!("/v1/rollouts/{}", made["rollout_id"]);
+    let wider = json!({ "revision": made["revision"], "priority": 9 });
+    assert_eq!(change(&operator, &rollout, wider).await, 202);
+}
+
 async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let server = TestServer::start(engine).await;
     let (build, _) = day(&server).await;
@@ -112,6 +131,7 @@ async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let path = format!("/v1/rollouts/{}", base["rollout_id"]);
     let edit = operator.request(reqwest::Method::PATCH, &path).json(&due);
     assert_eq!(edit.send().await.unwrap().status(), 200);
+    a_plan_waits(&server, build).await;
     // The fleet is counted a moment after the server's start, and again after a change.
     let counted =
         |page: &String| page.contains("\nota_devices{") && page.contains("\nota_rollout_overdue_devices{");

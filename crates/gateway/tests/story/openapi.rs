@@ -151,7 +151,7 @@ async fn requests_say_what_the_server_takes(engine: Engine) {
     );
     assert!(percent["default"].is_null(), "it would be refused");
     assert_eq!(
-        schemas["PromoteRequest"]["required"],
+        schemas["AdjustRolloutRequest"]["required"],
         serde_json::json!(["rollout_percent"])
     );
     assert_eq!(
