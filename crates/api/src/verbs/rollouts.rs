@@ -76,7 +76,7 @@ struct Terms {
 }
 
 fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Promotion, Error> {
-    let plan = terms.plan.map(plans::read).transpose()?;
+    let plan = terms.plan.as_ref().map(plans::read).transpose()?;
     if plan.is_some() && terms.percent != Percent::NOBODY {
         let fault = "must be left out beside a share: a plan has its own";
         return Err(Error::invalid("plan", fault));
@@ -182,7 +182,7 @@ pub(crate) async fn edit(
             .transpose()?,
         slice: request.slice.map(slice).transpose()?,
         percent: request.rollout_percent.map(Percent::of_decimal).transpose()?,
-        plan: request.plan.map(plans::read).transpose()?,
+        plan: request.plan.as_ref().map(plans::read).transpose()?,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
         download_calendar,

@@ -123,7 +123,7 @@ async fn promoting_answers_as_it_always_did(engine: Engine) {
         olga.promote_as(new, &settings).await.ok(),
         json!({
             "success": true, "build_id": new, "version_code": 2, "staged_rollout_percent": 10,
-            "previous_build_id": old, "rollout_percent": 10, "going_on": [],
+            "previous_build_id": old, "rollout_percent": 10, "going_on": [], "rollout_id": 2, "state": "active",
         })
     );
     assert_eq!(
