@@ -128,7 +128,7 @@ async fn promoting_answers_as_it_always_did(engine: Engine) {
     );
     assert_eq!(
         olga.adjust(new, 25).await.ok(),
-        json!({ "success": true, "build_id": new, "old_percent": 10, "new_percent": 25 })
+        json!({ "success": true, "build_id": new, "old_percent": 10, "new_percent": 25, "waits": false })
     );
 
     let build = olga.build(new).await.ok();
