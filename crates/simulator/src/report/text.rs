@@ -1,6 +1,7 @@
 //! The report as text.
 
 use super::{BuildComparison, Checks, Report, chart};
+use crate::PlanBooks;
 use crate::gauge::AT_RISK;
 
 pub(super) fn write(report: &Report) -> String {
@@ -157,6 +158,38 @@ fn checks(checks: &Checks, outages: usize) -> String {
     )
 }
 
+fn plan(books: &PlanBooks) -> String {
+    let PlanBooks {
+        polls,
+        offered,
+        below_line,
+        above_line,
+        closed,
+        frozen,
+        paused,
+        offered_without_zone,
+        older_offered,
+        older_refused,
+        older_refused_to_install,
+        unjudged,
+        disagreements,
+        at_edges,
+        downloads,
+        downloads_outside,
+        installs,
+        installs_outside,
+        transfers_at_edges,
+        told,
+    } = books;
+    let mut text = format!(
+        "\nThe plan: {polls} polls were judged by the line and the windows, {disagreements} were answered wrongly.\n           of devices without the build, {below_line} polls lay below the line and {above_line} above it, and {paused} below it          during a pause\n           {offered} were offered the build, {offered_without_zone} of them to devices that tell no zone; {closed} had to wait          for a window, {frozen} of them only for the end of a freeze\n           agents of before: {older_offered} were offered it while both windows were open, {older_refused} were refused,          {older_refused_to_install} of them only for the window of installing\n           {downloads} downloads, {downloads_outside} outside of the device's window; {installs} installations,          {installs_outside} outside\n           within two seconds of an edge: {at_edges} answers, {transfers_at_edges} downloads and installations; {unjudged} polls          of devices that had failed were not judged\n"
+    );
+    for words in told {
+        text.push_str(&format!("  {words}\n"));
+    }
+    text
+}
+
 fn verdict(report: &Report, text: &mut String) {
     let formula = &report.formula;
     text.push_str(&format!(
@@ -172,6 +205,9 @@ fn verdict(report: &Report, text: &mut String) {
             rollout.offered,
             rollout.wrong
         ));
+    }
+    if let Some(books) = &report.plan {
+        text.push_str(&plan(books));
     }
     for contradiction in &formula.contradictions {
         text.push_str(&format!("  {contradiction}\n"));
