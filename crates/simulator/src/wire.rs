@@ -126,7 +126,7 @@ impl Wire {
         let answer = answer.inspect_err(|_| gauge.unanswered(errand))?;
         if errand == Errand::Download && answer.status().is_success() {
             gauge.answered(errand, begun.elapsed());
-            self.book_download(&answer);
+            self.book_download();
             return Ok(answer);
         }
         let (head, body) = answer.into_parts();
@@ -157,8 +157,9 @@ impl Wire {
         date.map_or_else(|| self.phone.now(), |date| date.timestamp_millis())
     }
 
-    fn book_download(&self, answer: &Response<Body>) {
-        let at = self.server_time(answer.headers());
+    /// By the phone's time: only answers to polls tell the server's.
+    fn book_download(&self) {
+        let at = self.phone.now();
         let mut record = self.record();
         let version = record.offered_version;
         keep(&mut record.seen.downloads, plan_books::Transfer { at, version });

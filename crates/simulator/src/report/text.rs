@@ -182,8 +182,29 @@ fn plan(books: &PlanBooks) -> String {
         told,
     } = books;
     let mut text = format!(
-        "\nThe plan: {polls} polls were judged by the line and the windows, {disagreements} were answered wrongly.\n           of devices without the build, {below_line} polls lay below the line and {above_line} above it, and {paused} below it          during a pause\n           {offered} were offered the build, {offered_without_zone} of them to devices that tell no zone; {closed} had to wait          for a window, {frozen} of them only for the end of a freeze\n           agents of before: {older_offered} were offered it while both windows were open, {older_refused} were refused,          {older_refused_to_install} of them only for the window of installing\n           {downloads} downloads, {downloads_outside} outside of the device's window; {installs} installations,          {installs_outside} outside\n           within two seconds of an edge: {at_edges} answers, {transfers_at_edges} downloads and installations; {unjudged} polls          of devices that had failed were not judged\n"
+        "\nThe plan: {polls} polls were judged by the line and the windows, {disagreements} were answered wrongly.\n"
     );
+    let mut line = |words: String| text.push_str(&format!("  {words}\n"));
+    line(format!(
+        "polls of devices without the build: {below_line} below the line, {above_line} above it, {paused} below it during a \
+         pause"
+    ));
+    line(format!(
+        "{offered} polls were offered it, {offered_without_zone} of them of devices that tell no zone; {closed} had to wait \
+         for a window, {frozen} of them only for the end of a freeze"
+    ));
+    line(format!(
+        "agents of before: {older_offered} polls were offered it, {older_refused} were refused since a window was closed, \
+         {older_refused_to_install} of them only that of installing"
+    ));
+    line(format!(
+        "{downloads} downloads, {downloads_outside} outside of the device's window; {installs} installations, \
+         {installs_outside} outside"
+    ));
+    line(format!(
+        "within two seconds of an edge: {at_edges} answers, {transfers_at_edges} downloads and installations; not judged: \
+         {unjudged} polls of devices that had failed"
+    ));
     for words in told {
         text.push_str(&format!("  {words}\n"));
     }
