@@ -63,7 +63,8 @@ fn a_plan_that_goes_on_by_itself_is_paused_and_resumed_in_its_order() {
     let plan = ReleasePlan::parse(BY_ITSELF).unwrap();
     plan.check_against(&Population::usual().unwrap()).unwrap();
     let course = plan.course().unwrap();
-    assert_eq!((course.target(), course.plan.len()), (100.0, 2));
+    assert_eq!(course.plan.len(), 2);
+    assert!((course.target() - 100.0).abs() < f64::EPSILON);
     for (from, to, named) in [
         ("after_h = 2\n", "after_h = 2\npercent = 10\n", "exclude"),
         ("install = \"nights\"", "install = \"days\"", "days"),
