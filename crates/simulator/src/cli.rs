@@ -67,7 +67,11 @@ enum Command {
     Gate(gate::GateArgs),
     /// Print a release plan for --release-plan, to be copied and changed: canaries by a tag, a region, everybody, and a
     /// policy that keeps some devices back.
-    ReleasePlan,
+    ReleasePlan {
+        /// One that goes on by itself instead: two ramps, calendars, a freeze and a pause.
+        #[arg(long)]
+        by_itself: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -146,8 +150,12 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Error> {
             say(population::DEFAULT.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Command::ReleasePlan => {
-            say(release_plan::DEFAULT.trim_end());
+        Command::ReleasePlan { by_itself } => {
+            let file = match by_itself {
+                true => release_plan::BY_ITSELF,
+                false => release_plan::DEFAULT,
+            };
+            say(file.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Gate(args) => gate::run(args),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tidegate_agent::domain::{DeviceId, PackageName, SignerFingerprint, VersionCode};
-use tidegate_agent::{Agent, Config, Credentials, Enrollment, EnrollmentKey, MemoryStore, Phase};
+use tidegate_agent::{Agent, Config, Credentials, Enrollment, EnrollmentKey, MemoryStore, PROTOCOL, Phase};
 
 use crate::Error;
 use crate::device_record::{BuildHistory, DeviceRecord};
 use crate::device_rng::{DeviceRng, Question};
 use crate::phone::{Phone, millis};
+use crate::plan_books::Seen;
 use crate::population::Population;
 use crate::push::{Push, token_of};
 use crate::wire::{Commons, Wire};
@@ -83,7 +84,8 @@ impl Device {
             Some(signer.map_err(|fault| usage(&fault))?),
             (birth.now, birth.ahead),
         ));
-        let wire = Wire::new(birth.id, Arc::clone(&phone), Arc::clone(commons));
+        let speaks = protocol_of(birth.population, rng);
+        let wire = Wire::new(birth.id, Arc::clone(&phone), Arc::clone(commons), speaks);
         Ok(Self {
             number: birth.number,
             package: birth.package.clone(),
@@ -111,6 +113,28 @@ impl Device {
 
     pub(crate) fn world(&self) -> &World {
         &self.phone.world
+    }
+
+    /// The time zone that it tells. Agents of before know of none.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        let phone = &self.phone;
+        let is_silent = phone
+            .rng
+            .happens(phone.population().no_zone, Question::NoZone, &[]);
+        let zone = phone.world.region.zone.as_deref();
+        zone.filter(|_| !is_silent && self.protocol() == PROTOCOL)
+    }
+
+    /// The protocol that its agent speaks.
+    pub(crate) fn protocol(&self) -> u32 {
+        self.wire.speaks()
+    }
+
+    /// What was kept for the books of a plan.
+    pub(crate) fn seen(&self) -> Seen {
+        let mut seen = self.with_record(|record| record.seen.clone());
+        seen.installs = self.phone.installs();
+        seen
     }
 
     /// How far it has lived, in milliseconds since 1970.
@@ -167,7 +191,7 @@ impl Device {
             manufacturer: Some(world.model.manufacturer.clone()),
             android: world.android(),
             region: Some(world.region.name.clone()),
-            zone: world.region.zone.clone(),
+            zone: self.zone().map(str::to_owned),
             tags: world.model.tags.clone(),
             abis: Some(world.model.abis.clone()),
             ..Config::new(
@@ -230,5 +254,18 @@ impl Device {
             .as_ref()
             .is_some_and(|agent| agent.phase() == Phase::Idle && agent.unacknowledged() == 0)
             && self.with_record(DeviceRecord::is_told)
+    }
+}
+
+/// Which protocol the agent of a device speaks: the newest, or for some 1 or none.
+fn protocol_of(population: &Population, rng: DeviceRng) -> u32 {
+    let draw = rng.fraction(Question::OlderAgent, &[]);
+    match (
+        draw < population.older_agents,
+        draw < population.older_agents / 2.0,
+    ) {
+        (_, true) => 0,
+        (true, false) => 1,
+        (false, false) => PROTOCOL,
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::operator::Counts;
 use crate::phone::Deeds;
+use crate::plan_books::Seen;
 
 /// The reason of the one failure that an agent decides on without asking Android.
 const DOWNGRADE_REFUSED: &str = "downgrade_refused";
@@ -33,12 +34,18 @@ pub(crate) struct DeviceRecord {
     pub(crate) checks: u64,
     /// When the last of them was.
     pub(crate) last_check: Option<i64>,
+    /// What the last of them was answered.
+    pub(crate) last_answer: String,
     /// Their answers: `offered`, or the reason for nothing.
     pub(crate) answers: BTreeMap<String, u64>,
     /// Requests that were made to fail, by how.
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// Answers that contradict the formula of shares, in words.
     pub(crate) contradictions: Vec<String>,
+    /// The version that was offered last; 0 before the first offer.
+    pub(crate) offered_version: i64,
+    /// What the books of a plan are made from.
+    pub(crate) seen: Seen,
     /// Every report that was sent, by what tells it from others: build, status, attempt, request id.
     reports: BTreeMap<(i64, String, u32, String), SentReport>,
 }
@@ -77,6 +84,7 @@ impl DeviceRecord {
             }
             Err(reason) => reason,
         };
+        words.clone_into(&mut self.last_answer);
         *self.answers.entry(words.to_owned()).or_default() += 1;
     }
 
@@ -108,7 +116,14 @@ impl DeviceRecord {
     }
 
     fn says_of_rollout(&mut self, report: &Reported, at: i64) {
-        let Some(rollout) = report.rollout_id else { return };
+        // An agent of before names no rollout; the server takes the one that offered the build.
+        let offered = self.by_rollout.iter().rev();
+        let mut offered =
+            offered.filter(|((_, build), history)| *build == report.build_id && history.offered.is_some());
+        let rollout = report
+            .rollout_id
+            .or_else(|| offered.next().map(|((rollout, _), _)| *rollout));
+        let Some(rollout) = rollout else { return };
         let history = self.by_rollout.entry((rollout, report.build_id)).or_default();
         let moment = match report.status.as_str() {
             "downloaded" => &mut history.downloaded,
@@ -169,6 +184,11 @@ impl DeviceRecord {
         self.reports
             .keys()
             .any(|(of, status, ..)| *of == build && failures.contains(&status.as_str()))
+    }
+
+    /// Whether it said of any build that it failed.
+    pub(crate) fn has_failed_any(&self) -> bool {
+        self.histories.keys().any(|build| self.has_failed(*build))
     }
 
     /// Whether the server was told something about everything that it offered.

@@ -37,6 +37,8 @@ pub(crate) enum Question {
     FaultKind,
     Latency,
     Tag,
+    OlderAgent,
+    NoZone,
 }
 
 impl DeviceRng {

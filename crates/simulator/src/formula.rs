@@ -137,6 +137,14 @@ impl Serving {
         failed: impl Fn(i64) -> bool,
     ) -> Option<String> {
         let (device, runs) = (asking.device, asking.installed);
+        if self
+            .offerings
+            .iter()
+            .any(|offering| offering.rollout.plan.is_some())
+        {
+            // A share that moves is judged by the moment: by the books of the plan.
+            return None;
+        }
         let outcome = self.outcome(asking, failed);
         match answer {
             Ok((rollout, _)) if self.takes_back(rollout, runs) => None,
@@ -248,7 +256,7 @@ impl Outcome<'_> {
 }
 
 /// Whether the build has code for the device and is for its API level.
-fn fits(build: &Build, world: &World) -> bool {
+pub(crate) fn fits(build: &Build, world: &World) -> bool {
     let abis: Vec<&str> = world.model.abis.split(',').map(str::trim).collect();
     let runs = build.abis.is_empty() || build.abis.iter().any(|abi| abis.contains(&abi.as_str()));
     runs && world.sdk >= build.min_sdk
@@ -276,7 +284,7 @@ fn units(percent: f64, parts: f64) -> u64 {
 
 /// A device's place among 10⁸: the digits of `u32_be(SHA-256(device_id)[0..4])`, from its rest by 100 on, which is the
 /// cohort. A salt goes before the id, and its length in four bytes before the salt.
-fn position(device: &str, salt: Option<&str>) -> u64 {
+pub(crate) fn position(device: &str, salt: Option<&str>) -> u64 {
     let mut text = Vec::new();
     if let Some(salt) = salt {
         text.extend(u32::try_from(salt.len()).unwrap_or(u32::MAX).to_be_bytes());

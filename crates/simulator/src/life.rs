@@ -34,7 +34,10 @@ const MAX_PUSHES: usize = 16;
 
 /// How much of the fleet's time a round takes, in milliseconds, where the fleet drives the servers' clock. Whole rounds
 /// make an hour, so that no round lies in two of the hours that servers count by.
-const ROUND: i64 = 5 * 60 * 1_000;
+pub(crate) const ROUND: i64 = 5 * 60 * 1_000;
+
+/// The same where it matters to the second when a device comes. So few act at once then that it takes longer.
+pub(crate) const SHORT_ROUND: i64 = 1_000;
 
 /// How fast simulated time goes.
 #[derive(Clone, Debug)]
@@ -43,10 +46,10 @@ pub enum Pace {
     Free,
     /// As fast as the server answers, and the fleet drives the server's clock.
     ///
-    /// It lives in rounds of five minutes. While one lasts, the clock stands at its beginning; it moves on when
+    /// It lives in rounds of so many milliseconds. While one lasts, the clock stands at its beginning; it moves on when
     /// nobody acts. So the time at which the server meets a device depends on the device's own time and not on which
     /// of several that act at once was faster.
-    Driving(Arc<ClockDriver>),
+    Driving(Arc<ClockDriver>, i64),
     /// As this clock goes.
     Clock(Running),
 }
@@ -150,14 +153,14 @@ impl Life {
 
     /// Begins the round of whoever is next, if the one before is over.
     async fn next_round(&mut self, end: i64) {
-        let Pace::Driving(driver) = &self.pace else {
+        let Pace::Driving(driver, round) = &self.pace else {
             return;
         };
         let next = self.queue.next_at().filter(|at| *at < end);
         if let Some(next) = next.filter(|at| *at >= self.round_end) {
-            let begin = next - next.rem_euclid(ROUND);
+            let begin = next - next.rem_euclid(*round);
             driver.set(moment(begin), 0).await;
-            self.round_end = begin + ROUND;
+            self.round_end = begin + round;
         }
     }
 
@@ -165,7 +168,7 @@ impl Life {
     /// waited for.
     fn let_go(&mut self, end: i64) -> Option<Instant> {
         let end = match self.pace {
-            Pace::Driving(_) => end.min(self.round_end),
+            Pace::Driving(..) => end.min(self.round_end),
             _ => end,
         };
         while self.acting.len() < self.width {
@@ -210,7 +213,7 @@ impl Life {
     /// The fleet's time by its clock; its beginning, where it has none.
     fn now(&self) -> i64 {
         match &self.pace {
-            Pace::Free | Pace::Driving(_) => self.begin,
+            Pace::Free | Pace::Driving(..) => self.begin,
             Pace::Clock(clock) => clock.now().timestamp_millis(),
         }
     }
@@ -218,7 +221,7 @@ impl Life {
     /// When a simulated moment comes in real time; `None` when nobody waits for it.
     fn due(&self, at: i64) -> Option<Instant> {
         match &self.pace {
-            Pace::Free | Pace::Driving(_) => None,
+            Pace::Free | Pace::Driving(..) => None,
             Pace::Clock(clock) => clock.when(moment(at)),
         }
     }

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::release_plan::{Pin, PlannedRollout};
+use crate::life::moment;
+use crate::plan_books::Happening;
+use crate::release_plan::{Pin, PlannedCalendar, PlannedRollout, hours};
 
 /// How long an admin request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -63,6 +65,19 @@ pub(crate) struct Rollout {
     /// None for the whole fleet.
     #[serde(default)]
     pub(crate) slice: Option<Slice>,
+    /// The steps by which its share grows by itself.
+    #[serde(default)]
+    pub(crate) plan: Option<Value>,
+}
+
+/// What happened to a rollout, and when something happens next by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Timeline {
+    /// The earliest first.
+    pub(crate) happenings: Vec<Happening>,
+    pub(crate) next: Option<DateTime<Utc>>,
+    /// Whether anything is to come at all.
+    pub(crate) goes_on: bool,
 }
 
 impl Rollout {
@@ -327,13 +342,20 @@ impl Operator {
     }
 
     /// Makes a rollout. One that is there already is not made again.
-    pub(crate) async fn create(&self, build: i64, planned: &PlannedRollout) -> Result<(), Error> {
+    pub(crate) async fn create(&self, build: i64, planned: &PlannedRollout, begin: i64) -> Result<(), Error> {
         let mut body = json!({
             "build_id": build,
             "name": planned.name,
             "priority": planned.priority,
-            "rollout_percent": planned.percent,
         });
+        if planned.plan.is_empty() {
+            body["rollout_percent"] = planned.percent.into();
+        } else {
+            body["plan"] = steps_of(planned, begin);
+        }
+        if let Some(calendars) = &planned.calendars {
+            body["calendars"] = json!({ "download": calendars.download, "install": calendars.install });
+        }
         if let Some(audience) = planned.audience() {
             body["audience"] = audience.into();
         }
@@ -344,6 +366,57 @@ impl Operator {
         self.send::<Value>(Method::POST, "/v1/rollouts", Some(&body))
             .await
             .map(drop)
+    }
+
+    /// Makes a calendar, for a fleet that begins at this moment.
+    pub(crate) async fn create_calendar(&self, planned: &PlannedCalendar, begin: i64) -> Result<(), Error> {
+        let windows = planned.windows.iter();
+        let windows = windows.map(|one| json!({ "days": one.days, "start": one.start, "end": one.end }));
+        let freezes = planned.freezes.iter();
+        let freezes =
+            freezes.map(|one| json!({ "from": time(begin, one.from_h), "to": time(begin, one.to_h) }));
+        let mut body = json!({
+            "name": planned.name,
+            "zone": planned.zone,
+            "windows": windows.collect::<Vec<_>>(),
+            "freezes": freezes.collect::<Vec<_>>(),
+        });
+        if let Some(zone) = &planned.fallback_zone {
+            body["fallback_zone"] = zone.as_str().into();
+        }
+        self.send::<Value>(Method::POST, "/v1/calendars", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Does with a rollout what this verb says, such as `pause`.
+    pub(crate) async fn act_on(&self, rollout: i64, verb: &str) -> Result<(), Error> {
+        let path = format!("/v1/rollouts/{rollout}/{verb}");
+        self.send::<Value>(Method::POST, &path, None).await.map(drop)
+    }
+
+    /// What happened to a rollout: its newest events, which are all of a plan's.
+    pub(crate) async fn timeline(&self, rollout: i64) -> Result<Timeline, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            events: Vec<Happening>,
+            #[serde(default)]
+            coming: Vec<Coming>,
+        }
+        #[derive(Deserialize)]
+        struct Coming {
+            #[serde(default)]
+            at: Option<DateTime<Utc>>,
+        }
+        let path = format!("/v1/rollouts/{rollout}/timeline?page_size={PAGE_SIZE}");
+        let mut page: Page = self.get(&path).await?;
+        page.events.reverse();
+        Ok(Timeline {
+            happenings: page.events,
+            next: page.coming.first().and_then(|coming| coming.at),
+            goes_on: !page.coming.is_empty(),
+        })
     }
 
     /// Gives a tag to devices.
@@ -394,6 +467,26 @@ impl Operator {
         }
         answer.json().await.map_err(|fault| lost(&fault.without_url()))
     }
+}
+
+/// A plan's steps as they are posted.
+fn steps_of(planned: &PlannedRollout, begin: i64) -> Value {
+    let span = |hour: f64| format!("{}s", hours(hour).as_secs());
+    let steps = planned.plan.iter().map(|step| {
+        let mut posted =
+            json!({ "percent": step.percent, "over": span(step.over_h), "bake": span(step.bake_h) });
+        if let Some(hour) = step.not_before_h {
+            posted["not_before"] = time(begin, hour).into();
+        }
+        posted
+    });
+    json!({ "steps": steps.collect::<Vec<_>>() })
+}
+
+/// So many hours after a moment, as the server reads times.
+fn time(begin: i64, hour: f64) -> String {
+    let after = i64::try_from(hours(hour).as_millis()).unwrap_or(i64::MAX / 2);
+    moment(begin + after).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 async fn refusal(what: String, status: StatusCode, answer: reqwest::Response) -> Error {

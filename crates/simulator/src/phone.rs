@@ -9,6 +9,7 @@ use tidegate_agent::domain::{Network, PackageName, SignerFingerprint, VersionCod
 use tidegate_agent::{InstallOutcome, Installation, Platform};
 
 use crate::device_rng::{DeviceRng, Question};
+use crate::plan_books::{Transfer, keep};
 use crate::population::Population;
 use crate::world::{Link, World};
 
@@ -40,6 +41,8 @@ struct App {
     tries: (i64, u32),
     /// What Android did with each version.
     deeds: BTreeMap<i64, Deeds>,
+    /// When each installation began.
+    installs: Vec<Transfer>,
 }
 
 /// What Android did with a version, and when first, in milliseconds since 1970 of the device's world.
@@ -130,6 +133,11 @@ impl Phone {
         self.app().deeds.get(&version).copied().unwrap_or_default()
     }
 
+    /// When Android was asked to install what.
+    pub(crate) fn installs(&self) -> Vec<Transfer> {
+        self.app().installs.clone()
+    }
+
     fn app(&self) -> MutexGuard<'_, App> {
         self.app.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,10 +185,13 @@ impl Platform for Phone {
     async fn install(&self, installation: Installation<'_>) -> InstallOutcome {
         let version = installation.version;
         let attempt = {
+            let at = self.now();
             let mut app = self.app();
+            let version = version.get();
+            keep(&mut app.installs, Transfer { at, version });
             app.tries = match app.tries {
-                (same, tries) if same == version.get() => (same, tries + 1),
-                _ => (version.get(), 1),
+                (same, tries) if same == version => (same, tries + 1),
+                _ => (version, 1),
             };
             app.tries.1
         };

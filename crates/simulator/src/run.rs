@@ -1,6 +1,7 @@
 //! A run: a fleet is enrolled, lives its days and finishes what it began. Then its counts are compared with the server's.
 
 mod balance;
+mod course;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::clock::ClockDriver;
 use crate::fleet::{Fleet, MAX_DEVICES, MAX_OUTAGE, Muster};
 use crate::formula::Serving;
-use crate::life::{Pace, Then, moment, wait_for};
+use crate::life::{Pace, ROUND, SHORT_ROUND, Then, moment, wait_for};
 use crate::operator::{Build, HOURS, Operator, Rollout, Stats};
 use crate::phone::millis;
 use crate::population::Population;
-use crate::release_plan::{Act, Overlays, ReleasePlan};
+use crate::release_plan::{Act, Overlays, ReleasePlan, hours};
 use crate::report::{Report, Stage};
 use crate::{Error, place};
 
@@ -147,7 +148,9 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
         end: i64::MIN,
     };
     run.give_overlays().await?;
+    run.make_calendars().await?;
     run.live(&watch).await?;
+    run.check_course_is_over().await?;
     run.settle(&watch).await?;
     let report = run.balance().await;
     if let Some(driver) = &plan.clock {
@@ -162,9 +165,10 @@ async fn begin(plan: &Plan) -> Result<i64, Error> {
     let Some(driver) = &plan.clock else {
         return Ok(BEGIN);
     };
+    let later = plan.release.as_ref().map_or(0.0, |release| release.begins_h);
     let now = driver.wait_for_server(MAX_OUTAGE).await?.timestamp_millis();
     let weeks = (now - BEGIN).div_euclid(WEEK) + 1;
-    let begin = BEGIN + weeks * WEEK;
+    let begin = BEGIN + weeks * WEEK + millis(later * 3_600.0);
     driver.set(moment(begin), 0).await;
     Ok(begin)
 }
@@ -201,7 +205,20 @@ fn check(plan: &Plan) -> Result<(), Error> {
 
 fn check_release(plan: &Plan, release: &ReleasePlan) -> Result<(), Error> {
     release.check_against(&plan.population)?;
+    if plan.clock.is_none() && (release.course().is_some() || release.begins_h > 0.0) {
+        let fault = "a release plan that goes on by itself or begins later needs the server's clock: --clock";
+        return Err(Error::Usage(fault.to_owned()));
+    }
+    if release.course().is_some() && !plan.raises.is_empty() {
+        return Err(Error::Usage(
+            "a share that grows by itself is not raised".to_owned(),
+        ));
+    }
     let last = release.rollouts.last();
+    let pauses = release.rollouts.iter().flat_map(|rollout| &rollout.pauses);
+    if pauses.into_iter().any(|pause| hours(pause.to_h) >= plan.duration) {
+        return Err(Error::Usage("pauses are over before the end".to_owned()));
+    }
     if last.is_some_and(|last| last.after() >= plan.duration) {
         return Err(Error::Usage("rollouts are made before the end".to_owned()));
     }
@@ -298,9 +315,12 @@ async fn muster(
         seed: plan.seed,
         population: plan.population.clone(),
         faults: plan.faults,
-        pace: plan.clock.clone().map_or(Pace::Free, Pace::Driving),
+        pace: match &plan.clock {
+            Some(clock) => Pace::Driving(Arc::clone(clock), round(plan)),
+            None => Pace::Free,
+        },
         begin,
-        ahead: begin - BEGIN,
+        ahead: (begin - BEGIN).div_euclid(WEEK) * WEEK,
         push_service: None,
     })
 }
@@ -375,9 +395,10 @@ impl Run<'_> {
         let begin = self.begin;
         let (build, version) = (self.build.build_id, self.build.version_code);
         let end = self.after(to);
-        let seen = &mut self.seen;
-        let (mut offered, mut installed) = tally(seen);
-        let acted = |at: i64, device: &crate::device::Device| {
+        // Lent to the look at each device, and given back below.
+        let mut seen = std::mem::take(&mut self.seen);
+        let (mut offered, mut installed) = tally(&seen);
+        let mut acted = |at: i64, device: &crate::device::Device| {
             let (had, ran) = seen.get(device.number()).copied().unwrap_or_default();
             if !(had && ran) {
                 let history = device.history(build, version);
@@ -395,7 +416,12 @@ impl Run<'_> {
             });
             Then::GoOn
         };
-        self.fleet.live_until(end, acted).await?;
+        while let Some(edge) = self.next_edge(end).await? {
+            self.fleet.live_until(edge, &mut acted).await?;
+            self.take_step(edge).await?;
+        }
+        self.fleet.live_until(end, &mut acted).await?;
+        self.seen = seen;
         if let Some(driver) = &self.plan.clock {
             driver.set(moment(end), 0).await;
         }
@@ -423,8 +449,8 @@ impl Run<'_> {
         }
         let serving = serving(operator, &self.plan.package, &self.overlays).await?;
         self.share = match act {
-            Act::Create(planned) => (planned.name.clone(), planned.percent),
-            Act::Raise(_) => share(&serving),
+            Act::Create(planned) => (planned.name.clone(), planned.target()),
+            Act::Raise(_) | Act::Pause | Act::Resume => share(&serving),
         };
         if let Some(settings) = &self.fleet.commons.settings {
             settings.change(serving);
@@ -435,7 +461,9 @@ impl Run<'_> {
     async fn try_to(&self, act: Act<'_>) -> Result<(), Error> {
         let operator = self.fleet.operator();
         match act {
-            Act::Create(planned) => operator.create(self.build.build_id, planned).await,
+            Act::Create(planned) => operator.create(self.build.build_id, planned, self.begin).await,
+            Act::Pause => self.act_on_course("pause").await,
+            Act::Resume => self.act_on_course("resume").await,
             Act::Raise(percent) => {
                 let rollouts = operator.rollouts(&self.plan.package).await?;
                 let base = rollouts.iter().find(|rollout: &&Rollout| rollout.is_current);
@@ -449,9 +477,10 @@ impl Run<'_> {
     async fn settle(&mut self, watch: &impl Fn(Progress)) -> Result<(), Error> {
         self.fleet.commons.calm.store(true, Ordering::Relaxed);
         let since = self.end;
+        let waits = self.waits();
         let mut settled = 0;
         let acted = |_: i64, device: &crate::device::Device| {
-            if !is_done(device, since) {
+            if !is_done(device, since, waits) {
                 return Then::GoOn;
             }
             settled += 1;
@@ -468,9 +497,27 @@ impl Run<'_> {
     }
 }
 
-fn is_done(device: &crate::device::Device, since: i64) -> bool {
-    device.is_settled() && device.with_record(|record| record.last_check.is_some_and(|at| at >= since))
+/// How finely the fleet's time is told to the server. Where the moment of a poll decides what it is answered, it is told to
+/// the second.
+fn round(plan: &Plan) -> i64 {
+    let has_course = plan
+        .release
+        .as_ref()
+        .is_some_and(|release| release.course().is_some());
+    if has_course { SHORT_ROUND } else { ROUND }
 }
+
+/// Whether a device has finished what it began and asked once more. `waits`: what it was told to wait for will come.
+fn is_done(device: &crate::device::Device, since: i64, waits: bool) -> bool {
+    let is_over = |record: &crate::device_record::DeviceRecord| {
+        let answered = record.last_check.is_some_and(|at| at >= since);
+        answered && !(waits && WAITING.contains(&record.last_answer.as_str()))
+    };
+    device.is_settled() && device.with_record(is_over)
+}
+
+/// Answers that say that something will come. Agents of before are told `paused`.
+const WAITING: [&str; 2] = ["outside_window", "paused"];
 
 fn tally(seen: &[(bool, bool)]) -> (usize, usize) {
     let offered = seen.iter().filter(|(offered, _)| *offered).count();

@@ -1,6 +1,8 @@
 //! The network between one agent and the server. It plays delays and faults, and records what the device sent and
 //! received.
 
+mod older;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -8,7 +10,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use serde::Deserialize;
-use tidegate_agent::{Body, Error, HttpTransport, Transport};
+use tidegate_agent::{Body, Error, HttpTransport, PROTOCOL, Transport};
 use url::Url;
 
 use crate::device_record::{DeviceRecord, Reported};
@@ -17,6 +19,7 @@ use crate::formula::{Asking, RolloutSettings};
 use crate::gauge::{Errand, Gauge};
 use crate::phone::Phone;
 use crate::place::Neighbourhood;
+use crate::plan_books::{self, keep};
 use crate::world::Link;
 
 /// The longest answer that is parsed, in bytes; a manifest has a few kilobytes.
@@ -50,6 +53,8 @@ pub(crate) struct Wire {
     phone: Arc<Phone>,
     commons: Arc<Commons>,
     record: Mutex<DeviceRecord>,
+    /// The protocol of the agent that is played.
+    speaks: u32,
 }
 
 /// How a request is made to fail.
@@ -61,8 +66,9 @@ enum Fault {
 }
 
 impl Wire {
-    pub(crate) fn new(device: String, phone: Arc<Phone>, commons: Arc<Commons>) -> Self {
+    pub(crate) fn new(device: String, phone: Arc<Phone>, commons: Arc<Commons>, speaks: u32) -> Self {
         Self {
+            speaks,
             device,
             phone,
             commons,
@@ -72,6 +78,11 @@ impl Wire {
 
     pub(crate) fn record(&self) -> MutexGuard<'_, DeviceRecord> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The protocol of the agent that is played.
+    pub(crate) fn speaks(&self) -> u32 {
+        self.speaks
     }
 
     pub(crate) fn is_in_trouble(&self) -> bool {
@@ -108,19 +119,21 @@ impl Wire {
     /// Sends it to the server and records the answer.
     async fn exchange(&self, errand: Errand, request: Request<Bytes>) -> Result<Response<Body>, Error> {
         let reported = read_report(errand, request.body());
+        let asked = Asked::read(errand, request.uri());
         let begun = Instant::now();
         let gauge = &self.commons.gauge;
         let answer = self.commons.http.send(request).await;
         let answer = answer.inspect_err(|_| gauge.unanswered(errand))?;
         if errand == Errand::Download && answer.status().is_success() {
             gauge.answered(errand, begun.elapsed());
+            self.book_download();
             return Ok(answer);
         }
         let (head, body) = answer.into_parts();
         let body = read(body).await.inspect_err(|_| gauge.unanswered(errand))?;
         gauge.answered(errand, begun.elapsed());
         match errand {
-            Errand::Poll => self.book_poll(&head, &body),
+            Errand::Poll => self.book_poll(&head, &body, asked.unwrap_or_default()),
             Errand::Report => {
                 if let Some(report) = reported {
                     self.record().heard(&report, head.status);
@@ -128,14 +141,36 @@ impl Wire {
             }
             Errand::Enroll | Errand::Download => {}
         }
+        let body = match errand {
+            Errand::Poll if self.speaks < PROTOCOL => older::manifest(body),
+            _ => body,
+        };
         Ok(Response::from_parts(head, Body::from(body)))
     }
 
-    fn book_poll(&self, head: &http::response::Parts, body: &[u8]) {
+    /// The server's time, which is the fleet's where it drives the clock; the phone's where the answer tells none.
+    fn server_time(&self, headers: &http::HeaderMap) -> i64 {
+        let date = headers
+            .get(http::header::DATE)
+            .and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok());
+        date.map_or_else(|| self.phone.now(), |date| date.timestamp_millis())
+    }
+
+    /// By the phone's time: only answers to polls tell the server's.
+    fn book_download(&self) {
+        let at = self.phone.now();
+        let mut record = self.record();
+        let version = record.offered_version;
+        keep(&mut record.seen.downloads, plan_books::Transfer { at, version });
+    }
+
+    fn book_poll(&self, head: &http::response::Parts, body: &[u8], asked: Asked) {
         #[derive(Deserialize)]
         struct Offer {
             build_id: i64,
             rollout_id: i64,
+            version_code: i64,
         }
         let mut offer: Option<Offer> = None;
         let answer = match head.status {
@@ -167,8 +202,19 @@ impl Wire {
             let answer = answer.and_then(|_| offered.ok_or(""));
             settings.contradiction(asking, answer, |build| record.has_failed(build))
         });
+        let offered = offer.as_ref().map(|offer| (offer.rollout_id, offer.build_id));
+        let poll = plan_books::Poll {
+            at: self.server_time(&head.headers),
+            installed: asked.installed,
+            has_file: asked.has_file,
+            failed: record.has_failed_any(),
+            offered,
+            reason: answer.err().unwrap_or_default().to_owned(),
+        };
+        keep(&mut record.seen.polls, poll);
         record.polled(answer, self.phone.now());
         if let Some(offer) = &offer {
+            record.offered_version = offer.version_code;
             record.offered_by(offer.rollout_id, offer.build_id, self.phone.now());
         }
         record.contradictions.extend(contradiction);
@@ -224,6 +270,10 @@ impl Transport for Wire {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
         let number = self.phone.next_request();
         let errand = errand(request.uri().path());
+        let request = match errand {
+            Errand::Poll if self.speaks < PROTOCOL => older::poll(request, self.speaks)?,
+            _ => request,
+        };
         if let Some(report) = read_report(errand, request.body()) {
             self.record().says(&report, self.phone.now());
         }
@@ -252,6 +302,28 @@ impl Transport for Wire {
         } else {
             answer
         })
+    }
+}
+
+/// What a device said in a poll.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    installed: i64,
+    has_file: bool,
+}
+
+impl Asked {
+    fn read(errand: Errand, uri: &http::Uri) -> Option<Self> {
+        let mut asked = Self::default();
+        let query = uri.query().filter(|_| errand == Errand::Poll)?;
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "current_version_code" => asked.installed = value.parse().unwrap_or_default(),
+                "fetched" => asked.has_file = true,
+                _ => {}
+            }
+        }
+        Some(asked)
     }
 }
 

@@ -26,6 +26,8 @@ impl Population {
     fn check_numbers(&self) -> Result<(), Error> {
         number("clock_skew_s", self.clock_skew_s, 86_400.0)?;
         number("wrong_signer", self.wrong_signer, 1.0)?;
+        number("older_agents", self.older_agents, 1.0)?;
+        number("no_zone", self.no_zone, 1.0)?;
         if self.factory_version < 0 {
             return fault("factory_version must not be negative");
         }

@@ -32,6 +32,13 @@ pub struct Population {
     pub clock_skew_s: f64,
     /// The share of devices whose installed app carries somebody else's signature, 0 to 1.
     pub wrong_signer: f64,
+    /// The share of devices with an agent of before, which knows no windows, 0 to 1: half of them tell the protocol 1, and
+    /// half none.
+    #[serde(default)]
+    pub older_agents: f64,
+    /// The share of devices that tell no time zone, 0 to 1.
+    #[serde(default)]
+    pub no_zone: f64,
     /// Kinds of devices.
     pub models: Vec<Model>,
     /// Where they are.

@@ -4,6 +4,7 @@
 //! Rollouts come by falling priority. So whoever a rollout takes is never taken by one that is made later, and it can be
 //! said at the end which rollout has to have offered the build to which device.
 
+mod course;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +18,14 @@ use crate::device_rng::{DeviceRng, Question};
 use crate::population::{MAX_FILE_BYTES, Population};
 use crate::{Error, Plan};
 
+pub(crate) use self::course::hours;
+pub use self::course::{Pause, PlannedCalendar, PlannedCalendars, PlannedFreeze, PlannedStep, PlannedWindow};
+
 /// A documented plan, as the file that it is read from.
 pub const DEFAULT: &str = include_str!("default.toml");
+
+/// A plan that goes on by itself, as the file that it is read from.
+pub const BY_ITSELF: &str = include_str!("by_itself.toml");
 
 /// The most rows of one kind.
 pub const MAX_ROWS: usize = 50;
@@ -35,6 +42,12 @@ pub struct ReleasePlan {
     /// Which of them are kept at a version.
     #[serde(default)]
     pub pins: Vec<Pin>,
+    /// When the fleet begins, in hours after the Monday on which fleets begin.
+    #[serde(default)]
+    pub begins_h: f64,
+    /// The calendars that are made before the first rollout.
+    #[serde(default)]
+    pub calendars: Vec<PlannedCalendar>,
     /// What is made, in this order.
     pub rollouts: Vec<PlannedRollout>,
 }
@@ -78,8 +91,17 @@ pub struct PlannedRollout {
     pub model: Option<String>,
     /// The part of the fleet that the share is taken of; all of it when absent.
     pub slice: Option<PlannedSlice>,
-    /// The share, in percent with up to two decimals.
+    /// The share, in percent with up to two decimals; absent with a plan.
+    #[serde(default)]
     pub percent: f64,
+    /// The steps by which the share grows by itself.
+    #[serde(default)]
+    pub plan: Vec<PlannedStep>,
+    /// The calendars that it goes by.
+    pub calendars: Option<PlannedCalendars>,
+    /// When the operator pauses it.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
 }
 
 /// A part of the fleet, in percent.
@@ -117,7 +139,7 @@ impl Overlays {
 impl PlannedRollout {
     /// When it is made.
     pub(crate) fn after(&self) -> Duration {
-        Duration::from_secs_f64(self.after_h * 3_600.0)
+        hours(self.after_h)
     }
 
     /// Its audience as an expression; none for all devices.
@@ -200,16 +222,14 @@ impl ReleasePlan {
         self.rollouts
             .iter()
             .try_for_each(|rollout| self.check_rollout(rollout))?;
+        self.check_course()?;
         self.check_order()
     }
 
     fn check_rollout(&self, rollout: &PlannedRollout) -> Result<(), Error> {
         let most_hours = crate::run::MAX_DURATION.as_secs_f64() / 3_600.0;
         check_number("rollouts.after_h", rollout.after_h, most_hours)?;
-        if !is_share(rollout.percent) {
-            let percent = rollout.percent;
-            return fault(format!("rollouts.percent is {percent}; it must be {SHARE}"));
-        }
+        rollout.check_course()?;
         if let Some(slice) = rollout.slice {
             check_number(
                 "rollouts.slice.start",
@@ -283,13 +303,26 @@ pub(crate) enum Act<'a> {
     Create(&'a PlannedRollout),
     /// Raises the base's share to so many percent.
     Raise(f64),
+    /// Pauses the base.
+    Pause,
+    /// Lets it go on.
+    Resume,
 }
 
 impl Plan {
     /// What the operator does, one after the other.
     pub(crate) fn acts(&self) -> Vec<(Duration, Act<'_>)> {
         let rollouts = self.release.iter().flat_map(|plan| &plan.rollouts);
-        let rollouts = rollouts.map(|rollout| (rollout.after(), Act::Create(rollout)));
+        let rollouts = rollouts.flat_map(|rollout| {
+            let pauses = rollout.pauses.iter();
+            let pauses = pauses.flat_map(|pause| {
+                [
+                    (hours(pause.from_h), Act::Pause),
+                    (hours(pause.to_h), Act::Resume),
+                ]
+            });
+            std::iter::once((rollout.after(), Act::Create(rollout))).chain(pauses)
+        });
         let raises = self.raises.iter();
         let raises = raises.map(|raise| (raise.after, Act::Raise(raise.percent)));
         // Raises are those of the base, which is made last.

@@ -57,3 +57,36 @@ fn the_seed_decides_who_has_which_tag() {
     let pinned = names.iter().filter(|name| overlays.ceiling(name) == Some(1));
     assert_eq!(pinned.count(), with("lab"));
 }
+
+#[test]
+fn a_plan_that_goes_on_by_itself_is_paused_and_resumed_in_its_order() {
+    let plan = ReleasePlan::parse(BY_ITSELF).unwrap();
+    plan.check_against(&Population::usual().unwrap()).unwrap();
+    let course = plan.course().unwrap();
+    assert_eq!(course.plan.len(), 2);
+    assert!((course.target() - 100.0).abs() < f64::EPSILON);
+    for (from, to, named) in [
+        ("after_h = 2\n", "after_h = 2\npercent = 10\n", "exclude"),
+        ("install = \"nights\"", "install = \"days\"", "days"),
+        ("from_h = 21, to_h = 57", "from_h = 57, to_h = 21", "pauses"),
+        ("from_h = 21, to_h = 57", "from_h = 1, to_h = 57", "pauses"),
+        ("from_h = 12, to_h = 14.5", "from_h = 12, to_h = 12", "freezes"),
+        ("start = \"22:00\"", "start = \"22\"", "windows"),
+        (
+            "fallback_zone = \"UTC\"",
+            "fallback_zone = \"Nowhere/At_all\"",
+            "Nowhere",
+        ),
+        ("after_h = 2\n", "after_h = 2\npriority = 7\n", "priority 0"),
+        (
+            "after_h = 2\n",
+            "after_h = 2\nregion = \"eu-north\"\n",
+            "everybody",
+        ),
+        ("percent = 40", "percent = 140", "plan.percent"),
+    ] {
+        assert!(BY_ITSELF.contains(from), "{from}");
+        let fault = ReleasePlan::parse(&BY_ITSELF.replacen(from, to, 1)).unwrap_err();
+        assert!(fault.to_string().contains(named), "{to}: {fault}");
+    }
+}

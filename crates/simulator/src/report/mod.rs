@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::PlanBooks;
 use crate::operator::Counts;
 
 /// How a run ended.
@@ -41,6 +42,8 @@ pub struct Report {
     pub checks: Checks,
     /// The formula of shares.
     pub formula: Formula,
+    /// The books of the rollout that went on by itself, where there was one.
+    pub plan: Option<PlanBooks>,
     /// What else keeps the counts from being called equal, in words.
     pub remarks: Vec<String>,
     /// What this machine needed. Nothing in it is the same the next time.
@@ -244,6 +247,7 @@ impl Report {
         self.builds.iter().all(BuildComparison::is_equal)
             && self.checks.hold()
             && self.formula.holds()
+            && self.plan.as_ref().is_none_or(PlanBooks::hold)
             && self.remarks.is_empty()
     }
 

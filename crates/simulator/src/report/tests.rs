@@ -9,6 +9,7 @@ fn counts(total_eligible: u64) -> Counts {
 
 fn report() -> Report {
     Report {
+        plan: None,
         seed: 1,
         devices: 100,
         package: "com.example.app".to_owned(),

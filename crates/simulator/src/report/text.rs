@@ -1,6 +1,7 @@
 //! The report as text.
 
 use super::{BuildComparison, Checks, Report, chart};
+use crate::PlanBooks;
 use crate::gauge::AT_RISK;
 
 pub(super) fn write(report: &Report) -> String {
@@ -157,6 +158,59 @@ fn checks(checks: &Checks, outages: usize) -> String {
     )
 }
 
+fn plan(books: &PlanBooks) -> String {
+    let PlanBooks {
+        polls,
+        offered,
+        below_line,
+        above_line,
+        closed,
+        frozen,
+        paused,
+        offered_without_zone,
+        older_offered,
+        older_refused,
+        older_refused_to_install,
+        unjudged,
+        disagreements,
+        at_edges,
+        downloads,
+        downloads_outside,
+        installs,
+        installs_outside,
+        transfers_at_edges,
+        told,
+    } = books;
+    let mut text = format!(
+        "\nThe plan: {polls} polls were judged by the line and the windows, {disagreements} were answered wrongly.\n"
+    );
+    let mut line = |words: String| text.push_str(&format!("  {words}\n"));
+    line(format!(
+        "polls of devices without the build: {below_line} below the line, {above_line} above it, {paused} below it during a \
+         pause"
+    ));
+    line(format!(
+        "{offered} polls were offered it, {offered_without_zone} of them of devices that tell no zone; {closed} had to wait \
+         for a window, {frozen} of them only for the end of a freeze"
+    ));
+    line(format!(
+        "agents of before: {older_offered} polls were offered it, {older_refused} were refused since a window was closed, \
+         {older_refused_to_install} of them only that of installing"
+    ));
+    line(format!(
+        "{downloads} downloads, {downloads_outside} outside of the device's window; {installs} installations, \
+         {installs_outside} outside"
+    ));
+    line(format!(
+        "within two seconds of an edge: {at_edges} answers, {transfers_at_edges} downloads and installations; not judged: \
+         {unjudged} polls of devices that had failed"
+    ));
+    for words in told {
+        text.push_str(&format!("  {words}\n"));
+    }
+    text
+}
+
 fn verdict(report: &Report, text: &mut String) {
     let formula = &report.formula;
     text.push_str(&format!(
@@ -172,6 +226,9 @@ fn verdict(report: &Report, text: &mut String) {
             rollout.offered,
             rollout.wrong
         ));
+    }
+    if let Some(books) = &report.plan {
+        text.push_str(&plan(books));
     }
     for contradiction in &formula.contradictions {
         text.push_str(&format!("  {contradiction}\n"));

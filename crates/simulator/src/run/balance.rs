@@ -51,6 +51,7 @@ impl Run<'_> {
             sums
         };
         Ok(Report {
+            plan: self.plan_books().await?,
             seed: self.plan.seed,
             devices: self.plan.devices as usize,
             package: self.plan.package.clone(),
@@ -265,7 +266,7 @@ impl Run<'_> {
         let unfinished = self
             .fleet
             .devices()
-            .filter(|device| !is_done(device, self.end))
+            .filter(|device| !is_done(device, self.end, self.waits()))
             .count();
         if unfinished > 0 {
             remarks.push(format!("{unfinished} devices did not finish what they began"));
