@@ -1,10 +1,15 @@
 //! The `Date` of an answer, by the server's own clock.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::http::HeaderValue;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
+use tidegate_service::Polls;
 
 /// The last second that has such a text.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -25,6 +30,14 @@ pub(crate) fn of(now: DateTime<Utc>) -> HeaderValue {
         }
         text.clone()
     })
+}
+
+/// Dates every answer by the server's clock, which is the database's: an agent corrects its own by any of them, and windows
+/// and deadlines are told by this one.
+pub(crate) async fn tell(State(polls): State<Arc<Polls>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::DATE, of(polls.now()));
+    response
 }
 
 #[cfg(test)]

@@ -190,6 +190,10 @@ fn finish(
             Arc::clone(&api.request_metrics),
             request_metrics::time,
         ))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&api.polls),
+            date_header::tell,
+        ))
         .merge(
             poll.method_not_allowed_fallback(method_not_allowed)
                 .with_state(Arc::new(polling(api))),

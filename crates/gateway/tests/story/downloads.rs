@@ -26,6 +26,7 @@ on_both_engines!(
     a_cut_download_and_its_resumption_are_one,
     an_altered_url_is_refused,
     an_expired_url_is_refused,
+    each_answer_is_dated_by_the_servers_clock,
     another_devices_url_is_refused,
     the_url_never_follows_a_request_header,
     people_fetch_with_their_token,
@@ -329,6 +330,21 @@ async fn an_expired_url_is_refused(engine: Engine) {
     // The next poll brings a new one.
     let manifest = story.device.poll(1).await.manifest.unwrap();
     assert_eq!(story.device.download(&manifest, None).await.status, 200);
+}
+
+/// Agents correct their clocks by any answer, and windows are told by the server's.
+async fn each_answer_is_dated_by_the_servers_clock(engine: Engine) {
+    let story = offered(engine, 1_000).await;
+    let now = story.server.clock().read().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let nobody = story.server.http().get(story.server.url("/nothing-here"));
+    for (what, answer) in [
+        ("a file", story.get(&[]).await),
+        ("a part", story.get(&[("range", "bytes=0-9")]).await),
+        ("a refusal", Answer::to(nobody).await),
+        ("a report", story.device.report(story.build, "download_started").await),
+    ] {
+        assert_eq!(answer.header("date"), now, "{what}: {}", answer.status);
+    }
 }
 
 async fn another_devices_url_is_refused(engine: Engine) {
