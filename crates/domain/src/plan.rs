@@ -104,6 +104,9 @@ pub struct PlanStep {
     /// It does not begin before a person approves it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approve: bool,
+    /// Once its share is reached, the devices that the rollout takes and that are behind are woken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nudge: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
@@ -120,6 +123,7 @@ impl PlanStep {
             bake,
             not_before: None,
             approve: false,
+            nudge: false,
         }
     }
 }
@@ -437,6 +441,13 @@ impl PlanRun {
             },
             Stage::WaitingApproval | Stage::Done => None,
         }
+    }
+
+    /// Whether the share of a step that wakes devices has just been reached, so that its bake is due.
+    pub fn nudges(&self, now: DateTime<Utc>) -> bool {
+        let progress = &self.progress;
+        let has_ended = progress.stopped.is_none() && now >= progress.until;
+        has_ended && progress.stage == Stage::Ramping && self.step().nudge
     }
 
     /// The plan with its next step begun, from the share as it is now; done when there is none, at the last step's share.

@@ -475,6 +475,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 bake,
                 not_before: not_before.map(at),
                 approve: false,
+                nudge: false,
             }
         });
         Plan::new(steps.collect()).unwrap()
