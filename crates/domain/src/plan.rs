@@ -585,6 +585,8 @@ impl PlanRun {
 
     /// What is to come, in its order, if nobody acts. `asks` says whether a step must be approved.
     pub fn coming(&self, asks: impl Fn(&PlanStep) -> bool) -> Vec<Coming> {
+        // An approval holds for the later steps too, unless they ask for their own.
+        let mut is_approved = self.progress.stage == Stage::WaitingApproval;
         let mut coming = Vec::new();
         let mut run = self.clone();
         let mut at = run.progress.stopped.is_none().then_some(run.progress.until);
@@ -608,11 +610,12 @@ impl PlanRun {
                 coming.push(run.coming_now(at, Stage::Done));
                 break;
             };
-            let is_approved = run.progress.stage == Stage::WaitingApproval;
+            let is_next = run.progress.stage == Stage::WaitingApproval;
             at = at.map(|at| next.not_before.map_or(at, |begin| at.max(begin)));
-            if asks(next) && !is_approved {
+            let waits = if is_approved { next.approve } else { asks(next) };
+            if waits && !is_next {
                 coming.push(run.coming_now(at, Stage::WaitingApproval));
-                at = None;
+                (at, is_approved) = (None, true);
             }
             run.progress.step += 1;
             run.progress.stage = Stage::Ramping;

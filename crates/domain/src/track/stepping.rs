@@ -173,6 +173,11 @@ impl Track {
         move |step| step.approve || (!is_approved && self.approval.asks(step.percent))
     }
 
+    /// Whether this step of a rollout's plan waits for an approval before it begins.
+    pub fn asks(&self, spec: &RolloutSpec, step: &PlanStep) -> bool {
+        self.asking(spec)(step)
+    }
+
     /// What is to come of a rollout by itself. Nothing of one that is stopped, before it goes on.
     pub fn coming(&self, release: &Release) -> Vec<crate::Coming> {
         let spec = &release.rollout.spec;
