@@ -120,7 +120,9 @@ impl Frame {
         self.done = match query.text("done") {
             "promoted" => Some("Promoted. The next polls are answered by it."),
             "waits" => Some("It waits for another person's approval. Until then all goes on as before."),
-            "plan_held" => Some("Held. The share stays where it is, and offers go on, until you let it go on."),
+            "plan_held" => {
+                Some("Held. The share stays where it is, and offers go on, until you let it go on.")
+            }
             "started" => Some("It goes on from now."),
             "advanced" => Some("The next step has begun."),
             "approved" => Some("Approved. It is as it was asked for from now on."),

@@ -210,7 +210,10 @@ mod tests {
         let sizes = [0, 999, 1000, 14_200_000, 999_999, 5_000_000_000_000].map(bytes);
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "14.2 MB", "1.0 MB", "5.0 TB"]);
         let spans = [0, 90, 5_400, 86_400, 2 * 86_400 + 3_601].map(lasting);
-        assert_eq!(spans, ["no time", "1 min 30 s", "1 h 30 min", "1 day", "2 days 1 h 1 s"]);
+        assert_eq!(
+            spans,
+            ["no time", "1 min 30 s", "1 h 30 min", "1 day", "2 days 1 h 1 s"]
+        );
         assert_eq!([0.0, 12.34, 100.0].map(share), ["0 %", "12.3 %", "100 %"]);
     }
 

@@ -585,8 +585,11 @@ impl PlanRun {
 
     /// What is to come, in its order, if nobody acts. `asks` says whether a step must be approved.
     pub fn coming(&self, asks: impl Fn(&PlanStep) -> bool) -> Vec<Coming> {
-        // An approval holds for the later steps too, unless they ask for their own.
-        let mut is_approved = self.progress.stage == Stage::WaitingApproval;
+        self.coming_after(self.progress.stage == Stage::WaitingApproval, asks)
+    }
+
+    /// The same after an approval, or without one. It holds for the later steps too, unless they ask for their own.
+    fn coming_after(&self, mut is_approved: bool, asks: impl Fn(&PlanStep) -> bool) -> Vec<Coming> {
         let mut coming = Vec::new();
         let mut run = self.clone();
         let mut at = run.progress.stopped.is_none().then_some(run.progress.until);
@@ -639,7 +642,9 @@ impl PlanRun {
             run.progress.stopped = Some(begin);
         }
         let first = run.coming_now(at, Stage::Ramping);
-        std::iter::once(first).chain(run.coming(asks)).collect()
+        std::iter::once(first)
+            .chain(run.coming_after(waits, asks))
+            .collect()
     }
 
     /// The plan with nothing left to do, at the share that it has.

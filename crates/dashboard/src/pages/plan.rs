@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Build, Phase, PlanRun, Release, Rollout, RolloutId, RolloutSpec, RolloutState, Stage, Track};
+use tidegate_domain::{
+    Build, Phase, PlanRun, Release, Role, Rollout, RolloutId, RolloutSpec, RolloutState, Stage, Track,
+};
 use tidegate_service::{Error, Page as PageOf};
 
 use super::{done, plan_words};
@@ -74,7 +76,11 @@ pub(crate) struct Line {
 }
 
 /// The build's rollouts that have a plan or wait for somebody.
-pub(crate) async fn of_build(app: &AppState, visitor: &Visitor, build: &Build) -> Result<Vec<PlanView>, Error> {
+pub(crate) async fn of_build(
+    app: &AppState,
+    visitor: &Visitor,
+    build: &Build,
+) -> Result<Vec<PlanView>, Error> {
     let track = app.rollouts.track(&build.facts.package).await?;
     let told = track.serving.iter().filter(|release| {
         let spec = &release.rollout.spec;
@@ -87,7 +93,12 @@ pub(crate) async fn of_build(app: &AppState, visitor: &Visitor, build: &Build) -
     Ok(views)
 }
 
-async fn view(app: &AppState, visitor: &Visitor, track: &Track, release: &Release) -> Result<PlanView, Error> {
+async fn view(
+    app: &AppState,
+    visitor: &Visitor,
+    track: &Track,
+    release: &Release,
+) -> Result<PlanView, Error> {
     let (rollout, now) = (&release.rollout, app.rollouts.now());
     let page = PageOf::new(Some(EVENTS_SHOWN), None)?;
     let events = app.rollouts.events(rollout.id, page).await?.items;
@@ -114,7 +125,11 @@ pub(crate) fn mark(rollout: &Rollout) -> String {
     let spec = &rollout.spec;
     let phase = spec.phase().map_or("-", Phase::as_str);
     let step = spec.plan.as_ref().map_or(0, |run| run.progress.step + 1);
-    let waits = if spec.waits_since().is_some() { "waits" } else { "-" };
+    let waits = if spec.waits_since().is_some() {
+        "waits"
+    } else {
+        "-"
+    };
     format!("{} {} {phase} {step} {waits}", spec.revision, spec.state)
 }
 
@@ -157,7 +172,10 @@ fn active(run: &PlanRun, now: DateTime<Utc>) -> String {
         Phase::Baking => {
             let begin = run.next_step().and_then(|next| next.not_before);
             match begin.filter(|begin| *begin > progress.until) {
-                Some(begin) => format!("the share stays until {}, when the next step may begin.", show::moment(begin)),
+                Some(begin) => format!(
+                    "the share stays until {}, when the next step may begin.",
+                    show::moment(begin)
+                ),
                 None => format!("the share stays until {end}, in {left}."),
             }
         }
@@ -186,10 +204,14 @@ fn steps(spec: &RolloutSpec, approvals: &[usize]) -> Vec<StepRow> {
 fn waiting(spec: &RolloutSpec, visitor: &str) -> Option<Waiting> {
     let since = show::moment(spec.waits_since()?);
     let (what, editors) = match (&spec.consent.request, &spec.plan) {
-        (Some(request), _) => (format!("A change of {}", plan_words::change(&request.edit)), &request.by),
-        (None, _) if spec.state == RolloutState::Proposed => {
-            (format!("This rollout, to {}", spec.settings.percent), &spec.consent.edited_by)
-        }
+        (Some(request), _) => (
+            format!("A change of {}", plan_words::change(&request.edit)),
+            &request.by,
+        ),
+        (None, _) if spec.state == RolloutState::Proposed => (
+            format!("This rollout, to {}", spec.settings.percent),
+            &spec.consent.edited_by,
+        ),
         (None, run) => {
             let next = run.as_ref().and_then(PlanRun::next_step);
             let share = next.map(|next| next.percent.to_string()).unwrap_or_default();
@@ -247,14 +269,23 @@ pub(crate) async fn act(
     Path((id, verb)): Path<(String, String)>,
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, Refusal> {
-    let unknown = || Error::not_found("not_found", "there is no such rollout, or nothing of that name can be done with it");
+    visitor.actor.require(Role::Operator)?;
+    let unknown = || {
+        Error::not_found(
+            "not_found",
+            "there is no such rollout, or nothing of that name can be done with it",
+        )
+    };
     let id = RolloutId(id.parse().map_err(|_| unknown())?);
     let (rollouts, actor) = (&app.rollouts, &visitor.actor);
     let (rollout, what) = match verb.as_str() {
         "hold" => (rollouts.hold(actor, id).await?, "plan_held"),
         "start" => (rollouts.start(actor, id).await?, "started"),
         "advance" => (rollouts.advance(actor, id).await?, "advanced"),
-        "approve" => (rollouts.approve(actor, id, Some(seen(&fields)?), None).await?, "approved"),
+        "approve" => (
+            rollouts.approve(actor, id, Some(seen(&fields)?), None).await?,
+            "approved",
+        ),
         "deny" => (rollouts.deny(actor, id).await?, "denied"),
         _ => return Err(unknown().into()),
     };

@@ -127,7 +127,11 @@ async fn page_with(
         .filter(|release| release.build.id != card.build.id)
         .map(|release| (release.build.id.0, name(&release.build)));
     let choice = PlanChoice::of(&app.packages.get(&card.build.facts.package).await?);
-    let share = if form.by_plan { choice.first } else { form.percent.into() };
+    let share = if form.by_plan {
+        choice.first
+    } else {
+        form.percent.into()
+    };
     let covers = covers::of(app, card.build.id, share, false).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
@@ -216,7 +220,9 @@ fn sentence(reach: &Reach) -> String {
 
 /// What is asked for, and the build that was current when the dialog was opened.
 fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
-    let plan = is_by_plan(fields).then(|| plan_choice::chosen(fields)).transpose()?;
+    let plan = is_by_plan(fields)
+        .then(|| plan_choice::chosen(fields))
+        .transpose()?;
     let percent = match &plan {
         Some(plan) => plan.first().percent,
         None => Percent::of_decimal(fields.decimal("rollout_percent")?)?,

@@ -66,7 +66,12 @@ impl Scene {
 
     /// Whom the stand-in was told to wake, sorted.
     fn woken(&self) -> Vec<String> {
-        let mut tokens: Vec<_> = self.fcm.messages().into_iter().map(|message| message.token).collect();
+        let mut tokens: Vec<_> = self
+            .fcm
+            .messages()
+            .into_iter()
+            .map(|message| message.token)
+            .collect();
         tokens.sort();
         tokens
     }
@@ -115,7 +120,12 @@ async fn each_step_wakes_whom_it_adds(engine: Engine) {
     assert_eq!(first.poll(1).await.build(), Some(scene.second));
     first.poll(2).await;
 
-    for (hours, step, phase) in [(1, 2, "ramping"), (1, 2, "baking"), (1, 3, "ramping"), (2, 3, "baking")] {
+    for (hours, step, phase) in [
+        (1, 2, "ramping"),
+        (1, 2, "baking"),
+        (1, 3, "ramping"),
+        (2, 3, "baking"),
+    ] {
         scene.server.clock().advance(TimeDelta::hours(hours));
         let olga = scene.server.person("olga", Role::Operator);
         comes_to(&olga, &rollout, step, phase).await;

@@ -75,7 +75,11 @@ impl StepNudges {
             run.is_some_and(|run| run.progress.stage == Stage::Baking && run.step().nudge)
         };
         for rollout in change.updates.iter().filter(begins_to_bake) {
-            tell_nobody(package, rollout, "TIDEGATE_FCM_SERVICE_ACCOUNT names no service account");
+            tell_nobody(
+                package,
+                rollout,
+                "TIDEGATE_FCM_SERVICE_ACCOUNT names no service account",
+            );
         }
     }
 }
