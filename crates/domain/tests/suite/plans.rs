@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use tidegate_domain::{
-    By, Catalog, Change, Coming, Error, Percent, Phase, Plan, PlanStep, Position, Promotion, Reason,
+    By, Catalog, Change, Coming, Error, Percent, Phase, Plan, PlanRun, PlanStep, Position, Promotion, Reason,
     RolloutEdit, RolloutId, RolloutState, Share, Span, Stage, decide, explain,
 };
 
