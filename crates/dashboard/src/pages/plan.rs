@@ -165,7 +165,9 @@ fn doing(spec: &RolloutSpec, now: DateTime<Utc>) -> String {
 
 fn active(run: &PlanRun, now: DateTime<Utc>) -> String {
     let progress = &run.progress;
-    let left = show::lasting(u64::try_from((progress.until - now).num_seconds()).unwrap_or(0));
+    let left = u64::try_from((progress.until - now).num_seconds()).unwrap_or(0);
+    // To the minute: the page does not count down.
+    let left = show::lasting(left.div_ceil(60) * 60);
     let end = show::moment(progress.until);
     match run.phase() {
         Phase::Ramping => format!("the share grows until {end}, in {left}."),
