@@ -104,7 +104,7 @@ async fn a_release_by_plan_is_made_watched_and_steered_from_the_pages() {
     let refused = operator.post("/rollouts/1/leap", &[]).await;
     assert_eq!(refused.status, 404);
     assert_eq!(operator.post("/rollouts/x/hold", &[]).await.status, 404);
-    let refused = operator.post("/rollouts/1/approve", &[("revision", "1")]).await;
+    let refused = operator.post("/rollouts/1/deny", &[]).await;
     assert!(refused.status == 409 && text(&refused).contains("nothing of rollout 1 waits"));
 }
 
