@@ -61,7 +61,7 @@ fn every_reason_can_be_reached() {
     };
     let elsewhere = with(current(), |spec| spec.settings.audience = to_germany());
     let ramping = with(current(), |spec| {
-        spec.plan = Some(ramping_to(&mut spec.settings, 23))
+        spec.plan = Some(ramping_to(&mut spec.settings, 23));
     });
     // A calendar that is not there is never open.
     let closed = with(current(), |spec| {

@@ -619,7 +619,7 @@ fn a_step_that_wakes_devices_does_so_once_its_share_is_reached() {
     );
     let baking = run.stepped(at(two_hours), |_| false).unwrap();
     assert!(!baking.nudges(at(two_hours)), "it was done before the bake began");
-    let mut stopped = run.clone();
+    let mut stopped = run;
     stopped.stop(at(HOUR));
     assert!(!stopped.nudges(at(two_hours)), "time stands still");
     let second = baking.stepped(at(3 * HOUR), |_| false).unwrap();
