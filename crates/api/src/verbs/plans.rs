@@ -14,11 +14,15 @@ use crate::messages;
 
 /// A plan as requests say it.
 pub(crate) fn read(plan: v1::Plan) -> Result<Plan, Error> {
-    let steps = plan.steps.into_iter().map(step).collect::<Result<_, Error>>()?;
+    let steps = plan
+        .steps
+        .into_iter()
+        .map(|at| step(&at))
+        .collect::<Result<_, Error>>()?;
     Ok(Plan::new(steps)?)
 }
 
-fn step(step: v1::PlanStep) -> Result<PlanStep, Error> {
+fn step(step: &v1::PlanStep) -> Result<PlanStep, Error> {
     let percent =
         Percent::of_decimal(step.percent).map_err(|fault| Error::invalid("plan", fault.to_string()))?;
     Ok(PlanStep {
