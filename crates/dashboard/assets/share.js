@@ -18,8 +18,13 @@ function prepare(sheet) {
   const old = Number(sheet.dataset.old ?? 0);
   const above = Number(sheet.dataset.confirmAbove);
 
+  const slider = sheet.querySelector(".share");
   const update = () => {
-    const share = Math.min(100, Math.max(0, Math.round((Number(field.value) || 0) * 100) / 100));
+    // A plan has shares of its own, and begins with its first step's.
+    const byPlan = form.elements.by?.value === "plan";
+    if (slider) slider.hidden = byPlan;
+    const asked = byPlan ? sheet.dataset.planFirst : field.value;
+    const share = Math.min(100, Math.max(0, Math.round((Number(asked) || 0) * 100) / 100));
     if (shown) shown.textContent = `${share} %`;
     for (const pick of sheet.querySelectorAll(".pick")) {
       pick.setAttribute("aria-pressed", String(Number(pick.dataset.percent) === share));
@@ -45,8 +50,11 @@ function prepare(sheet) {
     });
   }
   form.addEventListener("input", update);
-  // On a slider nobody expects Enter to release anything.
-  if (field.type === "range") field.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+  // On a slider or a choice nobody expects Enter to release anything.
+  for (const part of [field, ...form.querySelectorAll("[name=by]")]) {
+    if (part.type === "number") continue;
+    part.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+  }
   update();
 }
 

@@ -120,6 +120,13 @@ impl Frame {
         self.done = match query.text("done") {
             "promoted" => Some("Promoted. The next polls are answered by it."),
             "waits" => Some("It waits for another person's approval. Until then all goes on as before."),
+            "plan_held" => {
+                Some("Held. The share stays where it is, and offers go on, until you let it go on.")
+            }
+            "started" => Some("It goes on from now."),
+            "advanced" => Some("The next step has begun."),
+            "approved" => Some("Approved. It is as it was asked for from now on."),
+            "denied" => Some("Denied. What was asked for does not happen."),
             "adjusted" => Some("The share was changed. The next polls are answered by it."),
             "paused" => Some("Paused. Nobody is offered this build until you resume it."),
             "resumed" => Some("Resumed. The build is offered again."),

@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::AppState;
-use crate::pages::{fleet, nudges};
+use crate::pages::{fleet, nudges, plan};
 use crate::session::{Listener, Visitor};
 use crate::show;
 
@@ -207,6 +207,7 @@ fn of_rollout(
     let id = rollout.id;
     values.insert(format!("r{id}.percent"), percent.to_string().into());
     values.insert(format!("r{id}.state"), rollout.spec.state.to_string().into());
+    values.insert(format!("r{id}.plan"), plan::mark(rollout).into());
     for (name, count) in counts(stats) {
         values.insert(format!("r{id}.b{build}.{name}"), show::count(count).into());
     }

@@ -127,6 +127,26 @@ pub(crate) fn ago(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
+/// A length of time: `2 days 3 h`, `90 min` as `1 h 30 min`.
+pub(crate) fn lasting(seconds: u64) -> String {
+    let day = match seconds / 86_400 {
+        1 => "day",
+        _ => "days",
+    };
+    let parts = [
+        (seconds / 86_400, day),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let told = parts.iter().filter(|(number, _)| *number > 0);
+    let told: Vec<String> = told.map(|(number, unit)| format!("{number} {unit}")).collect();
+    match told.is_empty() {
+        true => "no time".to_owned(),
+        false => told.join(" "),
+    }
+}
+
 /// What a word of the protocol means, for those who read it for the first time.
 pub(crate) fn meaning(told: Told) -> &'static str {
     match told {
@@ -189,6 +209,11 @@ mod tests {
         assert_eq!(many(1_200_i64, "device"), "1,200 devices");
         let sizes = [0, 999, 1000, 14_200_000, 999_999, 5_000_000_000_000].map(bytes);
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "14.2 MB", "1.0 MB", "5.0 TB"]);
+        let spans = [0, 90, 5_400, 86_400, 2 * 86_400 + 3_601].map(lasting);
+        assert_eq!(
+            spans,
+            ["no time", "1 min 30 s", "1 h 30 min", "1 day", "2 days 1 h 1 s"]
+        );
         assert_eq!([0.0, 12.34, 100.0].map(share), ["0 %", "12.3 %", "100 %"]);
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CampaignId, DeviceId, Error, MAX_MESSAGE_BYTES, MAX_REQUEST_ID_BYTES, PackageName};
+use crate::{CampaignId, DeviceId, Error, MAX_MESSAGE_BYTES, MAX_REQUEST_ID_BYTES, PackageName, RolloutId};
 
 /// How many devices one campaign may name. A campaign for more addresses the fleet.
 pub const MAX_NAMED_DEVICES: usize = 10_000;
@@ -246,6 +246,9 @@ pub struct NudgeOrder {
     pub package: Option<PackageName>,
     /// Which of the devices.
     pub audience: NudgeAudience,
+    /// Only those that this rollout would offer the update, of those that are [`NudgeAudience::Behind`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutId>,
     /// How urgently.
     pub priority: Priority,
     /// For how long Google may store a command.
@@ -264,8 +267,19 @@ impl NudgeOrder {
             devices: None,
             package: None,
             audience: NudgeAudience::All,
+            rollout: None,
             priority: DEFAULT_NUDGE_PRIORITY,
             ttl: DEFAULT_NUDGE_TTL,
+        }
+    }
+
+    /// The devices of a package that a rollout would offer an update if they polled now.
+    pub fn behind(package: PackageName, rollout: RolloutId) -> Self {
+        Self {
+            package: Some(package),
+            audience: NudgeAudience::Behind,
+            rollout: Some(rollout),
+            ..Self::everybody()
         }
     }
 
@@ -291,6 +305,10 @@ impl NudgeOrder {
         if self.ttl.is_zero() || self.ttl > MAX_NUDGE_TTL || self.ttl.subsec_nanos() != 0 {
             let fault = format!("must be from 1 to {} whole seconds", MAX_NUDGE_TTL.as_secs());
             return Err(Error::invalid("ttl_s", fault));
+        }
+        if self.audience == NudgeAudience::All && self.rollout.is_some() {
+            let fault = "must be behind where a rollout is named";
+            return Err(Error::invalid("audience", fault));
         }
         if self.audience == NudgeAudience::Behind && self.package.is_none() {
             return Err(Error::invalid(

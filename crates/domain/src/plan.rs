@@ -104,6 +104,9 @@ pub struct PlanStep {
     /// It does not begin before a person approves it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approve: bool,
+    /// Once its share is reached, the devices that the rollout takes and that are behind are woken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nudge: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
@@ -120,6 +123,7 @@ impl PlanStep {
             bake,
             not_before: None,
             approve: false,
+            nudge: false,
         }
     }
 }
@@ -439,6 +443,13 @@ impl PlanRun {
         }
     }
 
+    /// Whether the share of a step that wakes devices has just been reached, so that its bake is due.
+    pub fn nudges(&self, now: DateTime<Utc>) -> bool {
+        let progress = &self.progress;
+        let has_ended = progress.stopped.is_none() && now >= progress.until;
+        has_ended && progress.stage == Stage::Ramping && self.step().nudge
+    }
+
     /// The plan with its next step begun, from the share as it is now; done when there is none, at the last step's share.
     pub fn advanced(&self, now: DateTime<Utc>) -> Self {
         let from = self.share(now);
@@ -574,8 +585,13 @@ impl PlanRun {
 
     /// What is to come, in its order, if nobody acts. `asks` says whether a step must be approved.
     pub fn coming(&self, asks: impl Fn(&PlanStep) -> bool) -> Vec<Coming> {
+        self.coming_after(self.progress.stage == Stage::WaitingApproval, asks)
+    }
+
+    /// The same after an approval, or without one. It holds for the later steps too, unless they ask for their own.
+    fn coming_after(&self, mut is_approved: bool, asks: impl Fn(&PlanStep) -> bool) -> Vec<Coming> {
         let mut coming = Vec::new();
-        let (mut run, mut approved) = (self.clone(), false);
+        let mut run = self.clone();
         let mut at = run.progress.stopped.is_none().then_some(run.progress.until);
         let mut pending = match run.progress.stage {
             Stage::Ramping => Some(Stage::Baking),
@@ -597,15 +613,13 @@ impl PlanRun {
                 coming.push(run.coming_now(at, Stage::Done));
                 break;
             };
+            let is_next = run.progress.stage == Stage::WaitingApproval;
             at = at.map(|at| next.not_before.map_or(at, |begin| at.max(begin)));
-            let waits_already = run.progress.stage == Stage::WaitingApproval;
-            // One approval is enough for what the package asks for, and not for a step that asks itself.
-            let waits = if approved { next.approve } else { asks(next) };
-            if waits && !waits_already {
+            let waits = if is_approved { next.approve } else { asks(next) };
+            if waits && !is_next {
                 coming.push(run.coming_now(at, Stage::WaitingApproval));
-                at = None;
+                (at, is_approved) = (None, true);
             }
-            approved |= waits;
             run.progress.step += 1;
             run.progress.stage = Stage::Ramping;
             coming.push(run.coming_now(at, Stage::Ramping));
@@ -628,7 +642,9 @@ impl PlanRun {
             run.progress.stopped = Some(begin);
         }
         let first = run.coming_now(at, Stage::Ramping);
-        std::iter::once(first).chain(run.coming(asks)).collect()
+        std::iter::once(first)
+            .chain(run.coming_after(waits, asks))
+            .collect()
     }
 
     /// The plan with nothing left to do, at the share that it has.

@@ -225,7 +225,12 @@ pub(crate) async fn wire(
     let uses = background::note_token_uses(Arc::clone(&authenticator), store.clone(), stop.clone());
     let told = witness
         .map(|witness| background::witness(store.clone(), record, witness, Arc::clone(&clock), stop.clone()));
-    let clerk = Clerk::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock));
+    let clerk = Clerk::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&clock),
+        wake.clone(),
+    );
     let examiner = Examiner::new(store.clone(), artifacts.clone(), settings.fleet_min_sdk);
     let retention = Retention::new(
         store.clone(),

@@ -10,9 +10,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Change, PackageName};
 use tidegate_storage::{Actor, Store};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::background::Rhythm;
+use crate::nudges::StepNudges;
 use crate::{Clock, Error, Snapshots};
 
 /// How often it looks whether something is due.
@@ -34,14 +36,22 @@ pub struct Clerk {
     store: Store,
     snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
+    nudges: StepNudges,
     holder: String,
     floors_kept_at: DateTime<Utc>,
 }
 
 impl Clerk {
-    /// Over this database, looking at these snapshots for what may be due.
-    pub fn new(store: Store, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
+    /// Over this database, looking at these snapshots for what may be due. `wake` notifies this process's sender of
+    /// campaigns that steps ask for; without it FCM is not configured, and steps wake nobody.
+    pub fn new(
+        store: Store,
+        snapshots: Arc<Snapshots>,
+        clock: Arc<dyn Clock>,
+        wake: Option<Arc<Notify>>,
+    ) -> Self {
         Self {
+            nudges: StepNudges::new(store.clone(), wake),
             store,
             snapshots,
             floors_kept_at: clock.now(),
@@ -79,11 +89,7 @@ impl Clerk {
         }
         let mut changed = false;
         for package in due {
-            let step = self.store.take_step(&package, Self::actor(now)).await?;
-            if let Some(change) = step {
-                tell(&package, &change);
-                changed = true;
-            }
+            changed |= self.take_step(&package, now).await?;
         }
         for package in ramping {
             changed |= self.store.keep_floors(&package, now).await?;
@@ -95,6 +101,24 @@ impl Clerk {
             self.snapshots.follow_own_change().await;
         }
         Ok(())
+    }
+
+    /// Takes a package's step, after its nudge was made. Returns whether there was one to take.
+    async fn take_step(&self, package: &PackageName, now: DateTime<Utc>) -> Result<bool, Error> {
+        let actor = Self::actor(now);
+        let nudges = self.snapshots.catalog().tracks().any(|track| {
+            let is_it = track.package == *package;
+            is_it && track.nudging(now).next().is_some()
+        });
+        if nudges && !self.nudges.make(package, &actor).await? {
+            return Ok(false);
+        }
+        let Some(change) = self.store.take_step(package, actor).await? else {
+            return Ok(false);
+        };
+        tell(package, &change);
+        self.nudges.tell_if_unable(package, &change);
+        Ok(true)
     }
 
     /// The packages of which something is due, and those whose ramps are to be written down.

@@ -27,6 +27,14 @@ impl Packages {
         Ok(self.store.packages(page).await?)
     }
 
+    /// One package.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn get(&self, name: &PackageName) -> Result<Package, Error> {
+        Ok(self.store.package(name).await?)
+    }
+
     /// Pins a package to one signer for devices of every level.
     ///
     /// # Errors

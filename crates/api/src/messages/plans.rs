@@ -14,6 +14,7 @@ pub(crate) fn plan(plan: &Plan) -> v1::Plan {
         bake: step.bake.to_string(),
         not_before: step.not_before.and_then(time),
         approve: step.approve,
+        nudge: step.nudge,
     };
     v1::Plan {
         steps: plan.steps().iter().map(step).collect(),

@@ -62,6 +62,7 @@ fn order(request: v1::NudgeUpdateRequest) -> Result<NudgeOrder, Error> {
         devices: named(&request.device_ids)?,
         package: optional_package(&request.package_name)?,
         audience: word(request.audience, NudgeAudience::All.as_str()).parse()?,
+        rollout: None,
         priority: word(request.priority, DEFAULT_NUDGE_PRIORITY.as_str()).parse()?,
         ttl,
     })

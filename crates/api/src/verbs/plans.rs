@@ -30,6 +30,7 @@ fn step(step: &v1::PlanStep) -> Result<PlanStep, Error> {
             .map(|time| moment("not_before", time))
             .transpose()?,
         approve: step.approve,
+        nudge: step.nudge,
     })
 }
 

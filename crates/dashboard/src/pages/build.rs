@@ -10,6 +10,7 @@ use tidegate_domain::{BuildId, Rollout, SdkLevel};
 use tidegate_service::{BuildStats, Comparison, Page as PageOf, ReasonCount, RolloutFilter};
 
 use super::cards::{Card, name};
+use super::plan::{self, PlanView};
 use super::{BuildPath, Query};
 use crate::AppState;
 use crate::chart::Chart;
@@ -45,6 +46,8 @@ struct Page {
     serving: String,
     signers: Vec<(String, String)>,
     comparison: Option<Comparison>,
+    /// Of its rollouts those that go on by themselves or wait for somebody.
+    plans: Vec<PlanView>,
 }
 
 /// A rollout of the build, and what it did with it.
@@ -82,6 +85,7 @@ pub(crate) async fn page(
         serving: serving(&app, id),
         signers: signers(&view.build.facts.signers),
         comparison: app.builds.compare_with_current(id).await?,
+        plans: plan::of_build(&app, &visitor, &view.build).await?,
         deleted_at: view.deleted_at,
         card: Card::new(view, stats.stats, app.clock.now()),
     };

@@ -17,6 +17,9 @@ mod login;
 mod new_nudge;
 mod notes;
 pub(crate) mod nudges;
+pub(crate) mod plan;
+mod plan_choice;
+mod plan_words;
 mod promote;
 mod retry;
 mod roll_back;
@@ -61,6 +64,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         )
         .route("/builds/{id}/notes", get(notes::page).post(notes::save))
         .route("/builds/{id}/delete", get(delete::page).post(delete::delete))
+        .route("/rollouts/{id}/{verb}", post(plan::act))
         .route("/devices", get(devices::page))
         .route("/devices/{id}", get(device::page))
         .route("/devices/{id}/retry", get(retry::page).post(retry::retry))

@@ -109,6 +109,7 @@ fn order(fields: &Fields) -> Result<NudgeOrder, Error> {
         devices,
         package,
         audience,
+        rollout: None,
         priority: priority(fields)?,
         ttl: DEFAULT_NUDGE_TTL,
     })

@@ -12,6 +12,7 @@ use tidegate_service::{Comparison, Error, Reach};
 
 use super::cards::{Card, name};
 use super::covers::{self, Covers};
+use super::plan_choice::{self, PlanChoice, is_by_plan};
 use super::{BuildPath, build, done};
 use crate::AppState;
 use crate::error::{Refusal, html, status};
@@ -43,6 +44,7 @@ struct Page {
     confirm_above: u8,
     form: Form,
     covers: Covers,
+    choice: PlanChoice,
     /// Whom the audience takes, where that was asked.
     reach: Option<String>,
     error: Option<String>,
@@ -51,6 +53,7 @@ struct Page {
 /// What the form holds, for showing it again after a refusal.
 struct Form {
     percent: u8,
+    by_plan: bool,
     audience: String,
     wifi_only: bool,
     must_install: bool,
@@ -62,6 +65,7 @@ impl Form {
     fn new() -> Self {
         Self {
             percent: FIRST_SHARE,
+            by_plan: false,
             audience: String::new(),
             wifi_only: false,
             must_install: false,
@@ -73,6 +77,7 @@ impl Form {
     fn of(fields: &Fields) -> Self {
         Self {
             percent: fields.text("rollout_percent").parse().unwrap_or(0),
+            by_plan: is_by_plan(fields),
             audience: fields.text("audience").to_owned(),
             wifi_only: fields.ticked("wifi_only"),
             must_install: fields.ticked("must_install"),
@@ -121,7 +126,13 @@ async fn page_with(
         .current()
         .filter(|release| release.build.id != card.build.id)
         .map(|release| (release.build.id.0, name(&release.build)));
-    let covers = covers::of(app, card.build.id, form.percent.into(), false).await?;
+    let choice = PlanChoice::of(&app.packages.get(&card.build.facts.package).await?);
+    let share = if form.by_plan {
+        choice.first
+    } else {
+        form.percent.into()
+    };
+    let covers = covers::of(app, card.build.id, share, false).await?;
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
         seen,
@@ -132,6 +143,7 @@ async fn page_with(
         confirm_above: CONFIRM_ABOVE,
         form,
         covers,
+        choice,
         reach: told.reach,
         error: told.error,
     }))
@@ -208,7 +220,13 @@ fn sentence(reach: &Reach) -> String {
 
 /// What is asked for, and the build that was current when the dialog was opened.
 fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
-    let percent = Percent::of_decimal(fields.decimal("rollout_percent")?)?;
+    let plan = is_by_plan(fields)
+        .then(|| plan_choice::chosen(fields))
+        .transpose()?;
+    let percent = match &plan {
+        Some(plan) => plan.first().percent,
+        None => Percent::of_decimal(fields.decimal("rollout_percent")?)?,
+    };
     let must_install = fields.ticked("must_install");
     confirmed(fields, percent, must_install)?;
     let seen = match fields.text("current") {
@@ -225,7 +243,7 @@ fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
         keep_previous: fields.ticked("keep_previous"),
         retry_failed: fields.ticked("retry_failed"),
         auto_start: false,
-        plan: None,
+        plan,
     };
     Ok((promotion, seen))
 }

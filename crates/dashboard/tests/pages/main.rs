@@ -7,5 +7,6 @@ mod forms;
 mod looks;
 mod nudges;
 mod person;
+mod plans;
 mod releases;
 mod session;

@@ -106,6 +106,16 @@ impl Track {
         }
     }
 
+    /// The rollouts at whose step devices are woken now, since its share has just been reached.
+    pub fn nudging(&self, now: DateTime<Utc>) -> impl Iterator<Item = &Rollout> {
+        let rollouts = self.serving.iter().map(|release| &release.rollout);
+        rollouts.filter(move |rollout| {
+            let is_active = rollout.spec.state == RolloutState::Active;
+            let run = rollout.spec.plan.as_ref();
+            is_active && run.is_some_and(|run| run.nudges(now))
+        })
+    }
+
     /// The ramps whose share is to be written down, so that a clock that is set back does not lower it.
     pub fn floors(&self, now: DateTime<Utc>) -> Vec<Rollout> {
         let risen = |release: &Release| {
@@ -161,6 +171,11 @@ impl Track {
     pub(super) fn asking<'t>(&'t self, spec: &RolloutSpec) -> impl Fn(&PlanStep) -> bool + use<'t> {
         let is_approved = spec.consent.approved.is_some();
         move |step| step.approve || (!is_approved && self.approval.asks(step.percent))
+    }
+
+    /// Whether this step of a rollout's plan waits for an approval before it begins.
+    pub fn asks(&self, spec: &RolloutSpec, step: &PlanStep) -> bool {
+        self.asking(spec)(step)
     }
 
     /// What is to come of a rollout by itself. Nothing of one that is stopped, before it goes on.

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use tidegate_domain::{
-    By, Catalog, Change, Coming, Error, Percent, Phase, Plan, PlanStep, Position, Promotion, Reason,
+    By, Catalog, Change, Coming, Error, Percent, Phase, Plan, PlanRun, PlanStep, Position, Promotion, Reason,
     RolloutEdit, RolloutId, RolloutState, Share, Span, Stage, decide, explain,
 };
 
@@ -475,6 +475,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 bake,
                 not_before: not_before.map(at),
                 approve: false,
+                nudge: false,
             }
         });
         Plan::new(steps.collect()).unwrap()
@@ -598,4 +599,53 @@ fn a_verb_of_plans_says_what_it_needs() {
             "rollout_ended"
         );
     }
+}
+
+#[test]
+fn a_step_that_wakes_devices_does_so_once_its_share_is_reached() {
+    let nudge = |step: PlanStep| PlanStep { nudge: true, ..step };
+    let plan = Plan::new(vec![
+        nudge(step(10, 2, 1)),
+        nudge(step(50, 0, 1)),
+        step(100, 1, 0),
+    ])
+    .unwrap();
+    let run = PlanRun::begun(plan, Percent::NOBODY.share(), at(0));
+    let two_hours = 2 * HOUR;
+    assert_eq!(
+        [two_hours - 1, two_hours].map(|now| run.nudges(at(now))),
+        [false, true],
+        "when the ramp has ended"
+    );
+    let baking = run.stepped(at(two_hours), |_| false).unwrap();
+    assert!(!baking.nudges(at(two_hours)), "it was done before the bake began");
+    let mut stopped = run;
+    stopped.stop(at(HOUR));
+    assert!(!stopped.nudges(at(two_hours)), "time stands still");
+    let second = baking.stepped(at(3 * HOUR), |_| false).unwrap();
+    assert!(second.nudges(at(3 * HOUR)), "without a ramp at once");
+    let third = second.advanced(at(4 * HOUR));
+    assert!(!third.nudges(at(9 * HOUR)), "it does not ask for it");
+}
+
+#[test]
+fn an_approval_holds_for_the_later_steps_unless_they_ask_for_their_own() {
+    let asks = |step: &PlanStep| step.approve || step.percent > percent(20);
+    let own = PlanStep {
+        approve: true,
+        ..step(100, 0, 1)
+    };
+    let plan = Plan::new(vec![step(10, 0, 1), step(30, 0, 1), step(50, 0, 1), own]).unwrap();
+    let run = PlanRun::begun(plan, Percent::NOBODY.share(), at(0));
+    let waits = |coming: Vec<Coming>| -> Vec<usize> {
+        let waits = coming.iter().filter(|at| at.stage == Stage::WaitingApproval);
+        waits.map(|at| at.step).collect()
+    };
+    // Told of the step before.
+    assert_eq!(waits(run.coming(asks)), [1, 3]);
+    assert_eq!(
+        waits(run.coming_from_start(true, asks)),
+        [3],
+        "approved to begin with"
+    );
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Percent, Plan, PlanStep, Span};
 
-/// A step such as `10 over 2h bake 1h not-before 2027-01-04T06:00:00Z approve`: the share, then what it takes.
+/// A step such as `10 over 2h bake 1h not-before 2027-01-04T06:00:00Z approve nudge`: the share, then what it takes.
 pub(super) fn step(text: &str) -> Result<PlanStep, String> {
     let mut words = text.split_whitespace();
     let share = words.next().ok_or("names no share, such as 10")?;
@@ -25,9 +25,10 @@ pub(super) fn step(text: &str) -> Result<PlanStep, String> {
             "bake" => step.bake = span(value()?)?,
             "not-before" => step.not_before = Some(time(value()?)?),
             "approve" => step.approve = true,
+            "nudge" => step.nudge = true,
             other => {
                 return Err(format!(
-                    "has a word that no step has, {other:?}; it knows over, bake, not-before and approve"
+                    "has a word that no step has, {other:?}; it knows over, bake, not-before, approve and nudge"
                 ));
             }
         }
@@ -72,8 +73,10 @@ pub(super) fn written(step: &PlanStep) -> String {
     if let Some(begin) = step.not_before {
         text = format!("{text} not-before {}", begin.format("%FT%TZ"));
     }
-    if step.approve {
-        text.push_str(" approve");
+    for (word, is_said) in [("approve", step.approve), ("nudge", step.nudge)] {
+        if is_said {
+            text = format!("{text} {word}");
+        }
     }
     text
 }
@@ -84,10 +87,10 @@ mod tests {
 
     #[test]
     fn a_step_is_read_and_what_is_wrong_with_it_is_said() {
-        let read = step("0.5% over 2h bake 90m not-before 2027-01-04T06:00:00+01:00 approve").unwrap();
+        let read = step("0.5% over 2h bake 90m not-before 2027-01-04T06:00:00+01:00 approve nudge").unwrap();
         assert_eq!(
             written(&read),
-            "0.5 % over 2h bake 1h 30m not-before 2027-01-04T05:00:00Z approve"
+            "0.5 % over 2h bake 1h 30m not-before 2027-01-04T05:00:00Z approve nudge"
         );
         assert_eq!(written(&step("100").unwrap()), "100 %");
         for (bad, word) in [

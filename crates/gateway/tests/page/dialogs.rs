@@ -32,6 +32,9 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     assert_eq!(fixture.focused().await, "sheet-title");
     browser.press(keys::ENTER).await;
     browser.press(keys::TAB).await;
+    assert_eq!(fixture.focused().await, "by-share");
+    browser.press(keys::ENTER).await;
+    browser.press(keys::TAB).await;
     assert_eq!(fixture.focused().await, "share");
     browser.press(keys::ENTER).await;
     assert_eq!(browser.count("dialog[open]").await, 1);

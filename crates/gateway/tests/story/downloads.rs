@@ -335,13 +335,21 @@ async fn an_expired_url_is_refused(engine: Engine) {
 /// Agents correct their clocks by any answer, and windows are told by the server's.
 async fn each_answer_is_dated_by_the_servers_clock(engine: Engine) {
     let story = offered(engine, 1_000).await;
-    let now = story.server.clock().read().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let now = story
+        .server
+        .clock()
+        .read()
+        .format("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
     let nobody = story.server.http().get(story.server.url("/nothing-here"));
     for (what, answer) in [
         ("a file", story.get(&[]).await),
         ("a part", story.get(&[("range", "bytes=0-9")]).await),
         ("a refusal", Answer::to(nobody).await),
-        ("a report", story.device.report(story.build, "download_started").await),
+        (
+            "a report",
+            story.device.report(story.build, "download_started").await,
+        ),
     ] {
         assert_eq!(answer.header("date"), now, "{what}: {}", answer.status);
     }

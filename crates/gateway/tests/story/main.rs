@@ -76,5 +76,6 @@ mod rollback;
 mod rollout;
 mod rollouts_page;
 mod standings;
+mod step_nudges;
 mod strangers;
 mod uploads;

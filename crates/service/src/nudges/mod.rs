@@ -4,6 +4,7 @@
 //! sender sends it, in this process or in another that shares the database. Its progress is read from the database
 //! too. So a process that ends loses nothing, and every replica gives the same answers.
 
+mod by_plan;
 mod completed;
 mod watch;
 
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::{Actor, Clock, Error, Kind, Snapshots};
 
+pub(crate) use by_plan::StepNudges;
 pub(crate) use completed::log_completed;
 pub use watch::CampaignWatch;
 
@@ -103,19 +105,7 @@ impl Nudges {
         let now = self.clock.now();
         let (campaign, is_new) = self.store.create_campaign(new, actor.on_record(now)).await?;
         if is_new {
-            tracing::info!(
-                event = "ota.nudge",
-                actor = actor.subject,
-                campaign_id = campaign.id.0,
-                audience = %campaign.audience,
-                total_devices = campaign.progress.total,
-                priority = %campaign.priority,
-            );
-            // Where no device can be woken there is nothing to send.
-            if campaign.state == CampaignState::Completed {
-                log_completed(&campaign);
-            }
-            wake.notify_one();
+            begun(&campaign, wake);
         }
         Ok(Nudged { campaign, is_new })
     }
@@ -243,6 +233,23 @@ impl Nudges {
         })?;
         Ok(CampaignWatch::new(self.store.clone(), id, place))
     }
+}
+
+/// Tells that a campaign was made, and wakes the sender.
+fn begun(campaign: &Campaign, wake: &Notify) {
+    tracing::info!(
+        event = "ota.nudge",
+        actor = campaign.created_by,
+        campaign_id = campaign.id.0,
+        audience = %campaign.audience,
+        total_devices = campaign.progress.total,
+        priority = %campaign.priority,
+    );
+    // Where no device can be woken there is nothing to send.
+    if campaign.state == CampaignState::Completed {
+        log_completed(campaign);
+    }
+    wake.notify_one();
 }
 
 fn not_configured() -> Error {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tidegate_domain::{ActionResult, CampaignState, DeliveryFailure, NudgeOrder};
+use tidegate_domain::{
+    ActionResult, CampaignState, DeliveryFailure, NudgeOrder, Percent, Phase, Plan, PlanStep, Promotion, Span,
+};
 use tidegate_fcm::stand_in::{Answer, StandIn};
-use tidegate_service::{Clock, Kind, Nudges};
+use tidegate_service::{CLERK, Clerk, Clock, Kind, Nudges};
+use tidegate_storage::NewCampaign;
 
-use crate::instance::{Instance, admin, id, operator, refusal, viewer};
+use crate::instance::{Instance, admin, id, operator, package, refusal, to, viewer};
 use crate::sending::{FIRST_RETRY, Sending, failed_by, progress};
 
 use CampaignState::{Canceled, Completed, Paused, Running};
@@ -440,4 +443,52 @@ async fn a_watched_campaign_is_told_when_it_changes_and_at_last_when_it_ends() {
     instance.nudges.cancel(operator(), campaign).await.unwrap();
     assert_eq!(watch.next().await.unwrap().unwrap().state, Canceled);
     assert_eq!(watch.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_clerk_that_is_killed_between_a_steps_campaign_and_the_step_leaves_one_campaign() {
+    let (instance, _sending) = with_fleet(2).await;
+    let build = instance.build(2).await;
+    let step = PlanStep {
+        nudge: true,
+        ..PlanStep::to(Percent::EVERYBODY, Span::hours(1))
+    };
+    let by_plan = Promotion {
+        plan: Some(Plan::new(vec![step]).unwrap()),
+        ..to(100)
+    };
+    instance.promote(build, by_plan).await;
+    let rollout = instance.rollouts.track(&package()).await.unwrap().serving[0]
+        .rollout
+        .clone();
+    // What the one that was killed had written by then.
+    let campaign = NewCampaign {
+        order: NudgeOrder::behind(package(), rollout.id),
+        request_id: "of the killed one".to_owned(),
+        idempotency_key: Some(format!("step/{}/1", rollout.id)),
+    };
+    let by = tidegate_storage::Actor {
+        subject: CLERK.to_owned(),
+        role: CLERK.to_owned(),
+        request_id: None,
+        now: instance.clock.now(),
+    };
+    instance.store.create_campaign(campaign, by).await.unwrap();
+    let clock = Arc::clone(&instance.clock) as Arc<dyn Clock>;
+    let mut clerk = Clerk::new(
+        instance.store.clone(),
+        Arc::clone(&instance.snapshots),
+        clock,
+        Some(Arc::clone(&instance.wake)),
+    );
+    clerk.look().await.unwrap();
+    clerk.look().await.unwrap();
+    let phase = instance.rollouts.get(rollout.id).await.unwrap().spec.phase();
+    assert_eq!(phase, Some(Phase::Baking));
+    let campaigns = instance.nudges.list(Default::default()).await.unwrap().items;
+    let made: Vec<_> = campaigns
+        .iter()
+        .map(|campaign| campaign.request_id.as_str())
+        .collect();
+    assert_eq!(made, ["of the killed one"]);
 }

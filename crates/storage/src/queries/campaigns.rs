@@ -137,14 +137,18 @@ fn count(conn: &mut Conn, id: i64) -> Result<(), Fault> {
 
 fn note(actor: &Actor, id: i64, order: &NudgeOrder, progress: &Progress) -> AuditNote {
     let mut note = actor.note("ota.nudge", format!("campaign/{id}"));
-    note.after = Some(serde_json::json!({
+    let mut after = serde_json::json!({
         "audience": order.audience,
         "package_name": order.package,
         "named_devices": order.devices.as_ref().map(Vec::len),
         "priority": order.priority,
         "ttl_s": order.ttl.as_secs(),
         "total_devices": progress.total,
-    }));
+    });
+    if let Some(rollout) = order.rollout {
+        after["rollout_id"] = rollout.0.into();
+    }
+    note.after = Some(after);
     note
 }
 

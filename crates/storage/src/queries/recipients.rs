@@ -149,7 +149,7 @@ fn behind(
         ),
     );
     let write = |conn: &mut Conn, candidates: Vec<Candidate>| {
-        let chosen = judge(conn, &catalog, package, spec.now, candidates)?;
+        let chosen = judge(conn, &catalog, package, spec, candidates)?;
         execute_on(conn, &sql, &chosen)?;
         Ok::<_, Fault>(())
     };
@@ -197,12 +197,12 @@ fn by_name(conn: &mut Conn, package: i64, named: &[DeviceId]) -> Result<Vec<Cand
     Ok(query.load(conn)?)
 }
 
-/// Those that would be offered something if they polled now.
+/// Those that would be offered something if they polled now: by the rollout that the order names, if it names one.
 fn judge(
     conn: &mut Conn,
     catalog: &Catalog,
     package: &PackageName,
-    now: DateTime<Utc>,
+    spec: &Draft<'_>,
     candidates: Vec<Candidate>,
 ) -> Result<Vec<Numbered>, Fault> {
     let rejections = rejections(conn, &candidates)?;
@@ -219,7 +219,10 @@ fn judge(
         let overlay = overlays.get(&id).unwrap_or(Overlay::none());
         let facts = device.facts();
         let request = PollRequest::new(name, package.as_str(), installed, facts, rejections, overlay);
-        if matches!(decide(catalog, &request, now), Decision::Offer(_)) {
+        let Decision::Offer(offer) = decide(catalog, &request, spec.now) else {
+            continue;
+        };
+        if spec.order.rollout.is_none_or(|only| only == offer.rollout.id) {
             chosen.push(Numbered { id });
         }
     }

@@ -190,7 +190,7 @@ pub(in crate::cli) struct NewRollout {
 /// The steps by which a share grows by itself.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PlanSteps {
-    /// A step of a plan, which grows the share by itself: "10 over 2h bake 1h not-before 2027-01-04T06:00:00Z approve".
+    /// A step of a plan, which grows the share by itself: "10 over 2h bake 1h not-before 2027-01-04T06:00:00Z approve nudge".
     /// Named once for each step, in their order.
     #[arg(long = "step", value_name = "STEP", value_parser = plan_text::step, conflicts_with = "percent")]
     pub(in crate::cli) steps: Vec<PlanStep>,

@@ -1,0 +1,300 @@
+//! A rollout that goes on by itself, as the page of its build shows it: where its plan stands, what waits for a second
+//! person, and the buttons that hold it, let it go on and approve.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use tidegate_domain::{
+    Build, Phase, PlanRun, Release, Role, Rollout, RolloutId, RolloutSpec, RolloutState, Stage, Track,
+};
+use tidegate_service::{Error, Page as PageOf};
+
+use super::{done, plan_words};
+use crate::AppState;
+use crate::error::Refusal;
+use crate::form::{Fields, Posted};
+use crate::session::Visitor;
+use crate::show;
+
+/// How much of the timeline is shown.
+const EVENTS_SHOWN: u32 = 10;
+
+/// How much of what is to come is shown.
+const COMING_SHOWN: usize = 10;
+
+/// How many rollouts of one build are told of.
+const PLANS_SHOWN: usize = 5;
+
+/// Where a rollout's plan stands.
+pub(crate) struct PlanView {
+    pub id: RolloutId,
+    pub revision: u32,
+    /// What the feed says while this is up to date.
+    pub mark: String,
+    pub state: RolloutState,
+    pub phase: &'static str,
+    pub share: String,
+    /// What it does, in a sentence.
+    pub doing: String,
+    pub steps: Vec<StepRow>,
+    pub waiting: Option<Waiting>,
+    pub may: May,
+    pub events: Vec<Line>,
+    pub coming: Vec<Line>,
+}
+
+/// A step in words.
+pub(crate) struct StepRow {
+    pub words: String,
+    /// Whether it is the one at hand.
+    pub is_now: bool,
+}
+
+/// What waits for a second person.
+pub(crate) struct Waiting {
+    pub says: String,
+    /// Whether it is the visitor's own, which they can't approve.
+    pub is_own: bool,
+}
+
+/// What can be done now, by somebody who may.
+pub(crate) struct May {
+    pub hold: bool,
+    /// What the button says that lets it go on; none where nothing stands still.
+    pub start: Option<&'static str>,
+    pub advance: bool,
+}
+
+/// A line of the timeline.
+pub(crate) struct Line {
+    pub at: String,
+    pub what: String,
+    pub who: String,
+    pub share: String,
+}
+
+/// The build's rollouts that have a plan or wait for somebody.
+pub(crate) async fn of_build(
+    app: &AppState,
+    visitor: &Visitor,
+    build: &Build,
+) -> Result<Vec<PlanView>, Error> {
+    let track = app.rollouts.track(&build.facts.package).await?;
+    let told = track.serving.iter().filter(|release| {
+        let spec = &release.rollout.spec;
+        spec.build == build.id && (spec.plan.is_some() || spec.waits_since().is_some())
+    });
+    let mut views = Vec::new();
+    for release in told.take(PLANS_SHOWN) {
+        views.push(view(app, visitor, &track, release).await?);
+    }
+    Ok(views)
+}
+
+async fn view(
+    app: &AppState,
+    visitor: &Visitor,
+    track: &Track,
+    release: &Release,
+) -> Result<PlanView, Error> {
+    let (rollout, now) = (&release.rollout, app.rollouts.now());
+    let page = PageOf::new(Some(EVENTS_SHOWN), None)?;
+    let events = app.rollouts.events(rollout.id, page).await?.items;
+    let coming = track.coming(release);
+    let spec = &rollout.spec;
+    Ok(PlanView {
+        id: rollout.id,
+        revision: spec.revision,
+        mark: mark(rollout),
+        state: spec.state,
+        phase: spec.phase().map_or("", phase_words),
+        share: spec.percent(now).to_string(),
+        doing: doing(spec, now),
+        steps: steps(spec, &coming_approvals(&coming)),
+        waiting: waiting(spec, &visitor.actor.subject),
+        may: may(track, spec),
+        events: events.iter().map(happened).collect(),
+        coming: coming.iter().take(COMING_SHOWN).map(ahead).collect(),
+    })
+}
+
+/// What changes when the view of a rollout is out of date.
+pub(crate) fn mark(rollout: &Rollout) -> String {
+    let spec = &rollout.spec;
+    let phase = spec.phase().map_or("-", Phase::as_str);
+    let step = spec.plan.as_ref().map_or(0, |run| run.progress.step + 1);
+    let waits = if spec.waits_since().is_some() {
+        "waits"
+    } else {
+        "-"
+    };
+    format!("{} {} {phase} {step} {waits}", spec.revision, spec.state)
+}
+
+fn phase_words(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Ramping => "ramping",
+        Phase::Baking => "baking",
+        Phase::Held => "held",
+        Phase::WaitingApproval => "waiting for approval",
+        Phase::Done => "done",
+    }
+}
+
+fn doing(spec: &RolloutSpec, now: DateTime<Utc>) -> String {
+    let Some(run) = &spec.plan else {
+        return String::new();
+    };
+    let (number, many) = (run.progress.step + 1, run.plan.steps().len());
+    let at_hand = format!("Step {number} of {many}, to {}", run.step().percent);
+    match spec.state {
+        RolloutState::Proposed => "It offers nothing before it is approved.".to_owned(),
+        RolloutState::Scheduled => match run.plan.first().not_before {
+            Some(begin) => format!("It begins at {} and offers nothing before.", show::moment(begin)),
+            None => "It offers nothing before it begins.".to_owned(),
+        },
+        RolloutState::Active => format!("{at_hand}: {}", active(run, now)),
+        RolloutState::Paused | RolloutState::Halted => {
+            format!("{at_hand}: the plan’s time stands still until the rollout is resumed.")
+        }
+        _ => "All steps are done.".to_owned(),
+    }
+}
+
+fn active(run: &PlanRun, now: DateTime<Utc>) -> String {
+    let progress = &run.progress;
+    let left = u64::try_from((progress.until - now).num_seconds()).unwrap_or(0);
+    // To the minute: the page does not count down.
+    let left = show::lasting(left.div_ceil(60) * 60);
+    let end = show::moment(progress.until);
+    match run.phase() {
+        Phase::Ramping => format!("the share grows until {end}, in {left}."),
+        Phase::Baking => {
+            let begin = run.next_step().and_then(|next| next.not_before);
+            match begin.filter(|begin| *begin > progress.until) {
+                Some(begin) => format!(
+                    "the share stays until {}, when the next step may begin.",
+                    show::moment(begin)
+                ),
+                None => format!("the share stays until {end}, in {left}."),
+            }
+        }
+        Phase::Held => "somebody holds the share where it is. Offers go on.".to_owned(),
+        Phase::WaitingApproval => "done. The next step waits for another person’s approval.".to_owned(),
+        Phase::Done => "done, and there is no further step. The share stays.".to_owned(),
+    }
+}
+
+/// The steps, from 1, before which somebody has to approve.
+fn coming_approvals(coming: &[tidegate_domain::Coming]) -> Vec<usize> {
+    let waits = coming.iter().filter(|at| at.stage == Stage::WaitingApproval);
+    waits.map(|at| at.step + 1).collect()
+}
+
+fn steps(spec: &RolloutSpec, approvals: &[usize]) -> Vec<StepRow> {
+    let Some(run) = &spec.plan else { return vec![] };
+    let at_hand = spec.state.has_begun().then_some(run.progress.step);
+    let row = |(number, step)| StepRow {
+        words: plan_words::step(step, step.approve || approvals.contains(&(number + 1))),
+        is_now: at_hand == Some(number),
+    };
+    run.plan.steps().iter().enumerate().map(row).collect()
+}
+
+fn waiting(spec: &RolloutSpec, visitor: &str) -> Option<Waiting> {
+    let since = show::moment(spec.waits_since()?);
+    let (what, editors) = match (&spec.consent.request, &spec.plan) {
+        (Some(request), _) => (
+            format!("A change of {}", plan_words::change(&request.edit)),
+            &request.by,
+        ),
+        (None, _) if spec.state == RolloutState::Proposed => (
+            format!("This rollout, to {}", spec.settings.percent),
+            &spec.consent.edited_by,
+        ),
+        (None, run) => {
+            let next = run.as_ref().and_then(PlanRun::next_step);
+            let share = next.map(|next| next.percent.to_string()).unwrap_or_default();
+            (format!("The next step, to {share}"), &spec.consent.edited_by)
+        }
+    };
+    let by = match editors.is_empty() {
+        true => String::new(),
+        false => format!(", edited last by {}", editors.join(" for ")),
+    };
+    Some(Waiting {
+        says: format!("{what} waits for another person’s approval since {since}{by}."),
+        is_own: editors.iter().any(|editor| editor == visitor),
+    })
+}
+
+fn may(track: &Track, spec: &RolloutSpec) -> May {
+    let active = spec.plan.as_ref().filter(|_| spec.state == RolloutState::Active);
+    let goes_on = active.filter(|run| run.progress.stage != Stage::Done);
+    let is_held = goes_on.is_some_and(|run| run.progress.held);
+    May {
+        hold: goes_on.is_some_and(|run| !run.progress.held && run.progress.stage != Stage::WaitingApproval),
+        start: match spec.state {
+            RolloutState::Scheduled => Some("Begin now"),
+            _ if is_held => Some("Go on"),
+            _ => None,
+        },
+        advance: goes_on
+            .and_then(PlanRun::next_step)
+            .is_some_and(|next| !track.asks(spec, next)),
+    }
+}
+
+fn happened(event: &tidegate_service::RolloutEvent) -> Line {
+    Line {
+        at: show::moment(event.at),
+        what: plan_words::happened(event),
+        who: event.actor.clone(),
+        share: event.percent.to_string(),
+    }
+}
+
+fn ahead(coming: &tidegate_domain::Coming) -> Line {
+    Line {
+        at: coming.at.map_or_else(|| "then".to_owned(), show::moment),
+        what: plan_words::coming(coming),
+        who: String::new(),
+        share: String::new(),
+    }
+}
+
+/// A button of a plan.
+pub(crate) async fn act(
+    State(app): State<Arc<AppState>>,
+    Path((id, verb)): Path<(String, String)>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Operator)?;
+    let unknown = || {
+        Error::not_found(
+            "not_found",
+            "there is no such rollout, or nothing of that name can be done with it",
+        )
+    };
+    let id = RolloutId(id.parse().map_err(|_| unknown())?);
+    let (rollouts, actor) = (&app.rollouts, &visitor.actor);
+    let (rollout, what) = match verb.as_str() {
+        "hold" => (rollouts.hold(actor, id).await?, "plan_held"),
+        "start" => (rollouts.start(actor, id).await?, "started"),
+        "advance" => (rollouts.advance(actor, id).await?, "advanced"),
+        "approve" => (
+            rollouts.approve(actor, id, Some(seen(&fields)?), None).await?,
+            "approved",
+        ),
+        "deny" => (rollouts.deny(actor, id).await?, "denied"),
+        _ => return Err(unknown().into()),
+    };
+    Ok(done(&format!("/builds/{}", rollout.spec.build), what))
+}
+
+/// The revision that was looked at: what was edited since is not approved.
+fn seen(fields: &Fields) -> Result<u32, Error> {
+    u32::try_from(fields.number("revision")?).map_err(|_| Error::invalid("revision", "must not be negative"))
+}

@@ -1,0 +1,64 @@
+//! The choice between a share at once and the package's plan, and what of it waits for a second person.
+
+use tidegate_domain::{Approval, Plan};
+use tidegate_service::{Error, Package};
+
+use super::plan_words;
+use crate::form::Fields;
+
+/// What the dialog offers beside a share.
+pub(crate) struct PlanChoice {
+    /// The plan's steps in words.
+    pub steps: Vec<String>,
+    pub takes: String,
+    /// The share of its first step, in percent.
+    pub first: f64,
+    /// The plan as the form carries it: what was seen is what is released.
+    pub json: String,
+    /// What the package asks a second person for.
+    pub approval: Option<String>,
+}
+
+impl PlanChoice {
+    pub(crate) fn of(package: &Package) -> Self {
+        let plan = package.plan.clone().unwrap_or_else(Plan::careful);
+        let approval = package.approval;
+        // What was approved for one step holds for the later ones, unless they ask themselves.
+        let mut is_approved = false;
+        let steps = plan.steps().iter().map(|step| {
+            let asks = step.approve || (!is_approved && approval.asks(step.percent));
+            is_approved |= asks;
+            plan_words::step(step, asks)
+        });
+        Self {
+            steps: steps.collect(),
+            takes: plan_words::takes(&plan),
+            first: plan.first().percent.as_decimal(),
+            json: serde_json::to_string(&plan).unwrap_or_default(),
+            approval: asked(approval),
+        }
+    }
+}
+
+fn asked(approval: Approval) -> Option<String> {
+    let what = match approval {
+        Approval::Never => return None,
+        Approval::Always => "Each release of this package".to_owned(),
+        Approval::Above(limit) => format!("Each release of this package to more than {limit}"),
+    };
+    Some(format!(
+        "{what} waits for another person. Until they approve, it offers nothing and takes nothing’s place; a plan waits \
+         before the step."
+    ))
+}
+
+/// Whether the form asks for the plan.
+pub(crate) fn is_by_plan(fields: &Fields) -> bool {
+    fields.text("by") == "plan"
+}
+
+/// The plan that the form carries.
+pub(crate) fn chosen(fields: &Fields) -> Result<Plan, Error> {
+    let unread = |fault| Error::invalid("plan", format!("does not read: {fault}"));
+    serde_json::from_str(fields.text("plan")).map_err(unread)
+}

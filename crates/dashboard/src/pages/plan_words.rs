@@ -1,0 +1,128 @@
+//! Plans in words: what a step does, how long it all takes, what happened and what is to come.
+
+use tidegate_domain::{Coming, Plan, PlanStep, RolloutEdit, Span, Stage};
+use tidegate_service::RolloutEvent;
+
+use crate::show;
+
+/// A step; `asks`: whether somebody has to approve it first.
+pub(crate) fn step(step: &PlanStep, asks: bool) -> String {
+    let mut words = match step.over {
+        Span::NONE => format!("{} at once", step.percent),
+        over => format!("{} over {}", step.percent, lasting(over)),
+    };
+    if step.bake != Span::NONE {
+        words = format!("{words}, stays for {}", lasting(step.bake));
+    }
+    if let Some(begin) = step.not_before {
+        words = format!("{words}, not before {}", show::moment(begin));
+    }
+    if asks {
+        words.push_str(", after another person’s approval");
+    }
+    if step.nudge {
+        words.push_str(", wakes the devices that it adds");
+    }
+    words
+}
+
+/// How long all steps take, if nothing holds them up.
+pub(crate) fn takes(plan: &Plan) -> String {
+    let seconds = |step: &PlanStep| u64::from(step.over.seconds()) + u64::from(step.bake.seconds());
+    let whole = show::lasting(plan.steps().iter().map(seconds).sum());
+    let may_wait = plan.steps().iter().any(|step| step.not_before.is_some());
+    match may_wait {
+        true => format!("{whole} in all, and longer where a step waits for its time"),
+        false => format!("{whole} in all"),
+    }
+}
+
+fn lasting(span: Span) -> String {
+    show::lasting(span.seconds().into())
+}
+
+/// What happened.
+pub(crate) fn happened(event: &RolloutEvent) -> String {
+    let step = event.step.unwrap_or(0);
+    let words = match event.action.strip_prefix("ota.").unwrap_or(&event.action) {
+        "promote" => "promoted",
+        "rollback" => "rolled back",
+        "rollout.create" => "made",
+        "rollout.step" => return step_taken(event, step),
+        "rollout.advance" => return format!("step {step} was begun by hand"),
+        "rollout.start" => "let go on",
+        "rollout.hold" => "held",
+        "rollout.approve" => "approved",
+        "rollout.break_glass" => "approved without a second person",
+        "rollout.deny" => "denied",
+        "rollout.adjust" => "another share was set or asked for",
+        "rollout.edit" => "terms were changed, or a change asked for",
+        "rollout.pause" => "paused",
+        "rollout.resume" => "resumed",
+        "rollout.halt" => "halted",
+        "rollout.complete" => "completed",
+        "rollout.cancel" => "canceled",
+        "rollout.roll_back" => "rolled back",
+        other => other,
+    };
+    words.to_owned()
+}
+
+fn step_taken(event: &RolloutEvent, step: u32) -> String {
+    match event.phase.as_deref() {
+        Some("baking") => format!("step {step} has reached its share"),
+        Some("waiting_approval") => format!("step {} waits for approval", step.saturating_add(1)),
+        Some("done") => "the last step is done".to_owned(),
+        _ => format!("step {step} began"),
+    }
+}
+
+/// What is to come.
+pub(crate) fn coming(coming: &Coming) -> String {
+    let Coming { step, percent, .. } = coming;
+    match coming.stage {
+        Stage::Ramping => format!("step {step} begins, to {percent}"),
+        Stage::Baking => format!("step {step} has reached {percent}"),
+        Stage::WaitingApproval => format!("step {}, waits for another person’s approval", step + 1),
+        Stage::Done => format!("the plan is done, at {percent}"),
+    }
+}
+
+/// What a change of terms would change: all of it, since somebody is to approve it.
+pub(crate) fn change(edit: &RolloutEdit) -> String {
+    let mut parts = Vec::new();
+    if let Some(percent) = edit.percent {
+        parts.push(format!("the share to {percent}"));
+    }
+    if let Some(plan) = &edit.plan {
+        let steps: Vec<String> = plan.steps().iter().map(|at| step(at, at.approve)).collect();
+        parts.push(format!("the plan to: {}", steps.join("; ")));
+    }
+    if let Some(audience) = &edit.audience {
+        let whom = match audience.is_everybody() {
+            true => "every device".to_owned(),
+            false => audience.to_string(),
+        };
+        parts.push(format!("the audience to {whom}"));
+    }
+    if let Some(priority) = edit.priority {
+        parts.push(format!("the priority to {priority}"));
+    }
+    if let Some(name) = &edit.name {
+        parts.push(format!("the name to “{name}”"));
+    }
+    for (is_asked, what) in [
+        (edit.slice.is_some(), "the slice"),
+        (edit.wifi_only.is_some(), "Wi-Fi only"),
+        (edit.must_install.is_some(), "must install"),
+        (edit.download_calendar.is_some(), "the calendar for downloading"),
+        (edit.install_calendar.is_some(), "the calendar for installing"),
+        (edit.ignore_freeze.is_some(), "whether freezes count"),
+        (edit.install != Default::default(), "the terms of installing"),
+    ] {
+        if is_asked {
+            parts.push(what.to_owned());
+        }
+    }
+    parts.join(", ")
+}
