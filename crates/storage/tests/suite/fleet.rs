@@ -257,8 +257,8 @@ async fn devices_are_counted_and_found_by_what_they_were_told(place: &Place) {
             Told::NoUpdate(reason) => Standing::Refused(reason),
             Told::NotPolled => continue,
         };
-        // Half of them do not run it.
-        let runs = i64::try_from(n % 2).unwrap();
+        // Some of each kind run it.
+        let runs = i64::try_from(n / Told::ALL.len() % 2).unwrap();
         polls.push(Seen {
             told,
             ..samples::seen(id, 10, runs)
@@ -305,7 +305,7 @@ async fn devices_are_counted_and_found_by_what_they_were_told(place: &Place) {
         .iter()
         .position(|told| *told == Told::NoUpdate(Reason::Paused));
     let some: Vec<String> = (0..devices.len())
-        .filter(|n| Some(n % Told::ALL.len()) == paused && n % 2 == 1)
+        .filter(|n| Some(n % Told::ALL.len()) == paused && n / Told::ALL.len() % 2 == 1)
         .map(|n| devices[n].to_string())
         .collect();
     assert!(!some.is_empty());
