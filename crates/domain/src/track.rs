@@ -515,6 +515,12 @@ impl Track {
             created_by: by.actor.to_owned(),
             created_at: by.now,
             plan: old.plan.clone().map(|run| offered_again(run, by.now)),
+            // What was approved was approved; what waited then is not asked for now.
+            consent: Consent {
+                edited_by: by.editors(),
+                request: None,
+                ..old.consent.clone()
+            },
             // An admin allowed it for the rollout that was, and not for this one.
             settings: RolloutSettings {
                 ignore_freeze: false,

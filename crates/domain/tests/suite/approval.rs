@@ -199,6 +199,22 @@ fn widening_waits_and_the_old_terms_serve_while_narrowing_and_stopping_never_do(
 }
 
 #[test]
+fn a_change_that_waited_is_not_asked_for_anew_by_a_roll_back() {
+    let mut store = with(Approval::Above(percent(20)));
+    store.release_to(2, 10);
+    store
+        .run(|track| track.adjust(RolloutId(2), percent(50), by("ada")))
+        .unwrap();
+    store.release_to(3, 10);
+    let back = store.run(|track| track.roll_back(false, by("omar"))).unwrap();
+    let offered = &back.insert[0];
+    assert_eq!((offered.build.0, offered.settings.percent), (2, percent(10)));
+    assert_eq!(offered.consent.request, None, "nobody asks for it now");
+    assert_eq!(offered.consent.edited_by, ["omar"], "whose word it is");
+    assert_eq!(offered.waits_since(), None);
+}
+
+#[test]
 fn another_audience_or_priority_waits_above_the_limit() {
     let mut store = with(Approval::Above(percent(20)));
     store.create(2, 5, to(20)).unwrap();
