@@ -95,6 +95,14 @@ impl RolloutSpec {
         self.settings.slice.takes(position, self.share(now))
     }
 
+    /// Whether the time has come at which its first step may begin; one without a plan may at any time.
+    pub(crate) fn may_begin(&self, now: DateTime<Utc>) -> bool {
+        let first = self.plan.as_ref().map(|run| run.plan.first());
+        first
+            .and_then(|step| step.not_before)
+            .is_none_or(|begin| begin <= now)
+    }
+
     /// Since when something of it waits for somebody's approval.
     pub fn waits_since(&self) -> Option<DateTime<Utc>> {
         if let Some(request) = &self.consent.request {

@@ -220,10 +220,9 @@ impl Track {
 
     /// Lets a rollout wait that must be approved first, or whose first step may not begin yet.
     fn put_off(&self, spec: &mut RolloutSpec, now: DateTime<Utc>) {
-        let first = spec.plan.as_ref().map(|run| run.plan.first());
         spec.state = if self.waits_to_begin(spec) {
             RolloutState::Proposed
-        } else if first.is_some_and(|step| step.not_before.is_some_and(|begin| now < begin)) {
+        } else if !spec.may_begin(now) {
             RolloutState::Scheduled
         } else {
             return;

@@ -106,11 +106,7 @@ impl Clerk {
     /// Takes a package's step, after its nudge was made. Returns whether there was one to take.
     async fn take_step(&self, package: &PackageName, now: DateTime<Utc>) -> Result<bool, Error> {
         let actor = Self::actor(now);
-        let nudges = self.snapshots.catalog().tracks().any(|track| {
-            let is_it = track.package == *package;
-            is_it && track.nudging(now).next().is_some()
-        });
-        if nudges && !self.nudges.make(package, &actor).await? {
+        if self.nudges_now(package, now) && !self.nudges.make(package, &actor).await? {
             return Ok(false);
         }
         let Some(change) = self.store.take_step(package, actor).await? else {
@@ -119,6 +115,12 @@ impl Clerk {
         tell(package, &change);
         self.nudges.tell_if_unable(package, &change);
         Ok(true)
+    }
+
+    fn nudges_now(&self, package: &PackageName, now: DateTime<Utc>) -> bool {
+        let catalog = self.snapshots.catalog();
+        let track = catalog.track(package.as_str());
+        track.is_some_and(|track| track.nudging(now).next().is_some())
     }
 
     /// The packages of which something is due, and those whose ramps are to be written down.

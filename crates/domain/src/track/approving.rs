@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use super::stepping::run_on;
 use super::{Track, check_terms};
 use crate::{
-    Approved, By, Change, ChangeRequest, Error, Percent, RolloutEdit, RolloutId, RolloutSpec, RolloutState,
-    Stage,
+    Approved, By, Change, ChangeRequest, Error, Percent, Phase, RolloutEdit, RolloutId, RolloutSpec,
+    RolloutState,
 };
 
 impl Track {
@@ -47,12 +47,7 @@ impl Track {
         {
             let mut begun = release.rollout.clone();
             begun.spec.consent.approved = approved();
-            let not_before = begun
-                .spec
-                .plan
-                .as_ref()
-                .and_then(|run| run.plan.first().not_before);
-            if not_before.is_none_or(|begin| begin <= by.now) {
+            if begun.spec.may_begin(by.now) {
                 return Ok(self.begin(action, release, begun, by.now));
             }
             return self.change_one(rollout, action, |spec| {
@@ -91,7 +86,7 @@ impl Track {
                 return Ok(());
             }
             match &mut spec.plan {
-                Some(run) if waits(run.progress.stage) && !run.progress.held => {
+                Some(run) if run.phase() == Phase::WaitingApproval => {
                     run.hold(by.now);
                     Ok(())
                 }
@@ -141,10 +136,6 @@ impl Track {
         }
         Ok(())
     }
-}
-
-fn waits(stage: Stage) -> bool {
-    stage == Stage::WaitingApproval
 }
 
 /// The largest share that the rollout takes before something else is approved.

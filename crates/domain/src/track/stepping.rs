@@ -84,7 +84,7 @@ impl Track {
         let run = spec.plan.as_ref()?;
         match spec.state {
             RolloutState::Scheduled => {
-                let begins = run.plan.first().not_before.is_none_or(|begin| begin <= now);
+                let begins = spec.may_begin(now);
                 begins.then(|| self.begin("ota.rollout.step", release, release.rollout.clone(), now))
             }
             RolloutState::Active => {
@@ -127,7 +127,7 @@ impl Track {
         self.serving.iter().filter_map(risen).collect()
     }
 
-    /// Begins a rollout, or schedules it where its first step may not begin yet. A base takes the place of the others.
+    /// Begins a rollout. A base takes the place of the others, as its promotion said.
     pub(super) fn begin(
         &self,
         action: &'static str,
