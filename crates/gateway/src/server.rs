@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_api::Api;
-use tidegate_service::{Clock, DatabaseClock, SystemClock};
+use tidegate_service::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -34,7 +34,7 @@ impl Server {
     /// # Errors
     /// [`Error::Unusable`] with the setting at fault, [`Error::Port`], [`Error::File`].
     pub async fn start(config: &Config) -> Result<RunningServer, Error> {
-        Self::start_at(config, Arc::new(DatabaseClock::<SystemClock>::default())).await
+        Self::start_at(config, wiring::clock()).await
     }
 
     /// As [`Server::start`], with a clock of your own.

@@ -9,9 +9,10 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Calendars, Clerk,
-    Clock, Counters, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet, MAX_COUNTED_DEVICES,
-    Nudges, Packages, Policies, PollPace, Polls, Readiness, RecordSecret, Reports, Restorations, Retention,
-    Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
+    Clock, Counters, DatabaseClock, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet,
+    MAX_COUNTED_DEVICES, Nudges, Packages, Policies, PollPace, Polls, Readiness, RecordSecret, Reports,
+    Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads,
+    Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -123,6 +124,11 @@ pub(crate) async fn open_database(config: &Config) -> Result<Store, Error> {
     Store::open(&config.database)
         .await
         .map_err(|fault| Error::unusable("database_url")(&fault))
+}
+
+/// The clock of a server, and of a command beside one: the database's, once that was asked.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(DatabaseClock::<SystemClock>::default())
 }
 
 /// The settings of the use cases.

@@ -6,15 +6,12 @@ mod between;
 mod driven;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
 use reqwest::Method;
 use tidegate_agent::domain::Role;
-use tidegate_agent::signing::ExposeSecret;
-use tidegate_simulator::clock::ClockDriver;
 use tidegate_simulator::{
     Error, Plan, Population, Progress, Raise, ReleasePlan, Report, Token, release_plan, run,
 };
@@ -37,18 +34,10 @@ async fn server(engine: Engine, percent: i64) -> TestServer {
 
 /// A plan whose clock the server follows.
 async fn plan(server: &TestServer, faults: f64) -> Plan {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("clock");
-    let clock = ClockDriver::listen(&path).await.unwrap();
-    driven::follow(server, &path);
-    let now = clock.wait_for_server(Duration::from_secs(30)).await.unwrap();
-    // It must outlast the fleet's weeks.
-    let token = server
-        .keys()
-        .admin_token("simulate", Role::Admin, TimeDelta::days(300), now);
+    let (clock, token) = driven::drive(server).await;
     Plan {
         server: server.url(""),
-        token: Token(token.unwrap().expose_secret().to_owned()),
+        token,
         package: PACKAGE.to_owned(),
         devices: DEVICES,
         seed: 1,
@@ -61,7 +50,7 @@ async fn plan(server: &TestServer, faults: f64) -> Plan {
         }],
         release: None,
         restarts: 0,
-        clock: Some(Arc::new(clock)),
+        clock: Some(clock),
     }
 }
 

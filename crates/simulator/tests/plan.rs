@@ -5,14 +5,10 @@
 
 mod driven;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use tidegate_agent::domain::Role;
-use tidegate_agent::signing::ExposeSecret;
-use tidegate_simulator::clock::ClockDriver;
-use tidegate_simulator::{Error, Plan, Population, ReleasePlan, Report, Token, release_plan, run};
+use tidegate_simulator::{Error, Plan, Population, ReleasePlan, Report, release_plan, run};
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer};
 
@@ -37,17 +33,10 @@ fn population() -> Population {
 }
 
 async fn plan(server: &TestServer, text: &str) -> Plan {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("clock");
-    let clock = ClockDriver::listen(&path).await.unwrap();
-    driven::follow(server, &path);
-    let now = clock.wait_for_server(Duration::from_secs(30)).await.unwrap();
-    let token = server
-        .keys()
-        .admin_token("simulate", Role::Admin, TimeDelta::days(300), now);
+    let (clock, token) = driven::drive(server).await;
     Plan {
         server: server.url(""),
-        token: Token(token.unwrap().expose_secret().to_owned()),
+        token,
         package: PACKAGE.to_owned(),
         devices: 300,
         seed: 1,
@@ -57,7 +46,7 @@ async fn plan(server: &TestServer, text: &str) -> Plan {
         raises: vec![],
         release: Some(ReleasePlan::parse(text).unwrap()),
         restarts: 0,
-        clock: Some(Arc::new(clock)),
+        clock: Some(clock),
     }
 }
 

@@ -7,21 +7,21 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tidegate_domain::{Audience, PackageName, Plan, SdkLevel};
 use tidegate_service::{
-    Actor, Audiences, Clock, DatabaseClock, Error as Refusal, MAX_COUNTED_DEVICES, MAX_PAGE_SIZE, Package,
-    PackageEdit, Packages, Page, Restorations, Snapshots, SystemClock,
+    Actor, Audiences, Error as Refusal, MAX_COUNTED_DEVICES, MAX_PAGE_SIZE, Package, PackageEdit, Packages,
+    Page, Restorations, Snapshots, SystemClock,
 };
 use tidegate_signing::{MAX_PASSWORD_BYTES, SecretString};
 
 use super::args::{AdminPackage, Signer};
 use super::people::lines;
 use super::plan_text;
-use crate::wiring::Stores;
+use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
 /// Takes note that a backup was put in the place of the database.
 pub(super) async fn restored(config: &Config, init: bool) -> Result<String, Error> {
     let store = Stores::open_made(config, init).await?.store;
-    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let clock = wiring::clock();
     let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     let restorations = Restorations::new(store, snapshots, clock);
     restorations.restored(&Actor::console()).await?;
@@ -121,7 +121,7 @@ pub(super) async fn check_audience(
 ) -> Result<String, Error> {
     let audience = Audience::parse(&expression).map_err(Refusal::from)?;
     let store = Stores::open_made(config, init).await?.store;
-    let clock = Arc::new(DatabaseClock::<SystemClock>::default());
+    let clock = wiring::clock();
     let audiences = Audiences::new(store, clock, MAX_COUNTED_DEVICES);
     let reach = audiences.reach(&audience, package.as_ref()).await?;
     let about = if reach.estimated { "about " } else { "" };

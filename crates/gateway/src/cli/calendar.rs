@@ -3,19 +3,17 @@
 use std::sync::Arc;
 
 use tidegate_domain::{Calendar, CalendarTerms, CalendarZone, Opening, ZoneName, clock_text};
-use tidegate_service::{
-    Actor, Calendars, Clock, DatabaseClock, Error as Refusal, Snapshots, StoredCalendar, SystemClock,
-};
+use tidegate_service::{Actor, Calendars, Error as Refusal, Snapshots, StoredCalendar};
 
 use super::args::{AdminCalendar, TermsOfCalendar};
 use super::people::{lines, moment};
-use crate::wiring::Stores;
+use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
 /// Makes, changes and shows calendars.
 pub(super) async fn calendar(config: &Config, init: bool, what: AdminCalendar) -> Result<String, Error> {
     let store = Stores::open_made(config, init).await?.store;
-    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let clock = wiring::clock();
     let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     let calendars = Calendars::new(store, snapshots, clock);
     let console = Actor::console();

@@ -9,16 +9,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde_json::{Value, json};
-use tidegate_service::{
-    Actor, Clock, DatabaseClock, Devices, EnrollToken, EnrollTokenSpec, IssuedEnrollToken, Snapshots,
-    SystemClock,
-};
+use tidegate_service::{Actor, Devices, EnrollToken, EnrollTokenSpec, IssuedEnrollToken, Snapshots};
 use tidegate_signing::ExposeSecret;
 
 use super::admin::delta;
 use super::args::{EnrollTokens, Provisioning};
 use super::people::{lines, moment};
-use crate::wiring::{Stores, settings};
+use crate::wiring::{self, Stores, settings};
 use crate::{Config, Error};
 
 /// Android's names, from `android.app.admin.DevicePolicyManager`.
@@ -37,7 +34,7 @@ pub(super) struct Asked {
 
 async fn devices(config: &Config, init: bool) -> Result<Devices, Error> {
     let stores = Stores::open_made(config, init).await?;
-    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let clock = wiring::clock();
     let snapshots = Snapshots::load(stores.store.clone(), Arc::clone(&clock)).await?;
     let settings = Arc::new(settings(config, ""));
     Ok(Devices::new(

@@ -7,13 +7,13 @@ use tidegate_domain::{
     RolloutId, Share, Slice, Winner,
 };
 use tidegate_service::{
-    Actor, ArmView, Clock, DatabaseClock, Error as Refusal, ExperimentFilter, ExperimentView, Experiments,
-    Fleet, Rollouts, Snapshots, SystemClock,
+    Actor, ArmView, Error as Refusal, ExperimentFilter, ExperimentView, Experiments, Fleet, Rollouts,
+    Snapshots,
 };
 
 use super::args::{AdminExperiment, ExperimentTerms};
 use super::people::{lines, moment};
-use crate::wiring::Stores;
+use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
 /// Begins, shows and concludes experiments.
@@ -56,7 +56,7 @@ pub(super) async fn experiment(config: &Config, init: bool, what: AdminExperimen
 async fn open(config: &Config, init: bool) -> Result<Experiments, Error> {
     let stores = Stores::open_made(config, init).await?;
     let store = stores.store;
-    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let clock = wiring::clock();
     let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     let rollouts = Rollouts::new(
         store.clone(),

@@ -6,14 +6,14 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use tidegate_domain::{Limits, Role};
 use tidegate_service::{
-    Actor, AdminToken, AdminTokens, Clock, DatabaseClock, Error as Refusal, MAX_PAGE_SIZE, NewServiceAccount,
-    Page, Paged, ServiceAccounts, Snapshots, SystemClock, User, Users,
+    Actor, AdminToken, AdminTokens, Error as Refusal, MAX_PAGE_SIZE, NewServiceAccount, Page, Paged,
+    ServiceAccounts, Snapshots, User, Users,
 };
 use tidegate_signing::ExposeSecret;
 
 use super::admin::{delta, read_password};
 use super::args::{AdminUser, ServiceAccount, Tokens};
-use crate::wiring::Stores;
+use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
 /// The use cases, over the settings' database.
@@ -27,7 +27,7 @@ struct People {
 impl People {
     async fn open(config: &Config, init: bool) -> Result<Self, Error> {
         let Stores { store, keys, .. } = Stores::open_made(config, init).await?;
-        let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+        let clock = wiring::clock();
         let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
         let tokens = Arc::new(AdminTokens::new(
             store.clone(),

@@ -8,13 +8,13 @@ use tidegate_domain::{
     DeviceId, Hold, PackageName, Policy, PolicyId, PolicySpec, PolicySubject, PolicyTerms,
 };
 use tidegate_service::{
-    Actor, Clock, DatabaseClock, Error as Refusal, HoldSpec, Policies, PolicyEdit, PolicyFilter, Snapshots,
-    SystemClock, TagChange, TagCount, Tagged, Tags,
+    Actor, Error as Refusal, HoldSpec, Policies, PolicyEdit, PolicyFilter, Snapshots, TagChange, TagCount,
+    Tagged, Tags,
 };
 
 use super::args::{AdminHold, AdminPolicy, AdminTag, NamedDevices, Subject};
 use super::people::{lines, moment};
-use crate::wiring::Stores;
+use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
 /// The largest file of ids that is read, in bytes.
@@ -31,7 +31,7 @@ struct UseCases {
 
 async fn open(config: &Config, init: bool) -> Result<UseCases, Error> {
     let store = Stores::open_made(config, init).await?.store;
-    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let clock = wiring::clock();
     let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     Ok(UseCases {
         tags: Tags::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock)),

@@ -7,14 +7,13 @@ use tidegate_domain::{
     RolloutCalendars, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
-    Actor, BuildEdit, BuildView, Builds, Clock, DatabaseClock, Error as Refusal, RolloutEvent, RolloutFilter,
-    Rollouts, Snapshots, SystemClock,
+    Actor, BuildEdit, BuildView, Builds, Error as Refusal, RolloutEvent, RolloutFilter, Rollouts, Snapshots,
 };
 
 use super::args::{AdminBuild, AdminRollout, ChangedTerms, NewRollout, SliceAt};
 use super::people::{lines, moment};
 use super::plan_text;
-use crate::wiring::Stores;
+use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
 struct UseCases {
@@ -25,7 +24,7 @@ struct UseCases {
 
 async fn open(config: &Config, init: bool) -> Result<UseCases, Error> {
     let Stores { store, artifacts, .. } = Stores::open_made(config, init).await?;
-    let clock: Arc<dyn Clock> = Arc::new(DatabaseClock::<SystemClock>::default());
+    let clock = wiring::clock();
     let snapshots = Arc::new(Snapshots::load(store.clone(), Arc::clone(&clock)).await?);
     Ok(UseCases {
         builds: Builds::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock)),

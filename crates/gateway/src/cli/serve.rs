@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tidegate_service::{Actor, Clock, DatabaseClock, Page, SystemClock};
+use tidegate_service::{Actor, Clock, Page};
 
 use super::args::Serve;
 use super::runtime;
 use crate::signals::Signals;
+use crate::wiring;
 use crate::{Config, Error, RunningServer, Server, telemetry};
 
 /// Serves until the process is asked to end. Asked a second time, it ends without finishing anything.
@@ -55,11 +56,11 @@ async fn tell_how_to_begin(server: &RunningServer) {
 async fn clock(options: &Serve) -> Arc<dyn Clock> {
     match &options.clock {
         Some(path) => crate::DrivenClock::follow(path.clone()).await,
-        None => Arc::new(DatabaseClock::<SystemClock>::default()),
+        None => wiring::clock(),
     }
 }
 
 #[cfg(not(feature = "demo"))]
 async fn clock(_: &Serve) -> Arc<dyn Clock> {
-    Arc::new(DatabaseClock::<SystemClock>::default())
+    wiring::clock()
 }

@@ -1,26 +1,9 @@
 //! Calendars made and changed at the console, and the rollouts that go by them.
 
-use std::path::Path;
-
 use reqwest::multipart::{Form, Part};
 use tidegate_testkit::apks::{self, PACKAGE};
 
-use crate::program::{client, err, exited, out, run, serve};
-
-/// What a command prints that must go well.
-fn says(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, &[&["admin"], arguments].concat());
-    exited(&output, 0);
-    out(&output)
-}
-
-/// What a command says that must be refused with this exit code.
-fn refuses(folder: &Path, code: i32, arguments: &[&str]) -> String {
-    let output = run(folder, &[&["admin"], arguments].concat());
-    exited(&output, code);
-    assert_eq!(out(&output), "");
-    err(&output)
-}
+use crate::program::{client, refuses, says, serve};
 
 #[tokio::test]
 async fn a_calendar_is_made_looked_at_and_deleted() {

@@ -161,3 +161,18 @@ pub(crate) fn client() -> Client {
     tidegate_gateway::choose_cryptography();
     Client::builder().no_proxy().build().unwrap()
 }
+
+/// What a command of `tidegate admin` prints that must go well.
+pub(crate) fn says(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, &[&["admin"], arguments].concat());
+    exited(&output, 0);
+    out(&output)
+}
+
+/// What one says that must be refused with this exit code.
+pub(crate) fn refuses(folder: &Path, code: i32, arguments: &[&str]) -> String {
+    let output = run(folder, &[&["admin"], arguments].concat());
+    exited(&output, code);
+    assert_eq!(out(&output), "");
+    err(&output)
+}

@@ -1,32 +1,16 @@
 //! Rollouts made and ended at the console reach the devices of the running server.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use tidegate_testkit::apks::{self, PACKAGE};
 
-use crate::program::{client, err, exited, out, run, serve};
+use crate::program::{client, refuses, says, serve};
 
 /// Longer than the second within which a server hears of a change beside it.
 const TRIES: u32 = 100;
-
-/// What a command prints that must go well.
-fn says(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, &[&["admin"], arguments].concat());
-    exited(&output, 0);
-    out(&output)
-}
-
-/// What a command says that must be refused with this exit code.
-fn refuses(folder: &Path, code: i32, arguments: &[&str]) -> String {
-    let output = run(folder, &[&["admin"], arguments].concat());
-    exited(&output, code);
-    assert_eq!(out(&output), "");
-    err(&output)
-}
 
 async fn upload(addr: SocketAddr, token: &str, version: i64) {
     let apk = apks::build(PACKAGE, version);
