@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Percent, RolloutEdit};
+use crate::{Error, Percent, Plan, RolloutEdit};
 
 /// Which releases of a package wait until another person than the last who edited them approves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,18 @@ impl Approval {
             Self::Above(limit) => share > limit,
             Self::Always => true,
         }
+    }
+
+    /// Which steps of a plan wait before they begin. One approval is enough for all that it asks for, and not for a step that
+    /// asks for its own.
+    pub fn waits_of(self, plan: &Plan) -> Vec<bool> {
+        let mut is_approved = false;
+        let steps = plan.steps().iter().map(|step| {
+            let waits = step.approve || (!is_approved && self.asks(step.percent));
+            is_approved |= waits;
+            waits
+        });
+        steps.collect()
     }
 
     /// Whether it lets something pass that the other one keeps waiting.

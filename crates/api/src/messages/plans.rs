@@ -4,7 +4,8 @@ use tidegate_domain::{CalendarName, ChangeRequest, Coming, Percent, Plan, PlanRu
 use tidegate_proto::v1;
 use tidegate_service::{RolloutEvent, Timeline};
 
-use super::{audience, part, rollout, time};
+use super::rollouts::{audience, part, rollout};
+use super::time;
 
 /// A plan's steps.
 pub(crate) fn plan(plan: &Plan) -> v1::Plan {

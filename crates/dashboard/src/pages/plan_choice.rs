@@ -23,15 +23,9 @@ impl PlanChoice {
     pub(crate) fn of(package: &Package) -> Self {
         let plan = package.plan.clone().unwrap_or_else(Plan::careful);
         let approval = package.approval;
-        // What was approved for one step holds for the later ones, unless they ask themselves.
-        let mut is_approved = false;
-        let steps = plan.steps().iter().map(|step| {
-            let asks = step.approve || (!is_approved && approval.asks(step.percent));
-            is_approved |= asks;
-            plan_words::step(step, asks)
-        });
+        let steps = plan.steps().iter().zip(approval.waits_of(&plan));
         Self {
-            steps: steps.collect(),
+            steps: steps.map(|(step, waits)| plan_words::step(step, waits)).collect(),
             takes: plan_words::takes(&plan),
             first: plan.first().percent.as_decimal(),
             json: serde_json::to_string(&plan).unwrap_or_default(),

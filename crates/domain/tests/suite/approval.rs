@@ -301,6 +301,8 @@ fn a_package_s_limit_makes_a_plan_wait_before_it_is_passed_and_once_only() {
     store
         .promote(2, &by_plan(Plan::new(steps.to_vec()).unwrap()))
         .unwrap();
+    let plan = store.rollouts[1].spec.plan.clone().unwrap().plan;
+    assert_eq!(store.approval.waits_of(&plan), [false, false, true, false]);
     let foretold = |store: &Store| {
         let track = store.track();
         let release = track
