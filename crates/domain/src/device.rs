@@ -53,6 +53,10 @@ pub struct DeviceFacts<'a> {
     pub dense: bool,
 }
 
+/// The first version of the agents' protocol that knows more than an offer and the reasons of the first one: openings,
+/// terms for the installation, and reasons that pass by themselves. An agent of before is told what it knows.
+pub const TERMS_SINCE_PROTOCOL: u32 = 2;
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_zero(number: &u32) -> bool {
     *number == 0

@@ -87,7 +87,9 @@ pub use decision::{
     Again, BuildRejection, Decision, Explanation, Offer, PollDecision, PollRequest, Step, decide,
     decide_until, explain,
 };
-pub use device::{Device, DeviceFacts, MAX_ATTRIBUTE_BYTES, MAX_FCM_TOKEN_BYTES, MAX_TAGS};
+pub use device::{
+    Device, DeviceFacts, MAX_ATTRIBUTE_BYTES, MAX_FCM_TOKEN_BYTES, MAX_TAGS, TERMS_SINCE_PROTOCOL,
+};
 pub use device_build::{
     Capacity, Consequence, DeviceBuild, LastReport, MAX_NEWS_PER_BUILD, MAX_REPORTS_PER_BUILD, Milestones,
     Rejection,

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::TERMS_SINCE_PROTOCOL;
+
 /// Why a device is offered nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,7 +92,9 @@ impl Reason {
     #[must_use]
     pub fn told_to(self, protocol: u32) -> Self {
         match self {
-            Self::HeldByPolicy | Self::OutsideWindow | Self::Ramping if protocol < 2 => Self::Paused,
+            Self::HeldByPolicy | Self::OutsideWindow | Self::Ramping if protocol < TERMS_SINCE_PROTOCOL => {
+                Self::Paused
+            }
             reason => reason,
         }
     }

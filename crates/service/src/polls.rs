@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
     Again, BuildRejection, Catalog, Decision, DeviceFacts, Offer, Opening, Overlay, PollDecision,
-    PollRequest, Reason, Release, Sha256, Track, VersionCode, decide_until, poll_after_change,
+    PollRequest, Reason, Release, Sha256, TERMS_SINCE_PROTOCOL, Track, VersionCode, decide_until,
+    poll_after_change,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;
@@ -61,9 +62,6 @@ pub enum PollAnswer<'a> {
     /// device has. It is to ask again soon.
     WarmingUp,
 }
-
-/// The first version of the agents' protocol that knows when to install.
-const OPENINGS_SINCE: u32 = 2;
 
 /// How long a device waits that is told [`PollAnswer::WarmingUp`].
 pub const WARMING_UP_RETRY: Duration = Duration::from_secs(60);
@@ -202,7 +200,7 @@ impl Polls {
             offer,
             download_url: format!("{base}/v1/apk/{build}/download?{query}"),
             proof,
-            install_openings: install_openings.filter(|_| poll.facts.protocol >= OPENINGS_SINCE),
+            install_openings: install_openings.filter(|_| poll.facts.protocol >= TERMS_SINCE_PROTOCOL),
             retry_granted_at: gave_up
                 .iter()
                 .find(|(of, _)| *of == build)

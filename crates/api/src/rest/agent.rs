@@ -10,7 +10,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildId, DeviceFacts, DeviceId, Offer, Opening, PackageName, RolloutId, Sha256, VersionCode,
+    BuildId, DeviceFacts, DeviceId, Offer, Opening, PackageName, RolloutId, Sha256, TERMS_SINCE_PROTOCOL,
+    VersionCode,
 };
 use tidegate_proto::v1;
 use tidegate_service::{
@@ -36,12 +37,6 @@ pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason")
 
 /// The version of the agents' protocol that this server speaks.
 const PROTOCOL: i64 = 2;
-
-/// The first version of the agents' protocol that knows the reason `warming_up`.
-const WARMING_UP_SINCE: u32 = 2;
-
-/// The first version of the agents' protocol that knows terms for the installation.
-const INSTALL_TERMS_SINCE: u32 = 2;
 
 /// Seconds until the device's next poll.
 pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
@@ -150,7 +145,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
         }
         PollAnswer::WarmingUp => {
             // As with a hold: to earlier agents it is a reason that they know to pass.
-            let reason = if protocol < WARMING_UP_SINCE {
+            let reason = if protocol < TERMS_SINCE_PROTOCOL {
                 "paused"
             } else {
                 "warming_up"
@@ -190,7 +185,7 @@ fn offered(
 ) -> Response {
     let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
     // Earlier agents know nothing of these terms.
-    let terms = (protocol >= INSTALL_TERMS_SINCE).then_some(&spec.settings.install);
+    let terms = (protocol >= TERMS_SINCE_PROTOCOL).then_some(&spec.settings.install);
     let manifest = v1::UpdateManifest {
         build_id: offer.build.id.0,
         version_code: facts.version_code.get(),

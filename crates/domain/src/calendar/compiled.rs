@@ -111,7 +111,7 @@ impl<'a> CalendarQuestion<'a> {
     ) -> Option<Self> {
         let download = calendars.download.as_ref();
         let install = calendars.install.as_ref();
-        let install = install.filter(|name| protocol < 2 && download != Some(name));
+        let install = install.filter(|name| protocol < crate::TERMS_SINCE_PROTOCOL && download != Some(name));
         if download.is_none() && install.is_none() {
             return None;
         }

@@ -11,7 +11,7 @@ use super::{Again, Input, PollRequest, Silent, Step, Trace, Verdict, policy_inpu
 use crate::calendar::CalendarQuestion;
 use crate::{
     Build, Clause, CompiledCalendars, InstallTerms, Installability, Phase, PolicySet, Position, Reason,
-    Rejection, Release, RolloutState, SdkLevel, Subject, Track, VersionCode,
+    Rejection, Release, RolloutState, SdkLevel, Subject, TERMS_SINCE_PROTOCOL, Track, VersionCode,
 };
 /// One rollout asked about one poll.
 pub(super) struct Ask<'c, 'a> {
@@ -26,9 +26,6 @@ pub(super) struct Ask<'c, 'a> {
     /// The device's position without a salt: the same for all rollouts that have none, so it is hashed once.
     pub(super) unsalted: &'a OnceCell<Position>,
 }
-
-/// The first version of the agents' protocol that knows terms for the installation.
-const KNOWS_INSTALL_TERMS: u32 = 2;
 
 /// The most of a condition's text that an explanation repeats, in characters.
 const MAX_CLAUSE_CHARS: usize = 200;
@@ -127,7 +124,7 @@ impl<'c> Ask<'c, '_> {
                 }
                 (false, None) => format!("the device installs while {conditions} holds"),
             };
-            let known = self.request.facts.protocol >= KNOWS_INSTALL_TERMS;
+            let known = self.request.facts.protocol >= TERMS_SINCE_PROTOCOL;
             let answer = match known || terms.when.is_empty() {
                 true => answer,
                 false => {
