@@ -234,6 +234,15 @@ fn is_offered(release: &Release) -> bool {
     matches!(state, RolloutState::Active | RolloutState::Completed)
 }
 
+/// Whether the rollout wants the device to run the version that it runs. One that has not begun wants nothing.
+fn is_home(device: &Phone, release: &Release) -> bool {
+    !matches!(
+        release.rollout.spec.state,
+        RolloutState::Proposed | RolloutState::Scheduled
+    ) && device.installed == release.build.facts.version_code
+        && is_member(device, release)
+}
+
 /// Whether an ordinary offer of this rollout would be fair.
 fn may_be_offered(device: &Phone, release: &Release) -> bool {
     is_offered(release)
@@ -266,15 +275,14 @@ fn next_build<'c>(
 }
 
 /// Whether a forced roll-back concerns the device: it runs the version that is taken back, can install the build, and
-/// knows its signer. The devices of a rollout that is asked earlier and offers this very version are not concerned.
+/// knows its signer. The devices of a rollout that has begun, is asked earlier and offers this very version are not
+/// concerned.
 fn is_taken_back(catalog: &Catalog, device: &Phone, release: &Release) -> bool {
     let sdk = device.facts.sdk;
     let mut earlier = serving(catalog)
         .iter()
         .take_while(|earlier| earlier.rollout.id != release.rollout.id);
-    if earlier
-        .any(|earlier| earlier.build.facts.version_code == device.installed && is_member(device, earlier))
-    {
+    if earlier.any(|earlier| is_home(device, earlier)) {
         return false;
     }
     let mut known = catalog.track(PACKAGE).unwrap().known_signers.iter();
