@@ -64,6 +64,7 @@ fn release(package: &PackageName, id: i64, share: i64) -> Release {
         takes_back: None,
         experiment: None,
         plan: None,
+        gate: None,
         consent: Consent::default(),
         keep_previous: false,
         created_by: String::new(),

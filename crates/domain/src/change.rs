@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::gate::{GateTerms, RolloutGate};
 use crate::{
     Audience, Build, BuildId, CalendarName, Consent, Error, InstallTermsEdit, Percent, Plan, PlanRun,
     Position, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
@@ -40,6 +41,8 @@ pub struct Promotion {
     pub auto_start: bool,
     /// The steps by which the share grows. The settings' share is then the first step's.
     pub plan: Option<Plan>,
+    /// The gate that watches it.
+    pub gate: Option<GateTerms>,
 }
 
 /// What an operator says when making a rollout.
@@ -69,6 +72,9 @@ pub struct RolloutEdit {
     pub percent: Option<Percent>,
     /// The steps. Those that have begun stay as they are.
     pub plan: Option<Plan>,
+    /// The gate; `Some(None)`: none.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
+    pub gate: Option<Option<GateTerms>>,
     /// Download over Wi-Fi only.
     pub wifi_only: Option<bool>,
     /// Shorten the waiting on the device.
@@ -120,6 +126,9 @@ impl RolloutEdit {
         if let Some(plan) = self.plan {
             set_plan(spec, plan, now)?;
         }
+        if let Some(gate) = self.gate {
+            set_gate(spec, gate, now);
+        }
         set(&mut spec.settings.wifi_only, self.wifi_only);
         set(&mut spec.settings.must_install, self.must_install);
         set(&mut spec.settings.calendars.download, self.download_calendar);
@@ -168,6 +177,14 @@ fn set_plan(spec: &mut RolloutSpec, plan: Plan, now: DateTime<Utc>) -> Result<()
     spec.settings.percent = first;
     spec.plan = Some(run);
     Ok(())
+}
+
+/// Gives a rollout a gate, other terms of it, or takes it away. What was counted stays.
+fn set_gate(spec: &mut RolloutSpec, gate: Option<GateTerms>, now: DateTime<Utc>) {
+    spec.gate = gate.map(|terms| match spec.gate {
+        Some(before) => RolloutGate { terms, ..before },
+        None => RolloutGate::begun(terms, now),
+    });
 }
 
 /// How a verb names what it is about.
@@ -259,6 +276,9 @@ pub struct OfferFacts {
     /// The steps by which the share grows, and where they stand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRun>,
+    /// The gate that watches it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<RolloutGate>,
     /// Who edited the terms last, who approved them, and what waits.
     #[serde(flatten)]
     pub consent: Consent,
@@ -277,6 +297,7 @@ impl OfferFacts {
             settings: spec.settings.clone(),
             force_downgrade: spec.takes_back.is_some(),
             plan: spec.plan.clone(),
+            gate: spec.gate,
             consent: spec.consent.clone(),
         }
     }

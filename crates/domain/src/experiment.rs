@@ -401,6 +401,7 @@ impl Track {
             takes_back: None,
             experiment: None,
             plan: None,
+            gate: None,
             consent: Consent {
                 edited_by: by.editors(),
                 ..Consent::default()
@@ -557,6 +558,7 @@ fn as_base(arm: &Release, percent: Percent) -> Promotion {
         retry_failed: false,
         auto_start: false,
         plan: None,
+        gate: None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::gate::RolloutGate;
 use crate::{
     Audience, Build, BuildId, CalendarName, Consent, Error, ExperimentId, InstallTerms, PackageName, Percent,
     Phase, PlanRun, Position, RolloutId, Share, Slice, VersionCode,
@@ -62,6 +63,8 @@ pub struct RolloutSpec {
     pub experiment: Option<ExperimentId>,
     /// The steps by which its share grows by itself, and where it stands among them.
     pub plan: Option<PlanRun>,
+    /// Whether what devices show halts it, and lets its plan advance.
+    pub gate: Option<RolloutGate>,
     /// Who edited and who approved its terms.
     pub consent: Consent,
     /// Whether the bases that serve when it begins go on beside it.

@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 
 use stepping::{enter_at, require_begun};
 
+use crate::gate::RolloutGate;
 use crate::{
     Approval, Build, BuildId, By, Change, Consent, Error, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, OfferFacts,
     PackageName, Percent, PlanRun, Position, Promotion, Release, Rollout, RolloutDraft, RolloutEdit,
@@ -172,6 +173,7 @@ impl Track {
             takes_back: None,
             experiment: None,
             plan: planned(promotion, by.now),
+            gate: promotion.gate.map(|terms| RolloutGate::begun(terms, by.now)),
             consent: Consent {
                 edited_by: by.editors(),
                 ..Consent::default()
@@ -514,6 +516,7 @@ impl Track {
             created_by: by.actor.to_owned(),
             created_at: by.now,
             plan: old.plan.clone().map(|run| offered_again(run, by.now)),
+            gate: old.gate.map(|gate| RolloutGate::begun(gate.terms, by.now)),
             // What was approved was approved; what waited then is not asked for now.
             consent: Consent {
                 edited_by: by.editors(),
@@ -631,7 +634,9 @@ fn is_alike(serving: &RolloutSpec, wanted: &RolloutSpec, promotion: &Promotion) 
     if plans[0].is_some() {
         settings.percent = serving.settings.percent;
     }
+    let gates = [serving, wanted].map(|spec| spec.gate.map(|gate| gate.terms));
     plans[0] == plans[1]
+        && gates[0] == gates[1]
         && serving.build == wanted.build
         && serving.experiment == wanted.experiment
         && serving.priority == wanted.priority

@@ -245,6 +245,7 @@ async fn release(store: &Store, build: &Build) -> RolloutId {
             retry_failed: false,
             auto_start: false,
             plan: None,
+            gate: None,
         };
         let by = By {
             on_behalf_of: None,

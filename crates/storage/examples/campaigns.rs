@@ -198,6 +198,7 @@ async fn upload(store: &Store) -> Build {
         retry_failed: false,
         auto_start: false,
         plan: None,
+        gate: None,
     };
     let promoted = build.clone();
     let change = store.change_track(build.facts.package.clone(), actor(), move |track, attempts| {

@@ -180,6 +180,7 @@ async fn release(store: &Store, ids: &[BuildId]) -> Vec<RolloutId> {
             retry_failed: false,
             auto_start: false,
             plan: None,
+            gate: None,
         };
         let change = store.change_track(package(), actor(now), move |track, attempts| {
             let by = By {

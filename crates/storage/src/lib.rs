@@ -71,6 +71,7 @@ mod devices;
 mod enrollment;
 mod error;
 mod experiments;
+mod gates;
 mod imports;
 mod leases;
 mod made;
@@ -125,6 +126,7 @@ pub use enrollment::{
 };
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
+pub use gates::GateLook;
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};
 pub use packages::{Package, PackageEdit};

@@ -248,6 +248,7 @@ pub(crate) struct RolloutRow {
     install_calendar: Option<String>,
     ignore_freeze: bool,
     plan_json: Option<String>,
+    gate_json: Option<String>,
     consent_json: String,
     keep_previous: bool,
 }
@@ -307,6 +308,10 @@ impl RolloutRow {
                 .plan_json
                 .map(|text| from_json("rollouts.plan_json", &text))
                 .transpose()?,
+            gate: self
+                .gate_json
+                .map(|text| from_json("rollouts.gate_json", &text))
+                .transpose()?,
             consent: from_json("rollouts.consent_json", &self.consent_json)?,
             keep_previous: self.keep_previous,
             created_by: self.created_by,
@@ -340,6 +345,7 @@ pub(crate) struct RolloutShape {
     slice_width: i64,
     previous_id: Option<i64>,
     plan_json: Option<String>,
+    gate_json: Option<String>,
     consent_json: String,
     keep_previous: bool,
     download_calendar: Option<String>,
@@ -371,6 +377,7 @@ impl RolloutShape {
             slice_width: settings.slice.width.get().into(),
             previous_id: spec.previous.map(|id| id.0),
             plan_json: spec.plan.as_ref().map(to_json).transpose()?,
+            gate_json: spec.gate.as_ref().map(to_json).transpose()?,
             consent_json: to_json(&spec.consent)?,
             keep_previous: spec.keep_previous,
             download_calendar: calendar(&settings.calendars.download),

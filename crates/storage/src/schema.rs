@@ -85,6 +85,16 @@ diesel::table! {
         keep_previous -> Bool,
         install_when -> Text,
         install_deadline_at -> Nullable<BigInt>,
+        gate_json -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    gates (rollout_id) {
+        rollout_id -> BigInt,
+        looked_at -> BigInt,
+        state_json -> Text,
+        facts_json -> Text,
     }
 }
 

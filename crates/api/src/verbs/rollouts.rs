@@ -98,6 +98,7 @@ fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Pr
         retry_failed,
         auto_start,
         plan,
+        gate: None,
     })
 }
 
@@ -183,6 +184,7 @@ pub(crate) async fn edit(
         slice: request.slice.map(slice).transpose()?,
         percent: request.rollout_percent.map(Percent::of_decimal).transpose()?,
         plan: request.plan.as_ref().map(plans::read).transpose()?,
+        gate: None,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
         download_calendar,

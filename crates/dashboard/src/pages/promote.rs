@@ -244,6 +244,7 @@ fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
         retry_failed: fields.ticked("retry_failed"),
         auto_start: false,
         plan,
+        gate: None,
     };
     Ok((promotion, seen))
 }

@@ -17,6 +17,7 @@
 //! ```
 
 mod bad;
+mod clock;
 mod counts;
 mod evidence;
 mod good;
@@ -30,6 +31,7 @@ mod sentence;
 mod settings;
 mod silence;
 mod small;
+mod terms;
 mod thresholds;
 mod tolerance;
 mod verdict;
@@ -41,6 +43,7 @@ mod weights;
 struct Page;
 
 pub use bad::e_bad;
+pub use clock::BlindTimes;
 pub use counts::{DeviceOutcome, StepCounts};
 pub use evidence::Evidence;
 pub use good::e_good;
@@ -61,6 +64,7 @@ pub use silence::{DENSE_INTERVAL, DENSE_PHASE, LATE_SILENCE, LostTest, Patience,
 pub use small::{
     SMALL_FLEET, SMALL_FLEET_BAKE, SMALL_FLEET_STEP_DEVICES, SMALL_FLEET_STEPS, small_fleet_shares,
 };
+pub use terms::{GateTerms, GateWait, OnHalt, RolloutGate, WaitsFor};
 pub use thresholds::{
     ADVANCE_AT, BLIND_BELOW, BLIND_POLLS, HALT_AT, HALT_EVENTS, SILENCE_FLEET, STUCK_AFTER, WARN_AT,
 };

@@ -10,11 +10,30 @@ use serde::{Deserialize, Serialize};
 /// Each segment may halt a good build once more in a hundred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
+    /// Which one it is, from 1.
+    pub number: u32,
     /// When the rollout began or was resumed, by the database's clock.
     pub began: DateTime<Utc>,
 }
 
 impl Segment {
+    /// That of a rollout that begins now.
+    pub fn first(now: DateTime<Utc>) -> Self {
+        Self {
+            number: 1,
+            began: now,
+        }
+    }
+
+    /// That of a rollout that is resumed now.
+    #[must_use]
+    pub fn next(self, now: DateTime<Utc>) -> Self {
+        Self {
+            number: self.number.saturating_add(1),
+            began: now,
+        }
+    }
+
     /// Whether it counts a device that was first offered the build at this time.
     pub fn counts(&self, first_offered: DateTime<Utc>) -> bool {
         first_offered > self.began

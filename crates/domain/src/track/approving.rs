@@ -151,6 +151,7 @@ fn widens(before: &RolloutSpec, after: &RolloutSpec, now: DateTime<Utc>) -> bool
         || new.slice != old.slice
         || after.priority > before.priority
         || after.plan.as_ref().map(|run| &run.plan) != before.plan.as_ref().map(|run| &run.plan)
+        || after.gate.map(|gate| gate.terms) != before.gate.map(|gate| gate.terms)
 }
 
 fn require_seen(spec: &RolloutSpec, rollout: RolloutId, seen: Option<u32>) -> Result<(), Error> {

@@ -85,6 +85,7 @@ pub(crate) fn release(build: Build) -> Release {
                 takes_back: None,
                 experiment: None,
                 plan: None,
+                gate: None,
                 consent: Consent::default(),
                 keep_previous: false,
                 created_by: "ada".to_owned(),

@@ -265,6 +265,7 @@ pub(crate) fn to(share: i64) -> Promotion {
         retry_failed: false,
         auto_start: false,
         plan: None,
+        gate: None,
     }
 }
 

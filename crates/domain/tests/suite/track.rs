@@ -103,6 +103,7 @@ fn run(store: &mut Store, verb: &Verb) -> Result<Change, Error> {
                 retry_failed,
                 auto_start: false,
                 plan: None,
+                gate: None,
             };
             store.promote(build, &promotion)
         }

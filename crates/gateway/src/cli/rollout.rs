@@ -136,6 +136,7 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
             retry_failed: new.retry_failed,
             auto_start,
             plan: plan_text::plan(new.plan.steps, new.plan.careful).map_err(Refusal::from)?,
+            gate: None,
         },
     })
 }
@@ -156,6 +157,7 @@ fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
         slice: terms.slice.map(slice).transpose()?,
         percent: terms.percent.map(share).transpose()?,
         plan: plan_text::plan(terms.steps, false).map_err(Refusal::from)?,
+        gate: None,
         wifi_only: terms.wifi_only,
         must_install: terms.must_install,
         download_calendar: terms.download_calendar.map(|name| *name),

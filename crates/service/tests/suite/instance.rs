@@ -314,6 +314,7 @@ pub(crate) fn to(percent: i64) -> Promotion {
         retry_failed: false,
         auto_start: false,
         plan: None,
+        gate: None,
     }
 }
 

@@ -96,6 +96,7 @@ pub(crate) fn promotion(percent: i64) -> Promotion {
         retry_failed: false,
         auto_start: false,
         plan: None,
+        gate: None,
     }
 }
 

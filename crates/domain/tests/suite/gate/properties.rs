@@ -346,14 +346,14 @@ fn outcome() -> impl Strategy<Value = DeviceOutcome> {
 fn whatever_is_still_told_of_earlier_devices_does_not_trip_a_resumed_rollout() {
     let devices = prop::collection::vec((1_i64..=1_000, outcome()), 0..200);
     check_often(300, &(devices, 1_i64..=1_000), |(devices, resumed)| {
-        let segment = Segment { began: at(resumed) };
+        let segment = Segment::first(at(resumed));
         let (pending, new): (Vec<_>, Vec<_>) = devices.iter().partition(|(offered, _)| *offered <= resumed);
         prop_assert_eq!(counts_of(segment, &devices), counts_of(segment, &new));
         let reading = judge(&GateSettings::default(), &facts_of(counts_of(segment, &pending)));
         prop_assert_ne!(reading.action, GateAction::Halt);
         let before = judge(
             &GateSettings::default(),
-            &facts_of(counts_of(Segment { began: at(0) }, &pending)),
+            &facts_of(counts_of(Segment::first(at(0)), &pending)),
         );
         Ok(before.action == GateAction::Halt)
     });

@@ -47,7 +47,7 @@ pub(crate) fn counts(segment: Segment, devices: &[(i64, DeviceOutcome)]) -> Step
 
 #[test]
 fn a_resume_with_pending_failures_does_not_trip_again() {
-    let first = Segment { began: at(0) };
+    let first = Segment::first(at(0));
     let mut devices: Vec<_> = (1..=40).map(|minute| (minute, SENT)).collect();
     for device in &mut devices[..10] {
         device.1 = FAILED;
@@ -57,7 +57,7 @@ fn a_resume_with_pending_failures_does_not_trip_again() {
     assert_eq!(halted.failures(), 10);
 
     // An operator resumes it; the outcomes of twenty that had the file by then come in afterwards.
-    let resumed = Segment { began: at(40) };
+    let resumed = Segment::first(at(40));
     for device in &mut devices[10..30] {
         device.1 = FAILED;
     }
@@ -80,7 +80,7 @@ fn a_resume_with_pending_failures_does_not_trip_again() {
 
 #[test]
 fn pending_retries_never_advance() {
-    let segment = Segment { began: at(0) };
+    let segment = Segment::first(at(0));
     for reached in [1, 10, 200, 2_000] {
         let mut devices: Vec<_> = (1..=reached).map(|minute| (minute, TRIES_AGAIN)).collect();
         let reading = judge(&GateSettings::default(), &facts_of(counts(segment, &devices)));

@@ -1,0 +1,93 @@
+//! The gate of a rollout: its terms, and where it stands.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::gate::{GateMode, GateSettings, Segment};
+
+/// What becomes of a rollout that its gate has halted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnHalt {
+    /// It stays halted until a person resumes it or takes it back.
+    #[default]
+    Hold,
+    /// It is taken back at once. Where there is no healthy release to go back to, it stays halted.
+    RollBack,
+}
+
+impl OnHalt {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Hold, Self::RollBack];
+
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::RollBack => "roll_back",
+        }
+    }
+}
+
+/// What an operator asks of a rollout's gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateTerms {
+    /// What is tested, and what is done about it.
+    pub settings: GateSettings,
+    /// What becomes of the rollout when it is halted.
+    #[serde(default)]
+    pub on_halt: OnHalt,
+    /// Whether a roll-back takes devices back that run the build already.
+    #[serde(default)]
+    pub roll_back_forced: bool,
+}
+
+/// The gate of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutGate {
+    /// What was asked for.
+    #[serde(flatten)]
+    pub terms: GateTerms,
+    /// The part of the rollout's life that counts.
+    pub segment: Segment,
+    /// Why the plan doesn't advance though its step is over; none while it is not, and where nothing is in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<GateWait>,
+}
+
+impl RolloutGate {
+    /// The gate of a rollout that begins at this time.
+    pub fn begun(terms: GateTerms, now: DateTime<Utc>) -> Self {
+        Self {
+            terms,
+            segment: Segment::first(now),
+            waits: None,
+        }
+    }
+
+    /// Whether a plan's step needs its word to go on.
+    pub fn holds_plan(&self) -> bool {
+        self.terms.settings.mode != GateMode::Watch
+    }
+}
+
+/// What a plan waits for that its gate does not let advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateWait {
+    /// What is in the way.
+    pub what: WaitsFor,
+    /// Since when it waits, by the gate's clock.
+    pub since: DateTime<Utc>,
+}
+
+/// What a gate does not let a plan advance for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// What the step must show is not there yet, or something is suspicious.
+    Evidence,
+    /// The same for longer than [`STUCK_AFTER`](super::STUCK_AFTER).
+    Longer,
+    /// Polls of devices that were never offered the build.
+    Polls,
+}

@@ -1,0 +1,3 @@
+-- Earlier versions know no gates: whatever one has halted stays halted.
+DROP TABLE gates;
+ALTER TABLE rollouts DROP COLUMN gate_json;
