@@ -121,7 +121,12 @@ impl RolloutSpec {
     /// What it waits for, while it is active and has a plan.
     pub fn phase(&self) -> Option<Phase> {
         let run = self.plan.as_ref()?;
-        (self.state == RolloutState::Active).then(|| run.phase())
+        let waits = self.gate.and_then(|gate| gate.waits);
+        let phase = match (run.phase(), waits) {
+            (Phase::Ramping | Phase::Baking, Some(wait)) => wait.what.into(),
+            (phase, _) => phase,
+        };
+        (self.state == RolloutState::Active).then_some(phase)
     }
 }
 

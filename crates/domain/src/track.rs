@@ -6,6 +6,7 @@
 //! does no harm and leaves no second entry in the audit log.
 
 mod approving;
+mod gating;
 mod stepping;
 
 use std::cell::OnceCell;

@@ -47,6 +47,8 @@ pub struct RolloutEvent {
     pub step: Option<u32>,
     /// The share.
     pub percent: Percent,
+    /// Why, in words: what the gate found, or what a person said.
+    pub remark: Option<String>,
 }
 
 /// How often each build of a package was released.

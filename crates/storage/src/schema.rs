@@ -109,6 +109,7 @@ diesel::table! {
         phase -> Nullable<Text>,
         step -> Nullable<BigInt>,
         percent_hundredths -> Integer,
+        remark -> Nullable<Text>,
     }
 }
 

@@ -2,6 +2,8 @@
 
 -- The terms of the rollout's gate, from when on it counts, and what it waits for; NULL: no gate.
 ALTER TABLE rollouts ADD COLUMN gate_json TEXT;
+-- Why it happened, in words.
+ALTER TABLE rollout_events ADD COLUMN remark TEXT;
 
 -- What each gate's last look left: whoever asks reads it from here.
 CREATE TABLE gates (

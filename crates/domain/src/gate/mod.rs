@@ -31,6 +31,7 @@ mod sentence;
 mod settings;
 mod silence;
 mod small;
+mod state;
 mod terms;
 mod thresholds;
 mod tolerance;
@@ -64,6 +65,7 @@ pub use silence::{DENSE_INTERVAL, DENSE_PHASE, LATE_SILENCE, LostTest, Patience,
 pub use small::{
     SMALL_FLEET, SMALL_FLEET_BAKE, SMALL_FLEET_STEP_DEVICES, SMALL_FLEET_STEPS, small_fleet_shares,
 };
+pub use state::{GateCounts, GateState, SEARCH_EVERY};
 pub use terms::{GateTerms, GateWait, OnHalt, RolloutGate, WaitsFor};
 pub use thresholds::{
     ADVANCE_AT, BLIND_BELOW, BLIND_POLLS, HALT_AT, HALT_EVENTS, SILENCE_FLEET, STUCK_AFTER, WARN_AT,

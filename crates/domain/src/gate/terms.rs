@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{GateMode, GateSettings, Segment};
+use crate::Phase;
+use crate::gate::{GateAction, GateMode, GateReading, GateSettings, Segment, Verdict};
 
 /// What becomes of a rollout that its gate has halted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,4 +91,26 @@ pub enum WaitsFor {
     Longer,
     /// Polls of devices that were never offered the build.
     Polls,
+}
+
+impl WaitsFor {
+    /// What a plan waits for by this reading, whose step is over or not.
+    pub fn of(reading: &GateReading, is_over: bool) -> Option<Self> {
+        match (reading.action, reading.verdict) {
+            (GateAction::Hold, Verdict::Blind) => Some(Self::Polls),
+            (GateAction::Hold, Verdict::Stuck) if is_over => Some(Self::Longer),
+            (GateAction::Hold, _) if is_over => Some(Self::Evidence),
+            _ => None,
+        }
+    }
+}
+
+impl From<WaitsFor> for Phase {
+    fn from(what: WaitsFor) -> Self {
+        match what {
+            WaitsFor::Evidence => Self::WaitingEvidence,
+            WaitsFor::Longer => Self::Stuck,
+            WaitsFor::Polls => Self::Blind,
+        }
+    }
 }

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, PlanStep};
+use crate::gate::StepProgress;
 use crate::{Error, Percent, Position, Share, Slice};
 
 /// What a plan does at the moment.
@@ -56,17 +57,26 @@ pub enum Phase {
     Held,
     /// The next step waits for somebody's approval.
     WaitingApproval,
+    /// Ramp and bake are over, and its gate has not seen yet what it must.
+    WaitingEvidence,
+    /// The same for longer than [`STUCK_AFTER`](crate::gate::STUCK_AFTER).
+    Stuck,
+    /// Polls of devices that were never offered the build are missing, so that nothing can be said of it.
+    Blind,
     /// The plan has no further step; the share stays.
     Done,
 }
 
 impl Phase {
     /// All phases.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Ramping,
         Self::Baking,
         Self::Held,
         Self::WaitingApproval,
+        Self::WaitingEvidence,
+        Self::Stuck,
+        Self::Blind,
         Self::Done,
     ];
 
@@ -77,6 +87,9 @@ impl Phase {
             Self::Baking => "baking",
             Self::Held => "held",
             Self::WaitingApproval => "waiting_approval",
+            Self::WaitingEvidence => "waiting_evidence",
+            Self::Stuck => "stuck",
+            Self::Blind => "blind",
             Self::Done => "done",
         }
     }
@@ -162,6 +175,27 @@ impl PlanRun {
     /// The step after it.
     pub fn next_step(&self) -> Option<&PlanStep> {
         self.plan.steps.get(self.progress.step + 1)
+    }
+
+    /// How far the step at hand has come. Whether its plan's time stands still is not asked: what is over stays so.
+    pub fn step_progress(&self, now: DateTime<Utc>) -> StepProgress {
+        let Progress {
+            stage,
+            until,
+            stopped,
+            ..
+        } = self.progress;
+        let is_over = stopped.unwrap_or(now) >= until;
+        match stage {
+            Stage::Ramping => StepProgress::Ramping,
+            Stage::Baking if !is_over => StepProgress::Baking,
+            Stage::Baking | Stage::WaitingApproval | Stage::Done => StepProgress::Over,
+        }
+    }
+
+    /// Whether the step at hand is over, so that the gate's word decides about the next one.
+    pub fn awaits_gate(&self, now: DateTime<Utc>) -> bool {
+        self.progress.stage == Stage::Baking && self.step_progress(now) == StepProgress::Over
     }
 
     /// What it waits for.

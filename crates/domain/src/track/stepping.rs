@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::gate::RolloutGate;
+
 use super::{Track, altered, change_of, enter, in_state};
 use crate::{
     By, Change, Error, Percent, Phase, PlanRun, PlanStep, Release, Rollout, RolloutId, RolloutSpec,
@@ -81,29 +83,34 @@ impl Track {
 
     fn due_of(&self, release: &Release, now: DateTime<Utc>) -> Option<Change> {
         let spec = &release.rollout.spec;
-        let run = spec.plan.as_ref()?;
+        spec.plan.as_ref()?;
         match spec.state {
             RolloutState::Scheduled => {
                 let begins = spec.may_begin(now);
                 begins.then(|| self.begin("ota.rollout.step", release, release.rollout.clone(), now))
             }
-            RolloutState::Active => {
-                let mut shape = release.rollout.clone();
-                let mut action = "ota.rollout.step";
-                run_on(&mut shape.spec, run.stepped(now, self.asking(spec))?);
-                if shape.spec.phase() == Some(Phase::Done)
-                    && shape.spec.settings.percent == Percent::EVERYBODY
-                {
-                    shape.spec.state = RolloutState::Completed;
-                    action = "ota.rollout.complete";
-                }
-                let mut change = change_of(action, vec![(release, shape)])?;
-                // The terms are as they were edited last.
-                change.updates[0].spec.revision = spec.revision;
-                Some(change)
-            }
+            RolloutState::Active if is_for_gate(spec, now) => None,
+            RolloutState::Active => self.stepped(release, release.rollout.clone(), now),
             _ => None,
         }
+    }
+
+    /// A plan one step further, in this shape of its rollout, if a step is due.
+    pub(super) fn stepped(
+        &self,
+        release: &Release,
+        mut shape: Rollout,
+        now: DateTime<Utc>,
+    ) -> Option<Change> {
+        let spec = &release.rollout.spec;
+        let stepped = shape.spec.plan.as_ref()?.stepped(now, self.asking(spec))?;
+        let mut action = "ota.rollout.step";
+        run_on(&mut shape.spec, stepped);
+        if shape.spec.phase() == Some(Phase::Done) && shape.spec.settings.percent == Percent::EVERYBODY {
+            shape.spec.state = RolloutState::Completed;
+            action = "ota.rollout.complete";
+        }
+        by_itself(action, release, shape)
     }
 
     /// The rollouts at whose step devices are woken now, since its share has just been reached.
@@ -137,6 +144,7 @@ impl Track {
     ) -> Change {
         let spec = &mut begun.spec;
         spec.state = RolloutState::Active;
+        spec.gate = spec.gate.map(|gate| RolloutGate::begun(gate.terms, now));
         if let Some(run) = &spec.plan {
             run_on(spec, PlanRun::begun(run.plan.clone(), run.progress.from, now));
         }
@@ -199,6 +207,24 @@ pub(super) fn run_on(spec: &mut RolloutSpec, run: PlanRun) {
         Stage::WaitingApproval | Stage::Done => spec.settings.percent,
     };
     spec.plan = Some(run);
+    if let Some(gate) = &mut spec.gate {
+        gate.waits = None;
+    }
+}
+
+/// Whether a step is over whose gate decides about the next one.
+fn is_for_gate(spec: &RolloutSpec, now: DateTime<Utc>) -> bool {
+    let holds = spec.gate.is_some_and(|gate| gate.holds_plan());
+    holds && spec.plan.as_ref().is_some_and(|run| run.awaits_gate(now))
+}
+
+/// A change that nobody asked for: the terms are as they were edited last.
+pub(super) fn by_itself(action: &'static str, release: &Release, shape: Rollout) -> Option<Change> {
+    let mut change = change_of(action, vec![(release, shape)])?;
+    for updated in &mut change.updates {
+        updated.spec.revision = release.rollout.spec.revision;
+    }
+    Some(change)
 }
 
 fn require_active(spec: &RolloutSpec) -> Result<(), Error> {

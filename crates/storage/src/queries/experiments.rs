@@ -142,7 +142,13 @@ where
         arm.experiment = Some(experiment);
     }
     let arms = rollouts::apply(conn, id, &change.updates, &arms, change.next_slice_start)?;
-    rollout_events::append(conn, &change.updates, &arms, actor, change.action)?;
+    rollout_events::append(
+        conn,
+        change.updates.iter().chain(&arms),
+        actor,
+        change.action,
+        None,
+    )?;
     finish(conn, experiment, actor, change.action, None)
 }
 
@@ -182,7 +188,7 @@ where
     }
     let (updates, insert) = (&change.updates, &change.insert);
     let inserted = rollouts::apply(conn, number, updates, insert, change.next_slice_start)?;
-    rollout_events::append(conn, updates, &inserted, actor, change.action)?;
+    rollout_events::append(conn, updates.iter().chain(&inserted), actor, change.action, None)?;
     note_conclusion(conn, id, change.experiment.conclusion.as_ref())?;
     finish(conn, id, actor, change.action, Some(&before))
 }

@@ -1,14 +1,17 @@
 //! Gates' statements.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use tidegate_domain::RolloutId;
+use tidegate_domain::gate::{GateCounts, GateFacts, GateReading, GateState, RolloutGate, judge};
+use tidegate_domain::{By, PackageName, Release, Rollout, RolloutId};
 
-use super::Conn;
-use crate::GateLook;
+use super::gate_members::{self, AtHand};
+use super::{Conn, lock, rollouts};
 use crate::error::Fault;
-use crate::rows::from_json;
+use crate::rows::{from_json, to_json};
 use crate::schema::gates;
-use crate::time::moment;
+use crate::time::{micros, moment};
+use crate::{Actor, Error, GateJudged, GateLook, GateQuestion};
 
 pub(crate) fn last_look(conn: &mut Conn, rollout: RolloutId) -> Result<Option<GateLook>, Fault> {
     let row: Option<(i64, String)> = gates::table
@@ -17,10 +20,138 @@ pub(crate) fn last_look(conn: &mut Conn, rollout: RolloutId) -> Result<Option<Ga
         .first(conn)
         .optional()?;
     let look = row.map(|(at, facts)| {
-        Ok::<_, crate::Error>(GateLook {
+        Ok::<_, Error>(GateLook {
             at: moment(at)?,
             facts: from_json("gates.facts_json", &facts)?,
         })
     });
     Ok(look.transpose()?)
+}
+
+/// Looks at a package's gates, and does what the first one asks for whose reading changes something. The others are looked
+/// at the next time: their track is another one by then.
+pub(crate) fn look(
+    conn: &mut Conn,
+    package: &PackageName,
+    actor: &Actor,
+    question: &GateQuestion,
+) -> Result<Option<GateJudged>, Fault> {
+    let Some(id) = lock::package(conn, package.as_str())? else {
+        return Ok(None);
+    };
+    let track = rollouts::load_track(conn, id, package)?;
+    for (release, gate) in track.gated() {
+        let reading = look_at(conn, release, gate, actor.now, question)?;
+        let by = By {
+            actor: &actor.subject,
+            on_behalf_of: None,
+            now: actor.now,
+        };
+        let Some(change) = track.judged(release.rollout.id, &reading, by) else {
+            continue;
+        };
+        let sentence = reading.sentence(&release.build.facts.version_name);
+        rollouts::write_judged(conn, id, package, actor, &change, (&reading, &sentence))?;
+        return Ok(Some(GateJudged {
+            rollout: release.rollout.id,
+            change,
+            reading,
+            sentence,
+        }));
+    }
+    Ok(None)
+}
+
+/// One look: what happened since the last one, counted, judged and written down.
+fn look_at(
+    conn: &mut Conn,
+    release: &Release,
+    gate: RolloutGate,
+    now: DateTime<Utc>,
+    question: &GateQuestion,
+) -> Result<GateReading, Fault> {
+    let rollout = &release.rollout;
+    let at = at_hand(rollout, gate, now);
+    let before = last_state(conn, rollout.id)?;
+    let steps = rollout.spec.plan.as_ref().map_or(1, |run| run.plan.steps().len());
+    let known = before
+        .as_ref()
+        .map(|(state, _)| state.clone())
+        .unwrap_or_default();
+    let mut state = known.at(gate.segment, usize::from(at.step) + 1, steps);
+    if state.is_to_search(now) {
+        let polls = gate_members::control_polls(conn, &at, question.poll_interval)?;
+        if state.note_polls(polls, now) {
+            gate_members::look_for_lost(conn, &at, &state.blind, &mut state.lost)?;
+            gate_members::look_for_crashes(conn, &at, &mut state.crashing)?;
+        }
+    }
+    let counts = GateCounts {
+        fleet: question.fleet,
+        steps: gate_members::step_counts(conn, &at)?,
+        lost_arms: gate_members::lost_arms(conn, &at)?,
+        crashing_arms: gate_members::crashing_arms(conn, &at)?,
+    };
+    let facts = state.facts(&rollout.spec, counts, now);
+    let reading = judge(&gate.terms.settings, &facts);
+    let is_news = before.is_none_or(|(known, told)| known != state || told != facts);
+    if is_news {
+        keep(conn, rollout.id, now, &state, &facts)?;
+    }
+    Ok(reading)
+}
+
+fn at_hand(rollout: &Rollout, gate: RolloutGate, now: DateTime<Utc>) -> AtHand {
+    let step = rollout.spec.plan.as_ref().map_or(0, |run| run.progress.step);
+    AtHand {
+        rollout: rollout.id.0,
+        segment: gate.segment,
+        step: u16::try_from(step).unwrap_or(u16::MAX),
+        share: rollout.spec.share(now),
+        now,
+    }
+}
+
+fn last_state(conn: &mut Conn, rollout: RolloutId) -> Result<Option<(GateState, GateFacts)>, Fault> {
+    let row: Option<(String, String)> = gates::table
+        .find(rollout.0)
+        .select((gates::state_json, gates::facts_json))
+        .first(conn)
+        .optional()?;
+    let state = row.map(|(state, facts)| {
+        let state = from_json("gates.state_json", &state)?;
+        Ok::<_, Error>((state, from_json("gates.facts_json", &facts)?))
+    });
+    Ok(state.transpose()?)
+}
+
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = gates)]
+struct GateRow {
+    rollout_id: i64,
+    looked_at: i64,
+    state_json: String,
+    facts_json: String,
+}
+
+fn keep(
+    conn: &mut Conn,
+    rollout: RolloutId,
+    now: DateTime<Utc>,
+    state: &GateState,
+    facts: &GateFacts,
+) -> Result<(), Fault> {
+    let row = GateRow {
+        rollout_id: rollout.0,
+        looked_at: micros(now),
+        state_json: to_json(state)?,
+        facts_json: to_json(facts)?,
+    };
+    let changed = diesel::update(gates::table.find(rollout.0))
+        .set(&row)
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(gates::table).values(&row).execute(conn)?;
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use tidegate_domain::{Percent, Rollout, RolloutId};
 
 use super::Conn;
 use crate::error::Fault;
-use crate::rows::{clean, parsed, small};
+use crate::rows::{clean, clean_if, parsed, small};
 use crate::schema::rollout_events;
 use crate::time::{micros, moment};
 use crate::{Actor, Error, Page, Paged, RolloutEvent};
@@ -21,18 +21,18 @@ struct NewEvent<'a> {
     phase: Option<&'static str>,
     step: Option<i64>,
     percent_hundredths: i32,
+    remark: Option<String>,
 }
 
-/// Writes down what a change made of each rollout that it concerns.
-pub(super) fn append(
+/// Writes down what a change made of each of these rollouts, and why where somebody said it.
+pub(super) fn append<'a>(
     conn: &mut Conn,
-    updates: &[Rollout],
-    inserted: &[Rollout],
+    rollouts: impl Iterator<Item = &'a Rollout>,
     actor: &Actor,
     action: &str,
+    remark: Option<&str>,
 ) -> Result<(), Fault> {
-    let told = updates.iter().chain(inserted);
-    let events: Vec<NewEvent<'_>> = told
+    let events: Vec<NewEvent<'_>> = rollouts
         .map(|rollout| {
             let (spec, run) = (&rollout.spec, rollout.spec.plan.as_ref());
             NewEvent {
@@ -44,6 +44,7 @@ pub(super) fn append(
                 phase: spec.phase().map(|phase| phase.as_str()),
                 step: run.and_then(|run| i64::try_from(run.progress.step + 1).ok()),
                 percent_hundredths: spec.percent(actor.now).hundredths().into(),
+                remark: clean_if(remark),
             }
         })
         .collect();
@@ -64,6 +65,7 @@ struct EventRow {
     phase: Option<String>,
     step: Option<i64>,
     percent_hundredths: i32,
+    remark: Option<String>,
 }
 
 impl EventRow {
@@ -82,6 +84,7 @@ impl EventRow {
                 "rollout_events.percent_hundredths",
                 Percent::of_hundredths(self.percent_hundredths.into()),
             )?,
+            remark: self.remark,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use tidegate_domain::gate::GateReading;
 use tidegate_domain::{
     self as domain, Approval, BuildId, Change, PackageName, Position, Release, Rollout, RolloutId,
     RolloutSpec, Track,
@@ -68,12 +69,42 @@ fn write(
     actor: &Actor,
     change: &Change,
 ) -> Result<Vec<Rollout>, Fault> {
+    write_noted(conn, id, actor, change, &note(package, actor, change)?, None)
+}
+
+/// Writes what a gate's reading changed, with the reading in the audit entry and its sentence in the event.
+pub(super) fn write_judged(
+    conn: &mut Conn,
+    id: i64,
+    package: &PackageName,
+    actor: &Actor,
+    change: &Change,
+    (reading, sentence): (&GateReading, &str),
+) -> Result<(), Fault> {
+    let mut noted = note(package, actor, change)?;
+    let told = serde_json::json!({ "sentence": sentence, "reading": reading });
+    if let Some(serde_json::Value::Object(after)) = &mut noted.after {
+        after.insert("gate_reading".to_owned(), told);
+    }
+    write_noted(conn, id, actor, change, &noted, Some(sentence))?;
+    Ok(())
+}
+
+fn write_noted(
+    conn: &mut Conn,
+    id: i64,
+    actor: &Actor,
+    change: &Change,
+    noted: &AuditNote,
+    remark: Option<&str>,
+) -> Result<Vec<Rollout>, Fault> {
     let inserted = apply(conn, id, &change.updates, &change.insert, change.next_slice_start)?;
-    rollout_events::append(conn, &change.updates, &inserted, actor, change.action)?;
+    let rollouts = change.updates.iter().chain(&inserted);
+    rollout_events::append(conn, rollouts, actor, change.action, remark)?;
     epochs::raise(conn, Epoch::Catalog)?;
     let updated = change.updates.iter().map(|rollout| &rollout.spec);
     calendars::require(conn, updated.chain(&change.insert))?;
-    audit::append(conn, &note(package, actor, change)?)?;
+    audit::append(conn, noted)?;
     Ok(inserted)
 }
 
