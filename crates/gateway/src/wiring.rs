@@ -9,7 +9,7 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Calendars, Clerk,
-    Clock, Counters, DatabaseClock, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet,
+    Clock, Counters, DatabaseClock, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet, Gates,
     MAX_COUNTED_DEVICES, Nudges, Packages, Policies, PollPace, Polls, Readiness, RecordSecret, Reports,
     Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads,
     Users, Witness, background,
@@ -236,7 +236,13 @@ pub(crate) async fn wire(
         Arc::clone(&snapshots),
         Arc::clone(&clock),
         wake.clone(),
-    );
+    )
+    .judging(Gates::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&fleet),
+        config.poll_interval,
+    ));
     let examiner = Examiner::new(store.clone(), artifacts.clone(), settings.fleet_min_sdk);
     let retention = Retention::new(
         store.clone(),

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::background::Rhythm;
+use crate::gates::Gates;
 use crate::nudges::StepNudges;
 use crate::{Clock, Error, Snapshots};
 
@@ -37,6 +38,7 @@ pub struct Clerk {
     snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
     nudges: StepNudges,
+    gates: Option<Gates>,
     holder: String,
     floors_kept_at: DateTime<Utc>,
 }
@@ -52,12 +54,20 @@ impl Clerk {
     ) -> Self {
         Self {
             nudges: StepNudges::new(store.clone(), wake),
+            gates: None,
             store,
             snapshots,
             floors_kept_at: clock.now(),
             clock,
             holder: uuid::Uuid::new_v4().to_string(),
         }
+    }
+
+    /// Looks at gates too.
+    #[must_use]
+    pub fn judging(self, gates: Gates) -> Self {
+        let gates = Some(gates);
+        Self { gates, ..self }
     }
 
     /// Looks until `stop` is canceled, and gives the lease back.
@@ -73,7 +83,7 @@ impl Clerk {
         }
     }
 
-    /// Takes what is due: of each package one step.
+    /// Takes what is due: of each package one step, and what one of its gates asks for.
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`].
@@ -81,7 +91,8 @@ impl Clerk {
         let now = self.clock.now();
         let keeps_floors = (now - self.floors_kept_at).abs() >= KEEP_FLOORS_EVERY;
         let (due, ramping) = self.packages(now, keeps_floors);
-        if due.is_empty() && ramping.is_empty() {
+        let gated = self.gates.as_ref().map(Gates::packages).unwrap_or_default();
+        if due.is_empty() && ramping.is_empty() && gated.is_empty() {
             return Ok(());
         }
         if !self.store.take_lease(LEASE_NAME, &self.holder, LEASE).await? {
@@ -90,6 +101,9 @@ impl Clerk {
         let mut changed = false;
         for package in due {
             changed |= self.take_step(&package, now).await?;
+        }
+        for package in &gated {
+            changed |= self.look_at_gates(package, now).await?;
         }
         for package in ramping {
             changed |= self.store.keep_floors(&package, now).await?;
@@ -115,6 +129,13 @@ impl Clerk {
         tell(package, &change);
         self.nudges.tell_if_unable(package, &change);
         Ok(true)
+    }
+
+    async fn look_at_gates(&self, package: &PackageName, now: DateTime<Utc>) -> Result<bool, Error> {
+        match &self.gates {
+            Some(gates) => gates.look(package, Self::actor(now)).await,
+            None => Ok(false),
+        }
     }
 
     fn nudges_now(&self, package: &PackageName, now: DateTime<Utc>) -> bool {

@@ -271,6 +271,15 @@ impl Fleet {
         self.counted.load().overdue.clone()
     }
 
+    /// The devices of a package, as they were last counted; none in the first moments of a server.
+    pub fn devices_of(&self, package: &PackageName) -> Option<u64> {
+        let counted = self.counted.load();
+        counted.at?;
+        Some(of(&counted.census, package).map_or(0, |package| {
+            package.versions.iter().map(VersionCensus::devices).sum()
+        }))
+    }
+
     /// The devices of a package by what they were told, as they were last counted.
     pub fn standings_of(&self, package: &PackageName) -> PackageStandings {
         let counted = self.counted.load();

@@ -48,6 +48,7 @@ mod examiner;
 mod experiments;
 mod fleet;
 mod from_below;
+mod gates;
 mod imports;
 mod login_throttle;
 mod network;
@@ -111,6 +112,7 @@ pub use fleet::{
     Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_OVERDUE, MAX_COUNTED_PACKAGES, MAX_LEAVING,
     MAX_VERSIONS_SHOWN, PackageStandings, SliceCensus, VersionHistory, VersionPoint,
 };
+pub use gates::Gates;
 pub use imports::{ImportReport, Imports, MAX_IMPORT_LINE_BYTES};
 pub use login_throttle::{
     LOGIN_PAUSE_MINUTES, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_BROWSER, MAX_FAILURES_PER_NAME,
