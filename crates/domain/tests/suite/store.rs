@@ -125,9 +125,9 @@ impl Store {
             let (from, to) = (place.spec.state, update.spec.state);
             assert!(from == to || from.may_become(to), "{from} became {to}");
             assert_ne!(place, update, "an update that changes nothing");
-            // What a plan does by itself changes no terms.
-            let by_itself =
-                place.spec.revision == update.spec.revision && place.spec.plan != update.spec.plan;
+            // What a plan or a gate does by itself changes no terms.
+            let is_moved = place.spec.plan != update.spec.plan || place.spec.gate != update.spec.gate;
+            let by_itself = place.spec.revision == update.spec.revision && is_moved;
             assert!(
                 by_itself || place.spec.revision + 1 == update.spec.revision,
                 "each change is a revision"

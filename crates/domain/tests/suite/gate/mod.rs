@@ -3,6 +3,7 @@
 mod figures;
 mod members;
 mod properties;
+mod rollouts;
 mod segments;
 mod settings;
 mod silence;
