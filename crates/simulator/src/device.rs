@@ -152,6 +152,11 @@ impl Device {
         self.wire.record().history(build, self.phone.deeds(version))
     }
 
+    /// Whether a build left it dead.
+    pub(crate) fn is_bricked(&self) -> bool {
+        self.phone.is_bricked()
+    }
+
     /// What it runs; 0 for nothing.
     pub(crate) fn version(&self) -> i64 {
         self.phone.version()
@@ -194,6 +199,10 @@ impl Device {
             zone: self.zone().map(str::to_owned),
             tags: world.model.tags.clone(),
             abis: Some(world.model.abis.clone()),
+            dense: self
+                .phone
+                .rng
+                .happens(self.phone.population().dense, Question::Dense, &[]),
             ..Config::new(
                 self.server.clone(),
                 self.id.clone(),
@@ -230,6 +239,9 @@ impl Device {
         for _ in 0..MAX_STEPS {
             let next = agent.step().await;
             wakes = self.phone.when_its_clock_shows(next.at);
+            if self.phone.is_bricked() {
+                return None;
+            }
             if wakes > self.phone.now() || self.wire.is_in_trouble() {
                 break;
             }

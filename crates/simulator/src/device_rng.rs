@@ -39,6 +39,9 @@ pub(crate) enum Question {
     Tag,
     OlderAgent,
     NoZone,
+    Dense,
+    Brick,
+    CrashLoop,
 }
 
 impl DeviceRng {

@@ -41,6 +41,7 @@ mod error;
 mod fleet;
 mod formula;
 pub mod gate;
+pub mod gated_release;
 mod gauge;
 mod life;
 mod openings;

@@ -395,6 +395,23 @@ impl Operator {
         self.send::<Value>(Method::POST, &path, None).await.map(drop)
     }
 
+    /// Makes a rollout with these terms, and returns what the server says of it.
+    pub(crate) async fn release(&self, terms: &Value) -> Result<Value, Error> {
+        self.send(Method::POST, "/v1/rollouts", Some(terms)).await
+    }
+
+    /// Offers a halted rollout again, having seen so many failures.
+    pub(crate) async fn resume(&self, rollout: i64, seen: u64, remark: &str) -> Result<Value, Error> {
+        let body = json!({ "acknowledged_failures": seen, "remark": remark });
+        let path = format!("/v1/rollouts/{rollout}/resume");
+        self.send(Method::POST, &path, Some(&body)).await
+    }
+
+    /// Any page of the admin surface.
+    pub(crate) async fn page(&self, path: &str) -> Result<Value, Error> {
+        self.get(path).await
+    }
+
     /// What happened to a rollout: its newest events, which are all of a plan's.
     pub(crate) async fn timeline(&self, rollout: i64) -> Result<Timeline, Error> {
         #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! The phone that an agent believes to run on.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,7 +10,7 @@ use tidegate_agent::{InstallOutcome, Installation, Platform};
 
 use crate::device_rng::{DeviceRng, Question};
 use crate::plan_books::{Transfer, keep};
-use crate::population::Population;
+use crate::population::{Brick, CrashLoop, Population};
 use crate::world::{Link, World};
 
 /// How long Android takes to install, in seconds.
@@ -24,12 +24,16 @@ pub(crate) struct Phone {
     population: Arc<Population>,
     /// Milliseconds since 1970 of the simulated world, as far as this device has lived.
     now: AtomicI64,
+    /// Where it began to live.
+    begun: i64,
     /// By how much that is ahead of the time that the surroundings are computed for.
     ahead: i64,
     /// What its own clock is wrong by, in milliseconds.
     skew: i64,
     signer: Option<SignerFingerprint>,
     requests: AtomicU64,
+    /// Whether a build left it dead.
+    is_bricked: AtomicBool,
     app: Mutex<App>,
 }
 
@@ -76,6 +80,8 @@ impl Phone {
             skew,
             signer,
             requests: AtomicU64::new(0),
+            is_bricked: AtomicBool::new(false),
+            begun: now,
             app: Mutex::new(app),
         }
     }
@@ -136,6 +142,32 @@ impl Phone {
     /// When Android was asked to install what.
     pub(crate) fn installs(&self) -> Vec<Transfer> {
         self.app().installs.clone()
+    }
+
+    /// Whether a build left it dead: nothing more is heard of it.
+    pub(crate) fn is_bricked(&self) -> bool {
+        self.is_bricked.load(Ordering::Relaxed)
+    }
+
+    /// Whether this build leaves it dead when it is installed now.
+    fn bricks(&self, version: i64) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "a fleet lives for weeks")]
+        let lived_h = (self.now() - self.begun) as f64 / 3_600_000.0;
+        let strikes = |(row, brick): (u64, &Brick)| {
+            brick.version_code == version
+                && brick.within_h.is_none_or(|within| lived_h < within)
+                && self.rng.happens(brick.share, Question::Brick, &[row])
+        };
+        (0..).zip(&self.population.bricks).any(strikes)
+    }
+
+    /// How often an hour what it runs crashes.
+    fn crashes_per_hour(&self, version: i64) -> f64 {
+        let strikes = |(row, crashes): (u64, &CrashLoop)| {
+            let struck = self.rng.happens(crashes.share, Question::CrashLoop, &[row]);
+            (struck && crashes.version_code == version).then_some(crashes.per_hour)
+        };
+        (0..).zip(&self.population.crash_loops).filter_map(strikes).sum()
     }
 
     fn app(&self) -> MutexGuard<'_, App> {
@@ -212,9 +244,28 @@ impl Platform for Phone {
             None => {
                 deeds.installed.get_or_insert(now);
                 app.version = Some(version);
+                let is_bricked = self.bricks(version.get());
+                self.is_bricked.store(is_bricked, Ordering::Relaxed);
                 InstallOutcome::success()
             }
         }
+    }
+
+    fn crashes(&self, _: &PackageName) -> Option<u64> {
+        if self.population.crash_loops.is_empty() {
+            return None;
+        }
+        let version = self.version();
+        let installed = self.deeds(version).installed.unwrap_or(self.begun);
+        #[expect(clippy::cast_precision_loss, reason = "a fleet lives for weeks")]
+        let hours = (self.now() - installed).max(0) as f64 / 3_600_000.0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count, rounded down"
+        )]
+        let crashes = (hours * self.crashes_per_hour(version)) as u64;
+        Some(crashes)
     }
 
     fn clock(&self) -> DateTime<Utc> {

@@ -277,7 +277,7 @@ impl Transport for Wire {
         if let Some(report) = read_report(errand, request.body()) {
             self.record().says(&report, self.phone.now());
         }
-        if self.phone.world.link(self.phone.seconds()) == Link::Offline {
+        if self.phone.is_bricked() || self.phone.world.link(self.phone.seconds()) == Link::Offline {
             return Err(Error::Transport("there is no network".to_owned()));
         }
         self.phone.spend(self.phone.world.latency(number));

@@ -20,7 +20,9 @@ impl Population {
         let faults = [self.faults.unreached, self.faults.answer_lost, self.faults.busy];
         rows("faults", faults.into_iter())?;
         limit("batteries", self.batteries.len())?;
-        limit("failures", self.failures.len())
+        limit("failures", self.failures.len())?;
+        limit("bricks", self.bricks.len())?;
+        limit("crash_loops", self.crash_loops.len())
     }
 
     fn check_numbers(&self) -> Result<(), Error> {
@@ -28,6 +30,15 @@ impl Population {
         number("wrong_signer", self.wrong_signer, 1.0)?;
         number("older_agents", self.older_agents, 1.0)?;
         number("no_zone", self.no_zone, 1.0)?;
+        number("dense", self.dense, 1.0)?;
+        for brick in &self.bricks {
+            number("bricks.share", brick.share, 1.0)?;
+            number("bricks.within_h", brick.within_h.unwrap_or_default(), MAX_NUMBER)?;
+        }
+        for crashes in &self.crash_loops {
+            number("crash_loops.share", crashes.share, 1.0)?;
+            number("crash_loops.per_hour", crashes.per_hour, 3_600.0)?;
+        }
         if self.factory_version < 0 {
             return fault("factory_version must not be negative");
         }

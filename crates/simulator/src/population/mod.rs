@@ -53,9 +53,18 @@ pub struct Population {
     pub storage: Storage,
     /// What happens to files on their way.
     pub downloads: Downloads,
+    /// The share of devices whose agents can wake often, and say so, 0 to 1.
+    #[serde(default)]
+    pub dense: f64,
     /// Android's refusals.
     #[serde(default)]
     pub failures: Vec<Failure>,
+    /// Builds that leave devices dead.
+    #[serde(default)]
+    pub bricks: Vec<Brick>,
+    /// Builds that crash.
+    #[serde(default)]
+    pub crash_loops: Vec<CrashLoop>,
     /// How requests fail.
     pub faults: Faults,
 }
@@ -180,6 +189,31 @@ pub struct Failure {
     pub message: String,
     /// How many tries fail before it works; 0 for all.
     pub tries: u32,
+}
+
+/// A build that leaves devices dead: from its installation on nothing is heard of them, not even that it was installed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Brick {
+    /// The build.
+    pub version_code: i64,
+    /// The share of devices that it strikes, 0 to 1.
+    pub share: f64,
+    /// Only devices that install it within so many hours of the fleet's life; all when absent.
+    #[serde(default)]
+    pub within_h: Option<f64>,
+}
+
+/// A build that crashes on some devices.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrashLoop {
+    /// The build.
+    pub version_code: i64,
+    /// The share of devices that it strikes, 0 to 1.
+    pub share: f64,
+    /// How often an hour.
+    pub per_hour: f64,
 }
 
 /// How requests fail: weights, and how long a busy server asks to stay away.
