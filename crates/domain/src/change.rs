@@ -158,7 +158,15 @@ fn set_share(spec: &mut RolloutSpec, percent: Percent, now: DateTime<Utc>) -> Re
 fn set_plan(spec: &mut RolloutSpec, plan: Plan, now: DateTime<Utc>) -> Result<(), Error> {
     match &mut spec.plan {
         Some(run) if run.plan == plan => return Ok(()),
-        Some(run) if spec.state.has_begun() => return run.replan(plan, now),
+        Some(run) if spec.state.has_begun() => {
+            if spec.gate.is_some() && run.next_step().is_none() && plan.steps().len() > run.plan.steps().len()
+            {
+                let fault = "can't have more steps once the last one has begun: the gate has placed its bet; make another \
+                             rollout, or take the gate away first";
+                return Err(Error::invalid("plan.steps", fault));
+            }
+            return run.replan(plan, now);
+        }
         _ => {}
     }
     let from = match spec.state.has_begun() {

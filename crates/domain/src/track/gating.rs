@@ -75,8 +75,14 @@ fn waiting(
     let spec = &mut shape.spec;
     let run = spec.plan.as_ref().filter(|_| spec.state == RolloutState::Active);
     let what = run.and_then(|run| WaitsFor::of(reading, run.awaits_gate(now)));
+    let goes_on = run.is_some_and(|run| run.progress.stopped.is_none());
     match what {
-        Some(what) if gate.waits.is_some_and(|wait| wait.what == what) => return None,
+        // Who paused and resumed a rollout that sees nothing let its time go on.
+        Some(what)
+            if gate.waits.is_some_and(|wait| wait.what == what) && !(what == WaitsFor::Polls && goes_on) =>
+        {
+            return None;
+        }
         Some(what) => begin_wait(spec, gate, what, now),
         None => end_wait(spec, gate, now),
     }

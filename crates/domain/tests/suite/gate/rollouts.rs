@@ -278,6 +278,58 @@ fn a_gate_that_sees_nothing_lets_nobodys_time_pass() {
 }
 
 #[test]
+fn who_resumes_a_rollout_that_sees_nothing_lets_no_time_pass() {
+    let terms = terms(GateMode::Act, OnHalt::Hold);
+    let mut store = released(terms);
+    let sees_nothing = blind(terms, StepProgress::Baking);
+    assert!(lay(&mut store, &sees_nothing, HOUR / 2));
+    let by = |seconds| By {
+        actor: "ada",
+        ..tidegate(seconds)
+    };
+    store.run(|track| track.pause(GATED, by(HOUR))).unwrap();
+    store.run(|track| track.resume(GATED, by(2 * HOUR))).unwrap();
+    assert!(lay(&mut store, &sees_nothing, 2 * HOUR + 1));
+    assert!(!lay(&mut store, &sees_nothing, 9 * HOUR));
+    let run = rollout(&store, GATED).spec.plan.clone().unwrap();
+    assert_eq!(run.progress.stopped, Some(at(2 * HOUR + 1)));
+}
+
+#[test]
+fn a_plan_gets_no_more_steps_once_its_gates_bets_are_placed() {
+    let terms = terms(GateMode::Act, OnHalt::Hold);
+    let of = |shares: &[i64]| {
+        let step = |share: &i64| PlanStep::to(percent(*share), Span::hours(1));
+        Plan::new(shares.iter().map(step).collect()).unwrap()
+    };
+    let edit = |shares: &[i64]| RolloutEdit {
+        plan: Some(of(shares)),
+        ..RolloutEdit::default()
+    };
+    let by = crate::store::BY_ADA;
+    let mut store = Store::with_builds(3);
+    store.release_to(1, 100);
+    let short = Promotion {
+        plan: Some(of(&[10])),
+        ..gated(terms)
+    };
+    store.create(2, 100, short).unwrap();
+    let refused = store.run(|track| track.edit(GATED, edit(&[10, 50]), 1, by));
+    assert!(
+        matches!(&refused, Err(tidegate_domain::Error::Invalid { field, .. }) if *field == "plan.steps"),
+        "{refused:?}"
+    );
+    let without = RolloutEdit {
+        gate: Some(None),
+        ..RolloutEdit::default()
+    };
+    store.run(|track| track.edit(GATED, without, 1, by)).unwrap();
+    store
+        .run(|track| track.edit(GATED, edit(&[10, 50]), 2, by))
+        .unwrap();
+}
+
+#[test]
 fn paused_and_ended_rollouts_are_not_judged() {
     let terms = terms(GateMode::Act, OnHalt::Hold);
     for stop in [RolloutState::Paused, RolloutState::Canceled] {
