@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tidegate_domain::gate::{GateAction, GateReading, Verdict};
-use tidegate_domain::{PackageName, RolloutState};
+use tidegate_domain::{PackageName, Phase, RolloutState};
 use tidegate_storage::{Actor, GateJudged, GateQuestion, Store};
 
 use crate::clerk::CLERK;
@@ -62,35 +62,36 @@ impl Gates {
 }
 
 fn tell(package: &PackageName, judged: &GateJudged) {
-    let after = &judged.change.after;
-    let stopped = judged.reading.action == GateAction::Halt;
-    let state = match (stopped, after.rollout_id == Some(judged.rollout)) {
-        (true, false) => RolloutState::RolledBack,
-        _ => after.state,
-    };
-    let phase = after.plan.as_ref().map(|run| run.phase().as_str());
-    if stopped {
+    let (reading, after) = (&judged.reading, &judged.change.after);
+    if reading.action == GateAction::Halt {
+        // Where another rollout is told of, that is the one that was gone back to.
+        let state = match after.rollout_id == Some(judged.rollout) {
+            true => after.state,
+            false => RolloutState::RolledBack,
+        };
         tracing::warn!(
             event = "ota.gate.halt",
             actor = CLERK,
             package_name = %package,
             rollout_id = judged.rollout.0,
             state = %state,
-            verdict = verdict(&judged.reading),
+            verdict = verdict(reading),
             sentence = judged.sentence,
         );
-    } else {
-        tracing::info!(
-            event = "ota.gate.judge",
-            actor = CLERK,
-            package_name = %package,
-            rollout_id = judged.rollout.0,
-            state = %state,
-            phase,
-            verdict = verdict(&judged.reading),
-            sentence = judged.sentence,
-        );
+        return;
     }
+    let waits = after.gate.and_then(|gate| gate.waits);
+    tracing::info!(
+        event = "ota.gate.judge",
+        actor = CLERK,
+        package_name = %package,
+        rollout_id = judged.rollout.0,
+        state = %after.state,
+        step = after.plan.as_ref().map(|run| run.progress.step + 1),
+        waits_for = waits.map(|wait| Phase::from(wait.what).as_str()),
+        verdict = verdict(reading),
+        sentence = judged.sentence,
+    );
 }
 
 /// A verdict in one word.
