@@ -54,7 +54,14 @@ impl Scene {
         device
     }
 
+    /// Releases the newer build by this plan, once it is written down what the devices run: a campaign asks who is behind.
     async fn release(&self, plan: &Value) -> Value {
+        let devices = || async { self.olga.get("/v1/devices").await.ok()["items"].clone() };
+        let are_known = |devices: &Value| {
+            let mut devices = devices.as_array().unwrap().iter();
+            devices.all(|device| device["last_seen_at"].is_string())
+        };
+        eventually(devices, are_known).await;
         let wanted = json!({ "plan": plan, "keep_previous": true });
         self.olga.promote_as(self.second, &wanted).await.ok()["rollout_id"].clone()
     }
