@@ -35,6 +35,7 @@ mod terms;
 mod thresholds;
 mod tolerance;
 mod verdict;
+mod watch;
 mod weights;
 
 /// The page's example is a test.
@@ -70,7 +71,10 @@ pub use thresholds::{
 };
 pub use tolerance::Tolerance;
 pub use verdict::{Arms, GateFacts, is_blind, judge};
+pub use watch::Watch;
 pub use weights::{MAX_GATE_STEPS, StepWeights};
 
 pub(crate) use evidence::as_f64;
+pub(crate) use members::held_back;
 pub(crate) use sentence::thousands;
+pub(crate) use watch::{GateIndex, StepAtHand};
