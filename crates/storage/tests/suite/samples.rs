@@ -7,8 +7,8 @@ use tidegate_domain::{
     SignerFingerprint, Signers, VersionCode,
 };
 use tidegate_storage::{
-    Activity, Actor, Campaign, EnrollCredential, Enrollment, Fetched, NewCampaign, NewDownload, NewEnrollToken,
-    NewReport, Page, Paged, Seen, Standing, Store, TrackChange,
+    Activity, Actor, Campaign, EnrollCredential, Enrollment, Fetched, NewCampaign, NewDownload,
+    NewEnrollToken, NewReport, Page, Paged, Seen, Standing, Store, TrackChange,
 };
 
 pub(crate) const APP: &str = "com.example.app";
