@@ -158,6 +158,7 @@ pub(crate) fn meaning(told: Told) -> &'static str {
             Reason::NewerInstalled => "runs a newer version",
             Reason::NotInCohort => "outside the share",
             Reason::Ramping => "the ramp has not reached it",
+            Reason::HeldBack => "stays back to compare with",
             Reason::NotInAudience => "outside the audience",
             Reason::Paused => "the rollout is paused",
             Reason::Halted => "the rollout is halted",

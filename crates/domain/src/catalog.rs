@@ -6,14 +6,15 @@ use std::sync::Arc;
 #[cfg(feature = "calendars")]
 use chrono::{DateTime, Utc};
 
+use crate::gate::GateIndex;
 use crate::tag_index::TagIndex;
-use crate::{Build, CalendarName, CompiledCalendars, PackageName, PolicySet, Release, Track};
+use crate::{Build, CalendarName, CompiledCalendars, PackageName, PolicySet, Release, RolloutId, Track};
 
 /// A snapshot of all packages that release something. Built anew on every change, never edited, so that any
 /// number of polls read it without a lock.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    tracks: HashMap<PackageName, (Track, TagIndex)>,
+    tracks: HashMap<PackageName, (Track, TagIndex, GateIndex)>,
     policies: PolicySet,
     calendars: CompiledCalendars,
 }
@@ -23,7 +24,8 @@ impl Catalog {
     pub fn new(tracks: impl IntoIterator<Item = Track>) -> Self {
         let indexed = |track: Track| {
             let index = TagIndex::of(&track);
-            (track.package.clone(), (track, index))
+            let gates = GateIndex::of(&track, None);
+            (track.package.clone(), (track, index, gates))
         };
         Self {
             tracks: tracks.into_iter().map(indexed).collect(),
@@ -47,6 +49,32 @@ impl Catalog {
             .collect();
         let calendars = calendars.only(|name| used.contains(name));
         Self { calendars, ..self }
+    }
+
+    /// The same, where so many devices are known to have these packages. Of packages with a rollout that has a gate it is
+    /// to be known: without it nobody is control.
+    #[must_use]
+    pub fn with_fleets(mut self, devices: &HashMap<PackageName, u64>) -> Self {
+        for (package, (track, _, gates)) in &mut self.tracks {
+            if !gates.is_empty()
+                && let Some(devices) = devices.get(package)
+            {
+                *gates = GateIndex::of(track, Some(*devices));
+            }
+        }
+        self
+    }
+
+    /// The packages of which an active rollout has a gate.
+    pub fn gated_packages(&self) -> impl Iterator<Item = &PackageName> {
+        let gated = self.tracks.iter().filter(|(_, (_, _, gates))| !gates.is_empty());
+        gated.map(|(package, _)| package)
+    }
+
+    /// The rollouts of this package that are active and have a gate, in the order in which polls ask them.
+    pub fn gated_rollouts(&self, package: &str) -> impl Iterator<Item = RolloutId> {
+        let gates = self.indexed(package).map(|(_, _, gates)| gates.rollouts());
+        gates.into_iter().flatten()
     }
 
     /// The same with its calendars worked out around this moment, with the help of an earlier catalog's.
@@ -73,22 +101,22 @@ impl Catalog {
     /// Whether an answer about this package may depend on the tags that operators gave to the device.
     pub fn needs_tags(&self, package: &str) -> bool {
         self.indexed(package)
-            .is_some_and(|(_, index)| index.asks_for_tags)
+            .is_some_and(|(_, index, _)| index.asks_for_tags)
             || self.policies.need_tags(package)
     }
 
     /// A package's track.
     pub fn track(&self, package: &str) -> Option<&Track> {
-        self.indexed(package).map(|(track, _)| track)
+        self.indexed(package).map(|(track, ..)| track)
     }
 
-    pub(crate) fn indexed(&self, package: &str) -> Option<&(Track, TagIndex)> {
+    pub(crate) fn indexed(&self, package: &str) -> Option<&(Track, TagIndex, GateIndex)> {
         self.tracks.get(package)
     }
 
     /// All tracks, in no order.
     pub fn tracks(&self) -> impl Iterator<Item = &Track> {
-        self.tracks.values().map(|(track, _)| track)
+        self.tracks.values().map(|(track, ..)| track)
     }
 
     /// All rollouts that serve, with their builds; those of one package in the order in which polls ask them.

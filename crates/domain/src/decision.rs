@@ -24,10 +24,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use self::ask::Ask;
+use crate::gate::{Arm, StepAtHand, Watch};
 use crate::tag_index::Places;
 use crate::{
-    Build, BuildId, Catalog, DeviceFacts, Overlay, Policy, PolicySet, Reason, Rejection, Release, Rollout,
-    RolloutId, Sha256, SignerFingerprint, VersionCode,
+    Build, BuildId, Catalog, DeviceFacts, Overlay, Policy, PolicySet, Position, Reason, Rejection, Release,
+    Rollout, RolloutId, Sha256, SignerFingerprint, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -100,6 +101,8 @@ pub struct PollDecision<'c> {
     /// The next moment at which it changes by itself, as far as a rule that was asked can tell: the opening of a window,
     /// for one. The device is to ask again then.
     pub again: Option<Again>,
+    /// What the poll means for the health gate of a rollout; none where no gate watches the device.
+    pub watch: Option<Watch>,
 }
 
 /// When a device is to ask again.
@@ -158,19 +161,21 @@ pub struct Explanation<'c> {
 
 /// Answers a poll.
 pub fn decide<'c>(catalog: &'c Catalog, request: &PollRequest<'_>, now: DateTime<Utc>) -> Decision<'c> {
-    decide_until(catalog, request, now).decision
+    let (again, unsalted) = (Cell::new(None), OnceCell::new());
+    evaluate(catalog, request, now, (&again, &unsalted), &mut Silent).decision
 }
 
-/// Answers a poll, and says when the answer may be another one.
+/// Answers a poll, and says when the answer may be another one, and whether a health gate watches the device from now on.
 pub fn decide_until<'c>(
     catalog: &'c Catalog,
     request: &PollRequest<'_>,
     now: DateTime<Utc>,
 ) -> PollDecision<'c> {
-    let again = Cell::new(None);
-    let decision = evaluate(catalog, request, now, &again, &mut Silent);
+    let (again, unsalted) = (Cell::new(None), OnceCell::new());
+    let found = evaluate(catalog, request, now, (&again, &unsalted), &mut Silent);
     PollDecision {
-        decision,
+        watch: watch(catalog, request, now, &found, &unsalted),
+        decision: found.decision,
         again: again.get(),
     }
 }
@@ -178,10 +183,10 @@ pub fn decide_until<'c>(
 /// Answers a poll and says why.
 pub fn explain<'c>(catalog: &'c Catalog, request: &PollRequest<'_>, now: DateTime<Utc>) -> Explanation<'c> {
     let mut steps = Vec::new();
-    let again = Cell::new(None);
-    let decision = evaluate(catalog, request, now, &again, &mut steps);
+    let (again, unsalted) = (Cell::new(None), OnceCell::new());
+    let found = evaluate(catalog, request, now, (&again, &unsalted), &mut steps);
     Explanation {
-        decision,
+        decision: found.decision,
         steps,
         again: again.get(),
     }
@@ -220,17 +225,34 @@ enum Verdict<'c> {
     Ends(Reason),
 }
 
+/// An answer, and how far the search for it came.
+struct Evaluated<'c> {
+    decision: Decision<'c>,
+    /// How many of the rollouts that serve were asked without one that ended the search.
+    passed: usize,
+}
+
+impl<'c> Evaluated<'c> {
+    fn of(decision: Decision<'c>, passed: usize) -> Self {
+        Self { decision, passed }
+    }
+
+    fn refused(reason: Reason, passed: usize) -> Self {
+        Self::of(Decision::NoUpdate(reason), passed)
+    }
+}
+
 fn evaluate<'c, T: Trace>(
     catalog: &'c Catalog,
     request: &PollRequest<'_>,
     now: DateTime<Utc>,
-    again: &Cell<Option<Again>>,
+    (again, unsalted): (&Cell<Option<Again>>, &OnceCell<Position>),
     trace: &mut T,
-) -> Decision<'c> {
+) -> Evaluated<'c> {
     let found = catalog
         .indexed(request.package)
-        .filter(|(track, _)| !track.serving.is_empty());
-    let track = found.map(|(track, _)| track);
+        .filter(|(track, ..)| !track.serving.is_empty());
+    let track = found.map(|(track, ..)| track);
     trace.note(|| Step {
         rollout: None,
         build: None,
@@ -242,14 +264,13 @@ fn evaluate<'c, T: Trace>(
             None => "nothing was released for this package".to_owned(),
         },
     });
-    let Some((track, index)) = found else {
-        return Decision::NoUpdate(Reason::NoCurrentBuild);
+    let Some((track, index, _)) = found else {
+        return Evaluated::refused(Reason::NoCurrentBuild, 0);
     };
     let policies = catalog.policies();
     if let Some(held) = policy_hold(policies, request, now, trace) {
-        return Decision::NoUpdate(held);
+        return Evaluated::refused(held, 0);
     }
-    let unsalted = OnceCell::new();
     let ask = |release: &'c Release| Ask {
         release,
         track,
@@ -258,15 +279,16 @@ fn evaluate<'c, T: Trace>(
         calendars: catalog.calendars(),
         now,
         again,
-        unsalted: &unsalted,
+        unsalted,
     };
     let offer = |release: &'c Release, build: &'c Build, forced| {
-        Decision::Offer(Offer {
+        let offer = Offer {
             rollout: &release.rollout,
             build,
             signer: build.facts.signers.seen_by(request.facts.sdk),
             forced,
-        })
+        };
+        Evaluated::of(Decision::Offer(offer), 0)
     };
     for (at, release) in track.serving.iter().enumerate() {
         let takes_back = || release.rollout.spec.takes_back == Some(request.installed);
@@ -276,7 +298,7 @@ fn evaluate<'c, T: Trace>(
         let at_home = track.serving[..at].iter().find(|earlier| ask(earlier).is_home());
         match ask(release).forced_verdict(at_home, trace) {
             Verdict::Takes(build) => return offer(release, build, true),
-            Verdict::Ends(reason) => return Decision::NoUpdate(reason),
+            Verdict::Ends(reason) => return Evaluated::refused(reason, 0),
             Verdict::PassesOn(_) => {}
         }
     }
@@ -297,13 +319,67 @@ fn evaluate<'c, T: Trace>(
         }
         match ask(release).verdict(trace) {
             Verdict::Takes(build) => return offer(release, build, false),
-            Verdict::Ends(reason) => return Decision::NoUpdate(reason),
+            // Who stays back is told nothing for the want of a share only.
+            Verdict::Ends(Reason::HeldBack) => return Evaluated::refused(Reason::HeldBack, at + 1),
+            Verdict::Ends(reason) => return Evaluated::refused(reason, at),
             Verdict::PassesOn(reason) if !heard_current => untaken = reason,
             Verdict::PassesOn(_) => {}
         }
         heard_current |= index.current == Some(at);
     }
-    Decision::NoUpdate(untaken)
+    Evaluated::refused(untaken, track.serving.len())
+}
+
+/// What the poll means for health gates. A device that is offered the build is treated. One that is told nothing is
+/// control of the first rollout with a gate that would have offered it its build if the share covered it, if its place is
+/// among that one's control. Only whose place is there costs the rest of the rules.
+fn watch(
+    catalog: &Catalog,
+    request: &PollRequest<'_>,
+    now: DateTime<Utc>,
+    found: &Evaluated<'_>,
+    unsalted: &OnceCell<Position>,
+) -> Option<Watch> {
+    let (track, tags, gates) = catalog.indexed(request.package)?;
+    if gates.is_empty() {
+        return None;
+    }
+    let place = |release: &Release| {
+        let settings = &release.rollout.spec.settings;
+        settings.position_once(request.device_id, unsalted)
+    };
+    if let Decision::Offer(offer) = &found.decision {
+        let gate = gates.steps().find(|gate| gate.rollout == offer.rollout.id)?;
+        return Some(gate.watch(Arm::Treated, place(&track.serving[gate.place])));
+    }
+    let asked = || gates.steps().take_while(|gate| gate.place < found.passed);
+    let is_control = |gate: &&StepAtHand| {
+        let release = &track.serving[gate.place];
+        gate.is_control(place(release), release.rollout.spec.share(now))
+    };
+    asked().find(is_control)?;
+    let (candidates, again) = (tags.candidates(request.overlay), Cell::new(None));
+    for gate in asked().filter(|gate| candidates.has(gate.place)) {
+        let release = &track.serving[gate.place];
+        let ask = Ask {
+            release,
+            track,
+            request,
+            policies: catalog.policies(),
+            calendars: catalog.calendars(),
+            now,
+            again: &again,
+            unsalted,
+        };
+        match ask.covered() {
+            Verdict::PassesOn(_) => {}
+            Verdict::Ends(_) => return None,
+            Verdict::Takes(_) => {
+                return is_control(&gate).then(|| gate.watch(Arm::Control, place(release)));
+            }
+        }
+    }
+    None
 }
 
 /// Whether a policy keeps the device from every update of the package. Where none ever did, there is nothing to note.

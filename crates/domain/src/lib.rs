@@ -119,7 +119,7 @@ pub use policy::{
     Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, Policy, PolicyId, PolicySet,
     PolicySpec, PolicySubject, PolicyTerms, check_tag_count,
 };
-pub use poll::{poll_after, poll_after_change};
+pub use poll::{poll_after, poll_after_change, poll_often};
 pub use preflight::{
     Conditions, DeferReason, LOOK_AGAIN, LOOK_AGAIN_SOON, MIN_BATTERY_PERCENT, MIN_FREE_BYTES, Network,
     UpdateNeeds, look_again_after, preflight,

@@ -6,6 +6,9 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::Again;
+use crate::gate::DENSE_INTERVAL;
+#[cfg(doc)]
+use crate::gate::DENSE_PHASE;
 
 /// How far a device's draw moves its poll beyond a moment that it has to itself, at most: this part of the interval.
 const DRAW: f64 = 0.2;
@@ -42,6 +45,13 @@ pub fn poll_after_change(
     wait + over.mul_f64(place)
 }
 
+/// The time until the next poll of a device that a health gate has watched for less than
+/// [`DENSE_PHASE`]: half an hour at most, in its own rhythm.
+pub fn poll_often(device_id: &str) -> Duration {
+    let most = DENSE_INTERVAL.to_std().unwrap_or_default();
+    poll_after(device_id, most.mul_f64(1.0 / (1.0 + DRAW)))
+}
+
 /// What a device draws, once for good: two numbers from 0 to 1.
 fn draws(device_id: &str) -> [f64; 2] {
     let digest = Sha256::digest(device_id);
@@ -71,6 +81,13 @@ mod tests {
             );
         }
         assert_eq!(poll_after("device-1", interval), poll_after("device-1", interval));
+    }
+
+    #[test]
+    fn who_is_watched_polls_every_half_hour_at_the_latest() {
+        let waits = (0..10_000).map(|n| poll_often(&format!("device-{n}")));
+        let (least, most) = (Duration::from_secs(16 * 60), Duration::from_secs(30 * 60));
+        assert!(waits.into_iter().all(|wait| (least..=most).contains(&wait)));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub enum Reason {
     NotInCohort,
     /// The device is in the share that the rollout's plan is on its way to, and the ramp has not reached it yet.
     Ramping,
+    /// The device is among those that stay back from a step above 90 % until its bake ends, so that a health gate has
+    /// something to compare with.
+    HeldBack,
     /// The device is not one of those that the rollout addresses.
     NotInAudience,
     /// An operator paused the rollout.
@@ -46,12 +49,13 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoCurrentBuild,
         Self::AlreadyCurrent,
         Self::NewerInstalled,
         Self::NotInCohort,
         Self::Ramping,
+        Self::HeldBack,
         Self::NotInAudience,
         Self::Paused,
         Self::Halted,
@@ -73,6 +77,7 @@ impl Reason {
             Self::NewerInstalled => "newer_installed",
             Self::NotInCohort => "not_in_cohort",
             Self::Ramping => "ramping",
+            Self::HeldBack => "held_back",
             Self::NotInAudience => "not_in_audience",
             Self::Paused => "paused",
             Self::Halted => "halted",
@@ -92,7 +97,9 @@ impl Reason {
     #[must_use]
     pub fn told_to(self, protocol: u32) -> Self {
         match self {
-            Self::HeldByPolicy | Self::OutsideWindow | Self::Ramping if protocol < TERMS_SINCE_PROTOCOL => {
+            Self::HeldByPolicy | Self::OutsideWindow | Self::Ramping | Self::HeldBack
+                if protocol < TERMS_SINCE_PROTOCOL =>
+            {
                 Self::Paused
             }
             reason => reason,

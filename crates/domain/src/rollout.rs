@@ -8,10 +8,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::RolloutGate;
+use crate::gate::{RolloutGate, held_back};
 use crate::{
     Audience, Build, BuildId, CalendarName, Consent, Error, ExperimentId, InstallTerms, PackageName, Percent,
-    Phase, PlanRun, Position, RolloutId, Share, Slice, VersionCode,
+    Phase, PlanRun, Position, RolloutId, Share, Slice, Stage, VersionCode,
 };
 
 /// The longest name of a rollout, in bytes.
@@ -81,8 +81,29 @@ impl RolloutSpec {
     pub fn share(&self, now: DateTime<Utc>) -> Share {
         match &self.plan {
             None => self.settings.percent.share(),
-            Some(run) => run.share(now),
+            Some(run) => run.share(now).min(self.stays_below().unwrap_or(Share::WHOLE)),
         }
+    }
+
+    /// The share that it does not go beyond until the bake of the step at hand has ended, where its gate asks for
+    /// devices that stay back. A step that begins beyond it already has none.
+    pub fn stays_below(&self) -> Option<Share> {
+        let run = self.plan.as_ref()?;
+        let asks = self.gate.is_some_and(|gate| gate.terms.settings.holdback);
+        if !asks || !matches!(run.progress.stage, Stage::Ramping | Stage::Baking) {
+            return None;
+        }
+        let target = run.step().percent.share();
+        let most = held_back(target);
+        (most < target && run.share_before() <= most).then_some(most)
+    }
+
+    /// Whether the device at this position stays back.
+    pub(crate) fn keeps_back(&self, position: Position) -> bool {
+        let slice = self.settings.slice;
+        self.stays_below().is_some_and(|most| {
+            !slice.takes(position, most) && slice.takes(position, self.settings.percent.share())
+        })
     }
 
     /// The same as people are told it: nobody before it has begun.

@@ -126,6 +126,8 @@ impl fmt::Display for Percent {
 pub struct Share(u32);
 
 impl Share {
+    /// Nobody.
+    pub const NOBODY: Self = Self(0);
     /// Everybody.
     pub const WHOLE: Self = Self(Position::END);
 
@@ -206,6 +208,17 @@ impl Slice {
     /// Whether a rollout to this share of the slice takes the device at this position.
     pub fn takes(self, position: Position, share: Share) -> bool {
         position.distance_from(self.start) < share.of(self.width).0
+    }
+
+    /// The smallest share of this slice that takes the device at this position; none takes it where it is not in the
+    /// slice.
+    pub fn share_at(self, position: Position) -> Option<Share> {
+        let reached = (u64::from(position.distance_from(self.start)) + 1) * u64::from(Position::END);
+        let share = reached.div_ceil(u64::from(self.width.0).max(1));
+        u32::try_from(share)
+            .ok()
+            .filter(|share| *share <= Position::END)
+            .map(Share)
     }
 
     /// Where a slice begins that meets none of the devices which this share of this slice takes.

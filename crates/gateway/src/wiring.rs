@@ -259,6 +259,7 @@ pub(crate) async fn wire(
         .writing("plans", clerk.run(stop.clone()))
         .running(background::follow(Arc::clone(&snapshots), stop.clone()))
         .running(background::follow_tags(Arc::clone(&snapshots), stop.clone()))
+        .running(background::follow_gates(Arc::clone(&snapshots), stop.clone()))
         .running(background::sum_up_enrolments(
             store.clone(),
             Arc::clone(&clock),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use tidegate_domain::gate::Watch;
 use tidegate_domain::{BuildId, DeviceFacts, DeviceId, PackageName, Reason, RolloutId, VersionCode};
 use tidegate_storage::{Activity, Checks, Seen, Standing, Store};
 
@@ -88,6 +89,9 @@ struct Entry {
     check: CheckKey,
     installed: VersionCode,
     told: Standing,
+    watch: Option<Watch>,
+    is_member: bool,
+    has_file: bool,
     at: DateTime<Utc>,
 }
 
@@ -101,6 +105,11 @@ pub(crate) struct Polled<'a> {
     /// The rollout that it is counted for, and its build.
     pub met: (RolloutId, BuildId),
     pub told: Standing,
+    pub watch: Option<Watch>,
+    /// Whether a gate is known to watch the device already.
+    pub is_member: bool,
+    /// Whether it has the whole file of the build that it is offered.
+    pub has_file: bool,
     pub at: DateTime<Utc>,
 }
 
@@ -271,6 +280,9 @@ impl Buffered {
             check,
             installed: polled.installed,
             told: polled.told,
+            watch: polled.watch,
+            is_member: polled.is_member,
+            has_file: polled.has_file,
             at: polled.at,
         });
         true
@@ -374,6 +386,9 @@ impl Buffered {
                 installed: entry.installed,
                 crashes: entry.crashes,
                 told,
+                watch: entry.watch,
+                is_member: entry.is_member,
+                has_file: entry.has_file,
                 at: entry.at,
             })
         });
@@ -421,6 +436,9 @@ mod tests {
                 crashes: None,
                 met: (RolloutId(3), BuildId(7)),
                 told: Standing::Refused(Reason::NotInCohort),
+                watch: None,
+                is_member: false,
+                has_file: false,
                 at: DateTime::from_timestamp(second, 0).unwrap(),
             };
             buffer.record(Some(Reason::NotInCohort), device_id, polled.at, Some(&polled));

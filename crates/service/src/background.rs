@@ -61,6 +61,19 @@ pub async fn follow_tags(snapshots: Arc<Snapshots>, stop: CancellationToken) {
     }
 }
 
+/// How often the fleets and the arms are looked at that health gates watch.
+pub const CATCH_UP_GATES_EVERY: Duration = Duration::from_secs(60);
+
+/// Counts the fleets that health gates watch and reads who is in their arms, until `stop` is canceled.
+pub async fn follow_gates(snapshots: Arc<Snapshots>, stop: CancellationToken) {
+    let mut rhythm = Rhythm::of(CATCH_UP_GATES_EVERY, stop);
+    while rhythm.goes_on().await {
+        if let Err(error) = snapshots.catch_up_gates().await {
+            tracing::warn!(%error, "the database could not be asked whom health gates watch");
+        }
+    }
+}
+
 /// Tells the database that this server runs until `stop` is canceled, and then that it has ended: tables are not to
 /// change under a server.
 pub async fn announce(store: Store, clock: Arc<dyn Clock>, stop: CancellationToken) {

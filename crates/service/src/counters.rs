@@ -37,11 +37,19 @@ pub enum RemovedKind {
     StatHours,
     /// Stories of retired devices; counted are the devices.
     Stories,
+    /// Members of health gates that nobody watches any more.
+    GateMembers,
 }
 
 impl RemovedKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Reports, Self::Campaigns, Self::StatHours, Self::Stories];
+    pub const ALL: [Self; 5] = [
+        Self::Reports,
+        Self::Campaigns,
+        Self::StatHours,
+        Self::Stories,
+        Self::GateMembers,
+    ];
 
     /// Its word in metrics.
     pub fn as_str(self) -> &'static str {
@@ -50,6 +58,7 @@ impl RemovedKind {
             Self::Campaigns => "campaigns",
             Self::StatHours => "stat_hours",
             Self::Stories => "stories",
+            Self::GateMembers => "gate_members",
         }
     }
 }

@@ -12,7 +12,7 @@ use futures::stream::BoxStream;
 use tidegate_artifacts as artifacts;
 use tidegate_domain::{Build, BuildId, DeviceId, Role, RolloutId};
 use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
-use tidegate_storage::Store;
+use tidegate_storage::{Fetched, Store};
 
 use crate::download_slots::{DownloadSlots, Slot};
 use crate::sent_bytes::{Fetch, SentBytes};
@@ -42,6 +42,8 @@ pub struct Download {
     pub build: Arc<Build>,
     device: Option<DeviceId>,
     rollout: Option<RolloutId>,
+    /// Whether a health gate counts it, so that more than its end is to be known.
+    gated: bool,
 }
 
 /// A file's bytes, as they go out.
@@ -111,10 +113,12 @@ impl Downloads {
             self.authenticator.device_claiming(token, &query.device_id)?;
         }
         let device = DeviceId::parse(&query.device_id)?;
+        let rollout = query.rollout_id.map(RolloutId);
         Ok(Download {
             build: self.build(id).await?,
             device: Some(device),
-            rollout: query.rollout_id.map(RolloutId),
+            rollout,
+            gated: self.is_gated(id, rollout),
         })
     }
 
@@ -128,7 +132,18 @@ impl Downloads {
             build: self.build(id).await?,
             device: None,
             rollout: None,
+            gated: false,
         })
+    }
+
+    /// Whether the rollout has a health gate; where none is named, one of the build's.
+    fn is_gated(&self, build: BuildId, rollout: Option<RolloutId>) -> bool {
+        let catalog = self.snapshots.catalog();
+        let mut releases = catalog.releases().filter(|release| match rollout {
+            Some(rollout) => release.rollout.id == rollout,
+            None => release.build.id == build,
+        });
+        releases.any(|release| release.rollout.spec.gate.is_some())
     }
 
     /// The builds that devices fetch are in the catalog; the database is asked for others only.
@@ -166,6 +181,14 @@ impl Downloads {
         Ok(self.artifacts.signed_url(sha256, REDIRECT_HOLDS).await?)
     }
 
+    /// Notes that a device was sent to the bucket for its file. For a health gate it has it from then on.
+    pub fn sent_elsewhere(&self, download: &Download) {
+        if let Some(device) = download.device.clone().filter(|_| download.gated) {
+            let (build, rollout) = (&download.build, download.rollout);
+            self.reports.sent(device, build, rollout, Fetched::Redirect);
+        }
+    }
+
     /// The bytes of a part of the file. The download is counted when every byte of the file has gone out to this
     /// device, over however many requests.
     ///
@@ -182,6 +205,7 @@ impl Downloads {
             device,
             build: Arc::clone(&download.build),
             rollout: download.rollout,
+            gated: download.gated,
         });
         Ok(Box::pin(Counted {
             bytes,
@@ -200,9 +224,18 @@ struct Count {
     device: DeviceId,
     build: Arc<Build>,
     rollout: Option<RolloutId>,
+    gated: bool,
 }
 
 impl Count {
+    /// Notes that the file's first byte went out.
+    fn begin(&self) {
+        if self.gated {
+            let (device, build) = (self.device.clone(), &self.build);
+            self.reports.sent(device, build, self.rollout, Fetched::First);
+        }
+    }
+
     /// Adds these bytes to those that went out before, and counts the download that they complete.
     fn add(self, taken: Range<u64>) {
         let fetch = Fetch {
@@ -210,7 +243,12 @@ impl Count {
             build: self.build.id,
         };
         let size = self.build.facts.size;
+        let any = !taken.is_empty();
         if !self.sent.complete(fetch, taken, size, self.clock.now()) {
+            if any && self.gated {
+                self.reports
+                    .sent(self.device, &self.build, self.rollout, Fetched::Some);
+            }
             return;
         }
         tracing::info!(
@@ -219,7 +257,8 @@ impl Count {
             build_id = self.build.id.0,
             version_code = self.build.facts.version_code.get(),
         );
-        self.reports.downloaded(self.device, &self.build, self.rollout);
+        self.reports
+            .sent(self.device, &self.build, self.rollout, Fetched::Whole);
     }
 }
 
@@ -242,7 +281,14 @@ impl Stream for Counted {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = futures::ready!(Pin::new(&mut self.bytes).poll_next(context));
-        if let Some(Ok(bytes)) = &item {
+        if let Some(Ok(bytes)) = &item
+            && !bytes.is_empty()
+        {
+            if self.taken == (0..0)
+                && let Some(count) = &self.count
+            {
+                count.begin();
+            }
             self.taken.end += bytes.len() as u64;
         }
         Poll::Ready(item.map(|item| item.map_err(Error::from)))

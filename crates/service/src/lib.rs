@@ -48,6 +48,7 @@ mod examiner;
 mod experiments;
 mod fleet;
 mod from_below;
+mod gate_arms;
 mod gates;
 mod imports;
 mod login_throttle;

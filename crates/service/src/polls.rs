@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::{
     Again, BuildRejection, Catalog, Decision, DeviceFacts, Offer, Opening, Overlay, PollDecision,
     PollRequest, Reason, Release, Sha256, TERMS_SINCE_PROTOCOL, Track, VersionCode, decide_until,
-    poll_after_change,
+    poll_after_change, poll_often,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::Standing;
@@ -129,7 +129,17 @@ impl Polls {
             overlay,
         )
         .with_fetched(poll.fetched);
-        let PollDecision { decision, again } = decide_until(&catalog, &request, now);
+        let PollDecision {
+            decision,
+            again,
+            watch,
+        } = decide_until(&catalog, &request, now);
+        let asked = (poll.device_id, poll.package);
+        let watched = self.snapshots.gates_watch(&catalog, asked, watch.as_ref(), now);
+        let has_file = match &decision {
+            Decision::Offer(offer) => poll.fetched == Some(offer.build.facts.sha256),
+            Decision::NoUpdate(_) => false,
+        };
         let told = match &decision {
             Decision::Offer(offer) => Standing::Offered {
                 rollout: offer.rollout.id,
@@ -152,6 +162,9 @@ impl Polls {
             crashes: poll.crashes,
             met: (met.rollout.id, met.build.id),
             told,
+            watch,
+            is_member: watched.is_member,
+            has_file,
             at: now,
         });
         self.activity.record(reason, poll.device_id, now, polled.as_ref());
@@ -159,7 +172,11 @@ impl Polls {
             Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
             Decision::Offer(offer) => self.update(poll, offer, &catalog, gave_up, now),
         };
-        respond(answer, self.poll_after(poll.device_id, again, now))
+        let mut wait = self.poll_after(poll.device_id, again, now);
+        if poll.facts.dense && watched.entered_lately {
+            wait = wait.min(poll_often(poll.device_id));
+        }
+        respond(answer, wait)
     }
 
     fn poll_after(&self, device_id: &str, again: Option<Again>, now: DateTime<Utc>) -> Duration {

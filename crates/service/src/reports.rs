@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{ActionResult, Build, BuildId, Consequence, DeviceId, Report, ReportStatus, RolloutId};
 use tidegate_signing::{KeyRing, OfferClaim};
-use tidegate_storage::{self as storage, Answered, NewDownload, Refusal, ReportOutcome, Store};
+use tidegate_storage::{self as storage, Answered, Fetched, NewDownload, Refusal, ReportOutcome, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::background::FLUSH_EVERY;
@@ -64,7 +64,7 @@ enum Entry {
         report: storage::NewReport,
         reply: oneshot::Sender<Result<(), Error>>,
     },
-    Downloaded(NewDownload),
+    Sent(NewDownload),
     Answer {
         device: DeviceId,
         result: ActionResult,
@@ -189,20 +189,23 @@ impl Reports {
         answer.await.map_err(|_| busy())?
     }
 
-    /// Records that every byte of a build's file went out to a device. Lost, it is made good by the device's own
-    /// report, so nobody waits for it.
-    pub(crate) fn downloaded(&self, device: DeviceId, build: &Build, rollout: Option<RolloutId>) {
-        self.counters.downloaded(build);
-        let entry = Entry::Downloaded(NewDownload {
+    /// Records what went out of a build's file to a device. Lost, it is made good by the device's own report, so nobody
+    /// waits for it.
+    pub(crate) fn sent(&self, device: DeviceId, build: &Build, rollout: Option<RolloutId>, sent: Fetched) {
+        if sent == Fetched::Whole {
+            self.counters.downloaded(build);
+        }
+        let entry = Entry::Sent(NewDownload {
             device,
             build: build.id,
             rollout,
+            sent,
             at: self.clock.now(),
         });
         if self.queue.try_send(entry).is_err() {
             tracing::warn!(
                 build_id = build.id.0,
-                "a finished download could not be recorded: the queue is full"
+                "a download could not be recorded: the queue is full"
             );
         }
     }
@@ -274,7 +277,7 @@ impl ReportWriter {
         if !group.downloads.is_empty()
             && let Err(error) = self.store.record_downloads(group.downloads).await
         {
-            tracing::warn!(%error, "finished downloads could not be recorded");
+            tracing::warn!(%error, "downloads could not be recorded");
         }
         if !group.answers.is_empty() {
             let replies = std::mem::take(&mut group.answer_replies);
@@ -360,7 +363,7 @@ impl Group {
                     group.reports.push(report);
                     group.replies.push(reply);
                 }
-                Entry::Downloaded(download) => group.downloads.push(download),
+                Entry::Sent(download) => group.downloads.push(download),
                 Entry::Answer {
                     device,
                     result,

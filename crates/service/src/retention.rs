@@ -1,4 +1,4 @@
-//! Letting go of what is old: reports, campaigns, hourly statistics, the stories of retired devices. And counting devices no
+//! Letting go of what is old: reports, campaigns, hourly statistics, the stories of retired devices, members of health gates. And counting devices no
 //! longer that have not polled for long.
 //!
 //! One server at a time does this, by a lease in the database, in small transactions with a pause after each: requests
@@ -98,6 +98,8 @@ pub struct RetentionPass {
     pub stat_hours: u64,
     /// Retired devices whose stories were removed.
     pub stories: u64,
+    /// Members of health gates that nobody watches any more.
+    pub gate_members: u64,
 }
 
 impl Retention {
@@ -156,6 +158,7 @@ impl Retention {
                 campaigns = done.campaigns,
                 stat_hours = done.stat_hours,
                 stories = done.stories,
+                gate_members = done.gate_members,
             );
         }
         Ok(Some(done))
@@ -232,6 +235,8 @@ impl Retention {
             let batch = || store.remove_stories(before, STORIES_AT_ONCE);
             done.stories = self.until_none(RemovedKind::Stories, batch).await?;
         }
+        let batch = || store.remove_gate_members(now, ROWS_AT_ONCE);
+        done.gate_members = self.until_none(RemovedKind::GateMembers, batch).await?;
         Ok(())
     }
 

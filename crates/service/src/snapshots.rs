@@ -14,13 +14,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use papaya::{HashMap, HashMapRef, LocalGuard};
-use tidegate_domain::{BuildId, BuildRejection, Catalog, DeviceId, Overlay, PackageName, Rejection};
+use tidegate_domain::gate::Watch;
+use tidegate_domain::{
+    BuildId, BuildRejection, Catalog, DeviceId, Overlay, PackageName, Rejection, RolloutId,
+};
 use tidegate_signing::KeyRing;
 use tidegate_storage::{Epochs, RejectionChange, Store};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::accounts::Accounts;
+use crate::gate_arms::{GateArms, Watched};
 use crate::overlays::Overlays;
 use crate::record::tell_tampered;
 use crate::{Clock, Error, Kind};
@@ -38,6 +42,9 @@ pub struct Snapshots {
     accounts: Accounts,
     rejections: HashMap<DeviceId, Vec<BuildRejection>>,
     overlays: Overlays,
+    /// How many devices have the packages that a gate watches, as they were counted last.
+    fleets: ArcSwap<Fleets>,
+    gate_arms: GateArms,
     /// The tags' epoch as it was last seen. They are read apart from the rest: a large fleet's take some seconds.
     tags_epoch: AtomicI64,
     /// What the snapshots were read at. Held while reading, so that an older read never replaces a newer one.
@@ -45,6 +52,9 @@ pub struct Snapshots {
     /// Which catalog this is, and when the database last said that there is no newer one.
     standing: ArcSwap<Standing>,
 }
+
+/// Devices by package.
+type Fleets = std::collections::HashMap<PackageName, u64>;
 
 /// What the snapshots hold.
 struct ReadAt {
@@ -101,6 +111,8 @@ impl Snapshots {
             accounts: Accounts::default(),
             rejections: HashMap::new(),
             overlays: Overlays::default(),
+            fleets: ArcSwap::default(),
+            gate_arms: GateArms::default(),
             tags_epoch: AtomicI64::new(0),
             read_at: Mutex::default(),
             standing: ArcSwap::from_pointee(Standing {
@@ -164,7 +176,7 @@ impl Snapshots {
             return Ok(served.clone());
         }
         let (catalog, _) = self.store.load_catalog().await?;
-        let catalog = self.with_openings(catalog).await;
+        let catalog = self.with_fleets(self.with_openings(catalog).await).await?;
         let serving = serving_builds(&catalog);
         // Before the builds are offered: nobody is to be offered once more what they gave up.
         let added: Vec<BuildId> = serving.difference(served).copied().collect();
@@ -197,6 +209,68 @@ impl Snapshots {
                 tracing::error!(%fault, "calendars could not be worked out ahead, and are for each poll");
                 plain
             }
+        }
+    }
+
+    /// The catalog with the sizes of the fleets that a gate watches. One that was not counted yet is: nobody is control
+    /// until it is known.
+    async fn with_fleets(&self, catalog: Catalog) -> Result<Catalog, Error> {
+        let known = self.fleets.load_full();
+        let unknown: Vec<PackageName> = catalog
+            .gated_packages()
+            .filter(|package| !known.contains_key(*package))
+            .cloned()
+            .collect();
+        if unknown.is_empty() {
+            return Ok(catalog.with_fleets(&known));
+        }
+        let mut fleets = known.as_ref().clone();
+        fleets.extend(self.store.fleets(unknown).await?);
+        let catalog = catalog.with_fleets(&fleets);
+        self.fleets.store(Arc::new(fleets));
+        Ok(catalog)
+    }
+
+    /// Counts the fleets that gates watch anew, and reads who entered their arms. Asks nobody where no rollout has a gate.
+    ///
+    /// # Errors
+    /// As [`Snapshots::catch_up`].
+    pub async fn catch_up_gates(&self) -> Result<(), Error> {
+        let packages: Vec<PackageName> = self.catalog().gated_packages().cloned().collect();
+        let fleets = match packages.is_empty() {
+            true => Fleets::new(),
+            false => self.store.fleets(packages).await?,
+        };
+        // Who reads the catalog anew meanwhile takes the numbers of before.
+        let held = self.read_at.lock().await;
+        let catalog = self.catalog.load_full();
+        if **self.fleets.load() != fleets {
+            let counted = catalog.as_ref().clone().with_fleets(&fleets);
+            self.fleets.store(Arc::new(fleets));
+            self.catalog.store(Arc::new(counted));
+        }
+        let gated: HashSet<RolloutId> = catalog
+            .gated_packages()
+            .flat_map(|package| catalog.gated_rollouts(package.as_str()))
+            .collect();
+        drop(held);
+        self.gate_arms
+            .catch_up(&self.store, &gated, self.clock.now())
+            .await
+    }
+
+    /// What gates make of a device's poll about a package of this catalog.
+    pub(crate) fn gates_watch(
+        &self,
+        catalog: &Catalog,
+        (device_id, package): (&str, &str),
+        watch: Option<&Watch>,
+        now: DateTime<Utc>,
+    ) -> Watched {
+        let mut gated = catalog.gated_rollouts(package).peekable();
+        match gated.peek() {
+            None => Watched::default(),
+            Some(_) => self.gate_arms.poll(device_id, watch, gated, now),
         }
     }
 

@@ -120,6 +120,9 @@ async fn polls(engine: &str, store: &Store, package: &PackageName, what: &str, s
         facts: DeviceFacts::default(),
         crashes: None,
         told: Standing::Refused(Reason::AlreadyCurrent),
+        watch: None,
+        is_member: false,
+        has_file: false,
     });
     let batch = Activity {
         seen: seen.collect(),

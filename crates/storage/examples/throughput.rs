@@ -54,6 +54,9 @@ async fn measure(engine: &str, settings: Settings) {
             facts: DeviceFacts::default(),
             crashes: None,
             told: Standing::Offered { rollout, build },
+            watch: None,
+            is_member: false,
+            has_file: false,
         });
         let batch = Activity {
             seen: seen.collect(),

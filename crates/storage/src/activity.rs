@@ -1,6 +1,7 @@
 //! What polls leave behind, buffered by the caller and written in bulk.
 
 use chrono::{DateTime, Utc};
+use tidegate_domain::gate::Watch;
 use tidegate_domain::{BuildId, DeviceFacts, DeviceId, PackageName, Reason, RolloutId, VersionCode};
 
 use crate::store::run;
@@ -34,6 +35,12 @@ pub struct Seen {
     pub crashes: Option<u32>,
     /// What it was told.
     pub told: Standing,
+    /// The health gate that watches the device from this poll on; none where no gate does.
+    pub watch: Option<Watch>,
+    /// Whether the gate is known to watch it already, so that it enters no arm.
+    pub is_member: bool,
+    /// Whether it has the whole file of the build that it is offered.
+    pub has_file: bool,
 }
 
 /// What a device's last poll for a package was told.

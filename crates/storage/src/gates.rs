@@ -1,8 +1,12 @@
 //! Health gates: what their last look found, and the next look.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use tidegate_domain::gate::{GateFacts, GateReading};
-use tidegate_domain::{Change, PackageName, RolloutId};
+use tidegate_domain::gate::{
+    Arm, Arms, BlindTimes, GateFacts, GateReading, Logrank, LostTest, Segment, StepCounts,
+};
+use tidegate_domain::{Change, DeviceId, PackageName, RolloutId, Share};
 
 use crate::store::run;
 use crate::{Actor, Error, Store};
@@ -38,7 +42,109 @@ pub struct GateJudged {
     pub sentence: String,
 }
 
+/// The most treated devices of a step that are watched: the first that come. What 50,000 don't show, more don't either.
+pub const MAX_TREATED: i64 = 50_000;
+
+/// A device in an arm of a gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownMember {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// The device.
+    pub device: DeviceId,
+    /// Its arm.
+    pub arm: Arm,
+    /// The step, from 0.
+    pub step: u16,
+    /// When it entered.
+    pub entered: DateTime<Utc>,
+}
+
+/// Where a rollout stands when its gate looks.
+#[derive(Clone, Copy, Debug)]
+pub struct GateAtHand {
+    /// The rollout's number.
+    pub rollout: i64,
+    /// The segment at hand.
+    pub segment: Segment,
+    /// The step at hand, from 0.
+    pub step: u16,
+    /// The share now.
+    pub share: Share,
+    /// The database's time.
+    pub now: DateTime<Utc>,
+}
+
+/// What looks have added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GateLooks {
+    /// At silence.
+    pub lost: LostTest,
+    /// At crashes.
+    pub crashing: Logrank,
+}
+
+/// What a gate's devices show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateObservation {
+    /// The outcomes of the segment's steps, from 0 to the step at hand.
+    pub steps: Vec<StepCounts>,
+    /// Who is watched for silence.
+    pub lost_arms: Arms,
+    /// Who is watched for crashes; none where no member tells of any.
+    pub crashing_arms: Option<Arms>,
+    /// Of control: how many should have been heard within the last hour, and how many were.
+    pub control_polls: (u64, u64),
+    /// The looks with this one.
+    pub looks: GateLooks,
+}
+
 impl Store {
+    /// Looks at a gate's devices: marks those that fell silent or crashed since the last look, and adds them to `looks`. Who
+    /// keeps what it returns and looks again counts each device once. `interval`: how often devices poll.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`]; nothing was marked then.
+    pub async fn observe_gate(
+        &self,
+        at: GateAtHand,
+        blind: BlindTimes,
+        interval: TimeDelta,
+        looks: GateLooks,
+    ) -> Result<GateObservation, Error> {
+        run!(self, write, gate_members::observe(&at, &blind, interval, &looks))
+    }
+
+    /// The members of these rollouts' gates that entered from then on, of each arm at most `limit`, the youngest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn gate_members_since(
+        &self,
+        rollouts: Vec<RolloutId>,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<KnownMember>, Error> {
+        run!(self, read, gate_entries::since(&rollouts, since, limit))
+    }
+
+    /// How many devices have each of these packages, of those that count.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn fleets(&self, packages: Vec<PackageName>) -> Result<HashMap<PackageName, u64>, Error> {
+        run!(self, read, gate_entries::fleets(&packages))
+    }
+
+    /// Removes members of gates that nobody watches any more: of rollouts that ended, and those that entered more than
+    /// [`tidegate_domain::gate::WATCHED_FOR`] ago. At most `limit` of each arm. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn remove_gate_members(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
+        run!(self, write, gate_entries::remove(now, limit))
+    }
+
     /// What the gate of a rollout found when it looked last; none before it has looked at all.
     ///
     /// # Errors

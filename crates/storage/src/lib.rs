@@ -22,7 +22,8 @@
 //! are the same pool. There every transaction takes its row locks in one order, so that no two wait for each other:
 //!
 //! 1. devices, by name; after them what was imported of them, and enrolment tokens with their hours
-//! 2. statistics, by build; a build's row guards its hours and the rows of its rollouts
+//! 2. statistics, by build; a build's row guards its hours and the rows of its rollouts; after them the counts of gates.
+//!    Members of a gate are their devices'; whoever looks for the silent ones waits for none of them
 //! 3. deliveries, campaigns and their counts; tags with their counts
 //! 4. epochs
 //! 5. people, service accounts and admin tokens, whose changes raise their epoch first: so they come one after the
@@ -71,6 +72,7 @@ mod devices;
 mod enrollment;
 mod error;
 mod experiments;
+mod gate_tally;
 mod gates;
 mod imports;
 mod leases;
@@ -126,7 +128,9 @@ pub use enrollment::{
 };
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
-pub use gates::{GateJudged, GateLook, GateQuestion};
+pub use gates::{
+    GateAtHand, GateJudged, GateLook, GateLooks, GateObservation, GateQuestion, KnownMember, MAX_TREATED,
+};
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};
 pub use packages::{Package, PackageEdit};
@@ -135,7 +139,7 @@ pub use policies::{PolicyChange, PolicyFilter};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};
 pub use record::{MAX_TAMPERED, RecordKey, Sealed, Tampered, WrappedKey};
-pub use reports::{NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
+pub use reports::{Fetched, NewDownload, NewReport, Refusal, RejectionChange, ReportOutcome};
 pub use reserve::Disk;
 pub use restorations::{GENERATIONS_SKIPPED, NUMBERS_SKIPPED, Restoration};
 pub use retention::Removed;

@@ -30,6 +30,9 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 /// The database's time in microseconds, as it is when the statement runs: a transaction may have waited before.
 const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
 
+/// What a query of `m` adds that is to pass over rows which another transaction holds, rather than wait for it.
+const SKIP_LOCKED: &str = " FOR NO KEY UPDATE OF m SKIP LOCKED";
+
 /// Whether the table `servers` exists.
 const HAS_SERVERS: &str = "SELECT count(to_regclass('servers')) AS count";
 

@@ -22,16 +22,31 @@ pub struct NewReport {
     pub at: DateTime<Utc>,
 }
 
-/// A finished download.
+/// What the server sent of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// Its first byte.
+    First,
+    /// Some bytes of it: all that they say is that the device is there.
+    Some,
+    /// Every byte, over however many requests.
+    Whole,
+    /// A redirect to it. What is sent from there is not seen.
+    Redirect,
+}
+
+/// A download as the server sees it. For rollouts without a gate only whole ones are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDownload {
-    /// Who has the file.
+    /// Who fetches the file.
     pub device: DeviceId,
     /// The build whose file it is.
     pub build: BuildId,
     /// The rollout that the signed URL names; `None` for one that names none.
     pub rollout: Option<RolloutId>,
-    /// When its last byte went out.
+    /// What was sent.
+    pub sent: Fetched,
+    /// When it went out.
     pub at: DateTime<Utc>,
 }
 
@@ -79,8 +94,8 @@ impl Store {
         run!(self, write, reports::record(&batch))
     }
 
-    /// Notes that the server sent every byte of a build to a device. Returns for how many of them it was the first
-    /// time. Unknown devices and builds are passed over.
+    /// Notes what the server sent of builds' files. Returns how many devices have all of a build for the first time.
+    /// Unknown devices and builds are passed over.
     ///
     /// # Errors
     /// As [`Store::record_reports`].

@@ -278,6 +278,51 @@ diesel::table! {
         last_status -> Nullable<Text>,
         last_reason -> Nullable<Text>,
         last_at -> Nullable<BigInt>,
+        gate_segment -> Nullable<BigInt>,
+        gate_step -> Nullable<BigInt>,
+        begun_at -> Nullable<BigInt>,
+        sent_at -> Nullable<BigInt>,
+        failed_at -> Nullable<BigInt>,
+        troubled_at -> Nullable<BigInt>,
+        succeeded_at -> Nullable<BigInt>,
+        confirmed_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    gate_counts (rollout_id, segment, step) {
+        rollout_id -> BigInt,
+        segment -> BigInt,
+        step -> BigInt,
+        reached -> BigInt,
+        begun -> BigInt,
+        sent -> BigInt,
+        failed -> BigInt,
+        corrupt -> BigInt,
+        in_trouble -> BigInt,
+        confirmed -> BigInt,
+        watched -> BigInt,
+    }
+}
+
+diesel::table! {
+    gate_members (rollout_id, device_id) {
+        rollout_id -> BigInt,
+        device_id -> BigInt,
+        treated -> Bool,
+        segment -> BigInt,
+        step -> BigInt,
+        entered_at -> BigInt,
+        nudged -> Bool,
+        dense -> Bool,
+        takes_at -> BigInt,
+        crashes -> Nullable<BigInt>,
+        heard_at -> BigInt,
+        lost_due_at -> Nullable<BigInt>,
+        lost_short_at -> Nullable<BigInt>,
+        lost_long_at -> Nullable<BigInt>,
+        crashed_at -> Nullable<BigInt>,
+        crash_counted -> Bool,
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) type Db = diesel::sqlite::Sqlite;
 /// The machine's time in microseconds: this database has no other.
 const NOW: &str = "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)";
 
+/// What a query adds that is to pass over rows which another transaction holds: here there is no other.
+const SKIP_LOCKED: &str = "";
+
 /// Whether the table `servers` exists.
 const HAS_SERVERS: &str =
     "SELECT count(*) AS count FROM sqlite_schema WHERE type = 'table' AND name = 'servers'";

@@ -24,12 +24,13 @@ pub enum Told {
 
 impl Told {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Offered,
         Self::NoUpdate(Reason::AlreadyCurrent),
         Self::NoUpdate(Reason::NewerInstalled),
         Self::NoUpdate(Reason::NotInCohort),
         Self::NoUpdate(Reason::Ramping),
+        Self::NoUpdate(Reason::HeldBack),
         Self::NoUpdate(Reason::NotInAudience),
         Self::NoUpdate(Reason::Paused),
         Self::NoUpdate(Reason::Halted),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidegate_domain::{DeploymentStats, ReportStatus};
 
+use crate::gate_tally::GateTally;
 use crate::time::hour;
 
 /// Sums by what is counted and hour, in the order in which they are to be written.
@@ -17,6 +18,8 @@ pub(crate) struct Tally {
     builds: BTreeMap<(i64, i64), DeploymentStats>,
     rollouts: BTreeMap<(i64, i64, i64), DeploymentStats>,
     latest: Option<i64>,
+    /// What gates count.
+    pub(crate) gates: GateTally,
 }
 
 /// A row of sums; of a build's where there is no rollout, of a total's where there is no hour.

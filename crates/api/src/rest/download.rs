@@ -72,6 +72,9 @@ async fn download(
     if follows(query)
         && let Some(url) = downloads.elsewhere(&download).await?
     {
+        if method == Method::GET {
+            downloads.sent_elsewhere(&download);
+        }
         return Ok(sent_to(&url));
     }
     let facts = &download.build.facts;

@@ -66,9 +66,25 @@ fn refusal(installability: &Installability, sdk: SdkLevel) -> String {
 impl<'c> Ask<'c, '_> {
     /// Asks who is meant before what is offered, so that a rollout speaks for its own devices only.
     pub(super) fn verdict<T: Trace>(&self, trace: &mut T) -> Verdict<'c> {
-        if let Some(reason) = self.not_a_member(trace) {
-            return Verdict::PassesOn(reason);
+        match self.not_a_member(trace) {
+            None => self.verdict_on_member(trace),
+            Some(Reason::HeldBack) => match self.verdict_on_member(trace) {
+                Verdict::Takes(_) => Verdict::Ends(Reason::HeldBack),
+                other => other,
+            },
+            Some(reason) => Verdict::PassesOn(reason),
         }
+    }
+
+    /// What it would say if its share covered the device. Asked of rollouts that have begun.
+    pub(super) fn covered(&self) -> Verdict<'c> {
+        match self.audience(&mut Silent) {
+            true => self.verdict_on_member(&mut Silent),
+            false => Verdict::PassesOn(Reason::NotInAudience),
+        }
+    }
+
+    fn verdict_on_member<T: Trace>(&self, trace: &mut T) -> Verdict<'c> {
         match self.version(trace) {
             Ordering::Less => {}
             Ordering::Equal => return Verdict::Ends(Reason::AlreadyCurrent),
@@ -432,8 +448,9 @@ impl<'c> Ask<'c, '_> {
         let settings = &spec.settings;
         let position = settings.position_once(self.request.device_id, self.unsalted);
         let passed = spec.takes(position, self.now);
+        let kept_back = !passed && spec.keeps_back(position);
         // In the step's share the plan's ramp will reach it.
-        let ramps = !passed && spec.phase() == Some(Phase::Ramping) && settings.takes(position);
+        let ramps = !passed && !kept_back && spec.phase() == Some(Phase::Ramping) && settings.takes(position);
         let run = spec.plan.as_ref().filter(|_| ramps);
         let reached = run.and_then(|run| run.reaches(settings.slice, position));
         if let Some(at) = reached {
@@ -461,6 +478,9 @@ impl<'c> Ask<'c, '_> {
                 "the device's position, {place:.6} %, {answer} in the first {share} % of {}",
                 settings.slice
             );
+            if kept_back {
+                let _ = write!(answer, "; it stays back until the bake of this step ends");
+            }
             if let Some(at) = reached {
                 let _ = write!(answer, "; the ramp reaches it at {}", at.format("%FT%TZ"));
             }
@@ -468,6 +488,7 @@ impl<'c> Ask<'c, '_> {
         });
         match (passed, ramps) {
             (true, _) => None,
+            (false, _) if kept_back => Some(Reason::HeldBack),
             (false, true) => Some(Reason::Ramping),
             (false, false) => Some(Reason::NotInCohort),
         }

@@ -101,7 +101,7 @@ impl StepRange {
 }
 
 /// The target of a step of which some devices stay back.
-fn held_back(target: Share) -> Share {
+pub(crate) fn held_back(target: Share) -> Share {
     match target.get() > HIGHEST_WITHOUT_HOLDBACK {
         true => Share::new(i64::from(HIGHEST_WITH_HOLDBACK))
             .unwrap_or(target)

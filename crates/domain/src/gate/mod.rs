@@ -36,6 +36,7 @@ mod terms;
 mod thresholds;
 mod tolerance;
 mod verdict;
+mod watch;
 mod weights;
 
 /// The page's example is a test.
@@ -72,7 +73,10 @@ pub use thresholds::{
 };
 pub use tolerance::Tolerance;
 pub use verdict::{Arms, GateFacts, is_blind, judge};
+pub use watch::Watch;
 pub use weights::{MAX_GATE_STEPS, StepWeights};
 
 pub(crate) use evidence::as_f64;
+pub(crate) use members::held_back;
 pub(crate) use sentence::thousands;
+pub(crate) use watch::{GateIndex, StepAtHand};

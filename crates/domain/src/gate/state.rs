@@ -30,6 +30,10 @@ pub struct GateState {
     pub polls_expected: u64,
     /// Those that had come.
     pub polls_seen: u64,
+    /// Who was watched for silence then.
+    pub lost_arms: Arms,
+    /// Who was watched for crashes then; none where no agent tells of any.
+    pub crashing_arms: Option<Arms>,
 }
 
 /// What is counted of a rollout at one moment.
@@ -39,10 +43,6 @@ pub struct GateCounts {
     pub fleet: u64,
     /// The outcomes of the steps that have begun, this step's last.
     pub steps: Vec<StepCounts>,
-    /// Who is watched for silence.
-    pub lost_arms: Arms,
-    /// Who is watched for crashes; none where no agent tells of any.
-    pub crashing_arms: Option<Arms>,
 }
 
 impl GateState {
@@ -95,9 +95,9 @@ impl GateState {
             fleet: counts.fleet,
             weights: self.weights.clone(),
             steps: counts.steps,
-            lost_arms: counts.lost_arms,
+            lost_arms: self.lost_arms,
             lost: self.lost,
-            crashing_arms: counts.crashing_arms,
+            crashing_arms: self.crashing_arms,
             crashing: self.crashing,
             polls_expected: self.polls_expected,
             polls_seen: self.polls_seen,

@@ -206,6 +206,15 @@ impl PlanRun {
         }
     }
 
+    /// The largest share of the steps before the one at hand: nothing of them is undone.
+    pub fn share_before(&self) -> Share {
+        let before = self.plan.steps.iter().take(self.progress.step);
+        before
+            .map(|step| step.percent.share())
+            .max()
+            .unwrap_or(Percent::NOBODY.share())
+    }
+
     /// The share at this time.
     pub fn share(&self, now: DateTime<Utc>) -> Share {
         let Progress {

@@ -177,7 +177,7 @@ fn agents_of_before_are_told_a_reason_that_they_know_to_pass() {
         assert_eq!(reason.told_to(2), reason);
         let expected = if matches!(
             reason,
-            Reason::HeldByPolicy | Reason::OutsideWindow | Reason::Ramping
+            Reason::HeldByPolicy | Reason::OutsideWindow | Reason::Ramping | Reason::HeldBack
         ) {
             Reason::Paused
         } else {

@@ -7,9 +7,11 @@ use serde::Serialize;
 use tidegate_domain::{DeviceFacts, DeviceId};
 
 use super::devices::{self, Installed};
+use super::gate_polls::GatedPolls;
 use super::histories::{BuildKey, Histories, RolloutKey};
-use super::{BATCH, Conn, builds, execute_on, responses, retirement, rows};
+use super::{BATCH, Conn, builds, execute_on, gate_entries, responses, retirement, rows};
 use crate::error::Fault;
+use crate::gate_tally::GateStep;
 use crate::rows::to_json;
 use crate::time::micros;
 use crate::{Activity, ActivityOutcome, Seen, Standing};
@@ -29,6 +31,11 @@ pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcom
     install(conn, &batch.seen, &devices)?;
     let mut histories = Histories::default();
     let new_offers = offer(conn, &batch.seen, &devices, &mut histories)?;
+    if let Some(polls) = GatedPolls::of(conn, &batch.seen, &devices)? {
+        polls.confirm(conn, &mut histories)?;
+        polls.note_crashes(conn)?;
+        gate_entries::enter(conn, &batch.seen, &devices, &mut histories.tally.gates)?;
+    }
     for checks in &batch.checks {
         let count = i64::try_from(checks.count).unwrap_or(i64::MAX);
         let (build, at) = (checks.build.0, micros(checks.at));
@@ -152,23 +159,34 @@ fn offer(
     devices: &HashMap<String, i64>,
     histories: &mut Histories,
 ) -> Result<u64, Fault> {
-    let mut offers: Vec<(DateTime<Utc>, RolloutKey)> = Vec::new();
+    let mut offers: Vec<(DateTime<Utc>, RolloutKey, &Seen)> = Vec::new();
     for seen in seen {
         if let (Some(id), Standing::Offered { rollout, build }) =
             (devices.get(seen.device.as_str()), seen.told)
         {
-            offers.push((seen.at, (*id, rollout.0, build.0)));
+            offers.push((seen.at, (*id, rollout.0, build.0), seen));
         }
     }
-    offers.sort_unstable();
-    let ids: BTreeSet<i64> = offers.iter().map(|(_, (_, _, build))| *build).collect();
+    offers.sort_unstable_by_key(|(at, key, _)| (*at, *key));
+    let ids: BTreeSet<i64> = offers.iter().map(|(_, (_, _, build), _)| *build).collect();
     let ids: Vec<i64> = ids.into_iter().collect();
     let known = builds::versions(conn, &ids)?;
-    offers.retain(|(_, (_, _, build))| known.contains_key(build));
-    let keys: BTreeSet<RolloutKey> = offers.iter().map(|(_, key)| *key).collect();
+    offers.retain(|(_, (_, _, build), _)| known.contains_key(build));
+    let keys: BTreeSet<RolloutKey> = offers.iter().map(|(_, key, _)| *key).collect();
     let builds: BTreeSet<BuildKey> = keys.iter().map(|(device, _, build)| (*device, *build)).collect();
     histories.read_builds(conn, &builds)?;
     histories.read_rollouts(conn, &keys)?;
-    let first = offers.into_iter().filter(|(at, key)| histories.offer(*key, *at));
-    Ok(first.count() as u64)
+    let mut first = 0;
+    for (at, key, seen) in offers {
+        let watch = seen.watch.filter(|watch| watch.rollout.0 == key.1);
+        let gate = watch.map(|watch| GateStep {
+            segment: watch.segment,
+            step: watch.step,
+        });
+        first += u64::from(histories.offer(key, at, gate));
+        if seen.has_file {
+            histories.send(key, at, true);
+        }
+    }
+    Ok(first)
 }

@@ -11,7 +11,7 @@ use tidegate_domain::{BuildId, Device, DeviceId, PackageName, RolloutId, Version
 
 use super::epochs::Epoch;
 use super::responses::Installation;
-use super::{BATCH, Conn, audit, epochs, execute_on, lock, rows};
+use super::{BATCH, Conn, audit, epochs, execute_on, gate_entries, lock, rows};
 use crate::device_build::{DeviceBuildRow, DeviceRolloutRow};
 use crate::error::Fault;
 use crate::rows::{DeviceRow, clean, device_id, package_name, small, version};
@@ -297,6 +297,7 @@ pub(crate) fn revoke(conn: &mut Conn, id: &DeviceId, note: &AuditNote) -> Result
         .optional()?;
     let device = device.ok_or_else(|| unknown(id))?;
     let generation = raise_generation(conn, device)?;
+    gate_entries::leave(conn, &[device])?;
     // What it could have moved with ends as well.
     diesel::delete(imported_devices::table.find(device)).execute(conn)?;
     audit::append(conn, note)?;

@@ -85,12 +85,12 @@ fn look_at(
             gate_members::look_for_lost(conn, &at, &state.blind, &mut state.lost)?;
             gate_members::look_for_crashes(conn, &at, &mut state.crashing)?;
         }
+        state.lost_arms = gate_members::lost_arms(conn, &at)?;
+        state.crashing_arms = gate_members::crashing_arms(conn, &at)?;
     }
     let counts = GateCounts {
         fleet: question.fleet,
         steps: gate_members::step_counts(conn, &at)?,
-        lost_arms: gate_members::lost_arms(conn, &at)?,
-        crashing_arms: gate_members::crashing_arms(conn, &at)?,
     };
     let facts = state.facts(&rollout.spec, counts, now);
     let reading = judge(&gate.terms.settings, &facts);

@@ -1,5 +1,6 @@
 //! What devices did with builds: read for a batch, changed by the rules, and written back with the statistics.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -10,8 +11,11 @@ use tidegate_domain::{Capacity, Consequence, DeviceBuild, LastReport, Rejection,
 
 use super::epochs::{self, Epoch};
 use super::{BATCH, Conn, execute_on, rows, stats};
-use crate::device_build::{BUILD_COLUMNS, DeviceBuildRow, DeviceRolloutRow, ROLLOUT_COLUMNS, RolloutHistory};
+use crate::device_build::{
+    BUILD_COLUMNS, DeviceBuildRow, DeviceRolloutRow, Gated, ROLLOUT_COLUMNS, RolloutHistory, UNGATED_COLUMNS,
+};
 use crate::error::Fault;
+use crate::gate_tally::GateStep;
 use crate::rows::to_json;
 use crate::tally::{Tally, count};
 use crate::time::micros;
@@ -101,11 +105,19 @@ impl Histories {
         for triples in triples.chunks(BATCH) {
             let query = diesel::sql_query(&sql).bind::<Text, _>(to_json(&triples)?);
             for row in query.load::<DeviceRolloutRow>(conn)? {
-                let key = (row.device_id, row.rollout_id, row.build_id);
-                self.rollouts.insert(key, row.into_history()?);
+                self.add_rollout(row)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes a row in, unless it was read before. Returns whose it is.
+    pub(crate) fn add_rollout(&mut self, row: DeviceRolloutRow) -> Result<RolloutKey, Fault> {
+        let key = (row.device_id, row.rollout_id, row.build_id);
+        if let Entry::Vacant(entry) = self.rollouts.entry(key) {
+            entry.insert(row.into_history()?);
+        }
+        Ok(key)
     }
 
     /// The rollout that offered the device this build last.
@@ -125,8 +137,9 @@ impl Histories {
         history.capacity_for(status)
     }
 
-    /// Notes an offer. Returns whether it is the device's first of this build.
-    pub(crate) fn offer(&mut self, key: RolloutKey, at: DateTime<Utc>) -> bool {
+    /// Notes an offer; `gate`: what the rollout's gate is at, if it has one. Returns whether it is the device's first of
+    /// this build.
+    pub(crate) fn offer(&mut self, key: RolloutKey, at: DateTime<Utc>, gate: Option<GateStep>) -> bool {
         let (device, rollout, build) = key;
         let of_build = self.builds.entry((device, build)).or_default();
         let is_first = of_build.history.milestones.offer(at);
@@ -137,16 +150,51 @@ impl Histories {
             of_build.offered_by = Some(rollout);
             self.changed_builds.insert((device, build));
         }
-        if self.rollouts.entry(key).or_default().milestones.offer(at) {
+        let of_rollout = self.rollouts.entry(key).or_default();
+        if of_rollout.milestones.offer(at) {
             self.tally.rollout(rollout, build, micros(at)).total_eligible += 1;
+            if let Some(by) = gate {
+                of_rollout.gated = Some(Gated::by(by));
+                self.tally.gates.reach(rollout, by);
+            }
             self.changed_rollouts.insert(key);
         }
         is_first
     }
 
+    /// Changes what a gate counts of the device, if one does.
+    pub(crate) fn change_gated(&mut self, key: RolloutKey, change: impl FnOnce(&mut Gated)) {
+        self.change_outcome(key, |of_rollout| {
+            let Some(gated) = &mut of_rollout.gated else {
+                return false;
+            };
+            let before = *gated;
+            change(gated);
+            *gated != before
+        });
+    }
+
+    /// Changes a row and counts what a gate makes of it. `change` tells whether it is to be written.
+    fn change_outcome(&mut self, key: RolloutKey, change: impl FnOnce(&mut RolloutHistory) -> bool) {
+        let of_rollout = self.rollouts.entry(key).or_default();
+        let before = of_rollout.outcome();
+        if !change(of_rollout) {
+            return;
+        }
+        self.changed_rollouts.insert(key);
+        if let Some(gated) = &of_rollout.gated {
+            let after = of_rollout.outcome();
+            self.tally.gates.change(key.1, gated.by, before, after);
+        }
+    }
+
+    /// Notes what the server sent of the file.
+    pub(crate) fn send(&mut self, key: RolloutKey, at: DateTime<Utc>, whole: bool) {
+        self.change_gated(key, |gated| send(gated, micros(at), whole));
+    }
+
     /// Notes that the device has the whole file. Returns whether that is news of this build.
     pub(crate) fn download(&mut self, key: RolloutKey, at: DateTime<Utc>) -> bool {
-        self.offer(key, at);
         let (device, rollout, build) = key;
         let status = ReportStatus::Downloaded;
         let of_build = self.builds.entry((device, build)).or_default();
@@ -164,7 +212,6 @@ impl Histories {
 
     /// Takes a report that was not taken before, and for which there is capacity.
     pub(crate) fn take(&mut self, key: RolloutKey, report: &Report, at: DateTime<Utc>) -> Consequence {
-        self.offer(key, at);
         let (device, rollout, build) = key;
         let of_build = &mut self.builds.entry((device, build)).or_default().history;
         let before = (of_build.milestones, of_build.rejection);
@@ -177,12 +224,18 @@ impl Histories {
         }
         self.changed_builds.insert((device, build));
 
-        let of_rollout = self.rollouts.entry(key).or_default();
-        if of_rollout.milestones.reach(report.status, at) {
+        let mut is_first = false;
+        self.change_outcome(key, |of_rollout| {
+            is_first = of_rollout.milestones.reach(report.status, at);
+            of_rollout.last = LastReport::after(of_rollout.last.take(), report, at);
+            if let Some(gated) = &mut of_rollout.gated {
+                hear(gated, report, consequence, micros(at));
+            }
+            true
+        });
+        if is_first {
             count(self.tally.rollout(rollout, build, micros(at)), report.status);
         }
-        of_rollout.last = LastReport::after(of_rollout.last.take(), report, at);
-        self.changed_rollouts.insert(key);
         consequence
     }
 
@@ -206,17 +259,52 @@ impl Histories {
     }
 
     fn write_rollouts(&self, conn: &mut Conn) -> Result<(), Fault> {
-        let changed: Vec<DeviceRolloutRow> = self
+        let (gated, ungated): (Vec<_>, Vec<_>) = self
             .changed_rollouts
             .iter()
             .filter_map(|key| Some(DeviceRolloutRow::of(*key, self.rollouts.get(key)?)))
-            .collect();
-        upsert(conn, "device_rollouts", &ROLLOUT_COLUMNS, 3, &changed)
+            .partition(DeviceRolloutRow::is_gated);
+        let columns = &ROLLOUT_COLUMNS[..UNGATED_COLUMNS];
+        upsert(conn, "device_rollouts", columns, 3, &ungated)?;
+        upsert(conn, "device_rollouts", &ROLLOUT_COLUMNS, 3, &gated)
     }
 
     /// Tells other servers which rejections changed. Late in the transaction, see [`epochs::raise`].
     pub(crate) fn announce_rejections(&self, conn: &mut Conn) -> Result<(), Fault> {
         announce(conn, &self.changed_rejections)
+    }
+}
+
+fn send(gated: &mut Gated, at: i64, whole: bool) {
+    gated.begun_at.get_or_insert(at);
+    if whole {
+        gated.sent_at.get_or_insert(at);
+    }
+}
+
+/// The reason of a device that can't go back to an older version: it says nothing of the build.
+const NO_OUTCOME: &str = "downgrade_refused";
+
+/// What a report means for a gate. Whether the file was sent is the server's to see. One that carried it over from an
+/// earlier offer, or whose download was lost in a crash, must not be missing for ever: it counts when it tells that it
+/// has the file.
+fn hear(gated: &mut Gated, report: &Report, consequence: Consequence, at: i64) {
+    match report.status {
+        ReportStatus::Downloaded => send(gated, at, true),
+        ReportStatus::InstallSuccess => {
+            send(gated, at, true);
+            gated.succeeded_at = gated.succeeded_at.max(Some(at));
+        }
+        ReportStatus::VerifyFailed | ReportStatus::InstallFailed => {
+            if report.reason.as_deref() == Some(NO_OUTCOME) {
+                return;
+            }
+            gated.troubled_at = gated.troubled_at.max(Some(at));
+            if matches!(consequence, Consequence::Rejected(_)) {
+                gated.failed_at.get_or_insert(at);
+            }
+        }
+        ReportStatus::Deferred => {}
     }
 }
 

@@ -1,7 +1,9 @@
 //! The queries, written once and compiled for each engine: `Conn`, `Db`, `rows` and `lock` are those of the
 //! engine whose child this module is. Each noun's file holds every statement on its tables.
 
-use super::{Conn, Db, HAS_EPOCHS, HAS_SERVERS, NOW, analyze_deliveries, lock, rows, skip_numbers};
+use super::{
+    Conn, Db, HAS_EPOCHS, HAS_SERVERS, NOW, SKIP_LOCKED, analyze_deliveries, lock, rows, skip_numbers,
+};
 
 pub(crate) mod accounts;
 pub(crate) mod activity;
@@ -21,7 +23,10 @@ pub(crate) mod enroll_tokens;
 pub(crate) mod enrollment;
 pub(crate) mod epochs;
 pub(crate) mod experiments;
+pub(crate) mod gate_counts;
+pub(crate) mod gate_entries;
 pub(crate) mod gate_members;
+pub(crate) mod gate_polls;
 pub(crate) mod gates;
 pub(crate) mod histories;
 pub(crate) mod imports;

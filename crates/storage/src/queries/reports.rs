@@ -8,15 +8,16 @@ use serde::Serialize;
 use tidegate_domain::{BuildId, Capacity, Consequence, DeviceId, Rejection, Report, ReportStatus};
 
 use super::devices::{self, Installed};
+use super::gate_counts::{self, Reported};
 use super::histories::{BuildKey, Histories, RolloutKey};
 use super::reasons::{self, Reasons};
 use super::responses::{self, Installation};
-use super::{BATCH, Conn, builds, execute_on, rows};
+use super::{BATCH, Conn, builds, execute_on, gate_entries, rows};
 use crate::error::Fault;
-use crate::rows::{clean_if, small, to_json};
-use crate::schema::{reports, rollouts};
+use crate::rows::{clean_if, to_json};
+use crate::schema::reports;
 use crate::time::micros;
-use crate::{NewDownload, NewReport, Refusal, ReportOutcome};
+use crate::{Fetched, NewDownload, NewReport, Refusal, ReportOutcome};
 
 /// What makes two reports the same, beside the device and the build.
 type Key = (i64, i64, String, i64, String);
@@ -74,8 +75,7 @@ struct Subjects {
     devices: HashMap<String, i64>,
     /// Package and version of each build.
     builds: HashMap<i64, (i64, i64)>,
-    /// Each rollout's package and retry generation.
-    rollouts: HashMap<i64, (i64, u32)>,
+    rollouts: HashMap<i64, Reported>,
     histories: Histories,
 }
 
@@ -107,7 +107,7 @@ impl Subjects {
         let recorded = keys.iter().filter_map(|key| subjects.histories.offered_by(*key));
         let named = about.iter().filter_map(|about| about.rollout);
         let ids: BTreeSet<i64> = recorded.chain(named).collect();
-        subjects.rollouts = generations(conn, &ids.into_iter().collect::<Vec<_>>())?;
+        subjects.rollouts = gate_counts::reported(conn, &ids.into_iter().collect::<Vec<_>>())?;
         let keys: BTreeSet<RolloutKey> = about
             .iter()
             .filter_map(|about| subjects.rollout_key(about).ok())
@@ -132,7 +132,7 @@ impl Subjects {
     fn rollout_key(&self, about: &About<'_>) -> Result<RolloutKey, Refusal> {
         let key = self.build_key(about)?;
         let (package, _) = self.builds[&key.1];
-        let is_of_package = |id: &i64| self.rollouts.get(id).is_some_and(|(of, _)| *of == package);
+        let is_of_package = |id: &i64| self.rollouts.get(id).is_some_and(|of| of.package == package);
         let rollout = about
             .rollout
             .filter(is_of_package)
@@ -144,7 +144,7 @@ impl Subjects {
     /// The report as it is counted, and what it is about.
     fn judge(&self, new: &NewReport) -> Result<(RolloutKey, Report), Refusal> {
         let key = self.rollout_key(&About::of_report(new))?;
-        let own = self.rollouts.get(&key.1).map_or(1, |(_, generation)| *generation);
+        let own = self.rollouts.get(&key.1).map_or(1, |of| of.retry_generation);
         let stated = new.attempt.unwrap_or(own);
         if stated > own {
             return Err(Refusal::AttemptTooHigh);
@@ -154,6 +154,12 @@ impl Subjects {
             ..new.report.clone()
         };
         Ok((key, report))
+    }
+
+    /// Notes the offer that a report or a download proves.
+    fn offer(&mut self, key: RolloutKey, at: DateTime<Utc>) {
+        let gate = self.rollouts.get(&key.1).and_then(|of| of.gate);
+        self.histories.offer(key, at, gate);
     }
 }
 
@@ -173,21 +179,6 @@ impl<'a> About<'a> {
             rollout: new.rollout.map(|rollout| rollout.0),
         }
     }
-}
-
-/// The package and the retry generation of rollouts that exist.
-fn generations(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, (i64, u32)>, Fault> {
-    let mut found = HashMap::new();
-    for ids in ids.chunks(BATCH) {
-        let rows: Vec<(i64, i64, i64)> = rollouts::table
-            .filter(rollouts::id.eq_any(ids))
-            .select((rollouts::id, rollouts::package_id, rollouts::retry_generation))
-            .load(conn)?;
-        for (id, package, generation) in rows {
-            found.insert(id, (package, small("rollouts.retry_generation", generation)?));
-        }
-    }
-    Ok(found)
 }
 
 pub(crate) fn record(conn: &mut Conn, batch: &[NewReport]) -> Result<Vec<ReportOutcome>, Fault> {
@@ -228,6 +219,7 @@ pub(crate) fn record(conn: &mut Conn, batch: &[NewReport]) -> Result<Vec<ReportO
             outcomes.push(refused(Refusal::TooMany));
             continue;
         }
+        subjects.offer(key, new.at);
         let consequence = subjects.histories.take(key, &report, new.at);
         known.insert(row.key());
         fresh.push((key, row));
@@ -238,6 +230,8 @@ pub(crate) fn record(conn: &mut Conn, batch: &[NewReport]) -> Result<Vec<ReportO
         });
     }
     write(conn, &subjects, &fresh)?;
+    let heard = batch.iter().map(|new| (&new.device, new.at));
+    gate_entries::hear(conn, heard, &subjects.devices)?;
     Ok(outcomes)
 }
 
@@ -417,12 +411,23 @@ pub(crate) fn record_downloads(conn: &mut Conn, batch: &[NewDownload]) -> Result
     let mut subjects = Subjects::read(conn, &about)?;
     let mut first = 0;
     for (new, about) in batch.iter().zip(&about) {
-        if let Ok(key) = subjects.rollout_key(about)
-            && subjects.histories.download(key, new.at)
-        {
-            first += 1;
+        let Ok(key) = subjects.rollout_key(about) else {
+            continue;
+        };
+        subjects.offer(key, new.at);
+        let histories = &mut subjects.histories;
+        match new.sent {
+            Fetched::Some => {}
+            Fetched::First => histories.send(key, new.at, false),
+            Fetched::Redirect => histories.send(key, new.at, true),
+            Fetched::Whole => {
+                first += u64::from(histories.download(key, new.at));
+                histories.send(key, new.at, true);
+            }
         }
     }
     subjects.histories.write(conn)?;
+    let heard = batch.iter().map(|new| (&new.device, new.at));
+    gate_entries::hear(conn, heard, &subjects.devices)?;
     Ok(first)
 }

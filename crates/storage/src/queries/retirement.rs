@@ -8,8 +8,8 @@ use tidegate_domain::DeviceId;
 
 use super::epochs::Epoch;
 use super::{
-    BATCH, Conn, Db, audit, deliveries, devices as device_queries, epochs, policies, pseudonyms, rejections,
-    tags as tag_queries,
+    BATCH, Conn, Db, audit, deliveries, devices as device_queries, epochs, gate_entries, policies,
+    pseudonyms, rejections, tags as tag_queries,
 };
 use crate::error::Fault;
 use crate::rows::small;
@@ -37,6 +37,7 @@ pub(crate) fn retire(conn: &mut Conn, id: &DeviceId, note: &AuditNote) -> Result
         return Ok(false);
     }
     set_counted(conn, &[device], false)?;
+    gate_entries::leave(conn, &[device])?;
     device_queries::raise_generation(conn, device)?;
     // What failed with a build is counted by its failures: none are left of a device that is gone.
     rejections::forget(conn, device, None)?;
@@ -119,6 +120,7 @@ pub(crate) fn erase(
 /// What devices did with builds, and what they run.
 pub(crate) fn remove_story(conn: &mut Conn, ids: &[i64]) -> Result<(), Fault> {
     diesel::delete(reports::table.filter(reports::device_id.eq_any(ids))).execute(conn)?;
+    gate_entries::leave(conn, ids)?;
     diesel::delete(device_rollouts::table.filter(device_rollouts::device_id.eq_any(ids))).execute(conn)?;
     diesel::delete(device_builds::table.filter(device_builds::device_id.eq_any(ids))).execute(conn)?;
     diesel::delete(device_packages::table.filter(device_packages::device_id.eq_any(ids))).execute(conn)?;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use tidegate_domain::{self as domain, BuildId, DeploymentStats, RolloutId};
 
-use super::{Conn, builds, execute_on, rows};
+use super::{Conn, builds, execute_on, gate_counts, rows};
 use crate::error::Fault;
 use crate::schema::{deployment_stat_hours as hours, deployment_stats as stats, rollout_stats};
 use crate::stats::{BuildStats, RolloutStats};
@@ -69,7 +69,8 @@ pub(crate) fn add(conn: &mut Conn, tally: &Tally) -> Result<(), Fault> {
         &["rollout_id", "build_id", "hour_at"],
         false,
         &of_rollouts,
-    )
+    )?;
+    gate_counts::add(conn, &tally.gates)
 }
 
 fn add_to_build(conn: &mut Conn, sums: &Sums) -> Result<bool, Fault> {

@@ -7,8 +7,8 @@ use tidegate_domain::{
     SignerFingerprint, Signers, VersionCode,
 };
 use tidegate_storage::{
-    Activity, Actor, Campaign, EnrollCredential, Enrollment, NewCampaign, NewDownload, NewEnrollToken,
-    NewReport, Page, Paged, Seen, Standing, Store, TrackChange,
+    Activity, Actor, Campaign, EnrollCredential, Enrollment, Fetched, NewCampaign, NewDownload,
+    NewEnrollToken, NewReport, Page, Paged, Seen, Standing, Store, TrackChange,
 };
 
 pub(crate) const APP: &str = "com.example.app";
@@ -141,6 +141,9 @@ pub(crate) fn seen(device: &DeviceId, second: i64, installed: i64) -> Seen {
         installed: version(installed),
         crashes: None,
         told: Standing::Refused(Reason::AlreadyCurrent),
+        watch: None,
+        is_member: false,
+        has_file: false,
     }
 }
 
@@ -187,6 +190,7 @@ pub(crate) fn downloaded(device: &DeviceId, build: BuildId, rollout: RolloutId, 
         device: device.clone(),
         build,
         rollout: Some(rollout),
+        sent: Fetched::Whole,
         at: at(second),
     }
 }

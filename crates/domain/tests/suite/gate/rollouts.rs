@@ -407,7 +407,6 @@ fn a_look_goes_on_from_the_one_before_within_its_segment() {
     let counts = || GateCounts {
         fleet: 5_000,
         steps: vec![StepCounts::default()],
-        ..GateCounts::default()
     };
     let facts = resumed.facts(spec, counts(), at(HOUR + 600));
     assert_eq!(facts.progress, StepProgress::Over);
