@@ -1,5 +1,7 @@
 //! Health gates: what their last look found.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use tidegate_domain::RolloutId;
 use tidegate_domain::gate::GateFacts;
@@ -14,6 +16,17 @@ pub struct GateLook {
     pub at: DateTime<Utc>,
     /// What it found: [`tidegate_domain::gate::judge`] reads it.
     pub facts: GateFacts,
+}
+
+/// The failures that gates have counted, of devices with the build and since the rollout began or was resumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateFailures(pub(crate) HashMap<RolloutId, u64>);
+
+impl GateFailures {
+    /// Those of one rollout; 0 where no gate has looked.
+    pub fn of(&self, rollout: RolloutId) -> u64 {
+        self.0.get(&rollout).copied().unwrap_or(0)
+    }
 }
 
 impl Store {

@@ -3,6 +3,9 @@
 -- The terms of the rollout's gate, from when on it counts, and what it waits for; NULL: no gate.
 ALTER TABLE rollouts ADD COLUMN gate_json TEXT;
 
+-- The gate that is proposed for the package's releases; NULL: none.
+ALTER TABLE packages ADD COLUMN gate_json TEXT;
+
 -- What each gate's last look left: whoever asks reads it from here.
 CREATE TABLE gates (
   rollout_id BIGINT PRIMARY KEY REFERENCES rollouts (id),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{GateMode, GateSettings, Segment};
+use crate::gate::{GateFacts, GateMode, GateReading, GateSettings, Segment, judge};
 
 /// What becomes of a rollout that its gate has halted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,6 +63,12 @@ impl RolloutGate {
             segment: Segment::first(now),
             waits: None,
         }
+    }
+
+    /// What a look finds that was taken at this time; none of a look at an earlier segment, which a new one begins
+    /// without.
+    pub fn reading(&self, looked_at: DateTime<Utc>, facts: &GateFacts) -> Option<GateReading> {
+        (looked_at >= self.segment.began).then(|| judge(&self.terms.settings, facts))
     }
 
     /// Whether a plan's step needs its word to go on.

@@ -56,17 +56,26 @@ pub enum Phase {
     Held,
     /// The next step waits for somebody's approval.
     WaitingApproval,
+    /// The step is over, and what its gate must see is not there yet.
+    WaitingEvidence,
+    /// The same for three days.
+    Stuck,
+    /// The gate hears nothing of devices that were never offered the build either, so it can't judge.
+    Blind,
     /// The plan has no further step; the share stays.
     Done,
 }
 
 impl Phase {
     /// All phases.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Ramping,
         Self::Baking,
         Self::Held,
         Self::WaitingApproval,
+        Self::WaitingEvidence,
+        Self::Stuck,
+        Self::Blind,
         Self::Done,
     ];
 
@@ -77,6 +86,9 @@ impl Phase {
             Self::Baking => "baking",
             Self::Held => "held",
             Self::WaitingApproval => "waiting_approval",
+            Self::WaitingEvidence => "waiting_evidence",
+            Self::Stuck => "stuck",
+            Self::Blind => "blind",
             Self::Done => "done",
         }
     }

@@ -1,10 +1,12 @@
 //! Gates' statements.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
-use tidegate_domain::RolloutId;
+use tidegate_domain::{RolloutId, RolloutState, Track};
 
 use super::Conn;
-use crate::GateLook;
+use crate::{GateFailures, GateLook};
 use crate::error::Fault;
 use crate::rows::from_json;
 use crate::schema::gates;
@@ -23,4 +25,20 @@ pub(crate) fn last_look(conn: &mut Conn, rollout: RolloutId) -> Result<Option<Ga
         })
     });
     Ok(look.transpose()?)
+}
+
+/// What the gates of a track's halted rollouts have counted: whoever resumes one must have seen it.
+pub(crate) fn failures(conn: &mut Conn, track: &Track) -> Result<GateFailures, Fault> {
+    let mut failures = HashMap::new();
+    for release in &track.serving {
+        let (id, spec) = (release.rollout.id, &release.rollout.spec);
+        let Some(gate) = spec.gate.filter(|_| spec.state == RolloutState::Halted) else {
+            continue;
+        };
+        let look = last_look(conn, id)?;
+        if let Some(reading) = look.and_then(|look| gate.reading(look.at, &look.facts)) {
+            failures.insert(id, reading.failures());
+        }
+    }
+    Ok(GateFailures(failures))
 }
