@@ -1,8 +1,11 @@
 //! The gate of a rollout: its terms, and where it stands.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::gate::{GateFacts, GateMode, GateReading, GateSettings, Segment, judge};
 
 /// What becomes of a rollout that its gate has halted.
@@ -26,6 +29,14 @@ impl OnHalt {
             Self::Hold => "hold",
             Self::RollBack => "roll_back",
         }
+    }
+}
+
+impl FromStr for OnHalt {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|one| one.as_str() == text);
+        found.ok_or_else(|| Error::invalid("on_halt", format!("must be hold or roll_back, not {text:?}")))
     }
 }
 
@@ -96,4 +107,15 @@ pub enum WaitsFor {
     Longer,
     /// Polls of devices that were never offered the build.
     Polls,
+}
+
+impl WaitsFor {
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Evidence => "evidence",
+            Self::Longer => "longer",
+            Self::Polls => "polls",
+        }
+    }
 }

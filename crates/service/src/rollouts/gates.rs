@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::gate::{GateReading, GateTerms, RolloutGate};
-use tidegate_domain::{BuildId, Rollout, RolloutId};
+use tidegate_domain::{BuildId, Role, Rollout, RolloutId, Verb};
 
 use super::Rollouts;
-use crate::Error;
+use crate::{Actor, Error};
 
 /// A rollout's gate, and what it found when it looked last.
 pub struct GateState {
@@ -66,11 +66,21 @@ impl Rollouts {
         }))
     }
 
-    /// The gate that a build's package proposes.
+    /// What is asked of a rollout's gate, for somebody who changes a part of it.
     ///
     /// # Errors
-    /// [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
-    pub async fn proposed_gate(&self, build: BuildId) -> Result<Option<GateTerms>, Error> {
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn gate_terms(&self, actor: &Actor, id: RolloutId) -> Result<Option<GateTerms>, Error> {
+        actor.require_some(Role::Operator, Verb::Adjust)?;
+        Ok(self.get(id).await?.spec.gate.map(|gate| gate.terms))
+    }
+
+    /// The gate that a build's package proposes, for somebody who releases the build.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], [`crate::Kind::Unavailable`].
+    pub async fn proposed_gate(&self, actor: &Actor, build: BuildId) -> Result<Option<GateTerms>, Error> {
+        actor.require_some(Role::Operator, Verb::Promote)?;
         let package = self.store.build(build).await?.facts.package;
         Ok(self.store.package(&package).await?.gate)
     }
