@@ -1,6 +1,6 @@
 //! Gates: their terms as requests say them, and what they found.
 
-use tidegate_domain::gate::{GateMode, GateSettings, GateTerms, OnHalt, Tolerance};
+use tidegate_domain::gate::{GateMode, GateSettings, GateTerms, Tolerance};
 use tidegate_domain::{Resume, Role, RolloutId};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Error, Rollouts};
@@ -30,26 +30,6 @@ impl AfterHalt {
             "goes with a gate only: send one beside it, or leave it out",
         ))
     }
-
-    /// The terms of a gate of these settings; what is not said is as before.
-    fn terms(self, settings: GateSettings, before: GateTerms) -> Result<GateTerms, Error> {
-        let on_halt = match self.on_halt {
-            Some(word) => word.parse()?,
-            None => before.on_halt,
-        };
-        let roll_back_forced = match (on_halt, self.roll_back_forced) {
-            (OnHalt::Hold, Some(true)) => {
-                return Err(Error::invalid("roll_back_forced", "goes with on_halt roll_back only"));
-            }
-            (OnHalt::Hold, _) => false,
-            (OnHalt::RollBack, said) => said.unwrap_or(before.roll_back_forced),
-        };
-        Ok(GateTerms {
-            settings,
-            on_halt,
-            roll_back_forced,
-        })
-    }
 }
 
 /// The gate of a rollout that is made.
@@ -73,7 +53,11 @@ pub(super) fn edited(
         after.refuse()?;
         return Ok(Some(None));
     };
-    Ok(Some(Some(after.terms(settings, before.unwrap_or_default())?)))
+    let on_halt = after.on_halt.map(|word| word.parse()).transpose()?;
+    let terms = before
+        .unwrap_or_default()
+        .changed(settings, on_halt, after.roll_back_forced)?;
+    Ok(Some(Some(terms)))
 }
 
 fn settings(gate: &v1::Gate) -> Result<GateSettings, Error> {

@@ -53,6 +53,33 @@ pub struct GateTerms {
     pub roll_back_forced: bool,
 }
 
+impl GateTerms {
+    /// Other settings; what is not said of what follows a halt stays as it was before.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with `roll_back_forced` where nothing is to be rolled back.
+    pub fn changed(
+        self,
+        settings: GateSettings,
+        on_halt: Option<OnHalt>,
+        roll_back_forced: Option<bool>,
+    ) -> Result<Self, Error> {
+        let on_halt = on_halt.unwrap_or(self.on_halt);
+        let roll_back_forced = match (on_halt, roll_back_forced) {
+            (OnHalt::Hold, Some(true)) => {
+                return Err(Error::invalid("roll_back_forced", "goes with on_halt roll_back only"));
+            }
+            (OnHalt::Hold, _) => false,
+            (OnHalt::RollBack, said) => said.unwrap_or(self.roll_back_forced),
+        };
+        Ok(Self {
+            settings,
+            on_halt,
+            roll_back_forced,
+        })
+    }
+}
+
 /// The gate of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutGate {
