@@ -37,4 +37,13 @@ impl Store {
     pub async fn gate_look(&self, rollout: RolloutId) -> Result<Option<GateLook>, Error> {
         run!(self, read, gates::last_look(rollout))
     }
+
+    /// Writes down what a gate would have found, which otherwise takes a fleet. For tests.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    #[cfg(feature = "testing")]
+    pub async fn keep_gate_look(&self, rollout: RolloutId, look: GateLook) -> Result<(), Error> {
+        run!(self, write, gates::keep_look(rollout, &look))
+    }
 }

@@ -52,10 +52,19 @@ pub(crate) fn rollout_gate(state: &GateState) -> v1::RolloutGate {
         by: word(reading.map(|reading| reading.verdict.by())),
         action: word(reading.map(|reading| reading.action.as_str())),
         failures: count(state.failures()),
-        failed: Some(share(reading.map(|reading| &reading.failed), settings.failed_percent)),
-        corrupt: Some(share(reading.map(|reading| &reading.corrupt), settings.corrupt_percent)),
+        failed: Some(share(
+            reading.map(|reading| &reading.failed),
+            settings.failed_percent,
+        )),
+        corrupt: Some(share(
+            reading.map(|reading| &reading.corrupt),
+            settings.corrupt_percent,
+        )),
         lost: Some(comparison(reading.map(|reading| &reading.lost), settings.lost)),
-        crashing: Some(comparison(reading.map(|reading| &reading.crashing), settings.crashing)),
+        crashing: Some(comparison(
+            reading.map(|reading| &reading.crashing),
+            settings.crashing,
+        )),
         advance: Some(advance(reading.map(|reading| &reading.advance))),
         polls_expected: polls(reading, |reading| reading.polls_expected),
         polls_seen: polls(reading, |reading| reading.polls_seen),

@@ -129,9 +129,7 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         (
             "CreatePolicyRequest" | "UpdatePolicyRequest" | "SetHoldRequest" | "ResumeRolloutRequest",
             "remark",
-        ) => {
-            text(1, MAX_REMARK_BYTES)
-        }
+        ) => text(1, MAX_REMARK_BYTES),
         ("CreatePolicyRequest" | "UpdatePolicyRequest", "max_version") => json!({ "minimum": 0 }),
         // 32 pairs of hex digits, with or without the 31 colons.
         ("PinSignerRequest", "signer_fingerprint") => text(64, 95),

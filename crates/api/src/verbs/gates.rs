@@ -72,7 +72,11 @@ fn settings(gate: &v1::Gate) -> Result<GateSettings, Error> {
             mode => mode.parse::<GateMode>()?,
         },
         failed_percent: tolerance("gate.failed_percent", gate.failed_percent, usual.failed_percent)?,
-        corrupt_percent: tolerance("gate.corrupt_percent", gate.corrupt_percent, usual.corrupt_percent)?,
+        corrupt_percent: tolerance(
+            "gate.corrupt_percent",
+            gate.corrupt_percent,
+            usual.corrupt_percent,
+        )?,
         lost: gate.lost.unwrap_or(usual.lost),
         crashing: gate.crashing.unwrap_or(usual.crashing),
         holdback: gate.holdback,

@@ -228,9 +228,7 @@ pub(crate) async fn edit(
     };
     let seen = u32::try_from(request.revision)
         .map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?;
-    let rollout = rollouts
-        .edit(actor, id, edit, seen)
-        .await?;
+    let rollout = rollouts.edit(actor, id, edit, seen).await?;
     Ok(messages::rollout(rollout, rollouts.now()))
 }
 

@@ -206,11 +206,14 @@ fn active(run: &PlanRun, phase: Phase, now: DateTime<Utc>) -> String {
         Phase::Held => "somebody holds the share where it is. Offers go on.".to_owned(),
         Phase::WaitingApproval => "done. The next step waits for another person’s approval.".to_owned(),
         Phase::WaitingEvidence => "done. Its gate waits for evidence that the build is good.".to_owned(),
-        Phase::Stuck => "done, and its gate has not seen enough for 72 hours. Look why, or begin the next step by \
+        Phase::Stuck => {
+            "done, and its gate has not seen enough for 72 hours. Look why, or begin the next step by \
                          hand."
-            .to_owned(),
-        Phase::Blind => "its gate can’t judge: devices that were never offered the build don’t poll either."
-            .to_owned(),
+                .to_owned()
+        }
+        Phase::Blind => {
+            "its gate can’t judge: devices that were never offered the build don’t poll either.".to_owned()
+        }
         Phase::Done => "done, and there is no further step. The share stays.".to_owned(),
     }
 }

@@ -232,12 +232,12 @@ fn sentence(reach: &Reach) -> String {
 }
 
 /// What is asked for, and the build that was current when the dialog was opened.
-fn promotion(
-    fields: &Fields,
-    proposed: Option<GateTerms>,
-) -> Result<(Promotion, Option<BuildId>), Error> {
+fn promotion(fields: &Fields, proposed: Option<GateTerms>) -> Result<(Promotion, Option<BuildId>), Error> {
     let (plan, gate) = match is_by_plan(fields) {
-        true => (Some(plan_choice::chosen(fields)?), plan_choice::gate(fields, proposed)?),
+        true => (
+            Some(plan_choice::chosen(fields)?),
+            plan_choice::gate(fields, proposed)?,
+        ),
         false => (None, proposed),
     };
     let percent = match &plan {

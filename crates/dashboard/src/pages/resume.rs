@@ -28,7 +28,12 @@ struct Page {
 }
 
 fn rollout_id(path: &str) -> Result<RolloutId, Error> {
-    let unknown = |_| Error::not_found("not_found", "there is no such rollout: its number is not a number");
+    let unknown = |_| {
+        Error::not_found(
+            "not_found",
+            "there is no such rollout: its number is not a number",
+        )
+    };
     path.parse().map(RolloutId).map_err(unknown)
 }
 
@@ -84,7 +89,12 @@ pub(crate) async fn resume(
 
 fn said(fields: &Fields) -> Result<Resume, Error> {
     let count = |text: String| {
-        let fault = |_| Error::invalid("acknowledged_failures", "must be the number of failures that you saw");
+        let fault = |_| {
+            Error::invalid(
+                "acknowledged_failures",
+                "must be the number of failures that you saw",
+            )
+        };
         text.parse().map_err(fault)
     };
     Ok(Resume {

@@ -67,7 +67,10 @@ impl GateTerms {
         let on_halt = on_halt.unwrap_or(self.on_halt);
         let roll_back_forced = match (on_halt, roll_back_forced) {
             (OnHalt::Hold, Some(true)) => {
-                return Err(Error::invalid("roll_back_forced", "goes with on_halt roll_back only"));
+                return Err(Error::invalid(
+                    "roll_back_forced",
+                    "goes with on_halt roll_back only",
+                ));
             }
             (OnHalt::Hold, _) => false,
             (OnHalt::RollBack, said) => said.unwrap_or(self.roll_back_forced),

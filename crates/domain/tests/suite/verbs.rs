@@ -267,7 +267,9 @@ fn a_completed_rollout_is_lowered_only_after_a_pause() {
     store
         .run(|track| track.adjust(BuildId(1), percent(50), BY_ADA))
         .unwrap();
-    store.run(|track| track.resume(BuildId(1), &Resume::default(), |_| 0, BY_ADA)).unwrap();
+    store
+        .run(|track| track.resume(BuildId(1), &Resume::default(), |_| 0, BY_ADA))
+        .unwrap();
     assert_eq!(store.serving(), [(1, Active)]);
 }
 

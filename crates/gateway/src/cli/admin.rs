@@ -72,7 +72,9 @@ fn told_package(package: &Package) -> String {
     let careful = Plan::careful();
     let steps = package.plan.as_ref().unwrap_or(&careful).steps();
     let steps: Vec<String> = steps.iter().map(plan_text::written).collect();
-    let gate = package.gate.map(|terms| format!("; gate: {}", gate_text::written(terms)));
+    let gate = package
+        .gate
+        .map(|terms| format!("; gate: {}", gate_text::written(terms)));
     format!(
         "{} approval {}{}; plan: {}{}",
         package.name,

@@ -91,7 +91,17 @@ pub(super) fn table(state: &GateState) -> String {
 
 fn rows(reading: &GateReading) -> [String; 5] {
     [
-        row(["test", "devices", "seen", "expected", "control", "seen", "halts after", "E"].map(str::to_owned)),
+        row([
+            "test",
+            "devices",
+            "seen",
+            "expected",
+            "control",
+            "seen",
+            "halts after",
+            "E",
+        ]
+        .map(str::to_owned)),
         share("failed", &reading.failed),
         share("corrupt", &reading.corrupt),
         compared("lost", &reading.lost),
@@ -154,7 +164,10 @@ fn advance(reading: &AdvanceReading) -> String {
             "advances when {more} more install without a failure, or {} of those reached",
             reading.census_missing
         ),
-        (None, None) => format!("advances when {} more of those reached run it", reading.census_missing),
+        (None, None) => format!(
+            "advances when {} more of those reached run it",
+            reading.census_missing
+        ),
     };
     format!(
         "step: {}; reached {}, confirmed {}, in trouble {}; {missing}",

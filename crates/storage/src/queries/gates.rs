@@ -6,11 +6,11 @@ use diesel::prelude::*;
 use tidegate_domain::{RolloutId, RolloutState, Track};
 
 use super::Conn;
-use crate::{GateFailures, GateLook};
 use crate::error::Fault;
 use crate::rows::from_json;
 use crate::schema::gates;
 use crate::time::moment;
+use crate::{GateFailures, GateLook};
 
 pub(crate) fn last_look(conn: &mut Conn, rollout: RolloutId) -> Result<Option<GateLook>, Fault> {
     let row: Option<(i64, String)> = gates::table
@@ -41,4 +41,18 @@ pub(crate) fn failures(conn: &mut Conn, track: &Track) -> Result<GateFailures, F
         }
     }
     Ok(GateFailures(failures))
+}
+
+#[cfg(feature = "testing")]
+pub(crate) fn keep_look(conn: &mut Conn, rollout: RolloutId, look: &GateLook) -> Result<(), Fault> {
+    diesel::delete(gates::table.find(rollout.0)).execute(conn)?;
+    diesel::insert_into(gates::table)
+        .values((
+            gates::rollout_id.eq(rollout.0),
+            gates::looked_at.eq(crate::time::micros(look.at)),
+            gates::state_json.eq("{}"),
+            gates::facts_json.eq(crate::rows::to_json(&look.facts)?),
+        ))
+        .execute(conn)?;
+    Ok(())
 }

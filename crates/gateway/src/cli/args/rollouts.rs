@@ -361,7 +361,9 @@ fn corrupt_percent(text: &str) -> Result<Tolerance, String> {
 }
 
 fn tolerance(field: &'static str, text: &str) -> Result<Tolerance, String> {
-    let percent = text.parse().map_err(|_| "must be a percentage such as 2 or 0.5")?;
+    let percent = text
+        .parse()
+        .map_err(|_| "must be a percentage such as 2 or 0.5")?;
     Tolerance::of_percent(field, percent).map_err(|fault| fault.to_string())
 }
 
