@@ -26,9 +26,10 @@ const FILES: [&str; 14] = [
 const GRPC_ONLY: [&str; 1] = ["UploadBuildRequest"];
 
 /// Messages within requests that are as strict as these. An audience with a mistyped name would address everybody.
-const WITHIN_REQUESTS: [&str; 6] = [
+const WITHIN_REQUESTS: [&str; 7] = [
     "Audience",
     "Freeze",
+    "Gate",
     "Plan",
     "PlanStep",
     "RolloutCalendars",
@@ -36,7 +37,13 @@ const WITHIN_REQUESTS: [&str; 6] = [
 ];
 
 /// Messages whose JSON is written by hand, in the module of the crate that is named after them.
-const BY_HAND: [&str; 4] = ["InstallConditions", "InstallOpenings", "Slice", "Winner"];
+const BY_HAND: [&str; 5] = [
+    "GateChange",
+    "InstallConditions",
+    "InstallOpenings",
+    "Slice",
+    "Winner",
+];
 
 /// Requests of agents, which may be newer than the server.
 const OF_DEVICES: [&str; 5] = [
@@ -92,7 +99,15 @@ const REQUIRED: [(&str, &[&str]); 31] = [
 const WHOLE_PERCENTS: [&str; 3] = ["whole_percent", "whole_old_percent", "whole_new_percent"];
 
 /// Shares with decimals. JSON tells a whole one without a point, as it always did.
-const PERCENTS: [&str; 4] = ["rollout_percent", "old_percent", "new_percent", "percent"];
+const PERCENTS: [&str; 7] = [
+    "rollout_percent",
+    "old_percent",
+    "new_percent",
+    "percent",
+    "failed_percent",
+    "corrupt_percent",
+    "tolerated_percent",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
@@ -169,8 +184,18 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
         } else if !required.is_some_and(|(_, fields)| fields.contains(&field.name())) {
             config = config.field_attribute(&path, "#[serde(default)]");
         }
-        if PERCENTS.contains(&field.name()) && !field.proto3_optional() {
-            config = config.field_attribute(&path, "#[serde(serialize_with = \"crate::percent::write\")]");
+        if PERCENTS.contains(&field.name()) && (!field.proto3_optional() || name == "Gate") {
+            let write = if field.proto3_optional() {
+                "#[serde(serialize_with = \"crate::percent::write_given\")]"
+            } else {
+                "#[serde(serialize_with = \"crate::percent::write\")]"
+            };
+            config = config.field_attribute(&path, write);
+        }
+        // Left out is not none.
+        if field.type_name() == ".tidegate.v1.GateChange" {
+            let read = "#[serde(deserialize_with = \"crate::gate_change::read\", skip_serializing_if = \"Option::is_none\")]";
+            config = config.field_attribute(&path, read);
         }
         // Nothing is said to agents of before, nor where nothing is asked for.
         if message.name() == "UpdateManifest" && ["install_when", "install_deadline"].contains(&field.name())

@@ -146,6 +146,7 @@ fn admin_rest() -> Routes {
         rest::builds::routes()
             .merge(rest::rollouts::routes())
             .merge(rest::plans::routes())
+            .merge(rest::gates::routes())
             .merge(rest::experiments::routes())
             .merge(rest::audiences::routes())
             .merge(rest::devices::routes())

@@ -1,5 +1,6 @@
 //! From the domain's types to the protocol's messages, one function for each.
 
+mod gates;
 mod plans;
 mod rollouts;
 
@@ -16,6 +17,7 @@ use tidegate_service::{
     Progress, RolloutOnDevice, RolloutStats, Told,
 };
 
+pub(crate) use gates::rollout_gate;
 pub(crate) use plans::{plan, rollout_event, timeline};
 pub(crate) use rollouts::{board, experiment, install_when, rollout, watched_rollout};
 
@@ -147,6 +149,9 @@ pub(crate) fn package(package: &Package) -> v1::Package {
         approval_asked_by: asked.map(|asked| asked.by.clone()).unwrap_or_default(),
         approval_asked_at: asked.and_then(|asked| time(asked.at)),
         plan: Some(plan(package.plan.as_ref().unwrap_or(&Plan::careful()))),
+        gate: package.gate.map(|terms| gates::gate(&terms.settings)),
+        on_halt: gates::on_halt(package.gate),
+        roll_back_forced: gates::is_forced(package.gate),
     }
 }
 

@@ -19,10 +19,12 @@ function prepare(sheet) {
   const above = Number(sheet.dataset.confirmAbove);
 
   const slider = sheet.querySelector(".share");
+  const planOnly = sheet.querySelector("[data-by-plan]");
   const update = () => {
     // A plan has shares of its own, and begins with its first step's.
     const byPlan = form.elements.by?.value === "plan";
     if (slider) slider.hidden = byPlan;
+    if (planOnly) planOnly.hidden = planOnly.disabled = !byPlan;
     const asked = byPlan ? sheet.dataset.planFirst : field.value;
     const share = Math.min(100, Math.max(0, Math.round((Number(asked) || 0) * 100) / 100));
     if (shown) shown.textContent = `${share} %`;

@@ -46,6 +46,9 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// How many campaigns are told of, the youngest first.
 const CAMPAIGNS_TOLD: u32 = 10;
 
+/// How many gates are told of: each is a question to the database.
+const GATES_TOLD: usize = 20;
+
 /// Over how many ticks polls per second are averaged: counters are written once a second, and not in step with us.
 const RATE_TICKS: usize = 10;
 
@@ -120,6 +123,7 @@ impl Ticker {
             .iter()
             .map(|(key, stats)| (*key, stats.total_checks))
             .collect();
+        of_gates(app, &serving, &mut values).await?;
         of_fleet(app, &mut values);
         let progress = of_campaigns(app, &mut values).await?;
         let polls = self.polls.add(&checks, app.clock.now());
@@ -151,6 +155,21 @@ fn of_fleet(app: &AppState, values: &mut Map<String, Value>) {
             tell(told.as_str(), *devices);
         }
     }
+}
+
+/// What the gates found that watch rollouts, in a sentence each.
+async fn of_gates(
+    app: &AppState,
+    serving: &[(BuildId, Rollout)],
+    values: &mut Map<String, Value>,
+) -> Result<(), Error> {
+    let watched = serving.iter().filter(|(_, rollout)| rollout.spec.gate.is_some());
+    for (_, rollout) in watched.take(GATES_TOLD) {
+        if let Some(gate) = app.rollouts.gate_of(rollout.clone()).await? {
+            values.insert(format!("r{}.gate", rollout.id), gate.sentence().into());
+        }
+    }
+    Ok(())
 }
 
 /// What the rollouts that serve did, with each build that they hand out. One that nobody met yet has done nothing.

@@ -127,7 +127,7 @@ impl RolloutEdit {
             set_plan(spec, plan, now)?;
         }
         if let Some(gate) = self.gate {
-            set_gate(spec, gate, now);
+            set_gate(spec, gate, now)?;
         }
         set(&mut spec.settings.wifi_only, self.wifi_only);
         set(&mut spec.settings.must_install, self.must_install);
@@ -188,11 +188,52 @@ fn set_plan(spec: &mut RolloutSpec, plan: Plan, now: DateTime<Utc>) -> Result<()
 }
 
 /// Gives a rollout a gate, other terms of it, or takes it away. What was counted stays.
-fn set_gate(spec: &mut RolloutSpec, gate: Option<GateTerms>, now: DateTime<Utc>) {
+fn set_gate(spec: &mut RolloutSpec, gate: Option<GateTerms>, now: DateTime<Utc>) -> Result<(), Error> {
+    if gate.is_none() && spec.gate.is_some() && spec.state == RolloutState::Halted {
+        // It would be resumed without a look at its failures.
+        let fault = "can't be taken away from a halted rollout: resume it before";
+        return Err(Error::invalid("gate", fault));
+    }
     spec.gate = gate.map(|terms| match spec.gate {
         Some(before) => RolloutGate { terms, ..before },
         None => RolloutGate::begun(terms, now),
     });
+    Ok(())
+}
+
+/// What a person says who resumes a rollout.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Resume {
+    /// The failures that they have seen, of devices with the build. A halted rollout with a gate needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_failures: Option<u64>,
+    /// Why it goes on, in 1 to [`MAX_REMARK_BYTES`](crate::MAX_REMARK_BYTES) bytes; needed likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
+}
+
+impl Resume {
+    /// Refuses to resume a halted rollout whose gate has counted so many failures unless they were all seen.
+    pub(crate) fn require_seen(&self, rollout: RolloutId, failures: u64) -> Result<(), Error> {
+        let Some(acknowledged) = self.acknowledged_failures else {
+            let fault = format!(
+                "must be the number of failures that you have seen: rollout {rollout} is halted; \
+                 /v1/rollouts/{rollout}/gate tells them"
+            );
+            return Err(Error::invalid("acknowledged_failures", fault));
+        };
+        if self.remark.is_none() {
+            return Err(Error::invalid("remark", "must say why a halted rollout goes on"));
+        }
+        if acknowledged < failures {
+            return Err(Error::FailuresGrew {
+                rollout,
+                acknowledged,
+                failures,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// How a verb names what it is about.
@@ -290,6 +331,9 @@ pub struct OfferFacts {
     /// Who edited the terms last, who approved them, and what waits.
     #[serde(flatten)]
     pub consent: Consent,
+    /// What was said when it was resumed.
+    #[serde(flatten)]
+    pub resumed: Resume,
 }
 
 impl OfferFacts {
@@ -307,6 +351,7 @@ impl OfferFacts {
             plan: spec.plan.clone(),
             gate: spec.gate,
             consent: spec.consent.clone(),
+            resumed: Resume::default(),
         }
     }
 

@@ -185,6 +185,19 @@ pub enum Error {
         /// The state that was asked for.
         to: CampaignState,
     },
+    /// Somebody resumes a halted rollout who has not seen all that failed.
+    #[error(
+        "rollout {rollout} has {failures} failures by now, and {acknowledged} were acknowledged: look at its gate again \
+         before you resume it"
+    )]
+    FailuresGrew {
+        /// The rollout that was named.
+        rollout: RolloutId,
+        /// What the caller has seen.
+        acknowledged: u64,
+        /// What its gate has counted.
+        failures: u64,
+    },
     /// Too many rollouts would serve one package side by side.
     #[error(
         "{package} already has {limit} rollouts that serve side by side; end some of them, or promote without keep_previous"
@@ -237,6 +250,7 @@ impl Error {
             Self::OwnApproval { .. } => "own_approval",
             Self::NothingToApprove { .. } => "nothing_to_approve",
             Self::ApprovalUnsupported { .. } => "approval_unsupported",
+            Self::FailuresGrew { .. } => "failures_grew",
             Self::TooManyServing { .. } => "too_many_serving",
         }
     }

@@ -81,7 +81,7 @@ pub use calendar::{
 #[cfg(feature = "calendars")]
 pub use calendar::{MAX_PREVIEW_DAYS, Zone, openings};
 pub use catalog::Catalog;
-pub use change::{By, Change, OfferFacts, Promotion, RolloutDraft, RolloutEdit, Which};
+pub use change::{By, Change, OfferFacts, Promotion, Resume, RolloutDraft, RolloutEdit, Which};
 pub use cohort::{MAX_SALT_BYTES, Position, cohort};
 pub use decision::{
     Again, BuildRejection, Decision, Explanation, Offer, PollDecision, PollRequest, Step, decide,

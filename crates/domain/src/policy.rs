@@ -144,7 +144,8 @@ impl PolicySpec {
     }
 }
 
-fn check_remark(remark: &str) -> Result<(), Error> {
+/// What a remark may be: 1 to [`MAX_REMARK_BYTES`] bytes that people can see.
+pub(crate) fn check_remark(remark: &str) -> Result<(), Error> {
     if remark.trim().is_empty() {
         return Err(Error::invalid("remark", "must say why"));
     }

@@ -17,9 +17,10 @@ use chrono::{DateTime, Utc};
 use stepping::{enter_at, require_begun};
 
 use crate::gate::RolloutGate;
+use crate::policy::check_remark;
 use crate::{
     Approval, Build, BuildId, By, Change, Consent, Error, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, OfferFacts,
-    PackageName, Percent, PlanRun, Position, Promotion, Release, Rollout, RolloutDraft, RolloutEdit,
+    PackageName, Percent, PlanRun, Position, Promotion, Release, Resume, Rollout, RolloutDraft, RolloutEdit,
     RolloutId, RolloutSettings, RolloutSpec, RolloutState, SdkLevel, Share, SignerFingerprint, Signers,
     Stage, Subject, VersionCode, Which, check_visible, cohort::MAX_SALT_BYTES,
 };
@@ -363,15 +364,35 @@ impl Track {
         self.stop_all(which.into(), "ota.rollout.pause", RolloutState::Paused, by.now)
     }
 
-    /// Offers a paused or halted build again.
+    /// Offers a paused or halted build again. Of a halted rollout with a gate all failures must have been seen; its gate
+    /// then begins a new segment. `failures` tells how many the gate of a rollout has counted.
     ///
     /// # Errors
-    /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::SeveralServing`], [`Error::WrongState`].
-    pub fn resume(&self, which: impl Into<Which>, by: By<'_>) -> Result<Change, Error> {
-        self.change_one(which, "ota.rollout.resume", |spec| {
+    /// [`Error::NotServing`], [`Error::RolloutEnded`], [`Error::SeveralServing`], [`Error::WrongState`];
+    /// [`Error::Invalid`] with `acknowledged_failures` or `remark`, [`Error::FailuresGrew`].
+    pub fn resume(
+        &self,
+        which: impl Into<Which>,
+        resume: &Resume,
+        failures: impl Fn(RolloutId) -> u64,
+        by: By<'_>,
+    ) -> Result<Change, Error> {
+        let which = which.into();
+        if let Some(remark) = &resume.remark {
+            check_remark(remark)?;
+        }
+        let rollout = self.only(which)?.rollout.id;
+        let mut change = self.change_one(which, "ota.rollout.resume", |spec| {
             require_begun(spec, RolloutState::Active)?;
+            if let Some(gate) = spec.gate.as_mut().filter(|_| spec.state == RolloutState::Halted) {
+                resume.require_seen(rollout, failures(rollout))?;
+                gate.segment = gate.segment.next(by.now);
+                gate.waits = None;
+            }
             enter_at(spec, RolloutState::Active, by.now)
-        })
+        })?;
+        change.after.resumed = resume.clone();
+        Ok(change)
     }
 
     /// Stops offering a build that a health gate found bad, in all of its rollouts that serve, or one rollout. One that is

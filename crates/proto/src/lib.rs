@@ -11,6 +11,7 @@
 mod audience;
 mod calendar_names;
 mod embedded_json;
+mod gate_change;
 mod install_conditions;
 mod install_openings;
 mod named_devices;

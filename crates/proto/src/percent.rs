@@ -16,3 +16,12 @@ pub(crate) fn write<S: Serializer>(percent: &f64, serializer: S) -> Result<S::Ok
         serializer.serialize_f64(*percent)
     }
 }
+
+/// The same of one that may be left out.
+#[expect(clippy::ref_option, reason = "serde hands out references")]
+pub(crate) fn write_given<S: Serializer>(percent: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match percent {
+        Some(percent) => write(percent, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -3,6 +3,7 @@
 //! Every verb runs the pure rule of [`Track`] inside one transaction that also writes the audit entry, then has
 //! the catalog rebuilt, so that the very next poll is answered by the new state.
 
+mod gates;
 mod steps;
 
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use std::time::Duration;
 
 use tidegate_artifacts as artifacts;
 use tidegate_domain::{
-    Build, BuildId, By, Change, PackageName, Percent, Promotion, Release, Role, Rollout, RolloutDraft,
-    RolloutEdit, RolloutId, RolloutState, Track, Verb, Which,
+    Build, BuildId, By, Change, PackageName, Percent, Promotion, Release, Resume, Role, Rollout,
+    RolloutDraft, RolloutEdit, RolloutId, RolloutState, Track, Verb, Which,
 };
 use tidegate_storage::{
-    Attempts, OverdueCounts, Page, Paged, RolloutFilter, SERVICE_PREFIX, Store, TrackChange,
+    Attempts, GateFailures, OverdueCounts, Page, Paged, RolloutFilter, SERVICE_PREFIX, Store, TrackChange,
 };
 
+pub use gates::GateState;
 pub use steps::Timeline;
 
 use crate::{Actor, Clock, Error, Kind, Snapshots};
@@ -306,20 +308,31 @@ impl Rollouts {
         Ok(change.after.state)
     }
 
-    /// Offers a paused or halted build again.
+    /// Offers a paused or halted build again. A halted rollout with a gate goes on when all that failed was seen.
     ///
     /// # Errors
     /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::resume`] refuses.
-    pub async fn resume(&self, actor: &Actor, which: impl Into<Which>) -> Result<RolloutState, Error> {
+    pub async fn resume(
+        &self,
+        actor: &Actor,
+        which: impl Into<Which>,
+        resume: Resume,
+    ) -> Result<RolloutState, Error> {
         let which = which.into();
+        let package = self.package_for(actor, which, Verb::Resume).await?;
         let by = self.by(actor).await?;
-        let rule = move |track: &Track| track.resume(which, by.as_by());
-        let change = self.change_one(actor, which, Verb::Resume, rule).await?;
+        let rule = move |track: &Track, failures: &GateFailures| {
+            track.resume(which, &resume, |rollout| failures.of(rollout), by.as_by())
+        };
+        let on_record = actor.on_record(self.clock.now());
+        let changed = self.store.resume_rollout(package, on_record, rule).await?;
+        let change = self.followed(changed).await.change;
         tracing::info!(
             event = "ota.rollout.resume",
             actor = actor.subject,
             build_id = change.after.build_id.0,
             rollout_id = change.after.rollout_id.map(|id| id.0),
+            acknowledged_failures = change.after.resumed.acknowledged_failures,
         );
         Ok(change.after.state)
     }
@@ -513,15 +526,21 @@ impl Rollouts {
         verb: Verb,
         rule: impl Fn(&Track) -> Result<Change, tidegate_domain::Error> + Send + 'static,
     ) -> Result<Change, Error> {
+        let package = self.package_for(actor, which.into(), verb).await?;
+        let rule = move |track: &Track, _: &Attempts| rule(track);
+        let change = self.change(actor, package, rule).await?.change;
+        Ok(change)
+    }
+
+    /// The package of what is named, where this person may do so to it.
+    async fn package_for(&self, actor: &Actor, which: Which, verb: Verb) -> Result<PackageName, Error> {
         actor.require_some(Role::Operator, verb)?;
-        let package = match which.into() {
+        let package = match which {
             Which::Build(build) => self.store.build(build).await?.facts.package,
             Which::Rollout(rollout) => self.store.rollout(rollout).await?.spec.package,
         };
         actor.require_verb(Role::Operator, verb, Some(&package))?;
-        let rule = move |track: &Track, _: &Attempts| rule(track);
-        let change = self.change(actor, package, rule).await?.change;
-        Ok(change)
+        Ok(package)
     }
 
     /// Applies a rule to a package's track.
@@ -535,10 +554,15 @@ impl Rollouts {
             .store
             .change_track(package, actor.on_record(self.clock.now()), rule)
             .await?;
+        Ok(self.followed(changed).await)
+    }
+
+    /// Has the catalog rebuilt where something was changed.
+    async fn followed(&self, changed: TrackChange) -> TrackChange {
         if !changed.change.is_empty() {
             self.snapshots.follow_own_change().await;
         }
-        Ok(changed)
+        changed
     }
 }
 

@@ -99,6 +99,17 @@ pub struct GateObservation {
     pub looks: GateLooks,
 }
 
+/// The failures that gates have counted, of devices with the build and since the rollout began or was resumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateFailures(pub(crate) HashMap<RolloutId, u64>);
+
+impl GateFailures {
+    /// Those of one rollout; 0 where no gate has looked.
+    pub fn of(&self, rollout: RolloutId) -> u64 {
+        self.0.get(&rollout).copied().unwrap_or(0)
+    }
+}
+
 impl Store {
     /// Looks at a gate's devices: marks those that fell silent or crashed since the last look, and adds them to `looks`. Who
     /// keeps what it returns and looks again counts each device once. `interval`: how often devices poll.
@@ -167,5 +178,14 @@ impl Store {
     ) -> Result<Option<GateJudged>, Error> {
         let package = package.clone();
         run!(self, urgent, gates::look(&package, &actor, &question))
+    }
+
+    /// Writes down what a gate would have found, which otherwise takes a fleet. For tests.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    #[cfg(feature = "testing")]
+    pub async fn keep_gate_look(&self, rollout: RolloutId, look: GateLook) -> Result<(), Error> {
+        run!(self, write, gates::keep_look(rollout, &look))
     }
 }

@@ -129,7 +129,8 @@ pub use enrollment::{
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
 pub use gates::{
-    GateAtHand, GateJudged, GateLook, GateLooks, GateObservation, GateQuestion, KnownMember, MAX_TREATED,
+    GateAtHand, GateFailures, GateJudged, GateLook, GateLooks, GateObservation, GateQuestion, KnownMember,
+    MAX_TREATED,
 };
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};

@@ -1,5 +1,6 @@
 //! Packages: the signer that each is pinned to, and what it allows.
 
+use tidegate_domain::gate::GateTerms;
 use tidegate_domain::{Approval, ApprovalRequest, PackageName, Plan, Signers};
 
 use crate::store::run;
@@ -20,6 +21,8 @@ pub struct Package {
     pub approval_request: Option<ApprovalRequest>,
     /// The plan that is proposed for its releases.
     pub plan: Option<Plan>,
+    /// The gate that is proposed for its releases, and that promotions have which don't speak of one.
+    pub gate: Option<GateTerms>,
 }
 
 /// How a package's releases are made; what is left out stays.
@@ -31,6 +34,8 @@ pub struct PackageEdit {
     pub break_glass: bool,
     /// The plan that is proposed for them; `Some(None)`: the one that is proposed to all.
     pub plan: Option<Option<Plan>>,
+    /// The gate that is proposed for them; `Some(None)`: none.
+    pub gate: Option<Option<GateTerms>>,
 }
 
 impl Store {

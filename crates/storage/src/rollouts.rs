@@ -8,7 +8,7 @@ use tidegate_domain::{
 };
 
 use crate::store::run;
-use crate::{Actor, Error, Page, Paged, Store};
+use crate::{Actor, Error, GateFailures, Page, Paged, Store};
 
 /// Which rollouts; everything left out matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +93,23 @@ impl Store {
         F: Fn(&Track, &Attempts) -> Result<Change, domain::Error> + Send + 'static,
     {
         run!(self, urgent, rollouts::change_track(&package, &actor, &rule))
+    }
+
+    /// Resumes a rollout by a pure rule, as [`Store::change_track`] changes a track. The rule is told the failures that gates
+    /// have counted of the package's halted rollouts, as they are in the same transaction.
+    ///
+    /// # Errors
+    /// As for [`Store::change_track`].
+    pub async fn resume_rollout<F>(
+        &self,
+        package: PackageName,
+        actor: Actor,
+        rule: F,
+    ) -> Result<TrackChange, Error>
+    where
+        F: Fn(&Track, &GateFailures) -> Result<Change, domain::Error> + Send + 'static,
+    {
+        run!(self, urgent, rollouts::resume(&package, &actor, &rule))
     }
 
     /// One rollout.

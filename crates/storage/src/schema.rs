@@ -11,6 +11,7 @@ diesel::table! {
         approval -> Text,
         approval_request_json -> Nullable<Text>,
         plan_json -> Nullable<Text>,
+        gate_json -> Nullable<Text>,
     }
 }
 

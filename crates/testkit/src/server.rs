@@ -10,12 +10,13 @@ use chrono::TimeDelta;
 use reqwest::Client;
 use serde_json::json;
 use tempfile::TempDir;
-use tidegate_domain::Role;
+use tidegate_domain::gate::GateFacts;
+use tidegate_domain::{Role, RolloutId};
 pub use tidegate_gateway::choose_cryptography;
 use tidegate_gateway::{Config, RunningServer, Server};
 use tidegate_service::{Actor, Clock, ImportReport, Imports};
 use tidegate_signing::{ExposeSecret, KeyRing, MasterKey, SecretString};
-use tidegate_storage::Store;
+use tidegate_storage::{GateLook, Store};
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
@@ -314,6 +315,21 @@ impl TestServer {
         let console = Actor::console();
         let report = imports.devices(&console, lines.as_bytes(), false, refused);
         report.await.expect("the import was refused")
+    }
+
+    /// Has the gate of a rollout have found this by its last look, now.
+    ///
+    /// # Panics
+    /// When the database does not take it.
+    pub async fn keep_gate_look(&self, rollout: i64, facts: GateFacts) {
+        let store = Store::open(&self.config().database).await;
+        let store = store.expect("the database opens");
+        let look = GateLook {
+            at: self.clock.now(),
+            facts,
+        };
+        let kept = store.keep_gate_look(RolloutId(rollout), look).await;
+        kept.expect("the look was refused");
     }
 
     /// A device, enrolled with a token made for it.

@@ -5,6 +5,9 @@ ALTER TABLE rollouts ADD COLUMN gate_json TEXT;
 -- Why it happened, in words.
 ALTER TABLE rollout_events ADD COLUMN remark TEXT;
 
+-- The gate that is proposed for the package's releases; NULL: none.
+ALTER TABLE packages ADD COLUMN gate_json TEXT;
+
 -- What each gate's last look left: whoever asks reads it from here.
 CREATE TABLE gates (
   rollout_id BIGINT PRIMARY KEY REFERENCES rollouts (id),

@@ -15,3 +15,4 @@ ALTER TABLE device_rollouts DROP COLUMN gate_segment;
 DROP TABLE gates;
 ALTER TABLE rollout_events DROP COLUMN remark;
 ALTER TABLE rollouts DROP COLUMN gate_json;
+ALTER TABLE packages DROP COLUMN gate_json;

@@ -156,6 +156,13 @@ impl RolloutService for Service {
         call!(request, verbs::plans::deny, self.rollouts)
     }
 
+    async fn get_rollout_gate(
+        &self,
+        request: Request<v1::GetRolloutGateRequest>,
+    ) -> Result<Response<v1::RolloutGate>, Status> {
+        call!(request, verbs::gates::get, self.rollouts)
+    }
+
     async fn get_rollout_timeline(
         &self,
         request: Request<v1::GetRolloutTimelineRequest>,

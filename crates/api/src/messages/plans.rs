@@ -4,6 +4,7 @@ use tidegate_domain::{CalendarName, ChangeRequest, Coming, Percent, Plan, PlanRu
 use tidegate_proto::v1;
 use tidegate_service::{RolloutEvent, Timeline};
 
+use super::gates;
 use super::rollouts::{audience, part, rollout};
 use super::time;
 
@@ -37,6 +38,7 @@ pub(super) fn plan_progress(run: &PlanRun) -> v1::PlanProgress {
 /// A change of a rollout's terms that waits.
 pub(super) fn waiting(request: ChangeRequest) -> v1::WaitingChange {
     let edit = request.edit;
+    let gate = edit.gate.flatten();
     v1::WaitingChange {
         asked_by: request.by,
         asked_at: time(request.at),
@@ -55,6 +57,10 @@ pub(super) fn waiting(request: ChangeRequest) -> v1::WaitingChange {
         }),
         no_install_deadline: edit.install.deadline == Some(None),
         install_deadline: edit.install.deadline.flatten().and_then(time),
+        gate: gate.map(|terms| gates::gate(&terms.settings)),
+        no_gate: edit.gate == Some(None),
+        on_halt: gate.map(|terms| terms.on_halt.as_str().to_owned()),
+        roll_back_forced: gate.map(|terms| terms.roll_back_forced),
     }
 }
 

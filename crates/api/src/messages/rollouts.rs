@@ -5,6 +5,7 @@ use tidegate_domain::{Audience, CalendarName, InstallTerms, Rollout, RolloutCale
 use tidegate_proto::v1;
 use tidegate_service::{ArmView, Board, ExperimentView, OverdueCounts, SliceCensus};
 
+use super::gates;
 use super::plans::{plan, plan_progress, waiting};
 use super::{count, time};
 
@@ -13,6 +14,7 @@ pub(crate) fn rollout(rollout: Rollout, now: DateTime<Utc>) -> v1::Rollout {
     let spec = rollout.spec;
     let (percent, phase) = (spec.percent(now), spec.phase());
     let approved = spec.consent.approved.as_ref();
+    let gate = spec.gate.map(|gate| gate.terms);
     v1::Rollout {
         rollout_id: rollout.id.0,
         package_name: spec.package.to_string(),
@@ -48,6 +50,9 @@ pub(crate) fn rollout(rollout: Rollout, now: DateTime<Utc>) -> v1::Rollout {
         install_when: install_when(&spec.settings.install),
         install_deadline: spec.settings.install.deadline.and_then(time),
         overdue_devices: None,
+        gate: gate.map(|terms| gates::gate(&terms.settings)),
+        on_halt: gates::on_halt(gate),
+        roll_back_forced: gates::is_forced(gate),
     }
 }
 

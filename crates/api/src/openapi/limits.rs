@@ -119,9 +119,17 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         }
         ("TagDevicesRequest", "add" | "remove") => json!({ "maxItems": MAX_TAGGED_AT_ONCE }),
         ("RenameTagRequest", "to") => tag(),
-        ("CreatePolicyRequest" | "UpdatePolicyRequest" | "SetHoldRequest", "remark") => {
-            text(1, MAX_REMARK_BYTES)
-        }
+        ("Gate", "mode") => json!({ "enum": ["", "act", "hold", "watch"] }),
+        ("Gate", "failed_percent" | "corrupt_percent") => json!({ "minimum": 0.01, "maximum": 50 }),
+        (
+            "PromoteRequest" | "CreateRolloutRequest" | "EditRolloutRequest" | "EditPackageRequest",
+            "on_halt",
+        ) => json!({ "enum": [null, "hold", "roll_back"] }),
+        ("ResumeRolloutRequest", "acknowledged_failures") => json!({ "minimum": 0 }),
+        (
+            "CreatePolicyRequest" | "UpdatePolicyRequest" | "SetHoldRequest" | "ResumeRolloutRequest",
+            "remark",
+        ) => text(1, MAX_REMARK_BYTES),
         ("CreatePolicyRequest" | "UpdatePolicyRequest", "max_version") => json!({ "minimum": 0 }),
         // 32 pairs of hex digits, with or without the 31 colons.
         ("PinSignerRequest", "signer_fingerprint") => text(64, 95),

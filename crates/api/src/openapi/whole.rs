@@ -8,10 +8,15 @@ use super::limits;
 const APK: &str = "application/vnd.android.package-archive";
 
 /// Schemas whose fields may be left out: what callers send, and members that only some refusals have.
-const WITH_OPTIONAL_FIELDS: [&str; 3] = ["Audience", "Problem", "UploadForm"];
+const WITH_OPTIONAL_FIELDS: [&str; 4] = ["Audience", "Gate", "Problem", "UploadForm"];
 
 /// Verbs whose body may be left out.
-const OPTIONAL_BODIES: [&str; 2] = ["RetryDevice", "AllowEnrolment"];
+const OPTIONAL_BODIES: [&str; 4] = [
+    "RetryDevice",
+    "AllowEnrolment",
+    "ResumeRollout",
+    "ResumeRolloutById",
+];
 
 /// Completes a document.
 pub(super) fn made(mut document: Value) -> Value {

@@ -246,6 +246,7 @@ async fn pause(
 #[utoipa::path(
     post, path = "/v1/apk/{id}/resume",
     operation_id = "ResumeRollout", tag = "rollouts", params(("id" = i64, Path)),
+    request_body = v1::ResumeRolloutRequest,
     responses((status = 200, body = v1::RolloutStateResponse), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]

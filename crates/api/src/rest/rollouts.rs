@@ -176,10 +176,11 @@ async fn pause(
     ))
 }
 
-/// Goes on with a paused or halted rollout.
+/// Goes on with a paused or halted rollout. A halted one with a gate asks for the failures that were seen, and why.
 #[utoipa::path(
     post, path = "/v1/rollouts/{id}/resume",
     operation_id = "ResumeRolloutById", tag = "rollouts", params(("id" = i64, Path)),
+    request_body = v1::ResumeRolloutRequest,
     responses((status = 200, body = v1::Rollout), (status = "4XX", body = Problem)),
     security(("admin_token" = []))
 )]
@@ -187,9 +188,11 @@ async fn resume(
     State(rollouts): State<Arc<Rollouts>>,
     Caller(actor): Caller,
     RolloutNumber(id): RolloutNumber,
+    OptionalJson(mut request): OptionalJson<v1::ResumeRolloutRequest>,
 ) -> Answer<v1::Rollout> {
+    same_rollout(id, &mut request.rollout_id)?;
     Ok(JsonAnswer(
-        verbs::rollouts::resume_rollout(&rollouts, &actor, id).await?,
+        verbs::rollouts::resume_rollout(&rollouts, &actor, request).await?,
     ))
 }
 

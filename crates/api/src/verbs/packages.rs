@@ -6,6 +6,7 @@ use tidegate_domain::{Approval, PackageName, Role, SignerFingerprint};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Error, PackageEdit, Packages};
 
+use super::gates::{self, AfterHalt};
 use super::list::List;
 use super::plans;
 use crate::messages;
@@ -59,6 +60,10 @@ pub(crate) async fn edit(
         (Some(plan), false) => Some(Some(plans::read(&plan)?)),
         (None, is_default) => is_default.then_some(None),
     };
+    let after = AfterHalt {
+        on_halt: request.on_halt,
+        roll_back_forced: request.roll_back_forced,
+    };
     let edit = PackageEdit {
         approval: request
             .approval
@@ -66,6 +71,7 @@ pub(crate) async fn edit(
             .transpose()?,
         break_glass: request.break_glass,
         plan,
+        gate: gates::edited(request.gate, after, None)?,
     };
     Ok(messages::package(&packages.edit(actor, &name, edit).await?))
 }

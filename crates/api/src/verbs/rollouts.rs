@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::mem::take;
 
 use chrono::{DateTime, Utc};
+use tidegate_domain::gate::GateTerms;
 use tidegate_domain::{
     BuildId, InstallCondition, InstallTerms, InstallTermsEdit, MAX_PRIORITY, PackageName, Percent, Promotion,
     Role, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, RolloutState, Slice, Which,
@@ -13,6 +14,7 @@ use tidegate_service::{Actor, Adjusted, Audiences, Error, Paged, RolloutFilter, 
 
 use super::audiences;
 use super::calendars;
+use super::gates::{self, AfterHalt};
 use super::list::List;
 use super::{optional_package, plans};
 use crate::messages;
@@ -22,6 +24,14 @@ pub(crate) async fn promote(
     actor: &Actor,
     request: v1::PromoteRequest,
 ) -> Result<v1::PromoteResponse, Error> {
+    let after = AfterHalt {
+        on_halt: request.on_halt,
+        roll_back_forced: request.roll_back_forced,
+    };
+    let gate = match request.gate {
+        None if !after.is_said() => rollouts.proposed_gate(actor, BuildId(request.build_id)).await?,
+        change => gates::edited(change, after, None)?.flatten(),
+    };
     let terms = Terms {
         percent: share(request.whole_percent, request.rollout_percent)?,
         plan: request.plan,
@@ -33,6 +43,7 @@ pub(crate) async fn promote(
         calendars: None,
         ignore_freeze: false,
         install: InstallTerms::default(),
+        gate,
     };
     let promotion = promotion(terms, request.keep_previous, request.retry_failed)?;
     let promoted = rollouts
@@ -73,6 +84,7 @@ struct Terms {
     calendars: Option<v1::RolloutCalendars>,
     ignore_freeze: bool,
     install: InstallTerms,
+    gate: Option<GateTerms>,
 }
 
 fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Promotion, Error> {
@@ -98,7 +110,7 @@ fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Pr
         retry_failed,
         auto_start,
         plan,
-        gate: None,
+        gate: terms.gate,
     })
 }
 
@@ -120,6 +132,10 @@ pub(crate) async fn create(
     actor: &Actor,
     request: v1::CreateRolloutRequest,
 ) -> Result<v1::Rollout, Error> {
+    let after = AfterHalt {
+        on_halt: request.on_halt,
+        roll_back_forced: request.roll_back_forced,
+    };
     let terms = Terms {
         percent: Percent::of_decimal(request.rollout_percent)?,
         plan: request.plan,
@@ -134,6 +150,7 @@ pub(crate) async fn create(
             when: install_when(&request.install_when)?,
             deadline: request.install_deadline.map(install_deadline).transpose()?,
         },
+        gate: gates::asked(request.gate, after)?,
     };
     if request.keep_previous && request.priority != 0 {
         let fault = "is for a base, whose priority is 0: one above ends nothing";
@@ -174,6 +191,17 @@ pub(crate) async fn edit(
         return Err(Error::invalid("no_install_deadline", fault));
     }
     let deadline = request.install_deadline.map(install_deadline).transpose()?;
+    let id = RolloutId(request.rollout_id);
+    let after = AfterHalt {
+        on_halt: request.on_halt,
+        roll_back_forced: request.roll_back_forced,
+    };
+    // The revision that was seen is asked for, so what is read here is what is changed.
+    let before = match after.is_said() {
+        true => rollouts.gate_terms(actor, id).await?,
+        false => None,
+    };
+    let gate = gates::edited(request.gate, after, before)?;
     let edit = RolloutEdit {
         name: request.name,
         priority: request.priority.map(priority).transpose()?,
@@ -184,7 +212,7 @@ pub(crate) async fn edit(
         slice: request.slice.map(slice).transpose()?,
         percent: request.rollout_percent.map(Percent::of_decimal).transpose()?,
         plan: request.plan.as_ref().map(plans::read).transpose()?,
-        gate: None,
+        gate,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
         download_calendar,
@@ -200,9 +228,7 @@ pub(crate) async fn edit(
     };
     let seen = u32::try_from(request.revision)
         .map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?;
-    let rollout = rollouts
-        .edit(actor, RolloutId(request.rollout_id), edit, seen)
-        .await?;
+    let rollout = rollouts.edit(actor, id, edit, seen).await?;
     Ok(messages::rollout(rollout, rollouts.now()))
 }
 
@@ -330,7 +356,8 @@ pub(crate) async fn resume(
     request: v1::ResumeRolloutRequest,
 ) -> Result<v1::RolloutStateResponse, Error> {
     let which = which(request.build_id, request.rollout_id)?;
-    let state = rollouts.resume(actor, which).await?;
+    let resume = gates::resumption(request.acknowledged_failures, request.remark)?;
+    let state = rollouts.resume(actor, which, resume).await?;
     stands(rollouts, which, state).await
 }
 
@@ -346,10 +373,13 @@ pub(crate) async fn pause_rollout(
 pub(crate) async fn resume_rollout(
     rollouts: &Rollouts,
     actor: &Actor,
-    rollout_id: i64,
+    request: v1::ResumeRolloutRequest,
 ) -> Result<v1::Rollout, Error> {
-    rollouts.resume(actor, RolloutId(rollout_id)).await?;
-    tell(rollouts, rollout_id).await
+    let resume = gates::resumption(request.acknowledged_failures, request.remark)?;
+    rollouts
+        .resume(actor, RolloutId(request.rollout_id), resume)
+        .await?;
+    tell(rollouts, request.rollout_id).await
 }
 
 async fn stands(

@@ -1,7 +1,7 @@
 //! A build as lists and dialogs show it.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Build, DeploymentStats, Finding, Rollout, RolloutState};
+use tidegate_domain::{Build, DeploymentStats, Finding, Rollout, RolloutId, RolloutState};
 use tidegate_service::BuildView;
 
 use crate::show;
@@ -51,6 +51,13 @@ impl Card {
         let held =
             |rollout: &Rollout| matches!(rollout.spec.state, RolloutState::Paused | RolloutState::Halted);
         self.rollout.as_ref().is_some_and(held)
+    }
+
+    /// Its rollout, where whoever resumes it is asked which failures they have seen.
+    pub(crate) fn asks_to_acknowledge(&self) -> Option<RolloutId> {
+        let rollout = self.rollout.as_ref()?;
+        let is_asked = rollout.spec.state == RolloutState::Halted && rollout.spec.gate.is_some();
+        is_asked.then_some(rollout.id)
     }
 
     pub(crate) fn may_be_paused(&self) -> bool {

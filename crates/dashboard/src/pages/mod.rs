@@ -21,6 +21,7 @@ pub(crate) mod plan;
 mod plan_choice;
 mod plan_words;
 mod promote;
+mod resume;
 mod retry;
 mod roll_back;
 mod rollout;
@@ -64,6 +65,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         )
         .route("/builds/{id}/notes", get(notes::page).post(notes::save))
         .route("/builds/{id}/delete", get(delete::page).post(delete::delete))
+        .route("/rollouts/{id}/resume", get(resume::page).post(resume::resume))
         .route("/rollouts/{id}/{verb}", post(plan::act))
         .route("/devices", get(devices::page))
         .route("/devices/{id}", get(device::page))

@@ -40,9 +40,22 @@ pub(crate) struct PlanView {
     pub doing: String,
     pub steps: Vec<StepRow>,
     pub waiting: Option<Waiting>,
+    /// What its gate found, in a sentence.
+    pub gate: Option<String>,
     pub may: May,
     pub events: Vec<Line>,
     pub coming: Vec<Line>,
+}
+
+impl PlanView {
+    /// What the card is about.
+    pub fn title(&self) -> &'static str {
+        match (self.steps.is_empty(), &self.gate) {
+            (false, _) => "Plan",
+            (true, Some(_)) => "Gate",
+            (true, None) => "Approval",
+        }
+    }
 }
 
 /// A step in words.
@@ -75,7 +88,7 @@ pub(crate) struct Line {
     pub share: String,
 }
 
-/// The build's rollouts that have a plan or wait for somebody.
+/// The build's rollouts that have a plan or a gate, or wait for somebody.
 pub(crate) async fn of_build(
     app: &AppState,
     visitor: &Visitor,
@@ -84,7 +97,8 @@ pub(crate) async fn of_build(
     let track = app.rollouts.track(&build.facts.package).await?;
     let told = track.serving.iter().filter(|release| {
         let spec = &release.rollout.spec;
-        spec.build == build.id && (spec.plan.is_some() || spec.waits_since().is_some())
+        let is_told = spec.plan.is_some() || spec.gate.is_some() || spec.waits_since().is_some();
+        spec.build == build.id && is_told
     });
     let mut views = Vec::new();
     for release in told.take(PLANS_SHOWN) {
@@ -103,6 +117,7 @@ async fn view(
     let page = PageOf::new(Some(EVENTS_SHOWN), None)?;
     let events = app.rollouts.events(rollout.id, page).await?.items;
     let coming = track.coming(release);
+    let gate = app.rollouts.gate_of(rollout.clone()).await?;
     let spec = &rollout.spec;
     Ok(PlanView {
         id: rollout.id,
@@ -114,6 +129,7 @@ async fn view(
         doing: doing(spec, now),
         steps: steps(spec, &coming_approvals(&coming)),
         waiting: waiting(spec, &visitor.actor.subject),
+        gate: gate.map(|gate| gate.sentence()),
         may: may(track, spec),
         events: events.iter().map(happened).collect(),
         coming: coming.iter().take(COMING_SHOWN).map(ahead).collect(),
@@ -139,6 +155,9 @@ fn phase_words(phase: Phase) -> &'static str {
         Phase::Baking => "baking",
         Phase::Held => "held",
         Phase::WaitingApproval => "waiting for approval",
+        Phase::WaitingEvidence => "waits for evidence",
+        Phase::Stuck => "stuck",
+        Phase::Blind => "blind",
         Phase::Done => "done",
     }
 }
@@ -155,7 +174,10 @@ fn doing(spec: &RolloutSpec, now: DateTime<Utc>) -> String {
             Some(begin) => format!("It begins at {} and offers nothing before.", show::moment(begin)),
             None => "It offers nothing before it begins.".to_owned(),
         },
-        RolloutState::Active => format!("{at_hand}: {}", active(run, now)),
+        RolloutState::Active => {
+            let phase = spec.phase().unwrap_or(run.phase());
+            format!("{at_hand}: {}", active(run, phase, now))
+        }
         RolloutState::Paused | RolloutState::Halted => {
             format!("{at_hand}: the plan’s time stands still until the rollout is resumed.")
         }
@@ -163,13 +185,13 @@ fn doing(spec: &RolloutSpec, now: DateTime<Utc>) -> String {
     }
 }
 
-fn active(run: &PlanRun, now: DateTime<Utc>) -> String {
+fn active(run: &PlanRun, phase: Phase, now: DateTime<Utc>) -> String {
     let progress = &run.progress;
     let left = u64::try_from((progress.until - now).num_seconds()).unwrap_or(0);
     // To the minute: the page does not count down.
     let left = show::lasting(left.div_ceil(60) * 60);
     let end = show::moment(progress.until);
-    match run.phase() {
+    match phase {
         Phase::Ramping => format!("the share grows until {end}, in {left}."),
         Phase::Baking => {
             let begin = run.next_step().and_then(|next| next.not_before);
@@ -183,6 +205,15 @@ fn active(run: &PlanRun, now: DateTime<Utc>) -> String {
         }
         Phase::Held => "somebody holds the share where it is. Offers go on.".to_owned(),
         Phase::WaitingApproval => "done. The next step waits for another person’s approval.".to_owned(),
+        Phase::WaitingEvidence => "done. Its gate waits for evidence that the build is good.".to_owned(),
+        Phase::Stuck => {
+            "done, and its gate has not seen enough for 72 hours. Look why, or begin the next step by \
+                         hand."
+                .to_owned()
+        }
+        Phase::Blind => {
+            "its gate can’t judge: devices that were never offered the build don’t poll either.".to_owned()
+        }
         Phase::Done => "done, and there is no further step. The share stays.".to_owned(),
     }
 }

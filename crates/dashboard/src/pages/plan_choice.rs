@@ -1,5 +1,6 @@
 //! The choice between a share at once and the package's plan, and what of it waits for a second person.
 
+use tidegate_domain::gate::{GateMode, GateSettings, GateTerms, OnHalt, Tolerance};
 use tidegate_domain::{Approval, Plan};
 use tidegate_service::{Error, Package};
 
@@ -55,4 +56,23 @@ pub(crate) fn is_by_plan(fields: &Fields) -> bool {
 pub(crate) fn chosen(fields: &Fields) -> Result<Plan, Error> {
     let unread = |fault| Error::invalid("plan", format!("does not read: {fault}"));
     serde_json::from_str(fields.text("plan")).map_err(unread)
+}
+
+/// The gate that the form asks for beside a plan: at which share of failures it stops, and what follows. What the form
+/// does not ask is as the package proposes it. None where no share is named.
+pub(crate) fn gate(fields: &Fields, proposed: Option<GateTerms>) -> Result<Option<GateTerms>, Error> {
+    if fields.text("failed_percent").is_empty() {
+        return Ok(None);
+    }
+    let before = proposed.unwrap_or_default();
+    let settings = GateSettings {
+        mode: GateMode::Act,
+        failed_percent: Tolerance::of_percent("failed_percent", fields.decimal("failed_percent")?)?,
+        ..before.settings
+    };
+    let on_halt = match fields.text("on_halt") {
+        "" => None,
+        word => Some(word.parse::<OnHalt>()?),
+    };
+    Ok(Some(before.changed(settings, on_halt, None)?))
 }

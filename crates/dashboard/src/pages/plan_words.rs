@@ -1,5 +1,6 @@
 //! Plans in words: what a step does, how long it all takes, what happened and what is to come.
 
+use tidegate_domain::gate::{GateMode, GateTerms, OnHalt};
 use tidegate_domain::{Coming, Plan, PlanStep, RolloutEdit, Span, Stage};
 use tidegate_service::RolloutEvent;
 
@@ -98,6 +99,11 @@ pub(crate) fn change(edit: &RolloutEdit) -> String {
         let steps: Vec<String> = plan.steps().iter().map(|at| step(at, at.approve)).collect();
         parts.push(format!("the plan to: {}", steps.join("; ")));
     }
+    match edit.gate {
+        Some(Some(terms)) => parts.push(format!("the gate to {}", gate(terms))),
+        Some(None) => parts.push("the gate to none".to_owned()),
+        None => {}
+    }
     if let Some(audience) = &edit.audience {
         let whom = match audience.is_everybody() {
             true => "every device".to_owned(),
@@ -125,4 +131,30 @@ pub(crate) fn change(edit: &RolloutEdit) -> String {
         }
     }
     parts.join(", ")
+}
+
+/// A gate's terms.
+fn gate(terms: GateTerms) -> String {
+    let settings = terms.settings;
+    let does = match (settings.mode, terms.on_halt, terms.roll_back_forced) {
+        (GateMode::Watch, _, _) => "only shows",
+        (GateMode::Hold, _, _) => "holds the plan",
+        (GateMode::Act, OnHalt::Hold, _) => "halts",
+        (GateMode::Act, OnHalt::RollBack, false) => "halts and takes it back",
+        (GateMode::Act, OnHalt::RollBack, true) => "halts and takes it back from all devices",
+    };
+    let mut words = format!(
+        "one that {does} at more than {} failed or {} damaged",
+        settings.failed_percent, settings.corrupt_percent
+    );
+    for (is_said, what) in [
+        (!settings.lost, ", without silence"),
+        (!settings.crashing, ", without crashes"),
+        (settings.holdback, ", with 5 % held back"),
+    ] {
+        if is_said {
+            words.push_str(what);
+        }
+    }
+    words
 }

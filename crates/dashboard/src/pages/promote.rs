@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use tidegate_domain::gate::{GateTerms, OnHalt};
 use tidegate_domain::{
     Audience, BuildId, PackageName, Percent, Promotion, Role, RolloutSettings, RolloutState,
 };
@@ -59,11 +60,19 @@ struct Form {
     must_install: bool,
     keep_previous: bool,
     retry_failed: bool,
+    /// At more failures than this, in percent, the gate of a plan stops it; empty: it has none.
+    failed_percent: String,
+    /// Whether it is then taken back.
+    takes_back: bool,
 }
 
 impl Form {
-    fn new() -> Self {
+    /// As it is shown first, with what is proposed of a gate.
+    fn new(proposed: Option<GateTerms>) -> Self {
+        let gate = proposed.unwrap_or_default();
         Self {
+            failed_percent: gate.settings.failed_percent.as_percent().to_string(),
+            takes_back: gate.on_halt == OnHalt::RollBack,
             percent: FIRST_SHARE,
             by_plan: false,
             audience: String::new(),
@@ -83,6 +92,8 @@ impl Form {
             must_install: fields.ticked("must_install"),
             keep_previous: fields.ticked("keep_previous"),
             retry_failed: fields.ticked("retry_failed"),
+            failed_percent: fields.text("failed_percent").to_owned(),
+            takes_back: fields.text("on_halt") == OnHalt::RollBack.as_str(),
         }
     }
 }
@@ -94,7 +105,8 @@ pub(crate) async fn page(
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
     let card = build::card_of(&app, id).await?;
-    page_with(&app, &visitor, card, Form::new(), Told::default()).await
+    let proposed = app.packages.get(&card.build.facts.package).await?.gate;
+    page_with(&app, &visitor, card, Form::new(proposed), Told::default()).await
 }
 
 /// What became of the form.
@@ -159,7 +171,8 @@ pub(crate) async fn promote(
     if fields.ticked("check") {
         return check(&app, &visitor, card, &fields).await;
     }
-    let promoted = match promotion(&fields) {
+    let proposed = app.packages.get(&card.build.facts.package).await?.gate;
+    let promoted = match promotion(&fields, proposed) {
         Ok((promotion, seen)) => app.rollouts.promote(&visitor.actor, id, promotion, seen).await,
         Err(error) => Err(error),
     };
@@ -219,10 +232,14 @@ fn sentence(reach: &Reach) -> String {
 }
 
 /// What is asked for, and the build that was current when the dialog was opened.
-fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
-    let plan = is_by_plan(fields)
-        .then(|| plan_choice::chosen(fields))
-        .transpose()?;
+fn promotion(fields: &Fields, proposed: Option<GateTerms>) -> Result<(Promotion, Option<BuildId>), Error> {
+    let (plan, gate) = match is_by_plan(fields) {
+        true => (
+            Some(plan_choice::chosen(fields)?),
+            plan_choice::gate(fields, proposed)?,
+        ),
+        false => (None, proposed),
+    };
     let percent = match &plan {
         Some(plan) => plan.first().percent,
         None => Percent::of_decimal(fields.decimal("rollout_percent")?)?,
@@ -244,7 +261,7 @@ fn promotion(fields: &Fields) -> Result<(Promotion, Option<BuildId>), Error> {
         retry_failed: fields.ticked("retry_failed"),
         auto_start: false,
         plan,
-        gate: None,
+        gate,
     };
     Ok((promotion, seen))
 }

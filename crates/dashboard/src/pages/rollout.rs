@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use tidegate_domain::{Percent, Role};
+use tidegate_domain::{Percent, Resume, Role};
 use tidegate_service::{Error, Kind};
 
 use super::cards::Card;
@@ -119,6 +119,6 @@ pub(crate) async fn resume(
     BuildPath(id): BuildPath,
     Posted { visitor, .. }: Posted,
 ) -> Result<Response, Refusal> {
-    app.rollouts.resume(&visitor.actor, id).await?;
+    app.rollouts.resume(&visitor.actor, id, Resume::default()).await?;
     Ok(done(&format!("/builds/{id}"), "resumed"))
 }

@@ -21,6 +21,16 @@ pub enum Metric {
 impl Metric {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Failed, Self::Corrupt, Self::Lost, Self::Crashing];
+
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Corrupt => "corrupt",
+            Self::Lost => "lost",
+            Self::Crashing => "crashing",
+        }
+    }
 }
 
 /// A test of a share against what is tolerated.
@@ -53,6 +63,18 @@ pub enum NotMeasured {
     SmallFleet,
     /// Nobody is left who doesn't have the build.
     NoControl,
+}
+
+impl NotMeasured {
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SwitchedOff => "switched_off",
+            Self::NotTold => "not_told",
+            Self::SmallFleet => "small_fleet",
+            Self::NoControl => "no_control",
+        }
+    }
 }
 
 /// A test of the treated against control.
@@ -91,6 +113,17 @@ pub enum StepProgress {
     Over,
 }
 
+impl StepProgress {
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ramping => "ramping",
+            Self::Baking => "baking",
+            Self::Over => "over",
+        }
+    }
+}
+
 /// What a plan may advance by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,6 +132,16 @@ pub enum Passed {
     Evidence,
     /// All of this step's devices but those tolerated run the build. It promises nothing about later devices.
     Census,
+}
+
+impl Passed {
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Evidence => "evidence",
+            Self::Census => "census",
+        }
+    }
 }
 
 /// What the step has shown for the build.
@@ -143,6 +186,30 @@ pub enum Verdict {
     Passed(Passed),
 }
 
+impl Verdict {
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bad(_) => "bad",
+            Self::Suspicious(_) => "suspicious",
+            Self::Blind => "blind",
+            Self::Running => "running",
+            Self::WaitingForEvidence => "waiting_for_evidence",
+            Self::Stuck => "stuck",
+            Self::Passed(_) => "passed",
+        }
+    }
+
+    /// What it is about: the word of the test, or of what it passed by; empty where there is nothing more to say.
+    pub fn by(self) -> &'static str {
+        match self {
+            Self::Bad(metric) | Self::Suspicious(metric) => metric.as_str(),
+            Self::Passed(passed) => passed.as_str(),
+            Self::Blind | Self::Running | Self::WaitingForEvidence | Self::Stuck => "",
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -155,6 +222,18 @@ pub enum GateAction {
     Advance,
     /// The rollout is to be halted.
     Halt,
+}
+
+impl GateAction {
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Hold => "hold",
+            Self::Advance => "advance",
+            Self::Halt => "halt",
+        }
+    }
 }
 
 /// A gate's reading at one moment: everything that a person needs to see why it acts so.

@@ -1,5 +1,7 @@
 //! What an operator asks of a gate.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -16,6 +18,28 @@ pub enum GateMode {
     /// It halts the rollout as well.
     #[default]
     Act,
+}
+
+impl GateMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Watch, Self::Hold, Self::Act];
+
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Watch => "watch",
+            Self::Hold => "hold",
+            Self::Act => "act",
+        }
+    }
+}
+
+impl FromStr for GateMode {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|mode| mode.as_str() == text);
+        found.ok_or_else(|| Error::invalid("gate.mode", format!("must be act, hold or watch, not {text:?}")))
+    }
 }
 
 /// A rollout's gate.

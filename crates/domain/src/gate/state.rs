@@ -13,6 +13,7 @@ pub const SEARCH_EVERY: TimeDelta = TimeDelta::seconds(60);
 
 /// What the next look goes on from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GateState {
     /// The number of the segment that this is about.
     pub segment: u32,

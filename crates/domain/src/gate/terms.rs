@@ -1,10 +1,12 @@
 //! The gate of a rollout: its terms, and where it stands.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::Phase;
-use crate::gate::{GateAction, GateMode, GateReading, GateSettings, Segment, Verdict};
+use crate::gate::{GateAction, GateFacts, GateMode, GateReading, GateSettings, Segment, Verdict, judge};
+use crate::{Error, Phase};
 
 /// What becomes of a rollout that its gate has halted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,6 +32,14 @@ impl OnHalt {
     }
 }
 
+impl FromStr for OnHalt {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|one| one.as_str() == text);
+        found.ok_or_else(|| Error::invalid("on_halt", format!("must be hold or roll_back, not {text:?}")))
+    }
+}
+
 /// What an operator asks of a rollout's gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateTerms {
@@ -41,6 +51,36 @@ pub struct GateTerms {
     /// Whether a roll-back takes devices back that run the build already.
     #[serde(default)]
     pub roll_back_forced: bool,
+}
+
+impl GateTerms {
+    /// Other settings; what is not said of what follows a halt stays as it was before.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with `roll_back_forced` where nothing is to be rolled back.
+    pub fn changed(
+        self,
+        settings: GateSettings,
+        on_halt: Option<OnHalt>,
+        roll_back_forced: Option<bool>,
+    ) -> Result<Self, Error> {
+        let on_halt = on_halt.unwrap_or(self.on_halt);
+        let roll_back_forced = match (on_halt, roll_back_forced) {
+            (OnHalt::Hold, Some(true)) => {
+                return Err(Error::invalid(
+                    "roll_back_forced",
+                    "goes with on_halt roll_back only",
+                ));
+            }
+            (OnHalt::Hold, _) => false,
+            (OnHalt::RollBack, said) => said.unwrap_or(self.roll_back_forced),
+        };
+        Ok(Self {
+            settings,
+            on_halt,
+            roll_back_forced,
+        })
+    }
 }
 
 /// The gate of a rollout.
@@ -64,6 +104,12 @@ impl RolloutGate {
             segment: Segment::first(now),
             waits: None,
         }
+    }
+
+    /// What a look finds that was taken at this time; none of a look at an earlier segment, which a new one begins
+    /// without.
+    pub fn reading(&self, looked_at: DateTime<Utc>, facts: &GateFacts) -> Option<GateReading> {
+        (looked_at >= self.segment.began).then(|| judge(&self.terms.settings, facts))
     }
 
     /// Whether a plan's step needs its word to go on.
@@ -101,6 +147,15 @@ impl WaitsFor {
             (GateAction::Hold, Verdict::Stuck) if is_over => Some(Self::Longer),
             (GateAction::Hold, _) if is_over => Some(Self::Evidence),
             _ => None,
+        }
+    }
+
+    /// Its word in JSON and at the console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Evidence => "evidence",
+            Self::Longer => "longer",
+            Self::Polls => "polls",
         }
     }
 }

@@ -24,6 +24,9 @@ impl Track {
     /// only where Android would install it; otherwise it is halted.
     pub fn judged(&self, rollout: RolloutId, reading: &GateReading, by: By<'_>) -> Option<Change> {
         let (release, gate) = self.gated().find(|(release, _)| release.rollout.id == rollout)?;
+        if release.rollout.spec.state == RolloutState::Halted {
+            return None;
+        }
         match reading.action {
             GateAction::Halt => self.halted(release, gate, by),
             GateAction::Advance => self.let_on(release, gate, by.now),

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use tidegate_domain::{
-    Audience, Decision, Error, Promotion, Reason, RolloutEdit, RolloutId, RolloutState, Subject, decide,
+    Audience, Decision, Error, Promotion, Reason, Resume, RolloutEdit, RolloutId, RolloutState, Subject,
+    decide,
 };
 
 use crate::fleet::{IN_7_PERCENT, IN_23_PERCENT, IN_90_PERCENT, answer, at, percent, phone};
@@ -213,7 +214,7 @@ fn making_a_rollout_again_on_the_same_terms_makes_none() {
     assert!(!store.create(3, 20, to(11)).unwrap().is_empty());
     assert_eq!(builds(&store), [3, 3, 2, 1]);
     let several = store
-        .run(|track| track.resume(tidegate_domain::BuildId(3), BY_ADA))
+        .run(|track| track.resume(tidegate_domain::BuildId(3), &Resume::default(), |_| 0, BY_ADA))
         .unwrap_err();
     assert_eq!(several.code(), "several_serving");
     assert!(several.to_string().contains("4, 3"), "{several}");

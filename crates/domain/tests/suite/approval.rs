@@ -1,7 +1,7 @@
 //! Releases that wait for a second person.
 
 use tidegate_domain::{
-    Approval, Audience, By, Error, Percent, Phase, Plan, PlanStep, Reason, RolloutEdit, RolloutId,
+    Approval, Audience, By, Error, Percent, Phase, Plan, PlanStep, Reason, Resume, RolloutEdit, RolloutId,
     RolloutState, Span, Stage,
 };
 
@@ -58,7 +58,7 @@ fn a_release_waits_for_another_person_and_the_old_one_serves_meanwhile() {
     );
     assert_eq!(
         store
-            .run(|track| track.resume(rollout, by("eve")))
+            .run(|track| track.resume(rollout, &Resume::default(), |_| 0, by("eve")))
             .unwrap_err()
             .code(),
         "wrong_state"
@@ -161,7 +161,9 @@ fn widening_waits_and_the_old_terms_serve_while_narrowing_and_stopping_never_do(
         "own_approval"
     );
     store.run(|track| track.pause(rollout, by("ada"))).unwrap();
-    store.run(|track| track.resume(rollout, by("ada"))).unwrap();
+    store
+        .run(|track| track.resume(rollout, &Resume::default(), |_| 0, by("ada")))
+        .unwrap();
     store
         .run(|track| track.approve(rollout, None, None, by("eve")))
         .unwrap();

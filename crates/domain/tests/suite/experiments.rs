@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tidegate_domain::{
     ArmDraft, Audience, BuildId, ConclusionDraft, Error, Experiment, ExperimentChange, ExperimentDraft,
-    ExperimentFacts, ExperimentId, ExperimentStart, Percent, Position, Reason, Rollout, RolloutEdit,
+    ExperimentFacts, ExperimentId, ExperimentStart, Percent, Position, Reason, Resume, Rollout, RolloutEdit,
     RolloutId, RolloutState, Share, Slice, Winner,
 };
 
@@ -233,7 +233,9 @@ fn an_arm_keeps_what_makes_it_comparable() {
         .unwrap();
     assert_eq!(lab.arms()[0].spec.settings.percent, percent(40));
     lab.store.run(|track| track.pause(arm, BY_ADA)).unwrap();
-    lab.store.run(|track| track.resume(arm, BY_ADA)).unwrap();
+    lab.store
+        .run(|track| track.resume(arm, &Resume::default(), |_| 0, BY_ADA))
+        .unwrap();
     lab.store.run(|track| track.halt(arm, BY_ADA)).unwrap();
     lab.store
         .run(|track| track.roll_back_rollout(arm, false, BY_ADA))

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use tidegate_domain::{
     By, Catalog, Change, Coming, Error, Percent, Phase, Plan, PlanRun, PlanStep, Position, Promotion, Reason,
-    RolloutEdit, RolloutId, RolloutState, Share, Span, Stage, decide, explain,
+    Resume, RolloutEdit, RolloutId, RolloutState, Share, Span, Stage, decide, explain,
 };
 
 use crate::fleet::{Phone, answer, at, percent, phone};
@@ -166,7 +166,7 @@ fn what_a_pause_takes_is_no_time_of_the_plans() {
     assert!(clerk(&mut store, (HOUR..30 * HOUR).step_by(600)).is_empty());
     assert_eq!(share_at(&store, 30 * HOUR).to_bits(), 5.0_f64.to_bits());
     store
-        .run(|track| track.resume(RolloutId(2), by(30 * HOUR)))
+        .run(|track| track.resume(RolloutId(2), &Resume::default(), |_| 0, by(30 * HOUR)))
         .unwrap();
     assert_eq!(share_at(&store, 30 * HOUR + 1_800).to_bits(), 7.5_f64.to_bits());
     assert_eq!(
@@ -178,7 +178,7 @@ fn what_a_pause_takes_is_no_time_of_the_plans() {
         .run(|track| track.halt(RolloutId(2), by(31 * HOUR + 1_800)))
         .unwrap();
     store
-        .run(|track| track.resume(RolloutId(2), by(50 * HOUR)))
+        .run(|track| track.resume(RolloutId(2), &Resume::default(), |_| 0, by(50 * HOUR)))
         .unwrap();
     assert!(clerk(&mut store, [50 * HOUR + 1_799]).is_empty());
     assert_eq!(
@@ -208,7 +208,7 @@ fn an_operator_holds_starts_and_advances() {
         .run(|track| track.pause(RolloutId(2), by(91 * HOUR)))
         .unwrap();
     store
-        .run(|track| track.resume(RolloutId(2), by(92 * HOUR)))
+        .run(|track| track.resume(RolloutId(2), &Resume::default(), |_| 0, by(92 * HOUR)))
         .unwrap();
     assert_eq!(
         store.current().spec.phase(),
@@ -590,7 +590,9 @@ fn a_verb_of_plans_says_what_it_needs() {
                 .code(),
             "wrong_state"
         );
-        store.run(|track| track.resume(RolloutId(1), by(5))).unwrap();
+        store
+            .run(|track| track.resume(RolloutId(1), &Resume::default(), |_| 0, by(5)))
+            .unwrap();
         assert_eq!(
             store
                 .run(|track| verb(track, RolloutId(9), by(5)))

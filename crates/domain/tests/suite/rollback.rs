@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_domain::{
-    BuildId, By, Error, Promotion, RolloutSettings, RolloutState, SignerFingerprint, Signers,
+    BuildId, By, Error, Promotion, Resume, RolloutSettings, RolloutState, SignerFingerprint, Signers,
 };
 
 use crate::fleet::{at, percent, version};
@@ -144,7 +144,9 @@ fn a_predecessor_that_serves_and_is_stopped_stays_stopped() {
         let change = store.roll_back(false).unwrap();
         assert_eq!(change.after.state, state);
         assert_eq!(store.serving(), [(1, state)]);
-        store.run(|track| track.resume(BuildId(1), BY_ADA)).unwrap();
+        store
+            .run(|track| track.resume(BuildId(1), &Resume::default(), |_| 0, BY_ADA))
+            .unwrap();
         assert_eq!(store.serving(), [(1, Active)]);
     }
 }

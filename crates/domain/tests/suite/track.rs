@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use tidegate_domain::{
-    BuildId, Change, Error, Promotion, RolloutEdit, RolloutId, RolloutSettings, RolloutState,
+    BuildId, Change, Error, Promotion, Resume, RolloutEdit, RolloutId, RolloutSettings, RolloutState,
 };
 
 use crate::fleet::percent;
@@ -109,7 +109,9 @@ fn run(store: &mut Store, verb: &Verb) -> Result<Change, Error> {
         }
         Verb::Adjust(build, share) => store.run(|track| track.adjust(BuildId(build), percent(share), BY_ADA)),
         Verb::Pause(build) => store.run(|track| track.pause(BuildId(build), BY_ADA)),
-        Verb::Resume(build) => store.run(|track| track.resume(BuildId(build), BY_ADA)),
+        Verb::Resume(build) => {
+            store.run(|track| track.resume(BuildId(build), &Resume::default(), |_| 0, BY_ADA))
+        }
         Verb::Halt(build) => store.run(|track| track.halt(BuildId(build), BY_ADA)),
         Verb::Complete(build) => store.run(|track| track.complete(BuildId(build), BY_ADA)),
         Verb::RollBack(force) => store.roll_back(force),

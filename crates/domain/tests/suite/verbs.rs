@@ -1,7 +1,7 @@
 //! Promote, adjust, pause, resume, halt, complete: what each does to the track, and what it refuses.
 
 use tidegate_domain::{
-    BuildId, Error, MAX_SERVING, Percent, Promotion, RolloutSettings, RolloutState, Track,
+    BuildId, Error, MAX_SERVING, Percent, Promotion, Resume, RolloutSettings, RolloutState, Track,
 };
 
 use crate::fleet::percent;
@@ -267,7 +267,9 @@ fn a_completed_rollout_is_lowered_only_after_a_pause() {
     store
         .run(|track| track.adjust(BuildId(1), percent(50), BY_ADA))
         .unwrap();
-    store.run(|track| track.resume(BuildId(1), BY_ADA)).unwrap();
+    store
+        .run(|track| track.resume(BuildId(1), &Resume::default(), |_| 0, BY_ADA))
+        .unwrap();
     assert_eq!(store.serving(), [(1, Active)]);
 }
 
@@ -294,7 +296,7 @@ const VERBS: [(&str, Verb, RolloutState); 4] = [
     ),
     (
         "ota.rollout.resume",
-        |track, build| track.resume(build, BY_ADA),
+        |track, build| track.resume(build, &Resume::default(), |_| 0, BY_ADA),
         Active,
     ),
     (

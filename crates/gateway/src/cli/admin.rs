@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tidegate_domain::gate::GateTerms;
 use tidegate_domain::{Audience, PackageName, Plan, SdkLevel};
 use tidegate_service::{
     Actor, Audiences, Error as Refusal, MAX_COUNTED_DEVICES, MAX_PAGE_SIZE, Package, PackageEdit, Packages,
@@ -14,7 +15,7 @@ use tidegate_signing::{MAX_PASSWORD_BYTES, SecretString};
 
 use super::args::{AdminPackage, Signer};
 use super::people::lines;
-use super::plan_text;
+use super::{gate_text, plan_text};
 use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
@@ -42,12 +43,17 @@ pub(super) async fn package(config: &Config, init: bool, what: AdminPackage) -> 
             break_glass,
             steps,
             default_plan,
+            gate,
+            gate_terms,
+            no_gate,
         } => {
             let plan = plan_text::plan(steps, false).map_err(Refusal::from)?;
+            let gate = gate_text::terms(gate, *gate_terms, GateTerms::default()).map_err(Refusal::from)?;
             let edit = PackageEdit {
                 approval,
                 break_glass,
                 plan: plan.map(Some).or(default_plan.then_some(None)),
+                gate: gate.map(Some).or(no_gate.then_some(None)),
             };
             Ok(told_package(
                 &packages.edit(&Actor::console(), &package, edit).await?,
@@ -66,12 +72,16 @@ fn told_package(package: &Package) -> String {
     let careful = Plan::careful();
     let steps = package.plan.as_ref().unwrap_or(&careful).steps();
     let steps: Vec<String> = steps.iter().map(plan_text::written).collect();
+    let gate = package
+        .gate
+        .map(|terms| format!("; gate: {}", gate_text::written(terms)));
     format!(
-        "{} approval {}{}; plan: {}",
+        "{} approval {}{}; plan: {}{}",
         package.name,
         package.approval,
         asked.unwrap_or_default(),
-        steps.join(", ")
+        steps.join(", "),
+        gate.unwrap_or_default()
     )
 }
 

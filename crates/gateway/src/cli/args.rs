@@ -15,7 +15,9 @@ use tidegate_domain::{
 };
 
 pub(super) use self::calendars::{AdminCalendar, TermsOfCalendar};
-pub(super) use self::rollouts::{AdminBuild, AdminPackage, AdminRollout, ChangedTerms, NewRollout, SliceAt};
+pub(super) use self::rollouts::{
+    AdminBuild, AdminPackage, AdminRollout, ChangedTerms, GateDetails, NewRollout, SliceAt,
+};
 use super::experiment;
 
 /// How many virtual devices the demo takes at most: each is a task with connections of its own.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use tidegate_domain::gate::GateTerms;
 use tidegate_domain::{
-    Audience, BuildId, CalendarName, InstallTerms, InstallTermsEdit, Percent, Promotion, Rollout,
+    Audience, BuildId, CalendarName, InstallTerms, InstallTermsEdit, Percent, Promotion, Resume, Rollout,
     RolloutCalendars, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
@@ -12,7 +13,7 @@ use tidegate_service::{
 
 use super::args::{AdminBuild, AdminRollout, ChangedTerms, NewRollout, SliceAt};
 use super::people::{lines, moment};
-use super::plan_text;
+use super::{gate_text, plan_text};
 use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
@@ -57,7 +58,10 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             return Ok(shown(&made));
         }
         AdminRollout::Edit { id, revision, terms } => {
-            let edited = rollouts.edit(&console, RolloutId(id), edit(*terms)?, revision);
+            // The revision that was seen is asked for, so what is read here is what is changed.
+            let gate = rollouts.get(RolloutId(id)).await?.spec.gate;
+            let edit = edit(*terms, gate.map(|gate| gate.terms))?;
+            let edited = rollouts.edit(&console, RolloutId(id), edit, revision);
             return Ok(shown(&edited.await?));
         }
         AdminRollout::RollBack { id, force_downgrade } => {
@@ -66,6 +70,7 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
         }
         AdminRollout::Show { id } => RolloutId(id),
         AdminRollout::Timeline { id } => return timeline(&rollouts, RolloutId(id)).await,
+        AdminRollout::Gate { id } => return Ok(gate_text::table(&rollouts.gate(RolloutId(id)).await?)),
         AdminRollout::Start { id } => rollouts.start(&console, RolloutId(id)).await?.id,
         AdminRollout::Advance { id } => rollouts.advance(&console, RolloutId(id)).await?.id,
         AdminRollout::Hold { id } => rollouts.hold(&console, RolloutId(id)).await?.id,
@@ -78,8 +83,16 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             rollouts.pause(&console, RolloutId(id)).await?;
             RolloutId(id)
         }
-        AdminRollout::Resume { id } => {
-            rollouts.resume(&console, RolloutId(id)).await?;
+        AdminRollout::Resume {
+            id,
+            acknowledged_failures,
+            remark,
+        } => {
+            let resume = Resume {
+                acknowledged_failures,
+                remark,
+            };
+            rollouts.resume(&console, RolloutId(id), resume).await?;
             RolloutId(id)
         }
         AdminRollout::Halt { id } => {
@@ -136,12 +149,13 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
             retry_failed: new.retry_failed,
             auto_start,
             plan: plan_text::plan(new.plan.steps, new.plan.careful).map_err(Refusal::from)?,
-            gate: None,
+            gate: gate_text::terms(new.gate, new.gate_terms, GateTerms::default()).map_err(Refusal::from)?,
         },
     })
 }
 
-fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
+/// The change that is asked for, of a rollout whose gate has these terms.
+fn edit(terms: ChangedTerms, gate: Option<GateTerms>) -> Result<RolloutEdit, Error> {
     if terms.slice.is_some_and(|slice| slice.start.is_none()) {
         let fault = "is taken when a rollout begins; name the place where this one is to begin now";
         return Err(Refusal::invalid("slice.start", fault).into());
@@ -150,6 +164,8 @@ fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
         true => Some(Audience::everybody()),
         false => terms.audience.map(|text| audience(&text)).transpose()?,
     };
+    let gate =
+        gate_text::terms(terms.gate, terms.gate_terms, gate.unwrap_or_default()).map_err(Refusal::from)?;
     Ok(RolloutEdit {
         name: terms.name,
         priority: terms.priority,
@@ -157,7 +173,7 @@ fn edit(terms: ChangedTerms) -> Result<RolloutEdit, Error> {
         slice: terms.slice.map(slice).transpose()?,
         percent: terms.percent.map(share).transpose()?,
         plan: plan_text::plan(terms.steps, false).map_err(Refusal::from)?,
-        gate: None,
+        gate: gate.map(Some).or(terms.no_gate.then_some(None)),
         wifi_only: terms.wifi_only,
         must_install: terms.must_install,
         download_calendar: terms.download_calendar.map(|name| *name),
@@ -269,6 +285,7 @@ fn shown(rollout: &Rollout) -> String {
     for (number, step) in (1..).zip(spec.plan.iter().flat_map(|run| run.plan.steps())) {
         tell(&format!("step {number}"), Some(plan_text::written(step)));
     }
+    tell("gate", spec.gate.map(|gate| gate_text::written(gate.terms)));
     tell("phase", spec.phase().map(|phase| phase.to_string()));
     let waits = spec.consent.request.as_ref();
     tell(

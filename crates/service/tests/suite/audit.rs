@@ -1,7 +1,7 @@
 //! The audit log: each verb leaves its entry, and what is refused or changes nothing leaves none.
 
 use serde_json::json;
-use tidegate_domain::{NudgeOrder, Percent, Role, SignerFingerprint};
+use tidegate_domain::{NudgeOrder, Percent, Resume, Role, SignerFingerprint};
 use tidegate_service::{AuditFilter, BuildEdit};
 use tidegate_testkit::apks;
 
@@ -18,7 +18,7 @@ async fn release(instance: &Instance) -> Offer {
         .await
         .unwrap();
     rollouts.pause(operator, build).await.unwrap();
-    rollouts.resume(operator, build).await.unwrap();
+    rollouts.resume(operator, build, Resume::default()).await.unwrap();
     rollouts.roll_back(operator, None, None, false).await.unwrap();
     instance.poll("phone", 0).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Rollouts: promote, adjust, pause, resume, halt and roll back, by what the next poll is told.
 
-use tidegate_domain::{BuildId, By, Percent, Promotion, Reason, RolloutState};
+use tidegate_domain::{BuildId, By, Percent, Promotion, Reason, Resume, RolloutState};
 use tidegate_service::{Kind, RolloutFilter};
 use tidegate_testkit::apks;
 use tidegate_testkit::apks::PACKAGE;
@@ -51,7 +51,7 @@ async fn a_viewer_changes_nothing() {
         refusal(rollouts.promote(viewer, build, to(50), None).await),
         refusal(rollouts.adjust(viewer, build, Percent::EVERYBODY).await),
         refusal(rollouts.pause(viewer, build).await),
-        refusal(rollouts.resume(viewer, build).await),
+        refusal(rollouts.resume(viewer, build, Resume::default()).await),
         refusal(rollouts.roll_back(viewer, Some(package()), None, false).await),
     ];
     assert_eq!(denied, [(Kind::Forbidden, "role_too_low"); 5]);
@@ -69,7 +69,7 @@ async fn a_paused_build_is_offered_to_nobody_until_it_is_resumed() {
     );
     assert_eq!(instance.told("phone", 0), Err(Reason::Paused));
     assert_eq!(
-        rollouts.resume(operator, build).await.unwrap(),
+        rollouts.resume(operator, build, Resume::default()).await.unwrap(),
         RolloutState::Active
     );
     assert_eq!(instance.told("phone", 0), Ok(build));
@@ -110,7 +110,7 @@ async fn a_halted_build_is_not_paused_but_resumed_and_stays_halted_through_a_rol
         refusal(rollouts.pause(operator, build).await),
         (Kind::Conflict, "wrong_state")
     );
-    rollouts.resume(operator, build).await.unwrap();
+    rollouts.resume(operator, build, Resume::default()).await.unwrap();
     assert_eq!(instance.told("phone", 0), Ok(build));
 
     let next = instance.build(2).await;
@@ -208,7 +208,7 @@ async fn a_build_that_several_rollouts_serve_is_paused_at_once_and_not_adjusted(
         .collect();
     assert_eq!(states, [RolloutState::Paused; 2]);
     assert_eq!(
-        refusal(rollouts.resume(operator, build).await),
+        refusal(rollouts.resume(operator, build, Resume::default()).await),
         (Kind::Conflict, "several_serving")
     );
 }

@@ -1,9 +1,11 @@
 //! Gates' statements.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use tidegate_domain::gate::{GateCounts, GateFacts, GateReading, GateState, RolloutGate, judge};
-use tidegate_domain::{By, PackageName, Release, Rollout, RolloutId};
+use tidegate_domain::{By, PackageName, Release, Rollout, RolloutId, RolloutState, Track};
 
 use super::gate_members::{self, AtHand};
 use super::{Conn, lock, rollouts};
@@ -11,7 +13,7 @@ use crate::error::Fault;
 use crate::rows::{from_json, to_json};
 use crate::schema::gates;
 use crate::time::{micros, moment};
-use crate::{Actor, Error, GateJudged, GateLook, GateQuestion};
+use crate::{Actor, Error, GateFailures, GateJudged, GateLook, GateQuestion};
 
 pub(crate) fn last_look(conn: &mut Conn, rollout: RolloutId) -> Result<Option<GateLook>, Fault> {
     let row: Option<(i64, String)> = gates::table
@@ -153,5 +155,35 @@ fn keep(
     if changed == 0 {
         diesel::insert_into(gates::table).values(&row).execute(conn)?;
     }
+    Ok(())
+}
+
+/// What the gates of a track's halted rollouts have counted: whoever resumes one must have seen it.
+pub(crate) fn failures(conn: &mut Conn, track: &Track) -> Result<GateFailures, Fault> {
+    let mut failures = HashMap::new();
+    for release in &track.serving {
+        let (id, spec) = (release.rollout.id, &release.rollout.spec);
+        let Some(gate) = spec.gate.filter(|_| spec.state == RolloutState::Halted) else {
+            continue;
+        };
+        let look = last_look(conn, id)?;
+        if let Some(reading) = look.and_then(|look| gate.reading(look.at, &look.facts)) {
+            failures.insert(id, reading.failures());
+        }
+    }
+    Ok(GateFailures(failures))
+}
+
+#[cfg(feature = "testing")]
+pub(crate) fn keep_look(conn: &mut Conn, rollout: RolloutId, look: &GateLook) -> Result<(), Fault> {
+    diesel::delete(gates::table.find(rollout.0)).execute(conn)?;
+    diesel::insert_into(gates::table)
+        .values((
+            gates::rollout_id.eq(rollout.0),
+            gates::looked_at.eq(crate::time::micros(look.at)),
+            gates::state_json.eq("{}"),
+            gates::facts_json.eq(crate::rows::to_json(&look.facts)?),
+        ))
+        .execute(conn)?;
     Ok(())
 }

@@ -21,6 +21,7 @@ struct PackageRow {
     approval: String,
     approval_request_json: Option<String>,
     plan_json: Option<String>,
+    gate_json: Option<String>,
 }
 
 impl PackageRow {
@@ -40,6 +41,10 @@ impl PackageRow {
             plan: self
                 .plan_json
                 .map(|text| from_json("packages.plan_json", &text))
+                .transpose()?,
+            gate: self
+                .gate_json
+                .map(|text| from_json("packages.gate_json", &text))
                 .transpose()?,
         })
     }
@@ -148,6 +153,9 @@ pub(crate) fn edit(
     if let Some(plan) = &edit.plan {
         after.plan.clone_from(plan);
     }
+    if let Some(gate) = edit.gate {
+        after.gate = gate;
+    }
     if after == before {
         return Ok(after);
     }
@@ -156,6 +164,7 @@ pub(crate) fn edit(
             packages::approval.eq(after.approval.to_string()),
             packages::approval_request_json.eq(after.approval_request.as_ref().map(to_json).transpose()?),
             packages::plan_json.eq(after.plan.as_ref().map(to_json).transpose()?),
+            packages::gate_json.eq(after.gate.as_ref().map(to_json).transpose()?),
         ))
         .execute(conn)?;
     epochs::raise(conn, Epoch::Catalog)?;
@@ -164,6 +173,7 @@ pub(crate) fn edit(
             "approval": package.approval,
             "approval_request": package.approval_request,
             "plan": package.plan,
+            "gate": package.gate,
         })
     };
     let mut after_facts = facts(&after);

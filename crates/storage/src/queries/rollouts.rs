@@ -12,11 +12,13 @@ use tidegate_domain::{
 };
 
 use super::epochs::Epoch;
-use super::{BATCH, Conn, Db, audit, builds, calendars, epochs, lock, rollout_events};
+use super::{BATCH, Conn, Db, audit, builds, calendars, epochs, gates, lock, rollout_events};
 use crate::error::Fault;
 use crate::rows::{NewRollout, RolloutRow, RolloutShape, package_name, parsed, position, small};
 use crate::schema::{packages, rollouts};
-use crate::{Actor, Attempts, AuditNote, BuildRollout, Error, Page, Paged, RolloutFilter, TrackChange};
+use crate::{
+    Actor, Attempts, AuditNote, BuildRollout, Error, GateFailures, Page, Paged, RolloutFilter, TrackChange,
+};
 
 pub(crate) fn change_track<F>(
     conn: &mut Conn,
@@ -27,12 +29,40 @@ pub(crate) fn change_track<F>(
 where
     F: Fn(&Track, &Attempts) -> Result<Change, domain::Error>,
 {
+    change(conn, package, actor, |conn, id, track| {
+        let attempts = id.map(|id| attempts(conn, id)).transpose()?;
+        Ok(rule(track, &attempts.unwrap_or_default()).map_err(Error::Rule)?)
+    })
+}
+
+pub(crate) fn resume<F>(
+    conn: &mut Conn,
+    package: &PackageName,
+    actor: &Actor,
+    rule: &F,
+) -> Result<TrackChange, Fault>
+where
+    F: Fn(&Track, &GateFailures) -> Result<Change, domain::Error>,
+{
+    change(conn, package, actor, |conn, _, track| {
+        let failures = gates::failures(conn, track)?;
+        Ok(rule(track, &failures).map_err(Error::Rule)?)
+    })
+}
+
+/// Changes a track as it is decided while the package is held.
+fn change(
+    conn: &mut Conn,
+    package: &PackageName,
+    actor: &Actor,
+    decide: impl Fn(&mut Conn, Option<i64>, &Track) -> Result<Change, Fault>,
+) -> Result<TrackChange, Fault> {
     let id = lock::package(conn, package.as_str())?;
-    let (before, attempts) = match id {
-        Some(id) => (load_track(conn, id, package)?, attempts(conn, id)?),
-        None => (Track::empty(package.clone()), Attempts::default()),
+    let before = match id {
+        Some(id) => load_track(conn, id, package)?,
+        None => Track::empty(package.clone()),
     };
-    let change = rule(&before, &attempts).map_err(Error::Rule)?;
+    let change = decide(conn, id, &before)?;
     let mut inserted = vec![];
     if !change.is_empty() {
         let id = id.ok_or_else(|| Error::not_found(format!("package {package}")))?;
@@ -69,7 +99,8 @@ fn write(
     actor: &Actor,
     change: &Change,
 ) -> Result<Vec<Rollout>, Fault> {
-    write_noted(conn, id, actor, change, &note(package, actor, change)?, None)
+    let remark = change.after.resumed.remark.as_deref();
+    write_noted(conn, id, actor, change, &note(package, actor, change)?, remark)
 }
 
 /// Writes what a gate's reading changed, with the reading in the audit entry and its sentence in the event.

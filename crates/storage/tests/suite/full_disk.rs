@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tidegate_domain::RolloutState;
+use tidegate_domain::{Resume, RolloutState, Track};
 use tidegate_storage::{AuditFilter, Error, Page, Settings, Store};
 use tidegate_testkit::disk::SmallDisk;
 
@@ -67,7 +67,8 @@ async fn what_ends_harm_is_written_on_a_full_disk_and_all_else_waits() {
     assert!(audited(&store).await > before, "with its audit entry");
     is_full(&store.ready().await);
     let resume = |store: Store| async move {
-        let change = store.change_track(package(APP), actor("ann"), move |track, _| track.resume(id, by()));
+        let rule = move |track: &Track, _: &_| track.resume(id, &Resume::default(), |_| 0, by());
+        let change = store.resume_rollout(package(APP), actor("ann"), rule);
         change.await.map(|change| change.change.after.state)
     };
     assert_eq!(resume(store.clone()).await, Ok(RolloutState::Active));

@@ -20,6 +20,7 @@ mod experiments;
 mod facts;
 mod fleet;
 mod full_disk;
+mod gate_resumption;
 mod imports;
 mod offers;
 mod opening;

@@ -174,6 +174,7 @@ async fn lowering_approval_takes_two(place: &Place) {
             approval: Some(approval),
             break_glass,
             plan: None,
+            gate: None,
         };
         let note = actor(who).note("package.edit", "package/com.example.app");
         store.edit_package(&package(APP), edit, note).await

@@ -3,6 +3,7 @@
 mod figures;
 mod members;
 mod properties;
+mod resuming;
 mod rollouts;
 mod segments;
 mod settings;

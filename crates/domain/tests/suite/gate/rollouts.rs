@@ -288,7 +288,9 @@ fn who_resumes_a_rollout_that_sees_nothing_lets_no_time_pass() {
         ..tidegate(seconds)
     };
     store.run(|track| track.pause(GATED, by(HOUR))).unwrap();
-    store.run(|track| track.resume(GATED, by(2 * HOUR))).unwrap();
+    store
+        .run(|track| track.resume(GATED, &tidegate_domain::Resume::default(), |_| 0, by(2 * HOUR)))
+        .unwrap();
     assert!(lay(&mut store, &sees_nothing, 2 * HOUR + 1));
     assert!(!lay(&mut store, &sees_nothing, 9 * HOUR));
     let run = rollout(&store, GATED).spec.plan.clone().unwrap();

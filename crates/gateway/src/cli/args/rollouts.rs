@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use tidegate_domain::gate::{GateMode, OnHalt, Tolerance};
 use tidegate_domain::{
     Approval, CalendarName, InstallCondition, InstallTerms, MAX_PRIORITY, PackageName, PlanStep, RolloutState,
 };
@@ -41,6 +42,7 @@ pub(in crate::cli) enum AdminRollout {
   tidegate admin rollout create 7 --priority 50 --slice auto:10 --percent 5    other devices than the last time
   tidegate admin rollout create 7 --percent 100                                the base: for everybody
   tidegate admin rollout create 7 --careful                                    1, 5, 10, 25, 50, 100 % by itself
+  tidegate admin rollout create 7 --careful --gate act --on-halt roll-back     halted and taken back where it is bad
   tidegate admin rollout create 7 --step '5 bake 1day' --step '100 over 12h'   steps of its own")]
     Create(Box<NewRollout>),
     /// Change a rollout's terms. What is not named stays.
@@ -48,6 +50,7 @@ pub(in crate::cli) enum AdminRollout {
   tidegate admin rollout show 12                                  tells the revision
   tidegate admin rollout edit 12 --revision 3 --percent 0.5
   tidegate admin rollout edit 12 --revision 4 --everybody
+  tidegate admin rollout edit 12 --revision 5 --gate hold --failed-percent 0.5
 
 Exit code 1 when somebody else changed the rollout since that revision: look again, and decide anew.")]
     Edit {
@@ -100,10 +103,33 @@ Exit code 1 when somebody else changed the rollout since that revision: look aga
         /// Its number, as `list` prints it.
         id: i64,
     },
+    /// Print what a rollout's gate found when it looked last, and why it acts so.
+    ///
+    /// E is what a bet against the build has made of its stake: "340-fold" reads "a bet that the build is fine would have
+    /// lost 340-fold". A test halts at 100-fold and three failures, and warns at 10-fold.
+    Gate {
+        /// Its number, as `list` prints it.
+        id: i64,
+    },
     /// Go on with a paused or halted rollout.
+    ///
+    /// A halted one with a gate asks for the failures that you have seen, as `gate` prints them, and why it goes on. Its gate
+    /// then counts anew, devices that are offered the build from now on.
+    #[command(after_help = "Examples:
+  tidegate admin rollout resume 12                                 a paused one
+  tidegate admin rollout gate 12                                   tells a halted one's failures
+  tidegate admin rollout resume 12 --acknowledged-failures 14 --remark 'one shop without power'
+
+Exit code 1 when there are more failures by now: look again, and decide anew.")]
     Resume {
         /// Its number, as `list` prints it.
         id: i64,
+        /// The failures that you have seen.
+        #[arg(long, value_name = "N")]
+        acknowledged_failures: Option<u64>,
+        /// Why it goes on, 1 to 1,000 bytes. The audit log keeps it.
+        #[arg(long, value_name = "TEXT")]
+        remark: Option<String>,
     },
     /// Stop a rollout whose build was found bad: its devices are told `halted`.
     Halt {
@@ -179,6 +205,12 @@ pub(in crate::cli) struct NewRollout {
     /// From then on --install-when is not asked any more, and a device that has not installed is overdue.
     #[arg(long, value_name = "RFC3339", value_parser = rfc3339)]
     pub(in crate::cli) install_deadline: Option<DateTime<Utc>>,
+    /// Have a gate watch it: `act` halts it where its build is bad, `hold` doesn't let its plan advance, `watch` only shows
+    /// (docs/health-gate.md).
+    #[arg(long, value_name = "MODE")]
+    pub(in crate::cli) gate: Option<GateMode>,
+    #[command(flatten)]
+    pub(in crate::cli) gate_terms: GateDetails,
     /// Offer the build anew to devices that gave it up for good.
     #[arg(long)]
     pub(in crate::cli) retry_failed: bool,
@@ -202,12 +234,13 @@ pub(in crate::cli) struct PlanSteps {
 /// How a package's releases are made.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum AdminPackage {
-    /// Print every package, which of its releases wait for a second person, and the plan that is proposed for them.
+    /// Print every package, which of its releases wait for a second person, and the plan and gate that are proposed for them.
     List,
     /// Change how a package's releases are made. What is not named stays.
     #[command(after_help = "Examples:
   tidegate admin package edit com.example.app --approval 'above 5 %'
-  tidegate admin package edit com.example.app --step '5 bake 1day' --step '100 over 12h'")]
+  tidegate admin package edit com.example.app --step '5 bake 1day' --step '100 over 12h'
+  tidegate admin package edit com.example.app --gate act --failed-percent 1")]
     Edit {
         /// The package.
         package: PackageName,
@@ -223,6 +256,14 @@ pub(in crate::cli) enum AdminPackage {
         /// Propose the careful plan again.
         #[arg(long, conflicts_with = "steps")]
         default_plan: bool,
+        /// Propose a gate of this mode, act, hold or watch. Promotions have it that don't speak of one.
+        #[arg(long, value_name = "MODE")]
+        gate: Option<GateMode>,
+        #[command(flatten)]
+        gate_terms: Box<GateDetails>,
+        /// Propose no gate.
+        #[arg(long, conflicts_with = "gate")]
+        no_gate: bool,
     },
 }
 
@@ -275,6 +316,61 @@ pub(in crate::cli) struct ChangedTerms {
     /// Take the deadline away.
     #[arg(long, conflicts_with = "install_deadline")]
     pub(in crate::cli) no_install_deadline: bool,
+    /// Have a gate of this mode watch it, act, hold or watch, in place of the one before; what was counted stays.
+    #[arg(long, value_name = "MODE")]
+    pub(in crate::cli) gate: Option<GateMode>,
+    #[command(flatten)]
+    pub(in crate::cli) gate_terms: GateDetails,
+    /// Take its gate away.
+    #[arg(long, conflicts_with = "gate")]
+    pub(in crate::cli) no_gate: bool,
+}
+
+/// What a gate tests, and what follows where it halts a rollout.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct GateDetails {
+    /// The share of devices that the build may fail on, in percent, 0.01 to 50, with up to two decimals; 2 when left out.
+    #[arg(long, value_name = "PERCENT", requires = "gate", value_parser = failed_percent)]
+    pub(in crate::cli) failed_percent: Option<Tolerance>,
+    /// The share of devices that the file may arrive damaged at, likewise; 0.2 when left out.
+    #[arg(long, value_name = "PERCENT", requires = "gate", value_parser = corrupt_percent)]
+    pub(in crate::cli) corrupt_percent: Option<Tolerance>,
+    /// Don't count devices that fall silent.
+    #[arg(long, requires = "gate")]
+    pub(in crate::cli) no_lost: bool,
+    /// Don't count crashes.
+    #[arg(long, requires = "gate")]
+    pub(in crate::cli) no_crashing: bool,
+    /// Keep 5 % back from steps above 90 % until the bake ends, so that there is something to compare with.
+    #[arg(long, requires = "gate")]
+    pub(in crate::cli) holdback: bool,
+    /// What follows where it halts: `hold` waits for somebody, `roll-back` takes the rollout back.
+    #[arg(long, value_name = "WHAT", requires = "gate", value_parser = on_halt)]
+    pub(in crate::cli) on_halt: Option<OnHalt>,
+    /// Let that roll-back take devices back that run the build already. Their agents must be allowed to install it.
+    #[arg(long, requires = "on_halt")]
+    pub(in crate::cli) force: bool,
+}
+
+fn failed_percent(text: &str) -> Result<Tolerance, String> {
+    tolerance("--failed-percent", text)
+}
+
+fn corrupt_percent(text: &str) -> Result<Tolerance, String> {
+    tolerance("--corrupt-percent", text)
+}
+
+fn tolerance(field: &'static str, text: &str) -> Result<Tolerance, String> {
+    let percent = text
+        .parse()
+        .map_err(|_| "must be a percentage such as 2 or 0.5")?;
+    Tolerance::of_percent(field, percent).map_err(|fault| fault.to_string())
+}
+
+/// As the protocol has it, or with a hyphen.
+fn on_halt(text: &str) -> Result<OnHalt, String> {
+    let word = text.replace('-', "_").parse::<OnHalt>();
+    word.map_err(|_| "must be hold or roll-back".to_owned())
 }
 
 /// Conditions as people write them, with a comma between.
