@@ -16,7 +16,7 @@ use tidegate_storage::{KnownMember, Store};
 use crate::Error;
 
 /// How many members of one rollout are kept in memory.
-pub const MAX_KNOWN_MEMBERS: usize = 200_000;
+pub(crate) const MAX_KNOWN_MEMBERS: usize = 200_000;
 
 /// How many of one arm are read at once.
 const READ_AT_ONCE: u32 = 100_000;

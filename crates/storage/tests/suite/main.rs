@@ -20,6 +20,8 @@ mod experiments;
 mod facts;
 mod fleet;
 mod full_disk;
+mod gate_counts;
+mod gate_members;
 mod imports;
 mod offers;
 mod opening;
