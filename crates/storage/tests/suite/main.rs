@@ -21,6 +21,8 @@ mod facts;
 mod fleet;
 mod full_disk;
 mod gate_resumption;
+mod gate_counts;
+mod gate_members;
 mod imports;
 mod offers;
 mod opening;

@@ -9,6 +9,7 @@ use tidegate_storage::{
     Told,
 };
 
+use crate::gate_counts::{gated, treated};
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::samples::{
@@ -380,10 +381,10 @@ async fn a_walk_along_the_unseen_goes_on_where_it_was(place: &Place) {
 
 async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
     let store = place.store().await;
-    let (build, rollout) = release(&store, APP, 2).await;
+    let (build, rollout) = gated(&store, 2).await;
     let devices = wakeable(&store, 2).await;
     for id in &devices {
-        poll(&store, vec![offered(id, 10, rollout, build.id)]).await;
+        poll(&store, vec![treated(id, 10, (&build, rollout), 0)]).await;
         let failed = Report {
             message: Some("no room".into()),
             ..report(build.id, ReportStatus::InstallFailed)
@@ -418,6 +419,7 @@ async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
         "device_rollouts",
         "device_tags",
         "enroll_token_uses",
+        "gate_members",
         "imported_devices",
         "nudge_deliveries",
         "policies",
