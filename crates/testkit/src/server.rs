@@ -327,10 +327,9 @@ impl TestServer {
             at: self.clock.now(),
             facts,
         };
-        let kept = store
-            .expect("the database opens")
-            .keep_gate_look(RolloutId(rollout), look);
-        kept.await.expect("the look was refused");
+        let store = store.expect("the database opens");
+        let kept = store.keep_gate_look(RolloutId(rollout), look).await;
+        kept.expect("the look was refused");
     }
 
     /// A device, enrolled with a token made for it.
