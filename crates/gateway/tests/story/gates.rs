@@ -265,7 +265,7 @@ async fn a_change_of_a_gate_waits_for_approval_and_says_what_it_is(engine: Engin
 async fn before_the_first_look_all_is_zero(engine: Engine) {
     let (server, olga, build) = with_a_build(engine).await;
     // It begins tomorrow, and no gate looks before.
-    let begin = server.clock().now() + TimeDelta::days(1);
+    let begin = server.clock().read() + TimeDelta::days(1);
     let plan = json!({ "steps": [{ "percent": 100, "not_before": begin.to_rfc3339() }] });
     let body =
         json!({ "build_id": build, "plan": plan, "gate": { "failed_percent": 1.5, "crashing": false } });
