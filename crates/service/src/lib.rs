@@ -124,7 +124,7 @@ pub use nudges::{
 };
 pub use packages::Packages;
 pub use per_worker::PerWorker;
-pub use plan_numbers::{PlanNumbers, plan_numbers};
+pub use plan_numbers::{PlanNumbers, halted_gates, plan_numbers};
 pub use policies::{HoldSpec, Policies, PolicyEdit};
 pub use poll_pace::{MAX_POLL_STRETCH, PollPace};
 pub use polls::{Poll, PollAnswer, Polls, WARMING_UP_RETRY};

@@ -1,7 +1,7 @@
 //! How plans stand, as metrics show it.
 
 use chrono::TimeDelta;
-use tidegate_domain::{PackageName, Phase, RolloutId};
+use tidegate_domain::{PackageName, Phase, RolloutId, RolloutState};
 
 use crate::Snapshots;
 
@@ -17,6 +17,19 @@ pub struct PlanNumbers {
     pub waits: Option<TimeDelta>,
     /// By how much the step that is due next is late.
     pub late: TimeDelta,
+}
+
+/// The rollouts with a gate that are halted, each of which waits for a person.
+pub fn halted_gates(snapshots: &Snapshots) -> Vec<(PackageName, RolloutId)> {
+    let catalog = snapshots.catalog();
+    let serving = catalog.tracks().flat_map(|track| &track.serving);
+    let halted = serving.filter(|release| {
+        let spec = &release.rollout.spec;
+        spec.gate.is_some() && spec.state == RolloutState::Halted
+    });
+    halted
+        .map(|release| (release.rollout.spec.package.clone(), release.rollout.id))
+        .collect()
 }
 
 /// Of all rollouts that serve.

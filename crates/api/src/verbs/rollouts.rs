@@ -197,7 +197,7 @@ pub(crate) async fn edit(
         roll_back_forced: request.roll_back_forced,
     };
     // The revision that was seen is asked for, so what is read here is what is changed.
-    let before = match after.is_said() {
+    let before = match request.gate.is_some() || after.is_said() {
         true => rollouts.gate_terms(actor, id).await?,
         false => None,
     };

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
 
 mod forms;
+mod gates;
 mod looks;
 mod nudges;
 mod person;

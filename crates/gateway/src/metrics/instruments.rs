@@ -8,7 +8,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tidegate_domain::{Reason, ReportStatus};
-use tidegate_service::{PlanNumbers, RolloutNumbers, plan_numbers};
+use tidegate_service::{PlanNumbers, RolloutNumbers, halted_gates, plan_numbers};
 
 use super::{Asked, Sources};
 
@@ -288,7 +288,8 @@ fn plans(readings: &Readings) {
     };
     readings.gauge(
         "ota_rollout_phase",
-        "1 for what the plan of an active rollout does: ramping, baking, held, waiting_approval or done.",
+        "1 for what the plan of an active rollout does: ramping, baking, held, waiting_approval, waiting_evidence, stuck, \
+         blind or done.",
         move |r, gauge| {
             for of in plan_numbers(&r.sources.snapshots) {
                 if let Some(phase) = of.phase {
@@ -306,6 +307,19 @@ fn plans(readings: &Readings) {
                 if let Some(waits) = of.waits {
                     gauge.observe(seconds(waits), &labels(&of));
                 }
+            }
+        },
+    );
+    readings.gauge(
+        "ota_gate_halted",
+        "1 for a rollout with a gate that is halted, by its gate or by hand, and waits for a person.",
+        |r, gauge| {
+            for (package, rollout) in halted_gates(&r.sources.snapshots) {
+                let labels = [
+                    KeyValue::new("package_name", package.to_string()),
+                    KeyValue::new("rollout_id", rollout.0.to_string()),
+                ];
+                gauge.observe(1.0, &labels);
             }
         },
     );

@@ -133,6 +133,7 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("POST", "/v1/rollouts/1/approve", Role::Operator, ""),
     ("POST", "/v1/rollouts/1/deny", Role::Operator, ""),
     ("GET", "/v1/rollouts/1/timeline", Role::Viewer, ""),
+    ("GET", "/v1/rollouts/1/gate", Role::Viewer, ""),
     (
         "PATCH",
         "/v1/packages/com.example.app",

@@ -118,6 +118,7 @@ async fn both_protocols_answer_alike(engine: Engine) {
     let resume = v1::ResumeRolloutRequest {
         build_id: new,
         rollout_id: 0,
+        ..v1::ResumeRolloutRequest::default()
     };
     assert_eq!(
         grpc.rollouts

@@ -48,6 +48,7 @@ mod fields;
 mod fleet;
 mod frames;
 mod full_disk;
+mod gates;
 mod grpc;
 mod grpc_edge;
 mod http;

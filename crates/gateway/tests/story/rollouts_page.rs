@@ -1,4 +1,4 @@
-//! `docs/rollouts.md` and `docs/plans.md`, taken at their word: their examples are sent to the server, one after the other, and the answers must
+//! `docs/rollouts.md`, `docs/plans.md` and `docs/health-gate.md`, taken at their word: their examples are sent to the server, one after the other, and the answers must
 //! say what the page says. What the page leaves out of an answer is not compared.
 
 use reqwest::Method;
@@ -12,10 +12,12 @@ use tidegate_testkit::server::{Engine, TestServer};
 on_both_engines!(
     every_example_about_rollouts_is_answered_as_the_page_says,
     every_example_about_plans_is_answered_as_the_page_says,
+    every_example_about_gates_is_answered_as_the_page_says,
 );
 
 const ROLLOUTS: &str = include_str!("../../../../docs/rollouts.md");
 const PLANS: &str = include_str!("../../../../docs/plans.md");
+const GATES: &str = include_str!("../../../../docs/health-gate.md");
 
 /// The page's requests and answers: first line and body.
 fn messages(page: &'static str) -> Vec<(&'static str, Option<Value>)> {
@@ -50,6 +52,11 @@ async fn every_example_about_rollouts_is_answered_as_the_page_says(engine: Engin
 async fn every_example_about_plans_is_answered_as_the_page_says(engine: Engine) {
     // What a package asks for is an admin's to say.
     every_example_is_answered(engine, PLANS, 14, Role::Admin).await;
+}
+
+async fn every_example_about_gates_is_answered_as_the_page_says(engine: Engine) {
+    // What a package proposes is an admin's to say.
+    every_example_is_answered(engine, GATES, 14, Role::Admin).await;
 }
 
 async fn every_example_is_answered(engine: Engine, page: &'static str, least: usize, role: Role) {
