@@ -89,6 +89,31 @@ pub(crate) fn step_counts(conn: &mut Conn, at: &AtHand) -> Result<Vec<StepCounts
     Ok(counts)
 }
 
+/// Writes these counts down as those of a rollout's steps.
+#[cfg(feature = "testing")]
+pub(crate) fn keep(conn: &mut Conn, rollout: i64, segment: u32, steps: &[StepCounts]) -> Result<(), Fault> {
+    let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    for (step, counts) in (0_i64..).zip(steps) {
+        diesel::delete(gate_counts::table.find((rollout, i64::from(segment), step))).execute(conn)?;
+        diesel::insert_into(gate_counts::table)
+            .values((
+                gate_counts::rollout_id.eq(rollout),
+                gate_counts::segment.eq(i64::from(segment)),
+                gate_counts::step.eq(step),
+                gate_counts::reached.eq(whole(counts.reached)),
+                gate_counts::begun.eq(whole(counts.begun)),
+                gate_counts::sent.eq(whole(counts.sent)),
+                gate_counts::failed.eq(whole(counts.failed)),
+                gate_counts::corrupt.eq(whole(counts.corrupt)),
+                gate_counts::in_trouble.eq(whole(counts.in_trouble)),
+                gate_counts::confirmed.eq(whole(counts.confirmed)),
+                gate_counts::watched.eq(0),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
 fn number(count: i64) -> Result<u64, Error> {
     u64::try_from(count).map_err(|fault| Error::corrupt("gate_counts", fault))
 }

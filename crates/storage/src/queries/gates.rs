@@ -7,6 +7,8 @@ use diesel::prelude::*;
 use tidegate_domain::gate::{GateCounts, GateFacts, GateReading, GateState, RolloutGate, judge};
 use tidegate_domain::{By, PackageName, Release, Rollout, RolloutId, RolloutState, Track};
 
+#[cfg(feature = "testing")]
+use super::gate_counts;
 use super::gate_members::{self, AtHand};
 use super::{Conn, lock, rollouts};
 use crate::error::Fault;
@@ -185,5 +187,8 @@ pub(crate) fn keep_look(conn: &mut Conn, rollout: RolloutId, look: &GateLook) ->
             gates::facts_json.eq(crate::rows::to_json(&look.facts)?),
         ))
         .execute(conn)?;
-    Ok(())
+    // The next look counts the same.
+    let spec = rollouts::get(conn, rollout)?.spec;
+    let segment = spec.gate.map_or(1, |gate| gate.segment.number);
+    gate_counts::keep(conn, rollout.0, segment, &look.facts.steps)
 }
