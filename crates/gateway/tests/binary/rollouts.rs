@@ -234,7 +234,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     upload(addr, admin.trim(), 40).await;
     says(folder, &["rollout", "create", "1", "--percent", "10"]);
     let before = says(folder, &["rollout", "list"]);
-    let cases: [(i32, &str, &str); 16] = [
+    let cases: [(i32, &str, &str); 26] = [
         (
             2,
             "rollout create 1 --percent 10 --install-when moon_is_full",

@@ -26,7 +26,7 @@ async fn a_gate_is_asked_for_and_a_halted_rollout_resumed() {
     fixture.judge("promote-gate-dialog", &mut faults, &[]).await;
     browser.set("dialog #failed-percent", "1.5").await;
     browser.click("dialog #promote-submit").await;
-    browser.arrives(|path| path.starts_with(&page)).await;
+    browser.reads("#done", |text| text.starts_with("Promoted")).await;
     let olga = fixture.server.operator(Role::Operator);
     let rollout = olga.rollouts("").await.ok()["items"][0].clone();
     assert_eq!(rollout["gate"]["failed_percent"], 1.5);
@@ -40,7 +40,7 @@ async fn a_gate_is_asked_for_and_a_halted_rollout_resumed() {
     browser.fill("dialog [name=acknowledged_failures]", "0").await;
     browser.fill("dialog [name=remark]", "a drill").await;
     browser.click("dialog #resume-submit").await;
-    browser.arrives(|path| path.starts_with(&page)).await;
+    browser.reads("#done", |text| text.starts_with("Resumed")).await;
     let resumed = olga
         .get(&format!("/v1/rollouts/{}", rollout["rollout_id"]))
         .await
