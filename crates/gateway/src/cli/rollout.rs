@@ -66,7 +66,7 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             // The revision that was seen is asked for, so what is read here is what is changed.
             let gate = rollouts.get(RolloutId(id)).await?.spec.gate;
             let before = gate.map(|gate| gate.terms).unwrap_or_default();
-            let gate = gate_text::terms(terms.gate, *gate_terms, before).map_err(Refusal::from)?;
+            let gate = gate_text::terms(terms.gate, &gate_terms, before).map_err(Refusal::from)?;
             let edit = edit(*terms, gate)?;
             let edited = rollouts.edit(&console, RolloutId(id), edit, revision);
             return Ok(shown(&edited.await?));
@@ -156,7 +156,7 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
             retry_failed: new.retry_failed,
             auto_start,
             plan: plan_text::plan(new.plan.steps, new.plan.careful).map_err(Refusal::from)?,
-            gate: gate_text::terms(new.gate, new.gate_terms, GateTerms::default()).map_err(Refusal::from)?,
+            gate: gate_text::terms(new.gate, &new.gate_terms, GateTerms::default()).map_err(Refusal::from)?,
         },
     })
 }
