@@ -48,7 +48,7 @@ pub(super) async fn package(config: &Config, init: bool, what: AdminPackage) -> 
             no_gate,
         } => {
             let plan = plan_text::plan(steps, false).map_err(Refusal::from)?;
-            let gate = gate_text::terms(gate, *gate_terms, GateTerms::default()).map_err(Refusal::from)?;
+            let gate = gate_text::terms(gate, &gate_terms, GateTerms::default()).map_err(Refusal::from)?;
             let edit = PackageEdit {
                 approval,
                 break_glass,

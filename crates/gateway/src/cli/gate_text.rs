@@ -12,7 +12,7 @@ use super::people::moment;
 /// The gate that is asked for; what is not said of what follows a halt is as before. None where no mode is named.
 pub(super) fn terms(
     mode: Option<GateMode>,
-    details: GateDetails,
+    details: &GateDetails,
     before: GateTerms,
 ) -> Result<Option<GateTerms>, tidegate_domain::Error> {
     let Some(mode) = mode else { return Ok(None) };

@@ -57,10 +57,17 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             let made = rollouts.create(&console, build, draft(*new)?).await?;
             return Ok(shown(&made));
         }
-        AdminRollout::Edit { id, revision, terms } => {
+        AdminRollout::Edit {
+            id,
+            revision,
+            terms,
+            gate_terms,
+        } => {
             // The revision that was seen is asked for, so what is read here is what is changed.
             let gate = rollouts.get(RolloutId(id)).await?.spec.gate;
-            let edit = edit(*terms, gate.map(|gate| gate.terms))?;
+            let before = gate.map(|gate| gate.terms).unwrap_or_default();
+            let gate = gate_text::terms(terms.gate, &gate_terms, before).map_err(Refusal::from)?;
+            let edit = edit(*terms, gate)?;
             let edited = rollouts.edit(&console, RolloutId(id), edit, revision);
             return Ok(shown(&edited.await?));
         }
@@ -149,12 +156,12 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
             retry_failed: new.retry_failed,
             auto_start,
             plan: plan_text::plan(new.plan.steps, new.plan.careful).map_err(Refusal::from)?,
-            gate: gate_text::terms(new.gate, new.gate_terms, GateTerms::default()).map_err(Refusal::from)?,
+            gate: gate_text::terms(new.gate, &new.gate_terms, GateTerms::default()).map_err(Refusal::from)?,
         },
     })
 }
 
-/// The change that is asked for, of a rollout whose gate has these terms.
+/// The change that is asked for, with the gate that is.
 fn edit(terms: ChangedTerms, gate: Option<GateTerms>) -> Result<RolloutEdit, Error> {
     if terms.slice.is_some_and(|slice| slice.start.is_none()) {
         let fault = "is taken when a rollout begins; name the place where this one is to begin now";
@@ -164,8 +171,6 @@ fn edit(terms: ChangedTerms, gate: Option<GateTerms>) -> Result<RolloutEdit, Err
         true => Some(Audience::everybody()),
         false => terms.audience.map(|text| audience(&text)).transpose()?,
     };
-    let gate =
-        gate_text::terms(terms.gate, terms.gate_terms, gate.unwrap_or_default()).map_err(Refusal::from)?;
     Ok(RolloutEdit {
         name: terms.name,
         priority: terms.priority,

@@ -234,7 +234,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     upload(addr, admin.trim(), 40).await;
     says(folder, &["rollout", "create", "1", "--percent", "10"]);
     let before = says(folder, &["rollout", "list"]);
-    let cases: [(i32, &str, &str); 16] = [
+    let cases: [(i32, &str, &str); 26] = [
         (
             2,
             "rollout create 1 --percent 10 --install-when moon_is_full",
@@ -270,6 +270,40 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
         (1, "rollout edit 1 --revision 1 --priority 7", "base"),
         (1, "rollout edit 1 --revision 1 --slice auto:10", "slice.start"),
         (1, "rollout show 99", "99"),
+        (1, "rollout gate 1", "has no gate"),
+        (1, "rollout gate 99", "99"),
+        (
+            2,
+            "rollout create 1 --percent 10 --gate stop",
+            "act, hold or watch",
+        ),
+        (
+            2,
+            "rollout create 1 --percent 10 --gate act --failed-percent 99",
+            "from 0.01 to 50",
+        ),
+        (
+            2,
+            "rollout create 1 --percent 10 --gate act --corrupt-percent 0.001",
+            "from 0.01 to 50",
+        ),
+        (
+            2,
+            "rollout create 1 --percent 10 --gate act --on-halt stop",
+            "hold or roll-back",
+        ),
+        (2, "rollout create 1 --percent 10 --holdback", "--gate"),
+        (2, "rollout create 1 --percent 10 --gate act --force", "--on-halt"),
+        (
+            1,
+            "rollout create 1 --percent 10 --gate act --on-halt hold --force",
+            "roll_back_forced",
+        ),
+        (
+            2,
+            "rollout edit 1 --revision 1 --gate act --no-gate",
+            "cannot be used with",
+        ),
         (1, "build edit 1 --min-from 40", "min_from_version"),
     ];
     for (code, command, part) in cases {
@@ -279,4 +313,56 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     }
     refuses(folder, 2, &["build", "edit", "1"]);
     assert_eq!(says(folder, &["rollout", "list"]), before);
+}
+
+#[tokio::test]
+async fn a_gate_is_asked_for_read_and_answered_from_the_console() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (_server, addr) = serve(folder);
+    let admin = says(folder, &["token", "--subject", "ann", "--role", "operator"]);
+    upload(addr, admin.trim(), 40).await;
+    let console = |command: &str| says(folder, &command.split(' ').collect::<Vec<_>>());
+    let made = console(
+        "rollout create 1 --percent 100 --gate act --failed-percent 1.5 --no-lost --holdback --on-halt roll-back --force",
+    );
+    let terms = "  gate: act, tolerates 1.5 % failed and 0.2 % corrupt, no silence, 5 % held back; on halt roll_back, forced";
+    assert!(made.contains(terms), "{made}");
+    let edited = console("rollout edit 1 --revision 1 --gate hold");
+    let terms = "  gate: hold, tolerates 2 % failed and 0.2 % corrupt; on halt roll_back, forced";
+    assert!(edited.contains(terms), "what follows a halt stays: {edited}");
+    let told = console("rollout gate 1");
+    for part in [
+        "rollout 1, build 1, active",
+        "gate: hold",
+        "segment 1, since 20",
+        "failures to acknowledge: 0",
+        "is halted by a given test in at most 1 rollout of 100",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+
+    console("rollout halt 1");
+    let refused = refuses(folder, 1, &["rollout", "resume", "1"]);
+    assert!(refused.contains("acknowledged_failures"), "{refused}");
+    let resume = ["rollout", "resume", "1", "--acknowledged-failures", "0"];
+    let refused = refuses(folder, 1, &resume);
+    assert!(refused.contains("remark"), "{refused}");
+    let resumed = says(folder, &[&resume[..], &["--remark", "a drill"]].concat());
+    assert!(resumed.contains(", active,"), "{resumed}");
+    assert!(console("rollout gate 1").contains("segment 2"));
+
+    let revision = resumed
+        .split("revision ")
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap();
+    let without = console(&format!("rollout edit 1 --revision {revision} --no-gate"));
+    assert!(!without.contains("gate:"), "{without}");
+    let package = console(&format!("package edit {PACKAGE} --gate act --failed-percent 1"));
+    assert!(package.contains("; gate: act, tolerates 1 % failed"), "{package}");
+    let package = console(&format!("package edit {PACKAGE} --no-gate"));
+    assert!(!package.contains("gate:"), "{package}");
 }

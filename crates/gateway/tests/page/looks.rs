@@ -167,7 +167,7 @@ impl Fixture {
             .await;
     }
 
-    async fn look(&self, name: &str, path: &str, faults: &mut Vec<String>) {
+    pub(crate) async fn look(&self, name: &str, path: &str, faults: &mut Vec<String>) {
         self.browser.go(path).await;
         let size = "return performance.getEntriesByType('navigation')[0].decodedBodySize";
         let size = self.browser.run(size, vec![]).await.as_i64().unwrap_or(i64::MAX);
@@ -177,7 +177,7 @@ impl Fixture {
         self.judge(name, faults, &[]).await;
     }
 
-    async fn judge(&self, name: &str, faults: &mut Vec<String>, expected: &[&str]) {
+    pub(crate) async fn judge(&self, name: &str, faults: &mut Vec<String>, expected: &[&str]) {
         let browser = &self.browser;
         browser.find("h1").await;
         let title = browser.run("return document.title", vec![]).await;

@@ -8,6 +8,7 @@
 mod day;
 mod dialogs;
 mod fixture;
+mod gates;
 mod hostile;
 mod looks;
 mod nudges;

@@ -272,7 +272,7 @@ async fn before_the_first_look_all_is_zero(engine: Engine) {
     let rollout = olga.post("/v1/rollouts", &body).await.ok();
     assert_eq!(rollout["state"], "scheduled");
     let told = gate(&olga, &rollout["rollout_id"]).await;
-    assert_eq!(told["sentence"], "Has not looked yet.");
+    assert_eq!(told["sentence"], "Its gate has not looked yet.");
     assert_eq!(
         (&told["looked_at"], &told["verdict"], &told["action"]),
         (&Value::Null, &json!(""), &json!(""))

@@ -122,6 +122,15 @@ async fn a_plan_waits(server: &TestServer, build: i64) {
     assert_eq!(change(&operator, &rollout, wider).await, 202);
 }
 
+/// A rollout with a gate that is halted, and waits for a person.
+async fn a_gate_is_halted(server: &TestServer, build: i64) {
+    let operator = server.operator(Role::Operator);
+    let new = json!({ "build_id": build, "priority": 3, "rollout_percent": 1, "gate": {} });
+    let made = operator.post("/v1/rollouts", &new).await.json();
+    let halt = format!("/v1/rollouts/{}/halt", made["rollout_id"]);
+    operator.post_text(&halt, "").await.ok();
+}
+
 async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let server = TestServer::start(engine).await;
     let (build, _) = day(&server).await;
@@ -131,6 +140,7 @@ async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let path = format!("/v1/rollouts/{}", base["rollout_id"]);
     let edit = operator.request(reqwest::Method::PATCH, &path).json(&due);
     assert_eq!(edit.send().await.unwrap().status(), 200);
+    a_gate_is_halted(&server, build).await;
     a_plan_waits(&server, build).await;
     // The fleet is counted a moment after the server's start, and again after a change.
     let counted =

@@ -29,7 +29,7 @@ impl GateState {
     pub fn sentence(&self) -> String {
         match &self.last {
             Some((_, reading)) => reading.sentence(&self.version),
-            None => "Has not looked yet.".to_owned(),
+            None => "Its gate has not looked yet.".to_owned(),
         }
     }
 }

@@ -61,6 +61,8 @@ Exit code 1 when somebody else changed the rollout since that revision: look aga
         revision: u32,
         #[command(flatten)]
         terms: Box<ChangedTerms>,
+        #[command(flatten)]
+        gate_terms: Box<GateDetails>,
     },
     /// Stop a rollout: its devices are told `paused` until it is resumed.
     Pause {
@@ -319,8 +321,6 @@ pub(in crate::cli) struct ChangedTerms {
     /// Have a gate of this mode watch it, act, hold or watch, in place of the one before; what was counted stays.
     #[arg(long, value_name = "MODE")]
     pub(in crate::cli) gate: Option<GateMode>,
-    #[command(flatten)]
-    pub(in crate::cli) gate_terms: GateDetails,
     /// Take its gate away.
     #[arg(long, conflicts_with = "gate")]
     pub(in crate::cli) no_gate: bool,
@@ -328,6 +328,7 @@ pub(in crate::cli) struct ChangedTerms {
 
 /// What a gate tests, and what follows where it halts a rollout.
 #[derive(Debug, Args)]
+#[group(skip)]
 pub(in crate::cli) struct GateDetails {
     /// The share of devices that the build may fail on, in percent, 0.01 to 50, with up to two decimals; 2 when left out.
     #[arg(long, value_name = "PERCENT", requires = "gate", value_parser = failed_percent)]
