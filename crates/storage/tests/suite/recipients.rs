@@ -86,6 +86,7 @@ async fn behind_are_those_whom_a_poll_would_offer_something(place: &Place) {
 /// A gate compares those who have the build with those who don't: a nudge must not be what they differ in.
 async fn control_is_woken_as_the_treated_are(place: &Place) {
     let store = place.store().await;
+    upload(&store, APP, 1).await;
     let devices = wakeable(&store, 60).await;
     run(
         &store,
