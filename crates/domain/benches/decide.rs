@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
+use tidegate_domain::gate::{Arm, GateTerms, RolloutGate};
 use tidegate_domain::{
     Audience, Build, BuildFacts, BuildId, BuildSteps, Calendar, CalendarName, CalendarTerms, CalendarZone,
     Catalog, CompiledCalendars, Consent, Decision, DeviceFacts, Freeze, Overlay, PackageName, Percent,
@@ -207,6 +208,45 @@ fn decisions(c: &mut Criterion) {
     });
 }
 
+/// A rollout to a tenth with a gate, and devices that it offers its build to, that are control, and that are neither. The
+/// last one must cost what it does without a gate.
+fn watched(c: &mut Criterion) {
+    let name = PackageName::parse("com.example.app7").expect("a name");
+    let mut gated = release(&name, 9, 10);
+    gated.rollout.spec.gate = Some(RolloutGate::begun(GateTerms::default(), NOW));
+    let serving = |release: Release| {
+        let track = Track {
+            serving: vec![release],
+            known_signers: vec![(version(9), Signers::one(SignerFingerprint([1; 32])))],
+            ..Track::empty(name.clone())
+        };
+        // Control are the next 5 %.
+        Catalog::new([track]).with_fleets(&HashMap::from([(name.clone(), 1_000_000)]))
+    };
+    let (with, without) = (serving(gated), serving(release(&name, 9, 10)));
+    let facts = facts();
+    let id_at = |cohorts: std::ops::Range<u8>| {
+        let mut ids = (0..).map(|n| format!("device-{n:016x}"));
+        ids.find(|id| cohorts.contains(&cohort(id))).expect("one of many")
+    };
+    for (what, cohorts, arm) in [
+        ("treated", 0..10, Some(Arm::Treated)),
+        ("control", 10..15, Some(Arm::Control)),
+        ("neither", 15..100, None),
+    ] {
+        let id = id_at(cohorts);
+        let request = poll(&id, 1, &facts);
+        let watch = decide_until(&with, &request, NOW).watch;
+        assert_eq!(watch.map(|watch| watch.arm), arm);
+        c.bench_function(&format!("decide, with a gate: {what}"), |b| {
+            b.iter(|| decide_until(&with, black_box(&request), NOW));
+        });
+        c.bench_function(&format!("decide, without a gate: {what}"), |b| {
+            b.iter(|| decide_until(&without, black_box(&request), NOW));
+        });
+    }
+}
+
 /// How many rollouts are asked before the base.
 const ABOVE: u32 = 50;
 const OVERLAYS: usize = 100_000;
@@ -303,5 +343,7 @@ fn audiences(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, cohorts, decisions, windows, among_many, audiences);
+criterion_group!(
+    benches, cohorts, decisions, windows, watched, among_many, audiences
+);
 criterion_main!(benches);

@@ -28,7 +28,7 @@ use crate::gate::{Arm, StepAtHand, Watch};
 use crate::tag_index::Places;
 use crate::{
     Build, BuildId, Catalog, DeviceFacts, Overlay, Policy, PolicySet, Position, Reason, Rejection, Release,
-    Rollout, RolloutId, Sha256, SignerFingerprint, VersionCode,
+    Rollout, RolloutId, Sha256, Share, SignerFingerprint, VersionCode,
 };
 
 /// A device's poll, or what its next one would say.
@@ -361,6 +361,10 @@ fn watch(
     let (candidates, again) = (tags.candidates(request.overlay), Cell::new(None));
     for gate in asked().filter(|gate| candidates.has(gate.place)) {
         let release = &track.serving[gate.place];
+        let slice = release.rollout.spec.settings.slice;
+        if !slice.takes(place(release), Share::WHOLE) {
+            continue;
+        }
         let ask = Ask {
             release,
             track,

@@ -51,7 +51,8 @@ const COUNT: &str = "
       installs_failed = excluded.installs_failed;
     UPDATE deployment_stats SET last_updated_at =
       (SELECT max(last_at) FROM device_builds AS d WHERE d.build_id = deployment_stats.build_id);
-    INSERT INTO device_rollouts
+    INSERT INTO device_rollouts (device_id, rollout_id, build_id, offered_at, downloaded_at, verify_failed_at,
+      install_failed_at, installed_at, last_status, last_reason, last_at)
     SELECT device_id, offered_rollout_id, build_id, offered_at, downloaded_at, verify_failed_at, install_failed_at,
       installed_at, last_status, last_reason, last_at
     FROM device_builds WHERE offered_rollout_id IS NOT NULL;

@@ -33,9 +33,9 @@ ALTER TABLE device_rollouts ADD COLUMN succeeded_at INTEGER;
 -- When a poll after its first success told the version.
 ALTER TABLE device_rollouts ADD COLUMN confirmed_at INTEGER;
 -- Whose polls may tell something new: by rollout, so that those of the past are never met.
-CREATE INDEX device_rollouts_unconfirmed ON device_rollouts (rollout_id, device_id)
+CREATE INDEX device_rollouts_unconfirmed ON device_rollouts (rollout_id, device_id, installed_at)
 WHERE gate_segment IS NOT NULL AND installed_at IS NOT NULL AND confirmed_at IS NULL;
-CREATE INDEX device_rollouts_unfailed ON device_rollouts (rollout_id, device_id)
+CREATE INDEX device_rollouts_unfailed ON device_rollouts (rollout_id, device_id, installed_at)
 WHERE gate_segment IS NOT NULL AND installed_at IS NOT NULL AND failed_at IS NULL;
 CREATE INDEX rollouts_gated ON rollouts (package_id) WHERE gate_json IS NOT NULL;
 
@@ -87,4 +87,4 @@ CREATE TABLE gate_members (
 CREATE INDEX gate_members_device ON gate_members (device_id);
 CREATE INDEX gate_members_entered ON gate_members (rollout_id, treated, entered_at);
 CREATE INDEX gate_members_due ON gate_members (rollout_id, lost_due_at) WHERE lost_due_at IS NOT NULL;
-CREATE INDEX gate_members_crashed ON gate_members (rollout_id) WHERE crashed_at IS NOT NULL AND NOT crash_counted;
+CREATE INDEX gate_members_crashed ON gate_members (rollout_id, crashed_at) WHERE crashed_at IS NOT NULL AND NOT crash_counted;

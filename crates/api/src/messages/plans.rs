@@ -111,5 +111,6 @@ pub(crate) fn rollout_event(event: RolloutEvent) -> v1::RolloutEvent {
         phase: event.phase.unwrap_or_default(),
         step: event.step.unwrap_or(0).into(),
         rollout_percent: event.percent.as_decimal(),
+        remark: event.remark.unwrap_or_default(),
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use tidegate_domain::gate::{GateSettings, GateTerms, RolloutGate};
 use tidegate_domain::{
     Audience, Build, BuildSteps, Catalog, Decision, Finding, Hold, Installability, Levels, Overlay, Percent,
     Plan, PlanRun, PlanStep, PolicySet, PolicySubject, PollRequest, Reason, Release, RolloutSettings,
-    RolloutState, Span, decide, explain,
+    RolloutState, Slice, Span, decide, explain,
 };
 
 use crate::fleet::{
@@ -63,12 +64,26 @@ fn every_reason_can_be_reached() {
     let ramping = with(current(), |spec| {
         spec.plan = Some(ramping_to(&mut spec.settings, 23));
     });
+    let held_back = with(current(), |spec| {
+        spec.plan = Some(ramping_to(&mut spec.settings, 100));
+        let terms = GateTerms {
+            settings: GateSettings {
+                holdback: true,
+                ..GateSettings::default()
+            },
+            ..GateTerms::default()
+        };
+        spec.gate = Some(RolloutGate::begun(terms, at(0)));
+        // Its place is at 22 %: the last twentieth of this slice.
+        spec.settings.slice = Slice::of_percents(27.0, 100.0).unwrap();
+    });
     // A calendar that is not there is never open.
     let closed = with(current(), |spec| {
         spec.settings.calendars.download = Some("none".parse().unwrap());
     });
     let table = [
         (Reason::Ramping, Some(ramping), plain()),
+        (Reason::HeldBack, Some(held_back), plain()),
         (Reason::NoCurrentBuild, None, plain()),
         (Reason::AlreadyCurrent, Some(current()), phone(IN_23_PERCENT, 20)),
         (Reason::NewerInstalled, Some(current()), phone(IN_23_PERCENT, 21)),

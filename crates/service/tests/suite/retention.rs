@@ -16,6 +16,7 @@ const NOTHING: RetentionPass = RetentionPass {
     campaigns: 0,
     stat_hours: 0,
     stories: 0,
+    gate_members: 0,
 };
 
 async fn pass(instance: &Instance, settings: RetentionSettings) -> RetentionPass {

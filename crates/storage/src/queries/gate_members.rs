@@ -272,8 +272,8 @@ pub(crate) fn look_for_crashes(conn: &mut Conn, at: &AtHand, test: &mut Logrank)
         "SELECT m.device_id, m.treated, m.step, m.entered_at, m.nudged,
                 ({watched} AND (m.segment = {segment} OR m.crashed_at > {began})) AS counts
          FROM gate_members m
-         WHERE m.rollout_id = {rollout} AND m.crashed_at IS NOT NULL AND NOT m.crash_counted
-         LIMIT {MAX_FOUND}{SKIP_LOCKED}",
+         WHERE m.rollout_id = {rollout} AND m.crashed_at > 0 AND NOT m.crash_counted
+         ORDER BY m.crashed_at LIMIT {MAX_FOUND}{SKIP_LOCKED}",
         watched = watched(at),
         segment = at.segment.number,
         began = micros(at.segment.began),

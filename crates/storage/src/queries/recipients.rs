@@ -8,10 +8,10 @@ use diesel::sql_types::{BigInt, Text};
 use serde::Serialize;
 use tidegate_domain::{
     BuildId, BuildRejection, Catalog, CompiledCalendars, Decision, DeliveryFailure, DeviceId, NudgeAudience,
-    NudgeOrder, Overlay, PackageName, PollRequest, decide,
+    NudgeOrder, Overlay, PackageName, PollRequest, decide_until,
 };
 
-use super::{BATCH, Conn, catalog, execute_on, rows, tags};
+use super::{BATCH, Conn, catalog, execute_on, gate_entries, rows, tags};
 use crate::device_build;
 use crate::error::Fault;
 use crate::rows::{DeviceRow, version};
@@ -131,7 +131,7 @@ struct Numbered {
     id: i64,
 }
 
-/// The devices that the poll's own decision offers something: read, judged and written in bounded batches. What their
+/// The devices that the poll's own decision offers something, and the control of a gate that watches them: read, judged and written in bounded batches. What their
 /// last polls were told is no help: a nudge after a promotion is for those that have not polled since.
 fn behind(
     conn: &mut Conn,
@@ -141,6 +141,12 @@ fn behind(
 ) -> Result<(), Fault> {
     let (catalog, _) = catalog::load(conn)?;
     let catalog = catalog.with_openings(spec.now, &CompiledCalendars::default());
+    let watched: Vec<PackageName> = catalog
+        .gated_packages()
+        .filter(|gated| *gated == package)
+        .cloned()
+        .collect();
+    let catalog = catalog.with_fleets(&gate_entries::fleets(conn, &watched)?);
     let sql = insert(
         spec,
         &format!(
@@ -197,7 +203,8 @@ fn by_name(conn: &mut Conn, package: i64, named: &[DeviceId]) -> Result<Vec<Cand
     Ok(query.load(conn)?)
 }
 
-/// Those that would be offered something if they polled now: by the rollout that the order names, if it names one.
+/// Those that would be offered something if they polled now, by the rollout that the order names, if it names one; and
+/// those that would be control of its gate.
 fn judge(
     conn: &mut Conn,
     catalog: &Catalog,
@@ -219,10 +226,14 @@ fn judge(
         let overlay = overlays.get(&id).unwrap_or(Overlay::none());
         let facts = device.facts();
         let request = PollRequest::new(name, package.as_str(), installed, facts, rejections, overlay);
-        let Decision::Offer(offer) = decide(catalog, &request, spec.now) else {
-            continue;
+        let found = decide_until(catalog, &request, spec.now);
+        let rollout = match (found.decision, found.watch) {
+            (Decision::Offer(offer), _) => offer.rollout.id,
+            // Control is told nothing, and must be called as the treated are: whoever is woken polls sooner.
+            (Decision::NoUpdate(_), Some(watch)) => watch.rollout,
+            (Decision::NoUpdate(_), None) => continue,
         };
-        if spec.order.rollout.is_none_or(|only| only == offer.rollout.id) {
+        if spec.order.rollout.is_none_or(|only| only == rollout) {
             chosen.push(Numbered { id });
         }
     }

@@ -1,6 +1,7 @@
 //! Who a campaign is for.
 
-use tidegate_domain::{NudgeAudience, NudgeOrder, Rejection, ReportStatus, cohort};
+use tidegate_domain::gate::GateTerms;
+use tidegate_domain::{NudgeAudience, NudgeOrder, Promotion, Rejection, ReportStatus, cohort};
 use tidegate_storage::{DeliveryOutcome, Outcome, Store};
 
 use crate::on_both_engines;
@@ -13,6 +14,7 @@ use crate::samples::{
 on_both_engines!(
     behind_are_those_whom_a_poll_would_offer_something,
     behind_among_named_devices,
+    control_is_woken_as_the_treated_are,
     a_campaign_for_a_hundred_thousand_devices,
 );
 
@@ -79,6 +81,37 @@ async fn behind_are_those_whom_a_poll_would_offer_something(place: &Place) {
     promote(&store, &build, promotion(100)).await;
     let all = nudge(&store, "r-3", behind()).await;
     assert_eq!(all.progress.queued, 57);
+}
+
+/// A gate compares those who have the build with those who don't: a nudge must not be what they differ in.
+async fn control_is_woken_as_the_treated_are(place: &Place) {
+    let store = place.store().await;
+    upload(&store, APP, 1).await;
+    let devices = wakeable(&store, 60).await;
+    run(
+        &store,
+        &devices.iter().map(|device| (device, 1)).collect::<Vec<_>>(),
+    )
+    .await;
+    // To a twentieth; control are ten times as many, and the rest is neither.
+    let build = upload(&store, APP, 2).await;
+    let gated = Promotion {
+        gate: Some(GateTerms::default()),
+        ..promotion(5)
+    };
+    let rollout = rollout_of(&promote(&store, &build, gated).await);
+    let of_rollout = NudgeOrder {
+        rollout: Some(rollout),
+        ..behind()
+    };
+    let woken = nudge(&store, "r-1", of_rollout).await;
+    let expected: Vec<String> = devices
+        .iter()
+        .map(ToString::to_string)
+        .filter(|name| cohort(name) < 55)
+        .collect();
+    assert!(expected.iter().any(|name| cohort(name) >= 5), "{expected:?}");
+    assert_eq!(chosen(place, woken.id), expected);
 }
 
 async fn behind_among_named_devices(place: &Place) {

@@ -10,6 +10,7 @@ mod settings;
 mod silence;
 mod vectors;
 mod verdicts;
+mod watching;
 
 use tidegate_domain::gate::{Arms, GateFacts, StepCounts, StepProgress, StepWeights};
 
