@@ -71,6 +71,7 @@ mod devices;
 mod enrollment;
 mod error;
 mod experiments;
+mod forecasts;
 mod gates;
 mod imports;
 mod leases;
@@ -126,6 +127,7 @@ pub use enrollment::{
 };
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
+pub use forecasts::ForecastOrder;
 pub use gates::GateLook;
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};

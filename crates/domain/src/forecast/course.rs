@@ -136,7 +136,18 @@ impl Course {
         let slice = self.settings.slice;
         let devices = u128::from(terms.fleet) * u128::from(slice.width.get());
         let devices = u64::try_from(devices / u128::from(Share::WHOLE.get())).unwrap_or(u64::MAX);
-        Some(StepRange::new(slice, from, percent.share(), devices, gate.holdback))
+        Some(StepRange::new(
+            slice,
+            from,
+            percent.share(),
+            devices,
+            gate.holdback,
+        ))
+    }
+
+    /// Whether an answer about this package may depend on the tags that operators gave to devices.
+    pub(super) fn needs_tags(&self, package: &str) -> bool {
+        self.steps.iter().any(|step| step.catalog.needs_tags(package))
     }
 
     /// The step that holds at this time: the last that has begun.

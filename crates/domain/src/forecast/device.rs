@@ -96,6 +96,10 @@ impl Outlook {
         }
     }
 
+    pub(super) fn package(&self) -> &str {
+        self.package.as_str()
+    }
+
     fn request<'a>(&'a self, device: &FleetDevice<'a>) -> PollRequest<'a> {
         PollRequest::new(
             device.id,
@@ -162,7 +166,9 @@ impl Outlook {
             if self.told(&decision) == Told::Offered {
                 return Some(at);
             }
-            let turns = again.map_or(TimeDelta::zero(), |again| whole_turns(at, again.at, rhythm, false));
+            let turns = again.map_or(TimeDelta::zero(), |again| {
+                whole_turns(at, again.at, rhythm, false)
+            });
             at += match turns > TimeDelta::zero() {
                 // In between it would be told the same.
                 true => turns,
@@ -175,7 +181,9 @@ impl Outlook {
     /// When it polls next, by its rhythm. One that is late is taken to stay away for as long again, and no longer than
     /// one turn.
     fn next_poll(&self, device: &FleetDevice<'_>, rhythm: TimeDelta) -> Option<DateTime<Utc>> {
-        let seen = device.last_seen.filter(|seen| self.now - *seen <= UNREACHABLE_AFTER)?;
+        let seen = device
+            .last_seen
+            .filter(|seen| self.now - *seen <= UNREACHABLE_AFTER)?;
         let due = seen + rhythm;
         match self.now - due {
             late if late > TimeDelta::zero() => Some(self.now + late.min(rhythm)),
@@ -224,7 +232,10 @@ impl Outlook {
 
 /// The whole turns of this length from one moment to another: as many as reach it, or as many as don't pass it.
 fn whole_turns(from: DateTime<Utc>, to: DateTime<Utc>, turn: TimeDelta, reach: bool) -> TimeDelta {
-    let (way, turn) = ((to - from).num_milliseconds().max(0), turn.num_milliseconds().max(1));
+    let (way, turn) = (
+        (to - from).num_milliseconds().max(0),
+        turn.num_milliseconds().max(1),
+    );
     let turns = match reach {
         true => (way + turn - 1) / turn,
         false => way / turn,

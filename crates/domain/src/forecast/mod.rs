@@ -102,6 +102,16 @@ impl Forecaster {
         &self.change.insert
     }
 
+    /// Whether the answers may depend on the tags that operators gave to devices.
+    pub fn needs_tags(&self) -> bool {
+        self.course.needs_tags(self.outlook.package())
+    }
+
+    /// How many devices were asked about.
+    pub fn devices(&self) -> u64 {
+        self.tally.devices
+    }
+
     /// Asks about one device.
     pub fn add(&mut self, device: &FleetDevice<'_>) {
         let (outlook, course) = (&self.outlook, &self.course);

@@ -210,7 +210,9 @@ pub(super) fn forecast(
         of: sample_of.unwrap_or(tally.devices),
     };
     let steps = course.steps.iter().zip(&mut tally.steps);
-    let steps = steps.map(|(step, tally)| self::step(&course, step, tally, scale)).collect();
+    let steps = steps
+        .map(|(step, tally)| self::step(&course, step, tally, scale))
+        .collect();
     let overlaps = earlier.iter().zip(&tally.shared);
     Forecast {
         at,
@@ -253,7 +255,9 @@ fn step(course: &Course, step: &CourseStep, tally: &mut StepTally, scale: Scale)
         waits_for_approval: step.waits,
         offered: scale.up(tally.offered),
         offered_by_another: scale.up(tally.offered_by_another),
-        reasons: reasons.map(|(reason, devices)| (reason, scale.up(devices))).collect(),
+        reasons: reasons
+            .map(|(reason, devices)| (reason, scale.up(devices)))
+            .collect(),
         new_devices: scale.up(tally.new_devices),
         unreachable: scale.up(tally.unreachable),
         barrier_hops: scale.up(tally.hops),
@@ -265,7 +269,11 @@ fn step(course: &Course, step: &CourseStep, tally: &mut StepTally, scale: Scale)
 }
 
 fn times(arrivals: &mut Arrivals) -> Times {
-    let mut after = |hundredths| arrivals.after(hundredths).map(|seconds| TimeDelta::seconds(seconds.into()));
+    let mut after = |hundredths| {
+        arrivals
+            .after(hundredths)
+            .map(|seconds| TimeDelta::seconds(seconds.into()))
+    };
     Times {
         half: after(50),
         ninety: after(90),

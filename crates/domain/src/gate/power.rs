@@ -195,7 +195,11 @@ impl Rows {
         let (treated, control) = (treated.min(MAX_ROW), control.min(MAX_ROW));
         let mean = as_f64(control) * MISSED_BY_HEALTHY;
         let around = FOLLOWED * (mean * (1.0 - MISSED_BY_HEALTHY)).sqrt() + FOLLOWED;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the longest row, rounded up")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most the longest row, rounded up"
+        )]
         let most = (mean + around).ceil() as u64;
         let near = (0..).zip(chances(control, MISSED_BY_HEALTHY, most));
         let near = near.skip_while(|(events, _)| as_f64(*events) < mean - around);
@@ -219,7 +223,8 @@ impl Rows {
             below.map_or(0.0, |below: &f64| (1.0 - below).max(0.0))
         };
         let rows = self.rows.iter();
-        rows.map(|(chance, row)| row.map_or(0.0, |row| chance * halts(row))).sum()
+        rows.map(|(chance, row)| row.map_or(0.0, |row| chance * halts(row)))
+            .sum()
     }
 }
 

@@ -16,7 +16,11 @@ impl Track {
         let known = self.serving.iter().chain(&self.predecessor);
         let known: Vec<&Release> = known.collect();
         for rollout in &change.updates {
-            match after.serving.iter_mut().find(|release| release.rollout.id == rollout.id) {
+            match after
+                .serving
+                .iter_mut()
+                .find(|release| release.rollout.id == rollout.id)
+            {
                 Some(release) => release.rollout = rollout.clone(),
                 None => after.serving.extend(offered_again(&known, rollout)),
             }
@@ -28,10 +32,16 @@ impl Track {
             },
             build: Arc::clone(build),
         }));
-        after.serving.retain(|release| release.rollout.spec.state.serves());
+        after
+            .serving
+            .retain(|release| release.rollout.spec.state.serves());
         after.serving.sort_by_key(|release| {
             let spec = &release.rollout.spec;
-            (Reverse(spec.priority), !spec.is_current, Reverse(release.rollout.id.0))
+            (
+                Reverse(spec.priority),
+                !spec.is_current,
+                Reverse(release.rollout.id.0),
+            )
         });
         let previous = after.current().and_then(|current| current.rollout.spec.previous);
         let found = known.iter().find(|release| Some(release.rollout.id) == previous);
@@ -43,9 +53,8 @@ impl Track {
     /// The same with this rollout begun, by the transition that lets it begin, should it wait to be approved or for its
     /// time.
     pub(crate) fn with_begun(&self, id: RolloutId, now: DateTime<Utc>) -> Self {
-        let waiting = |release: &&Release| {
-            release.rollout.id == id && !release.rollout.spec.state.has_begun()
-        };
+        let waiting =
+            |release: &&Release| release.rollout.id == id && !release.rollout.spec.state.has_begun();
         let Some(release) = self.serving.iter().find(waiting) else {
             return self.clone();
         };

@@ -15,7 +15,7 @@ use tidegate_domain::gate::{
 };
 use tidegate_domain::{
     Approval, Build, Catalog, CompiledCalendars, Decision, Error, MAX_SERVING, Percent, Plan, PlanStep,
-    PolicySet, Promotion, Reason, Rollout, RolloutDraft, RolloutId, RolloutSettings, RolloutState,
+    PolicySet, Promotion, Reason, Release, Rollout, RolloutDraft, RolloutId, RolloutSettings, RolloutState,
     Slice, Span, Track, decide, poll_after,
 };
 
@@ -91,7 +91,9 @@ impl Asked {
 
 /// So many devices that run version 10.
 fn fleet(devices: usize) -> Vec<Phone> {
-    (0..devices).map(|number| phone(&format!("device-{number}"), 10)).collect()
+    (0..devices)
+        .map(|number| phone(&format!("device-{number}"), 10))
+        .collect()
 }
 
 fn step(share: i64, over: u16, bake: u16) -> PlanStep {
@@ -135,7 +137,10 @@ fn counted(catalog: &Catalog, fleet: &[Phone], own: RolloutId, now: DateTime<Utc
 
 /// The same as the forecast tells it.
 fn told(step: &tidegate_domain::forecast::StepForecast) -> BTreeMap<String, u64> {
-    let reasons = step.reasons.iter().map(|(reason, devices)| (reason.as_str(), *devices));
+    let reasons = step
+        .reasons
+        .iter()
+        .map(|(reason, devices)| (reason.as_str(), *devices));
     let all = [("offered", step.offered), ("by another", step.offered_by_another)];
     all.into_iter()
         .chain(reasons)
@@ -147,9 +152,16 @@ fn told(step: &tidegate_domain::forecast::StepForecast) -> BTreeMap<String, u64>
 /// The catalog of before with the draft in it, at this share of it: put together without what forecasts are made by.
 fn with_draft(track: &Track, draft: &RolloutDraft, build: &Build, id: RolloutId, share: Percent) -> Catalog {
     let mut track = track.clone();
-    track.serving.retain(|release| release.rollout.spec.state.serves());
-    if draft.priority == 0 && !draft.promotion.keep_previous {
-        track.serving.retain(|release| release.rollout.spec.priority > 0);
+    track
+        .serving
+        .retain(|release| release.rollout.spec.state.serves());
+    if draft.priority == 0 {
+        // What is kept goes on; what waits would begin later, and take the place of what is released now.
+        let keeps =
+            |release: &Release| draft.promotion.keep_previous && release.rollout.spec.state.has_begun();
+        track
+            .serving
+            .retain(|release| release.rollout.spec.priority > 0 || keeps(release));
     }
     let mut made = with(release(build.clone()), |spec| {
         spec.priority = draft.priority;
@@ -161,7 +173,11 @@ fn with_draft(track: &Track, draft: &RolloutDraft, build: &Build, id: RolloutId,
     });
     made.rollout.id = id;
     let keeps = draft.promotion.keep_previous && draft.priority == 0;
-    for other in track.serving.iter_mut().filter(|other| other.rollout.spec.priority == 0) {
+    for other in track
+        .serving
+        .iter_mut()
+        .filter(|other| other.rollout.spec.priority == 0)
+    {
         let spec = &mut other.rollout.spec;
         spec.is_current &= draft.priority > 0;
         // None takes devices back from a version that is released anew.
@@ -172,7 +188,11 @@ fn with_draft(track: &Track, draft: &RolloutDraft, build: &Build, id: RolloutId,
     track.serving.push(made);
     track.serving.sort_by_key(|release| {
         let spec = &release.rollout.spec;
-        (Reverse(spec.priority), !spec.is_current, Reverse(release.rollout.id))
+        (
+            Reverse(spec.priority),
+            !spec.is_current,
+            Reverse(release.rollout.id),
+        )
     });
     Catalog::new([track])
 }
@@ -195,31 +215,84 @@ fn cases() -> impl Strategy<Value = Case> {
         (prop_oneof![Just(0_u32), 1..5_u32], any::<bool>(), any::<bool>()),
     );
     let above = prop::collection::vec(any::<bool>(), 5);
-    (catalogs(), prop::collection::vec(devices(), 1..30), shares, own, above).prop_map(
-        |(catalog, fleet, shares, (id, (audience, start, width), salt, (priority, keep, whole)), above)| {
-            let mut track = catalog.track(PACKAGE).unwrap().clone();
-            let highest = track.serving.len();
-            for (place, release) in track.serving.iter_mut().enumerate() {
-                let is_above = above[place] && place + 1 < highest;
-                release.rollout.spec.priority = if is_above { u32::try_from(highest - place).unwrap() } else { 0 };
-                release.rollout.spec.is_current = false;
-            }
-            track.serving.sort_by_key(|release| (Reverse(release.rollout.spec.priority), Reverse(release.rollout.id)));
-            if let Some(base) = track.serving.iter_mut().find(|release| release.rollout.spec.priority == 0) {
-                base.rollout.spec.is_current = true;
-            }
-            let known = track.serving.iter().map(|release| &release.build).chain(&track.barriers);
-            let known = known.filter(|known| known.id.0 == id).next().cloned();
-            let build = known.map_or_else(|| build(id), |known| (*known).clone());
-            let slice = if whole { Slice::WHOLE } else { Slice::of_percents(start.into(), width.into()).unwrap() };
-            let settings = RolloutSettings { slice, audience, salt, ..RolloutSettings::to(Percent::NOBODY) };
-            let shares: Vec<i64> = shares.into_iter().collect();
-            let steps = shares.iter().map(|share| step(*share, 1, 1)).collect();
-            let promotion = Promotion { settings, keep_previous: keep && priority == 0, ..by_plan(steps) };
-            let draft = RolloutDraft { name: "a draft".to_owned(), priority, promotion };
-            Case { track, fleet, build, draft, shares }
-        },
+    (
+        catalogs(),
+        prop::collection::vec(devices(), 1..30),
+        shares,
+        own,
+        above,
     )
+        .prop_map(
+            |(
+                catalog,
+                fleet,
+                shares,
+                (id, (audience, start, width), salt, (priority, keep, whole)),
+                above,
+            )| {
+                let mut track = catalog.track(PACKAGE).unwrap().clone();
+                let highest = track.serving.len();
+                for (place, release) in track.serving.iter_mut().enumerate() {
+                    let is_above = above[place] && place + 1 < highest;
+                    release.rollout.spec.priority = if is_above {
+                        u32::try_from(highest - place).unwrap()
+                    } else {
+                        0
+                    };
+                    release.rollout.spec.is_current = false;
+                }
+                track.serving.sort_by_key(|release| {
+                    (
+                        Reverse(release.rollout.spec.priority),
+                        Reverse(release.rollout.id),
+                    )
+                });
+                if let Some(base) = track
+                    .serving
+                    .iter_mut()
+                    .find(|release| release.rollout.spec.priority == 0)
+                {
+                    base.rollout.spec.is_current = true;
+                }
+                let known = track
+                    .serving
+                    .iter()
+                    .map(|release| &release.build)
+                    .chain(&track.barriers);
+                let known = known.filter(|known| known.id.0 == id).next().cloned();
+                let build = known.map_or_else(|| build(id), |known| (*known).clone());
+                let slice = if whole {
+                    Slice::WHOLE
+                } else {
+                    Slice::of_percents(start.into(), width.into()).unwrap()
+                };
+                let settings = RolloutSettings {
+                    slice,
+                    audience,
+                    salt,
+                    ..RolloutSettings::to(Percent::NOBODY)
+                };
+                let shares: Vec<i64> = shares.into_iter().collect();
+                let steps = shares.iter().map(|share| step(*share, 1, 1)).collect();
+                let promotion = Promotion {
+                    settings,
+                    keep_previous: keep && priority == 0,
+                    ..by_plan(steps)
+                };
+                let draft = RolloutDraft {
+                    name: "a draft".to_owned(),
+                    priority,
+                    promotion,
+                };
+                Case {
+                    track,
+                    fleet,
+                    build,
+                    draft,
+                    shares,
+                }
+            },
+        )
 }
 
 #[test]
@@ -254,11 +327,20 @@ fn what_creating_refuses_the_forecast_refuses_in_the_same_words() {
     };
     let mut asked = Asked::of(store.track(), store.build(2), long_salt);
     let refused = |asked: &Asked| Forecaster::new(&asked.terms(0)).map(drop).unwrap_err();
-    let made = |asked: &Asked| asked.track.create(&asked.build, &asked.draft, 0, BY_ADA).unwrap_err();
+    let made = |asked: &Asked| {
+        asked
+            .track
+            .create(&asked.build, &asked.draft, 0, BY_ADA)
+            .unwrap_err()
+    };
     assert_eq!(refused(&asked), made(&asked));
     asked.draft.promotion = to(0);
     assert_eq!(refused(&asked), made(&asked));
-    asked.draft = RolloutDraft { priority: 2_000_000, promotion: to(10), ..asked.draft };
+    asked.draft = RolloutDraft {
+        priority: 2_000_000,
+        promotion: to(10),
+        ..asked.draft
+    };
     assert_eq!(refused(&asked), made(&asked));
     asked.draft.priority = 5;
     let above = |id| {
@@ -283,14 +365,26 @@ fn a_share_at_once_is_reached_within_one_turn_of_polls() {
         let rhythm = i64::try_from(poll_after(&fleet[number].id, INTERVAL).as_secs()).unwrap();
         Some(at(-(rhythm * i64::try_from(number).unwrap() / 2_000)))
     });
-    let [step] = &forecast.steps[..] else { panic!("one step") };
-    assert_eq!((step.offered, step.new_devices, step.unreachable), (2_000, 2_000, 0));
+    let [step] = &forecast.steps[..] else {
+        panic!("one step")
+    };
+    assert_eq!(
+        (step.offered, step.new_devices, step.unreachable),
+        (2_000, 2_000, 0)
+    );
     assert!((2.7..3.3).contains(&hours(step.times.half)), "{:?}", step.times);
     assert!((4.9..6.1).contains(&hours(step.times.ninety)), "{:?}", step.times);
     assert_eq!(step.times, forecast.times);
     assert_eq!(step.bytes, 2_000 * 1_000_000);
-    assert!((300..420).contains(&step.peak.devices_per_hour), "{:?}", step.peak);
-    assert_eq!(step.peak.bytes_per_second, (step.peak.devices_per_hour * 1_000_000).div_ceil(3_600));
+    assert!(
+        (300..420).contains(&step.peak.devices_per_hour),
+        "{:?}",
+        step.peak
+    );
+    assert_eq!(
+        step.peak.bytes_per_second,
+        (step.peak.devices_per_hour * 1_000_000).div_ceil(3_600)
+    );
 }
 
 #[test]
@@ -300,15 +394,25 @@ fn a_ramp_and_a_bake_and_a_time_to_begin_put_devices_off() {
         not_before: Some(at(40 * HOUR)),
         ..step(100, 10, 0)
     };
-    let asked = Asked::of(store.track(), store.build(2), by_plan(vec![step(10, 0, 24), later]));
+    let asked = Asked::of(
+        store.track(),
+        store.build(2),
+        by_plan(vec![step(10, 0, 24), later]),
+    );
     let forecast = asked.forecast(&fleet(5_000));
-    let [first, second] = &forecast.steps[..] else { panic!("two steps") };
+    let [first, second] = &forecast.steps[..] else {
+        panic!("two steps")
+    };
     assert_eq!((first.reached, first.baked), (at(0), at(24 * HOUR)));
     assert_eq!((second.begins, second.reached), (at(40 * HOUR), at(50 * HOUR)));
     assert_eq!(first.new_devices + second.new_devices, 5_000);
     assert!((400..600).contains(&first.new_devices));
     // Of a ramp over ten hours half is reached after five; a device asks within a fifth of its interval.
-    assert!((44.8..46.5).contains(&hours(second.times.half)), "{:?}", second.times);
+    assert!(
+        (44.8..46.5).contains(&hours(second.times.half)),
+        "{:?}",
+        second.times
+    );
     assert!(hours(forecast.times.ninety_nine) < 51.5, "{:?}", forecast.times);
 }
 
@@ -321,7 +425,11 @@ fn who_was_silent_for_a_week_is_not_waited_for_and_who_is_late_is() {
     let forecast = asked.seen(&fleet, |number| seen[number]);
     let step = &forecast.steps[0];
     assert_eq!((step.offered, step.new_devices, step.unreachable), (4, 4, 2));
-    assert!(hours(step.times.half) < 4.3, "it is late by 1.8 to 4.2 hours: {:?}", step.times);
+    assert!(
+        hours(step.times.half) < 4.3,
+        "it is late by 1.8 to 4.2 hours: {:?}",
+        step.times
+    );
 }
 
 #[test]
@@ -347,10 +455,15 @@ fn who_is_taken_before_and_who_is_stranded_is_told() {
         spec.is_current = false;
         spec.settings.audience = crate::fleet::those_of(&["DE"], &[]);
     });
-    store.rollouts.push(Rollout { id: RolloutId(2), ..above.rollout });
+    store.rollouts.push(Rollout {
+        id: RolloutId(2),
+        ..above.rollout
+    });
     let asked = Asked::of(store.track(), store.build(2), to(100));
     let mut fleet = fleet(10);
-    fleet[..3].iter_mut().for_each(|phone| phone.facts.region = Some("DE".into()));
+    fleet[..3]
+        .iter_mut()
+        .for_each(|phone| phone.facts.region = Some("DE".into()));
     fleet[9].installed = store.build(3).facts.version_code;
     let forecast = asked.forecast(&fleet);
     assert_eq!(forecast.taken_before, [(RolloutId(2), 3)]);
@@ -369,14 +482,21 @@ fn a_draft_that_waits_is_told_as_if_it_were_approved_at_once() {
     let forecast = asked.forecast(&fleet(500));
     assert!(forecast.waits_for_approval);
     assert_eq!(forecast.steps[1].offered, 500);
-    let later = PlanStep { not_before: Some(at(5 * HOUR)), ..step(50, 0, 0) };
+    let later = PlanStep {
+        not_before: Some(at(5 * HOUR)),
+        ..step(50, 0, 0)
+    };
     let scheduled = Asked::of(released().track(), store.build(2), by_plan(vec![later]));
     let forecast = scheduled.forecast(&fleet(500));
     assert_eq!(forecast.begins, at(5 * HOUR));
     assert!(!forecast.waits_for_approval);
     assert!((200..300).contains(&forecast.steps[0].offered));
     let reasons = &forecast.steps[0].reasons;
-    assert_eq!(reasons.len(), 1, "who has not been taken is told the base's reason: {reasons:?}");
+    assert_eq!(
+        reasons.len(),
+        1,
+        "who has not been taken is told the base's reason: {reasons:?}"
+    );
 }
 
 #[test]
@@ -396,11 +516,22 @@ fn canaries_that_were_met_before_are_counted() {
         id: RolloutId(1),
         name: String::new(),
         state: RolloutState::Superseded,
-        settings: RolloutSettings { slice, ..RolloutSettings::to(percent(share)) },
+        settings: RolloutSettings {
+            slice,
+            ..RolloutSettings::to(percent(share))
+        },
     };
-    let mut asked = Asked::of(store.track(), store.build(2), by_plan(vec![step(10, 0, 0), step(100, 0, 0)]));
+    let mut asked = Asked::of(
+        store.track(),
+        store.build(2),
+        by_plan(vec![step(10, 0, 0), step(100, 0, 0)]),
+    );
     let elsewhere = Slice::of_percents(50.0, 100.0).unwrap();
-    asked.earlier = vec![earlier(Slice::WHOLE, 10), earlier(elsewhere, 10), earlier(Slice::WHOLE, 5)];
+    asked.earlier = vec![
+        earlier(Slice::WHOLE, 10),
+        earlier(elsewhere, 10),
+        earlier(Slice::WHOLE, 5),
+    ];
     let forecast = asked.forecast(&fleet(2_000));
     let shared: Vec<u64> = forecast.overlaps.iter().map(|overlap| overlap.devices).collect();
     assert_eq!((shared[0], shared[1]), (forecast.steps[0].new_devices, 0));
@@ -414,9 +545,20 @@ fn a_gate_is_told_what_it_can_find_in_each_step() {
     promotion.gate = Some(GateTerms::default());
     let mut asked = Asked::of(store.track(), store.build(2), promotion);
     let forecast = asked.forecast(&fleet(2_000));
-    let gates: Vec<_> = forecast.steps.iter().map(|step| step.gate.clone().unwrap()).collect();
+    let gates: Vec<_> = forecast
+        .steps
+        .iter()
+        .map(|step| step.gate.clone().unwrap())
+        .collect();
     let passes: Vec<StepPasses> = gates.iter().map(|gate| gate.passes).collect();
-    assert_eq!(passes, [StepPasses::ByCensus, StepPasses::ByEvidence, StepPasses::ByEvidence]);
+    assert_eq!(
+        passes,
+        [
+            StepPasses::ByCensus,
+            StepPasses::ByEvidence,
+            StepPasses::ByEvidence
+        ]
+    );
     assert_eq!(gates[0].successes_to_advance, Some(189));
     assert_eq!(gates[0].treated, forecast.steps[0].new_devices);
     // Ten positions for each of the first step; all that are left beyond the second; nobody beyond the last.
@@ -428,7 +570,10 @@ fn a_gate_is_told_what_it_can_find_in_each_step() {
         smallest: smallest_silence(gates[1].treated, gates[1].control),
     };
     assert_eq!(gates[1].silence, expected);
-    assert_eq!(gates[2].silence, SilenceForecast::NotMeasured(NotMeasured::NoControl));
+    assert_eq!(
+        gates[2].silence,
+        SilenceForecast::NotMeasured(NotMeasured::NoControl)
+    );
     let small = asked.forecast(&fleet(999));
     let silence = small.steps[1].gate.as_ref().unwrap().silence;
     assert_eq!(silence, SilenceForecast::NotMeasured(NotMeasured::SmallFleet));
@@ -472,16 +617,25 @@ fn the_chance_to_find_silence_is_that_of_each_pair_of_numbers() {
     for (treated, control, breaks) in [(30_u64, 60_u64, 0.3), (50, 50, 0.2), (12, 120, 0.5)] {
         let silent = breaks + (1.0 - breaks) * MISSED_BY_HEALTHY;
         let mut sum = 0.0;
-        for (treated_events, control_events) in (0..=treated).flat_map(|t| (0..=control).map(move |c| (t, c))) {
+        for (treated_events, control_events) in (0..=treated).flat_map(|t| (0..=control).map(move |c| (t, c)))
+        {
             let mut test = Logrank::default();
-            test.add(Look { treated, control, treated_events, control_events });
+            test.add(Look {
+                treated,
+                control,
+                treated_events,
+                control_events,
+            });
             if treated_events >= HALT_EVENTS && test.evidence().reaches(HALT_AT) {
                 sum += binomial(treated, silent, treated_events)
                     * binomial(control, MISSED_BY_HEALTHY, control_events);
             }
         }
         let chance = chance_of_finding(treated, control, breaks).unwrap();
-        assert!((chance - sum).abs() < 1e-6, "{treated}:{control}: {chance} and not {sum}");
+        assert!(
+            (chance - sum).abs() < 1e-6,
+            "{treated}:{control}: {chance} and not {sum}"
+        );
     }
 }
 
@@ -494,8 +648,14 @@ fn the_smallest_silence_is_found_in_eighty_of_a_hundred() {
     }
     // docs/health-gate.md's scenario bricked-1: 3 % among 2,000 against 20,000 are found in nearly all runs.
     assert!(chance_of_finding(2_000, 20_000, 0.03).unwrap() > 0.95);
-    assert!(chance_of_finding(2_000, 20_000, 0.0).unwrap() < 0.01, "a build that silences nobody");
+    assert!(
+        chance_of_finding(2_000, 20_000, 0.0).unwrap() < 0.01,
+        "a build that silences nobody"
+    );
     assert_eq!(smallest_silence(5, 5), None, "five phones are too few");
-    assert!(smallest_silence(1_000_000, 50_000).unwrap() < 0.02, "and a million are reckoned in a moment");
+    assert!(
+        smallest_silence(1_000_000, 50_000).unwrap() < 0.02,
+        "and a million are reckoned in a moment"
+    );
     assert!(chance_of_finding(10, 10, 1.5).is_err());
 }

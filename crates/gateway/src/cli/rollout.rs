@@ -7,12 +7,13 @@ use tidegate_domain::{
     RolloutCalendars, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
-    Actor, BuildEdit, BuildView, Builds, Error as Refusal, RolloutEvent, RolloutFilter, Rollouts, Snapshots,
+    Actor, BuildEdit, BuildView, Builds, Error as Refusal, Forecasts, MAX_FORECAST_FLEET, RolloutEvent,
+    RolloutFilter, Rollouts, Snapshots,
 };
 
 use super::args::{AdminBuild, AdminRollout, ChangedTerms, NewRollout, SliceAt};
 use super::people::{lines, moment};
-use super::plan_text;
+use super::{forecast, plan_text};
 use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
@@ -55,6 +56,12 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             let build = BuildId(new.build);
             let made = rollouts.create(&console, build, draft(*new)?).await?;
             return Ok(shown(&made));
+        }
+        AdminRollout::Forecast(new) => {
+            let forecasts = Forecasts::new(Arc::new(rollouts), config.poll_interval, MAX_FORECAST_FLEET);
+            let build = BuildId(new.build);
+            let (forecast, _) = forecasts.forecast(&console, build, draft(*new)?).await?;
+            return Ok(forecast::told(&forecast));
         }
         AdminRollout::Edit { id, revision, terms } => {
             let edited = rollouts.edit(&console, RolloutId(id), edit(*terms)?, revision);

@@ -21,6 +21,7 @@ pub(crate) mod enroll_tokens;
 pub(crate) mod enrollment;
 pub(crate) mod epochs;
 pub(crate) mod experiments;
+pub(crate) mod forecasts;
 pub(crate) mod gates;
 pub(crate) mod histories;
 pub(crate) mod imports;
