@@ -48,7 +48,7 @@ const BY_NIGHT: &str = r#"
 /// How many devices a fleet has: `just forecast` lets more live.
 fn devices() -> u32 {
     let more = std::env::var("FORECAST_DEVICES").ok();
-    more.map_or(600, |devices| devices.parse().unwrap())
+    more.map_or(400, |devices| devices.parse().unwrap())
 }
 
 async fn lives(engine: Engine, release: &str, seed: u64) -> Report {

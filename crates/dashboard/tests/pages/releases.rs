@@ -2,9 +2,9 @@
 
 use tidegate_domain::Role;
 use tidegate_testkit::apks::{self, PACKAGE};
-use tidegate_testkit::server::{Engine, TestServer};
+use tidegate_testkit::server::{Engine, TestServer, eventually};
 
-use crate::person::{Person, text};
+use crate::person::{Person, between, text};
 
 #[tokio::test]
 async fn an_operator_promotes_raises_holds_and_takes_back() {
@@ -104,8 +104,14 @@ async fn an_audience_is_typed_checked_and_released_to() {
     let ci = server.person("ci", Role::Operator);
     let build = ci.uploaded(&apks::build(PACKAGE, 2)).await;
     for id in ["till-1", "till-2"] {
-        server.device(id).await;
+        server.device(id).await.poll(0).await;
     }
+    // What polls told is written down a moment later.
+    eventually(
+        || async { ci.devices(&format!("?package_name={PACKAGE}")).await.ok() },
+        |listed| listed["items"].as_array().is_some_and(|items| items.len() == 2),
+    )
+    .await;
     let promote = format!("/builds/{build}/promote");
     let slip = [("rollout_percent", "10"), ("audience", "sdk = 30 && <b>")];
     for (asks, status) in [(&[("check", "yes")][..], 200), (&[], 400)] {
@@ -132,6 +138,17 @@ async fn an_audience_is_typed_checked_and_released_to() {
         "{page}"
     );
     assert!(page.contains("value=\"50\""), "the rest of the form is as it was");
+    assert!(page.contains("2 devices ask for the package."), "{page}");
+    let row = between(&page, "id=\"outlook\"", "</table>");
+    assert!(row.contains("<th scope=\"row\">50 %</th>"), "{row}");
+    let nobody = operator
+        .post(&promote, &[("rollout_percent", "0"), ("check", "yes"), audience])
+        .await;
+    assert!(
+        text(&nobody).contains("What it would do is not told: rollout_percent"),
+        "{}",
+        text(&nobody)
+    );
     assert_eq!(
         ci.build(build).await.ok()["is_current"],
         false,
