@@ -9,6 +9,11 @@
 //! bake is over, other rollouts' plans stay in the step that they are in, devices run what they run now, and nobody is
 //! woken by a nudge.
 
+/// The page's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/forecast.md")]
+struct Page;
+
 mod course;
 mod device;
 mod gate;

@@ -16,7 +16,10 @@ on_both_engines!(
     asking_changes_nothing_and_a_viewer_may,
     what_cannot_be_made_cannot_be_forecast_in_the_same_words,
     the_same_forecast_by_grpc,
+    the_page_is_taken_at_its_word,
 );
+
+const PAGE: &str = include_str!("../../../../docs/forecast.md");
 
 async fn with_a_base(engine: Engine) -> (TestServer, Operator, i64) {
     let server = TestServer::start(engine).await;
@@ -157,4 +160,29 @@ async fn the_same_forecast_by_grpc(engine: Engine) {
     assert_eq!((told.devices, told.steps[0].offered_devices), (5, 5));
     let nothing = client.forecast_rollout(ask(None)).await.unwrap_err();
     assert_eq!(nothing.code(), Code::InvalidArgument);
+}
+
+/// The example of `docs/forecast.md` is sent as it stands there, and each field that the page names is in the answer.
+async fn the_page_is_taken_at_its_word(engine: Engine) {
+    let (server, olga, second) = with_a_base(engine).await;
+    fleet(&server, 4).await;
+    let (_, example) = PAGE.split_once("/v1/rollouts/forecast --json '").unwrap();
+    let (example, _) = example.split_once('\'').unwrap();
+    let mut draft: Value = serde_json::from_str(example).unwrap();
+    draft["build_id"] = second.into();
+    let told = forecast(&olga, &draft).await;
+    assert_eq!(told["steps"][1]["offered_devices"], 4);
+    // The terms of a gate reach the forecast through the rollout's own; here its fields are those of the protocol.
+    let gate = serde_json::to_value(v1::ForecastGate::default()).unwrap();
+    let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+    let names = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2));
+    let mut named = 0;
+    for name in names {
+        let known = [&told, &told["steps"][0], &gate]
+            .into_iter()
+            .any(|part| part.get(name).is_some());
+        assert!(known, "{name} is in no answer");
+        named += 1;
+    }
+    assert!(named > 20, "{named}");
 }

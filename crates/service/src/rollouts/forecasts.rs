@@ -50,8 +50,8 @@ impl Forecasts {
         }
     }
 
-    /// What a rollout of a build would do, and the build's package: judged by the poll's own rules for each device of the fleet. Nothing is changed. Whoever
-    /// may look may ask; whether they might make it is not asked.
+    /// What a rollout of a build would do, by the poll's own rules for each device of the fleet, and the build's package.
+    /// Nothing is changed. Whoever may look may ask; whether they might make it is not asked.
     ///
     /// # Errors
     /// What [`Rollouts::create`] refuses, permissions aside; [`Kind::Unavailable`] while another forecast is made, and for
@@ -63,6 +63,10 @@ impl Forecasts {
         draft: RolloutDraft,
     ) -> Result<(Forecast, PackageName), Error> {
         actor.require(Role::Viewer)?;
+        let Ok(place) = Arc::clone(&self.place).try_acquire_owned() else {
+            let message = "another forecast is being made; try again in a moment";
+            return Err(Error::new(Kind::Unavailable, "forecast_busy", message).after(COME_AGAIN));
+        };
         let rollouts = &self.rollouts;
         let build = rollouts.makeable(build).await?;
         if draft.priority == 0 {
@@ -70,15 +74,11 @@ impl Forecasts {
         }
         let package = build.facts.package.clone();
         let order = self.order(actor, build, draft).await?;
-        let Ok(place) = Arc::clone(&self.place).try_acquire_owned() else {
-            let message = "another forecast is being made; try again in a moment";
-            return Err(Error::new(Kind::Unavailable, "forecast_busy", message).after(COME_AGAIN));
-        };
         let is_waited_for = Arc::new(AtomicBool::new(true));
         let _waiting = Waiting(Arc::clone(&is_waited_for));
         // The place is taken until the work has really ended, not only until nobody waits for it.
         let goes_on = move || {
-            let _ = &place;
+            let _held = &place;
             is_waited_for.load(Ordering::Acquire)
         };
         let asked = timeout(PATIENCE, rollouts.store.forecast(order, goes_on)).await;
