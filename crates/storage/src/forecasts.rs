@@ -33,7 +33,8 @@ impl Store {
     /// snapshot. Nothing is written. `goes_on` is asked before each page; once it says no, the answer is `None`.
     ///
     /// Devices are judged by what their next poll would be judged by; those that are retired, inactive or revoked, and
-    /// those that never asked for the package, are left out.
+    /// those that never asked for the package, are left out. While nothing of the package serves, it is known of no device
+    /// whether it asks; then all count, as devices that don't have it.
     ///
     /// # Errors
     /// [`Error::Rule`] and [`Error::NotFound`] for what making it would be refused for; [`Error::Unavailable`],

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Nullable};
 use tidegate_domain::forecast::{
     EarlierRollout, FleetDevice, Forecast, ForecastTerms, Forecaster, MAX_EARLIER,
 };
-use tidegate_domain::{By, CompiledCalendars, Overlay, PackageName, Percent, PolicySet, Rollout};
+use tidegate_domain::{By, CompiledCalendars, Overlay, PackageName, Percent, PolicySet, Rollout, Track};
 
 use super::recipients::{REVOKED, rejections_of};
 use super::{
@@ -29,10 +29,13 @@ pub(crate) fn ask(
     builds::refuse_deleted(conn, order.build.id)?;
     let (policies, calendars) = (policies::all(conn)?, calendars::all(conn)?);
     let fleet = audiences::extent(conn)?.devices;
-    let mut forecaster = forecaster(conn, order, id, fleet, (&policies, &calendars))?;
+    let track = rollouts::load_track(conn, id, package)?;
+    let mut forecaster = forecaster(conn, order, (id, &track), fleet, (&policies, &calendars))?;
     calendars::require(conn, forecaster.specs().iter())?;
     let pages = Pages {
         package: id,
+        // As long as nothing serves, it is not written down who asks.
+        asks_all: track.serving.is_empty(),
         one_of: fleet.div_ceil(order.most.max(1)).max(1),
         asks_for_tags: forecaster.needs_tags(),
     };
@@ -54,14 +57,13 @@ pub(crate) fn ask(
 fn forecaster(
     conn: &mut Conn,
     order: &ForecastOrder,
-    id: i64,
+    (id, track): (i64, &Track),
     fleet: u64,
     (policies, calendars): (&PolicySet, &CompiledCalendars),
 ) -> Result<Forecaster, Fault> {
     let package = &order.build.facts.package;
-    let track = rollouts::load_track(conn, id, package)?;
     let terms = ForecastTerms {
-        track: &track,
+        track,
         policies,
         calendars,
         build: &order.build,
@@ -126,6 +128,8 @@ struct Candidate {
 /// How the fleet is read.
 struct Pages {
     package: i64,
+    /// Whether devices count that never asked about it.
+    asks_all: bool,
     /// Each device, or every second, third, … one.
     one_of: u64,
     asks_for_tags: bool,
@@ -143,7 +147,8 @@ impl Pages {
         };
         let rejections = rejections_of(conn, ids)?;
         for candidate in candidates {
-            let (id, Some(installed)) = (candidate.device.id, candidate.version_code) else {
+            let unknown = self.asks_all.then_some(0);
+            let (id, Some(installed)) = (candidate.device.id, candidate.version_code.or(unknown)) else {
                 continue;
             };
             let device = candidate.device.into_device(vec![])?;

@@ -21,6 +21,7 @@ use crate::samples::{
 on_both_engines!(
     each_device_that_asks_for_the_package_is_counted_once,
     a_large_fleet_is_sampled,
+    before_the_first_release_all_devices_count,
     what_making_it_would_be_refused_for_the_forecast_is_refused_for,
     earlier_canaries_are_those_of_the_first_share,
     nobody_waits_for_it_any_more,
@@ -147,6 +148,19 @@ async fn a_large_fleet_is_sampled(place: &Place) {
     assert_eq!((forecast.devices, forecast.steps[0].offered), (90, 90));
     order.most = 90;
     assert!(!asked(&store, order).await.unwrap().sampled);
+}
+
+async fn before_the_first_release_all_devices_count(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, 2).await;
+    enroll_many(&store, 3).await;
+    let first = forecast(&store, &build, promotion(100)).await;
+    assert_eq!(
+        (first.devices, first.steps[0].offered, first.steps[0].unreachable),
+        (3, 3, 3)
+    );
+    promote(&store, &build, promotion(10)).await;
+    assert_eq!(forecast(&store, &build, promotion(100)).await.devices, 0);
 }
 
 async fn what_making_it_would_be_refused_for_the_forecast_is_refused_for(place: &Place) {
