@@ -184,6 +184,6 @@ impl Forecaster {
     /// What comes of it. `at` is when the fleet was read; `sample_of` is how many devices there are, where only some of
     /// them were asked.
     pub fn finish(self, at: DateTime<Utc>, sample_of: Option<u64>) -> Forecast {
-        told::forecast(self.course, &self.earlier, self.tally, at, sample_of)
+        told::forecast(&self.course, &self.earlier, self.tally, at, sample_of)
     }
 }

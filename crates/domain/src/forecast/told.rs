@@ -199,7 +199,7 @@ impl Scale {
 }
 
 pub(super) fn forecast(
-    course: Course,
+    course: &Course,
     earlier: &[EarlierRollout],
     mut tally: Tally,
     at: DateTime<Utc>,
@@ -211,7 +211,7 @@ pub(super) fn forecast(
     };
     let steps = course.steps.iter().zip(&mut tally.steps);
     let steps = steps
-        .map(|(step, tally)| self::step(&course, step, tally, scale))
+        .map(|(step, tally)| self::step(course, step, tally, scale))
         .collect();
     let overlaps = earlier.iter().zip(&tally.shared);
     Forecast {

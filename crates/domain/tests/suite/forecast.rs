@@ -254,12 +254,12 @@ fn cases() -> impl Strategy<Value = Case> {
                 {
                     base.rollout.spec.is_current = true;
                 }
-                let known = track
+                let mut known = track
                     .serving
                     .iter()
                     .map(|release| &release.build)
                     .chain(&track.barriers);
-                let known = known.filter(|known| known.id.0 == id).next().cloned();
+                let known = known.find(|known| known.id.0 == id).cloned();
                 let build = known.map_or_else(|| build(id), |known| (*known).clone());
                 let slice = if whole {
                     Slice::WHOLE
