@@ -63,7 +63,7 @@ fn step(step: StepForecast) -> v1::ForecastStep {
         bytes: count(step.bytes),
         times: Some(times(step.times)),
         peak: Some(peak(step.peak)),
-        gate: step.gate.map(gate),
+        gate: step.gate.as_ref().map(gate),
     }
 }
 
@@ -83,7 +83,7 @@ fn peak(peak: Peak) -> v1::ForecastPeak {
     }
 }
 
-fn gate(gate: StepGate) -> v1::ForecastGate {
+fn gate(gate: &StepGate) -> v1::ForecastGate {
     let (not_measured, row, smallest) = match gate.silence {
         SilenceForecast::NotMeasured(why) => (not_measured(why), None, None),
         SilenceForecast::Measured { row, smallest } => ("", row, smallest),
