@@ -356,6 +356,10 @@ simulate devices="10000": postgres
     cargo build --release --locked -p tidegate-gateway -p tidegate-simulator
     cargo run --release --locked -p tidegate-simulator --example full_scale -- {{devices}}
 
+# Asks what releases by plan would do, lets a fleet live them, and compares: the devices of each step to the device, the times until half and 90 of 100 were offered the build within 15 %.
+forecast devices="2000": postgres
+    FORECAST_DEVICES={{devices}} cargo test --release --locked -p tidegate-simulator --test forecast -- --nocapture --test-threads 1
+
 # Each case of the health gate a thousand times, on fleets without a server; ends with 1 where a target is missed. Ten minutes.
 gate seeds="1000":
     cargo run --release --locked -p tidegate-simulator --bin tidegate-sim -- gate --seeds {{seeds}}

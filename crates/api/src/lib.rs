@@ -39,8 +39,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
     AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Error,
-    Experiments, Kind, Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts, ServiceAccounts,
-    Tags, Uploads, Users,
+    Experiments, Forecasts, Kind, Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts,
+    ServiceAccounts, Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -75,6 +75,8 @@ pub struct Api {
     pub rollouts: Arc<Rollouts>,
     /// Tries builds side by side.
     pub experiments: Arc<Experiments>,
+    /// Says what rollouts would do.
+    pub forecasts: Arc<Forecasts>,
     /// Tells whom an audience takes.
     pub audiences: Arc<Audiences>,
     /// Wakes devices.

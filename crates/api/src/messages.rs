@@ -1,5 +1,6 @@
 //! From the domain's types to the protocol's messages, one function for each.
 
+mod forecasts;
 mod gates;
 mod plans;
 mod rollouts;
@@ -17,6 +18,7 @@ use tidegate_service::{
     Progress, RolloutOnDevice, RolloutStats, Told,
 };
 
+pub(crate) use forecasts::forecast;
 pub(crate) use gates::rollout_gate;
 pub(crate) use plans::{plan, rollout_event, timeline};
 pub(crate) use rollouts::{board, experiment, install_when, rollout, watched_rollout};

@@ -37,8 +37,8 @@ use std::time::Duration;
 
 use axum::Router;
 use tidegate_service::{
-    Audiences, AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Nudges, Packages, Policies,
-    Restorations, Rollouts, Uploads, Users,
+    Audiences, AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Forecasts, Nudges,
+    Packages, Policies, Restorations, Rollouts, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +58,8 @@ pub struct Dashboard {
     pub audiences: Arc<Audiences>,
     /// Releases builds.
     pub rollouts: Arc<Rollouts>,
+    /// Says what rollouts would do.
+    pub forecasts: Arc<Forecasts>,
     /// Knows the packages.
     pub packages: Arc<Packages>,
     /// Manages devices.

@@ -28,6 +28,7 @@
 //! - [`CampaignState`], [`DeliveryFailure`]: the states of a nudge campaign, and why a command was not delivered.
 //! - [`DeviceBuild`]: what a device's [`Report`] about a build means for further offers. Server and agent both use it.
 //! - [`KnownDevice`]: who may enrol an id that is known already.
+//! - [`forecast`]: what a rollout would do that nobody has made yet.
 //! - [`gate`]: whether a release goes on, by what its devices show.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
 //! - [`Position`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
@@ -46,6 +47,7 @@ mod digest;
 mod enrolment;
 mod error;
 mod experiment;
+pub mod forecast;
 pub mod gate;
 mod ids;
 mod install_terms;

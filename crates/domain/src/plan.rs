@@ -49,7 +49,7 @@ impl Span {
         self.0
     }
 
-    fn delta(self) -> TimeDelta {
+    pub(crate) fn delta(self) -> TimeDelta {
         TimeDelta::seconds(self.0.into())
     }
 }

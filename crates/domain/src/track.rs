@@ -5,6 +5,7 @@
 //! one transaction or none of it. A change that would alter nothing comes back empty, so that a retried request
 //! does no harm and leaves no second entry in the audit log.
 
+mod applied;
 mod approving;
 mod gating;
 mod stepping;

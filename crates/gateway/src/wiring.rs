@@ -9,10 +9,10 @@ use tidegate_artifacts as artifacts;
 use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Calendars, Clerk,
-    Clock, Counters, DatabaseClock, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet, Gates,
-    MAX_COUNTED_DEVICES, Nudges, Packages, Policies, PollPace, Polls, Readiness, RecordSecret, Reports,
-    Restorations, Retention, Rollouts, ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads,
-    Users, Witness, background,
+    Clock, Counters, DatabaseClock, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet,
+    Forecasts, Gates, MAX_COUNTED_DEVICES, MAX_FORECAST_FLEET, Nudges, Packages, Policies, PollPace, Polls,
+    Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts, Settings,
+    Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -367,6 +367,11 @@ pub(crate) async fn wire(
             Arc::clone(&fleet),
             Arc::clone(&clock),
         )),
+        forecasts: Arc::new(Forecasts::new(
+            Arc::clone(&rollouts),
+            config.poll_interval,
+            MAX_FORECAST_FLEET,
+        )),
         rollouts,
         builds: Arc::new(Builds::new(store.clone(), snapshots, Arc::clone(&clock))),
         audit: Arc::new(AuditLog::new(store.clone(), Arc::clone(&clock))),
@@ -396,6 +401,7 @@ fn dashboard(
         uploads: Arc::clone(&api.uploads),
         downloads: Arc::clone(&api.downloads),
         audiences: Arc::clone(&api.audiences),
+        forecasts: Arc::clone(&api.forecasts),
         rollouts: Arc::clone(&api.rollouts),
         packages: Arc::clone(&api.packages),
         devices: Arc::clone(&api.devices),

@@ -137,7 +137,9 @@ pub use restorations::Restorations;
 pub use retention::{
     MIN_CAMPAIGNS_KEPT, MIN_REPORTS_KEPT, MIN_STAT_HOURS_KEPT, Retention, RetentionPass, RetentionSettings,
 };
-pub use rollouts::{Adjusted, GateState, Promoted, RolledBack, Rollouts, Timeline};
+pub use rollouts::{
+    Adjusted, Forecasts, GateView, MAX_FORECAST_FLEET, Promoted, RolledBack, Rollouts, Timeline,
+};
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
 pub use service_accounts::{DEFAULT_SERVICE_TTL_DAYS, NewServiceAccount, ServiceAccounts};

@@ -3,6 +3,7 @@
 //! Every verb runs the pure rule of [`Track`] inside one transaction that also writes the audit entry, then has
 //! the catalog rebuilt, so that the very next poll is answered by the new state.
 
+mod forecasts;
 mod gates;
 mod steps;
 
@@ -18,7 +19,8 @@ use tidegate_storage::{
     Attempts, GateFailures, OverdueCounts, Page, Paged, RolloutFilter, SERVICE_PREFIX, Store, TrackChange,
 };
 
-pub use gates::GateState;
+pub use forecasts::{Forecasts, MAX_FORECAST_FLEET};
+pub use gates::GateView;
 pub use steps::Timeline;
 
 use crate::{Actor, Clock, Error, Kind, Snapshots};
@@ -171,11 +173,23 @@ impl Rollouts {
         actor.require_some(Role::Operator, Verb::Promote)?;
         let build = self.store.build(id).await?;
         actor.require_verb(Role::Operator, Verb::Promote, Some(&build.facts.package))?;
+        self.require_makeable(&build).await?;
+        Ok(build)
+    }
+
+    /// A build of which a rollout can be made, whoever may do so.
+    async fn makeable(&self, id: BuildId) -> Result<Build, Error> {
+        let build = self.store.build(id).await?;
+        self.require_makeable(&build).await?;
+        Ok(build)
+    }
+
+    async fn require_makeable(&self, build: &Build) -> Result<(), Error> {
+        let id = build.id;
         if self.store.build_deleted_at(id).await?.is_some() {
             return Err(tidegate_storage::Error::BuildDeleted { build: id }.into());
         }
-        self.require_file(&build, "upload the same file again").await?;
-        Ok(build)
+        self.require_file(build, "upload the same file again").await
     }
 
     /// One rollout.

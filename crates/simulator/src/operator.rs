@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::forecast_books::Told;
 use crate::life::moment;
 use crate::plan_books::Happening;
 use crate::release_plan::{Pin, PlannedCalendar, PlannedRollout, hours};
@@ -343,29 +344,22 @@ impl Operator {
 
     /// Makes a rollout. One that is there already is not made again.
     pub(crate) async fn create(&self, build: i64, planned: &PlannedRollout, begin: i64) -> Result<(), Error> {
-        let mut body = json!({
-            "build_id": build,
-            "name": planned.name,
-            "priority": planned.priority,
-        });
-        if planned.plan.is_empty() {
-            body["rollout_percent"] = planned.percent.into();
-        } else {
-            body["plan"] = steps_of(planned, begin);
-        }
-        if let Some(calendars) = &planned.calendars {
-            body["calendars"] = json!({ "download": calendars.download, "install": calendars.install });
-        }
-        if let Some(audience) = planned.audience() {
-            body["audience"] = audience.into();
-        }
-        if let Some(slice) = planned.slice {
-            let start = slice.start.map_or_else(|| json!("auto"), |start| json!(start));
-            body["slice"] = json!({ "start": start, "width_percent": slice.width });
-        }
+        let body = draft(build, planned, begin);
         self.send::<Value>(Method::POST, "/v1/rollouts", Some(&body))
             .await
             .map(drop)
+    }
+
+    /// What the same would do, were it made now.
+    pub(crate) async fn forecast(
+        &self,
+        build: i64,
+        planned: &PlannedRollout,
+        begin: i64,
+    ) -> Result<Told, Error> {
+        let body = draft(build, planned, begin);
+        self.send(Method::POST, "/v1/rollouts/forecast", Some(&body))
+            .await
     }
 
     /// Makes a calendar, for a fleet that begins at this moment.
@@ -484,6 +478,31 @@ impl Operator {
         }
         answer.json().await.map_err(|fault| lost(&fault.without_url()))
     }
+}
+
+/// A rollout as it is posted, for a fleet that begins at this moment.
+fn draft(build: i64, planned: &PlannedRollout, begin: i64) -> Value {
+    let mut body = json!({
+        "build_id": build,
+        "name": planned.name,
+        "priority": planned.priority,
+    });
+    if planned.plan.is_empty() {
+        body["rollout_percent"] = planned.percent.into();
+    } else {
+        body["plan"] = steps_of(planned, begin);
+    }
+    if let Some(calendars) = &planned.calendars {
+        body["calendars"] = json!({ "download": calendars.download, "install": calendars.install });
+    }
+    if let Some(audience) = planned.audience() {
+        body["audience"] = audience.into();
+    }
+    if let Some(slice) = planned.slice {
+        let start = slice.start.map_or_else(|| json!("auto"), |start| json!(start));
+        body["slice"] = json!({ "start": start, "width_percent": slice.width });
+    }
+    body
 }
 
 /// A plan's steps as they are posted.

@@ -5,12 +5,13 @@ mod course;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::clock::ClockDriver;
 use crate::fleet::{Fleet, MAX_DEVICES, MAX_OUTAGE, Muster};
+use crate::forecast_books::Told;
 use crate::formula::Serving;
 use crate::life::{Pace, ROUND, SHORT_ROUND, Then, moment, wait_for};
 use crate::operator::{Build, HOURS, Operator, Rollout, Stats};
@@ -146,6 +147,7 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
         enrolling: begun.elapsed(),
         begin,
         end: i64::MIN,
+        told: OnceLock::new(),
     };
     run.give_overlays().await?;
     run.make_calendars().await?;
@@ -353,6 +355,8 @@ struct Run<'a> {
     begin: i64,
     /// When the settings were changed last.
     end: i64,
+    /// What the server said that the rollout with a plan would do.
+    told: OnceLock<Told>,
 }
 
 impl Run<'_> {
@@ -461,7 +465,10 @@ impl Run<'_> {
     async fn try_to(&self, act: Act<'_>) -> Result<(), Error> {
         let operator = self.fleet.operator();
         match act {
-            Act::Create(planned) => operator.create(self.build.build_id, planned, self.begin).await,
+            Act::Create(planned) => {
+                self.ask_forecast(planned).await?;
+                operator.create(self.build.build_id, planned, self.begin).await
+            }
             Act::Pause => self.act_on_course("pause").await,
             Act::Resume => self.act_on_course("resume").await,
             Act::Raise(percent) => {

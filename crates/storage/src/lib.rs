@@ -72,6 +72,7 @@ mod devices;
 mod enrollment;
 mod error;
 mod experiments;
+mod forecasts;
 mod gate_tally;
 mod gates;
 mod imports;
@@ -128,6 +129,7 @@ pub use enrollment::{
 };
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
+pub use forecasts::ForecastOrder;
 pub use gates::{
     GateAtHand, GateFailures, GateJudged, GateLook, GateLooks, GateObservation, GateQuestion, KnownMember,
     MAX_TREATED,

@@ -128,6 +128,7 @@ fn guarded(api: &Api) -> axum::Router {
     let rollouts = RolloutServiceServer::new(rollouts::Service {
         rollouts: Arc::clone(&api.rollouts),
         audiences: Arc::clone(&api.audiences),
+        forecasts: Arc::clone(&api.forecasts),
     });
     let policies = PolicyServiceServer::new(policies::Service(Arc::clone(&api.policies)));
     let calendars = CalendarServiceServer::new(calendars::Service(Arc::clone(&api.calendars)));

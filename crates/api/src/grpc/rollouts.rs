@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_proto::v1;
 use tidegate_proto::v1::rollout_service_server::RolloutService;
-use tidegate_service::{Audiences, Rollouts};
+use tidegate_service::{Audiences, Forecasts, Rollouts};
 use tonic::{Request, Response, Status};
 
 use super::actor;
@@ -14,6 +14,7 @@ use crate::verbs;
 pub(super) struct Service {
     pub rollouts: Arc<Rollouts>,
     pub audiences: Arc<Audiences>,
+    pub forecasts: Arc<Forecasts>,
 }
 
 #[tonic::async_trait]
@@ -84,6 +85,13 @@ impl RolloutService for Service {
         request: Request<v1::CreateRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
         call!(request, verbs::rollouts::create, self.rollouts)
+    }
+
+    async fn forecast_rollout(
+        &self,
+        request: Request<v1::ForecastRolloutRequest>,
+    ) -> Result<Response<v1::RolloutForecast>, Status> {
+        call!(request, verbs::rollouts::forecast, self.forecasts)
     }
 
     async fn edit_rollout(

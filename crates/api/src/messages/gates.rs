@@ -5,7 +5,7 @@ use tidegate_domain::gate::{
     NotMeasured, Passed, ShareReading, Tolerance,
 };
 use tidegate_proto::v1;
-use tidegate_service::GateState;
+use tidegate_service::GateView;
 
 use super::{count, time};
 
@@ -31,7 +31,7 @@ pub(super) fn is_forced(terms: Option<GateTerms>) -> bool {
 }
 
 /// A gate and what it found; all zeros before it has looked.
-pub(crate) fn rollout_gate(state: &GateState) -> v1::RolloutGate {
+pub(crate) fn rollout_gate(state: &GateView) -> v1::RolloutGate {
     let (spec, terms) = (&state.rollout.spec, state.gate.terms);
     let reading = state.last.as_ref().map(|(_, reading)| reading);
     let waits = state.gate.waits;

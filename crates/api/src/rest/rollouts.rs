@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use tidegate_domain::RolloutState;
 use tidegate_proto::v1;
-use tidegate_service::{Audiences, Error, Rollouts};
+use tidegate_service::{Audiences, Error, Forecasts, Rollouts};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,6 +21,7 @@ pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(board))
+        .routes(routes!(forecast))
         .routes(routes!(get, edit))
         .routes(routes!(pause))
         .routes(routes!(resume))
@@ -115,6 +116,30 @@ async fn board(
 ) -> Answer<v1::RolloutBoard> {
     Ok(JsonAnswer(
         verbs::rollouts::board((&audiences, &rollouts), &actor, request).await?,
+    ))
+}
+
+/// What a rollout would do that nobody has made yet. The body is that which makes it.
+#[utoipa::path(
+    post, path = "/v1/rollouts/forecast",
+    operation_id = "ForecastRollout", tag = "rollouts", request_body = v1::CreateRolloutRequest,
+    responses(
+        (status = 200, body = v1::RolloutForecast),
+        (status = "4XX", body = Problem),
+        (status = 503, body = Problem, description = "Another forecast is being made")
+    ),
+    security(("admin_token" = []))
+)]
+async fn forecast(
+    State(forecasts): State<Arc<Forecasts>>,
+    Caller(actor): Caller,
+    Json(rollout): Json<v1::CreateRolloutRequest>,
+) -> Answer<v1::RolloutForecast> {
+    let request = v1::ForecastRolloutRequest {
+        rollout: Some(rollout),
+    };
+    Ok(JsonAnswer(
+        verbs::rollouts::forecast(&forecasts, &actor, request).await?,
     ))
 }
 

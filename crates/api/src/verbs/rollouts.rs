@@ -10,7 +10,7 @@ use tidegate_domain::{
     Role, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, RolloutState, Slice, Which,
 };
 use tidegate_proto::{Timestamp, v1};
-use tidegate_service::{Actor, Adjusted, Audiences, Error, Paged, RolloutFilter, Rollouts};
+use tidegate_service::{Actor, Adjusted, Audiences, Error, Forecasts, Paged, RolloutFilter, Rollouts};
 
 use super::audiences;
 use super::calendars;
@@ -132,6 +132,31 @@ pub(crate) async fn create(
     actor: &Actor,
     request: v1::CreateRolloutRequest,
 ) -> Result<v1::Rollout, Error> {
+    let build = BuildId(request.build_id);
+    let rollout = rollouts.create(actor, build, draft(request)?).await?;
+    Ok(messages::rollout(rollout, rollouts.now()))
+}
+
+pub(crate) async fn forecast(
+    forecasts: &Forecasts,
+    actor: &Actor,
+    request: v1::ForecastRolloutRequest,
+) -> Result<v1::RolloutForecast, Error> {
+    // Before anything is said of what is asked for.
+    actor.require(Role::Viewer)?;
+    let Some(request) = request.rollout else {
+        return Err(Error::invalid(
+            "rollout",
+            "is missing: say what is to be forecast",
+        ));
+    };
+    let build = BuildId(request.build_id);
+    let (forecast, package) = forecasts.forecast(actor, build, draft(request)?).await?;
+    Ok(messages::forecast(forecast, build, &package))
+}
+
+/// A rollout as it is posted.
+fn draft(request: v1::CreateRolloutRequest) -> Result<RolloutDraft, Error> {
     let after = AfterHalt {
         on_halt: request.on_halt,
         roll_back_forced: request.roll_back_forced,
@@ -156,13 +181,11 @@ pub(crate) async fn create(
         let fault = "is for a base, whose priority is 0: one above ends nothing";
         return Err(Error::invalid("keep_previous", fault));
     }
-    let draft = RolloutDraft {
+    Ok(RolloutDraft {
         name: request.name,
         priority: priority(request.priority)?,
         promotion: promotion(terms, request.keep_previous, request.retry_failed)?,
-    };
-    let rollout = rollouts.create(actor, BuildId(request.build_id), draft).await?;
-    Ok(messages::rollout(rollout, rollouts.now()))
+    })
 }
 
 fn priority(priority: i64) -> Result<u32, Error> {

@@ -17,6 +17,7 @@ mod login;
 mod new_nudge;
 mod notes;
 pub(crate) mod nudges;
+mod outlook;
 pub(crate) mod plan;
 mod plan_choice;
 mod plan_words;

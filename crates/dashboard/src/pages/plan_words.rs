@@ -44,6 +44,13 @@ fn lasting(span: Span) -> String {
 
 /// What happened.
 pub(crate) fn happened(event: &RolloutEvent) -> String {
+    match &event.remark {
+        Some(remark) => format!("{}: {remark}", happened_briefly(event)),
+        None => happened_briefly(event),
+    }
+}
+
+fn happened_briefly(event: &RolloutEvent) -> String {
     let step = event.step.unwrap_or(0);
     let words = match event.action.strip_prefix("ota.").unwrap_or(&event.action) {
         "promote" => "promoted",

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use tidegate_domain::forecast::Forecast;
 use tidegate_domain::gate::{GateTerms, OnHalt};
 use tidegate_domain::{
-    Audience, BuildId, PackageName, Percent, Promotion, Role, RolloutSettings, RolloutState,
+    Audience, BuildId, PackageName, Percent, Promotion, Role, RolloutDraft, RolloutSettings, RolloutState,
 };
 use tidegate_service::{Comparison, Error, Reach};
 
 use super::cards::{Card, name};
 use super::covers::{self, Covers};
+use super::outlook::Outlook;
 use super::plan_choice::{self, PlanChoice, is_by_plan};
 use super::{BuildPath, build, done};
 use crate::AppState;
@@ -48,6 +50,9 @@ struct Page {
     choice: PlanChoice,
     /// Whom the audience takes, where that was asked.
     reach: Option<String>,
+    /// What it would do, where that was asked, or why that can't be told.
+    outlook: Option<Outlook>,
+    untold: Option<String>,
     error: Option<String>,
 }
 
@@ -113,6 +118,8 @@ pub(crate) async fn page(
 #[derive(Default)]
 struct Told {
     reach: Option<String>,
+    outlook: Option<Outlook>,
+    untold: Option<String>,
     error: Option<String>,
 }
 
@@ -157,6 +164,8 @@ async fn page_with(
         covers,
         choice,
         reach: told.reach,
+        outlook: told.outlook,
+        untold: told.untold,
         error: told.error,
     }))
 }
@@ -190,17 +199,45 @@ pub(crate) async fn promote(
     }
 }
 
-/// Shows the form again with whom its audience takes, or with what is wrong with it, which is an answer too. Nothing is
-/// released.
+/// Shows the form again with whom its audience takes and what its release would do, or with what is wrong with it, which is
+/// an answer too. Nothing is released.
 async fn check(app: &AppState, visitor: &Visitor, card: Card, fields: &Fields) -> Result<Response, Refusal> {
     let told = match reach(app, fields, &card.build.facts.package).await {
-        Ok(reach) => Told {
-            reach: Some(sentence(&reach)),
-            error: None,
-        },
+        Ok(reach) => {
+            let (outlook, untold) = match forecast(app, visitor, &card.build, fields).await {
+                Ok(forecast) => (Some(Outlook::of(&forecast)), None),
+                Err(error) => (
+                    None,
+                    Some(format!("What it would do is not told: {}", error.message)),
+                ),
+            };
+            Told {
+                reach: Some(sentence(&reach)),
+                outlook,
+                untold,
+                error: None,
+            }
+        }
         Err(error) => Told::of(error),
     };
     page_with(app, visitor, card, Form::of(fields), told).await
+}
+
+/// What the release would do that the form describes.
+async fn forecast(
+    app: &AppState,
+    visitor: &Visitor,
+    build: &tidegate_domain::Build,
+    fields: &Fields,
+) -> Result<Forecast, Error> {
+    let proposed = app.packages.get(&build.facts.package).await?.gate;
+    let draft = RolloutDraft {
+        name: String::new(),
+        priority: 0,
+        promotion: terms(fields, proposed)?,
+    };
+    let (forecast, _) = app.forecasts.forecast(&visitor.actor, build.id, draft).await?;
+    Ok(forecast)
 }
 
 async fn reach(app: &AppState, fields: &Fields, package: &PackageName) -> Result<Reach, Error> {
@@ -233,6 +270,18 @@ fn sentence(reach: &Reach) -> String {
 
 /// What is asked for, and the build that was current when the dialog was opened.
 fn promotion(fields: &Fields, proposed: Option<GateTerms>) -> Result<(Promotion, Option<BuildId>), Error> {
+    let promotion = terms(fields, proposed)?;
+    let settings = &promotion.settings;
+    confirmed(fields, settings.percent, settings.must_install)?;
+    let seen = match fields.text("current") {
+        "" => None,
+        _ => Some(BuildId(fields.number("current")?)),
+    };
+    Ok((promotion, seen))
+}
+
+/// What is asked for.
+fn terms(fields: &Fields, proposed: Option<GateTerms>) -> Result<Promotion, Error> {
     let (plan, gate) = match is_by_plan(fields) {
         true => (
             Some(plan_choice::chosen(fields)?),
@@ -244,17 +293,11 @@ fn promotion(fields: &Fields, proposed: Option<GateTerms>) -> Result<(Promotion,
         Some(plan) => plan.first().percent,
         None => Percent::of_decimal(fields.decimal("rollout_percent")?)?,
     };
-    let must_install = fields.ticked("must_install");
-    confirmed(fields, percent, must_install)?;
-    let seen = match fields.text("current") {
-        "" => None,
-        _ => Some(BuildId(fields.number("current")?)),
-    };
-    let promotion = Promotion {
+    Ok(Promotion {
         settings: RolloutSettings {
             audience: audience(fields)?,
             wifi_only: fields.ticked("wifi_only"),
-            must_install,
+            must_install: fields.ticked("must_install"),
             ..RolloutSettings::to(percent)
         },
         keep_previous: fields.ticked("keep_previous"),
@@ -262,8 +305,7 @@ fn promotion(fields: &Fields, proposed: Option<GateTerms>) -> Result<(Promotion,
         auto_start: false,
         plan,
         gate,
-    };
-    Ok((promotion, seen))
+    })
 }
 
 /// Refuses a large or pressing release that was not confirmed.

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use tidegate_domain::gate::GATE_PROMISE;
 use tidegate_domain::{Resume, Role, RolloutId, Verb};
-use tidegate_service::{Error, GateState};
+use tidegate_service::{Error, GateView};
 
 use super::done;
 use crate::AppState;
@@ -20,7 +20,7 @@ use crate::session::Visitor;
 #[template(path = "resume.html")]
 struct Page {
     frame: Frame,
-    gate: GateState,
+    gate: GateView,
     promise: &'static str,
     acknowledged: String,
     remark: String,

@@ -4,7 +4,7 @@ use tidegate_domain::Role;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer};
 
-use crate::person::{Person, text};
+use crate::person::{Person, between, text};
 
 #[tokio::test]
 async fn an_operator_promotes_raises_holds_and_takes_back() {
@@ -132,6 +132,17 @@ async fn an_audience_is_typed_checked_and_released_to() {
         "{page}"
     );
     assert!(page.contains("value=\"50\""), "the rest of the form is as it was");
+    assert!(page.contains("2 devices ask for the package."), "{page}");
+    let row = between(&page, "id=\"outlook\"", "</table>");
+    assert!(row.contains("<th scope=\"row\">50 %</th>"), "{row}");
+    let nobody = operator
+        .post(&promote, &[("rollout_percent", "0"), ("check", "yes"), audience])
+        .await;
+    assert!(
+        text(&nobody).contains("What it would do is not told: rollout_percent"),
+        "{}",
+        text(&nobody)
+    );
     assert_eq!(
         ci.build(build).await.ok()["is_current"],
         false,

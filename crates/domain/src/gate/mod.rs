@@ -52,8 +52,9 @@ pub use good::e_good;
 pub use logrank::{Logrank, Look, TOLERATED_RATIO};
 pub use members::{Arm, CONTROLS_PER_TREATED, MAX_CONTROL, Member, Place, StepRange, Stratum, WATCHED_FOR};
 pub use power::{
-    MAX_COMPARED_ROW, MAX_FORECAST_DEVICES, MAX_ROW, census_sentence, chance_of_halt, chance_of_passing,
-    failures_to_halt, row_of_treated, successes_to_advance,
+    MAX_COMPARED_ROW, MAX_FORECAST_DEVICES, MAX_ROW, MISSED_BY_HEALTHY, census_sentence, chance_of_finding,
+    chance_of_halt, chance_of_passing, failures_to_halt, row_of_treated, smallest_silence,
+    successes_to_advance,
 };
 pub use reading::{
     AdvanceReading, ComparedReading, GateAction, GateReading, Metric, NotMeasured, Passed, ShareReading,

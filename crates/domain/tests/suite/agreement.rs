@@ -19,7 +19,7 @@ fn signers() -> impl Strategy<Value = Signers> {
         .prop_map(|byte| Signers::one(tidegate_domain::SignerFingerprint([byte; 32])))
 }
 
-fn audiences() -> impl Strategy<Value = Audience> {
+pub(crate) fn audiences() -> impl Strategy<Value = Audience> {
     prop_oneof![
         3 => Just(Audience::default()),
         1 => Just(those_of(&["DE"], &[])),
@@ -131,7 +131,7 @@ fn rejections() -> impl Strategy<Value = Vec<BuildRejection>> {
     prop::collection::vec(one, 0..3)
 }
 
-fn devices() -> impl Strategy<Value = Phone> {
+pub(crate) fn devices() -> impl Strategy<Value = Phone> {
     let stated = |values: &'static [&'static str]| prop::option::of(prop::sample::select(values));
     (
         "[a-z0-9-]{1,20}",
@@ -156,7 +156,7 @@ fn devices() -> impl Strategy<Value = Phone> {
 }
 
 /// Up to four rollouts, of which several may offer the same build.
-fn catalogs() -> impl Strategy<Value = Catalog> {
+pub(crate) fn catalogs() -> impl Strategy<Value = Catalog> {
     let stored = (1..7_i64, signers()).prop_map(|(id, signers)| {
         let mut build = build(id);
         build.facts.signers = signers;

@@ -23,6 +23,7 @@ mod explanation;
 mod facts;
 mod fleet;
 mod forced;
+mod forecast;
 mod gate;
 mod ids;
 mod install_terms;

@@ -4,7 +4,7 @@ use tidegate_domain::gate::{
     AdvanceReading, ComparedReading, GATE_PROMISE, GateMode, GateReading, GateSettings, GateTerms,
     NotMeasured, ShareReading,
 };
-use tidegate_service::GateState;
+use tidegate_service::GateView;
 
 use super::args::GateDetails;
 use super::people::moment;
@@ -57,7 +57,7 @@ pub(super) fn written(terms: GateTerms) -> String {
 }
 
 /// What a gate found, for people.
-pub(super) fn table(state: &GateState) -> String {
+pub(super) fn table(state: &GateView) -> String {
     let (rollout, segment) = (&state.rollout, state.gate.segment);
     let mut lines = vec![
         format!(

@@ -14,6 +14,7 @@ mod calendar;
 mod database;
 mod enroll_token;
 mod experiment;
+mod forecast;
 mod gate_text;
 mod import;
 mod people;

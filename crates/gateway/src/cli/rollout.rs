@@ -8,12 +8,13 @@ use tidegate_domain::{
     RolloutCalendars, RolloutDraft, RolloutEdit, RolloutId, RolloutSettings, Slice, VersionCode,
 };
 use tidegate_service::{
-    Actor, BuildEdit, BuildView, Builds, Error as Refusal, RolloutEvent, RolloutFilter, Rollouts, Snapshots,
+    Actor, BuildEdit, BuildView, Builds, Error as Refusal, Forecasts, MAX_FORECAST_FLEET, RolloutEvent,
+    RolloutFilter, Rollouts, Snapshots,
 };
 
 use super::args::{AdminBuild, AdminRollout, ChangedTerms, NewRollout, SliceAt};
 use super::people::{lines, moment};
-use super::{gate_text, plan_text};
+use super::{forecast, gate_text, plan_text};
 use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
@@ -56,6 +57,12 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             let build = BuildId(new.build);
             let made = rollouts.create(&console, build, draft(*new)?).await?;
             return Ok(shown(&made));
+        }
+        AdminRollout::Forecast(new) => {
+            let forecasts = Forecasts::new(Arc::new(rollouts), config.poll_interval, MAX_FORECAST_FLEET);
+            let build = BuildId(new.build);
+            let (forecast, _) = forecasts.forecast(&console, build, draft(*new)?).await?;
+            return Ok(forecast::told(&forecast));
         }
         AdminRollout::Edit {
             id,
@@ -236,15 +243,17 @@ async fn timeline(rollouts: &Rollouts, id: RolloutId) -> Result<String, Error> {
     let told = |event: &RolloutEvent| {
         let phase = event.phase.as_deref().map(|phase| format!(", {phase}"));
         let step = event.step.map(|step| format!(", step {step}"));
+        let remark = event.remark.as_deref().map(|remark| format!("; {remark}"));
         format!(
-            "{} {} by {}: {}{}{}, {}",
+            "{} {} by {}: {}{}{}, {}{}",
             moment(event.at),
             event.action,
             event.actor,
             event.state,
             phase.unwrap_or_default(),
             step.unwrap_or_default(),
-            event.percent
+            event.percent,
+            remark.unwrap_or_default()
         )
     };
     let timeline = rollouts.timeline(id).await?;

@@ -84,6 +84,20 @@ async fn a_release_goes_its_way_from_the_console() {
         "{base}"
     );
     assert!(base.ends_with(" by console\n"), "{base}");
+    let steps = ["--step", "10 bake 1h", "--step", "100 over 2h"];
+    let forecast = says(folder, &[&["rollout", "forecast", "3"][..], &steps].concat());
+    let heads: Vec<&str> = forecast.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(heads[..4], ["share", "reached", "offered", "new"], "{forecast}");
+    for (row, share) in [(2, "10 %"), (3, "100 %")] {
+        let row = forecast.lines().nth(row).unwrap();
+        assert!(row.trim_start().starts_with(share), "{forecast}");
+    }
+    assert!(
+        forecast.contains("began with the same devices as rollout 1 (active)"),
+        "{forecast}"
+    );
+    let nobody = refuses(folder, 1, &["rollout", "forecast", "9", "--percent", "10"]);
+    assert!(nobody.contains("build 9"), "{nobody}");
     let north = "rollout create 3 --percent 100 --priority 100 --name";
     let north: Vec<&str> = north
         .split(' ')

@@ -42,6 +42,12 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
         Role::Operator,
         r#"{"build_id":1,"rollout_percent":10}"#,
     ),
+    (
+        "POST",
+        "/v1/rollouts/forecast",
+        Role::Viewer,
+        r#"{"build_id":1,"rollout_percent":10}"#,
+    ),
     ("PATCH", "/v1/rollouts/1", Role::Operator, r#"{"revision":1}"#),
     ("POST", "/v1/rollouts/1/pause", Role::Operator, ""),
     ("POST", "/v1/rollouts/1/resume", Role::Operator, ""),

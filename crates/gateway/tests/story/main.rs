@@ -46,6 +46,7 @@ mod event_log;
 mod experiments;
 mod fields;
 mod fleet;
+mod forecast;
 mod frames;
 mod full_disk;
 mod gates;

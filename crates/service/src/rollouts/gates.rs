@@ -8,7 +8,7 @@ use super::Rollouts;
 use crate::{Actor, Error};
 
 /// A rollout's gate, and what it found when it looked last.
-pub struct GateState {
+pub struct GateView {
     /// The rollout.
     pub rollout: Rollout,
     /// Its gate.
@@ -19,7 +19,7 @@ pub struct GateState {
     pub last: Option<(DateTime<Utc>, GateReading)>,
 }
 
-impl GateState {
+impl GateView {
     /// The failures that whoever resumes it must have seen.
     pub fn failures(&self) -> u64 {
         self.last.as_ref().map_or(0, |(_, reading)| reading.failures())
@@ -39,7 +39,7 @@ impl Rollouts {
     ///
     /// # Errors
     /// [`crate::Kind::NotFound`], with `no_gate` for a rollout without one; [`crate::Kind::Unavailable`].
-    pub async fn gate(&self, id: RolloutId) -> Result<GateState, Error> {
+    pub async fn gate(&self, id: RolloutId) -> Result<GateView, Error> {
         let rollout = self.get(id).await?;
         let state = self.gate_of(rollout).await?;
         state.ok_or_else(|| {
@@ -52,13 +52,13 @@ impl Rollouts {
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`].
-    pub async fn gate_of(&self, rollout: Rollout) -> Result<Option<GateState>, Error> {
+    pub async fn gate_of(&self, rollout: Rollout) -> Result<Option<GateView>, Error> {
         let Some(gate) = rollout.spec.gate else {
             return Ok(None);
         };
         let look = self.store.gate_look(rollout.id).await?;
         let read = |look: tidegate_storage::GateLook| Some((look.at, gate.reading(look.at, &look.facts)?));
-        Ok(Some(GateState {
+        Ok(Some(GateView {
             version: version_name(&self.store.build(rollout.spec.build).await?),
             last: look.and_then(read),
             rollout,

@@ -16,6 +16,7 @@ mod deleted_builds;
 mod downloads;
 mod enrolment;
 mod examination;
+mod forecasts;
 mod gates;
 mod imports;
 mod instance;

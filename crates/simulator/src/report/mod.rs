@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::PlanBooks;
 use crate::operator::Counts;
+use crate::{ForecastBooks, PlanBooks};
 
 /// How a run ended.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +44,8 @@ pub struct Report {
     pub formula: Formula,
     /// The books of the rollout that went on by itself, where there was one.
     pub plan: Option<PlanBooks>,
+    /// What the server had said that this rollout would do.
+    pub forecast: Option<ForecastBooks>,
     /// What else keeps the counts from being called equal, in words.
     pub remarks: Vec<String>,
     /// What this machine needed. Nothing in it is the same the next time.

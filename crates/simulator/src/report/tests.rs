@@ -10,6 +10,7 @@ fn counts(total_eligible: u64) -> Counts {
 fn report() -> Report {
     Report {
         plan: None,
+        forecast: None,
         seed: 1,
         devices: 100,
         package: "com.example.app".to_owned(),

@@ -1,8 +1,8 @@
 //! The report as text.
 
 use super::{BuildComparison, Checks, Report, chart};
-use crate::PlanBooks;
 use crate::gauge::AT_RISK;
+use crate::{ForecastBooks, PlanBooks};
 
 pub(super) fn write(report: &Report) -> String {
     let mut text = format!(
@@ -158,6 +158,25 @@ fn checks(checks: &Checks, outages: usize) -> String {
     )
 }
 
+fn forecast(books: &ForecastBooks) -> String {
+    let hours = |seconds: i64| format!("{}h {:02}m", seconds / 3_600, seconds % 3_600 / 60);
+    let mut text = "\nThe forecast, and what happened:\n".to_owned();
+    for (number, step) in (1..).zip(&books.steps) {
+        text.push_str(&format!(
+            "  devices of step {number}: {}, {}\n",
+            step.forecast, step.happened
+        ));
+    }
+    for (what, time) in [("half", books.half_s), ("90 of 100", books.ninety_s)] {
+        text.push_str(&format!(
+            "  {what} were offered it after {}, {}\n",
+            hours(time.forecast),
+            hours(time.happened)
+        ));
+    }
+    text
+}
+
 fn plan(books: &PlanBooks) -> String {
     let PlanBooks {
         polls,
@@ -229,6 +248,9 @@ fn verdict(report: &Report, text: &mut String) {
     }
     if let Some(books) = &report.plan {
         text.push_str(&plan(books));
+    }
+    if let Some(books) = &report.forecast {
+        text.push_str(&forecast(books));
     }
     for contradiction in &formula.contradictions {
         text.push_str(&format!("  {contradiction}\n"));

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Run, serving};
 use crate::Error;
+use crate::forecast_books::ForecastBooks;
 use crate::formula::{fits, position};
 use crate::life::moment;
 use crate::openings::Calendar;
@@ -23,6 +24,9 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long all servers need at most to see a step that one has taken, in real time, and as much again.
 const SEEN_BY_ALL: Duration = Duration::from_millis(800);
+
+/// How long the server takes at most to write a poll down, in real time.
+const WRITTEN_DOWN: Duration = Duration::from_millis(1_500);
 
 impl Run<'_> {
     fn release(&self) -> Option<(&ReleasePlan, &PlannedRollout)> {
@@ -109,6 +113,45 @@ impl Run<'_> {
         Err(Error::Usage(
             "the plan is not over at the end; let the fleet live longer: --duration".to_owned(),
         ))
+    }
+
+    /// Asks what the rollout that goes on by itself would do, shortly before it is made.
+    pub(super) async fn ask_forecast(&self, planned: &PlannedRollout) -> Result<(), Error> {
+        if planned.plan.is_empty() || self.told.get().is_some() {
+            return Ok(());
+        }
+        // Until then the last polls are written down.
+        tokio::time::sleep(WRITTEN_DOWN).await;
+        let told = self
+            .fleet
+            .operator()
+            .forecast(self.build.build_id, planned, self.begin);
+        // Asked once: a rollout is made once.
+        let _ = self.told.set(told.await?);
+        Ok(())
+    }
+
+    /// Compares it with what the rollout did.
+    pub(super) async fn forecast_books(&self) -> Result<Option<ForecastBooks>, Error> {
+        let (Some((_, planned)), Some(rollout), Some(told)) =
+            (self.release(), self.course().await?, self.told.get())
+        else {
+            return Ok(None);
+        };
+        let timeline = self.fleet.operator().timeline(rollout.rollout_id).await?;
+        let begun = timeline.happenings.iter().find(|one| one.state == "active");
+        let begun = begun.map_or(0, |one| one.at.timestamp_millis());
+        let steps: Vec<Step> = planned.plan.iter().map(step).collect();
+        let mut offers = Vec::new();
+        for device in self.fleet.devices() {
+            let place = position(device.id(), None);
+            let seen = device.seen();
+            let mut polls = seen.polls.iter();
+            let first = polls.find(|poll| poll.offered.is_some_and(|(of, _)| of == rollout.rollout_id));
+            let of = steps.iter().position(|step| place < step.to);
+            offers.extend(first.zip(of).map(|(poll, of)| (of, (poll.at - begun) / 1_000)));
+        }
+        Ok(Some(ForecastBooks::of(told, offers)))
     }
 
     /// Closes the books of the plan, if there is one.

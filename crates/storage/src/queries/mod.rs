@@ -23,6 +23,7 @@ pub(crate) mod enroll_tokens;
 pub(crate) mod enrollment;
 pub(crate) mod epochs;
 pub(crate) mod experiments;
+pub(crate) mod forecasts;
 pub(crate) mod gate_counts;
 pub(crate) mod gate_entries;
 pub(crate) mod gate_members;

@@ -29,7 +29,7 @@ pub(crate) struct Draft<'a> {
 }
 
 /// Whether a device's credential was revoked and it did not enrol again since: `d` is the device.
-const REVOKED: &str =
+pub(super) const REVOKED: &str =
     "d.token_generation > CASE d.enrolled_generation WHEN 0 THEN 1 ELSE d.enrolled_generation END";
 
 /// The same, of a device that is in hand.
@@ -212,9 +212,9 @@ fn judge(
     spec: &Draft<'_>,
     candidates: Vec<Candidate>,
 ) -> Result<Vec<Numbered>, Fault> {
-    let rejections = rejections(conn, &candidates)?;
     let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.device.id).collect();
     let overlays = tags::overlays(conn, &ids)?;
+    let rejections = rejections_of(conn, ids)?;
     let mut chosen = Vec::new();
     for candidate in candidates {
         let (id, Some(installed)) = (candidate.device.id, candidate.version_code) else {
@@ -240,8 +240,11 @@ fn judge(
     Ok(chosen)
 }
 
-fn rejections(conn: &mut Conn, of: &[Candidate]) -> Result<HashMap<i64, Vec<BuildRejection>>, Fault> {
-    let ids: Vec<i64> = of.iter().map(|candidate| candidate.device.id).collect();
+/// The builds that each of these devices gave up.
+pub(super) fn rejections_of(
+    conn: &mut Conn,
+    ids: Vec<i64>,
+) -> Result<HashMap<i64, Vec<BuildRejection>>, Fault> {
     let rows: Vec<(i64, i64, Option<i64>, Option<i64>)> = device_builds::table
         .filter(device_builds::device_id.eq_any(ids))
         .filter(device_builds::rejected_generation.is_not_null())

@@ -54,6 +54,21 @@ pub(super) fn append<'a>(
     Ok(())
 }
 
+/// The share of a rollout's first event at which it had begun.
+pub(crate) fn first_percent(conn: &mut Conn, id: RolloutId) -> Result<Option<Percent>, Fault> {
+    let first: Option<i32> = rollout_events::table
+        .filter(rollout_events::rollout_id.eq(id.0))
+        .filter(rollout_events::percent_hundredths.gt(0))
+        .order(rollout_events::id)
+        .select(rollout_events::percent_hundredths)
+        .first(conn)
+        .optional()?;
+    let percent = first.map(|hundredths| Percent::of_hundredths(hundredths.into()));
+    Ok(percent
+        .map(|percent| parsed("rollout_events.percent_hundredths", percent))
+        .transpose()?)
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = rollout_events)]
 struct EventRow {

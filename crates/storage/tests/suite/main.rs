@@ -19,6 +19,7 @@ mod enrollment;
 mod experiments;
 mod facts;
 mod fleet;
+mod forecasts;
 mod full_disk;
 mod gate_counts;
 mod gate_members;

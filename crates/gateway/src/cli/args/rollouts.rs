@@ -45,6 +45,11 @@ pub(in crate::cli) enum AdminRollout {
   tidegate admin rollout create 7 --careful --gate act --on-halt roll-back     halted and taken back where it is bad
   tidegate admin rollout create 7 --step '5 bake 1day' --step '100 over 12h'   steps of its own")]
     Create(Box<NewRollout>),
+    /// Tell what a rollout would do, by the poll's own rules for each device of the fleet. Nothing is changed.
+    #[command(after_help = "Examples:
+  tidegate admin rollout forecast 7 --careful
+  tidegate admin rollout forecast 7 --priority 100 --audience 'region == \"north\"' --step '5 bake 1day' --step '100 over 12h'")]
+    Forecast(Box<NewRollout>),
     /// Change a rollout's terms. What is not named stays.
     #[command(after_help = "Examples:
   tidegate admin rollout show 12                                  tells the revision
