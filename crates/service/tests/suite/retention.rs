@@ -9,7 +9,6 @@ use tidegate_service::{MIN_REPORTS_KEPT, RemovedKind, RetentionPass, RetentionSe
 use crate::instance::{Instance, admin, id};
 
 const NOTHING: RetentionPass = RetentionPass {
-    gate_members: 0,
     inactive: 0,
     active_again: 0,
     reports: 0,
