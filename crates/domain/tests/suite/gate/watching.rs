@@ -232,7 +232,7 @@ fn five_of_a_hundred_stay_back_until_the_bake_has_ended() {
     assert_eq!(told(&done, 99, 2 * hour), (None, Some(Arm::Treated)));
     // It ends the search, and who runs the build already is told so.
     let below = with(release(build(1)), |spec| spec.keep_previous = true);
-    let catalog = catalog(vec![first.clone(), below]);
+    let catalog = catalog(vec![first, below]);
     let mut phone = phone_at(96);
     phone.installed = crate::fleet::version(1);
     let explained = explain(&catalog, &phone.poll(), at(hour));
