@@ -2,6 +2,7 @@
 //! gate alone decides how they end.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "it tells how each release ended")]
 
 mod driven;
 mod two_servers;
