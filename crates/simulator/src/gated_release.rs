@@ -189,7 +189,7 @@ impl Run<'_> {
             .release
             .silent_after_h
             .map(|hours| self.begin + i64::from(hours) * HOUR);
-        let end = silent.map_or(until, |silent| until.min(silent.max(self.at)));
+        let end = silent.map_or(until, |silent| until.min(silent));
         self.fleet.live_until(end, |_, _| Then::GoOn).await?;
         self.release.clock.set(moment(until), 0).await;
         self.at = until;

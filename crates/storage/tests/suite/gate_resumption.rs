@@ -11,7 +11,7 @@ use crate::samples::{APP, actor, at, by, package, promote, promotion, rollout_of
 on_both_engines!(a_halted_rollout_is_resumed_by_the_failures_that_its_gate_has_counted_by_then);
 
 /// What a gate finds of so many failures among a hundred devices.
-fn found(failed: u64) -> GateFacts {
+pub(crate) fn found(failed: u64) -> GateFacts {
     let step = StepCounts {
         reached: 100,
         begun: 100,

@@ -22,6 +22,7 @@ mod fleet;
 mod forecasts;
 mod full_disk;
 mod gate_counts;
+mod gate_judgement;
 mod gate_members;
 mod gate_resumption;
 mod imports;
