@@ -364,6 +364,10 @@ forecast devices="2000": postgres
 gate seeds="1000":
     cargo run --release --locked -p tidegate-simulator --bin tidegate-sim -- gate --seeds {{seeds}}
 
+# Fleets of agents live releases with a gate on two servers: bricks, silence, a false alarm, and nothing wrong. Ten minutes.
+gated-releases: postgres
+    cargo test --workspace --all-features --locked --test gate -- --include-ignored --nocapture --test-threads 2
+
 # Kills a server on each engine so often in the middle of its writes: nothing acknowledged may be lost or doubled, and the audit log's chain is whole. A thousand take most of an hour.
 kill-loop rounds="1000": postgres
     KILL_LOOP={{rounds}} cargo test --workspace --all-features --locked --test binary a_killed_server -- --nocapture --test-threads 1

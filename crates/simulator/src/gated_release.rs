@@ -23,7 +23,7 @@ const HOUR: i64 = 3_600_000;
 const WEEK: i64 = 7 * 24 * HOUR;
 
 /// How much of the fleet's time passes between two looks of the server's at its gates.
-const STEP: i64 = HOUR / 4;
+const STEP: i64 = HOUR / 3;
 
 /// How long a server is given for a look, in real time: what polls left is written once a second, and gates are looked at
 /// once a second.

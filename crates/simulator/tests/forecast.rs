@@ -2,6 +2,7 @@
 //! device, and the times until half and 90 of 100 were offered the build within 15 %.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "it shows what was said beside what happened")]
 
 mod driven;
 
@@ -78,8 +79,8 @@ async fn lives(engine: Engine, release: &str, seed: u64) -> Report {
 async fn does_what_was_said(engine: Engine, release: &str, seed: u64) {
     let report = lives(engine, release, seed).await;
     let text = report.text();
+    eprintln!("{text}");
     let books = report.forecast.as_ref().unwrap();
-    eprintln!("{books:?}");
     assert_eq!(books.devices, u64::from(devices()), "{text}");
     assert!(books.steps.iter().all(|step| step.forecast > 20), "{text}");
     assert!(books.hold(), "{text}");

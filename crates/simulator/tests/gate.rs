@@ -153,26 +153,34 @@ async fn who_resumes_after_a_false_alarm_is_not_halted_by_the_same_devices(engin
     assert_eq!(report.rollout["state"], "completed", "{report}");
 }
 
-macro_rules! on_both_engines {
-    ($($name:ident),* $(,)?) => {
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(super::Engine::Sqlite).await;
-            })*
-        }
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(super::Engine::Postgres).await;
-            })*
-        }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_that_bricks_is_taken_back_on_sqlite() {
+    a_build_that_bricks_is_taken_back(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_build_goes_to_everybody_by_itself_on_postgres() {
+    a_good_build_goes_to_everybody_by_itself(Engine::Postgres).await;
+}
+
+/// The rest take minutes each: `just gated-releases`.
+macro_rules! campaign {
+    ($($test:ident: $name:ident on $engine:ident),* $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "minutes: just gated-releases"]
+        async fn $test() {
+            $name(Engine::$engine).await;
+        })*
     };
 }
 
-on_both_engines!(
-    a_build_that_bricks_is_taken_back,
-    a_good_build_goes_to_everybody_by_itself,
-    traffic_that_stops_never_advances,
-    who_resumes_after_a_false_alarm_is_not_halted_by_the_same_devices,
+campaign!(
+    a_build_that_bricks_is_taken_back_on_postgres: a_build_that_bricks_is_taken_back on Postgres,
+    a_good_build_goes_to_everybody_by_itself_on_sqlite: a_good_build_goes_to_everybody_by_itself on Sqlite,
+    traffic_that_stops_never_advances_on_sqlite: traffic_that_stops_never_advances on Sqlite,
+    traffic_that_stops_never_advances_on_postgres: traffic_that_stops_never_advances on Postgres,
+    who_resumes_is_not_halted_by_the_same_devices_on_sqlite:
+        who_resumes_after_a_false_alarm_is_not_halted_by_the_same_devices on Sqlite,
+    who_resumes_is_not_halted_by_the_same_devices_on_postgres:
+        who_resumes_after_a_false_alarm_is_not_halted_by_the_same_devices on Postgres,
 );
