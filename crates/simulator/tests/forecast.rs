@@ -24,7 +24,7 @@ const BY_TIME: &str = r#"
     plan = [
         { percent = 10, bake_h = 12 },
         { percent = 50, over_h = 12, bake_h = 6 },
-        { percent = 100 },
+        { percent = 100, bake_h = 6 },
     ]
 "#;
 
