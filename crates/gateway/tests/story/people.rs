@@ -119,6 +119,9 @@ async fn each_role_may_do_its_share_and_no_more(engine: Engine) {
     let experiment = json!({ "package_name": PACKAGE, "arms": [arm(build), arm(second)] });
     let begun = olga.post("/v1/experiments", &experiment).await.json();
     assert_eq!(begun["experiment_id"], 1);
+    let gated = json!({ "revision": 1, "gate": {} });
+    let gated = olga.request(Method::PATCH, "/v1/rollouts/1").json(&gated);
+    Answer::to(gated).await.ok();
     // There is no campaign to be looked at: nudging is not configured.
     let reads = VERBS
         .iter()
