@@ -113,6 +113,7 @@ struct Due {
 /// What is written of it afterwards.
 #[derive(Serialize)]
 struct Looked {
+    rollout_id: i64,
     device_id: i64,
     heard_at: i64,
     lost_due_at: Option<i64>,
@@ -160,7 +161,7 @@ pub(crate) fn look_for_lost(
         add_looks(conn, at, &events, at_risk, logrank)?;
     }
     let looked: Vec<Looked> = found.into_iter().map(|found| found.looked).collect();
-    write_looks(conn, at.rollout, &looked)
+    write_looks(conn, &looked)
 }
 
 impl Due {
@@ -179,6 +180,7 @@ impl Due {
             nudged: self.nudged,
         };
         let mut looked = Looked {
+            rollout_id: at.rollout,
             device_id: self.device_id,
             heard_at,
             lost_due_at: None,
@@ -223,21 +225,23 @@ impl Due {
     }
 }
 
-fn write_looks(conn: &mut Conn, rollout: i64, looked: &[Looked]) -> Result<(), Fault> {
+fn write_looks(conn: &mut Conn, looked: &[Looked]) -> Result<(), Fault> {
     let columns = [
+        "rollout_id",
         "device_id",
         "heard_at",
         "lost_due_at",
         "lost_short_at",
         "lost_long_at",
     ];
-    let sets: Vec<String> = columns[1..]
+    let sets: Vec<String> = columns[2..]
         .iter()
         .map(|name| format!("{name} = v.{name}"))
         .collect();
+    // Were the rollout a number here, SQLite would go through all of its members for each row.
     let sql = format!(
         "UPDATE gate_members SET {} FROM {}
-         WHERE gate_members.rollout_id = {rollout} AND gate_members.device_id = v.device_id",
+         WHERE gate_members.rollout_id = v.rollout_id AND gate_members.device_id = v.device_id",
         sets.join(", "),
         rows(&columns.map(|name| (name, "bigint")))
     );
@@ -266,6 +270,7 @@ pub(crate) fn look_for_crashes(conn: &mut Conn, at: &AtHand, test: &mut Logrank)
     }
     #[derive(Serialize)]
     struct Counted {
+        rollout_id: i64,
         device_id: i64,
     }
     let sql = format!(
@@ -296,14 +301,14 @@ pub(crate) fn look_for_crashes(conn: &mut Conn, at: &AtHand, test: &mut Logrank)
     let counted: Vec<Counted> = crashed
         .iter()
         .map(|row| Counted {
+            rollout_id: at.rollout,
             device_id: row.device_id,
         })
         .collect();
     let sql = format!(
         "UPDATE gate_members SET crash_counted = true FROM {}
-         WHERE gate_members.rollout_id = {} AND gate_members.device_id = v.device_id",
-        rows(&[("device_id", "bigint")]),
-        at.rollout
+         WHERE gate_members.rollout_id = v.rollout_id AND gate_members.device_id = v.device_id",
+        rows(&[("rollout_id", "bigint"), ("device_id", "bigint")])
     );
     for counted in counted.chunks(BATCH) {
         execute_on(conn, &sql, counted)?;
