@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tidegate_domain::gate::{GateAction, GateReading, Verdict};
-use tidegate_domain::{PackageName, Phase, RolloutState};
+use tidegate_domain::gate::GateAction;
+use tidegate_domain::{PackageName, RolloutState};
 use tidegate_storage::{Actor, GateJudged, GateQuestion, Store};
 
 use crate::clerk::CLERK;
@@ -75,7 +75,7 @@ fn tell(package: &PackageName, judged: &GateJudged) {
             package_name = %package,
             rollout_id = judged.rollout.0,
             state = %state,
-            verdict = verdict(reading),
+            verdict = reading.verdict.as_str(),
             sentence = judged.sentence,
         );
         return;
@@ -88,21 +88,8 @@ fn tell(package: &PackageName, judged: &GateJudged) {
         rollout_id = judged.rollout.0,
         state = %after.state,
         step = after.plan.as_ref().map(|run| run.progress.step + 1),
-        waits_for = waits.map(|wait| Phase::from(wait.what).as_str()),
-        verdict = verdict(reading),
+        waits_for = waits.map(|wait| wait.what.as_str()),
+        verdict = reading.verdict.as_str(),
         sentence = judged.sentence,
     );
-}
-
-/// A verdict in one word.
-fn verdict(reading: &GateReading) -> &'static str {
-    match reading.verdict {
-        Verdict::Bad(_) => "bad",
-        Verdict::Suspicious(_) => "suspicious",
-        Verdict::Blind => "blind",
-        Verdict::Running => "running",
-        Verdict::WaitingForEvidence => "waiting_for_evidence",
-        Verdict::Stuck => "stuck",
-        Verdict::Passed(_) => "passed",
-    }
 }

@@ -111,11 +111,14 @@ impl GateFailures {
 }
 
 impl Store {
-    /// Looks at a gate's devices: marks those that fell silent or crashed since the last look, and adds them to `looks`. Who
-    /// keeps what it returns and looks again counts each device once. `interval`: how often devices poll.
+    /// Asks all that a gate's look asks, and judges nothing. For tests: who drops what it returns has lost what was found.
+    ///
+    /// It marks those that fell silent or crashed since the last look, and adds them to `looks`. `interval`: how often devices
+    /// poll.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`]; nothing was marked then.
+    #[cfg(feature = "testing")]
     pub async fn observe_gate(
         &self,
         at: GateAtHand,

@@ -7,7 +7,6 @@ use diesel::prelude::*;
 use tidegate_domain::gate::{GateCounts, GateFacts, GateReading, GateState, RolloutGate, judge};
 use tidegate_domain::{By, PackageName, Release, Rollout, RolloutId, RolloutState, Track};
 
-#[cfg(feature = "testing")]
 use super::gate_counts;
 use super::gate_members::{self, AtHand};
 use super::{Conn, lock, rollouts};
@@ -86,15 +85,15 @@ fn look_at(
     if state.is_to_search(now) {
         let polls = gate_members::control_polls(conn, &at, question.poll_interval)?;
         if state.note_polls(polls, now) {
-            gate_members::look_for_lost(conn, &at, &state.blind, &mut state.lost)?;
-            gate_members::look_for_crashes(conn, &at, &mut state.crashing)?;
+            let lost = gate_members::look_for_lost(conn, &at, &state.blind, &mut state.lost)?;
+            let crashed = gate_members::look_for_crashes(conn, &at, &mut state.crashing)?;
+            state.has_searched(lost || crashed, now);
         }
-        state.lost_arms = gate_members::lost_arms(conn, &at)?;
-        state.crashing_arms = gate_members::crashing_arms(conn, &at)?;
+        (state.lost_arms, state.crashing_arms) = gate_members::arms(conn, &at)?;
     }
     let counts = GateCounts {
         fleet: question.fleet,
-        steps: gate_members::step_counts(conn, &at)?,
+        steps: gate_counts::step_counts(conn, &at)?,
     };
     let facts = state.facts(&rollout.spec, counts, now);
     let reading = judge(&gate.terms.settings, &facts);
@@ -106,11 +105,10 @@ fn look_at(
 }
 
 fn at_hand(rollout: &Rollout, gate: RolloutGate, now: DateTime<Utc>) -> AtHand {
-    let step = rollout.spec.plan.as_ref().map_or(0, |run| run.progress.step);
     AtHand {
         rollout: rollout.id.0,
         segment: gate.segment,
-        step: u16::try_from(step).unwrap_or(u16::MAX),
+        step: rollout.spec.gate_step(),
         share: rollout.spec.share(now),
         now,
     }
