@@ -16,13 +16,8 @@ use tidegate_domain::gate::{
 use super::{BATCH, Conn, SKIP_LOCKED, execute_on, rows};
 use crate::device_build::{arm, gate_step, step};
 use crate::error::Fault;
-use crate::time::{micros, moment};
-#[cfg(feature = "testing")]
-use crate::{GateLooks, GateObservation};
-
-#[cfg(feature = "testing")]
-use super::gate_counts::step_counts;
 pub(crate) use crate::gates::GateAtHand as AtHand;
+use crate::time::{micros, moment};
 
 /// The most members that one look finds silent or crashed. Where there are more, the next look follows a second later.
 const MAX_FOUND: usize = 2_000;
@@ -435,26 +430,4 @@ pub(crate) fn control_polls(conn: &mut Conn, at: &AtHand, interval: TimeDelta) -
     let (often, seldom) = (row.often.unsigned_abs(), row.seldom.unsigned_abs());
     let seconds = interval.num_seconds().max(3_600).unsigned_abs();
     Ok((often + seldom * 3_600 / seconds, row.heard.unsigned_abs()))
-}
-
-/// Everything that a gate asks, in its order.
-#[cfg(feature = "testing")]
-pub(crate) fn observe(
-    conn: &mut Conn,
-    at: &AtHand,
-    blind: &BlindTimes,
-    interval: TimeDelta,
-    looks: &GateLooks,
-) -> Result<GateObservation, Fault> {
-    let mut looks = *looks;
-    look_for_lost(conn, at, blind, &mut looks.lost)?;
-    look_for_crashes(conn, at, &mut looks.crashing)?;
-    let (lost_arms, crashing_arms) = arms(conn, at)?;
-    Ok(GateObservation {
-        steps: step_counts(conn, at)?,
-        lost_arms,
-        crashing_arms,
-        control_polls: control_polls(conn, at, interval)?,
-        looks,
-    })
 }

@@ -36,8 +36,8 @@ async fn look(store: &Store, seconds: i64) -> Option<GateJudged> {
         poll_interval: TimeDelta::hours(6),
     };
     let app = package(APP);
-    let judged = store.look_at_gates(&app, clerk(at(seconds)), question).await;
-    judged.unwrap()
+    let looked = store.look_at_gates(&app, clerk(at(seconds)), question).await;
+    looked.unwrap().judged
 }
 
 fn gated(on_halt: OnHalt) -> Promotion {
