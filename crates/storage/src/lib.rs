@@ -73,12 +73,14 @@ mod enrollment;
 mod error;
 mod experiments;
 mod forecasts;
+mod gate_readings;
 mod gate_tally;
 mod gates;
 mod imports;
 mod leases;
 mod made;
 mod migrations;
+mod minutes;
 mod overdue;
 mod packages;
 mod page;
@@ -130,11 +132,13 @@ pub use enrollment::{
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
 pub use forecasts::ForecastOrder;
+pub use gate_readings::{GateEvidence, MAX_GATE_READINGS};
 pub use gates::{
     GateAtHand, GateFailures, GateJudged, GateLook, GateLooks, GateObservation, GateQuestion, KnownMember,
     MAX_TREATED,
 };
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
+pub use minutes::{BuildMinute, MINUTES_KEPT, VersionMinute};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};
 pub use packages::{Package, PackageEdit};
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
@@ -147,7 +151,9 @@ pub use reserve::Disk;
 pub use restorations::{GENERATIONS_SKIPPED, NUMBERS_SKIPPED, Restoration};
 pub use retention::Removed;
 pub use retirement::{InactiveCursor, Marked};
-pub use rollouts::{Attempts, BuildRollout, RolloutEvent, RolloutFilter, TrackChange};
+pub use rollouts::{
+    Attempts, BuildRollout, MAX_PACKAGE_EVENTS, PackageEvent, RolloutEvent, RolloutFilter, TrackChange,
+};
 pub use servers::{HEARTBEAT_EVERY, HEARTBEAT_FRESH_FOR};
 pub use service_accounts::{MAX_SERVICE_ACCOUNTS, MAX_TOKENS_PER_ACCOUNT, NewServiceAccount, ServiceAccount};
 pub use settings::{MAX_POOL_SIZE, Settings};
