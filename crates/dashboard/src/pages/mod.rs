@@ -4,6 +4,7 @@ pub(crate) mod audit;
 mod build;
 mod builds;
 mod cards;
+mod charts;
 mod comparison;
 mod covers;
 mod delete;
