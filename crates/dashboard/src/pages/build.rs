@@ -10,6 +10,7 @@ use tidegate_domain::{BuildId, Rollout, SdkLevel};
 use tidegate_service::{BuildStats, Comparison, Page as PageOf, ReasonCount, RolloutFilter};
 
 use super::cards::{Card, name};
+use super::past::{self, TakenBack};
 use super::plan::{self, PlanView};
 use super::{BuildPath, Query, charts};
 use crate::AppState;
@@ -31,6 +32,13 @@ const ROLLOUTS_SHOWN: u32 = 50;
 struct Page {
     frame: Frame,
     card: Card,
+    /// How it stands: the state of the rollout that offers it, or of the last one that did.
+    state: &'static str,
+    /// By whom it was taken back, if it was.
+    taken_back: Option<TakenBack>,
+    /// What promoting it would not do, where a newer one is current.
+    older: Option<String>,
+    warnings: Vec<String>,
     /// When it was deleted, if it was.
     deleted_at: Option<DateTime<Utc>>,
     funnel: Vec<Stage>,
@@ -83,6 +91,10 @@ pub(crate) async fn page(
         signers: signers(&view.build.facts.signers),
         comparison: app.builds.compare_with_current(id).await?,
         plans: plan::of_build(&app, &visitor, &view.build).await?,
+        state: past::state(&view),
+        taken_back: TakenBack::of(&app, &view).await?,
+        older: past::older(&app, &view).await?,
+        warnings: past::warnings(&view.build),
         deleted_at: view.deleted_at,
         card: Card::new(view, stats.stats, app.clock.now()),
     };
