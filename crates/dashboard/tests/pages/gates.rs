@@ -76,7 +76,12 @@ async fn a_release_by_plan_is_watched_halted_and_resumed_from_the_pages() {
         (&json!(1.5), &json!("act"), &json!("roll_back"))
     );
     assert!(operator.page(&page).await.contains("data-live=\"r1.gate\">"));
-    assert!(operator.page(&page).await.contains("data-verdict>Not looked at yet"));
+    assert!(
+        operator
+            .page(&page)
+            .await
+            .contains("data-verdict>Not looked at yet")
+    );
 
     olga.post_text("/v1/rollouts/1/halt", "").await.ok();
     server.keep_gate_look(1, found()).await;

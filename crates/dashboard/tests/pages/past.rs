@@ -18,7 +18,10 @@ async fn a_build_that_was_rolled_back_says_so_first_and_its_version_is_typed_to_
     let fresh = operator.page(&page).await;
     assert!(fresh.contains("data-state=\"never released\""), "{fresh}");
     assert!(!fresh.contains("id=\"funnel\"") && !fresh.contains("id=\"taken-back\""));
-    assert!(fresh.find("id=\"facts\"") < fresh.find("id=\"history\""), "its facts come first");
+    assert!(
+        fresh.find("id=\"facts\"") < fresh.find("id=\"history\""),
+        "its facts come first"
+    );
 
     ann.promote(old, 100).await.ok();
     ann.promote(new, 10).await.ok();
@@ -30,9 +33,15 @@ async fn a_build_that_was_rolled_back_says_so_first_and_its_version_is_typed_to_
 
     let taken = operator.page(&page).await;
     let first = between(&taken, "<main", "<h1>");
-    assert!(first.contains("Rolled back by ann at 20") && first.contains("No reason was given."), "{first}");
+    assert!(
+        first.contains("Rolled back by ann at 20") && first.contains("No reason was given."),
+        "{first}"
+    );
     assert!(taken.contains("data-state=\"rolled_back\""), "{taken}");
-    assert!(taken.contains("<a class=\"button\" id=\"promote\""), "it is not the one to press");
+    assert!(
+        taken.contains("<a class=\"button\" id=\"promote\""),
+        "it is not the one to press"
+    );
     let dialog = operator.page(&promote).await;
     assert!(dialog.contains("Rolled back by ann") && dialog.contains("name=\"version_name\""));
     for typed in ["", "1.1", "yes"] {
@@ -40,7 +49,11 @@ async fn a_build_that_was_rolled_back_says_so_first_and_its_version_is_typed_to_
             .post(&promote, &[("rollout_percent", "5"), ("version_name", typed)])
             .await;
         assert_eq!(refused.status, 400, "{typed}");
-        assert!(text(&refused).contains("type 1.2 to release it again"), "{}", text(&refused));
+        assert!(
+            text(&refused).contains("type 1.2 to release it again"),
+            "{}",
+            text(&refused)
+        );
         assert!(text(&refused).contains("value=\"5\""), "what was chosen is kept");
     }
     assert_eq!(ann.build(new).await.ok()["is_current"], false);
@@ -63,9 +76,17 @@ async fn an_older_build_says_that_it_is_no_way_back() {
     for path in [format!("/builds/{old}"), format!("/builds/{old}/promote")] {
         let shown = operator.page(&path).await;
         let said = between(&shown, "id=\"older\">", "</p>");
-        assert!(said.contains("1.1 is older than 1.2") && said.contains("is no roll-back"), "{path}: {said}");
+        assert!(
+            said.contains("1.1 is older than 1.2") && said.contains("is no roll-back"),
+            "{path}: {said}"
+        );
     }
-    assert!(!operator.page(&format!("/builds/{new}")).await.contains("id=\"older\""));
+    assert!(
+        !operator
+            .page(&format!("/builds/{new}"))
+            .await
+            .contains("id=\"older\"")
+    );
 }
 
 #[tokio::test]
@@ -76,8 +97,12 @@ async fn a_chart_is_asked_for_by_the_address_and_a_table_tells_the_same() {
     let build = ann.uploaded(&apks::build(PACKAGE, 1)).await;
     ann.promote(build, 100).await.ok();
     let page = format!("/builds/{build}");
-    assert!(operator.page(&page).await.contains("No device has met it"), "nothing is drawn before");
-    let agent = server.enroll("tablet-1").await;
+    assert!(
+        operator.page(&page).await.contains("No device has met it"),
+        "nothing is drawn before"
+    );
+    let token = server.operator(Role::Admin).enroll_token(1).await;
+    let agent = server.enroll(&token, "tablet-1").await;
     agent.poll(0).await;
     let met = |page: &String| page.contains("id=\"progress-figure\"") && page.contains("data-plot");
     let shown = tidegate_testkit::server::eventually(|| operator.page(&page), met).await;
@@ -95,7 +120,16 @@ async fn a_chart_is_asked_for_by_the_address_and_a_table_tells_the_same() {
     for path in [format!("{page}?range=5h"), "/?range=week".to_owned()] {
         let refused = operator.get(&path).await;
         assert_eq!(refused.status, 400, "{path}");
-        assert!(text(&refused).contains("1h, 24h, 7d or 30d"), "{}", text(&refused));
+        assert!(
+            text(&refused).contains("1h, 24h, 7d or 30d"),
+            "{}",
+            text(&refused)
+        );
     }
-    assert!(operator.page("/?range=30d").await.contains("aria-current=\"true\">30 d</a>"));
+    assert!(
+        operator
+            .page("/?range=30d")
+            .await
+            .contains("aria-current=\"true\">30 d</a>")
+    );
 }

@@ -101,7 +101,10 @@ async fn a_release_by_plan_is_made_watched_and_steered_from_the_pages() {
     assert_eq!(hold.header("location"), format!("/builds/{build}?done=plan_held"));
     let held = operator.page(&page).await;
     assert!(held.contains("somebody holds the share") && held.contains("class=\"primary\">Go on</button>"));
-    assert!(held.contains("<button id=\"advance-1\">Raise"), "one button at a time is the one to press");
+    assert!(
+        held.contains("<button id=\"advance-1\">Raise"),
+        "one button at a time is the one to press"
+    );
     assert!(!held.contains("id=\"hold-1\""));
     operator.post("/rollouts/1/start", &[]).await;
     operator.post("/rollouts/1/advance", &[]).await;

@@ -27,7 +27,13 @@ struct ReadingRow {
     good: Option<i64>,
 }
 
-/// Writes a reading down in place of this minute's earlier one.
+impl ReadingRow {
+    fn evidence(&self) -> (i64, i64, Option<i64>, Option<i64>, Option<i64>) {
+        (self.failed, self.corrupt, self.lost, self.crashing, self.good)
+    }
+}
+
+/// Writes a reading down in place of this minute's earlier one, unless it is what was read last.
 pub(super) fn keep(
     conn: &mut Conn,
     rollout: RolloutId,
@@ -43,6 +49,15 @@ pub(super) fn keep(
         crashing: compared(&reading.crashing),
         good: reading.advance.ln_e_good.map(thousandths),
     };
+    let last: Option<ReadingRow> = gate_readings::table
+        .filter(gate_readings::rollout_id.eq(rollout.0))
+        .order(gate_readings::minute_at.desc())
+        .select(ReadingRow::as_select())
+        .first(conn)
+        .optional()?;
+    if last.is_some_and(|last| last.evidence() == row.evidence()) {
+        return Ok(());
+    }
     let known = gate_readings::table.find((row.rollout_id, row.minute_at));
     if diesel::update(known).set(&row).execute(conn)? > 0 {
         return Ok(());

@@ -129,7 +129,7 @@ async fn many_readings_are_thinned_out_and_old_ones_go(place: &Place) {
         .execute(&format!(
             "INSERT INTO gate_readings (rollout_id, minute_at, failed, corrupt)
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {MAX_GATE_READINGS})
-             SELECT {rollout}, {begin} - n * 60000000, 7, 7 FROM n"
+             SELECT {rollout}, {begin} - n * CAST(60000000 AS BIGINT), 7, 7 FROM n"
         ))
         .unwrap();
     let kept = async || store.gate_readings(rollout).await.unwrap();
