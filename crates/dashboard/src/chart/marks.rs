@@ -1,6 +1,7 @@
 //! What people and plans did, as upright lines in a chart.
 
 use chrono::{DateTime, Utc};
+use tidegate_domain::RolloutState;
 use tidegate_service::PackageEvent;
 
 use super::range;
@@ -74,7 +75,7 @@ fn kind(of: &PackageEvent) -> Option<(Kind, String)> {
     let step = event.step.unwrap_or(0);
     let action = event.action.strip_prefix("ota.").unwrap_or(&event.action);
     Some(match action {
-        "promote" | "rollout.create" => (Kind::GoesOn, to("promoted, at")),
+        "promote" | "rollout.create" if of.begins => (Kind::GoesOn, to("promoted, at")),
         "rollout.step" if event.phase.as_deref() == Some("ramping") => {
             (Kind::GoesOn, format!("step {step} began"))
         }
@@ -87,7 +88,9 @@ fn kind(of: &PackageEvent) -> Option<(Kind, String)> {
         "rollout.pause" => (Kind::StandsStill, "paused".to_owned()),
         "rollout.hold" => (Kind::StandsStill, "held".to_owned()),
         "rollout.halt" => (Kind::Stopped, "halted".to_owned()),
-        "rollback" | "rollout.roll_back" => (Kind::Stopped, "rolled back".to_owned()),
+        "rollback" | "rollout.roll_back" if event.state == RolloutState::RolledBack => {
+            (Kind::Stopped, "rolled back".to_owned())
+        }
         "rollout.cancel" => (Kind::Stopped, "canceled".to_owned()),
         _ => return None,
     })

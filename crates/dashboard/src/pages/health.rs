@@ -120,7 +120,7 @@ fn missing(reading: &GateReading) -> String {
             show::count(decided + more)
         ),
         None => format!(
-            "Too few to judge: {} of {} reached",
+            "Too few to judge: {} of {} run it",
             show::count(advance.confirmed),
             show::count(advance.reached)
         ),
@@ -198,7 +198,7 @@ fn evidence(evidence: Evidence, devices: u64) -> Badge {
         _ => "",
     };
     Badge {
-        words: evidence.to_string(),
+        words: evidence.to_string().replace("more than ", "> "),
         class,
     }
 }
@@ -276,6 +276,11 @@ mod tests {
         assert_eq!(enough, ("Good by evidence".to_owned(), "good"));
         let census = told(read(10, 0, 10, StepProgress::Over));
         assert_eq!(census, ("All of this step run it".to_owned(), ""));
+        let (failing, class) = told(read(280, 9, 190, StepProgress::Ramping));
+        assert!(
+            failing.starts_with("Too few to judge: 199 of 1,") && class.is_empty(),
+            "{failing}"
+        );
         let bad = told(read(120, 30, 20, StepProgress::Ramping));
         assert_eq!(bad, ("Bad: failed".to_owned(), "bad"));
         for reading in [

@@ -59,9 +59,14 @@ fn lasting(span: Span) -> String {
 
 /// What happened.
 pub(crate) fn happened(event: &RolloutEvent) -> String {
-    match &event.remark {
-        Some(remark) => format!("{}: {remark}", happened_briefly(event)),
-        None => happened_briefly(event),
+    let brief = happened_briefly(event);
+    let Some(remark) = event.remark.as_deref().map(|remark| remark.trim_end_matches('.')) else {
+        return brief;
+    };
+    // What a gate says begins with what it did.
+    match remark.get(..brief.len()) {
+        Some(begin) if begin.eq_ignore_ascii_case(&brief) => remark.to_owned(),
+        _ => format!("{brief}: {remark}"),
     }
 }
 

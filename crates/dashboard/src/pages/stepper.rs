@@ -92,7 +92,8 @@ fn begins(spec: &RolloutSpec, step: &PlanStep, ahead: Option<&Coming>) -> String
         Some(at) => format!("begins {}", show::moment(at)),
         None => match step.not_before {
             Some(at) => format!("begins not before {}", show::moment(at)),
-            None => "begins once nothing holds it up".to_owned(),
+            None if step.approve => "begins when it is approved".to_owned(),
+            None => "begins after the step before it".to_owned(),
         },
     }
 }

@@ -118,16 +118,22 @@ pub(crate) fn of_package(
         .filter(rollout_events::at.ge(micros(from)))
         .order(rollout_events::id.desc())
         .limit(MAX_PACKAGE_EVENTS)
-        .select((rollouts::id, rollouts::build_id, EventRow::as_select()))
+        .select((
+            rollouts::id,
+            rollouts::build_id,
+            rollouts::created_at,
+            EventRow::as_select(),
+        ))
         .into_boxed::<super::Db>();
     if let Some(build) = build {
         query = query.filter(rollouts::build_id.eq(build.0));
     }
-    let rows: Vec<(i64, i64, EventRow)> = query.load(conn)?;
-    let events = rows.into_iter().map(|(rollout, build, row)| {
+    let rows: Vec<(i64, i64, i64, EventRow)> = query.load(conn)?;
+    let events = rows.into_iter().map(|(rollout, build, created_at, row)| {
         Ok::<_, Error>(PackageEvent {
             rollout: RolloutId(rollout),
             build: BuildId(build),
+            begins: row.at == created_at,
             event: row.into_event()?,
         })
     });

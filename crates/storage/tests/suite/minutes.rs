@@ -156,6 +156,9 @@ async fn what_happened_to_a_package_is_told_newest_first(place: &Place) {
     promote(&store, &old, promotion(100)).await;
     promote(&store, &other, promotion(100)).await;
     let rollout = rollout_of(&promote(&store, &new, promotion(10)).await);
+    let begun = store.package_events(&package(APP), None, at(0)).await.unwrap();
+    let begun: Vec<_> = begun.iter().map(|of| (of.rollout, of.begins)).collect();
+    assert!(begun.contains(&(rollout, true)), "{begun:?}");
     let pause = move |track: &Track, _: &_| track.pause(rollout, by());
     store
         .change_track(package(APP), actor("ann"), pause)
