@@ -23,6 +23,7 @@ pub(super) fn record(conn: &mut Conn, counts: &[CountRow], at: DateTime<Utc>) ->
          SELECT s.build_id, {now}, s.total_eligible, s.total_downloads, s.installs_success
          FROM deployment_stats s
          WHERE EXISTS (SELECT 1 FROM rollouts r WHERE r.build_id = s.build_id AND r.serving)
+         ORDER BY s.build_id
          ON CONFLICT (build_id, minute_at) DO UPDATE SET
            eligible = excluded.eligible, downloads = excluded.downloads, installed = excluded.installed"
     ))
