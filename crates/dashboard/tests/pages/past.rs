@@ -27,7 +27,10 @@ async fn a_build_that_was_rolled_back_says_so_first_and_its_version_is_typed_to_
     ann.promote(new, 10).await.ok();
     let shown = operator.page(&page).await;
     assert!(shown.contains("data-state=\"active\"") && shown.contains("id=\"funnel\""));
-    assert!(shown.contains("id=\"ungated\""), "nothing looks judged that is not");
+    assert!(
+        shown.contains("id=\"ungated\""),
+        "nothing looks judged that is not"
+    );
     assert!(shown.find("id=\"facts\"") > shown.find("id=\"history\""));
     let back = json!({ "package_name": PACKAGE });
     ann.post("/v1/apk/rollback", &back).await.ok();
