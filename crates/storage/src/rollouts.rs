@@ -61,7 +61,7 @@ pub struct PackageEvent {
     pub rollout: RolloutId,
     /// The build that it offers.
     pub build: BuildId,
-    /// Whether the rollout was made by it: what ends or outranks others is among their events too.
+    /// Whether it is the rollout's first: what ends or outranks others is among their events too.
     pub begins: bool,
     /// What happened.
     pub event: RolloutEvent,

@@ -17,7 +17,7 @@ pub(crate) async fn versions(
     package: Option<&PackageName>,
     query: &Fields,
 ) -> Result<Chart, Error> {
-    let (asked, now) = (asked(query)?, app.clock.now());
+    let asked = asked(query)?;
     let history = match package {
         Some(package) => {
             app.fleet
@@ -26,6 +26,8 @@ pub(crate) async fn versions(
         }
         None => VersionHistory::default(),
     };
+    // The last point is of now, so this is asked after it.
+    let now = app.clock.now();
     let first = history.points.first().map(|point| point.at);
     let range = asked.unwrap_or_else(|| Range::first_shown(first, now));
     let marks = match package {
@@ -93,12 +95,13 @@ pub(crate) async fn progress(
     build: (BuildId, &PackageName),
     query: &Fields,
 ) -> Result<Chart, Error> {
-    let (asked, now) = (asked(query)?, app.clock.now());
+    let asked = asked(query)?;
     let (id, package) = build;
     let points = app
         .builds
         .progress(id, asked.unwrap_or(Range::Week).span())
         .await?;
+    let now = app.clock.now();
     let first = points.first().map(|point| point.at);
     let range = asked.unwrap_or_else(|| Range::first_shown(first, now));
     let line = |name: &str, class: &str, count: fn(&BuildPoint) -> i64| Line {

@@ -1,5 +1,7 @@
 //! What happened to rollouts.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use tidegate_domain::{BuildId, PackageName, Percent, Rollout, RolloutId};
@@ -118,26 +120,33 @@ pub(crate) fn of_package(
         .filter(rollout_events::at.ge(micros(from)))
         .order(rollout_events::id.desc())
         .limit(MAX_PACKAGE_EVENTS)
-        .select((
-            rollouts::id,
-            rollouts::build_id,
-            rollouts::created_at,
-            EventRow::as_select(),
-        ))
+        .select((rollouts::id, rollouts::build_id, EventRow::as_select()))
         .into_boxed::<super::Db>();
     if let Some(build) = build {
         query = query.filter(rollouts::build_id.eq(build.0));
     }
-    let rows: Vec<(i64, i64, i64, EventRow)> = query.load(conn)?;
-    let events = rows.into_iter().map(|(rollout, build, created_at, row)| {
+    let rows: Vec<(i64, i64, EventRow)> = query.load(conn)?;
+    let first = first_events(conn, rows.iter().map(|(rollout, ..)| *rollout))?;
+    let events = rows.into_iter().map(|(rollout, build, row)| {
         Ok::<_, Error>(PackageEvent {
             rollout: RolloutId(rollout),
             build: BuildId(build),
-            begins: row.at == created_at,
+            begins: first.contains(&row.id),
             event: row.into_event()?,
         })
     });
     Ok(events.collect::<Result<_, Error>>()?)
+}
+
+/// The first event of each of these rollouts.
+fn first_events(conn: &mut Conn, rollouts: impl Iterator<Item = i64>) -> Result<HashSet<i64>, Fault> {
+    let rollouts: HashSet<i64> = rollouts.collect();
+    let first: Vec<Option<i64>> = rollout_events::table
+        .filter(rollout_events::rollout_id.eq_any(rollouts))
+        .group_by(rollout_events::rollout_id)
+        .select(diesel::dsl::min(rollout_events::id))
+        .load(conn)?;
+    Ok(first.into_iter().flatten().collect())
 }
 
 /// Newest first.

@@ -159,6 +159,11 @@ async fn what_happened_to_a_package_is_told_newest_first(place: &Place) {
     let begun = store.package_events(&package(APP), None, at(0)).await.unwrap();
     let begun: Vec<_> = begun.iter().map(|of| (of.rollout, of.begins)).collect();
     assert!(begun.contains(&(rollout, true)), "{begun:?}");
+    let first = begun.iter().filter(|(_, begins)| *begins).count();
+    assert_eq!(
+        first, 2,
+        "who is superseded is told too, and began before: {begun:?}"
+    );
     let pause = move |track: &Track, _: &_| track.pause(rollout, by());
     store
         .change_track(package(APP), actor("ann"), pause)
