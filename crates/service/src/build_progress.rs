@@ -84,12 +84,15 @@ fn merged(
         installed: minute.installed,
     }));
     points.push(end);
-    // Before the first device met it there is nothing to draw, but for the last moment of that.
-    let begun = points.iter().position(|point| !point.is_nothing());
-    match begun {
-        Some(begun) => points.split_off(begun.saturating_sub(1)),
-        None => vec![],
-    }
+    let Some(begun) = points.iter().position(|point| !point.is_nothing()) else {
+        return vec![];
+    };
+    // Before the first device met it there is nothing to draw, but for the moment before that, where it is known.
+    let before = begun.checked_sub(1).filter(|before| {
+        let gap = points[begun].at - points[*before].at;
+        gap <= TimeDelta::hours(1)
+    });
+    points.split_off(before.unwrap_or(begun))
 }
 
 /// How the counts stood when each hour ended, and at the beginning: what is counted now without what rose since.
@@ -165,6 +168,13 @@ mod tests {
         assert_eq!(
             shown(&points),
             [(0, 20), (120, 20), (180, 26), (240, 26), (290, 30)]
+        );
+        let late = [minute(200, 3)];
+        let points = merged(&[], &late, &counts(3), (at(0), at(290)));
+        assert_eq!(
+            shown(&points),
+            [(200, 3), (290, 3)],
+            "nothing is known of the time before"
         );
         let minutes = [minute(200, 27), minute(201, 29)];
         let points = merged(&hours, &minutes, &counts(30), (at(0), at(290)));

@@ -84,8 +84,11 @@ pub(crate) struct XTick {
 pub(crate) struct Threshold {
     pub y: f64,
     pub label: &'static str,
-    /// Whether its label stands at the left end, where another one would be in its way.
+    /// Its colour, by the stylesheet's name.
+    pub class: &'static str,
+    /// Whether its label stands at the left end, and how far from the line: others would be in its way.
     pub at_left: bool,
+    pub dy: i32,
 }
 
 /// A row of the table, and where it stands in the plot, in percent from the left.

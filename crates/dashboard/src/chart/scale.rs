@@ -79,15 +79,23 @@ impl Scale {
         if matches!(self, Self::Linear { .. }) {
             return vec![];
         }
-        let line = |value: f64, label, at_left| Threshold {
+        let line = |value: f64, label, class, at_left, dy| Threshold {
             y: self.y(value.ln()),
             label,
+            class,
             at_left,
+            dy,
         };
         vec![
-            line(HALT_AT, "100: halts", false),
-            line(ADVANCE_AT, "20: evidence that it is good is enough", true),
-            line(WARN_AT, "10: warns", false),
+            line(HALT_AT, "100: halts", "bad", false, -3),
+            line(
+                ADVANCE_AT,
+                "20: evidence that it is good is enough",
+                "good",
+                true,
+                -3,
+            ),
+            line(WARN_AT, "10: warns", "warn", false, 11),
         ]
     }
 }
