@@ -169,12 +169,11 @@ mod tests {
             shown(&points),
             [(0, 20), (120, 20), (180, 26), (240, 26), (290, 30)]
         );
-        let late = [minute(200, 3)];
-        let points = merged(&[], &late, &counts(3), (at(0), at(290)));
+        let late = merged(&[hour(3, 3)], &[minute(180, 3)], &counts(3), (at(0), at(290)));
         assert_eq!(
-            shown(&points),
-            [(200, 3), (290, 3)],
-            "nothing is known of the time before"
+            shown(&late),
+            [(180, 3), (290, 3)],
+            "how it rose before is not known"
         );
         let minutes = [minute(200, 27), minute(201, 29)];
         let points = merged(&hours, &minutes, &counts(30), (at(0), at(290)));
