@@ -1,4 +1,5 @@
 // What makes the pages more comfortable. Each of them works without.
+import { watchCharts } from "./chart.js";
 import { watchDialogs } from "./dialogs.js";
 import { listen } from "./live.js";
 import { prepareShares } from "./share.js";
@@ -21,5 +22,6 @@ for (const field of document.querySelectorAll("[data-auto]")) {
 prepareShares(document);
 prepareUpload();
 prepareAudit();
+watchCharts();
 watchDialogs();
 listen();

@@ -75,7 +75,7 @@ function apply({ values, bars, progress }) {
     const value = values?.[place.dataset.live];
     if (value === undefined || place.textContent === value) continue;
     place.textContent = value;
-    if (place.classList.contains("state")) place.dataset.state = value;
+    if (place.dataset.state !== undefined) place.dataset.state = value;
   }
   for (const bar of document.querySelectorAll("[data-progress]")) {
     const done = progress?.[bar.dataset.progress];

@@ -44,6 +44,7 @@ const ASSETS: &[Asset] = assets! {
     "app.css": CSS,
     "app.js": JAVASCRIPT,
     "audit.js": JAVASCRIPT,
+    "chart.js": JAVASCRIPT,
     "dialogs.js": JAVASCRIPT,
     "live.js": JAVASCRIPT,
     "share.js": JAVASCRIPT,

@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::AppState;
-use crate::pages::{fleet, nudges, plan};
+use crate::pages::{fleet, health, nudges, plan};
 use crate::session::{Listener, Visitor};
 use crate::show;
 
@@ -167,6 +167,7 @@ async fn of_gates(
     for (_, rollout) in watched.take(GATES_TOLD) {
         if let Some(gate) = app.rollouts.gate_of(rollout.clone()).await? {
             values.insert(format!("r{}.gate", rollout.id), gate.sentence().into());
+            values.insert(format!("r{}.health", rollout.id), health::mark(&gate).into());
         }
     }
     Ok(())

@@ -17,9 +17,9 @@ pub const MAX_STATS_HOURS: i64 = 720;
 
 /// Looks at builds.
 pub struct Builds {
-    store: Store,
+    pub(crate) store: Store,
     snapshots: Arc<Snapshots>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// A build, and how it is or was released.

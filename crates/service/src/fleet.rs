@@ -3,15 +3,19 @@
 //! Counting a million devices takes longer than a page may, so it happens beside the requests
 //! ([`crate::background::count`]) and everybody reads the last result.
 
+mod versions;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{BuildId, PackageName, Position, Share, Slice, VersionCode};
-use tidegate_storage::{Census, OverdueCounts, PackageCensus, Store, Told, VersionCensus, VersionHour};
+use tidegate_storage::{Census, OverdueCounts, PackageCensus, Store, Told, VersionCensus};
 use tokio::sync::Mutex;
 
 use crate::{Clock, Error, SILENT_AFTER, Snapshots};
+
+pub use versions::{VersionHistory, VersionPoint};
 
 /// The most versions that [`Coverage::leaves`] names.
 pub const MAX_LEAVING: usize = 5;
@@ -105,26 +109,6 @@ impl PackageStandings {
         let found = self.told.iter().find(|(counted, _)| *counted == told);
         found.map_or(0, |(_, count)| *count)
     }
-}
-
-/// Which versions ran when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionHistory {
-    /// The versions that are kept apart, ascending, with the names of those that are builds.
-    pub versions: Vec<(VersionCode, Option<String>)>,
-    /// Hour by hour, oldest first; hours in which nobody counted are left out.
-    pub points: Vec<VersionPoint>,
-}
-
-/// Which versions ran in an hour.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionPoint {
-    /// When it began.
-    pub hour: DateTime<Utc>,
-    /// Devices, for each of [`VersionHistory::versions`].
-    pub devices: Vec<u64>,
-    /// Devices on any other version.
-    pub others: u64,
 }
 
 /// Whom a build would reach, by cohort. Cohorts are those of a rollout without a salt, and of everybody: a salt makes
@@ -296,43 +280,6 @@ impl Fleet {
             .collect()
     }
 
-    /// Which versions of a package ran in the last hours.
-    ///
-    /// # Errors
-    /// [`crate::Kind::Invalid`] for too many hours, [`crate::Kind::Unavailable`].
-    pub async fn versions(&self, package: &PackageName, hours: i64) -> Result<VersionHistory, Error> {
-        let now = self.clock.now();
-        let span = TimeDelta::try_hours(hours).unwrap_or(TimeDelta::MAX);
-        let from = now
-            .checked_sub_signed(span)
-            .ok_or_else(|| Error::invalid("hours", "reach back too far"))?;
-        let rows = self.store.version_hours(package, from, now).await?;
-        let shown = most_frequent(&rows);
-        let names = self.store.version_names(package, shown.clone()).await?;
-        let mut points: Vec<VersionPoint> = Vec::new();
-        for row in rows {
-            if points.last().is_none_or(|last| last.hour != row.hour) {
-                points.push(VersionPoint {
-                    hour: row.hour,
-                    devices: vec![0; shown.len()],
-                    others: 0,
-                });
-            }
-            let devices = u64::try_from(row.devices).unwrap_or(0);
-            let place = row.version.and_then(|version| shown.binary_search(&version).ok());
-            match (points.last_mut(), place) {
-                (Some(point), Some(place)) => point.devices[place] += devices,
-                (Some(point), None) => point.others += devices,
-                (None, _) => {}
-            }
-        }
-        let named = |version: VersionCode| (version, name_of(&names, version));
-        Ok(VersionHistory {
-            versions: shown.into_iter().map(named).collect(),
-            points,
-        })
-    }
-
     /// The devices of a slice of everybody without a salt, as they were last counted. None in the first moments of a
     /// server, and for a slice that does not begin and end at a whole percent: cohorts are what is counted.
     pub fn slice(&self, package: &PackageName, slice: Slice) -> Option<SliceCensus> {
@@ -434,24 +381,4 @@ fn name_of(names: &[(VersionCode, String)], version: VersionCode) -> Option<Stri
         .iter()
         .find(|(known, _)| *known == version)
         .map(|(_, name)| name.clone())
-}
-
-/// The versions that most devices ran at any one time, ascending.
-fn most_frequent(rows: &[VersionHour]) -> Vec<VersionCode> {
-    let mut peaks: std::collections::HashMap<VersionCode, i64> = std::collections::HashMap::new();
-    for row in rows {
-        if let Some(version) = row.version {
-            let peak = peaks.entry(version).or_default();
-            *peak = row.devices.max(*peak);
-        }
-    }
-    let mut peaks: Vec<(VersionCode, i64)> = peaks.into_iter().collect();
-    peaks.sort_by_key(|(version, peak)| (std::cmp::Reverse(*peak), *version));
-    let mut versions: Vec<VersionCode> = peaks
-        .into_iter()
-        .take(MAX_VERSIONS_SHOWN)
-        .map(|(version, _)| version)
-        .collect();
-    versions.sort_unstable();
-    versions
 }

@@ -30,6 +30,7 @@ mod audit;
 mod authenticator;
 pub mod background;
 mod blob_check;
+mod build_progress;
 mod builds;
 mod calendars;
 mod clerk;
@@ -92,6 +93,7 @@ pub use audiences::{Audiences, Board, MAX_COUNTED_DEVICES, Reach};
 pub use audit::{AuditLog, Walk};
 pub use authenticator::Authenticator;
 pub use blob_check::{BlobCheck, BlobFault, BlobFindings, MAX_FINDINGS};
+pub use build_progress::BuildPoint;
 pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use calendars::{Calendars, PREVIEW_DAYS, Preview};
 pub use clerk::{CLERK, Clerk};
@@ -150,10 +152,11 @@ pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
-    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, HourOfStats, MAX_OVERDUE_DEVICES,
-    MAX_PAGE_SIZE, OverdueCounts, Package, PackageEdit, Page, Paged, PolicyFilter, PoolUse, Progress,
-    ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX,
-    Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, Tampered, Told, User,
+    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, GateEvidence, HourOfStats,
+    MAX_OVERDUE_DEVICES, MAX_PAGE_SIZE, OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged,
+    PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice,
+    RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged,
+    Tampered, Told, User,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

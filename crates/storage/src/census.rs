@@ -94,8 +94,9 @@ impl Store {
         run!(self, snapshot, census::take(seen_since))
     }
 
-    /// Notes for the charts which versions run in this hour, in place of what was noted for it before, and forgets
-    /// hours older than [`crate::MAX_STAT_HOURS`]. Of a package the [`MAX_VERSIONS_KEPT`] most frequent versions are
+    /// Notes for the charts which versions run in this hour and this minute and how the counts of builds that serve stand,
+    /// in place of what was noted for them before, and forgets hours older than [`crate::MAX_STAT_HOURS`] and minutes older
+    /// than [`crate::MINUTES_KEPT`]. Of a package the [`MAX_VERSIONS_KEPT`] most frequent versions are
     /// kept apart.
     ///
     /// # Errors

@@ -75,12 +75,14 @@ mod experiments;
 mod forecasts;
 #[cfg(feature = "testing")]
 mod gate_observation;
+mod gate_readings;
 mod gate_tally;
 mod gates;
 mod imports;
 mod leases;
 mod made;
 mod migrations;
+mod minutes;
 mod overdue;
 mod packages;
 mod page;
@@ -134,10 +136,12 @@ pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
 pub use forecasts::ForecastOrder;
 #[cfg(feature = "testing")]
 pub use gate_observation::{GateLooks, GateObservation};
+pub use gate_readings::{GateEvidence, MAX_GATE_READINGS};
 pub use gates::{
     GateAtHand, GateFailures, GateJudged, GateLook, GateQuestion, GatesLooked, KnownMember, MAX_TREATED,
 };
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
+pub use minutes::{BuildMinute, MINUTES_KEPT, VersionMinute};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};
 pub use packages::{Package, PackageEdit};
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
@@ -150,7 +154,9 @@ pub use reserve::Disk;
 pub use restorations::{GENERATIONS_SKIPPED, NUMBERS_SKIPPED, Restoration};
 pub use retention::Removed;
 pub use retirement::{InactiveCursor, Marked};
-pub use rollouts::{Attempts, BuildRollout, RolloutEvent, RolloutFilter, TrackChange};
+pub use rollouts::{
+    Attempts, BuildRollout, MAX_PACKAGE_EVENTS, PackageEvent, RolloutEvent, RolloutFilter, TrackChange,
+};
 pub use servers::{HEARTBEAT_EVERY, HEARTBEAT_FRESH_FOR};
 pub use service_accounts::{MAX_SERVICE_ACCOUNTS, MAX_TOKENS_PER_ACCOUNT, NewServiceAccount, ServiceAccount};
 pub use settings::{MAX_POOL_SIZE, Settings};

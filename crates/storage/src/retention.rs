@@ -29,7 +29,7 @@ impl Store {
         run!(self, write, retention::reports(before, after, limit))
     }
 
-    /// Removes hourly statistics from before then, at most `limit` rows of a table. The totals stay. Returns how many.
+    /// Removes hourly statistics and what gates have read from before then, at most `limit` rows of a table. The totals stay. Returns how many.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].

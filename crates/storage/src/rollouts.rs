@@ -51,6 +51,22 @@ pub struct RolloutEvent {
     pub remark: Option<String>,
 }
 
+/// The most events that are told of a package at once.
+pub const MAX_PACKAGE_EVENTS: i64 = 200;
+
+/// Something that happened to one of a package's rollouts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageEvent {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// The build that it offers.
+    pub build: BuildId,
+    /// Whether it is the rollout's first: what ends or outranks others is among their events too.
+    pub begins: bool,
+    /// What happened.
+    pub event: RolloutEvent,
+}
+
 /// How often each build of a package was released.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts(pub(crate) HashMap<BuildId, u32>);
@@ -146,6 +162,21 @@ impl Store {
     /// [`Error::Rule`] for a page token that no page gave.
     pub async fn rollout_events(&self, id: RolloutId, page: Page) -> Result<Paged<RolloutEvent>, Error> {
         run!(self, read, rollout_events::list(id, &page))
+    }
+
+    /// What happened to a package's rollouts since then, or to those of one of its builds, newest first, at most
+    /// [`MAX_PACKAGE_EVENTS`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn package_events(
+        &self,
+        package: &PackageName,
+        build: Option<BuildId>,
+        from: DateTime<Utc>,
+    ) -> Result<Vec<PackageEvent>, Error> {
+        let package = package.clone();
+        run!(self, read, rollout_events::of_package(&package, build, from))
     }
 
     /// The track of a package as it stands.

@@ -337,6 +337,37 @@ diesel::table! {
 }
 
 diesel::table! {
+    version_minutes (package_id, minute_at, version_code) {
+        package_id -> BigInt,
+        minute_at -> BigInt,
+        version_code -> BigInt,
+        devices -> BigInt,
+    }
+}
+
+diesel::table! {
+    build_minutes (build_id, minute_at) {
+        build_id -> BigInt,
+        minute_at -> BigInt,
+        eligible -> BigInt,
+        downloads -> BigInt,
+        installed -> BigInt,
+    }
+}
+
+diesel::table! {
+    gate_readings (rollout_id, minute_at) {
+        rollout_id -> BigInt,
+        minute_at -> BigInt,
+        failed -> BigInt,
+        corrupt -> BigInt,
+        lost -> Nullable<BigInt>,
+        crashing -> Nullable<BigInt>,
+        good -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     rollout_reasons (build_id, rollout_id, status, reason) {
         rollout_id -> BigInt,
         build_id -> BigInt,
@@ -649,6 +680,8 @@ diesel::joinable!(device_tags -> devices (device_id));
 diesel::joinable!(device_tags -> tags (tag_id));
 diesel::joinable!(tagged_devices -> devices (device_id));
 diesel::joinable!(version_hours -> packages (package_id));
+diesel::joinable!(version_minutes -> packages (package_id));
+diesel::joinable!(rollout_events -> rollouts (rollout_id));
 diesel::allow_tables_to_appear_in_same_query!(users, account_generations);
 diesel::allow_tables_to_appear_in_same_query!(
     packages,
@@ -665,6 +698,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     nudge_campaigns,
     nudge_deliveries,
     version_hours,
+    version_minutes,
+    rollout_events,
     tags,
     device_tags,
     tagged_devices,

@@ -6,6 +6,8 @@ use crate::Error;
 
 const HOUR: i64 = 3_600_000_000;
 
+const MINUTE: i64 = 60_000_000;
+
 pub(crate) fn micros(time: DateTime<Utc>) -> i64 {
     time.timestamp_micros()
 }
@@ -16,6 +18,11 @@ pub(crate) fn moment(micros: i64) -> Result<DateTime<Utc>, Error> {
 
 pub(crate) fn moment_if(micros: Option<i64>) -> Result<Option<DateTime<Utc>>, Error> {
     micros.map(moment).transpose()
+}
+
+/// The beginning of the minute.
+pub(crate) fn minute(micros: i64) -> i64 {
+    micros - micros.rem_euclid(MINUTE)
 }
 
 /// The beginning of the hour.

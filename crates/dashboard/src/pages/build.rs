@@ -10,8 +10,9 @@ use tidegate_domain::{BuildId, Rollout, SdkLevel};
 use tidegate_service::{BuildStats, Comparison, Page as PageOf, ReasonCount, RolloutFilter};
 
 use super::cards::{Card, name};
+use super::past::{self, TakenBack};
 use super::plan::{self, PlanView};
-use super::{BuildPath, Query};
+use super::{BuildPath, Query, charts};
 use crate::AppState;
 use crate::chart::Chart;
 use crate::error::{Refusal, html};
@@ -19,9 +20,6 @@ use crate::frame::{Frame, Section};
 use crate::live;
 use crate::session::Visitor;
 use crate::show;
-
-/// How many hours the chart shows: a week.
-const CHART_HOURS: i64 = 168;
 
 /// How much of the release notes is shown, in characters.
 const MAX_NOTES_CHARS: usize = 8_000;
@@ -34,6 +32,13 @@ const ROLLOUTS_SHOWN: u32 = 50;
 struct Page {
     frame: Frame,
     card: Card,
+    /// How it stands: the state of the rollout that offers it, or of the last one that did.
+    state: &'static str,
+    /// By whom it was taken back, if it was.
+    taken_back: Option<TakenBack>,
+    /// What promoting it would not do, where a newer one is current.
+    older: Option<String>,
+    warnings: Vec<String>,
     /// When it was deleted, if it was.
     deleted_at: Option<DateTime<Utc>>,
     funnel: Vec<Stage>,
@@ -72,7 +77,7 @@ pub(crate) async fn page(
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     let view = app.builds.get(id).await?;
-    let stats = app.builds.stats(id, CHART_HOURS).await?;
+    let stats = app.builds.stats(id, 0).await?;
     let title = format!("{} {}", view.build.facts.package, name(&view.build));
     let page = Page {
         frame: Frame::new(&visitor, Section::Builds, title).after(&query),
@@ -80,12 +85,16 @@ pub(crate) async fn page(
         siblings: show::query(&[("package", view.build.facts.package.as_str())]),
         notes: shown(&view.build.provenance.notes),
         failures: app.builds.reasons(id).await?,
-        chart: chart(&stats, app.clock.now()),
+        chart: charts::progress(&app, (id, &view.build.facts.package), &query).await?,
         history: history(&app, id, &stats).await?,
         serving: serving(&app, id),
         signers: signers(&view.build.facts.signers),
         comparison: app.builds.compare_with_current(id).await?,
         plans: plan::of_build(&app, &visitor, &view.build).await?,
+        state: past::state(&view),
+        taken_back: TakenBack::of(&app, &view).await?,
+        older: past::older(&app, &view).await?,
+        warnings: past::warnings(&view.build),
         deleted_at: view.deleted_at,
         card: Card::new(view, stats.stats, app.clock.now()),
     };
@@ -150,36 +159,6 @@ fn funnel(stats: &BuildStats) -> Vec<Stage> {
         percent: show::percent_of(part, whole).min(100.0),
     })
     .collect()
-}
-
-/// Devices that have it, hour by hour: what there was before the first hour, and what each hour added.
-fn chart(stats: &BuildStats, now: chrono::DateTime<chrono::Utc>) -> Chart {
-    let mut chart = Chart::over(now - chrono::TimeDelta::hours(CHART_HOURS), now);
-    // A young build's first day would be a line at the right end of a week.
-    if let Some(first) = stats.hours.first() {
-        chart.begin_at(first.hour);
-    }
-    let series = [
-        ("Offered", stats.stats.total_eligible, 0),
-        ("Downloaded", stats.stats.total_downloads, 1),
-        ("Installed", stats.stats.installs_success, 2),
-    ];
-    for (name, total, which) in series {
-        let rises: Vec<_> = stats
-            .hours
-            .iter()
-            .map(|hour| {
-                let rise = match which {
-                    0 => hour.stats.total_eligible,
-                    1 => hour.stats.total_downloads,
-                    _ => hour.stats.installs_success,
-                };
-                (hour.hour + chrono::TimeDelta::hours(1), rise)
-            })
-            .collect();
-        chart.add_rising(name, total, &rises);
-    }
-    chart.finish()
 }
 
 fn signers(signers: &tidegate_domain::Signers) -> Vec<(String, String)> {

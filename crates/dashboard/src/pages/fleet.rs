@@ -5,12 +5,11 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::TimeDelta;
 use tidegate_domain::{BuildId, PackageName};
 use tidegate_service::{FleetOverview, PackageStandings};
 
-use super::Query;
 use super::cards::Card;
+use super::{Query, charts};
 use crate::AppState;
 use crate::chart::Chart;
 use crate::error::{Refusal, html};
@@ -21,9 +20,6 @@ use crate::show;
 
 /// How many builds that serve the page shows.
 const SERVING_SHOWN: usize = 12;
-
-/// How many hours the chart shows: a week.
-const CHART_HOURS: i64 = 168;
 
 #[derive(Template)]
 #[template(path = "fleet.html")]
@@ -173,7 +169,7 @@ pub(crate) async fn page(
         tiles,
         measured: overview.measured_at.map(show::moment),
         packages: packages.iter().map(ToString::to_string).collect(),
-        chart: chart(&app, chosen.as_ref()).await?,
+        chart: charts::versions(&app, chosen.as_ref(), &query).await?,
         standings: chosen
             .as_ref()
             .map(|package| standings(app.fleet.standings_of(package))),
@@ -197,33 +193,6 @@ pub(crate) async fn dismiss(
 ) -> Result<Response, Refusal> {
     app.restorations.dismiss(&visitor.actor).await?;
     Ok(Redirect::to("/").into_response())
-}
-
-/// Which versions ran, hour by hour, one upon the other.
-async fn chart(app: &AppState, package: Option<&PackageName>) -> Result<Chart, Refusal> {
-    let now = app.clock.now();
-    let mut chart = Chart::over(now - TimeDelta::hours(CHART_HOURS), now);
-    let Some(package) = package else {
-        return Ok(chart);
-    };
-    let history = app.fleet.versions(package, CHART_HOURS).await?;
-    if let Some(first) = history.points.first() {
-        chart.begin_at(first.hour);
-    }
-    for (at, (code, name)) in history.versions.iter().enumerate() {
-        let name = match (name, code.get()) {
-            (_, 0) => "not installed".to_owned(),
-            (Some(name), _) if !name.trim().is_empty() => name.clone(),
-            (_, code) => code.to_string(),
-        };
-        let points = history.points.iter();
-        chart.add_layer(&name, points.map(|point| (point.hour, point.devices[at])));
-    }
-    if history.points.iter().any(|point| point.others > 0) {
-        let points = history.points.iter();
-        chart.add_rest("others", points.map(|point| (point.hour, point.others)));
-    }
-    Ok(chart.finish())
 }
 
 /// The builds that are offered now, the youngest rollout first.

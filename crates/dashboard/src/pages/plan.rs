@@ -11,6 +11,8 @@ use tidegate_domain::{
 };
 use tidegate_service::{Error, Page as PageOf};
 
+use super::health::Health;
+use super::stepper::{self, StepRow};
 use super::{done, plan_words};
 use crate::AppState;
 use crate::error::Refusal;
@@ -19,10 +21,10 @@ use crate::session::Visitor;
 use crate::show;
 
 /// How much of the timeline is shown.
-const EVENTS_SHOWN: u32 = 10;
+const EVENTS_SHOWN: usize = 10;
 
-/// How much of what is to come is shown.
-const COMING_SHOWN: usize = 10;
+/// How much of it is looked through for when steps began.
+const EVENTS_READ: u32 = 100;
 
 /// How many rollouts of one build are told of.
 const PLANS_SHOWN: usize = 5;
@@ -39,18 +41,19 @@ pub(crate) struct PlanView {
     /// What it does, in a sentence.
     pub doing: String,
     pub steps: Vec<StepRow>,
+    /// What the step at hand waits for, in a few words.
+    pub waits_for: String,
     pub waiting: Option<Waiting>,
-    /// What its gate found, in a sentence.
-    pub gate: Option<String>,
+    /// What its gate makes of it, if it has one.
+    pub health: Option<Health>,
     pub may: May,
     pub events: Vec<Line>,
-    pub coming: Vec<Line>,
 }
 
 impl PlanView {
     /// What the card is about.
     pub fn title(&self) -> &'static str {
-        match (self.steps.is_empty(), &self.gate) {
+        match (self.steps.is_empty(), &self.health) {
             (false, _) => "Plan",
             (true, Some(_)) => "Gate",
             (true, None) => "Approval",
@@ -58,16 +61,11 @@ impl PlanView {
     }
 }
 
-/// A step in words.
-pub(crate) struct StepRow {
-    pub words: String,
-    /// Whether it is the one at hand.
-    pub is_now: bool,
-}
-
 /// What waits for a second person.
 pub(crate) struct Waiting {
     pub says: String,
+    /// What the button says that approves it.
+    pub button: String,
     /// Whether it is the visitor's own, which they can't approve.
     pub is_own: bool,
 }
@@ -77,7 +75,8 @@ pub(crate) struct May {
     pub hold: bool,
     /// What the button says that lets it go on; none where nothing stands still.
     pub start: Option<&'static str>,
-    pub advance: bool,
+    /// The share that the button raises it to which begins the next step.
+    pub raise_to: Option<String>,
 }
 
 /// A line of the timeline.
@@ -102,7 +101,9 @@ pub(crate) async fn of_build(
     });
     let mut views = Vec::new();
     for release in told.take(PLANS_SHOWN) {
-        views.push(view(app, visitor, &track, release).await?);
+        // One gate is drawn over time: a page is small.
+        let with_chart = views.iter().all(|view: &PlanView| view.health.is_none());
+        views.push(view(app, visitor, (&track, release), with_chart).await?);
     }
     Ok(views)
 }
@@ -110,14 +111,17 @@ pub(crate) async fn of_build(
 async fn view(
     app: &AppState,
     visitor: &Visitor,
-    track: &Track,
-    release: &Release,
+    (track, release): (&Track, &Release),
+    with_chart: bool,
 ) -> Result<PlanView, Error> {
     let (rollout, now) = (&release.rollout, app.rollouts.now());
-    let page = PageOf::new(Some(EVENTS_SHOWN), None)?;
+    let page = PageOf::new(Some(EVENTS_READ), None)?;
     let events = app.rollouts.events(rollout.id, page).await?.items;
     let coming = track.coming(release);
-    let gate = app.rollouts.gate_of(rollout.clone()).await?;
+    let health = match app.rollouts.gate_of(rollout.clone()).await? {
+        Some(gate) => Some(Health::of(app, &gate, with_chart).await?),
+        None => None,
+    };
     let spec = &rollout.spec;
     Ok(PlanView {
         id: rollout.id,
@@ -127,12 +131,14 @@ async fn view(
         phase: spec.phase().map_or("", phase_words),
         share: spec.percent(now).to_string(),
         doing: doing(spec, now),
-        steps: steps(spec, &coming_approvals(&coming)),
+        steps: stepper::of(spec, &coming, &events),
+        waits_for: spec.plan.as_ref().map_or_else(String::new, |run| {
+            stepper::waits_for(run, spec.phase(), spec.state)
+        }),
         waiting: waiting(spec, &visitor.actor.subject),
-        gate: gate.map(|gate| gate.sentence()),
+        health,
         may: may(track, spec),
-        events: events.iter().map(happened).collect(),
-        coming: coming.iter().take(COMING_SHOWN).map(ahead).collect(),
+        events: events.iter().take(EVENTS_SHOWN).map(happened).collect(),
     })
 }
 
@@ -218,37 +224,26 @@ fn active(run: &PlanRun, phase: Phase, now: DateTime<Utc>) -> String {
     }
 }
 
-/// The steps, from 1, before which somebody has to approve.
-fn coming_approvals(coming: &[tidegate_domain::Coming]) -> Vec<usize> {
-    let waits = coming.iter().filter(|at| at.stage == Stage::WaitingApproval);
-    waits.map(|at| at.step + 1).collect()
-}
-
-fn steps(spec: &RolloutSpec, approvals: &[usize]) -> Vec<StepRow> {
-    let Some(run) = &spec.plan else { return vec![] };
-    let at_hand = spec.state.has_begun().then_some(run.progress.step);
-    let row = |(number, step)| StepRow {
-        words: plan_words::step(step, step.approve || approvals.contains(&(number + 1))),
-        is_now: at_hand == Some(number),
-    };
-    run.plan.steps().iter().enumerate().map(row).collect()
-}
-
 fn waiting(spec: &RolloutSpec, visitor: &str) -> Option<Waiting> {
     let since = show::moment(spec.waits_since()?);
-    let (what, editors) = match (&spec.consent.request, &spec.plan) {
+    let edited_by = &spec.consent.edited_by;
+    let (what, button, editors) = match (&spec.consent.request, &spec.plan) {
         (Some(request), _) => (
             format!("A change of {}", plan_words::change(&request.edit)),
+            "Approve the change".to_owned(),
             &request.by,
         ),
-        (None, _) if spec.state == RolloutState::Proposed => (
-            format!("This rollout, to {}", spec.settings.percent),
-            &spec.consent.edited_by,
-        ),
+        (None, _) if spec.state == RolloutState::Proposed => {
+            let share = spec.settings.percent;
+            let button = format!("Approve the rollout, to {share}");
+            (format!("This rollout, to {share}"), button, edited_by)
+        }
         (None, run) => {
             let next = run.as_ref().and_then(PlanRun::next_step);
             let share = next.map(|next| next.percent.to_string()).unwrap_or_default();
-            (format!("The next step, to {share}"), &spec.consent.edited_by)
+            let number = run.as_ref().map_or(1, |run| run.progress.step + 2);
+            let button = format!("Approve step {number}, to {share}");
+            (format!("The next step, to {share}"), button, edited_by)
         }
     };
     let by = match editors.is_empty() {
@@ -257,6 +252,7 @@ fn waiting(spec: &RolloutSpec, visitor: &str) -> Option<Waiting> {
     };
     Some(Waiting {
         says: format!("{what} waits for another person’s approval since {since}{by}."),
+        button,
         is_own: editors.iter().any(|editor| editor == visitor),
     })
 }
@@ -272,9 +268,10 @@ fn may(track: &Track, spec: &RolloutSpec) -> May {
             _ if is_held => Some("Go on"),
             _ => None,
         },
-        advance: goes_on
+        raise_to: goes_on
             .and_then(PlanRun::next_step)
-            .is_some_and(|next| !track.asks(spec, next)),
+            .filter(|next| !track.asks(spec, next))
+            .map(|next| next.percent.to_string()),
     }
 }
 
@@ -284,15 +281,6 @@ fn happened(event: &tidegate_service::RolloutEvent) -> Line {
         what: plan_words::happened(event),
         who: event.actor.clone(),
         share: event.percent.to_string(),
-    }
-}
-
-fn ahead(coming: &tidegate_domain::Coming) -> Line {
-    Line {
-        at: coming.at.map_or_else(|| "then".to_owned(), show::moment),
-        what: plan_words::coming(coming),
-        who: String::new(),
-        share: String::new(),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Plans in words: what a step does, how long it all takes, what happened and what is to come.
+//! Plans in words: what a step does, how long it all takes and what happened.
 
 use tidegate_domain::gate::{GateMode, GateTerms, OnHalt};
-use tidegate_domain::{Coming, Plan, PlanStep, RolloutEdit, Span, Stage};
+use tidegate_domain::{Plan, PlanStep, RolloutEdit, Span};
 use tidegate_service::RolloutEvent;
 
 use crate::show;
@@ -27,6 +27,21 @@ pub(crate) fn step(step: &PlanStep, asks: bool) -> String {
     words
 }
 
+/// How a step gets to its share, and what it does then.
+pub(crate) fn way(step: &PlanStep) -> String {
+    let mut words = match step.over {
+        Span::NONE => "at once".to_owned(),
+        over => format!("over {}", lasting(over)),
+    };
+    if step.bake != Span::NONE {
+        words = format!("{words}, stays for {}", lasting(step.bake));
+    }
+    if step.nudge {
+        words.push_str(", wakes the devices that it adds");
+    }
+    words
+}
+
 /// How long all steps take, if nothing holds them up.
 pub(crate) fn takes(plan: &Plan) -> String {
     let seconds = |step: &PlanStep| u64::from(step.over.seconds()) + u64::from(step.bake.seconds());
@@ -44,9 +59,14 @@ fn lasting(span: Span) -> String {
 
 /// What happened.
 pub(crate) fn happened(event: &RolloutEvent) -> String {
-    match &event.remark {
-        Some(remark) => format!("{}: {remark}", happened_briefly(event)),
-        None => happened_briefly(event),
+    let brief = happened_briefly(event);
+    let Some(remark) = event.remark.as_deref().map(|remark| remark.trim_end_matches('.')) else {
+        return brief;
+    };
+    // What a gate says begins with what it did.
+    match remark.get(..brief.len()) {
+        Some(begin) if begin.eq_ignore_ascii_case(&brief) => remark.to_owned(),
+        _ => format!("{brief}: {remark}"),
     }
 }
 
@@ -82,17 +102,6 @@ fn step_taken(event: &RolloutEvent, step: u32) -> String {
         Some("waiting_approval") => format!("step {} waits for approval", step.saturating_add(1)),
         Some("done") => "the last step is done".to_owned(),
         _ => format!("step {step} began"),
-    }
-}
-
-/// What is to come.
-pub(crate) fn coming(coming: &Coming) -> String {
-    let Coming { step, percent, .. } = coming;
-    match coming.stage {
-        Stage::Ramping => format!("step {step} begins, to {percent}"),
-        Stage::Baking => format!("step {step} has reached {percent}"),
-        Stage::WaitingApproval => format!("step {}, waits for another person’s approval", step + 1),
-        Stage::Done => format!("the plan is done, at {percent}"),
     }
 }
 

@@ -15,6 +15,7 @@ use tidegate_service::{Comparison, Error, Reach};
 use super::cards::{Card, name};
 use super::covers::{self, Covers};
 use super::outlook::Outlook;
+use super::past::{self, TakenBack};
 use super::plan_choice::{self, PlanChoice, is_by_plan};
 use super::{BuildPath, build, done};
 use crate::AppState;
@@ -43,6 +44,10 @@ struct Page {
     /// The same with its name, if it is another one.
     current: Option<(i64, String)>,
     comparison: Option<Comparison>,
+    /// By whom it was taken back, if it was: then its version is typed.
+    taken_back: Option<TakenBack>,
+    /// What promoting it would not do, where a newer one is current.
+    older: Option<String>,
     picks: [u8; 6],
     confirm_above: u8,
     form: Form,
@@ -152,7 +157,10 @@ async fn page_with(
         form.percent.into()
     };
     let covers = covers::of(app, card.build.id, share, false).await?;
+    let view = app.builds.get(card.build.id).await?;
     Ok(html(&Page {
+        taken_back: TakenBack::of(app, &view).await?,
+        older: past::older(app, &view).await?,
         frame: Frame::new(visitor, Section::Builds, format!("Promote {}", card.name())),
         seen,
         current,
@@ -181,7 +189,8 @@ pub(crate) async fn promote(
         return check(&app, &visitor, card, &fields).await;
     }
     let proposed = app.packages.get(&card.build.facts.package).await?.gate;
-    let promoted = match promotion(&fields, proposed) {
+    let meant = typed(&app, &card, &fields).await?;
+    let promoted = match meant.and_then(|()| promotion(&fields, proposed)) {
         Ok((promotion, seen)) => app.rollouts.promote(&visitor.actor, id, promotion, seen).await,
         Err(error) => Err(error),
     };
@@ -266,6 +275,19 @@ fn sentence(reach: &Reach) -> String {
     }
     said.push('.');
     said
+}
+
+/// Refuses to release what was taken back, unless its version was typed.
+async fn typed(app: &AppState, card: &Card, fields: &Fields) -> Result<Result<(), Error>, Error> {
+    let view = app.builds.get(card.build.id).await?;
+    if !past::is_taken_back(&view) || fields.text("version_name") == card.name().trim() {
+        return Ok(Ok(()));
+    }
+    let fault = format!(
+        "must be the one that was rolled back: type {} to release it again",
+        card.name()
+    );
+    Ok(Err(Error::invalid("version_name", fault)))
 }
 
 /// What is asked for, and the build that was current when the dialog was opened.

@@ -76,6 +76,12 @@ async fn a_release_by_plan_is_watched_halted_and_resumed_from_the_pages() {
         (&json!(1.5), &json!("act"), &json!("roll_back"))
     );
     assert!(operator.page(&page).await.contains("data-live=\"r1.gate\">"));
+    assert!(
+        operator
+            .page(&page)
+            .await
+            .contains("data-verdict>Not looked at yet")
+    );
 
     olga.post_text("/v1/rollouts/1/halt", "").await.ok();
     server.keep_gate_look(1, found()).await;
@@ -83,6 +89,16 @@ async fn a_release_by_plan_is_watched_halted_and_resumed_from_the_pages() {
     for person in [&operator, &viewer] {
         let shown = person.page(&page).await;
         assert!(shown.contains(sentence), "{shown}");
+        let health = between(&shown, "id=\"health-1\"", "</section>");
+        for told in [
+            "<span class=\"badge bad\" data-verdict>Bad: failed",
+            "14 of 120",
+            "up to 1 tolerated (1.5 %)",
+            "no agent tells it",
+        ] {
+            assert!(health.contains(told), "{told}: {health}");
+        }
+        assert!(!health.contains("badge good"), "nothing was judged to be good");
         assert_eq!(
             shown.contains("href=\"/rollouts/1/resume\""),
             std::ptr::eq(person, &operator)

@@ -7,6 +7,7 @@ mod forms;
 mod gates;
 mod looks;
 mod nudges;
+mod past;
 mod person;
 mod plans;
 mod releases;

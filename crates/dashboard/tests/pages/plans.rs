@@ -79,12 +79,32 @@ async fn a_release_by_plan_is_made_watched_and_steered_from_the_pages() {
     ] {
         assert!(shown.contains(told), "{told}: {shown}");
     }
-    assert!(shown.contains("step 2 begins, to 50 %") && shown.contains("promoted, at 0 %"));
+    assert!(shown.contains("promoted, at 0 %"));
+    let steps = between(&shown, "<ol class=\"stepper\">", "</ol>").to_owned();
+    for told in [
+        "data-state=\"now\" aria-current=\"step\"",
+        "<b class=\"number\">10 %</b> over 2 h, stays for 1 h",
+        "by operator",
+        "<b>reaches its share 2",
+        "The next step begins by itself.",
+        "<b class=\"number\">50 %</b> at once, stays for 1 day, wakes the devices that it adds",
+        "begins 2",
+        "It is the last step.",
+    ] {
+        assert!(steps.contains(told), "{told}: {steps}");
+    }
+    let raise = "<button id=\"advance-1\" class=\"primary\">Raise to 50 %</button>";
+    assert!(shown.contains(raise), "{shown}");
+    assert!(shown.contains("No gate watches this rollout"));
 
     let hold = operator.post("/rollouts/1/hold", &[]).await;
     assert_eq!(hold.header("location"), format!("/builds/{build}?done=plan_held"));
     let held = operator.page(&page).await;
-    assert!(held.contains("somebody holds the share") && held.contains(">Go on</button>"));
+    assert!(held.contains("somebody holds the share") && held.contains("class=\"primary\">Go on</button>"));
+    assert!(
+        held.contains("<button id=\"advance-1\">Raise"),
+        "one button at a time is the one to press"
+    );
     assert!(!held.contains("id=\"hold-1\""));
     operator.post("/rollouts/1/start", &[]).await;
     operator.post("/rollouts/1/advance", &[]).await;
@@ -144,7 +164,8 @@ async fn what_waits_for_another_person_says_so_and_who_may_approves_it() {
     assert_eq!(ci.build(build).await.ok()["is_current"], false);
     let stale = omar.post("/rollouts/1/approve", &[("revision", "9")]).await;
     assert_eq!(stale.status, 409, "edited since it was seen");
-    assert!(omar.page(&page).await.contains("id=\"approve-1\""));
+    let button = "<button id=\"approve-1\" class=\"primary\">Approve the rollout, to 60 %</button>";
+    assert!(omar.page(&page).await.contains(button));
     let approved = omar.post("/rollouts/1/approve", &[("revision", "1")]).await;
     assert_eq!(
         approved.header("location"),

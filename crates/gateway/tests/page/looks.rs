@@ -159,7 +159,7 @@ async fn full_fixture() -> FullFixture {
 
 impl Fixture {
     /// Waits until the fleet was counted and noted for the charts at the clock's time.
-    async fn is_noted(&self) {
+    pub(crate) async fn is_noted(&self) {
         let now = self.server.clock().now().format("%Y-%m-%d %H:%M").to_string();
         self.browser.go("/").await;
         self.browser

@@ -13,6 +13,7 @@ mod hostile;
 mod looks;
 mod nudges;
 mod plain;
+mod releases;
 mod sessions;
 mod standings;
 mod upload;

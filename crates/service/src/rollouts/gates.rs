@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::gate::{GateReading, GateTerms, RolloutGate};
 use tidegate_domain::{BuildId, Role, Rollout, RolloutId, Verb};
 
+use tidegate_storage::GateEvidence;
+
 use super::Rollouts;
 use crate::{Actor, Error};
 
@@ -64,6 +66,14 @@ impl Rollouts {
             rollout,
             gate,
         }))
+    }
+
+    /// What a rollout's gate has read so far, oldest first. A reading stays true until the next.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`].
+    pub async fn gate_readings(&self, id: RolloutId) -> Result<Vec<GateEvidence>, Error> {
+        Ok(self.store.gate_readings(id).await?)
     }
 
     /// What is asked of a rollout's gate, for somebody who changes a part of it.

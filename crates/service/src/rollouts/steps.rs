@@ -1,8 +1,8 @@
 //! Plans by hand, and second persons.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Coming, Role, Rollout, RolloutId, Track, Verb};
-use tidegate_storage::{Page, Paged, RolloutEvent, SERVICE_PREFIX};
+use tidegate_domain::{BuildId, Coming, PackageName, Role, Rollout, RolloutId, Track, Verb};
+use tidegate_storage::{PackageEvent, Page, Paged, RolloutEvent, SERVICE_PREFIX};
 
 use super::Rollouts;
 use crate::{Actor, Error, Kind};
@@ -134,6 +134,19 @@ impl Rollouts {
     /// [`Kind::Invalid`] for a bad page token, [`Kind::Unavailable`].
     pub async fn events(&self, id: RolloutId, page: Page) -> Result<Paged<RolloutEvent>, Error> {
         Ok(self.store.rollout_events(id, page).await?)
+    }
+
+    /// What happened to a package's rollouts since then, or to those of one of its builds, newest first.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub async fn package_events(
+        &self,
+        package: &PackageName,
+        build: Option<BuildId>,
+        from: DateTime<Utc>,
+    ) -> Result<Vec<PackageEvent>, Error> {
+        Ok(self.store.package_events(package, build, from).await?)
     }
 
     /// What is to come of a rollout.

@@ -16,8 +16,8 @@ use super::{Conn, Db, audit, epochs, lock, packages};
 use crate::error::Fault;
 use crate::rows::{BuildRow, NewBuild, SignerRow, clean, parsed, to_json, version};
 use crate::schema::{
-    build_signers, builds, deployment_stat_hours, deployment_stats, device_builds, packages as package_table,
-    rollout_reasons, rollouts,
+    build_minutes, build_signers, builds, deployment_stat_hours, deployment_stats, device_builds,
+    packages as package_table, rollout_reasons, rollouts,
 };
 use crate::time::{micros, moment_if};
 use crate::{AuditNote, BuildEdit, BuildFilter, Deleted, Error, Page, Paged};
@@ -399,6 +399,7 @@ fn remove(conn: &mut Conn, id: i64) -> Result<(), Fault> {
     diesel::delete(rollout_reasons::table.filter(rollout_reasons::build_id.eq(id))).execute(conn)?;
     diesel::delete(deployment_stat_hours::table.filter(deployment_stat_hours::build_id.eq(id)))
         .execute(conn)?;
+    diesel::delete(build_minutes::table.filter(build_minutes::build_id.eq(id))).execute(conn)?;
     diesel::delete(deployment_stats::table.filter(deployment_stats::build_id.eq(id))).execute(conn)?;
     diesel::delete(build_signers::table.filter(build_signers::build_id.eq(id))).execute(conn)?;
     diesel::delete(builds::table.find(id)).execute(conn)?;

@@ -148,48 +148,54 @@ fn told(conn: &mut Conn) -> Result<HashMap<i64, Vec<(Told, u64)>>, Fault> {
         .collect())
 }
 
+/// How many devices run a version of a package.
 #[derive(Serialize)]
-struct HourRow {
+pub(super) struct CountRow {
     package_id: i64,
-    hour_at: i64,
     version_code: i64,
     devices: u64,
 }
 
 pub(crate) fn record(conn: &mut Conn, census: &Census, at: DateTime<Utc>) -> Result<(), Fault> {
-    let now = hour(micros(at));
     let oldest = micros(at - TimeDelta::hours(MAX_STAT_HOURS));
     diesel::delete(version_hours::table.filter(version_hours::hour_at.lt(oldest))).execute(conn)?;
-    // A version that nobody runs any more leaves no row of the hour's earlier census standing.
-    diesel::update(version_hours::table.filter(version_hours::hour_at.eq(now)))
-        .set(version_hours::devices.eq(0))
-        .execute(conn)?;
     let names: Vec<&str> = census.packages.iter().map(|p| p.package.as_str()).collect();
     let ids = super::devices::package_ids(conn, &names)?;
-    let mut hours = Vec::new();
+    let mut counts = Vec::new();
     for package in &census.packages {
         if let Some(id) = ids.get(package.package.as_str()) {
-            hours.extend(kept(package).into_iter().map(|(version_code, devices)| HourRow {
+            counts.extend(kept(package).into_iter().map(|(version_code, devices)| CountRow {
                 package_id: *id,
-                hour_at: now,
                 version_code,
                 devices,
             }));
         }
     }
+    note(conn, ("version_hours", "hour_at"), hour(micros(at)), &counts)?;
+    super::minutes::record(conn, &counts, at)
+}
+
+/// Notes in a table and its column of times what runs now, in place of what was noted for this time before.
+pub(super) fn note(
+    conn: &mut Conn,
+    (table, column): (&str, &str),
+    now: i64,
+    counts: &[CountRow],
+) -> Result<(), Fault> {
+    // A version that nobody runs any more leaves no row of an earlier census standing.
+    diesel::sql_query(format!("UPDATE {table} SET devices = 0 WHERE {column} = {now}")).execute(conn)?;
     let source = rows(&[
         ("package_id", "bigint"),
-        ("hour_at", "bigint"),
         ("version_code", "bigint"),
         ("devices", "bigint"),
     ]);
     let sql = format!(
-        "INSERT INTO version_hours (package_id, hour_at, version_code, devices)
-         SELECT package_id, hour_at, version_code, devices FROM {source} WHERE true
-         ON CONFLICT (package_id, hour_at, version_code) DO UPDATE SET devices = excluded.devices"
+        "INSERT INTO {table} (package_id, {column}, version_code, devices)
+         SELECT package_id, {now}, version_code, devices FROM {source} WHERE true
+         ON CONFLICT (package_id, {column}, version_code) DO UPDATE SET devices = excluded.devices"
     );
-    for hours in hours.chunks(BATCH) {
-        execute_on(conn, &sql, hours)?;
+    for counts in counts.chunks(BATCH) {
+        execute_on(conn, &sql, counts)?;
     }
     Ok(())
 }

@@ -7,9 +7,9 @@ use diesel::prelude::*;
 use tidegate_domain::gate::{GateCounts, GateFacts, GateReading, GateState, RolloutGate, judge};
 use tidegate_domain::{By, PackageName, Release, Rollout, RolloutId, RolloutState, Track};
 
-use super::gate_counts;
 use super::gate_members::{self, AtHand};
 use super::{Conn, lock, rollouts};
+use super::{gate_counts, gate_readings};
 use crate::error::Fault;
 use crate::rows::{from_json, to_json};
 use crate::schema::gates;
@@ -106,6 +106,7 @@ fn look_at(
     let is_news = before.is_none_or(|(known, told)| known != state || told != facts);
     if is_news {
         keep(conn, rollout.id, now, &state, &facts)?;
+        gate_readings::keep(conn, rollout.id, now, &reading)?;
     }
     Ok((reading, is_news))
 }

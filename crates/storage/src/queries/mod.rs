@@ -30,10 +30,12 @@ pub(crate) mod gate_members;
 #[cfg(feature = "testing")]
 pub(crate) mod gate_observation;
 pub(crate) mod gate_polls;
+pub(crate) mod gate_readings;
 pub(crate) mod gates;
 pub(crate) mod histories;
 pub(crate) mod imports;
 pub(crate) mod leases;
+pub(crate) mod minutes;
 pub(crate) mod overdue;
 pub(crate) mod packages;
 pub(crate) mod policies;

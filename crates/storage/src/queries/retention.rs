@@ -38,13 +38,14 @@ pub(crate) fn reports(
 pub(crate) fn stat_hours(conn: &mut Conn, before: DateTime<Utc>, limit: u32) -> Result<u64, Fault> {
     let before = micros(before);
     let mut rows = 0;
-    for (table, key) in [
-        ("deployment_stat_hours", "build_id, hour_at"),
-        ("rollout_stat_hours", "rollout_id, build_id, hour_at"),
+    for (table, key, at) in [
+        ("deployment_stat_hours", "build_id, hour_at", "hour_at"),
+        ("rollout_stat_hours", "rollout_id, build_id, hour_at", "hour_at"),
+        ("gate_readings", "rollout_id, minute_at", "minute_at"),
     ] {
         rows += diesel::sql_query(format!(
             "DELETE FROM {table} WHERE ({key}) IN
-             (SELECT {key} FROM {table} WHERE hour_at < {before} ORDER BY hour_at LIMIT {limit})"
+             (SELECT {key} FROM {table} WHERE {at} < {before} ORDER BY {at} LIMIT {limit})"
         ))
         .execute(conn)?;
     }

@@ -1,14 +1,17 @@
 //! What happened to rollouts.
 
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use tidegate_domain::{Percent, Rollout, RolloutId};
+use tidegate_domain::{BuildId, PackageName, Percent, Rollout, RolloutId};
 
 use super::Conn;
 use crate::error::Fault;
 use crate::rows::{clean, clean_if, parsed, small};
-use crate::schema::rollout_events;
+use crate::schema::{packages, rollout_events, rollouts};
 use crate::time::{micros, moment};
-use crate::{Actor, Error, Page, Paged, RolloutEvent};
+use crate::{Actor, Error, MAX_PACKAGE_EVENTS, PackageEvent, Page, Paged, RolloutEvent};
 
 #[derive(Insertable)]
 #[diesel(table_name = rollout_events)]
@@ -102,6 +105,48 @@ impl EventRow {
             remark: self.remark,
         })
     }
+}
+
+/// What happened to a package's rollouts since then, or to one build's, newest first.
+pub(crate) fn of_package(
+    conn: &mut Conn,
+    package: &PackageName,
+    build: Option<BuildId>,
+    from: DateTime<Utc>,
+) -> Result<Vec<PackageEvent>, Fault> {
+    let mut query = rollout_events::table
+        .inner_join(rollouts::table.inner_join(packages::table))
+        .filter(packages::name.eq(package.as_str()))
+        .filter(rollout_events::at.ge(micros(from)))
+        .order(rollout_events::id.desc())
+        .limit(MAX_PACKAGE_EVENTS)
+        .select((rollouts::id, rollouts::build_id, EventRow::as_select()))
+        .into_boxed::<super::Db>();
+    if let Some(build) = build {
+        query = query.filter(rollouts::build_id.eq(build.0));
+    }
+    let rows: Vec<(i64, i64, EventRow)> = query.load(conn)?;
+    let first = first_events(conn, rows.iter().map(|(rollout, ..)| *rollout))?;
+    let events = rows.into_iter().map(|(rollout, build, row)| {
+        Ok::<_, Error>(PackageEvent {
+            rollout: RolloutId(rollout),
+            build: BuildId(build),
+            begins: first.contains(&row.id),
+            event: row.into_event()?,
+        })
+    });
+    Ok(events.collect::<Result<_, Error>>()?)
+}
+
+/// The first event of each of these rollouts.
+fn first_events(conn: &mut Conn, rollouts: impl Iterator<Item = i64>) -> Result<HashSet<i64>, Fault> {
+    let rollouts: HashSet<i64> = rollouts.collect();
+    let first: Vec<Option<i64>> = rollout_events::table
+        .filter(rollout_events::rollout_id.eq_any(rollouts))
+        .group_by(rollout_events::rollout_id)
+        .select(diesel::dsl::min(rollout_events::id))
+        .load(conn)?;
+    Ok(first.into_iter().flatten().collect())
 }
 
 /// Newest first.

@@ -30,7 +30,7 @@ fn clerk(now: DateTime<Utc>) -> Actor {
     }
 }
 
-async fn look(store: &Store, seconds: i64) -> Option<GateJudged> {
+pub(crate) async fn look(store: &Store, seconds: i64) -> Option<GateJudged> {
     let question = GateQuestion {
         fleet: 10_000,
         poll_interval: TimeDelta::hours(6),
@@ -57,7 +57,7 @@ fn gated(on_halt: OnHalt) -> Promotion {
 }
 
 /// Build 2 goes out by a plan with a gate, build 1 is everybody's. The first step bakes until an hour has passed.
-async fn released(store: &Store, on_halt: OnHalt) -> RolloutId {
+pub(crate) async fn released(store: &Store, on_halt: OnHalt) -> RolloutId {
     let (old, new) = (upload(store, APP, 1).await, upload(store, APP, 2).await);
     promote(store, &old, promotion(100)).await;
     let rollout = rollout_of(&promote(store, &new, gated(on_halt)).await);
@@ -70,7 +70,7 @@ async fn released(store: &Store, on_halt: OnHalt) -> RolloutId {
 }
 
 /// Has devices show this.
-async fn show(store: &Store, rollout: RolloutId, steps: Vec<StepCounts>) {
+pub(crate) async fn show(store: &Store, rollout: RolloutId, steps: Vec<StepCounts>) {
     let mut facts = found(0);
     facts.steps = steps;
     store
@@ -79,7 +79,7 @@ async fn show(store: &Store, rollout: RolloutId, steps: Vec<StepCounts>) {
         .unwrap();
 }
 
-fn counts(reached: u64, failed: u64, confirmed: u64) -> StepCounts {
+pub(crate) fn counts(reached: u64, failed: u64, confirmed: u64) -> StepCounts {
     StepCounts {
         reached,
         begun: reached,

@@ -26,6 +26,7 @@ mod gate_judgement;
 mod gate_members;
 mod gate_resumption;
 mod imports;
+mod minutes;
 mod offers;
 mod opening;
 mod overdue;
