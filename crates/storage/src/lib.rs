@@ -68,6 +68,7 @@ mod certificates;
 mod chain;
 mod deliveries;
 mod device_build;
+mod device_filter;
 mod devices;
 mod enrollment;
 mod error;
@@ -122,7 +123,10 @@ pub use campaigns::{
 pub use catalog::Epochs;
 pub use census::{Census, MAX_CENSUS_ROWS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus, VersionHour};
 pub use deliveries::{Answered, Claim, Claimed, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
-pub use devices::{BuildOnDevice, DeviceFilter, MAX_CANDIDATES, MAX_DEVICE_BUILDS, RolloutOnDevice};
+pub use device_filter::{
+    CountBound, DeviceCount, DeviceFilter, DeviceSort, FailureFate, MAX_CANDIDATES, MAX_COUNTED, Trouble,
+};
+pub use devices::{BuildOnDevice, MAX_DEVICE_BUILDS, RolloutOnDevice};
 pub use enrollment::{
     EnrollCredential, EnrollToken, Enrolled, EnrolledAs, Enrollment, MAX_NOTED_REFUSALS,
     MAX_PREVIOUS_TOKEN_TRIES, NewEnrollToken, PREVIOUS_TOKEN_WINDOW, PreviousToken,

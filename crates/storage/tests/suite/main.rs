@@ -14,6 +14,7 @@ mod catalog;
 mod changes;
 mod deleted_builds;
 mod deliveries;
+mod device_filters;
 mod devices;
 mod enrollment;
 mod experiments;
