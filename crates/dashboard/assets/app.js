@@ -1,4 +1,5 @@
 // What makes the pages more comfortable. Each of them works without.
+import { prepareDevices } from "./devices.js";
 import { watchDialogs } from "./dialogs.js";
 import { listen } from "./live.js";
 import { prepareShares } from "./share.js";
@@ -21,5 +22,6 @@ for (const field of document.querySelectorAll("[data-auto]")) {
 prepareShares(document);
 prepareUpload();
 prepareAudit();
+prepareDevices();
 watchDialogs();
 listen();

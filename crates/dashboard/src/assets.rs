@@ -44,6 +44,8 @@ const ASSETS: &[Asset] = assets! {
     "app.css": CSS,
     "app.js": JAVASCRIPT,
     "audit.js": JAVASCRIPT,
+    "devices.css": CSS,
+    "devices.js": JAVASCRIPT,
     "dialogs.js": JAVASCRIPT,
     "live.js": JAVASCRIPT,
     "share.js": JAVASCRIPT,

@@ -68,6 +68,7 @@ mod certificates;
 mod chain;
 mod deliveries;
 mod device_build;
+mod device_columns;
 mod device_filter;
 mod devices;
 mod enrollment;
@@ -123,6 +124,7 @@ pub use campaigns::{
 pub use catalog::Epochs;
 pub use census::{Census, MAX_CENSUS_ROWS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus, VersionHour};
 pub use deliveries::{Answered, Claim, Claimed, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
+pub use device_columns::{LastOutcome, VersionNames};
 pub use device_filter::{
     CountBound, DeviceCount, DeviceFilter, DeviceSort, FailureFate, MAX_CANDIDATES, MAX_COUNTED, Trouble,
 };

@@ -18,6 +18,7 @@ pub(crate) mod catalog;
 pub(crate) mod census;
 pub(crate) mod counts;
 pub(crate) mod deliveries;
+pub(crate) mod device_columns;
 mod device_conditions;
 pub(crate) mod device_list;
 mod device_walks;
