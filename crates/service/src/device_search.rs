@@ -7,8 +7,8 @@ use tidegate_storage::{
     DeviceCount, DeviceFilter, FailureFate, LastOutcome, MAX_PAGE_SIZE, Page, Paged, Trouble, VersionNames,
 };
 
-use crate::devices::{DeviceState, Devices, SILENT_AFTER};
 use crate::Error;
+use crate::devices::{DeviceState, Devices, SILENT_AFTER};
 
 /// The longest search, in bytes: that of an id or an alias.
 pub const MAX_SEARCH_BYTES: usize = MAX_ATTRIBUTE_BYTES;
@@ -43,10 +43,18 @@ impl DeviceQuery {
                 return Err(RuleError::invalid(field, format!("is longer than {limit} bytes")));
             }
         }
-        if filter.versions.as_ref().is_some_and(std::ops::RangeInclusive::is_empty) {
+        if filter
+            .versions
+            .as_ref()
+            .is_some_and(std::ops::RangeInclusive::is_empty)
+        {
             return Err(RuleError::invalid("max_version", "must not be below min_version"));
         }
-        if filter.sdk.as_ref().is_some_and(std::ops::RangeInclusive::is_empty) {
+        if filter
+            .sdk
+            .as_ref()
+            .is_some_and(std::ops::RangeInclusive::is_empty)
+        {
             return Err(RuleError::invalid("max_sdk", "must not be below min_sdk"));
         }
         Ok(())

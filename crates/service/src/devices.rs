@@ -89,6 +89,8 @@ pub struct DeviceExplanation {
     pub outcome: Result<tidegate_domain::BuildId, Reason>,
     /// Every rule that was asked.
     pub steps: Vec<Step>,
+    /// When the outcome changes by itself, as far as a rule can tell.
+    pub again: Option<DateTime<Utc>>,
 }
 
 impl Devices {
@@ -236,6 +238,7 @@ impl Devices {
         Ok(DeviceExplanation {
             installed,
             outcome,
+            again: explanation.again.map(|again| again.at),
             steps: explanation.steps,
         })
     }

@@ -70,10 +70,12 @@ mod deliveries;
 mod device_build;
 mod device_columns;
 mod device_filter;
+mod device_timeline;
 mod devices;
 mod enrollment;
 mod error;
 mod experiments;
+mod failures;
 mod forecasts;
 mod gate_tally;
 mod gates;
@@ -128,6 +130,7 @@ pub use device_columns::{LastOutcome, VersionNames};
 pub use device_filter::{
     CountBound, DeviceCount, DeviceFilter, DeviceSort, FailureFate, MAX_CANDIDATES, MAX_COUNTED, Trouble,
 };
+pub use device_timeline::{DeviceEvent, DeviceHappening, MAX_TIMELINE_PAGE, NamedBuild};
 pub use devices::{BuildOnDevice, MAX_DEVICE_BUILDS, RolloutOnDevice};
 pub use enrollment::{
     EnrollCredential, EnrollToken, Enrolled, EnrolledAs, Enrollment, MAX_NOTED_REFUSALS,
@@ -135,6 +138,7 @@ pub use enrollment::{
 };
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
+pub use failures::{BuildFailures, FailureReason, MAX_FAILURE_REASONS, MAX_FAILURES_COUNTED};
 pub use forecasts::ForecastOrder;
 pub use gates::{
     GateAtHand, GateFailures, GateJudged, GateLook, GateLooks, GateObservation, GateQuestion, KnownMember,

@@ -81,7 +81,8 @@ CREATE TRIGGER devices_search_update
   ) EXECUTE FUNCTION devices_search_keep();
 
 -- The devices of each failure, and what became of them.
-CREATE INDEX device_builds_reason ON device_builds (build_id, last_reason, device_id) WHERE last_reason IS NOT NULL;
+CREATE INDEX device_builds_reason ON device_builds (build_id, last_reason, device_id, last_status)
+WHERE last_reason IS NOT NULL;
 CREATE INDEX device_builds_given_up ON device_builds (build_id, device_id) WHERE rejected_generation IS NOT NULL;
 CREATE INDEX device_builds_recovered ON device_builds (build_id, device_id)
 WHERE installed_at IS NOT NULL AND failures = 0 AND coalesce(install_failed_at, verify_failed_at) IS NOT NULL;

@@ -4,13 +4,11 @@ use std::mem::take;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tidegate_domain::{
-    BuildId, Device, DeviceId, PackageName, Role, RolloutId, SdkLevel, Tag, VersionCode,
-};
+use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Role, RolloutId, SdkLevel, Tag, VersionCode};
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
-    Actor, CountBound, DEFAULT_ALLOWANCE, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, DeviceQuery, Devices, EnrollToken, EnrollTokenSpec,
-    Error, Paged,
+    Actor, CountBound, DEFAULT_ALLOWANCE, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, DeviceQuery, Devices,
+    EnrollToken, EnrollTokenSpec, Error, Paged,
 };
 use tidegate_signing::ExposeSecret;
 
@@ -96,9 +94,8 @@ fn versions(min: Option<i64>, max: Option<i64>) -> Result<Option<RangeInclusive<
     if min.is_none() && max.is_none() {
         return Ok(None);
     }
-    let version = |field: &str, code| {
-        VersionCode::new(code).map_err(|_| Error::invalid(field, "must not be negative"))
-    };
+    let version =
+        |field: &str, code| VersionCode::new(code).map_err(|_| Error::invalid(field, "must not be negative"));
     let (min, max) = (min.unwrap_or(1), max.unwrap_or(i64::MAX));
     Ok(Some(version("min_version", min)?..=version("max_version", max)?))
 }

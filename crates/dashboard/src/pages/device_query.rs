@@ -87,7 +87,10 @@ impl Typed {
     /// Whether the reason is one that has no words, as agents of others may send.
     pub(crate) fn has_own_reason(&self) -> bool {
         let typed = self.text("reason");
-        !typed.is_empty() && super::reason_words::reasons().iter().all(|(known, _)| *known != typed)
+        !typed.is_empty()
+            && super::reason_words::reasons()
+                .iter()
+                .all(|(known, _)| *known != typed)
     }
 
     /// The fields that are set, for forms that carry the filter along.
@@ -123,7 +126,10 @@ impl Typed {
             falls_first
         };
         let mut pairs: Vec<(&str, &str)> = self.set().map(|(name, value)| (*name, value.as_str())).collect();
-        pairs.extend([("sort", sort), ("descending", if descending { "true" } else { "" })]);
+        pairs.extend([
+            ("sort", sort),
+            ("descending", if descending { "true" } else { "" }),
+        ]);
         format!("/devices{}", show::query(&pairs))
     }
 
@@ -142,7 +148,10 @@ impl Typed {
             let mut pairs: Vec<(&str, &str)> = others.map(|(name, value)| (*name, value.as_str())).collect();
             pairs.extend(self.order());
             Chip {
-                name: FIELDS.iter().find(|(name, _)| name == field).map_or("", |(_, words)| *words),
+                name: FIELDS
+                    .iter()
+                    .find(|(name, _)| name == field)
+                    .map_or("", |(_, words)| *words),
                 value: words(field, value),
                 without: format!("/devices{}", show::query(&pairs)),
             }
@@ -197,7 +206,10 @@ impl Typed {
         let known = SEEN.iter().find(|(known, ..)| *known == word);
         let Some((_, _, hours, within)) = known else {
             let words: Vec<&str> = SEEN.iter().map(|(word, ..)| *word).collect();
-            return Err(Error::invalid("seen", format!("must be one of {}", words.join(", "))));
+            return Err(Error::invalid(
+                "seen",
+                format!("must be one of {}", words.join(", ")),
+            ));
         };
         let since = Some(now - TimeDelta::hours(*hours));
         match within {
@@ -249,7 +261,10 @@ fn words(field: &str, value: &str) -> String {
             .iter()
             .find(|(word, ..)| *word == value)
             .map(|(_, words, ..)| *words),
-        "fate" => FATES.iter().find(|(word, _)| *word == value).map(|(_, words)| *words),
+        "fate" => FATES
+            .iter()
+            .find(|(word, _)| *word == value)
+            .map(|(_, words)| *words),
         "reason" => return super::reason_words::reason(value).into_owned(),
         "state" => super::devices::STATES
             .iter()

@@ -47,7 +47,12 @@ impl Action {
             "tag" => Self::Tag,
             "revoke" => Self::Revoke,
             "retire" => Self::Retire,
-            _ => return Err(Error::invalid("action", "must be one of nudge, tag, revoke, retire")),
+            _ => {
+                return Err(Error::invalid(
+                    "action",
+                    "must be one of nudge, tag, revoke, retire",
+                ));
+            }
         })
     }
 
@@ -171,7 +176,10 @@ async fn choose(app: &AppState, action: Action, fields: &Fields, ticked: &[&str]
     };
     if !fields.ticked("all") {
         if ticked.is_empty() {
-            return Err(Error::invalid("device_id", "must be ticked for at least one device"));
+            return Err(Error::invalid(
+                "device_id",
+                "must be ticked for at least one device",
+            ));
         }
         if ticked.len() > action.limit() {
             return Err(too_many());

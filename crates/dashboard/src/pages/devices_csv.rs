@@ -80,7 +80,12 @@ async fn part(app: &AppState, filter: &DeviceFilter, token: Option<String>) -> R
         cells.push(told.collect::<Vec<_>>().join("; "));
         let outcome = outcomes.remove(&device.id);
         cells.push(outcome.as_ref().map(|of| of.status.clone()).unwrap_or_default());
-        cells.push(outcome.as_ref().and_then(|of| of.reason.clone()).unwrap_or_default());
+        cells.push(
+            outcome
+                .as_ref()
+                .and_then(|of| of.reason.clone())
+                .unwrap_or_default(),
+        );
         cells.push(outcome.map(|of| show::stamp(of.at)).unwrap_or_default());
         cells.push(device.last_seen_at.map(show::stamp).unwrap_or_default());
         cells.push(show::stamp(device.enrolled_at));
@@ -134,7 +139,9 @@ mod tests {
     #[test]
     fn no_cell_is_a_formula_and_none_leaves_its_place() {
         let mut text = String::new();
-        let cells = ["=1+1", "+1", "-1", "@x", "\tx", "a,b", "a\"b", "a\r\nb", "plain", ""];
+        let cells = [
+            "=1+1", "+1", "-1", "@x", "\tx", "a,b", "a\"b", "a\r\nb", "plain", "",
+        ];
         write(&mut text, &cells.map(str::to_owned));
         assert_eq!(
             text,

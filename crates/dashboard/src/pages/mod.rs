@@ -14,6 +14,7 @@ mod devices_bulk;
 mod devices_csv;
 mod download;
 mod ending;
+mod failures;
 pub(crate) mod fleet;
 mod hold;
 mod login;
@@ -30,7 +31,9 @@ mod resume;
 mod retry;
 mod roll_back;
 mod rollout;
+mod timeline;
 mod upload;
+mod why;
 
 use std::sync::Arc;
 

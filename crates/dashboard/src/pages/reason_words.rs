@@ -21,7 +21,10 @@ const REASONS: [(&str, &str); 27] = [
     ("version_mismatch", "The file holds another version"),
     ("signature_refused", "The signature is not valid on this device"),
     ("signer_mismatch", "Signed with another key"),
-    ("installed_signer_mismatch", "The installed app has another signer"),
+    (
+        "installed_signer_mismatch",
+        "The installed app has another signer",
+    ),
     ("downgrade_refused", "Android refused the older version"),
     ("check_failed", "The check of the file broke off"),
     ("blocked", "Blocked on the device"),
@@ -32,9 +35,6 @@ const REASONS: [(&str, &str); 27] = [
     ("timeout", "The installation took too long"),
     ("failure", "The installation failed without a reason"),
     ("not_there", "Reported as installed, but not there"),
-
-
-
 ];
 
 /// A reason in words.
@@ -87,9 +87,14 @@ mod tests {
             .filter_map(|line| line.trim_end_matches('|').rsplit_once('|'))
             .flat_map(|(_, last)| in_ticks(last))
             .collect();
-        let (_, last) = others.split_once("Other reasons of `install_failed` in this agent:").unwrap();
+        let (_, last) = others
+            .split_once("Other reasons of `install_failed` in this agent:")
+            .unwrap();
         codes.extend(in_ticks(last.split_once("when Android").unwrap().0));
-        codes.retain(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
+        codes.retain(|code| {
+            code.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        });
         codes.retain(|code| !["deferred", "verify_failed"].contains(code));
         assert!(codes.len() > 20, "{codes:?}");
         for code in codes {

@@ -38,17 +38,21 @@ pub(crate) fn last_outcomes(
 ) -> Result<HashMap<DeviceId, LastOutcome>, Fault> {
     let mut outcomes = HashMap::new();
     for ids in ids.chunks(BATCH) {
-        let begin = "SELECT d.name AS device, b.id AS build_id, p.name AS package, b.version_name, x.last_status,
+        let begin =
+            "SELECT d.name AS device, b.id AS build_id, p.name AS package, b.version_name, x.last_status,
               x.last_reason, x.last_at
             FROM devices d JOIN device_builds x ON x.device_id = d.id JOIN builds b ON b.id = x.build_id
             JOIN packages p ON p.id = b.package_id
             WHERE x.last_status IS NOT NULL
               AND x.last_at = (SELECT max(y.last_at) FROM device_builds y WHERE y.device_id = d.id)
               AND d.name IN (";
-        let named = ids.iter().enumerate().fold(Statement::of(begin), |all, (at, id)| {
-            let comma = if at == 0 { "" } else { ", " };
-            all.and_then(comma).text(id.as_str())
-        });
+        let named = ids
+            .iter()
+            .enumerate()
+            .fold(Statement::of(begin), |all, (at, id)| {
+                let comma = if at == 0 { "" } else { ", " };
+                all.and_then(comma).text(id.as_str())
+            });
         let statement = named.and_then(") ORDER BY x.build_id");
         for row in statement.load::<OutcomeRow>(conn)? {
             let outcome = LastOutcome {

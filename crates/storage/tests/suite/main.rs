@@ -15,6 +15,7 @@ mod changes;
 mod deleted_builds;
 mod deliveries;
 mod device_filters;
+mod device_timeline;
 mod devices;
 mod enrollment;
 mod experiments;
