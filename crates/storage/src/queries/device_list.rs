@@ -102,9 +102,11 @@ pub(crate) fn count(conn: &mut Conn, filter: &DeviceFilter) -> Result<DeviceCoun
             if looked_at >= MAX_CANDIDATES {
                 return Ok(counted(devices, CountBound::Scanned));
             }
-            let candidates = walk.candidates(conn, &place, CHUNKS[2])?;
+            // No more than can still be counted, where all of them match.
+            let wanted = CHUNKS[2].min(bound + 1 - devices).max(CHUNKS[1]);
+            let candidates = walk.candidates(conn, &place, wanted)?;
             looked_at += candidates.len();
-            ends = candidates.len() < CHUNKS[2];
+            ends = candidates.len() < wanted;
             devices += matching(conn, &plan.open, &candidates)?.map_or(0, |matching| matching.len());
             place = candidates.into_iter().next_back().unwrap_or(place);
         }
