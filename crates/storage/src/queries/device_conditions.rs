@@ -13,6 +13,10 @@ use crate::error::Fault;
 use crate::time::micros;
 use crate::{DeviceFilter, Told};
 
+/// How a question about one device ends. With an offset PostgreSQL asks it of each device by its key; without, it would
+/// make a join of it, and read the whole table for some thousand devices.
+pub(super) const ALONE: &str = " LIMIT 1 OFFSET 0)";
+
 /// What has to be looked up once before a filter can be asked.
 pub(super) struct Known {
     /// The package's number; `None` when none is named, and when nobody knows it.
@@ -102,7 +106,7 @@ pub(super) fn all(filter: &DeviceFilter, known: &Known) -> Vec<(Asked, Statement
     all.extend(of_package(filter, known));
     let builds = |of: &Statement| {
         let begin = "EXISTS (SELECT 1 FROM device_builds WHERE device_id = d.id AND ";
-        Statement::of(begin).then(of).and_then(")")
+        Statement::of(begin).then(of).and_then(ALONE)
     };
     if let Some(of) = &filter.trouble {
         all.push((Asked::Trouble, builds(&trouble(of))));
@@ -112,7 +116,7 @@ pub(super) fn all(filter: &DeviceFilter, known: &Known) -> Vec<(Asked, Statement
         all.push((Asked::Failing, builds(&of)));
     }
     if let Some(tag) = known.tag {
-        let has = format!("EXISTS (SELECT 1 FROM device_tags WHERE device_id = d.id AND tag_id = {tag})");
+        let has = format!("EXISTS (SELECT 1 FROM device_tags WHERE device_id = d.id AND tag_id = {tag}{ALONE}");
         all.push((Asked::Tag, has.into()));
     }
     if let Some(late) = known.late {
@@ -151,13 +155,13 @@ fn search_of(search: &str) -> Statement {
     .text(&search.to_lowercase())
     .and_then(&format!(") > 0 OR {find}(d.name, "))
     .text(search)
-    .and_then(") > 0))")
+    .and_then(&format!(") > 0){ALONE}"))
 }
 
 fn facts(filter: &DeviceFilter) -> Vec<(Asked, Statement)> {
     let says = |of: Statement| {
         let begin = "EXISTS (SELECT 1 FROM device_search s WHERE s.device_id = d.id AND s.";
-        Statement::of(begin).then(&of).and_then(")")
+        Statement::of(begin).then(&of).and_then(ALONE)
     };
     let mut all = vec![];
     for (column, value) in filter.facts() {
@@ -179,7 +183,7 @@ fn of_package(filter: &DeviceFilter, known: &Known) -> Vec<(Asked, Statement)> {
         let begin = "EXISTS (SELECT 1 FROM device_packages WHERE device_id = d.id AND package_id = ";
         Statement::of(format!("{begin}{package} AND "))
             .then(&of)
-            .and_then(")")
+            .and_then(ALONE)
     };
     let mut all = vec![];
     if let Some(word) = filter.told {

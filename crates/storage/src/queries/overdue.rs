@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 use tidegate_domain::{self as domain, RolloutId};
 
+use super::device_conditions::ALONE;
 use super::{BATCH, Conn, Db};
 use crate::error::Fault;
 use crate::schema::{builds, device_packages, device_rollouts, rollouts};
@@ -129,7 +130,7 @@ pub(super) fn condition(of: Late) -> String {
          JOIN device_packages ON device_packages.device_id = device_rollouts.device_id \
          WHERE device_rollouts.device_id = d.id AND device_rollouts.rollout_id = {} AND {UNFINISHED} \
          AND device_packages.package_id = {} AND device_packages.counted \
-         AND (device_packages.version_code < {} OR device_packages.version_code = {takes_back}))",
+         AND (device_packages.version_code < {} OR device_packages.version_code = {takes_back}){ALONE}",
         of.rollout, of.package, of.version
     )
 }
