@@ -16,6 +16,7 @@ export function prepareDevices() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const query = new URLSearchParams(new FormData(form, event.submitter));
-    openAddress(`${form.action}?${query}`, event.submitter);
+    // By its attribute: the buttons that are named so hide the property.
+    openAddress(`${form.getAttribute("action")}?${query}`, event.submitter);
   });
 }

@@ -116,7 +116,8 @@ pub(super) fn all(filter: &DeviceFilter, known: &Known) -> Vec<(Asked, Statement
         all.push((Asked::Failing, builds(&of)));
     }
     if let Some(tag) = known.tag {
-        let has = format!("EXISTS (SELECT 1 FROM device_tags WHERE device_id = d.id AND tag_id = {tag}{ALONE}");
+        let has =
+            format!("EXISTS (SELECT 1 FROM device_tags WHERE device_id = d.id AND tag_id = {tag}{ALONE}");
         all.push((Asked::Tag, has.into()));
     }
     if let Some(late) = known.late {
