@@ -16,7 +16,6 @@ export function prepareDevices() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const query = new URLSearchParams(new FormData(form, event.submitter));
-    // By its attribute: the buttons that are named so hide the property.
-    openAddress(`${form.getAttribute("action")}?${query}`, event.submitter);
+    openAddress(`${form.action}?${query}`, event.submitter);
   });
 }

@@ -49,7 +49,7 @@ impl Action {
             "retire" => Self::Retire,
             _ => {
                 return Err(Error::invalid(
-                    "action",
+                    "verb",
                     "must be one of nudge, tag, revoke, retire",
                 ));
             }
@@ -137,7 +137,7 @@ pub(crate) async fn page(
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
-    let action = Action::parse(query.text("action"))?;
+    let action = Action::parse(query.text("verb"))?;
     visitor.actor.require(action.role())?;
     let ticked: Vec<&str> = query.each("device_id").collect();
     let chosen = choose(&app, action, &query, &ticked).await?;
@@ -209,7 +209,7 @@ pub(crate) async fn act(
     State(app): State<Arc<AppState>>,
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, Refusal> {
-    let action = Action::parse(fields.text("action"))?;
+    let action = Action::parse(fields.text("verb"))?;
     visitor.actor.require(action.role())?;
     let ticked: Vec<&str> = fields.raw("ticked").lines().map(str::trim).collect();
     let chosen = choose(&app, action, &fields, &ticked).await?;

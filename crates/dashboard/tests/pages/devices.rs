@@ -187,14 +187,14 @@ async fn the_same_is_done_to_many_after_the_number_was_confirmed() {
     let ci = server.person("auditor", Role::Viewer);
 
     let sheet = operator
-        .page("/bulk?action=tag&device_id=till-1&device_id=till-2")
+        .page("/bulk?verb=tag&device_id=till-1&device_id=till-2")
         .await;
     assert!(sheet.contains("Tag 2 devices"), "{sheet}");
     let tagged = operator
         .post(
             "/bulk",
             &[
-                ("action", "tag"),
+                ("verb", "tag"),
                 ("ticked", "till-1\ntill-2"),
                 ("count", "2"),
                 ("bulk_tag", "shop"),
@@ -209,21 +209,16 @@ async fn the_same_is_done_to_many_after_the_number_was_confirmed() {
     assert_eq!(shown(&operator.page("/devices?tag=shop").await).len(), 2);
 
     // Who may not do it to one may not do it to many.
-    let all = [
-        ("action", "retire"),
-        ("all", "1"),
-        ("tag", "shop"),
-        ("count", "2"),
-    ];
+    let all = [("verb", "retire"), ("all", "1"), ("tag", "shop"), ("count", "2")];
     assert_eq!(operator.post("/bulk", &all).await.status, 403);
-    assert_eq!(operator.get("/bulk?action=retire&all=1").await.status, 403);
+    assert_eq!(operator.get("/bulk?verb=retire&all=1").await.status, 403);
     assert!(!operator.page("/devices").await.contains("value=\"retire\""));
     let viewer = Person::logged_in(&server, Role::Viewer).await;
-    assert_eq!(viewer.get("/bulk?action=tag&all=1").await.status, 403);
+    assert_eq!(viewer.get("/bulk?verb=tag&all=1").await.status, 403);
     assert!(!viewer.page("/devices").await.contains("name=\"device_id\""));
 
     let admin = Person::logged_in(&server, Role::Admin).await;
-    let sheet = admin.page("/bulk?action=retire&all=1&tag=shop").await;
+    let sheet = admin.page("/bulk?verb=retire&all=1&tag=shop").await;
     assert!(
         sheet.contains("Retire 2 devices") && sheet.contains("name=\"tag\" value=\"shop\""),
         "{sheet}"
@@ -232,12 +227,7 @@ async fn the_same_is_done_to_many_after_the_number_was_confirmed() {
     let moved = admin
         .post(
             "/bulk",
-            &[
-                ("action", "retire"),
-                ("all", "1"),
-                ("tag", "shop"),
-                ("count", "3"),
-            ],
+            &[("verb", "retire"), ("all", "1"), ("tag", "shop"), ("count", "3")],
         )
         .await;
     assert_eq!(moved.status, 409);
@@ -247,10 +237,10 @@ async fn the_same_is_done_to_many_after_the_number_was_confirmed() {
         text(&moved)
     );
     for wrong in [
-        vec![("action", "retire"), ("count", "0")],
-        vec![("action", "erase"), ("ticked", "till-1"), ("count", "1")],
+        vec![("verb", "retire"), ("count", "0")],
+        vec![("verb", "erase"), ("ticked", "till-1"), ("count", "1")],
         vec![
-            ("action", "retire"),
+            ("verb", "retire"),
             ("all", "1"),
             ("tag", "nowhere"),
             ("count", "0"),

@@ -169,10 +169,11 @@ fn open(filter: &DeviceFilter, known: &Known, walks: &[Walk]) -> Vec<Statement> 
 /// The ways along indexes that answer a part of the filter; the last one is by id, or in the order that is asked for.
 fn ways(conn: &mut Conn, filter: &DeviceFilter, known: &Known) -> Result<Vec<Vec<Walk>>, Fault> {
     let mut ways: Vec<Vec<Walk>> = vec![];
-    if let Some(search) = &filter.search {
-        if words::are_long_enough(search) && words::is_indexed(conn)? {
-            ways.push(vec![Walk::words(search)]);
-        }
+    if let Some(search) = &filter.search
+        && words::are_long_enough(search)
+        && words::is_indexed(conn)?
+    {
+        ways.push(vec![Walk::words(search)]);
     }
     // The indexes of retired devices know their names alone.
     if !filter.retired {
