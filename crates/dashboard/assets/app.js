@@ -1,5 +1,6 @@
 // What makes the pages more comfortable. Each of them works without.
 import { watchCharts } from "./chart.js";
+import { prepareDevices } from "./devices.js";
 import { watchDialogs } from "./dialogs.js";
 import { listen } from "./live.js";
 import { prepareShares } from "./share.js";
@@ -23,5 +24,6 @@ prepareShares(document);
 prepareUpload();
 prepareAudit();
 watchCharts();
+prepareDevices();
 watchDialogs();
 listen();

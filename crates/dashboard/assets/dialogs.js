@@ -10,7 +10,7 @@ export function watchDialogs() {
     if (!link || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     if (link.matches("[data-close]")) dialog.close();
-    else open(link);
+    else openAddress(link.href, link);
   });
   dialog.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -24,19 +24,20 @@ export function watchDialogs() {
   });
 }
 
-async function open(link) {
-  link.setAttribute("aria-busy", "true");
+// Shows the sheet at an address, which a link or a button leads to.
+export async function openAddress(address, origin) {
+  origin.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(link.href);
+    const answer = await fetch(address);
     if (!(await show(answer))) return;
     dialog.showModal();
     prepareShares(dialog);
     // Not the first field: a key that is still held down would send the form that it has just opened.
     title()?.focus();
   } catch {
-    location.assign(link.href);
+    location.assign(address);
   } finally {
-    link.removeAttribute("aria-busy");
+    origin.removeAttribute("aria-busy");
   }
 }
 

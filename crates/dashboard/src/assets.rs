@@ -45,6 +45,8 @@ const ASSETS: &[Asset] = assets! {
     "app.js": JAVASCRIPT,
     "audit.js": JAVASCRIPT,
     "chart.js": JAVASCRIPT,
+    "devices.css": CSS,
+    "devices.js": JAVASCRIPT,
     "dialogs.js": JAVASCRIPT,
     "live.js": JAVASCRIPT,
     "share.js": JAVASCRIPT,

@@ -34,6 +34,12 @@ impl Fields {
         field.map_or("", |(_, value)| value.as_str())
     }
 
+    /// The texts of a field that may come several times.
+    pub(crate) fn each(&self, name: &str) -> impl Iterator<Item = &str> {
+        let fields = self.0.iter().filter(move |(field, _)| field == name);
+        fields.map(|(_, value)| value.trim())
+    }
+
     /// A field's text, if there is any.
     pub(crate) fn given(&self, name: &str) -> Option<String> {
         Some(self.text(name))

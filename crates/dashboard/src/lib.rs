@@ -38,7 +38,7 @@ use std::time::Duration;
 use axum::Router;
 use tidegate_service::{
     Audiences, AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Forecasts, Nudges,
-    Packages, Policies, Restorations, Rollouts, Uploads, Users,
+    Packages, Policies, Restorations, Rollouts, Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +64,8 @@ pub struct Dashboard {
     pub packages: Arc<Packages>,
     /// Manages devices.
     pub devices: Arc<Devices>,
+    /// Tells devices apart by tags.
+    pub tags: Arc<Tags>,
     /// Holds devices back.
     pub policies: Arc<Policies>,
     /// Wakes devices.

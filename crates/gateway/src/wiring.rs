@@ -406,6 +406,7 @@ fn dashboard(
         packages: Arc::clone(&api.packages),
         devices: Arc::clone(&api.devices),
         policies: Arc::clone(&api.policies),
+        tags: Arc::clone(&api.tags),
         nudges: Arc::clone(&api.nudges),
         audit: Arc::clone(&api.audit),
         fleet,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{Build, BuildId, DeploymentStats, PackageName, Role, Rollout, RolloutId, Verb};
 use tidegate_storage::{
-    BuildEdit, BuildFilter, BuildRollout, HourOfStats, Page, Paged, ReasonCount, RolloutStats, Store,
+    BuildEdit, BuildFailures, BuildFilter, BuildRollout, HourOfStats, Page, Paged, ReasonCount, RolloutStats,
+    Store,
 };
 
 use crate::upload::check_notes;
@@ -201,6 +202,14 @@ impl Builds {
     /// [`crate::Kind::Unavailable`].
     pub async fn reasons(&self, id: BuildId) -> Result<Vec<ReasonCount>, Error> {
         Ok(self.store.reasons(id).await?)
+    }
+
+    /// How devices fail with a build, and what became of them.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`].
+    pub async fn failures(&self, id: BuildId) -> Result<BuildFailures, Error> {
+        Ok(self.store.build_failures(id, self.clock.now()).await?)
     }
 
     async fn hours(&self, id: BuildId, hours: i64) -> Result<Vec<HourOfStats>, Error> {

@@ -89,6 +89,8 @@ pub struct DeviceExplanation {
     pub outcome: Result<tidegate_domain::BuildId, Reason>,
     /// Every rule that was asked.
     pub steps: Vec<Step>,
+    /// When the outcome changes by itself, as far as a rule can tell.
+    pub again: Option<DateTime<Utc>>,
 }
 
 impl Devices {
@@ -150,52 +152,8 @@ impl Devices {
         Ok(self.store.standings_of(ids).await?)
     }
 
-    /// Devices that match a search, run a package, and stand in a state. All states but silent and retired are asked of a package:
-    /// when none is named, of the only one that releases something.
-    ///
-    /// # Errors
-    /// [`crate::Kind::Invalid`] for a bad page token, and when it is not clear which package a state is asked of;
-    /// [`crate::Kind::Unavailable`].
-    pub async fn find(
-        &self,
-        search: Option<String>,
-        package: Option<PackageName>,
-        state: Option<DeviceState>,
-        page: Page,
-    ) -> Result<Paged<Device>, Error> {
-        let mut filter = DeviceFilter {
-            search,
-            package,
-            ..DeviceFilter::default()
-        };
-        match state {
-            None => {}
-            Some(DeviceState::Silent) => filter.silent_since = Some(self.clock.now() - SILENT_AFTER),
-            Some(DeviceState::Retired) => filter.retired = true,
-            // A package that is named need not release anything: its devices were told that as well.
-            Some(DeviceState::Told(told)) if filter.package.is_some() => filter.told = Some(told),
-            Some(state) => {
-                let Some((package, version, build)) = self.current(filter.package.as_ref())? else {
-                    return Ok(Paged {
-                        items: vec![],
-                        next_page_token: None,
-                    });
-                };
-                filter.package = Some(package);
-                match state {
-                    DeviceState::Failing => filter.failing = Some(build),
-                    DeviceState::Told(told) => filter.told = Some(told),
-                    DeviceState::Current | DeviceState::Silent | DeviceState::Retired => {
-                        filter.versions = Some(version..=version);
-                    }
-                }
-            }
-        }
-        self.list(filter, page).await
-    }
-
     /// The current build of this package, or of the only one there is.
-    fn current(
+    pub(crate) fn current(
         &self,
         package: Option<&PackageName>,
     ) -> Result<Option<(PackageName, VersionCode, BuildId)>, Error> {
@@ -280,6 +238,7 @@ impl Devices {
         Ok(DeviceExplanation {
             installed,
             outcome,
+            again: explanation.again.map(|again| again.at),
             steps: explanation.steps,
         })
     }

@@ -38,6 +38,8 @@ mod clock;
 mod comparison;
 mod counters;
 mod credential_watch;
+mod device_search;
+mod device_timeline;
 mod devices;
 mod download;
 mod download_slots;
@@ -101,6 +103,8 @@ pub use clock::{Clock, DatabaseClock, SystemClock};
 pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes};
 pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS, RemovedKind};
 pub use credential_watch::{CredentialWatch, watch_credentials};
+pub use device_search::{DeviceQuery, MAX_SEARCH_BYTES};
+pub use device_timeline::{DeviceTimeline, Happened, TimelineEntry};
 pub use devices::{DeviceExplanation, DeviceState, DeviceView, Devices, SILENT_AFTER};
 pub use download::{Download, Downloads, FileStream, REDIRECT_HOLDS};
 pub use download_slots::DownloadSlots;
@@ -151,12 +155,13 @@ pub use tags::{TagChange, Tags};
 pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
-    AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildOnDevice, BuildRollout, Campaign,
-    DeviceFilter, EnrollToken, ExperimentFilter, FailedDelivery, GateEvidence, HourOfStats,
-    MAX_OVERDUE_DEVICES, MAX_PAGE_SIZE, OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged,
-    PolicyFilter, PoolUse, Progress, ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice,
-    RolloutStats, SERVICE_PREFIX, Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged,
-    Tampered, Told, User,
+    AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildFailures, BuildOnDevice, BuildRollout,
+    Campaign, CountBound, DeviceCount, DeviceFilter, DeviceHappening, DeviceSort, EnrollToken,
+    ExperimentFilter, FailedDelivery, FailureFate, FailureReason, GateEvidence, HourOfStats, LastOutcome,
+    MAX_CANDIDATES, MAX_COUNTED, MAX_FAILURES_COUNTED, MAX_OVERDUE_DEVICES, MAX_PAGE_SIZE, NamedBuild,
+    OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged, PolicyFilter, PoolUse, Progress,
+    ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX,
+    Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, Tampered, Told, User, VersionNames,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

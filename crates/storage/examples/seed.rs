@@ -26,6 +26,9 @@ use tidegate_storage::{Activity, Actor, Checks, NewCampaign, Settings, Standing,
 /// Devices written in one transaction.
 const BATCH: u64 = 10_000;
 
+/// Where devices work.
+const REGIONS: [&str; 4] = ["north", "south", "east", "west"];
+
 /// How many versions back the slowest devices are.
 const SPREAD: u64 = 12;
 
@@ -221,7 +224,8 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
                 "number": number + 1, "name": name, "alias": format!("Till {number}"),
                 "token": (dice % 10 != 0).then(|| format!("token-{number}")),
                 "cohort": cohort(&name), "version": version, "seen": seen, "offered": offered,
-                "standing": standing,
+                "standing": standing, "sdk": 29 + dice % 6, "region": REGIONS[usize::try_from(dice / 7 % 4).unwrap()],
+                "model": if dice % 997 == 0 { "Tab S6" } else { "Tab A9" },
                 "failed": offered && version != builds && dice % 50 == 0,
             })
         })
@@ -234,7 +238,8 @@ fn write(conn: &mut SqliteConnection, numbers: std::ops::Range<u64>, builds: i64
                 "INSERT INTO devices (id, name, alias, alias_key, model, manufacturer, sdk, android_version, region,
                    tags_json, enrolled_at, last_seen_at, fcm_token, fcm_token_at)
                  SELECT value ->> 'number', value ->> 'name', value ->> 'alias', lower(value ->> 'alias'),
-                   'Tab A9', 'Example', 34, '14', 'north', '[\"shop\"]', 0, value ->> 'seen',
+                   value ->> 'model', 'Example', value ->> 'sdk', '14', value ->> 'region', '[\"shop\"]', value ->> 'number',
+                   value ->> 'seen',
                    value ->> 'token', iif(value ->> 'token' IS NULL, NULL, 0) {from}"
             ),
             format!(

@@ -1,7 +1,6 @@
 //! Devices: what they are, what they run, and what became of each build on them.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
@@ -9,34 +8,10 @@ use tidegate_domain::{
 };
 
 use crate::store::run;
-use crate::{AuditNote, Error, Page, Paged, Store, Told};
+use crate::{AuditNote, DeviceCount, DeviceFilter, Error, Page, Paged, Store, Told};
 
 /// The most builds that a device's history shows.
 pub const MAX_DEVICE_BUILDS: i64 = 500;
-
-/// The most devices that are looked at for one page, when no single index answers the whole filter.
-pub const MAX_CANDIDATES: usize = 1_500;
-
-/// Which devices; everything left out matches all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeviceFilter {
-    /// Whose id begins with this, or whose alias does, in whatever case.
-    pub search: Option<String>,
-    /// That run this package; with `told`, whose last poll for it was told that, whether they run it or not.
-    pub package: Option<PackageName>,
-    /// That run the package in one of these versions.
-    pub versions: Option<RangeInclusive<VersionCode>>,
-    /// Whose last poll for the package was told this. Without a package it is not asked.
-    pub told: Option<Told>,
-    /// That failed with this build and have not succeeded with it since.
-    pub failing: Option<BuildId>,
-    /// That were not seen since then, or never.
-    pub silent_since: Option<DateTime<Utc>>,
-    /// That this rollout offered its build, and that are overdue with it at this time.
-    pub overdue: Option<(RolloutId, DateTime<Utc>)>,
-    /// That were retired, instead of those that were not.
-    pub retired: bool,
-}
 
 /// What became of one build on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,18 +41,27 @@ pub struct RolloutOnDevice {
 
 impl Store {
     /// The devices that match, inactive ones among them unless a package is named: a package's are those that count. The
-    /// order is that of the index which finds them, so that any page of a million
-    /// devices costs the same: by id; with a search those whose id matches, then those whose alias does; with
-    /// failures or an overdue installation by age; with what they were told by age; with a package by version and age; of silent ones those that
-    /// never came first, then the longest silent.
+    /// order is the one that is asked for, or else that of the index which narrows the filter most, so that any page of
+    /// a million devices costs the same: by id; with a search, failures, an overdue installation, a tag, a model or a
+    /// region, and with what they were told, by age; with a package by version and age; of silent ones those that
+    /// never came first, then the longest silent; of those that were seen the last ones first.
     ///
-    /// A page may hold fewer devices than asked for and still have a next one: at most [`MAX_CANDIDATES`] are looked
-    /// at for it.
+    /// A page may hold fewer devices than asked for and still have a next one: at most [`crate::MAX_CANDIDATES`] are
+    /// looked at for it.
     ///
     /// # Errors
     /// [`Error::Rule`] for a page token that no page gave, and for a rollout that is none.
     pub async fn devices(&self, filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
         run!(self, snapshot, device_list::list(&filter, &page))
+    }
+
+    /// How many devices match: exactly up to [`crate::MAX_COUNTED`], where no more than [`crate::MAX_CANDIDATES`] had to
+    /// be looked at one by one.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a rollout that is none.
+    pub async fn count_devices(&self, filter: DeviceFilter) -> Result<DeviceCount, Error> {
+        run!(self, snapshot, device_list::count(&filter))
     }
 
     /// One device, with what it runs.

@@ -68,10 +68,14 @@ mod certificates;
 mod chain;
 mod deliveries;
 mod device_build;
+mod device_columns;
+mod device_filter;
+mod device_timeline;
 mod devices;
 mod enrollment;
 mod error;
 mod experiments;
+mod failures;
 mod forecasts;
 #[cfg(feature = "testing")]
 mod gate_observation;
@@ -126,13 +130,19 @@ pub use campaigns::{
 pub use catalog::Epochs;
 pub use census::{Census, MAX_CENSUS_ROWS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus, VersionHour};
 pub use deliveries::{Answered, Claim, Claimed, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
-pub use devices::{BuildOnDevice, DeviceFilter, MAX_CANDIDATES, MAX_DEVICE_BUILDS, RolloutOnDevice};
+pub use device_columns::{LastOutcome, VersionNames};
+pub use device_filter::{
+    CountBound, DeviceCount, DeviceFilter, DeviceSort, FailureFate, MAX_CANDIDATES, MAX_COUNTED, Trouble,
+};
+pub use device_timeline::{DeviceEvent, DeviceHappening, MAX_TIMELINE_PAGE, NamedBuild};
+pub use devices::{BuildOnDevice, MAX_DEVICE_BUILDS, RolloutOnDevice};
 pub use enrollment::{
     EnrollCredential, EnrollToken, Enrolled, EnrolledAs, Enrollment, MAX_NOTED_REFUSALS,
     MAX_PREVIOUS_TOKEN_TRIES, NewEnrollToken, PREVIOUS_TOKEN_WINDOW, PreviousToken,
 };
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
+pub use failures::{BuildFailures, FailureReason, MAX_FAILURE_REASONS, MAX_FAILURES_COUNTED};
 pub use forecasts::ForecastOrder;
 #[cfg(feature = "testing")]
 pub use gate_observation::{GateLooks, GateObservation};

@@ -33,6 +33,9 @@ const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGIN
 /// What a query of `m` adds that is to pass over rows which another transaction holds, rather than wait for it.
 const SKIP_LOCKED: &str = " FOR NO KEY UPDATE OF m SKIP LOCKED";
 
+/// The function that finds a text in another.
+const FIND: &str = "strpos";
+
 /// Whether the table `servers` exists.
 const HAS_SERVERS: &str = "SELECT count(to_regclass('servers')) AS count";
 
@@ -282,5 +285,35 @@ mod lock {
 
     pub(super) fn audit_chain(conn: &mut Conn) -> Result<(), Fault> {
         advisory(conn, AUDIT_LOCK)
+    }
+}
+
+/// Finding devices by three letters in a row of their ids and aliases.
+mod words {
+    use diesel::prelude::*;
+    use diesel::sql_types::Bool;
+
+    use super::queries::statement::Statement;
+    use super::{Conn, Fault};
+
+    pub(super) const FROM: &str = "device_search";
+    pub(super) const ID: &str = "device_id";
+
+    pub(super) fn are_long_enough(search: &str) -> bool {
+        search.chars().nth(2).is_some()
+    }
+
+    /// Where the extension was refused, there is no index. Asked each time: somebody may have made it since.
+    pub(super) fn is_indexed(conn: &mut Conn) -> Result<bool, Fault> {
+        let exists = diesel::dsl::sql::<Bool>("to_regclass('device_search_words') IS NOT NULL");
+        Ok(diesel::select(exists).get_result(conn)?)
+    }
+
+    pub(super) fn filter(search: &str) -> Statement {
+        let mut pattern = search.to_lowercase();
+        for special in ['\\', '%', '_'] {
+            pattern = pattern.replace(special, &format!("\\{special}"));
+        }
+        Statement::of("words LIKE ").text(&format!("%{pattern}%"))
     }
 }

@@ -38,6 +38,9 @@ const HAS_SERVERS: &str =
 const HAS_EPOCHS: &str =
     "SELECT count(*) AS count FROM sqlite_schema WHERE type = 'table' AND name = 'epochs'";
 
+/// The function that finds a text in another.
+const FIND: &str = "instr";
+
 /// Opens a file, which is created if it is not there; its folder must be.
 pub(crate) fn engine(path: &Path, settings: &Settings, record_key: &KeyCell) -> Result<Engine<Conn>, Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -258,5 +261,33 @@ mod lock {
 
     pub(super) fn audit_chain(_: &mut Conn) -> Result<(), Fault> {
         Ok(())
+    }
+}
+
+/// Finding devices by three letters in a row of their ids and aliases.
+mod words {
+    use super::queries::statement::Statement;
+    use super::{Conn, Fault};
+
+    pub(super) const FROM: &str = "device_words";
+    pub(super) const ID: &str = "rowid";
+
+    /// The most groups of three letters that are asked for; what is found is looked at anyway.
+    const MAX_GROUPS: usize = 40;
+
+    pub(super) fn are_long_enough(search: &str) -> bool {
+        search.to_lowercase().chars().nth(2).is_some()
+    }
+
+    pub(super) fn is_indexed(_: &mut Conn) -> Result<bool, Fault> {
+        Ok(true)
+    }
+
+    pub(super) fn filter(search: &str) -> Statement {
+        let letters: Vec<char> = search.to_lowercase().chars().collect();
+        let quoted =
+            |group: &[char]| format!("\"{}\"", group.iter().collect::<String>().replace('"', "\"\""));
+        let groups: Vec<String> = letters.windows(3).take(MAX_GROUPS).map(quoted).collect();
+        Statement::of("device_words MATCH ").text(&groups.join(" AND "))
     }
 }

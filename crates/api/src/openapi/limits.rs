@@ -10,7 +10,10 @@ use tidegate_domain::{
     MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE, MAX_WINDOWS, MIN_ARMS,
     ReportStatus,
 };
-use tidegate_service::{MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_STATS_HOURS};
+use tidegate_service::{
+    DeviceSort, FailureFate, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_SEARCH_BYTES,
+    MAX_STATS_HOURS,
+};
 use tidegate_signing::{MAX_ENROLLMENT_KEY_CHARS, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS};
 
 /// An application id by Android's rules.
@@ -148,13 +151,24 @@ pub(super) fn of_parameter(name: &str, is_required: bool) -> Option<Map<String, 
         "package_name" if is_required => package(),
         "hours" => between(0, MAX_STATS_HOURS.unsigned_abs()),
         "page_size" | "current_version_code" | "expires" => json!({ "minimum": 0 }),
-        "sdk" | "protocol" | "crashes" => between(0, u32::MAX.into()),
+        "min_version" | "max_version" => json!({ "minimum": 0 }),
+        "search" => text(0, MAX_SEARCH_BYTES),
+        "reason" => text(0, MAX_REASON_BYTES),
+        "fate" => words(FailureFate::ALL.map(FailureFate::as_str)),
+        "sort" => words(DeviceSort::ALL.map(DeviceSort::as_str)),
+        "sdk" | "min_sdk" | "max_sdk" | "protocol" | "crashes" => between(0, u32::MAX.into()),
         "model" | "region" | "abi" | "manufacturer" | "android" | "zone" | "tags" => {
             text(0, MAX_ATTRIBUTE_BYTES)
         }
         _ => return None,
     };
     limit.as_object().cloned()
+}
+
+/// One of these, or nothing.
+fn words(known: [&str; 3]) -> Value {
+    let all: Vec<&str> = std::iter::once("").chain(known).collect();
+    json!({ "enum": all })
 }
 
 fn package() -> Value {

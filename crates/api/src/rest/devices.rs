@@ -33,7 +33,7 @@ pub(crate) fn routes() -> Routes {
 
 type Answer<T> = Result<JsonAnswer<T>, Refusal>;
 
-/// Devices by ascending id.
+/// Devices by id, or in the order that is asked for, with how many there are.
 #[utoipa::path(
     get, path = "/v1/devices",
     operation_id = "ListDevices", tag = "devices", params(v1::ListDevicesRequest),

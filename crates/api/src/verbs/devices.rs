@@ -1,18 +1,19 @@
 //! Devices.
 
 use std::mem::take;
+use std::ops::RangeInclusive;
 
-use chrono::TimeDelta;
-use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Role, RolloutId, VersionCode};
-use tidegate_proto::v1;
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::{BuildId, Device, DeviceId, PackageName, Role, RolloutId, SdkLevel, Tag, VersionCode};
+use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
-    Actor, DEFAULT_ALLOWANCE, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, Devices, EnrollToken, EnrollTokenSpec,
-    Error, Paged,
+    Actor, CountBound, DEFAULT_ALLOWANCE, DEFAULT_ENROLL_TTL_DAYS, DeviceFilter, DeviceQuery, Devices,
+    EnrollToken, EnrollTokenSpec, Error, Paged,
 };
 use tidegate_signing::ExposeSecret;
 
 use super::list::List;
-use super::{non_empty, optional_package};
+use super::{moment, non_empty, optional_package};
 use crate::messages;
 use crate::messages::time;
 
@@ -24,14 +25,14 @@ pub(crate) async fn list(
     actor.require(Role::Viewer)?;
     let (size, token) = (take(&mut request.page_size), take(&mut request.page_token));
     let list = List::of("devices", size, &token, &request)?;
-    let filter = DeviceFilter {
-        search: non_empty(request.search),
-        package: optional_package(&request.package_name)?,
-        told: non_empty(request.told).map(|word| word.parse()).transpose()?,
-        retired: request.retired,
-        overdue: (request.overdue != 0).then(|| (RolloutId(request.overdue), devices.now())),
-        ..DeviceFilter::default()
+    let query = query(devices, request)?;
+    let Some(filter) = devices.resolve(query)? else {
+        return Ok(v1::ListDevicesResponse {
+            total_is_exact: true,
+            ..v1::ListDevicesResponse::default()
+        });
     };
+    let total = devices.count(filter.clone()).await?;
     let ask = async |page| {
         let listed = devices.list(filter.clone(), page).await?;
         let mut told = devices.standings_of(&listed.items).await?;
@@ -49,7 +50,69 @@ pub(crate) async fn list(
     Ok(v1::ListDevicesResponse {
         items,
         next_page_token,
+        total: messages::count(total.devices),
+        total_is_exact: total.bound == CountBound::Exact,
+        total_is_scanned: total.bound == CountBound::Scanned,
     })
+}
+
+fn query(devices: &Devices, request: v1::ListDevicesRequest) -> Result<DeviceQuery, Error> {
+    let filter = DeviceFilter {
+        search: non_empty(request.search),
+        package: optional_package(&request.package_name)?,
+        versions: versions(request.min_version, request.max_version)?,
+        told: non_empty(request.told).map(|word| word.parse()).transpose()?,
+        retired: request.retired,
+        overdue: (request.overdue != 0).then(|| (RolloutId(request.overdue), devices.now())),
+        model: non_empty(request.model),
+        manufacturer: non_empty(request.manufacturer),
+        region: non_empty(request.region),
+        sdk: levels(request.min_sdk, request.max_sdk)?,
+        tag: non_empty(request.tag).map(|tag| Tag::parse(&tag)).transpose()?,
+        seen_since: optional_moment("seen_since", request.seen_since)?,
+        silent_since: optional_moment("not_seen_since", request.not_seen_since)?,
+        can_be_nudged: request.can_be_nudged,
+        sort: non_empty(request.sort).map(|word| word.parse()).transpose()?,
+        descending: request.descending,
+        ..DeviceFilter::default()
+    };
+    Ok(DeviceQuery {
+        filter,
+        state: None,
+        build: (request.build_id != 0).then_some(BuildId(request.build_id)),
+        reason: non_empty(request.reason),
+        fate: non_empty(request.fate).map(|word| word.parse()).transpose()?,
+    })
+}
+
+fn optional_moment(field: &'static str, time: Option<Timestamp>) -> Result<Option<DateTime<Utc>>, Error> {
+    time.map(|time| moment(field, time)).transpose()
+}
+
+/// Versions from one to another; the highest there is where no end is named.
+fn versions(min: Option<i64>, max: Option<i64>) -> Result<Option<RangeInclusive<VersionCode>>, Error> {
+    if min.is_none() && max.is_none() {
+        return Ok(None);
+    }
+    let version =
+        |field: &str, code| VersionCode::new(code).map_err(|_| Error::invalid(field, "must not be negative"));
+    let (min, max) = (min.unwrap_or(1), max.unwrap_or(i64::MAX));
+    Ok(Some(version("min_version", min)?..=version("max_version", max)?))
+}
+
+fn levels(min: Option<i64>, max: Option<i64>) -> Result<Option<RangeInclusive<SdkLevel>>, Error> {
+    if min.is_none() && max.is_none() {
+        return Ok(None);
+    }
+    let level = |field: &str, level: Option<i64>, usual| match level {
+        None => Ok(usual),
+        Some(level) => {
+            SdkLevel::try_from(level).map_err(|_| Error::invalid(field, "must be an API level, such as 34"))
+        }
+    };
+    Ok(Some(
+        level("min_sdk", min, 0)?..=level("max_sdk", max, SdkLevel::MAX)?,
+    ))
 }
 
 pub(crate) async fn get(

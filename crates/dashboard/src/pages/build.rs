@@ -7,9 +7,10 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, Rollout, SdkLevel};
-use tidegate_service::{BuildStats, Comparison, Page as PageOf, ReasonCount, RolloutFilter};
+use tidegate_service::{BuildStats, Comparison, Page as PageOf, RolloutFilter};
 
 use super::cards::{Card, name};
+use super::failures::{self, Failures};
 use super::past::{self, TakenBack};
 use super::plan::{self, PlanView};
 use super::{BuildPath, Query, charts};
@@ -45,7 +46,7 @@ struct Page {
     chart: Chart,
     notes: String,
     siblings: String,
-    failures: Vec<ReasonCount>,
+    failures: Failures,
     history: Vec<RolloutRow>,
     /// The rollouts of it that serve, as the feed names them.
     serving: String,
@@ -84,7 +85,7 @@ pub(crate) async fn page(
         funnel: funnel(&stats),
         siblings: show::query(&[("package", view.build.facts.package.as_str())]),
         notes: shown(&view.build.provenance.notes),
-        failures: app.builds.reasons(id).await?,
+        failures: failures::of(id, app.builds.failures(id).await?, stats.stats.total_eligible),
         chart: charts::progress(&app, (id, &view.build.facts.package), &query).await?,
         history: history(&app, id, &stats).await?,
         serving: serving(&app, id),

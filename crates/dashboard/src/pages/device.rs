@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, DeviceId, PackageName, Policy, Step, VersionCode};
 use tidegate_service::{BuildOnDevice, Error};
 
-use super::{Query, builds};
+use super::timeline::{self, Timeline};
+use super::{Query, builds, reason_words, why};
 use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::Fields;
@@ -41,6 +42,7 @@ struct Page {
     /// What its last poll for each package was told.
     standings: Vec<(PackageName, String)>,
     history: Vec<Account>,
+    timeline: Timeline,
     packages: Vec<String>,
     package: String,
     version: String,
@@ -51,6 +53,8 @@ struct Page {
 struct Explained {
     installed: VersionCode,
     build: Option<i64>,
+    /// Where it led, in one sentence.
+    sentence: String,
     answer: String,
     steps: Vec<Step>,
 }
@@ -137,6 +141,7 @@ pub(crate) async fn page(
             .collect(),
         standings: view.standings,
         history: history.into_iter().map(account).collect(),
+        timeline: timeline::of(&app, &id, &query).await?,
         packages,
         package,
         version: query.text("current_version_code").to_owned(),
@@ -175,8 +180,14 @@ fn account(of: BuildOnDevice) -> Account {
         downloaded_at: milestones.downloaded_at,
         installed_at: milestones.installed_at,
         failed_at: milestones.install_failed_at.or(milestones.verify_failed_at),
-        last: history.last.as_ref().map_or("–", |last| last.status.as_str()),
-        reason: history.last.and_then(|last| last.reason),
+        last: history
+            .last
+            .as_ref()
+            .map_or("–", |last| reason_words::status(last.status.as_str())),
+        reason: history
+            .last
+            .and_then(|last| last.reason)
+            .map(|code| reason_words::reason(&code).into_owned()),
         is_refused: history
             .rejection
             .is_some_and(|rejection| rejection.lifted_at().is_none()),
@@ -206,6 +217,7 @@ async fn explain(
     };
     let explanation = app.devices.explain(id, &package, installed).await?;
     Ok(Some(Explained {
+        sentence: why::sentence(&explanation, app.clock.now()),
         installed: explanation.installed,
         build: explanation.outcome.ok().map(|build| build.0),
         answer: explanation

@@ -1,4 +1,4 @@
-//! The devices: searching and leafing through them.
+//! The devices as a working list: searching, filtering, sorting and leafing through them.
 
 use std::sync::Arc;
 
@@ -7,10 +7,13 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, PackageName};
-use tidegate_service::{DeviceState, Error, Page as PageOf, Told};
+use tidegate_service::{
+    CountBound, DeviceCount, Error, LastOutcome, MAX_CANDIDATES, Page as PageOf, Paged, Told, VersionNames,
+};
 
 use super::device::path_of;
-use super::{Query, builds};
+use super::device_query::{Chip, FATES, SEEN, Typed};
+use super::{Query, builds, reason_words};
 use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
@@ -21,7 +24,7 @@ use crate::show;
 const DEVICES_ON_A_PAGE: u32 = 50;
 
 /// How a device may stand, by the words in the address and on the page; beside these what its last poll was told.
-const STATES: [(&str, &str); 4] = [
+pub(crate) const STATES: [(&str, &str); 4] = [
     ("current", "on the current build"),
     ("failing", "failing"),
     ("silent", "not seen for a day"),
@@ -34,29 +37,40 @@ struct Page {
     frame: Frame,
     rows: Vec<Row>,
     packages: Vec<String>,
-    filter: Shown,
-    states: [(&'static str, &'static str); 4],
-    told: [&'static str; Told::ALL.len()],
+    tags: Vec<String>,
+    typed: Typed,
+    chips: Vec<Chip>,
+    /// How many there are, in words.
+    total: String,
+    /// What the total says as a number, for what is done to all of them; `None` where it is not known exactly.
+    all: Option<u64>,
+    /// Why a page may be short and the total unsure.
+    scanned: Option<String>,
     first: String,
     next: Option<String>,
+    csv: String,
     is_first: bool,
 }
 
-/// The filter as it was typed.
-struct Shown {
-    search: String,
-    package: String,
-    state: String,
-}
+impl Page {
+    fn states() -> [(&'static str, &'static str); 4] {
+        STATES
+    }
 
-impl Shown {
-    fn query(&self, page_token: &str) -> String {
-        show::query(&[
-            ("search", &self.search),
-            ("package_name", &self.package),
-            ("state", &self.state),
-            ("page_token", page_token),
-        ])
+    fn told() -> [(&'static str, &'static str); Told::ALL.len()] {
+        Told::ALL.map(|told| (told.as_str(), show::meaning(told)))
+    }
+
+    fn seen() -> impl Iterator<Item = (&'static str, &'static str)> {
+        SEEN.iter().map(|(word, words, ..)| (*word, *words))
+    }
+
+    fn fates() -> [(&'static str, &'static str); 3] {
+        FATES
+    }
+
+    fn reasons() -> &'static [(&'static str, &'static str)] {
+        reason_words::reasons()
     }
 }
 
@@ -65,12 +79,24 @@ struct Row {
     path: String,
     alias: String,
     model: String,
-    android: String,
-    region: String,
-    installed: Vec<(String, i64)>,
+    /// Android, API level, region.
+    more: String,
+    /// Package, the version's name, its code.
+    installed: Vec<(String, String, i64)>,
     /// What its last poll for each package was told; of the chosen package alone where one is chosen.
     told: Vec<(String, &'static str)>,
+    outcome: Option<Outcome>,
     seen: String,
+    enrolled: String,
+}
+
+/// The last thing that a device reported.
+struct Outcome {
+    what: String,
+    why: String,
+    build: i64,
+    version: String,
+    is_bad: bool,
 }
 
 pub(crate) async fn page(
@@ -78,77 +104,138 @@ pub(crate) async fn page(
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
-    let package = query.given("package_name");
-    let package = package.map(|name| PackageName::parse(&name)).transpose()?;
-    let filter = Shown {
-        search: query.text("search").to_owned(),
-        package: query.text("package_name").to_owned(),
-        state: query.text("state").to_owned(),
-    };
+    let typed = Typed::of(&query);
+    let now = app.clock.now();
     let token = query.given("page_token");
     let is_first = token.is_none();
     let page = PageOf::new(Some(DEVICES_ON_A_PAGE), token).map_err(Error::from)?;
-    let state = match filter.state.as_str() {
-        "" => None,
-        word => Some(word.parse::<DeviceState>()?),
+    let filter = app.devices.resolve(typed.parse(now)?)?;
+    let (devices, count) = match &filter {
+        Some(filter) => (
+            app.devices.list(filter.clone(), page).await?,
+            app.devices.count(filter.clone()).await?,
+        ),
+        None => (nobody(), NOBODY),
     };
-    let devices = app
-        .devices
-        .find(query.given("search"), package.clone(), state, page)
-        .await?;
-    let mut told = app.devices.standings_of(&devices.items).await?;
-    for standings in told.values_mut() {
-        standings.retain(|(name, _)| package.as_ref().is_none_or(|package| package == name));
-    }
-    let next = devices.next_page_token.map(|token| filter.query(&token));
-    let now = app.clock.now();
+    let package = filter.and_then(|filter| filter.package);
+    let next = devices.next_page_token.clone();
     Ok(html(&Page {
-        rows: devices
-            .items
-            .into_iter()
-            .map(|device| {
-                let told = told.remove(&device.id).unwrap_or_default();
-                row(device, told, now)
-            })
-            .collect(),
+        rows: rows(&app, devices.items, package.as_ref(), now).await?,
         packages: builds::packages(&app).await?,
-        first: filter.query(""),
-        filter,
-        states: STATES,
-        told: Told::ALL.map(Told::as_str),
-        next,
+        tags: tags(&app).await?,
+        total: total(count),
+        all: (count.bound == CountBound::Exact && count.devices > 0).then_some(count.devices),
+        scanned: (count.bound == CountBound::Scanned).then(scanned),
+        first: typed.query(&[]),
+        csv: typed.query(&[]),
+        next: next.map(|token| typed.query(&[("page_token", &token)])),
+        chips: typed.chips(),
+        typed,
         is_first,
         frame: Frame::new(&visitor, Section::Devices, "Devices").after(&query),
     }))
 }
 
-fn row(device: Device, told: Vec<(PackageName, Told)>, now: DateTime<Utc>) -> Row {
+const NOBODY: DeviceCount = DeviceCount {
+    devices: 0,
+    bound: CountBound::Exact,
+};
+
+fn nobody() -> Paged<Device> {
+    Paged {
+        items: vec![],
+        next_page_token: None,
+    }
+}
+
+/// How many devices there are, in words.
+pub(crate) fn total(count: DeviceCount) -> String {
+    match count.bound {
+        CountBound::Exact => show::many(count.devices, "device"),
+        CountBound::More => format!("More than {}", show::many(count.devices, "device")),
+        CountBound::Scanned => format!("At least {}", show::many(count.devices, "device")),
+    }
+}
+
+fn scanned() -> String {
+    format!(
+        "No index answers all these filters together, so {} devices at a time are looked at one by one. A page may be \
+         short: go on to the next one.",
+        show::count(MAX_CANDIDATES as u64)
+    )
+}
+
+/// The tags to choose from, as many as one list holds.
+async fn tags(app: &AppState) -> Result<Vec<String>, Refusal> {
+    let page = PageOf::new(Some(tidegate_service::MAX_PAGE_SIZE), None).map_err(Error::from)?;
+    let tags = app.tags.list(page).await?;
+    Ok(tags.items.into_iter().map(|of| of.tag.to_string()).collect())
+}
+
+async fn rows(
+    app: &AppState,
+    devices: Vec<Device>,
+    package: Option<&PackageName>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Row>, Refusal> {
+    let mut told = app.devices.standings_of(&devices).await?;
+    let mut outcomes = app.devices.last_outcomes(&devices).await?;
+    let names = app.devices.version_names(&devices).await?;
+    let rows = devices.into_iter().map(|device| {
+        let mut told = told.remove(&device.id).unwrap_or_default();
+        told.retain(|(name, _)| package.is_none_or(|package| package == name));
+        let outcome = outcomes.remove(&device.id).map(outcome);
+        row(device, told, outcome, &names, now)
+    });
+    Ok(rows.collect())
+}
+
+fn outcome(last: LastOutcome) -> Outcome {
+    let why = last.reason.as_deref().map(reason_words::reason);
+    Outcome {
+        what: reason_words::status(&last.status).to_owned(),
+        why: why.unwrap_or_default().into_owned(),
+        build: last.build.0,
+        version: last.version_name,
+        is_bad: last.status.ends_with("_failed"),
+    }
+}
+
+fn row(
+    device: Device,
+    told: Vec<(PackageName, Told)>,
+    outcome: Option<Outcome>,
+    names: &VersionNames,
+    now: DateTime<Utc>,
+) -> Row {
     let shown = device.shown();
     let maker = [shown.manufacturer, shown.model];
-    let android = match (shown.android, shown.sdk) {
-        (Some(version), Some(sdk)) => format!("{version} (API {sdk})"),
-        (Some(version), None) => version.into_owned(),
-        (None, Some(sdk)) => format!("API {sdk}"),
-        (None, None) => String::new(),
-    };
+    let android = shown.android.map(|version| format!("Android {version}"));
+    let level = shown.sdk.map(|sdk| format!("API {sdk}"));
+    let region = shown.region.map(std::borrow::Cow::into_owned);
+    let more: Vec<String> = android.into_iter().chain(level).chain(region).collect();
     Row {
         path: path_of(&device.id),
         id: device.id.to_string(),
         alias: device.alias.unwrap_or_default(),
         model: maker.into_iter().flatten().collect::<Vec<_>>().join(" "),
-        android,
-        region: shown.region.unwrap_or_default().into_owned(),
+        more: more.join(" · "),
         installed: device
             .installed
             .into_iter()
-            .map(|(package, version)| (package.to_string(), version.get()))
+            .map(|(package, version)| {
+                let name = names.get(&(package.clone(), version)).cloned();
+                (package.to_string(), name.unwrap_or_default(), version.get())
+            })
             .collect(),
         told: told
             .into_iter()
             .map(|(package, told)| (package.to_string(), told.as_str()))
             .collect(),
+        outcome,
         seen: device
             .last_seen_at
             .map_or_else(|| "never".to_owned(), |seen| show::ago(seen, now)),
+        enrolled: show::ago(device.enrolled_at, now),
     }
 }

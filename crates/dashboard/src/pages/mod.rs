@@ -9,9 +9,13 @@ mod comparison;
 mod covers;
 mod delete;
 mod device;
+mod device_query;
 mod devices;
+mod devices_bulk;
+mod devices_csv;
 mod download;
 mod ending;
+mod failures;
 pub(crate) mod fleet;
 pub(crate) mod health;
 mod hold;
@@ -25,12 +29,15 @@ pub(crate) mod plan;
 mod plan_choice;
 mod plan_words;
 mod promote;
+mod reason_words;
 mod resume;
 mod retry;
 mod roll_back;
 mod rollout;
 mod stepper;
+mod timeline;
 mod upload;
+mod why;
 
 use std::sync::Arc;
 
@@ -73,6 +80,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/rollouts/{id}/resume", get(resume::page).post(resume::resume))
         .route("/rollouts/{id}/{verb}", post(plan::act))
         .route("/devices", get(devices::page))
+        .route("/bulk", get(devices_bulk::page).post(devices_bulk::act))
         .route("/devices/{id}", get(device::page))
         .route("/devices/{id}/retry", get(retry::page).post(retry::retry))
         .route(
@@ -99,6 +107,7 @@ pub(crate) fn long_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/builds/upload", get(upload::page).post(upload::upload))
         .route("/builds/{id}/download", get(download::file))
+        .route("/devices.csv", get(devices_csv::file))
         .route("/live", get(live::listen))
 }
 

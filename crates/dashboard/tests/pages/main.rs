@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
 
+mod devices;
 mod forms;
 mod gates;
 mod looks;

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
 
 mod day;
+mod devices;
 mod dialogs;
 mod fixture;
 mod gates;

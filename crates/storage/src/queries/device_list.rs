@@ -1,520 +1,382 @@
-//! Listing devices, a page at a time.
+//! Listing and counting devices.
 //!
-//! A filter is walked along the index that narrows it most, its *legs*, each of which continues behind the last
-//! device that was looked at. What the index does not answer is asked of each candidate.
+//! A filter is walked along the index that narrows it most (`device_walks.rs`), which goes on behind the last device
+//! that was looked at. What that index does not answer is asked of each candidate (`device_conditions.rs`). Where few
+//! match, they are sorted as asked; where many do, the walk is the one that gives the order.
 
-use std::collections::HashSet;
-use std::ops::RangeInclusive;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
-use tidegate_domain::{Device, PackageName, VersionCode};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use tidegate_domain::{self as domain, Device};
 
-use super::census::HAS_FAILED;
-use super::overdue::{self, Late};
-use super::{Conn, Db, devices as device_queries};
+use super::device_conditions::{self as conditions, Known};
+use super::device_walks::{Asked, Place, Walk};
+use super::statement::Statement;
+use super::{BATCH, Conn, devices as device_queries, words};
+use crate::device_filter::{CountBound, DeviceCount, DeviceSort};
 use crate::error::Fault;
-use crate::page::Key;
-use crate::rows::{DeviceRow, clean};
-use crate::schema::{device_builds, device_packages, devices};
+use crate::rows::DeviceRow;
+use crate::schema::devices;
 use crate::time::micros;
-use crate::{DeviceFilter, MAX_CANDIDATES, Page, Paged, Told};
+use crate::{DeviceFilter, Error, MAX_CANDIDATES, MAX_COUNTED, Page, Paged};
 
-/// How many candidates are fetched at once when some of them will be left out.
-const CHUNK: usize = 500;
+/// How many candidates are fetched at once when some of them will be left out: few at first, then more.
+const CHUNKS: [usize; 3] = [200, 1_000, 5_000];
 
-/// One way along an index.
-enum Leg {
-    /// By id, those that begin with this.
-    Id(String),
-    /// By alias, those that begin with this in lower case, and whose id does not begin with that.
-    Alias(String, String),
-    /// By number, those that fail with this build.
-    Failing(i64),
-    /// By number, those that are overdue with this rollout.
-    Overdue(Late),
-    /// By number, those whose last poll for the package was told this.
-    Told(i64, Told),
-    /// By version and number, those that run the package.
-    Running(i64, RangeInclusive<i64>),
-    /// By number, those that never came.
-    NeverSeen,
-    /// Those that came last before then, the longest silent first.
-    SeenBefore(i64),
-}
+/// Below this many devices it does not matter which index narrows more, and the order is the same for every fleet.
+const FEW: usize = 500;
 
-/// A device's place in the list: in which leg, and what that leg is sorted by.
-#[derive(Clone, Default)]
-struct Place {
-    leg: usize,
-    /// Whether it is the place before the leg's first device.
-    begins: bool,
-    number: i64,
-    id: i64,
-    text: String,
-}
+/// The most devices that are sorted after they were found.
+const MAX_SORTED: usize = 10_000;
 
-impl Place {
-    fn before(leg: usize) -> Self {
-        Self {
-            leg,
-            begins: true,
-            ..Self::default()
-        }
-    }
-}
-
-impl Key for Place {
-    fn write(&self) -> String {
-        format!(
-            "{} {} {} {} {}",
-            self.leg,
-            u8::from(self.begins),
-            self.number,
-            self.id,
-            self.text
-        )
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(5, ' ');
-        Some(Self {
-            leg: parts.next()?.parse().ok()?,
-            begins: parts.next()? == "1",
-            number: parts.next()?.parse().ok()?,
-            id: parts.next()?.parse().ok()?,
-            text: parts.next().filter(|text| !text.contains('\0'))?.to_owned(),
-        })
-    }
+/// How a filter is answered.
+struct Plan {
+    walks: Vec<Walk>,
+    /// What the walks leave open.
+    open: Vec<Statement>,
+    begin: Place,
 }
 
 pub(crate) fn list(conn: &mut Conn, filter: &DeviceFilter, page: &Page) -> Result<Paged<Device>, Fault> {
-    let legs = legs(conn, filter)?;
+    let after = page.after::<Place>()?;
+    let Some(plan) = plan(conn, filter, after.as_ref())? else {
+        return paged(conn, &[], None);
+    };
     let size = usize::try_from(page.size()).unwrap_or(usize::MAX);
-    let exact = is_exact(filter);
-    let mut place = page.after::<Place>()?.unwrap_or(Place::before(0));
-    let mut items = Vec::new();
-    let mut looked_at = 0;
-    while let Some(leg) = legs.get(place.leg) {
+    if plan.begin.sorted {
+        return sorted(conn, filter, &plan, after, size);
+    }
+    let mut place = after.unwrap_or(plan.begin.before(0));
+    let (mut found, mut looked_at, mut chunk) = (vec![], 0, 0);
+    while let Some(walk) = plan.walks.get(place.leg) {
         if looked_at >= MAX_CANDIDATES {
-            return Ok(paged(items, Some(&place)));
+            return paged(conn, &found, Some(&place));
         }
-        let wanted = if exact { size + 1 - items.len() } else { CHUNK };
-        let candidates = candidates(conn, leg, filter.retired, &place, wanted)?;
+        let wanted = match plan.open.is_empty() {
+            true => size + 1 - found.len(),
+            false => CHUNKS[chunk],
+        };
+        chunk = (chunk + 1).min(CHUNKS.len() - 1);
+        let candidates = walk.candidates(conn, &place, wanted)?;
         looked_at += candidates.len();
         let ends = candidates.len() < wanted;
-        let (places, rows): (Vec<Place>, Vec<DeviceRow>) = candidates.into_iter().unzip();
-        for (next, device) in places.into_iter().zip(judged(conn, filter, rows)?) {
-            if let Some(device) = device {
-                if items.len() == size {
-                    return Ok(paged(items, Some(&place)));
+        let matching = matching(conn, &plan.open, &candidates)?;
+        for next in candidates {
+            if matching
+                .as_ref()
+                .is_none_or(|matching| matching.contains(&next.id))
+            {
+                if found.len() == size {
+                    return paged(conn, &found, Some(&place));
                 }
-                items.push(device);
+                found.push(next.id);
             }
             place = next;
         }
         if ends {
-            place = Place::before(place.leg + 1);
+            place = place.before(place.leg + 1);
         }
     }
-    Ok(paged(items, None))
+    paged(conn, &found, None)
 }
 
-fn paged(items: Vec<Device>, after: Option<&Place>) -> Paged<Device> {
-    Paged {
-        items,
-        next_page_token: after.map(Page::token_after),
+pub(crate) fn count(conn: &mut Conn, filter: &DeviceFilter) -> Result<DeviceCount, Fault> {
+    let bound = usize::try_from(MAX_COUNTED).unwrap_or(usize::MAX);
+    // Whatever the order.
+    let filter = DeviceFilter {
+        sort: None,
+        ..filter.clone()
+    };
+    let Some(plan) = plan(conn, &filter, None)? else {
+        return Ok(counted(0, CountBound::Exact));
+    };
+    let (mut devices, mut looked_at) = (0, 0);
+    for (leg, walk) in plan.walks.iter().enumerate() {
+        if plan.open.is_empty() {
+            devices += walk.count(conn, bound + 1 - devices)?;
+        }
+        let mut place = plan.begin.before(leg);
+        let mut ends = plan.open.is_empty();
+        while !ends && devices <= bound {
+            if looked_at >= MAX_CANDIDATES {
+                return Ok(counted(devices, CountBound::Scanned));
+            }
+            // No more than can still be counted, where all of them match.
+            let wanted = CHUNKS[2].min(bound + 1 - devices).max(CHUNKS[1]);
+            let candidates = walk.candidates(conn, &place, wanted)?;
+            looked_at += candidates.len();
+            ends = candidates.len() < wanted;
+            devices += matching(conn, &plan.open, &candidates)?.map_or(0, |matching| matching.len());
+            place = candidates.into_iter().next_back().unwrap_or(place);
+        }
+        if devices > bound {
+            return Ok(counted(bound, CountBound::More));
+        }
+    }
+    Ok(counted(devices, CountBound::Exact))
+}
+
+fn counted(devices: usize, bound: CountBound) -> DeviceCount {
+    DeviceCount {
+        devices: devices as u64,
+        bound,
     }
 }
 
-/// Whether the legs alone answer the filter.
-fn is_exact(filter: &DeviceFilter) -> bool {
-    let asked = [
-        filter.search.is_some(),
-        filter.failing.is_some(),
-        filter.overdue.is_some(),
-        told(filter).is_some(),
-        filter.versions.is_some() || (filter.package.is_some() && told(filter).is_none()),
-        filter.silent_since.is_some(),
-    ];
-    // The legs of retired devices know their names alone.
-    let retired = filter.retired && filter.search.is_none();
-    asked.into_iter().chain([retired]).filter(|asked| *asked).count() <= 1
-}
-
-/// What the package's devices are to have been told.
-fn told(filter: &DeviceFilter) -> Option<(&PackageName, Told)> {
-    filter.package.as_ref().zip(filter.told)
-}
-
-/// The index that narrows most comes first: a search, then failures, then what was told, then what runs, then silence.
-fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
-    if let Some(search) = &filter.search {
-        let search = clean(search);
-        return Ok(vec![
-            Leg::Id(search.clone()),
-            Leg::Alias(search.to_lowercase(), search),
-        ]);
+/// The plan of a page, or of a count; `None` where no device can match. A page goes the way that the page before it
+/// went, whatever became of the fleet meanwhile.
+fn plan(conn: &mut Conn, filter: &DeviceFilter, after: Option<&Place>) -> Result<Option<Plan>, Fault> {
+    let known = Known::look_up(conn, filter)?;
+    if known.none_matches {
+        return Ok(None);
     }
-    if filter.retired {
-        return Ok(vec![Leg::Id(String::new())]);
+    let mut ways = ways(conn, filter, &known)?;
+    let (way, is_sorted) = match after {
+        Some(place) => (place.way, place.sorted),
+        None => choose(conn, filter, &ways)?,
+    };
+    if way >= ways.len() {
+        let fault = domain::Error::invalid("page_token", "must be one that a page before it gave");
+        return Err(Error::Rule(fault).into());
+    }
+    let walks = ways.swap_remove(way);
+    let begin = Place {
+        way,
+        sorted: is_sorted,
+        ..Place::default()
+    };
+    let open = open(filter, &known, &walks);
+    Ok(Some(Plan { walks, open, begin }))
+}
+
+/// What the walks leave open of a filter.
+fn open(filter: &DeviceFilter, known: &Known, walks: &[Walk]) -> Vec<Statement> {
+    let answered = walks.first().map_or(Asked::Nothing, |walk| walk.asked);
+    let mut open: Vec<Statement> = conditions::all(filter, known)
+        .into_iter()
+        .filter(|(asked, _)| *asked == Asked::Nothing || *asked != answered)
+        .map(|(_, statement)| statement)
+        .collect();
+    // An index of a package holds those that count.
+    let counts = filter.retired || filter.package.is_none() || matches!(answered, Asked::Told | Asked::Runs);
+    if !open.is_empty() || !counts || !walks.iter().all(|walk| walk.in_fleet) {
+        open.push(conditions::present(filter).into());
+    }
+    open
+}
+
+/// The ways along indexes that answer a part of the filter; the last one is by id, or in the order that is asked for.
+fn ways(conn: &mut Conn, filter: &DeviceFilter, known: &Known) -> Result<Vec<Vec<Walk>>, Fault> {
+    let mut ways: Vec<Vec<Walk>> = vec![];
+    if let Some(search) = &filter.search
+        && words::are_long_enough(search)
+        && words::is_indexed(conn)?
+    {
+        ways.push(vec![Walk::words(search)]);
+    }
+    // The indexes of retired devices know their names alone.
+    if !filter.retired {
+        ways.extend(narrowing(filter, known));
+    }
+    ways.push(ordered(filter));
+    Ok(ways)
+}
+
+fn narrowing(filter: &DeviceFilter, known: &Known) -> Vec<Vec<Walk>> {
+    let mut ways = vec![];
+    if let Some(of) = &filter.trouble {
+        ways.push(vec![Walk::trouble(conditions::trouble(of))]);
     }
     if let Some(build) = filter.failing {
-        return Ok(vec![Leg::Failing(build.0)]);
+        ways.push(vec![Walk::failing(build.0)]);
     }
-    if filter.overdue.is_some() {
-        return Ok(late(conn, filter)?.map(Leg::Overdue).into_iter().collect());
+    if let Some(late) = known.late {
+        ways.push(vec![Walk::overdue(late)]);
     }
-    if let Some(package) = &filter.package {
-        let leg = package_id(conn, package)?.map(|id| match filter.told {
-            Some(told) => Leg::Told(id, told),
-            None => Leg::Running(id, versions(filter)),
-        });
-        return Ok(leg.into_iter().collect());
+    if let Some(tag) = known.tag {
+        ways.push(vec![Walk::tag(tag)]);
     }
-    Ok(match filter.silent_since {
-        Some(since) => vec![Leg::NeverSeen, Leg::SeenBefore(micros(since))],
-        None => vec![Leg::Id(String::new())],
+    if let (Some(package), Some(told)) = (known.package, filter.told) {
+        ways.push(vec![Walk::told(package, &conditions::told(told))]);
+    }
+    if let Some(package) = known.package.filter(|_| conditions::asks_version(filter)) {
+        ways.push(vec![Walk::running(package, &conditions::versions(filter))]);
+    }
+    for (column, value) in filter.facts() {
+        ways.push(vec![Walk::fact(column, value)]);
+    }
+    if let Some(levels) = &filter.sdk {
+        ways.push(vec![Walk::sdk(levels)]);
+    }
+    if let Some(since) = filter.silent_since {
+        let before = i64::MIN..=micros(since).saturating_sub(1);
+        ways.push(vec![
+            Walk::never_seen(Asked::Silent),
+            Walk::seen(Asked::Silent, before, false),
+        ]);
+    }
+    if let Some(since) = filter.seen_since {
+        ways.push(vec![Walk::seen(Asked::SeenSince, micros(since)..=i64::MAX, true)]);
+    }
+    ways
+}
+
+/// All devices in the order that is asked for.
+fn ordered(filter: &DeviceFilter) -> Vec<Walk> {
+    let descending = filter.descending;
+    match filter.sort {
+        Some(DeviceSort::Enrolled) => vec![Walk::enrolled(descending)],
+        Some(DeviceSort::LastSeen) if !filter.retired => {
+            let seen = Walk::seen(Asked::Nothing, i64::MIN..=i64::MAX, descending);
+            let mut walks = vec![Walk::never_seen(Asked::Nothing), seen];
+            if descending {
+                walks.reverse();
+            }
+            walks
+        }
+        _ => vec![Walk::names(filter.retired, descending)],
+    }
+}
+
+/// Which way, and whether what it gives is to be sorted. The narrowest: how many devices each of them meets is counted
+/// up to a bound.
+fn choose(conn: &mut Conn, filter: &DeviceFilter, ways: &[Vec<Walk>]) -> Result<(usize, bool), Fault> {
+    let by_id = ways.len() - 1;
+    let must_sort = filter.sort.is_some();
+    let narrowing = ways.get(..by_id).unwrap_or_default();
+    if narrowing.is_empty() || (narrowing.len() == 1 && !must_sort) {
+        return Ok((0, false));
+    }
+    let mut narrowest = (MAX_SORTED + 1, 0);
+    for (way, walks) in narrowing.iter().enumerate() {
+        let mut met = 0;
+        for walk in walks {
+            met += walk.count(conn, MAX_SORTED + 1)?;
+        }
+        let met = met.clamp(FEW, MAX_SORTED + 1);
+        if met < narrowest.0 {
+            narrowest = (met, way);
+        }
+    }
+    let (met, way) = narrowest;
+    Ok(match must_sort {
+        true if met <= MAX_SORTED => (way, true),
+        true => (by_id, false),
+        false => (way, false),
     })
 }
 
-/// The rollout with which the devices are to be overdue; none before its deadline, and once it has ended.
-fn late(conn: &mut Conn, filter: &DeviceFilter) -> Result<Option<Late>, Fault> {
-    match filter.overdue {
-        Some((rollout, now)) => overdue::named(conn, rollout, now),
-        None => Ok(None),
-    }
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
 }
 
-fn package_id(conn: &mut Conn, package: &PackageName) -> Result<Option<i64>, Fault> {
-    let ids = device_queries::package_ids(conn, &[package.as_str()])?;
-    Ok(ids.get(package.as_str()).copied())
+fn among(candidates: &[Place]) -> String {
+    let ids: Vec<String> = candidates.iter().map(|place| place.id.to_string()).collect();
+    ids.join(", ")
 }
 
-/// Any version runs; 0 says that the package is not installed.
-fn versions(filter: &DeviceFilter) -> RangeInclusive<i64> {
-    match &filter.versions {
-        Some(range) => range.start().get()..=range.end().get(),
-        None => 1..=i64::MAX,
-    }
-}
-
-/// The devices behind a place, in the leg's order.
-fn candidates(
+/// Those of these devices that match what is open; `None` for all of them.
+fn matching(
     conn: &mut Conn,
-    leg: &Leg,
-    retired: bool,
-    after: &Place,
-    limit: usize,
-) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    match leg {
-        Leg::Id(prefix) => by_id(conn, prefix, retired, after, limit),
-        Leg::Alias(prefix, not_id) => by_alias(conn, (prefix, not_id), retired, after, limit),
-        Leg::Failing(build) => failing(conn, *build, after, limit),
-        Leg::Overdue(of) => {
-            let ids = overdue::devices(conn, *of, after.id, limit)?;
-            numbered(conn, &ids, after)
-        }
-        Leg::Told(package, told) => were_told(conn, *package, *told, after, limit),
-        Leg::Running(package, versions) => running(conn, *package, versions, after, limit),
-        Leg::NeverSeen => never_seen(conn, after, limit),
-        Leg::SeenBefore(since) => seen_before(conn, *since, after, limit),
+    open: &[Statement],
+    candidates: &[Place],
+) -> Result<Option<HashSet<i64>>, Fault> {
+    if open.is_empty() {
+        return Ok(None);
     }
-}
-
-/// All texts that begin with this one lie between these two, by their bytes. No text holds the last character.
-fn prefix_range(prefix: &str) -> (String, String) {
-    (prefix.to_owned(), format!("{prefix}{}", char::MAX))
-}
-
-fn place(after: &Place, row: &DeviceRow, number: i64, text: &str) -> Place {
-    Place {
-        leg: after.leg,
-        begins: false,
-        number,
-        id: row.id,
-        text: text.to_owned(),
+    if candidates.is_empty() {
+        return Ok(Some(HashSet::new()));
     }
+    let statement = asked_of("SELECT d.id", open, candidates);
+    let found: Vec<Number> = statement.load(conn)?;
+    Ok(Some(found.into_iter().map(|number| number.id).collect()))
 }
 
-fn by_id(
-    conn: &mut Conn,
-    prefix: &str,
-    retired: bool,
-    after: &Place,
-    limit: i64,
-) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let (from, to) = prefix_range(prefix);
-    let mut query = devices::table
-        .filter(devices::name.lt(to))
-        .order(devices::name)
-        .limit(limit)
-        .select(DeviceRow::as_select())
-        .into_boxed::<Db>();
-    // One bound and not two: SQLite would walk up from the lower one.
-    query = if after.begins {
-        query.filter(devices::name.ge(from))
-    } else {
-        query.filter(devices::name.gt(&after.text))
-    };
-    query = if retired {
-        query.filter(devices::retired_at.is_not_null())
-    } else {
-        query.filter(devices::retired_at.is_null())
-    };
-    let rows: Vec<DeviceRow> = query.load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (place(after, &row, 0, &row.name), row))
-        .collect())
+/// By their numbers. Not a join: PostgreSQL would merge the index that is ordered by number with all devices from the
+/// first on.
+fn asked_of(select: &str, open: &[Statement], candidates: &[Place]) -> Statement {
+    let begin = format!("{select} FROM devices d WHERE d.id IN ({})", among(candidates));
+    open.iter()
+        .fold(Statement::of(begin), |all, open| all.and_then(" AND ").then(open))
 }
 
-fn by_alias(
-    conn: &mut Conn,
-    (prefix, not_id): (&str, &str),
-    retired: bool,
-    after: &Place,
-    limit: i64,
-) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let (from, to) = prefix_range(prefix);
-    let (id, id_end) = prefix_range(not_id);
-    let from = if after.begins { from } else { after.text.clone() };
-    let mut query = devices::table
-        .filter(devices::alias_key.ge(from))
-        .filter(devices::alias_key.lt(to))
-        .filter(devices::name.lt(id).or(devices::name.ge(id_end)))
-        .order((devices::alias_key, devices::id))
-        .limit(limit)
-        .select((devices::alias_key, DeviceRow::as_select()))
-        .into_boxed::<Db>();
-    query = if retired {
-        query.filter(devices::retired_at.is_not_null())
-    } else {
-        query.filter(devices::retired_at.is_null())
-    };
-    if !after.begins {
-        let behind = devices::alias_key
-            .gt(&after.text)
-            .or(devices::id.gt(after.id).nullable());
-        query = query.filter(behind);
-    }
-    let rows: Vec<(Option<String>, DeviceRow)> = query.load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|(alias, row)| (place(after, &row, 0, &alias.unwrap_or_default()), row))
-        .collect())
+#[derive(QueryableByName)]
+struct SortedRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = BigInt)]
+    enrolled_at: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_seen_at: Option<i64>,
 }
 
-fn failing(conn: &mut Conn, build: i64, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let ids: Vec<i64> = device_builds::table
-        .filter(device_builds::build_id.eq(build))
-        .filter(diesel::dsl::sql::<Bool>(HAS_FAILED))
-        .filter(device_builds::device_id.gt(after.id))
-        .order(device_builds::device_id)
-        .limit(limit)
-        .select(device_builds::device_id)
-        .load(conn)?;
-    numbered(conn, &ids, after)
-}
-
-/// The devices of these numbers, which ascend. Not a join: PostgreSQL would merge the index that is ordered by number
-/// with all devices from the first on.
-fn numbered(conn: &mut Conn, ids: &[i64], after: &Place) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let rows: Vec<DeviceRow> = devices::table
-        .filter(devices::id.eq_any(ids))
-        .order(devices::id)
-        .select(DeviceRow::as_select())
-        .load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (place(after, &row, 0, ""), row))
-        .collect())
-}
-
-fn were_told(
-    conn: &mut Conn,
-    package: i64,
-    told: Told,
-    after: &Place,
-    limit: i64,
-) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let query = device_packages::table
-        .filter(device_packages::counted)
-        .filter(device_packages::package_id.eq(package))
-        .filter(device_packages::device_id.gt(after.id))
-        .order(device_packages::device_id)
-        .limit(limit)
-        .select(device_packages::device_id)
-        .into_boxed::<Db>();
-    let query = match told.stored() {
-        Some(word) => query.filter(device_packages::standing.eq(word)),
-        None => query.filter(device_packages::standing.is_null()),
-    };
-    let ids: Vec<i64> = query.load(conn)?;
-    numbered(conn, &ids, after)
-}
-
-fn running(
-    conn: &mut Conn,
-    package: i64,
-    versions: &RangeInclusive<i64>,
-    after: &Place,
-    limit: i64,
-) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let from = if after.begins {
-        *versions.start()
-    } else {
-        after.number
-    };
-    let mut query = device_packages::table
-        .inner_join(devices::table)
-        .filter(device_packages::counted)
-        .filter(device_packages::package_id.eq(package))
-        .filter(device_packages::version_code.ge(from))
-        .filter(device_packages::version_code.le(*versions.end()))
-        .order((device_packages::version_code, device_packages::device_id))
-        .limit(limit)
-        .select((device_packages::version_code, DeviceRow::as_select()))
-        .into_boxed::<Db>();
-    if !after.begins {
-        let behind = device_packages::version_code
-            .gt(after.number)
-            .or(device_packages::device_id.gt(after.id));
-        query = query.filter(behind);
-    }
-    let rows: Vec<(i64, DeviceRow)> = query.load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|(version, row)| (place(after, &row, version, ""), row))
-        .collect())
-}
-
-fn never_seen(conn: &mut Conn, after: &Place, limit: i64) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let rows: Vec<DeviceRow> = devices::table
-        .filter(devices::retired_at.is_null())
-        .filter(devices::last_seen_at.is_null())
-        .filter(devices::id.gt(after.id))
-        .order(devices::id)
-        .limit(limit)
-        .select(DeviceRow::as_select())
-        .load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (place(after, &row, 0, ""), row))
-        .collect())
-}
-
-fn seen_before(
-    conn: &mut Conn,
-    since: i64,
-    after: &Place,
-    limit: i64,
-) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let from = if after.begins { i64::MIN } else { after.number };
-    let mut query = devices::table
-        .filter(devices::retired_at.is_null())
-        .filter(devices::last_seen_at.ge(from))
-        .filter(devices::last_seen_at.lt(since))
-        .order((devices::last_seen_at, devices::id))
-        .limit(limit)
-        .select((devices::last_seen_at, DeviceRow::as_select()))
-        .into_boxed::<Db>();
-    if !after.begins {
-        let behind = devices::last_seen_at
-            .gt(after.number)
-            .or(devices::id.gt(after.id).nullable());
-        query = query.filter(behind);
-    }
-    let rows: Vec<(Option<i64>, DeviceRow)> = query.load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|(seen, row)| (place(after, &row, seen.unwrap_or_default(), ""), row))
-        .collect())
-}
-
-/// The devices in their order; `None` for those that the filter leaves out.
-fn judged(
+/// A page of those that were found first and sorted then. There may have come some since the page before; never so many
+/// that the bound would not hold.
+fn sorted(
     conn: &mut Conn,
     filter: &DeviceFilter,
-    rows: Vec<DeviceRow>,
-) -> Result<Vec<Option<Device>>, Fault> {
-    let numbers: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let devices = device_queries::with_installed(conn, rows)?;
-    if is_exact(filter) {
-        return Ok(devices.into_iter().map(Some).collect());
+    plan: &Plan,
+    after: Option<Place>,
+    size: usize,
+) -> Result<Paged<Device>, Fault> {
+    let mut keys = vec![];
+    for (leg, walk) in plan.walks.iter().enumerate() {
+        let candidates = walk.candidates(conn, &plan.begin.before(leg), 2 * MAX_SORTED)?;
+        for candidates in candidates.chunks(CHUNKS[2]) {
+            let select = "SELECT d.id, d.name, d.enrolled_at, d.last_seen_at";
+            let rows: Vec<SortedRow> = asked_of(select, &plan.open, candidates).load(conn)?;
+            keys.extend(rows.into_iter().map(|row| sort_key(filter, row)));
+        }
     }
-    let failing = match filter.failing {
-        Some(build) => failing_of(conn, build.0, &numbers)?,
-        None => HashSet::new(),
-    };
-    let overdue = match filter.overdue {
-        Some(_) => match late(conn, filter)? {
-            Some(of) => Some(overdue::among(conn, of, &numbers)?),
-            None => Some(HashSet::new()),
-        },
-        None => None,
-    };
-    let told = match told(filter) {
-        Some((package, told)) => Some(told_of(conn, package, told, &numbers)?),
-        None => None,
-    };
-    let range = versions(filter);
-    let judged = numbers.into_iter().zip(devices).map(|(number, device)| {
-        let fails = filter.failing.is_none() || failing.contains(&number);
-        let is_overdue = overdue.as_ref().is_none_or(|overdue| overdue.contains(&number));
-        let told_so = told.as_ref().is_none_or(|told| told.contains(&number));
-        // Those that were told something need not run the package, unless versions are named as well.
-        let asks_version = filter.versions.is_some() || told.is_none();
-        let package = filter.package.as_ref().filter(|_| asks_version);
-        let runs = package.is_none_or(|package| runs(&device.installed, package, &range));
-        let silent = filter
-            .silent_since
-            .is_none_or(|since| device.last_seen_at.is_none_or(|seen| seen < since));
-        // A package's devices are those that count, as in the lists that its index gives.
-        let counts = filter.retired || filter.package.is_none() || device.inactive_at.is_none();
-        (fails && is_overdue && told_so && runs && silent && counts).then_some(device)
+    keys.sort_unstable();
+    if filter.descending {
+        keys.reverse();
+    }
+    if let Some(after) = after {
+        let after = (after.number, after.text, after.id);
+        keys.retain(|key| match filter.descending {
+            true => *key < after,
+            false => *key > after,
+        });
+    }
+    let more = keys.len() > size;
+    keys.truncate(size);
+    let found: Vec<i64> = keys.iter().map(|(_, _, id)| *id).collect();
+    let last = keys.pop().filter(|_| more).map(|(number, text, id)| Place {
+        number,
+        text,
+        id,
+        ..plan.begin.clone()
     });
-    Ok(judged.collect())
+    paged(conn, &found, last.as_ref())
 }
 
-fn runs(
-    installed: &[(PackageName, VersionCode)],
-    package: &PackageName,
-    range: &RangeInclusive<i64>,
-) -> bool {
-    installed
-        .iter()
-        .any(|(name, version)| name == package && range.contains(&version.get()))
+fn sort_key(filter: &DeviceFilter, row: SortedRow) -> (i64, String, i64) {
+    match filter.sort {
+        Some(DeviceSort::Enrolled) => (row.enrolled_at, String::new(), row.id),
+        Some(DeviceSort::LastSeen) => (row.last_seen_at.unwrap_or(i64::MIN), String::new(), row.id),
+        Some(DeviceSort::Id) | None => (0, row.name, row.id),
+    }
 }
 
-fn failing_of(conn: &mut Conn, build: i64, devices: &[i64]) -> Result<HashSet<i64>, Fault> {
-    let found: Vec<i64> = device_builds::table
-        .filter(device_builds::build_id.eq(build))
-        .filter(device_builds::device_id.eq_any(devices))
-        .filter(device_builds::failures.gt(0))
-        .select(device_builds::device_id)
-        .load(conn)?;
-    Ok(found.into_iter().collect())
-}
-
-/// Those of these devices whose last poll for the package was told this.
-fn told_of(
-    conn: &mut Conn,
-    package: &PackageName,
-    told: Told,
-    devices: &[i64],
-) -> Result<HashSet<i64>, Fault> {
-    let Some(package) = package_id(conn, package)? else {
-        return Ok(HashSet::new());
-    };
-    let found: Vec<(i64, Option<String>)> = device_packages::table
-        .filter(device_packages::package_id.eq(package))
-        .filter(device_packages::device_id.eq_any(devices))
-        .select((device_packages::device_id, device_packages::standing))
-        .load(conn)?;
-    let told_so = found
-        .into_iter()
-        .filter(|(_, standing)| Told::of_stored(standing.as_deref()) == told);
-    Ok(told_so.map(|(device, _)| device).collect())
+/// The devices of these numbers in this order.
+fn paged(conn: &mut Conn, found: &[i64], after: Option<&Place>) -> Result<Paged<Device>, Fault> {
+    let mut by_number = HashMap::new();
+    for ids in found.chunks(BATCH) {
+        let rows: Vec<DeviceRow> = devices::table
+            .filter(devices::id.eq_any(ids))
+            .select(DeviceRow::as_select())
+            .load(conn)?;
+        by_number.extend(rows.into_iter().map(|row| (row.id, row)));
+    }
+    let rows = found.iter().filter_map(|id| by_number.remove(id)).collect();
+    Ok(Paged {
+        items: device_queries::with_installed(conn, rows)?,
+        next_page_token: after.map(Page::token_after),
+    })
 }

@@ -440,7 +440,7 @@ pub(crate) fn standings_of(
     Ok(found)
 }
 
-fn number(conn: &mut Conn, id: &DeviceId) -> Result<i64, Fault> {
+pub(super) fn number(conn: &mut Conn, id: &DeviceId) -> Result<i64, Fault> {
     let number = devices::table
         .filter(devices::name.eq(id.as_str()))
         .select(devices::id)

@@ -2,7 +2,8 @@
 //! engine whose child this module is. Each noun's file holds every statement on its tables.
 
 use super::{
-    Conn, Db, HAS_EPOCHS, HAS_SERVERS, NOW, SKIP_LOCKED, analyze_deliveries, lock, rows, skip_numbers,
+    Conn, Db, FIND, HAS_EPOCHS, HAS_SERVERS, NOW, SKIP_LOCKED, analyze_deliveries, lock, rows, skip_numbers,
+    words,
 };
 
 pub(crate) mod accounts;
@@ -17,12 +18,17 @@ pub(crate) mod catalog;
 pub(crate) mod census;
 pub(crate) mod counts;
 pub(crate) mod deliveries;
+pub(crate) mod device_columns;
+mod device_conditions;
 pub(crate) mod device_list;
+pub(crate) mod device_timeline;
+mod device_walks;
 pub(crate) mod devices;
 pub(crate) mod enroll_tokens;
 pub(crate) mod enrollment;
 pub(crate) mod epochs;
 pub(crate) mod experiments;
+pub(crate) mod failures;
 pub(crate) mod forecasts;
 pub(crate) mod gate_counts;
 pub(crate) mod gate_entries;
@@ -53,6 +59,7 @@ pub(crate) mod rollout_events;
 pub(crate) mod rollouts;
 pub(crate) mod servers;
 pub(crate) mod service_accounts;
+pub(crate) mod statement;
 pub(crate) mod stats;
 pub(crate) mod tags;
 pub(crate) mod users;

@@ -1,12 +1,11 @@
 //! Overdue devices' statements.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 use tidegate_domain::{self as domain, RolloutId};
 
+use super::device_conditions::ALONE;
 use super::{BATCH, Conn, Db};
 use crate::error::Fault;
 use crate::schema::{builds, device_packages, device_rollouts, rollouts};
@@ -123,20 +122,15 @@ pub(super) fn devices(conn: &mut Conn, of: Late, after: i64, limit: i64) -> Resu
     Ok(query.load(conn)?)
 }
 
-/// Those of these devices that are overdue.
-pub(super) fn among(conn: &mut Conn, of: Late, devices: &[i64]) -> Result<HashSet<i64>, Fault> {
-    let judged = device_packages::version_code
-        .lt(of.version)
-        .or(device_packages::version_code.eq(of.takes_back.unwrap_or(NO_VERSION)));
-    let found: Vec<i64> = device_rollouts::table
-        .inner_join(device_packages::table.on(device_packages::device_id.eq(device_rollouts::device_id)))
-        .filter(device_rollouts::rollout_id.eq(of.rollout))
-        .filter(diesel::dsl::sql::<Bool>(UNFINISHED))
-        .filter(device_rollouts::device_id.eq_any(devices.to_vec()))
-        .filter(device_packages::package_id.eq(of.package))
-        .filter(device_packages::counted)
-        .filter(judged)
-        .select(device_rollouts::device_id)
-        .load(conn)?;
-    Ok(found.into_iter().collect())
+/// Whether the device `d` is overdue.
+pub(super) fn condition(of: Late) -> String {
+    let takes_back = of.takes_back.unwrap_or(NO_VERSION);
+    format!(
+        "EXISTS (SELECT 1 FROM device_rollouts \
+         JOIN device_packages ON device_packages.device_id = device_rollouts.device_id \
+         WHERE device_rollouts.device_id = d.id AND device_rollouts.rollout_id = {} AND {UNFINISHED} \
+         AND device_packages.package_id = {} AND device_packages.counted \
+         AND (device_packages.version_code < {} OR device_packages.version_code = {takes_back}){ALONE}",
+        of.rollout, of.package, of.version
+    )
 }

@@ -224,7 +224,7 @@ pub(crate) fn forget(conn: &mut Conn, device: i64) -> Result<(), Fault> {
     Ok(())
 }
 
-fn number(conn: &mut Conn, tag: &Tag) -> Result<Option<i64>, Fault> {
+pub(super) fn number(conn: &mut Conn, tag: &Tag) -> Result<Option<i64>, Fault> {
     Ok(tags::table
         .filter(tags::name.eq(tag.as_str()))
         .select(tags::id)

@@ -46,7 +46,19 @@ async fn devices_are_found_by_id_alias_and_package(place: &Place) {
         "by bytes on both engines"
     );
     assert_eq!(find(Some("a"), None).await, ["aa1", "ab2"]);
-    assert_eq!(find(Some("KIOSK"), None).await, ["b3", "ab2"]);
+    assert_eq!(find(Some("KIOSK"), None).await, ["ab2", "b3"]);
+    assert_eq!(find(Some("osk 2"), None).await, ["b3"], "in the midst of it");
+    assert_eq!(find(Some("B3"), None).await, ["b3"], "an id in whatever case");
+    assert_eq!(
+        find(Some("%sk"), None).await,
+        Vec::<String>::new(),
+        "no wildcards"
+    );
+    assert_eq!(
+        find(Some("\"OR\"x"), None).await,
+        Vec::<String>::new(),
+        "no operators"
+    );
     assert_eq!(find(Some("kiosk_"), None).await, ["ab2"], "no wildcards");
     assert_eq!(find(Some("är"), None).await, ["aa1"]);
     assert_eq!(find(None, Some(APP)).await, ["aa1", "b3", "ü5"]);

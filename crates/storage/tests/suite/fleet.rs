@@ -363,15 +363,6 @@ async fn filters_combine_and_pages_go_on(place: &Place) {
         versions: Some(version(2)..=version(2)),
         ..DeviceFilter::default()
     };
-    assert_eq!(
-        names(&store, filter.clone(), 2).await,
-        Vec::<String>::new(),
-        "ids keep their case"
-    );
-    let filter = DeviceFilter {
-        search: Some("d-000".into()),
-        ..filter
-    };
     let expected = ["d-0000", "d-0003", "d-0006", "d-0009"];
     for size in [1, 3, 50] {
         assert_eq!(names(&store, filter.clone(), size).await, expected);
@@ -400,8 +391,8 @@ async fn aliases_page_through_equals(place: &Place) {
     for size in [1, 2, 3, 50] {
         assert_eq!(
             names(&store, filter.clone(), size).await,
-            ["kiosk-9", "x-0", "x-1", "x-2", "x-4", "x-5", "x-6", "x-3"],
-            "ids first, then aliases"
+            ["x-0", "x-1", "x-2", "x-3", "x-4", "x-5", "x-6", "kiosk-9"],
+            "by age, whether the id or the alias holds it"
         );
     }
     let forged = Page::new(None, Some("30".repeat(900))).unwrap();

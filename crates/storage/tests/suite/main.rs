@@ -14,6 +14,8 @@ mod catalog;
 mod changes;
 mod deleted_builds;
 mod deliveries;
+mod device_filters;
+mod device_timeline;
 mod devices;
 mod enrollment;
 mod experiments;

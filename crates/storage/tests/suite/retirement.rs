@@ -417,6 +417,7 @@ async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
         "device_builds",
         "device_packages",
         "device_rollouts",
+        "device_search",
         "device_tags",
         "enroll_token_uses",
         "gate_members",

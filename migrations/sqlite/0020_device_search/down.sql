@@ -1,0 +1,9 @@
+DROP INDEX reports_troubles;
+DROP INDEX device_builds_recovered;
+DROP INDEX device_builds_given_up;
+DROP INDEX device_builds_reason;
+DROP TRIGGER devices_search_facts;
+DROP TRIGGER devices_search_words;
+DROP TRIGGER devices_search_insert;
+DROP TABLE device_words;
+DROP TABLE device_search;
