@@ -9,7 +9,7 @@ use tidegate_domain::{
 };
 
 use crate::store::run;
-use crate::{AuditNote, Error, Page, Paged, Store, Told};
+use crate::{AuditNote, Condition, Error, Page, Paged, Store, Told};
 
 /// The most builds that a device's history shows.
 pub const MAX_DEVICE_BUILDS: i64 = 500;
@@ -22,12 +22,15 @@ pub const MAX_CANDIDATES: usize = 1_500;
 pub struct DeviceFilter {
     /// Whose id begins with this, or whose alias does, in whatever case.
     pub search: Option<String>,
-    /// That run this package; with `told`, whose last poll for it was told that, whether they run it or not.
+    /// That run this package; with `told` or `condition`, that stand so with it, whether they run it or not.
     pub package: Option<PackageName>,
     /// That run the package in one of these versions.
     pub versions: Option<RangeInclusive<VersionCode>>,
     /// Whose last poll for the package was told this. Without a package it is not asked.
     pub told: Option<Told>,
+    /// That are in this condition with the package, where those count as silent that were not seen since the time.
+    /// Without a package it is not asked.
+    pub condition: Option<(Condition, DateTime<Utc>)>,
     /// That failed with this build and have not succeeded with it since.
     pub failing: Option<BuildId>,
     /// That were not seen since then, or never.
@@ -68,7 +71,7 @@ impl Store {
     /// The devices that match, inactive ones among them unless a package is named: a package's are those that count. The
     /// order is that of the index which finds them, so that any page of a million
     /// devices costs the same: by id; with a search those whose id matches, then those whose alias does; with
-    /// failures or an overdue installation by age; with what they were told by age; with a package by version and age; of silent ones those that
+    /// failures or an overdue installation by age; with what they were told by version and age, and so with a condition; with a package by version and age; of silent ones those that
     /// never came first, then the longest silent.
     ///
     /// A page may hold fewer devices than asked for and still have a next one: at most [`MAX_CANDIDATES`] are looked

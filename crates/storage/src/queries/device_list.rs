@@ -3,14 +3,16 @@
 //! A filter is walked along the index that narrows it most, its *legs*, each of which continues behind the last
 //! device that was looked at. What the index does not answer is asked of each candidate.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use tidegate_domain::{Device, PackageName, VersionCode};
 
 use super::census::HAS_FAILED;
+use super::conditions::{self, Walk};
 use super::overdue::{self, Late};
 use super::{Conn, Db, devices as device_queries};
 use crate::error::Fault;
@@ -18,7 +20,7 @@ use crate::page::Key;
 use crate::rows::{DeviceRow, clean};
 use crate::schema::{device_builds, device_packages, devices};
 use crate::time::micros;
-use crate::{DeviceFilter, MAX_CANDIDATES, Page, Paged, Told};
+use crate::{Condition, DeviceFilter, MAX_CANDIDATES, Page, Paged, Told};
 
 /// How many candidates are fetched at once when some of them will be left out.
 const CHUNK: usize = 500;
@@ -33,8 +35,10 @@ enum Leg {
     Failing(i64),
     /// By number, those that are overdue with this rollout.
     Overdue(Late),
-    /// By number, those whose last poll for the package was told this.
-    Told(i64, Told),
+    /// By number, those that fail with one of these builds.
+    FailingWithAny(Vec<i64>),
+    /// By version and number, those whose last poll for the package was told this and that run one of these.
+    Told(i64, Told, RangeInclusive<i64>),
     /// By version and number, those that run the package.
     Running(i64, RangeInclusive<i64>),
     /// By number, those that never came.
@@ -137,6 +141,10 @@ fn is_exact(filter: &DeviceFilter) -> bool {
         filter.versions.is_some() || (filter.package.is_some() && told(filter).is_none()),
         filter.silent_since.is_some(),
     ];
+    // A condition's legs hold others as well.
+    if condition(filter).is_some() {
+        return false;
+    }
     // The legs of retired devices know their names alone.
     let retired = filter.retired && filter.search.is_none();
     asked.into_iter().chain([retired]).filter(|asked| *asked).count() <= 1
@@ -147,7 +155,32 @@ fn told(filter: &DeviceFilter) -> Option<(&PackageName, Told)> {
     filter.package.as_ref().zip(filter.told)
 }
 
-/// The index that narrows most comes first: a search, then failures, then what was told, then what runs, then silence.
+/// The condition in which devices are to be with the package.
+fn condition(filter: &DeviceFilter) -> Option<(&PackageName, Condition, DateTime<Utc>)> {
+    let (condition, silent_before) = filter.condition?;
+    Some((filter.package.as_ref()?, condition, silent_before))
+}
+
+fn legs_of(
+    conn: &mut Conn,
+    package: i64,
+    condition: Condition,
+    silent_before: i64,
+) -> Result<Vec<Leg>, Fault> {
+    let mut legs = Vec::new();
+    for walk in conditions::walks(conn, package, condition)? {
+        match walk {
+            Walk::Running(versions) => legs.push(Leg::Running(package, versions)),
+            Walk::Told(told, versions) => legs.push(Leg::Told(package, told, versions)),
+            Walk::Failing(builds) => legs.push(Leg::FailingWithAny(builds)),
+            Walk::Silent => legs.extend([Leg::NeverSeen, Leg::SeenBefore(silent_before)]),
+        }
+    }
+    Ok(legs)
+}
+
+/// The index that narrows most comes first: a search, then failures, then a condition, then what was told, then what
+/// runs, then silence.
 fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
     if let Some(search) = &filter.search {
         let search = clean(search);
@@ -165,9 +198,15 @@ fn legs(conn: &mut Conn, filter: &DeviceFilter) -> Result<Vec<Leg>, Fault> {
     if filter.overdue.is_some() {
         return Ok(late(conn, filter)?.map(Leg::Overdue).into_iter().collect());
     }
+    if let Some((package, condition, silent_before)) = condition(filter) {
+        return match package_id(conn, package)? {
+            Some(id) => legs_of(conn, id, condition, micros(silent_before)),
+            None => Ok(vec![]),
+        };
+    }
     if let Some(package) = &filter.package {
         let leg = package_id(conn, package)?.map(|id| match filter.told {
-            Some(told) => Leg::Told(id, told),
+            Some(told) => Leg::Told(id, told, 0..=i64::MAX),
             None => Leg::Running(id, versions(filter)),
         });
         return Ok(leg.into_iter().collect());
@@ -216,7 +255,11 @@ fn candidates(
             let ids = overdue::devices(conn, *of, after.id, limit)?;
             numbered(conn, &ids, after)
         }
-        Leg::Told(package, told) => were_told(conn, *package, *told, after, limit),
+        Leg::FailingWithAny(builds) => {
+            let ids = conditions::failing_with(conn, builds, after.id, limit)?;
+            numbered(conn, &ids, after)
+        }
+        Leg::Told(package, told, versions) => were_told(conn, *package, (*told, versions), after, limit),
         Leg::Running(package, versions) => running(conn, *package, versions, after, limit),
         Leg::NeverSeen => never_seen(conn, after, limit),
         Leg::SeenBefore(since) => seen_before(conn, *since, after, limit),
@@ -335,24 +378,23 @@ fn numbered(conn: &mut Conn, ids: &[i64], after: &Place) -> Result<Vec<(Place, D
 fn were_told(
     conn: &mut Conn,
     package: i64,
-    told: Told,
+    asked: (Told, &RangeInclusive<i64>),
     after: &Place,
     limit: i64,
 ) -> Result<Vec<(Place, DeviceRow)>, Fault> {
-    let query = device_packages::table
-        .filter(device_packages::counted)
-        .filter(device_packages::package_id.eq(package))
-        .filter(device_packages::device_id.gt(after.id))
-        .order(device_packages::device_id)
-        .limit(limit)
-        .select(device_packages::device_id)
-        .into_boxed::<Db>();
-    let query = match told.stored() {
-        Some(word) => query.filter(device_packages::standing.eq(word)),
-        None => query.filter(device_packages::standing.is_null()),
-    };
-    let ids: Vec<i64> = query.load(conn)?;
-    numbered(conn, &ids, after)
+    let behind = (!after.begins).then_some((after.number, after.id));
+    let found = conditions::told(conn, package, asked, behind, limit)?;
+    let ids: Vec<i64> = found.iter().map(|(_, id)| *id).collect();
+    let rows: Vec<DeviceRow> = devices::table
+        .filter(devices::id.eq_any(ids))
+        .select(DeviceRow::as_select())
+        .load(conn)?;
+    let mut rows: HashMap<i64, DeviceRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let placed = found.into_iter().filter_map(|(version, id)| {
+        let row = rows.remove(&id)?;
+        Some((place(after, &row, version, ""), row))
+    });
+    Ok(placed.collect())
 }
 
 fn running(
@@ -459,13 +501,21 @@ fn judged(
         Some((package, told)) => Some(told_of(conn, package, told, &numbers)?),
         None => None,
     };
+    let conditions = match condition(filter) {
+        Some((package, _, silent_before)) => match package_id(conn, package)? {
+            Some(id) => conditions::among(conn, id, silent_before, &numbers)?,
+            None => HashMap::new(),
+        },
+        None => HashMap::new(),
+    };
     let range = versions(filter);
     let judged = numbers.into_iter().zip(devices).map(|(number, device)| {
         let fails = filter.failing.is_none() || failing.contains(&number);
         let is_overdue = overdue.as_ref().is_none_or(|overdue| overdue.contains(&number));
         let told_so = told.as_ref().is_none_or(|told| told.contains(&number));
-        // Those that were told something need not run the package, unless versions are named as well.
-        let asks_version = filter.versions.is_some() || told.is_none();
+        let is_so = condition(filter).is_none_or(|(_, asked, _)| conditions.get(&number) == Some(&asked));
+        // Those that stand in some way need not run the package, unless versions are named as well.
+        let asks_version = filter.versions.is_some() || (told.is_none() && filter.condition.is_none());
         let package = filter.package.as_ref().filter(|_| asks_version);
         let runs = package.is_none_or(|package| runs(&device.installed, package, &range));
         let silent = filter
@@ -473,7 +523,7 @@ fn judged(
             .is_none_or(|since| device.last_seen_at.is_none_or(|seen| seen < since));
         // A package's devices are those that count, as in the lists that its index gives.
         let counts = filter.retired || filter.package.is_none() || device.inactive_at.is_none();
-        (fails && is_overdue && told_so && runs && silent && counts).then_some(device)
+        (fails && is_overdue && told_so && is_so && runs && silent && counts).then_some(device)
     });
     Ok(judged.collect())
 }

@@ -15,6 +15,7 @@ pub(crate) mod calendars;
 pub(crate) mod campaigns;
 pub(crate) mod catalog;
 pub(crate) mod census;
+pub(crate) mod conditions;
 pub(crate) mod counts;
 pub(crate) mod deliveries;
 pub(crate) mod device_list;
