@@ -197,7 +197,8 @@ fn everybody(conn: &mut Conn, releases: &BTreeMap<i64, Releases>) -> Result<Hash
     Ok(found)
 }
 
-/// Those of them that were not seen since then, or never.
+/// Those of them that were not seen since then, or never. SQLite takes the tables of a CROSS JOIN in their order: few
+/// devices are silent, and of each it finds the package.
 fn silent(
     conn: &mut Conn,
     releases: &BTreeMap<i64, Releases>,
@@ -208,9 +209,8 @@ fn silent(
     // One after the other, for each is along an index.
     for seen in ["IS NULL".to_owned(), format!("< {before}")] {
         let sql = format!(
-            "SELECT package_id, standing, {version} AS version, count(*) AS devices FROM devices
-             JOIN device_packages ON device_packages.device_id = devices.id
-             WHERE devices.retired_at IS NULL AND devices.last_seen_at {seen} AND counted GROUP BY 1, 2, 3"
+            "SELECT package_id, standing, {version} AS version, count(*) AS devices FROM devices CROSS JOIN device_packages
+             WHERE device_packages.device_id = devices.id AND devices.retired_at IS NULL AND devices.last_seen_at {seen} AND counted GROUP BY 1, 2, 3"
         );
         load(conn, sql, &mut found)?;
     }
@@ -233,10 +233,9 @@ fn failing(
         let sql = format!(
             "SELECT package_id, standing, {version} AS version, count(*) AS devices FROM (
                SELECT DISTINCT device_packages.package_id, device_packages.device_id, standing, version_code
-               FROM device_builds
-               JOIN device_packages ON device_packages.device_id = device_builds.device_id
-               JOIN devices ON devices.id = device_builds.device_id
-               WHERE device_builds.build_id IN ({builds}) AND {HAS_FAILED}
+               FROM device_builds CROSS JOIN device_packages CROSS JOIN devices
+               WHERE device_packages.device_id = device_builds.device_id AND devices.id = device_builds.device_id
+               AND device_builds.build_id IN ({builds}) AND {HAS_FAILED}
                AND device_packages.package_id = {package} AND counted
                AND devices.last_seen_at >= {seen_since} AND ({any})) AS failing
              GROUP BY 1, 2, 3"

@@ -281,7 +281,7 @@ async fn who_recovered_or_moved_on_is_not_failing(place: &Place) {
     assert_eq!(parts(&store, 4).await["failing"].len(), 4);
     // One succeeds at last, one has the version by another way, one is on a later one.
     let success = report(build.id, ReportStatus::InstallSuccess);
-    let batch = vec![proven(&device("d-0001"), rollout, success, NOW + 1)];
+    let batch = vec![proven(&device("d-0001"), rollout, success, NOW - 1)];
     store.record_reports(batch).await.unwrap();
     told(&store, "d-0001", 2, Standing::Refused(Reason::AlreadyCurrent)).await;
     told(&store, "d-0002", 2, Standing::Refused(Reason::AlreadyCurrent)).await;
@@ -438,20 +438,20 @@ async fn the_count_and_the_lists_are_read_along_indexes(place: &Place) {
             "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND version_code>? AND version_code<?)",
         ),
         (
-            "SELECT package_id, standing, count(*) FROM devices JOIN device_packages ON device_packages.device_id = devices.id
-             WHERE devices.retired_at IS NULL AND devices.last_seen_at < 7 AND counted GROUP BY 1, 2",
+            "SELECT package_id, standing, count(*) FROM devices CROSS JOIN device_packages
+             WHERE device_packages.device_id = devices.id AND devices.retired_at IS NULL AND devices.last_seen_at < 7 AND counted GROUP BY 1, 2",
             "INDEX devices_last_seen (last_seen_at<?)",
         ),
         (
-            "SELECT package_id, standing, count(*) FROM devices JOIN device_packages ON device_packages.device_id = devices.id
-             WHERE devices.retired_at IS NULL AND devices.last_seen_at IS NULL AND counted GROUP BY 1, 2",
+            "SELECT package_id, standing, count(*) FROM devices CROSS JOIN device_packages
+             WHERE device_packages.device_id = devices.id AND devices.retired_at IS NULL AND devices.last_seen_at IS NULL AND counted GROUP BY 1, 2",
             "INDEX devices_last_seen (last_seen_at=?)",
         ),
         (
             "SELECT DISTINCT device_packages.package_id, device_packages.device_id, standing, version_code
-             FROM device_builds JOIN device_packages ON device_packages.device_id = device_builds.device_id
-             JOIN devices ON devices.id = device_builds.device_id
-             WHERE device_builds.build_id IN (1, 2) AND device_builds.failures > 0 AND device_packages.package_id = 1
+             FROM device_builds CROSS JOIN device_packages CROSS JOIN devices
+             WHERE device_packages.device_id = device_builds.device_id AND devices.id = device_builds.device_id
+             AND device_builds.build_id IN (1, 2) AND device_builds.failures > 0 AND device_packages.package_id = 1
              AND counted AND devices.last_seen_at >= 7 AND ((device_builds.build_id = 1 AND (version_code < 2)))",
             "INDEX device_builds_failing (build_id=?)",
         ),
