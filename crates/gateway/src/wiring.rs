@@ -176,11 +176,7 @@ pub(crate) async fn wire(
         Arc::clone(&counters),
         Arc::clone(&clock),
     );
-    let fleet = Arc::new(Fleet::new(
-        store.clone(),
-        Arc::clone(&snapshots),
-        Arc::clone(&clock),
-    ));
+    let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&clock)));
     let policies = Arc::new(Policies::new(
         store.clone(),
         Arc::clone(&snapshots),

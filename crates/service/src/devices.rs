@@ -10,23 +10,21 @@ use tidegate_domain::{
     VersionCode, explain,
 };
 use tidegate_signing::KeyRing;
-use tidegate_storage::{AuditNote, BuildOnDevice, DeviceFilter, Page, Paged, RolloutOnDevice, Store, Told};
+use tidegate_storage::{
+    AuditNote, BuildOnDevice, Condition, DeviceFilter, Page, Paged, RolloutOnDevice, Store, Told,
+};
 
 use crate::enrolment::{SlowChecks, check_fcm_token};
-use crate::{Actor, Clock, Error, Settings, Snapshots};
+use crate::{Actor, Clock, Error, Kind, Settings, Snapshots};
 
 /// A device that was not seen for this long is silent: four polls at the usual pace.
 pub const SILENT_AFTER: TimeDelta = TimeDelta::hours(24);
 
-/// How a device stands.
+/// What devices are looked for by, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceState {
-    /// It runs the current build.
-    Current,
-    /// It failed with the current build and has not succeeded since.
-    Failing,
-    /// It was not seen for [`SILENT_AFTER`].
-    Silent,
+    /// It is in this condition with a package.
+    In(Condition),
     /// It was retired.
     Retired,
     /// Its last poll was told this.
@@ -37,18 +35,17 @@ impl FromStr for DeviceState {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self, Error> {
-        Ok(match word {
-            "current" => Self::Current,
-            "failing" => Self::Failing,
-            "silent" => Self::Silent,
-            "retired" => Self::Retired,
-            told => Self::Told(told.parse().map_err(|_| {
-                let told = Told::ALL.map(Told::as_str).join(", ");
-                Error::invalid(
-                    "state",
-                    format!("must be one of current, failing, silent, retired, {told}"),
-                )
-            })?),
+        if word == "retired" {
+            return Ok(Self::Retired);
+        }
+        if let Ok(condition) = word.parse() {
+            return Ok(Self::In(condition));
+        }
+        word.parse().map(Self::Told).map_err(|_| {
+            let conditions = Condition::ALL.iter().map(|condition| condition.as_str());
+            let told = Told::ALL.iter().map(|told| told.as_str());
+            let words: Vec<_> = conditions.chain(["retired"]).chain(told).collect();
+            Error::invalid("state", format!("must be one of {}", words.join(", ")))
         })
     }
 }
@@ -120,14 +117,14 @@ impl Devices {
         Ok(self.store.set_fcm_token(id, token, self.clock.now()).await?)
     }
 
-    /// Devices, in the order of [`Store::devices`]. What they were told is asked of a package: when none is named, of
-    /// the only one that releases something.
+    /// Devices, in the order of [`Store::devices`]. What they were told and their condition are asked of a package: when
+    /// none is named, of the only one that releases something.
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for a bad page token, and when it is not clear which package is asked about;
     /// [`crate::Kind::Unavailable`].
     pub async fn list(&self, mut filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
-        if filter.told.is_some() && filter.package.is_none() {
+        if (filter.told.is_some() || filter.condition.is_some()) && filter.package.is_none() {
             filter.package = Some(self.snapshots.only_package()?);
         }
         Ok(self.store.devices(filter, page).await?)
@@ -150,7 +147,7 @@ impl Devices {
         Ok(self.store.standings_of(ids).await?)
     }
 
-    /// Devices that match a search, run a package, and stand in a state. All states but silent and retired are asked of a package:
+    /// Devices that match a search, run a package, and are in a state. All states but silent and retired are asked of a package:
     /// when none is named, of the only one that releases something.
     ///
     /// # Errors
@@ -170,51 +167,47 @@ impl Devices {
         };
         match state {
             None => {}
-            Some(DeviceState::Silent) => filter.silent_since = Some(self.clock.now() - SILENT_AFTER),
             Some(DeviceState::Retired) => filter.retired = true,
-            // A package that is named need not release anything: its devices were told that as well.
-            Some(DeviceState::Told(told)) if filter.package.is_some() => filter.told = Some(told),
+            // That can be asked of devices of any package.
+            Some(DeviceState::In(Condition::Silent)) if filter.package.is_none() => {
+                filter.silent_since = Some(self.silent_before());
+            }
             Some(state) => {
-                let Some((package, version, build)) = self.current(filter.package.as_ref())? else {
+                if filter.package.is_none() {
+                    filter.package = self.only_released()?;
+                }
+                if filter.package.is_none() {
                     return Ok(Paged {
                         items: vec![],
                         next_page_token: None,
                     });
-                };
-                filter.package = Some(package);
+                }
                 match state {
-                    DeviceState::Failing => filter.failing = Some(build),
+                    DeviceState::In(condition) => filter.condition = Some(self.in_condition(condition)),
                     DeviceState::Told(told) => filter.told = Some(told),
-                    DeviceState::Current | DeviceState::Silent | DeviceState::Retired => {
-                        filter.versions = Some(version..=version);
-                    }
+                    DeviceState::Retired => {}
                 }
             }
         }
         self.list(filter, page).await
     }
 
-    /// The current build of this package, or of the only one there is.
-    fn current(
-        &self,
-        package: Option<&PackageName>,
-    ) -> Result<Option<(PackageName, VersionCode, BuildId)>, Error> {
-        let catalog = self.snapshots.catalog();
-        let mut candidates = catalog
-            .tracks()
-            .filter(|track| package.is_none_or(|package| track.package == *package))
-            .filter_map(|track| {
-                let build = &track.current()?.build;
-                Some((track.package.clone(), build.facts.version_code, build.id))
-            });
-        let first = candidates.next();
-        if candidates.next().is_some() {
-            return Err(Error::invalid(
-                "package_name",
-                "is needed: several packages release something",
-            ));
+    /// A condition as a filter asks for it now.
+    pub fn in_condition(&self, condition: Condition) -> (Condition, DateTime<Utc>) {
+        (condition, self.silent_before())
+    }
+
+    fn silent_before(&self) -> DateTime<Utc> {
+        self.clock.now() - SILENT_AFTER
+    }
+
+    /// The only package that releases something, if any does.
+    fn only_released(&self) -> Result<Option<PackageName>, Error> {
+        match self.snapshots.only_package() {
+            Ok(package) => Ok(Some(package)),
+            Err(error) if error.kind == Kind::Conflict => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(first.filter(|(_, version, _)| version.get() > 0))
     }
 
     /// One device, what it did with each build and each rollout, and what its last polls were told.

@@ -28,6 +28,9 @@ pub(crate) async fn list(
         search: non_empty(request.search),
         package: optional_package(&request.package_name)?,
         told: non_empty(request.told).map(|word| word.parse()).transpose()?,
+        condition: non_empty(request.condition)
+            .map(|word| word.parse().map(|condition| devices.in_condition(condition)))
+            .transpose()?,
         retired: request.retired,
         overdue: (request.overdue != 0).then(|| (RolloutId(request.overdue), devices.now())),
         ..DeviceFilter::default()
