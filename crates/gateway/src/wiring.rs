@@ -356,6 +356,7 @@ pub(crate) async fn wire(
             Arc::clone(&snapshots),
             Arc::clone(&clock),
         )),
+        fleet: Arc::clone(&fleet),
         experiments: Arc::new(Experiments::new(
             store.clone(),
             Arc::clone(&rollouts),

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, PackageName};
-use tidegate_service::{DeviceState, Error, Page as PageOf, Told};
+use tidegate_service::{Condition, DeviceState, Error, Page as PageOf, Told};
 
 use super::device::path_of;
-use super::{Query, builds};
+use super::{Query, builds, conditions};
 use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
@@ -20,14 +20,6 @@ use crate::show;
 /// How many devices a page shows.
 const DEVICES_ON_A_PAGE: u32 = 50;
 
-/// How a device may stand, by the words in the address and on the page; beside these what its last poll was told.
-const STATES: [(&str, &str); 4] = [
-    ("current", "on the current build"),
-    ("failing", "failing"),
-    ("silent", "not seen for a day"),
-    ("retired", "retired"),
-];
-
 #[derive(Template)]
 #[template(path = "devices.html")]
 struct Page {
@@ -35,7 +27,7 @@ struct Page {
     rows: Vec<Row>,
     packages: Vec<String>,
     filter: Shown,
-    states: [(&'static str, &'static str); 4],
+    conditions: [(&'static str, &'static str); Condition::ALL.len()],
     told: [&'static str; Told::ALL.len()],
     first: String,
     next: Option<String>,
@@ -114,7 +106,7 @@ pub(crate) async fn page(
         packages: builds::packages(&app).await?,
         first: filter.query(""),
         filter,
-        states: STATES,
+        conditions: Condition::ALL.map(|condition| (condition.as_str(), conditions::name(condition))),
         told: Told::ALL.map(Told::as_str),
         next,
         is_first,

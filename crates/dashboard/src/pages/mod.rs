@@ -5,6 +5,7 @@ mod build;
 mod builds;
 mod cards;
 mod comparison;
+pub(crate) mod conditions;
 mod covers;
 mod delete;
 mod device;
