@@ -12,6 +12,7 @@ mod gates;
 mod hostile;
 mod looks;
 mod nudges;
+mod overview;
 mod plain;
 mod sessions;
 mod standings;
