@@ -154,12 +154,15 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     assert_eq!(agents[0].poll(1).await.build(), Some(second));
 
     // Taking it back takes the version's name, and no other.
-    let fleet = || async { operator.get("/v1/fleet").await.ok() };
-    let pending = |fleet: &serde_json::Value| {
-        let parts = fleet["packages"][0]["conditions"].as_array();
-        parts.is_some_and(|parts| parts.contains(&json!({ "condition": "pending", "devices": 1 })))
+    // Whom it touches is counted every second.
+    let touched = || async {
+        browser.go(&format!("/builds/{second}/rollback")).await;
+        browser.text("#touched").await
     };
-    eventually(fleet, pending).await;
+    let expected = "Pending: 1 device. What they were offered ends. Running it now: 0 devices. They are stranded on it until \
+                    a higher version is released, unless they are forced back.";
+    eventually(touched, |told| told == expected).await;
+    browser.go(&format!("/builds/{second}")).await;
     browser.click("#rollback").await;
     browser.find("dialog[open] #from").await;
     let told = browser.text("dialog .sheet").await;
@@ -172,11 +175,6 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     }
     assert_eq!(browser.text("#rollback-submit").await, "Roll back 1.2");
     assert!(browser.text("#from").await.contains("1.2") && browser.text("#to").await.contains("1.1"));
-    assert_eq!(
-        browser.text("#touched").await,
-        "Pending: 1 device. What they were offered ends. Running it now: 0 devices. They are stranded on it until a \
-         higher version is released, unless they are forced back."
-    );
     browser.click("dialog [name=force_downgrade]").await;
     browser.fill("dialog [name=version_name]", "1.1").await;
     assert!(!browser.find("#rollback-submit").await.is_enabled().await.unwrap());

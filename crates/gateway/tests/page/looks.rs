@@ -135,8 +135,10 @@ async fn full_fixture() -> FullFixture {
         "build_id": second, "status": "install_failed", "reason": "storage_low", "android_status": 6
     });
     agents[0].report_as(&failed).await.ok();
-    // The first one runs the build by now: only who does not is failing.
-    agents[4].report_as(&failed).await.ok();
+    // That one runs the build by now. Only who does not run it is failing.
+    operator.adjust(second, 40).await.ok();
+    agents[3].poll(1).await;
+    agents[3].report_as(&failed).await.ok();
     // For good, so that the device's page has a button for that.
     let conflict = json!({
         "build_id": second, "status": "install_failed", "android_status": 5, "request_id": "again"

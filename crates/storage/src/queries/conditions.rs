@@ -21,6 +21,8 @@ use crate::schema::{builds, device_builds, device_packages, devices, rollout_eve
 use crate::time::{micros, moment};
 use crate::{Error, Told};
 
+/// A limit that limits nothing: without one, SQLite leaves the order out.
+const EVERY_ROW: i64 = i64::MAX;
 /// Stands for every version above the current build's that is not told apart.
 const ANY_ABOVE: i64 = i64::MAX;
 /// Stands for every version below it.
@@ -175,13 +177,16 @@ fn load(conn: &mut Conn, sql: String, into: &mut HashMap<i64, Groups>) -> Result
     Ok(())
 }
 
-/// All devices that count. Package by package, so that each row is compared with one package's versions.
+/// All devices that count. Package by package, so that versions are compared with one package's; and in the order of the
+/// index first, for which nothing is sorted.
 fn everybody(conn: &mut Conn, releases: &BTreeMap<i64, Releases>) -> Result<HashMap<i64, Groups>, Fault> {
     let mut found = HashMap::new();
     let mut of = |version: &str, condition: &str| {
         let sql = format!(
-            "SELECT package_id, standing, {version} AS version, count(*) AS devices FROM device_packages
-             WHERE counted{condition} GROUP BY 1, 2, 3"
+            "SELECT package_id, standing, {version} AS version, CAST(sum(devices) AS BIGINT) AS devices FROM (
+               SELECT package_id, standing, version_code, count(*) AS devices FROM device_packages
+               WHERE counted{condition} GROUP BY package_id, standing, version_code) AS running
+             GROUP BY 1, 2, 3"
         );
         load(conn, sql, &mut found)
     };
@@ -197,8 +202,8 @@ fn everybody(conn: &mut Conn, releases: &BTreeMap<i64, Releases>) -> Result<Hash
     Ok(found)
 }
 
-/// Those of them that were not seen since then, or never. SQLite takes the tables of a CROSS JOIN in their order: few
-/// devices are silent, and of each it finds the package.
+/// Those of them that were not seen since then, or never. SQLite takes the tables of a CROSS JOIN in their order: of each
+/// silent device it finds the packages, which is twice as fast in the order of their table.
 fn silent(
     conn: &mut Conn,
     releases: &BTreeMap<i64, Releases>,
@@ -209,8 +214,10 @@ fn silent(
     // One after the other, for each is along an index.
     for seen in ["IS NULL".to_owned(), format!("< {before}")] {
         let sql = format!(
-            "SELECT package_id, standing, {version} AS version, count(*) AS devices FROM devices CROSS JOIN device_packages
-             WHERE device_packages.device_id = devices.id AND devices.retired_at IS NULL AND devices.last_seen_at {seen} AND counted GROUP BY 1, 2, 3"
+            "SELECT package_id, standing, {version} AS version, count(*) AS devices FROM (
+               SELECT id FROM devices WHERE retired_at IS NULL AND last_seen_at {seen}
+               ORDER BY id LIMIT {EVERY_ROW}) AS silent CROSS JOIN device_packages
+             WHERE device_packages.device_id = silent.id AND counted GROUP BY 1, 2, 3"
         );
         load(conn, sql, &mut found)?;
     }
