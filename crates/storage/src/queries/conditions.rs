@@ -252,28 +252,24 @@ fn failing(
     Ok(found)
 }
 
-/// A build that is being released, as far as devices fail with it.
+/// A build that is being released, as far as devices fail with it. Those that run its version or a higher one have no
+/// need of it any more, but for those that a forced roll-back takes back, and these are stranded first of all.
 #[derive(Clone, Copy)]
 struct Term {
     build: i64,
     version: i64,
-    takes_back: Option<i64>,
 }
 
 impl Term {
-    /// Whether the failures of a device that runs this are still in its way: it does not run the build, and would have
-    /// to.
+    /// Whether the failures of a device that runs this are still in its way.
     fn concerns(&self, runs: i64) -> bool {
-        runs < self.version || self.takes_back == Some(runs)
+        runs < self.version
     }
 
     /// The same in SQL, with the failures being of this build.
     fn in_sql(&self) -> String {
-        let takes_back = self
-            .takes_back
-            .map_or_else(String::new, |version| format!(" OR version_code = {version}"));
         format!(
-            "(device_builds.build_id = {} AND (version_code < {}{takes_back}))",
+            "(device_builds.build_id = {} AND version_code < {})",
             self.build, self.version
         )
     }
@@ -285,26 +281,14 @@ fn terms(conn: &mut Conn, package: Option<i64>) -> Result<Vec<(i64, Term)>, Faul
         .filter(rollouts::serving)
         .filter(rollouts::state.ne(RolloutState::Proposed.as_str()))
         .filter(rollouts::state.ne(RolloutState::Scheduled.as_str()))
-        .select((
-            rollouts::package_id,
-            builds::id,
-            builds::version_code,
-            rollouts::takes_back_version,
-        ))
+        .select((rollouts::package_id, builds::id, builds::version_code))
         .distinct()
         .into_boxed::<Db>();
     if let Some(package) = package {
         query = query.filter(rollouts::package_id.eq(package));
     }
-    let rows: Vec<(i64, i64, i64, Option<i64>)> = query.load(conn)?;
-    let of_row = |(package, build, version, takes_back)| {
-        let term = Term {
-            build,
-            version,
-            takes_back,
-        };
-        (package, term)
-    };
+    let rows: Vec<(i64, i64, i64)> = query.load(conn)?;
+    let of_row = |(package, build, version)| (package, Term { build, version });
     Ok(rows.into_iter().map(of_row).collect())
 }
 
