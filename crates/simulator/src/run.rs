@@ -443,11 +443,7 @@ impl Run<'_> {
             offered,
             installed,
         });
-        // A server that goes away meanwhile is asked at the end.
-        wait_for(self.fleet.operator(), MAX_OUTAGE).await?;
-        if let Ok(Some(fault)) = self.unequal_parts().await {
-            self.part_faults.push(fault);
-        }
+        self.part_faults.extend(self.parts_so_far().await);
         Ok(())
     }
 

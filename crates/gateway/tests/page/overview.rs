@@ -28,6 +28,7 @@ async fn a_bar_adds_up_and_a_roll_back_is_told_until_the_last_device_is_off() {
     let (browser, operator) = (&fixture.browser, fixture.server.operator(Role::Operator));
     let (_, second) = fixture.two_builds().await;
     let agents = fixture.fleet(&[1, 5, 9, 30, 70, 71, 72, 73], 1).await;
+    operator.uploaded(&apks::build(OTHER, 1)).await;
     for number in 0..2 {
         of_another_package(&fixture.server, number).await;
     }

@@ -1,16 +1,27 @@
 //! Holds the parts of the fleet's overview to their promise: they add up, and each lists as many devices as it counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Run;
-use super::balance::{ASK_EVERY, WRITING};
+use super::balance::ASK_EVERY;
 use crate::Error;
 use crate::operator::{FleetParts, Operator};
 
+/// How long the server is given to count what was done: it pauses for nineteen times as long as its last count took.
+const COUNTING: Duration = Duration::from_secs(120);
+
 impl Run<'_> {
-    /// What is wrong with the parts, which the server counts every second or so.
+    /// Whether the parts add up while the fleet lives on, and the server counts what it will. A server that is away is asked at
+    /// the end.
+    pub(super) async fn parts_so_far(&self) -> Option<String> {
+        let parts = self.fleet.operator().fleet_parts(&self.plan.package).await;
+        sums_up(&parts.ok()?)
+    }
+
+    /// What is wrong with the parts at the end.
     pub(super) async fn unequal_parts(&self) -> Result<Option<String>, Error> {
         let (operator, package) = (self.fleet.operator(), &self.plan.package);
         let begun = Instant::now();
@@ -18,7 +29,7 @@ impl Run<'_> {
             let parts = operator.fleet_parts(package).await?;
             let listed = listed(operator, package, &parts).await?;
             let fault = fault(&parts, &listed, self.fleet.devices().count());
-            if fault.is_none() || begun.elapsed() > WRITING {
+            if fault.is_none() || begun.elapsed() > COUNTING {
                 return Ok(fault);
             }
             tokio::time::sleep(ASK_EVERY).await;
@@ -39,18 +50,25 @@ async fn listed(
     Ok(listed)
 }
 
-/// The first thing that does not agree. Other devices than the run's may have the package as well.
-fn fault(parts: &FleetParts, listed: &BTreeMap<String, usize>, at_least: usize) -> Option<String> {
+fn sums_up(parts: &FleetParts) -> Option<String> {
     let sum: usize = parts.conditions.iter().map(|(_, devices)| devices).sum();
-    if sum != parts.devices {
-        return Some(format!(
+    (sum != parts.devices).then(|| {
+        format!(
             "the parts of the fleet add up to {sum} of {} devices",
             parts.devices
-        ));
+        )
+    })
+}
+
+/// The first thing that does not agree. Other devices than the run's may have the package as well.
+fn fault(parts: &FleetParts, listed: &BTreeMap<String, usize>, at_least: usize) -> Option<String> {
+    if let Some(fault) = sums_up(parts) {
+        return Some(fault);
     }
-    if sum < at_least {
+    if parts.devices < at_least {
         return Some(format!(
-            "the parts of the fleet add up to {sum} devices, fewer than the {at_least} of this run"
+            "the parts of the fleet add up to {} devices, fewer than the {at_least} of this run",
+            parts.devices
         ));
     }
     let unequal = parts
