@@ -148,12 +148,12 @@ async fn each_device_is_in_the_part_that_its_story_says(place: &Place) {
     };
     told(&store, "d-0000", 3, refused(Reason::AlreadyCurrent)).await;
     told(&store, "d-0001", 5, refused(Reason::AlreadyCurrent)).await;
-    told(&store, "d-0002", 1, offered.clone()).await;
+    told(&store, "d-0002", 1, offered).await;
     told(&store, "d-0003", 1, refused(Reason::AlreadyCurrent)).await;
     told(&store, "d-0004", 1, refused(Reason::NotInCohort)).await;
     told(&store, "d-0005", 0, refused(Reason::OutsideWindow)).await;
     told(&store, "d-0006", 1, refused(Reason::HeldByPolicy)).await;
-    told(&store, "d-0007", 1, offered.clone()).await;
+    told(&store, "d-0007", 1, offered).await;
     fails(&store, "d-0007", third.id, rollout).await;
     told(&store, "d-0008", 9, refused(Reason::NewerInstalled)).await;
     told(&store, "d-0009", 4, refused(Reason::NewerInstalled)).await;
