@@ -18,7 +18,7 @@ pub(super) struct Service(pub Arc<Fleet>);
 impl FleetService for Service {
     async fn get_fleet(&self, request: Request<v1::GetFleetRequest>) -> Result<Response<v1::Fleet>, Status> {
         let actor = actor(&request)?;
-        verbs::fleet::get(&self.0, &actor, request.into_inner())
+        verbs::fleet::get(&self.0, &actor, &request.into_inner())
             .map(Response::new)
             .map_err(status)
     }

@@ -35,5 +35,5 @@ async fn get(
     Caller(actor): Caller,
     Fields(request): Fields<v1::GetFleetRequest>,
 ) -> Result<JsonAnswer<v1::Fleet>, Refusal> {
-    Ok(JsonAnswer(verbs::fleet::get(&fleet, &actor, request)?))
+    Ok(JsonAnswer(verbs::fleet::get(&fleet, &actor, &request)?))
 }

@@ -8,7 +8,7 @@ use super::optional_package;
 use crate::messages::time;
 
 /// Asks no database: what was counted last is in memory.
-pub(crate) fn get(fleet: &Fleet, actor: &Actor, request: v1::GetFleetRequest) -> Result<v1::Fleet, Error> {
+pub(crate) fn get(fleet: &Fleet, actor: &Actor, request: &v1::GetFleetRequest) -> Result<v1::Fleet, Error> {
     actor.require(Role::Viewer)?;
     let FleetConditions { packages, left_out } = match optional_package(&request.package_name)? {
         Some(package) => FleetConditions {
