@@ -5,7 +5,7 @@ use std::path::Path;
 
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "tidegate/v1/agent.proto",
     "tidegate/v1/audiences.proto",
     "tidegate/v1/audit.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 15] = [
     "tidegate/v1/calendars.proto",
     "tidegate/v1/devices.proto",
     "tidegate/v1/experiments.proto",
+    "tidegate/v1/fleet.proto",
     "tidegate/v1/forecasts.proto",
     "tidegate/v1/nudges.proto",
     "tidegate/v1/packages.proto",

@@ -39,7 +39,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
     AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Error,
-    Experiments, Forecasts, Kind, Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts,
+    Experiments, Fleet, Forecasts, Kind, Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts,
     ServiceAccounts, Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,8 @@ pub struct Api {
     pub rollouts: Arc<Rollouts>,
     /// Tries builds side by side.
     pub experiments: Arc<Experiments>,
+    /// Counts devices.
+    pub fleet: Arc<Fleet>,
     /// Says what rollouts would do.
     pub forecasts: Arc<Forecasts>,
     /// Tells whom an audience takes.
@@ -152,6 +154,7 @@ fn admin_rest() -> Routes {
             .merge(rest::experiments::routes())
             .merge(rest::audiences::routes())
             .merge(rest::devices::routes())
+            .merge(rest::fleet::routes())
             .merge(rest::nudges::routes())
             .merge(rest::packages::routes())
             .merge(rest::people::routes())

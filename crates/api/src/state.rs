@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use tidegate_service::{
     AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Experiments,
-    Forecasts, Nudges, Packages, Policies, Readiness, Reports, Rollouts, ServiceAccounts, Tags, Uploads,
-    Users,
+    Fleet, Forecasts, Nudges, Packages, Policies, Readiness, Reports, Rollouts, ServiceAccounts, Tags,
+    Uploads, Users,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -39,6 +39,7 @@ give! {
     devices: Arc<Devices>,
     downloads: Arc<Downloads>,
     experiments: Arc<Experiments>,
+    fleet: Arc<Fleet>,
     forecasts: Arc<Forecasts>,
     metrics: Option<Arc<dyn MetricsPage>>,
     nudges: Arc<Nudges>,

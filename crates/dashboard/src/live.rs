@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::AppState;
+use crate::pages::conditions::{self, PACKAGES_TOLD, PackageView};
 use crate::pages::{fleet, health, nudges, plan};
 use crate::session::{Listener, Visitor};
 use crate::show;
@@ -125,6 +126,7 @@ impl Ticker {
             .collect();
         of_gates(app, &serving, &mut values).await?;
         of_fleet(app, &mut values);
+        of_conditions(app, &mut values, &mut bars);
         let progress = of_campaigns(app, &mut values).await?;
         let polls = self.polls.add(&checks, app.clock.now());
         values.insert("fleet.polls".to_owned(), polls.into());
@@ -136,10 +138,9 @@ impl Ticker {
 
 fn of_fleet(app: &AppState, values: &mut Map<String, Value>) {
     let overview = app.fleet.overview();
-    for tile in fleet::tiles(&overview) {
-        values.insert(format!("fleet.{}", tile.key), tile.number.into());
-        values.insert(format!("fleet.{}.of", tile.key), tile.of.into());
-    }
+    let tile = fleet::tile(&overview);
+    values.insert(format!("fleet.{}", tile.key), tile.number.into());
+    values.insert(format!("fleet.{}.of", tile.key), tile.of.into());
     if let Some(at) = overview.measured_at {
         values.insert("fleet.measured".to_owned(), show::moment(at).into());
     }
@@ -153,6 +154,29 @@ fn of_fleet(app: &AppState, values: &mut Map<String, Value>) {
         tell("devices", standings.devices);
         for (told, devices) in &standings.told {
             tell(told.as_str(), *devices);
+        }
+    }
+}
+
+/// The devices of the packages that the overview shows.
+fn of_conditions(app: &AppState, values: &mut Map<String, Value>, bars: &mut Map<String, Value>) {
+    let of = app.fleet.conditions();
+    values.insert("fleet.packages".to_owned(), conditions::names(&of).into());
+    values.insert(
+        "fleet.taken_back".to_owned(),
+        conditions::taken_back_key(&of).into(),
+    );
+    for package in of.packages.iter().take(PACKAGES_TOLD) {
+        let view = PackageView::of(package);
+        values.insert(format!("{}.devices", view.key), view.devices.into());
+        for part in view.parts {
+            values.insert(format!("{}.of", part.key), part.share.into());
+            bars.insert(part.key.clone(), part.end.into());
+            values.insert(part.key, part.number.into());
+        }
+        for version in &package.taken_back {
+            let key = conditions::taken_back_count(&package.package, version);
+            values.insert(key, show::many(version.devices, "device").into());
         }
     }
 }

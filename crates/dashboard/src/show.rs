@@ -91,6 +91,16 @@ pub(crate) fn share(percent: f64) -> String {
     format!("{percent:.1} %")
 }
 
+/// A part of the devices as a share: what is there is never shown as 0 %, nor what is missing as 100 %.
+pub(crate) fn part(part: u64, whole: u64) -> String {
+    let percent = percent_of(part.get(), whole.get());
+    match (part, whole.saturating_sub(part)) {
+        (1.., _) if percent < 0.05 => "< 0.1 %".to_owned(),
+        (_, 1..) if percent >= 99.95 => "> 99.9 %".to_owned(),
+        _ => share(percent),
+    }
+}
+
 /// A part of a whole in percent; 0 of nothing is 0.
 pub(crate) fn percent_of(part: i64, whole: i64) -> f64 {
     if whole <= 0 {
@@ -216,6 +226,11 @@ mod tests {
             ["no time", "1 min 30 s", "1 h 30 min", "1 day", "2 days 1 h 1 s"]
         );
         assert_eq!([0.0, 12.34, 100.0].map(share), ["0 %", "12.3 %", "100 %"]);
+        let parts = [(0, 0), (0, 9), (1, 20_000), (9, 9), (19_999, 20_000)];
+        assert_eq!(
+            parts.map(|(some, all)| part(some, all)),
+            ["0 %", "0 %", "< 0.1 %", "100 %", "> 99.9 %"]
+        );
     }
 
     #[test]

@@ -176,11 +176,7 @@ pub(crate) async fn wire(
         Arc::clone(&counters),
         Arc::clone(&clock),
     );
-    let fleet = Arc::new(Fleet::new(
-        store.clone(),
-        Arc::clone(&snapshots),
-        Arc::clone(&clock),
-    ));
+    let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&clock)));
     let policies = Arc::new(Policies::new(
         store.clone(),
         Arc::clone(&snapshots),
@@ -360,6 +356,7 @@ pub(crate) async fn wire(
             Arc::clone(&snapshots),
             Arc::clone(&clock),
         )),
+        fleet: Arc::clone(&fleet),
         experiments: Arc::new(Experiments::new(
             store.clone(),
             Arc::clone(&rollouts),

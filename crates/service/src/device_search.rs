@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use tidegate_domain::{BuildId, Device, DeviceId, Error as RuleError, MAX_ATTRIBUTE_BYTES, MAX_REASON_BYTES};
 use tidegate_storage::{
-    DeviceCount, DeviceFilter, FailureFate, LastOutcome, MAX_PAGE_SIZE, Page, Paged, Trouble, VersionNames,
+    Condition, DeviceCount, DeviceFilter, FailureFate, LastOutcome, MAX_PAGE_SIZE, Page, Paged, Trouble,
+    VersionNames,
 };
 
 use crate::Error;
-use crate::devices::{DeviceState, Devices, SILENT_AFTER};
+use crate::devices::{DeviceState, Devices};
 
 /// The longest search, in bytes: that of an id or an alias.
 pub const MAX_SEARCH_BYTES: usize = MAX_ATTRIBUTE_BYTES;
@@ -72,21 +73,22 @@ impl Devices {
         let mut filter = query.filter;
         match query.state {
             None => {}
-            Some(DeviceState::Silent) => filter.silent_since = Some(self.clock.now() - SILENT_AFTER),
             Some(DeviceState::Retired) => filter.retired = true,
-            // A package that is named need not release anything: its devices were told that as well.
-            Some(DeviceState::Told(told)) if filter.package.is_some() => filter.told = Some(told),
+            // That can be asked of devices of any package.
+            Some(DeviceState::In(Condition::Silent)) if filter.package.is_none() => {
+                filter.silent_since = Some(self.silent_before());
+            }
             Some(state) => {
-                let Some((package, version, build)) = self.current(filter.package.as_ref())? else {
+                if filter.package.is_none() {
+                    filter.package = self.only_released()?;
+                }
+                if filter.package.is_none() {
                     return Ok(None);
-                };
-                filter.package = Some(package);
+                }
                 match state {
-                    DeviceState::Failing => filter.failing = Some(build),
+                    DeviceState::In(condition) => filter.condition = Some(self.in_condition(condition)),
                     DeviceState::Told(told) => filter.told = Some(told),
-                    DeviceState::Current | DeviceState::Silent | DeviceState::Retired => {
-                        filter.versions = Some(version..=version);
-                    }
+                    DeviceState::Retired => {}
                 }
             }
         }
@@ -104,7 +106,8 @@ impl Devices {
                 fate: query.fate,
             });
         }
-        let asks_of_package = filter.told.is_some() || filter.versions.is_some();
+        let asks_of_package =
+            filter.told.is_some() || filter.condition.is_some() || filter.versions.is_some();
         if asks_of_package && filter.package.is_none() {
             filter.package = Some(self.snapshots.only_package()?);
         }

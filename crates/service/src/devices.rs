@@ -10,23 +10,21 @@ use tidegate_domain::{
     VersionCode, explain,
 };
 use tidegate_signing::KeyRing;
-use tidegate_storage::{AuditNote, BuildOnDevice, DeviceFilter, Page, Paged, RolloutOnDevice, Store, Told};
+use tidegate_storage::{
+    AuditNote, BuildOnDevice, Condition, DeviceFilter, Page, Paged, RolloutOnDevice, Store, Told,
+};
 
 use crate::enrolment::{SlowChecks, check_fcm_token};
-use crate::{Actor, Clock, Error, Settings, Snapshots};
+use crate::{Actor, Clock, Error, Kind, Settings, Snapshots};
 
 /// A device that was not seen for this long is silent: four polls at the usual pace.
 pub const SILENT_AFTER: TimeDelta = TimeDelta::hours(24);
 
-/// How a device stands.
+/// What devices are looked for by, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceState {
-    /// It runs the current build.
-    Current,
-    /// It failed with the current build and has not succeeded since.
-    Failing,
-    /// It was not seen for [`SILENT_AFTER`].
-    Silent,
+    /// It is in this condition with a package.
+    In(Condition),
     /// It was retired.
     Retired,
     /// Its last poll was told this.
@@ -37,18 +35,17 @@ impl FromStr for DeviceState {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self, Error> {
-        Ok(match word {
-            "current" => Self::Current,
-            "failing" => Self::Failing,
-            "silent" => Self::Silent,
-            "retired" => Self::Retired,
-            told => Self::Told(told.parse().map_err(|_| {
-                let told = Told::ALL.map(Told::as_str).join(", ");
-                Error::invalid(
-                    "state",
-                    format!("must be one of current, failing, silent, retired, {told}"),
-                )
-            })?),
+        if word == "retired" {
+            return Ok(Self::Retired);
+        }
+        if let Ok(condition) = word.parse() {
+            return Ok(Self::In(condition));
+        }
+        word.parse().map(Self::Told).map_err(|_| {
+            let conditions = Condition::ALL.iter().map(|condition| condition.as_str());
+            let told = Told::ALL.iter().map(|told| told.as_str());
+            let words: Vec<_> = conditions.chain(["retired"]).chain(told).collect();
+            Error::invalid("state", format!("must be one of {}", words.join(", ")))
         })
     }
 }
@@ -122,14 +119,14 @@ impl Devices {
         Ok(self.store.set_fcm_token(id, token, self.clock.now()).await?)
     }
 
-    /// Devices, in the order of [`Store::devices`]. What they were told is asked of a package: when none is named, of
-    /// the only one that releases something.
+    /// Devices, in the order of [`Store::devices`]. What they were told and their condition are asked of a package: when
+    /// none is named, of the only one that releases something.
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for a bad page token, and when it is not clear which package is asked about;
     /// [`crate::Kind::Unavailable`].
     pub async fn list(&self, mut filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
-        if filter.told.is_some() && filter.package.is_none() {
+        if (filter.told.is_some() || filter.condition.is_some()) && filter.package.is_none() {
             filter.package = Some(self.snapshots.only_package()?);
         }
         Ok(self.store.devices(filter, page).await?)
@@ -173,6 +170,24 @@ impl Devices {
             ));
         }
         Ok(first.filter(|(_, version, _)| version.get() > 0))
+    }
+
+    /// A condition as a filter asks for it now.
+    pub fn in_condition(&self, condition: Condition) -> (Condition, DateTime<Utc>) {
+        (condition, self.silent_before())
+    }
+
+    pub(crate) fn silent_before(&self) -> DateTime<Utc> {
+        self.clock.now() - SILENT_AFTER
+    }
+
+    /// The only package that releases something, if any does.
+    pub(crate) fn only_released(&self) -> Result<Option<PackageName>, Error> {
+        match self.snapshots.only_package() {
+            Ok(package) => Ok(Some(package)),
+            Err(error) if error.kind == Kind::Conflict => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// One device, what it did with each build and each rollout, and what its last polls were told.

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{BuildId, PackageName, Position, Share, Slice, VersionCode};
-use tidegate_storage::{Census, OverdueCounts, PackageCensus, Store, Told, VersionCensus};
+use tidegate_storage::{
+    Census, Condition, OverdueCounts, PackageCensus, Store, TakenBack, Told, VersionCensus,
+};
 use tokio::sync::Mutex;
 
-use crate::{Clock, Error, SILENT_AFTER, Snapshots};
+use crate::{Clock, Error, SILENT_AFTER};
 
 pub use versions::{VersionHistory, VersionPoint};
 
@@ -41,7 +43,6 @@ const MAX_PLACINGS: u32 = 20;
 /// Counters the fleet.
 pub struct Fleet {
     store: Store,
-    snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
     counted: ArcSwap<Counted>,
     /// When the count was last noted for the charts. Held while counting.
@@ -66,14 +67,6 @@ pub struct FleetOverview {
     pub retired: u64,
     /// Those seen within [`SILENT_AFTER`].
     pub seen_last_day: u64,
-    /// Installations of packages that release something.
-    pub installations: u64,
-    /// Those of a package's current build.
-    pub current: u64,
-    /// Devices whose last poll for such a package was told to take a build.
-    pub offered: u64,
-    /// Devices that failed with a current build and have not succeeded since.
-    pub failing: u64,
     /// When this was counted; `None` in the first moments of a server.
     pub measured_at: Option<DateTime<Utc>>,
 }
@@ -111,6 +104,52 @@ impl PackageStandings {
     }
 }
 
+/// The devices of a package by condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageConditions {
+    /// The package.
+    pub package: PackageName,
+    /// All of its devices: those that ever named it, whether they run it or not.
+    pub devices: u64,
+    /// The same apart, each of [`Condition::ALL`]. They add up to `devices`.
+    pub conditions: Vec<(Condition, u64)>,
+    /// The versions that were taken back and that devices still run, most devices first.
+    pub taken_back: Vec<TakenBack>,
+}
+
+impl PackageConditions {
+    fn of(package: PackageName, counted: Option<&PackageCensus>) -> Self {
+        let counts = counted.map_or(&[][..], |counted| &counted.conditions);
+        let count = |condition: Condition| {
+            let found = counts.iter().find(|(counted, _)| *counted == condition);
+            found.map_or(0, |(_, devices)| *devices)
+        };
+        Self {
+            package,
+            devices: counts.iter().map(|(_, devices)| devices).sum(),
+            conditions: Condition::ALL
+                .map(|condition| (condition, count(condition)))
+                .to_vec(),
+            taken_back: counted.map_or_else(Vec::new, |counted| counted.taken_back.clone()),
+        }
+    }
+
+    /// How many are in this condition.
+    pub fn count(&self, condition: Condition) -> u64 {
+        let found = self.conditions.iter().find(|(counted, _)| *counted == condition);
+        found.map_or(0, |(_, devices)| *devices)
+    }
+}
+
+/// The packages that devices ask about, by condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetConditions {
+    /// Those with the most devices first, at most [`MAX_COUNTED_PACKAGES`].
+    pub packages: Vec<PackageConditions>,
+    /// How many packages were left out.
+    pub left_out: usize,
+}
+
 /// Whom a build would reach, by cohort. Cohorts are those of a rollout without a salt, and of everybody: a salt makes
 /// the numbers an estimate, an audience makes them too high.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +162,7 @@ pub struct Coverage {
     /// Devices that run exactly the build's version.
     pub running: u64,
     /// Devices that run a higher version: they take the build only when forced back.
-    pub ahead: u64,
+    pub above: u64,
     /// When this was counted; `None` in the first moments of a server.
     pub measured_at: Option<DateTime<Utc>>,
 }
@@ -153,11 +192,10 @@ pub struct Leaving {
 }
 
 impl Fleet {
-    /// Over this database and these snapshots. Nothing is counted yet.
-    pub fn new(store: Store, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
+    /// Over this database. Nothing is counted yet.
+    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
-            snapshots,
             clock,
             counted: ArcSwap::default(),
             recorded_at: Mutex::default(),
@@ -211,42 +249,32 @@ impl Fleet {
     pub fn overview(&self) -> FleetOverview {
         let counted = self.counted.load();
         let census = &counted.census;
-        let catalog = self.snapshots.catalog();
-        let mut overview = FleetOverview {
+        FleetOverview {
             devices: census.devices,
             inactive: census.inactive,
             retired: census.retired,
             seen_last_day: census.seen,
-            installations: 0,
-            current: 0,
-            offered: 0,
-            failing: 0,
             measured_at: counted.at,
-        };
-        for track in catalog.tracks() {
-            let Some(release) = track.current() else {
-                continue;
-            };
-            let id = release.build.id;
-            overview.failing += census
-                .failing
-                .iter()
-                .find(|(build, _)| *build == id)
-                .map_or(0, |(_, devices)| *devices);
-            let Some(package) = of(census, &track.package) else {
-                continue;
-            };
-            let current = release.build.facts.version_code;
-            for count in package.versions.iter().filter(|count| count.version.get() > 0) {
-                overview.installations += count.devices();
-                if count.version == current {
-                    overview.current += count.devices();
-                }
-            }
-            overview.offered +=
-                PackageStandings::of(track.package.clone(), &package.told).count(Told::Offered);
         }
-        overview
+    }
+
+    /// The devices of a package by condition, as they were last counted.
+    pub fn conditions_of(&self, package: &PackageName) -> PackageConditions {
+        let counted = self.counted.load();
+        PackageConditions::of(package.clone(), of(&counted.census, package))
+    }
+
+    /// The same for each package that devices ask about.
+    pub fn conditions(&self) -> FleetConditions {
+        let counted = self.counted.load();
+        let known = counted.census.packages.iter();
+        let mut packages: Vec<PackageConditions> = known
+            .map(|known| PackageConditions::of(known.package.clone(), Some(known)))
+            .collect();
+        packages.sort_by(|a, b| b.devices.cmp(&a.devices).then_with(|| a.package.cmp(&b.package)));
+        let left_out = packages.len().saturating_sub(MAX_COUNTED_PACKAGES);
+        packages.truncate(MAX_COUNTED_PACKAGES);
+        FleetConditions { packages, left_out }
     }
 
     /// The overdue devices of each rollout whose deadline has passed, as they were last counted: of the newest
@@ -323,13 +351,13 @@ impl Fleet {
             by_cohort: vec![0; 100],
             leaves: vec![],
             running: 0,
-            ahead: 0,
+            above: 0,
             measured_at: counted.at,
         };
         let package = of(&counted.census, &build.facts.package);
         for count in package.map_or(&[][..], |package| &package.versions) {
             if count.version > target {
-                coverage.ahead += count.devices();
+                coverage.above += count.devices();
                 continue;
             }
             if count.version == target {

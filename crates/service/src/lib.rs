@@ -116,8 +116,9 @@ pub use error::{Error, ExistingBuild, Kind};
 pub use examiner::Examiner;
 pub use experiments::{ArmView, ExperimentView, Experiments};
 pub use fleet::{
-    Coverage, Fleet, FleetOverview, Leaving, MAX_COUNTED_OVERDUE, MAX_COUNTED_PACKAGES, MAX_LEAVING,
-    MAX_VERSIONS_SHOWN, PackageStandings, SliceCensus, VersionHistory, VersionPoint,
+    Coverage, Fleet, FleetConditions, FleetOverview, Leaving, MAX_COUNTED_OVERDUE, MAX_COUNTED_PACKAGES,
+    MAX_LEAVING, MAX_VERSIONS_SHOWN, PackageConditions, PackageStandings, SliceCensus, VersionHistory,
+    VersionPoint,
 };
 pub use gates::Gates;
 pub use imports::{ImportReport, Imports, MAX_IMPORT_LINE_BYTES};
@@ -156,12 +157,13 @@ pub use tidegate_artifacts::Witness;
 pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildFailures, BuildOnDevice, BuildRollout,
-    Campaign, CountBound, DeviceCount, DeviceFilter, DeviceHappening, DeviceSort, EnrollToken,
+    Campaign, Condition, CountBound, DeviceCount, DeviceFilter, DeviceHappening, DeviceSort, EnrollToken,
     ExperimentFilter, FailedDelivery, FailureFate, FailureReason, GateEvidence, HourOfStats, LastOutcome,
     MAX_CANDIDATES, MAX_COUNTED, MAX_FAILURES_COUNTED, MAX_OVERDUE_DEVICES, MAX_PAGE_SIZE, NamedBuild,
     OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged, PolicyFilter, PoolUse, Progress,
     ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX,
-    Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, Tampered, Told, User, VersionNames,
+    Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, TakenBack, Tampered, Told, User,
+    VersionNames,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

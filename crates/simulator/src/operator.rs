@@ -213,6 +213,12 @@ impl Stats {
     }
 }
 
+/// The devices of a package, and how many of them are in each condition.
+pub(crate) struct FleetParts {
+    pub(crate) devices: usize,
+    pub(crate) conditions: Vec<(String, usize)>,
+}
+
 impl Operator {
     /// At this address, with this token.
     ///
@@ -305,6 +311,54 @@ impl Operator {
             }
             if page.next_page_token.is_empty() {
                 return Ok(versions);
+            }
+            token = page.next_page_token;
+        }
+    }
+
+    /// A package's devices by condition.
+    pub(crate) async fn fleet_parts(&self, package: &str) -> Result<FleetParts, Error> {
+        #[derive(Deserialize)]
+        struct Fleet {
+            packages: Vec<Package>,
+        }
+        #[derive(Deserialize)]
+        struct Package {
+            devices: usize,
+            conditions: Vec<Part>,
+        }
+        #[derive(Deserialize)]
+        struct Part {
+            condition: String,
+            devices: usize,
+        }
+        let fleet: Fleet = self.get(&format!("/v1/fleet?package_name={package}")).await?;
+        let package = fleet.packages.into_iter().next();
+        let package = package.ok_or_else(|| Error::Server("the fleet has no such package".to_owned()))?;
+        let parts = package.conditions.into_iter();
+        Ok(FleetParts {
+            devices: package.devices,
+            conditions: parts.map(|part| (part.condition, part.devices)).collect(),
+        })
+    }
+
+    /// How many devices are listed in a condition.
+    pub(crate) async fn devices_in(&self, package: &str, condition: &str) -> Result<usize, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            items: Vec<serde::de::IgnoredAny>,
+            #[serde(default)]
+            next_page_token: String,
+        }
+        let (mut devices, mut token) = (0, String::new());
+        loop {
+            let path = format!(
+                "/v1/devices?package_name={package}&condition={condition}&page_size={PAGE_SIZE}&page_token={token}"
+            );
+            let page: Page = self.get(&path).await?;
+            devices += page.items.len();
+            if page.next_page_token.is_empty() {
+                return Ok(devices);
             }
             token = page.next_page_token;
         }

@@ -2,6 +2,7 @@
 
 mod balance;
 mod course;
+mod parts;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -142,6 +143,7 @@ pub async fn run(plan: &Plan, watch: impl Fn(Progress)) -> Result<Report, Error>
         share,
         before,
         stages: Vec::new(),
+        part_faults: Vec::new(),
         seen: vec![(false, false); plan.devices as usize],
         begun,
         enrolling: begun.elapsed(),
@@ -347,6 +349,8 @@ struct Run<'a> {
     share: (String, f64),
     before: BTreeMap<i64, Before>,
     stages: Vec<Stage>,
+    /// What was wrong with the parts of the fleet after each stage.
+    part_faults: Vec<String>,
     /// For each device, whether it was seen with the offer, and with the build.
     seen: Vec<(bool, bool)>,
     begun: Instant,
@@ -439,6 +443,7 @@ impl Run<'_> {
             offered,
             installed,
         });
+        self.part_faults.extend(self.parts_so_far().await);
         Ok(())
     }
 

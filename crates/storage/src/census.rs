@@ -4,10 +4,10 @@
 //! for whoever keeps its result in memory, and not for a request.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, PackageName, VersionCode};
+use tidegate_domain::{PackageName, VersionCode};
 
 use crate::store::run;
-use crate::{Error, Store, Told};
+use crate::{Condition, Error, Store, TakenBack, Told};
 
 /// The most groups of version and cohort that a census holds: a hundred cohorts of two thousand versions. Devices may
 /// claim any version; what is beyond is not counted.
@@ -30,8 +30,6 @@ pub struct Census {
     pub retired: u64,
     /// Those seen since the time that was asked for.
     pub seen: u64,
-    /// For builds that a rollout serves: devices that failed with it and have not succeeded since.
-    pub failing: Vec<(BuildId, u64)>,
     /// What runs, by package.
     pub packages: Vec<PackageCensus>,
 }
@@ -43,6 +41,12 @@ pub struct PackageCensus {
     pub package: PackageName,
     /// What the last polls of its devices were told, in the order of [`Told::ALL`]; what nobody was told is left out.
     pub told: Vec<(Told, u64)>,
+    /// Its devices by condition, in the order of [`Condition::ALL`], as of the same moment: both add up to the same
+    /// number. What nobody is in is left out.
+    pub conditions: Vec<(Condition, u64)>,
+    /// The versions that were taken back and that devices still run, most devices first, at most
+    /// [`crate::MAX_TAKEN_BACK`].
+    pub taken_back: Vec<TakenBack>,
     /// By ascending version. Version 0 is the devices that ask for the package and do not run it yet.
     pub versions: Vec<VersionCensus>,
 }
@@ -86,7 +90,7 @@ pub struct VersionHour {
 }
 
 impl Store {
-    /// Counts the fleet.
+    /// Counts the fleet. Devices that were not seen since this time are silent.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].

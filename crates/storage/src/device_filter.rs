@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, Error, PackageName, RolloutId, SdkLevel, Tag, VersionCode};
 
-use crate::Told;
+use crate::{Condition, Told};
 
 /// The most devices that are looked at for one page or one count, when no single index answers the whole filter.
 pub const MAX_CANDIDATES: usize = 50_000;
@@ -25,6 +25,9 @@ pub struct DeviceFilter {
     pub versions: Option<RangeInclusive<VersionCode>>,
     /// Whose last poll for the package was told this. Without a package it is not asked.
     pub told: Option<Told>,
+    /// That are in this condition with the package, where those count as silent that were not seen since the time.
+    /// Without a package it is not asked.
+    pub condition: Option<(Condition, DateTime<Utc>)>,
     /// That failed with this build and have not succeeded with it since.
     pub failing: Option<BuildId>,
     /// That had this trouble with a build.

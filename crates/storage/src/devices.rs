@@ -43,8 +43,8 @@ impl Store {
     /// The devices that match, inactive ones among them unless a package is named: a package's are those that count. The
     /// order is the one that is asked for, or else that of the index which narrows the filter most, so that any page of
     /// a million devices costs the same: by id; with a search, failures, an overdue installation, a tag, a model or a
-    /// region, and with what they were told, by age; with a package by version and age; of silent ones those that
-    /// never came first, then the longest silent; of those that were seen the last ones first.
+    /// region, and with what they were told, by version and age, and so with a
+    /// condition; with a package by version and age; of silent ones those that never came first, then the longest silent; of those that were seen the last ones first.
     ///
     /// A page may hold fewer devices than asked for and still have a next one: at most [`crate::MAX_CANDIDATES`] are
     /// looked at for it.

@@ -66,6 +66,7 @@ mod catalog;
 mod census;
 mod certificates;
 mod chain;
+mod condition;
 mod deliveries;
 mod device_build;
 mod device_columns;
@@ -129,6 +130,7 @@ pub use campaigns::{
 };
 pub use catalog::Epochs;
 pub use census::{Census, MAX_CENSUS_ROWS, MAX_VERSIONS_KEPT, PackageCensus, VersionCensus, VersionHour};
+pub use condition::{Condition, MAX_TAKEN_BACK, TakenBack};
 pub use deliveries::{Answered, Claim, Claimed, DeliveryOutcome, MAX_CLAIM, Outcome, Recorded};
 pub use device_columns::{LastOutcome, VersionNames};
 pub use device_filter::{

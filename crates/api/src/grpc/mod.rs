@@ -19,6 +19,7 @@ mod calendars;
 mod deadline;
 mod devices;
 mod experiments;
+mod fleet;
 mod health;
 mod methods;
 mod nudges;
@@ -43,6 +44,7 @@ use tidegate_proto::v1::build_service_server::{self, BuildServiceServer};
 use tidegate_proto::v1::calendar_service_server::{self, CalendarServiceServer};
 use tidegate_proto::v1::device_service_server::{self, DeviceServiceServer};
 use tidegate_proto::v1::experiment_service_server::{self, ExperimentServiceServer};
+use tidegate_proto::v1::fleet_service_server::{self, FleetServiceServer};
 use tidegate_proto::v1::nudge_service_server::{self, NudgeServiceServer};
 use tidegate_proto::v1::package_service_server::{self, PackageServiceServer};
 use tidegate_proto::v1::people_service_server::{self, PeopleServiceServer};
@@ -61,7 +63,7 @@ use crate::request_id::RequestId;
 use crate::rest::{MAX_JSON_BYTES, MAX_NOTES_BODY_BYTES, MAX_NUDGE_BYTES, MAX_TAG_BYTES};
 
 /// The services that tell their health.
-const SERVICES: [&str; 13] = [
+const SERVICES: [&str; 14] = [
     audience_service_server::SERVICE_NAME,
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
@@ -69,6 +71,7 @@ const SERVICES: [&str; 13] = [
     calendar_service_server::SERVICE_NAME,
     device_service_server::SERVICE_NAME,
     experiment_service_server::SERVICE_NAME,
+    fleet_service_server::SERVICE_NAME,
     nudge_service_server::SERVICE_NAME,
     package_service_server::SERVICE_NAME,
     people_service_server::SERVICE_NAME,
@@ -119,6 +122,7 @@ fn guarded(api: &Api) -> axum::Router {
     let audit = AuditServiceServer::new(audit::Service(Arc::clone(&api.audit)));
     let devices = DeviceServiceServer::new(devices::Service(Arc::clone(&api.devices)));
     let experiments = ExperimentServiceServer::new(experiments::Service(Arc::clone(&api.experiments)));
+    let fleet = FleetServiceServer::new(fleet::Service(Arc::clone(&api.fleet)));
     let packages = PackageServiceServer::new(packages::Service(Arc::clone(&api.packages)));
     let people = PeopleServiceServer::new(people::Service {
         users: Arc::clone(&api.users),
@@ -141,6 +145,7 @@ fn guarded(api: &Api) -> axum::Router {
         .add_service(calendars.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(devices.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(experiments.max_decoding_message_size(MAX_JSON_BYTES))
+        .add_service(fleet.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(nudges.clone().max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(packages.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(people.max_decoding_message_size(MAX_JSON_BYTES))

@@ -10,6 +10,7 @@ mod conditional;
 pub(crate) mod devices;
 pub(crate) mod download;
 pub(crate) mod experiments;
+pub(crate) mod fleet;
 pub(crate) mod gates;
 pub(crate) mod health;
 mod input;

@@ -62,6 +62,9 @@ fn query(devices: &Devices, request: v1::ListDevicesRequest) -> Result<DeviceQue
         package: optional_package(&request.package_name)?,
         versions: versions(request.min_version, request.max_version)?,
         told: non_empty(request.told).map(|word| word.parse()).transpose()?,
+        condition: non_empty(request.condition)
+            .map(|word| word.parse().map(|condition| devices.in_condition(condition)))
+            .transpose()?,
         retired: request.retired,
         overdue: (request.overdue != 0).then(|| (RolloutId(request.overdue), devices.now())),
         model: non_empty(request.model),

@@ -7,6 +7,7 @@ pub(crate) mod builds;
 pub(crate) mod calendars;
 pub(crate) mod devices;
 pub(crate) mod experiments;
+pub(crate) mod fleet;
 pub(crate) mod gates;
 mod list;
 pub(crate) mod nudges;

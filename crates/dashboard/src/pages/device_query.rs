@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{BuildId, PackageName, SdkLevel, Tag, VersionCode};
 use tidegate_service::{DeviceFilter, DeviceQuery, Error};
 
+use super::conditions;
 use crate::form::Fields;
 use crate::show;
 
@@ -266,10 +267,7 @@ fn words(field: &str, value: &str) -> String {
             .find(|(word, _)| *word == value)
             .map(|(_, words)| *words),
         "reason" => return super::reason_words::reason(value).into_owned(),
-        "state" => super::devices::STATES
-            .iter()
-            .find(|(word, _)| *word == value)
-            .map(|(_, words)| *words),
+        "state" => value.parse().ok().map(conditions::name),
         "can_be_nudged" if value == "true" => Some("yes"),
         "can_be_nudged" => Some("no"),
         _ => None,

@@ -8,12 +8,13 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, PackageName};
 use tidegate_service::{
-    CountBound, DeviceCount, Error, LastOutcome, MAX_CANDIDATES, Page as PageOf, Paged, Told, VersionNames,
+    Condition, CountBound, DeviceCount, Error, LastOutcome, MAX_CANDIDATES, Page as PageOf, Paged, Told,
+    VersionNames,
 };
 
 use super::device::path_of;
 use super::device_query::{Chip, FATES, SEEN, Typed};
-use super::{Query, builds, reason_words};
+use super::{Query, builds, conditions, reason_words};
 use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::frame::{Frame, Section};
@@ -22,14 +23,6 @@ use crate::show;
 
 /// How many devices a page shows.
 const DEVICES_ON_A_PAGE: u32 = 50;
-
-/// How a device may stand, by the words in the address and on the page; beside these what its last poll was told.
-pub(crate) const STATES: [(&str, &str); 4] = [
-    ("current", "on the current build"),
-    ("failing", "failing"),
-    ("silent", "not seen for a day"),
-    ("retired", "retired"),
-];
 
 #[derive(Template)]
 #[template(path = "devices.html")]
@@ -53,8 +46,8 @@ struct Page {
 }
 
 impl Page {
-    fn states() -> [(&'static str, &'static str); 4] {
-        STATES
+    fn conditions() -> [(&'static str, &'static str); Condition::ALL.len()] {
+        Condition::ALL.map(|condition| (condition.as_str(), conditions::name(condition)))
     }
 
     fn told() -> [(&'static str, &'static str); Told::ALL.len()] {

@@ -9,6 +9,7 @@ use tidegate_domain::{BuildId, PackageName};
 use tidegate_service::{FleetOverview, PackageStandings};
 
 use super::cards::Card;
+use super::conditions::Overview;
 use super::{Query, charts};
 use crate::AppState;
 use crate::chart::Chart;
@@ -25,7 +26,8 @@ const SERVING_SHOWN: usize = 12;
 #[template(path = "fleet.html")]
 struct Page {
     frame: Frame,
-    tiles: [Tile; 4],
+    tile: Tile,
+    overview: Overview,
     measured: Option<String>,
     serving: Vec<Card>,
     packages: Vec<String>,
@@ -64,60 +66,17 @@ pub(crate) struct Tile {
     pub name: &'static str,
     pub number: String,
     pub of: String,
-    /// The devices that it counts.
-    pub path: &'static str,
 }
 
-/// The fleet in four numbers.
-pub(crate) fn tiles(overview: &FleetOverview) -> [Tile; 4] {
-    let tile = |key, name, number: u64, of, path| Tile {
-        key,
-        name,
-        number: show::count(number),
-        of,
-        path,
-    };
-    let share = |part: u64, whole: u64| {
-        let count = |number| i64::try_from(number).unwrap_or(i64::MAX);
-        show::share(show::percent_of(count(part), count(whole)))
-    };
-    let (all, current) = (overview.devices, overview.current);
-    let of_all = format!(
-        "{} of {} devices",
-        share(overview.seen_last_day, all),
-        show::count(all)
-    );
-    let of_run = format!("{} of installations", share(current, overview.installations));
-    [
-        tile(
-            "seen",
-            "Seen in the last day",
-            overview.seen_last_day,
-            of_all,
-            "/devices",
-        ),
-        tile(
-            "current",
-            "On the current build",
-            current,
-            of_run,
-            "/devices?state=current",
-        ),
-        tile(
-            "offered",
-            "Offered an update",
-            overview.offered,
-            "by their last poll".to_owned(),
-            "/devices?state=offered",
-        ),
-        tile(
-            "failing",
-            "Failing",
-            overview.failing,
-            "failed with a current build".to_owned(),
-            "/devices?state=failing",
-        ),
-    ]
+/// What the bars don't say.
+pub(crate) fn tile(overview: &FleetOverview) -> Tile {
+    let share = show::part(overview.seen_last_day, overview.devices);
+    Tile {
+        key: "seen",
+        name: "Seen in the last day",
+        number: show::count(overview.seen_last_day),
+        of: format!("{share} of {}", show::many(overview.devices, "device")),
+    }
 }
 
 /// The name of one of a package's counts in the feed.
@@ -156,17 +115,14 @@ pub(crate) async fn page(
         None => packages.first().map(|name| (*name).clone()),
     };
     let overview = app.fleet.overview();
-    // A state is asked of one package: with several, the list would not know of which.
-    let mut tiles = tiles(&overview);
-    if packages.len() > 1 {
-        for tile in &mut tiles {
-            tile.path = "/devices";
-        }
-    }
     Ok(html(&Page {
         frame: Frame::new(&visitor, Section::Fleet, "Fleet").after(&query),
         restored: restored(&app).await?,
-        tiles,
+        tile: tile(&overview),
+        overview: Overview::of(
+            app.fleet.conditions(),
+            query.given("package").and(chosen.as_ref()),
+        ),
         measured: overview.measured_at.map(show::moment),
         packages: packages.iter().map(ToString::to_string).collect(),
         chart: charts::versions(&app, chosen.as_ref(), &query).await?,

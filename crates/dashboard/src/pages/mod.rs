@@ -6,6 +6,7 @@ mod builds;
 mod cards;
 mod charts;
 mod comparison;
+pub(crate) mod conditions;
 mod covers;
 mod delete;
 mod device;

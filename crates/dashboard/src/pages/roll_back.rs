@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use tidegate_domain::{BuildId, Role};
-use tidegate_service::{BuildView, Error, Kind};
+use tidegate_service::{BuildView, Condition, Error, Kind};
 
 use super::cards::Card;
 use super::{BuildPath, build, done};
@@ -88,18 +88,15 @@ async fn shown(
 /// How many devices a roll-back touches.
 async fn touched(app: &AppState, card: &Card) -> Result<String, Refusal> {
     let coverage = app.fleet.coverage(card.build.id).await?;
-    let offered = card.stats.total_eligible - card.stats.installs_success;
-    let stopped = format!(
-        "Offered {} and not running it: {}. That offer ends.",
-        card.name(),
-        show::many(offered.max(0), "device")
-    );
     if coverage.measured_at.is_none() {
-        return Ok(stopped);
+        return Ok("The server has just started and has not counted the fleet yet.".to_owned());
     }
+    let conditions = app.fleet.conditions_of(&card.build.facts.package);
+    let pending = show::many(conditions.count(Condition::Pending), "device");
     let running = show::many(coverage.running, "device");
     Ok(format!(
-        "{stopped} Running it now: {running}. They keep it, unless they are forced back."
+        "Pending: {pending}. What they were offered ends. Running it now: {running}. They are stranded on it until a higher \
+         version is released, unless they are forced back."
     ))
 }
 

@@ -64,7 +64,7 @@ async fn open(config: &Config, init: bool) -> Result<Experiments, Error> {
         Arc::clone(&snapshots),
         Arc::clone(&clock),
     );
-    let fleet = Fleet::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock));
+    let fleet = Fleet::new(store.clone(), Arc::clone(&clock));
     Ok(Experiments::new(
         store,
         Arc::new(rollouts),

@@ -245,6 +245,21 @@ fn releases(readings: &Readings) {
         },
     );
     readings.gauge(
+        "ota_fleet_devices",
+        "Devices by their condition with a package; of a package they add up to all of its devices.",
+        |r, gauge| {
+            for of in r.sources.fleet.conditions().packages {
+                for (condition, devices) in &of.conditions {
+                    let labels = [
+                        KeyValue::new("package_name", of.package.to_string()),
+                        KeyValue::new("condition", condition.as_str()),
+                    ];
+                    gauge.observe(count(*devices), &labels);
+                }
+            }
+        },
+    );
+    readings.gauge(
         "ota_rollout_overdue_devices",
         "Devices that a rollout offered its build, and that do not run it though its deadline has passed.",
         |r, gauge| {

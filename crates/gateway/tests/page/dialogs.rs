@@ -154,6 +154,15 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     assert_eq!(agents[0].poll(1).await.build(), Some(second));
 
     // Taking it back takes the version's name, and no other.
+    // Whom it touches is counted every second.
+    let touched = || async {
+        browser.go(&format!("/builds/{second}/rollback")).await;
+        browser.text("#touched").await
+    };
+    let expected = "Pending: 1 device. What they were offered ends. Running it now: 0 devices. They are stranded on it until \
+                    a higher version is released, unless they are forced back.";
+    eventually(touched, |told| told == expected).await;
+    browser.go(&format!("/builds/{second}")).await;
     browser.click("#rollback").await;
     browser.find("dialog[open] #from").await;
     let told = browser.text("dialog .sheet").await;
@@ -166,11 +175,6 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     }
     assert_eq!(browser.text("#rollback-submit").await, "Roll back 1.2");
     assert!(browser.text("#from").await.contains("1.2") && browser.text("#to").await.contains("1.1"));
-    assert_eq!(
-        browser.text("#touched").await,
-        "Offered 1.2 and not running it: 1 device. That offer ends. Running it now: 0 devices. They keep it, \
-         unless they are forced back."
-    );
     browser.click("dialog [name=force_downgrade]").await;
     browser.fill("dialog [name=version_name]", "1.1").await;
     assert!(!browser.find("#rollback-submit").await.is_enabled().await.unwrap());

@@ -5,6 +5,7 @@ use serde_json::json;
 use tidegate_domain::Role;
 use tidegate_service::Clock as _;
 use tidegate_testkit::agent::Agent;
+use tidegate_testkit::apks::PACKAGE;
 use tidegate_testkit::fcm::{self, Answer, StandIn};
 use tidegate_testkit::server::{Engine, TestServer};
 
@@ -134,6 +135,10 @@ async fn full_fixture() -> FullFixture {
         "build_id": second, "status": "install_failed", "reason": "storage_low", "android_status": 6
     });
     agents[0].report_as(&failed).await.ok();
+    // That one runs the build by now. Only who does not run it is failing.
+    operator.adjust(second, 40).await.ok();
+    agents[3].poll(1).await;
+    agents[3].report_as(&failed).await.ok();
     // For good, so that the device's page has a button for that.
     let conflict = json!({
         "build_id": second, "status": "install_failed", "android_status": 5, "request_id": "again"
@@ -141,7 +146,7 @@ async fn full_fixture() -> FullFixture {
     agents[0].report_as(&conflict).await.ok();
     fixture
         .browser
-        .reads("#card-failing .number", |text| text == "1")
+        .reads(&format!("[data-live='c.{PACKAGE}.failing']"), |text| text == "1")
         .await;
     for (number, agent) in agents.iter().enumerate() {
         agent.set_fcm_token(&format!("token-{number}")).await.ok();

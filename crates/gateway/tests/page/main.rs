@@ -13,6 +13,7 @@ mod gates;
 mod hostile;
 mod looks;
 mod nudges;
+mod overview;
 mod plain;
 mod releases;
 mod sessions;

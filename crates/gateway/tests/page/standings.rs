@@ -30,7 +30,8 @@ async fn counts_lists_and_devices_say_the_same_and_add_up() {
     browser.reads(&part("offered"), |text| text == "3").await;
     browser.reads(&part("not_in_cohort"), |text| text == "2").await;
     browser.reads(&part("already_current"), |text| text == "0").await;
-    browser.reads("#card-offered .number", |text| text == "3").await;
+    let pending = format!("[data-live='c.{PACKAGE}.pending']");
+    browser.reads(&pending, |text| text == "3").await;
     assert_eq!(fixture.shifts().await, Vec::<String>::new());
     let sum = "return [...document.querySelectorAll('#standings dd')].reduce((sum, part) => sum + Number(part.textContent), 0)";
     assert_eq!(browser.run(sum, vec![]).await, 5);
@@ -47,8 +48,8 @@ async fn counts_lists_and_devices_say_the_same_and_add_up() {
     let chosen = "return document.querySelector('[name=state]').value";
     assert_eq!(browser.run(chosen, vec![]).await, "not_in_cohort");
     browser.go("/").await;
-    browser.click("#card-offered a").await;
-    browser.arrives(|path| path == "/devices?state=offered").await;
+    browser.click("#packages a[href*='state=pending']").await;
+    browser.arrives(|path| path.ends_with("state=pending")).await;
     assert_eq!(browser.count("#devices tbody tr").await, 3);
     browser.go(&format!("/devices/{}", agents[3].id)).await;
     assert_eq!(browser.text("#told").await, format!("{PACKAGE} not_in_cohort"));

@@ -72,6 +72,7 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
         Role::Viewer,
         r#"{"audience":"sdk >= 30"}"#,
     ),
+    ("GET", "/v1/fleet", Role::Viewer, ""),
     ("GET", "/v1/devices", Role::Viewer, ""),
     ("GET", "/v1/devices/pixel-1", Role::Viewer, ""),
     (

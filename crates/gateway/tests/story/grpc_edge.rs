@@ -94,7 +94,7 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
 }
 
 /// The whole server, and each of its services.
-const WITH_A_HEALTH: [&str; 14] = [
+const WITH_A_HEALTH: [&str; 15] = [
     "",
     "tidegate.v1.AudienceService",
     "tidegate.v1.AuditService",
@@ -103,6 +103,7 @@ const WITH_A_HEALTH: [&str; 14] = [
     "tidegate.v1.CalendarService",
     "tidegate.v1.DeviceService",
     "tidegate.v1.ExperimentService",
+    "tidegate.v1.FleetService",
     "tidegate.v1.NudgeService",
     "tidegate.v1.PackageService",
     "tidegate.v1.PeopleService",

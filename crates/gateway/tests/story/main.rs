@@ -37,6 +37,7 @@ mod calendars;
 mod calendars_page;
 mod clients;
 mod comparison;
+mod conditions;
 mod credentials;
 mod devices;
 mod downloads;

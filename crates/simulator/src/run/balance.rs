@@ -20,7 +20,7 @@ use crate::report::{
 };
 
 /// How long the server is given to write what it buffers, which takes a second.
-const WRITING: Duration = Duration::from_secs(20);
+pub(super) const WRITING: Duration = Duration::from_secs(20);
 
 /// A count of polls that did not grow for so long has been written.
 const STILL: Duration = Duration::from_secs(3);
@@ -29,7 +29,7 @@ const STILL: Duration = Duration::from_secs(3);
 const SETTLED: Duration = Duration::from_secs(6);
 
 /// How often it is asked meanwhile.
-const ASK_EVERY: Duration = Duration::from_millis(300);
+pub(super) const ASK_EVERY: Duration = Duration::from_millis(300);
 
 /// How many contradictions are told.
 const MAX_CONTRADICTIONS: usize = 10;
@@ -278,6 +278,8 @@ impl Run<'_> {
         }
         remarks.extend(self.unheard());
         remarks.extend(self.mistaken().await?);
+        remarks.extend(self.part_faults.iter().cloned());
+        remarks.extend(self.unequal_parts().await?);
         let (away, restarts) = (self.fleet.commons.gauge.outages(), self.plan.restarts);
         if away > restarts as usize {
             remarks.push(format!(

@@ -1,21 +1,21 @@
 //! Counting the fleet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
 use serde::Serialize;
-use tidegate_domain::{self as domain, BuildId, PackageName};
+use tidegate_domain::{self as domain, PackageName};
 
-use super::{BATCH, Conn, execute_on, rows};
+use super::{BATCH, Conn, conditions, execute_on, rows};
 use crate::error::Fault;
 use crate::rows::{package_name, version};
-use crate::schema::{device_builds, device_packages, devices, packages, rollouts, version_hours};
+use crate::schema::{device_packages, devices, packages, version_hours};
 use crate::time::{hour, micros, moment};
 use crate::{
-    Census, Error, MAX_CENSUS_ROWS, MAX_STAT_HOURS, MAX_VERSIONS_KEPT, PackageCensus, Told, VersionCensus,
-    VersionHour,
+    Census, Condition, Error, MAX_CENSUS_ROWS, MAX_STAT_HOURS, MAX_VERSIONS_KEPT, PackageCensus, Told,
+    VersionCensus, VersionHour,
 };
 
 /// Written out, because a partial index serves only a condition without a bound value.
@@ -41,8 +41,7 @@ pub(crate) fn take(conn: &mut Conn, seen_since: DateTime<Utc>) -> Result<Census,
         inactive: unsigned(inactive),
         retired: unsigned(retired),
         seen: unsigned(seen),
-        failing: failing(conn)?,
-        packages: by_package(conn)?,
+        packages: by_package(conn, seen_since)?,
     })
 }
 
@@ -50,25 +49,7 @@ fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-fn failing(conn: &mut Conn) -> Result<Vec<(BuildId, u64)>, Fault> {
-    let serving: Vec<i64> = rollouts::table
-        .filter(rollouts::serving)
-        .select(rollouts::build_id)
-        .distinct()
-        .load(conn)?;
-    let mut failing = Vec::with_capacity(serving.len());
-    for build in serving {
-        let count: i64 = device_builds::table
-            .filter(device_builds::build_id.eq(build))
-            .filter(diesel::dsl::sql::<Bool>(HAS_FAILED))
-            .count()
-            .get_result(conn)?;
-        failing.push((BuildId(build), unsigned(count)));
-    }
-    Ok(failing)
-}
-
-fn by_package(conn: &mut Conn) -> Result<Vec<PackageCensus>, Fault> {
+fn by_package(conn: &mut Conn, seen_since: DateTime<Utc>) -> Result<Vec<PackageCensus>, Fault> {
     let key = (
         device_packages::package_id,
         device_packages::version_code,
@@ -107,13 +88,15 @@ fn by_package(conn: &mut Conn) -> Result<Vec<PackageCensus>, Fault> {
             None => last.unplaced = count,
         }
     }
-    let mut told = told(conn)?;
+    let mut counted = conditions::count(conn, seen_since)?;
     let found = found.into_iter().filter_map(|(id, versions)| {
         let name = names.get(&id)?;
-        let told = told.remove(&id).unwrap_or_default();
+        let counted = counted.remove(&id).unwrap_or_default();
         Some(package_name(name).map(|package| PackageCensus {
             package,
-            told,
+            told: in_order(&Told::ALL, &counted.told),
+            conditions: in_order(&Condition::ALL, &counted.conditions),
+            taken_back: counted.taken_back,
             versions,
         }))
     });
@@ -121,31 +104,10 @@ fn by_package(conn: &mut Conn) -> Result<Vec<PackageCensus>, Fault> {
     Ok(found?)
 }
 
-/// How many devices of each package were told what.
-fn told(conn: &mut Conn) -> Result<HashMap<i64, Vec<(Told, u64)>>, Fault> {
-    let key = (device_packages::package_id, device_packages::standing);
-    let groups: Vec<(i64, Option<String>, i64)> = device_packages::table
-        .filter(device_packages::counted)
-        .group_by(key)
-        .select((
-            device_packages::package_id,
-            device_packages::standing,
-            diesel::dsl::count_star(),
-        ))
-        .load(conn)?;
-    let mut found: HashMap<i64, HashMap<Told, u64>> = HashMap::new();
-    for (package, standing, count) in groups {
-        let told = Told::of_stored(standing.as_deref());
-        *found.entry(package).or_default().entry(told).or_default() += unsigned(count);
-    }
-    let ordered = |counts: HashMap<Told, u64>| {
-        let count = |told: Told| Some((told, *counts.get(&told)?));
-        Told::ALL.into_iter().filter_map(count).collect()
-    };
-    Ok(found
-        .into_iter()
-        .map(|(id, counts)| (id, ordered(counts)))
-        .collect())
+/// The counts that there are, in the order in which they are shown.
+fn in_order<W: Copy + Eq + Hash>(words: &[W], counts: &HashMap<W, u64>) -> Vec<(W, u64)> {
+    let count = |word: &W| Some((*word, *counts.get(word)?));
+    words.iter().filter_map(count).collect()
 }
 
 /// How many devices run a version of a package.

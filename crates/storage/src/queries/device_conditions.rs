@@ -90,10 +90,11 @@ pub(super) fn trouble(of: &Trouble) -> Statement {
     statement
 }
 
-/// Whether the filter asks for versions that run. Those that were told something need not run the package, unless
+/// Whether the filter asks for versions that run. Those that stand in some way need not run the package, unless
 /// versions are named as well.
 pub(super) fn asks_version(filter: &DeviceFilter) -> bool {
-    filter.package.is_some() && (filter.versions.is_some() || filter.told.is_none())
+    filter.package.is_some()
+        && (filter.versions.is_some() || (filter.told.is_none() && filter.condition.is_none()))
 }
 
 /// All that the filter asks, and by which walk it would be answered.

@@ -6,10 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use tidegate_domain::{self as domain, Device};
 
+use super::condition_walks;
 use super::device_conditions::{self as conditions, Known};
 use super::device_walks::{Asked, Place, Walk};
 use super::statement::Statement;
@@ -19,7 +21,7 @@ use crate::error::Fault;
 use crate::rows::DeviceRow;
 use crate::schema::devices;
 use crate::time::micros;
-use crate::{DeviceFilter, Error, MAX_CANDIDATES, MAX_COUNTED, Page, Paged};
+use crate::{Condition, DeviceFilter, Error, MAX_CANDIDATES, MAX_COUNTED, Page, Paged};
 
 /// How many candidates are fetched at once when some of them will be left out: few at first, then more.
 const CHUNKS: [usize; 3] = [200, 1_000, 5_000];
@@ -35,7 +37,16 @@ struct Plan {
     walks: Vec<Walk>,
     /// What the walks leave open.
     open: Vec<Statement>,
+    /// The condition that is asked for, with which package.
+    condition: Option<(i64, Condition, DateTime<Utc>)>,
     begin: Place,
+}
+
+impl Plan {
+    /// Whether all that the walks meet match.
+    fn is_exact(&self) -> bool {
+        self.open.is_empty() && self.condition.is_none()
+    }
 }
 
 pub(crate) fn list(conn: &mut Conn, filter: &DeviceFilter, page: &Page) -> Result<Paged<Device>, Fault> {
@@ -53,7 +64,7 @@ pub(crate) fn list(conn: &mut Conn, filter: &DeviceFilter, page: &Page) -> Resul
         if looked_at >= MAX_CANDIDATES {
             return paged(conn, &found, Some(&place));
         }
-        let wanted = match plan.open.is_empty() {
+        let wanted = match plan.is_exact() {
             true => size + 1 - found.len(),
             false => CHUNKS[chunk],
         };
@@ -61,7 +72,7 @@ pub(crate) fn list(conn: &mut Conn, filter: &DeviceFilter, page: &Page) -> Resul
         let candidates = walk.candidates(conn, &place, wanted)?;
         looked_at += candidates.len();
         let ends = candidates.len() < wanted;
-        let matching = matching(conn, &plan.open, &candidates)?;
+        let matching = matching(conn, &plan, &candidates)?;
         for next in candidates {
             if matching
                 .as_ref()
@@ -93,11 +104,11 @@ pub(crate) fn count(conn: &mut Conn, filter: &DeviceFilter) -> Result<DeviceCoun
     };
     let (mut devices, mut looked_at) = (0, 0);
     for (leg, walk) in plan.walks.iter().enumerate() {
-        if plan.open.is_empty() {
+        if plan.is_exact() {
             devices += walk.count(conn, bound + 1 - devices)?;
         }
         let mut place = plan.begin.before(leg);
-        let mut ends = plan.open.is_empty();
+        let mut ends = plan.is_exact();
         while !ends && devices <= bound {
             if looked_at >= MAX_CANDIDATES {
                 return Ok(counted(devices, CountBound::Scanned));
@@ -107,7 +118,7 @@ pub(crate) fn count(conn: &mut Conn, filter: &DeviceFilter) -> Result<DeviceCoun
             let candidates = walk.candidates(conn, &place, wanted)?;
             looked_at += candidates.len();
             ends = candidates.len() < wanted;
-            devices += matching(conn, &plan.open, &candidates)?.map_or(0, |matching| matching.len());
+            devices += matching(conn, &plan, &candidates)?.map_or(0, |matching| matching.len());
             place = candidates.into_iter().next_back().unwrap_or(place);
         }
         if devices > bound {
@@ -147,7 +158,15 @@ fn plan(conn: &mut Conn, filter: &DeviceFilter, after: Option<&Place>) -> Result
         ..Place::default()
     };
     let open = open(filter, &known, &walks);
-    Ok(Some(Plan { walks, open, begin }))
+    let condition = filter.condition.zip(known.package);
+    let condition =
+        condition.map(|((condition, silent_before), package)| (package, condition, silent_before));
+    Ok(Some(Plan {
+        walks,
+        open,
+        condition,
+        begin,
+    }))
 }
 
 /// What the walks leave open of a filter.
@@ -178,6 +197,9 @@ fn ways(conn: &mut Conn, filter: &DeviceFilter, known: &Known) -> Result<Vec<Vec
     // The indexes of retired devices know their names alone.
     if !filter.retired {
         ways.extend(narrowing(filter, known));
+        if let (Some(package), Some(condition)) = (known.package, filter.condition) {
+            ways.push(condition_walks::walks(conn, package, condition)?);
+        }
     }
     ways.push(ordered(filter));
     Ok(ways)
@@ -198,7 +220,11 @@ fn narrowing(filter: &DeviceFilter, known: &Known) -> Vec<Vec<Walk>> {
         ways.push(vec![Walk::tag(tag)]);
     }
     if let (Some(package), Some(told)) = (known.package, filter.told) {
-        ways.push(vec![Walk::told(package, &conditions::told(told))]);
+        ways.push(vec![Walk::told(
+            package,
+            &conditions::told(told),
+            &(0..=i64::MAX),
+        )]);
     }
     if let Some(package) = known.package.filter(|_| conditions::asks_version(filter)) {
         ways.push(vec![Walk::running(package, &conditions::versions(filter))]);
@@ -279,20 +305,26 @@ fn among(candidates: &[Place]) -> String {
 }
 
 /// Those of these devices that match what is open; `None` for all of them.
-fn matching(
-    conn: &mut Conn,
-    open: &[Statement],
-    candidates: &[Place],
-) -> Result<Option<HashSet<i64>>, Fault> {
-    if open.is_empty() {
+fn matching(conn: &mut Conn, plan: &Plan, candidates: &[Place]) -> Result<Option<HashSet<i64>>, Fault> {
+    if plan.is_exact() {
         return Ok(None);
     }
     if candidates.is_empty() {
         return Ok(Some(HashSet::new()));
     }
-    let statement = asked_of("SELECT d.id", open, candidates);
+    let statement = asked_of("SELECT d.id", &plan.open, candidates);
     let found: Vec<Number> = statement.load(conn)?;
-    Ok(Some(found.into_iter().map(|number| number.id).collect()))
+    let found = found.into_iter().map(|number| number.id).collect();
+    Ok(Some(in_condition(conn, plan, found)?.into_iter().collect()))
+}
+
+/// Those of these devices that are in the condition which is asked for.
+fn in_condition(conn: &mut Conn, plan: &Plan, mut ids: Vec<i64>) -> Result<Vec<i64>, Fault> {
+    if let Some((package, condition, silent_before)) = plan.condition {
+        let among = condition_walks::among(conn, package, silent_before, &ids)?;
+        ids.retain(|id| among.get(id) == Some(&condition));
+    }
+    Ok(ids)
 }
 
 /// By their numbers. Not a join: PostgreSQL would merge the index that is ordered by number with all devices from the
@@ -330,7 +362,10 @@ fn sorted(
         for candidates in candidates.chunks(CHUNKS[2]) {
             let select = "SELECT d.id, d.name, d.enrolled_at, d.last_seen_at";
             let rows: Vec<SortedRow> = asked_of(select, &plan.open, candidates).load(conn)?;
-            keys.extend(rows.into_iter().map(|row| sort_key(filter, row)));
+            let ids = rows.iter().map(|row| row.id).collect();
+            let ids: HashSet<i64> = in_condition(conn, plan, ids)?.into_iter().collect();
+            let rows = rows.into_iter().filter(|row| ids.contains(&row.id));
+            keys.extend(rows.map(|row| sort_key(filter, row)));
         }
     }
     keys.sort_unstable();

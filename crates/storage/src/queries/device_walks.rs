@@ -153,6 +153,12 @@ impl Walk {
         self
     }
 
+    /// For a condition, of which these are not all and others are met.
+    pub(super) fn unasked(mut self) -> Self {
+        self.asked = Asked::Nothing;
+        self
+    }
+
     fn by(mut self, column: &'static str, descending: bool) -> Self {
         self.by = By::Number(column);
         self.descending = descending;
@@ -217,10 +223,31 @@ impl Walk {
         walk.within_fleet()
     }
 
-    /// By number, those whose last poll for the package was told this.
-    pub(super) fn told(package: i64, condition: &Statement) -> Self {
-        let filter = Statement::of(format!("counted AND package_id = {package} AND ")).then(condition);
-        Self::over(Asked::Told, "device_packages", "device_id", filter).within_fleet()
+    /// By number, those that fail with one of these builds, each once.
+    pub(super) fn failing_with_any(builds: &[i64]) -> Self {
+        let builds: Vec<String> = builds.iter().map(ToString::to_string).collect();
+        let builds = builds.join(", ");
+        let filter = format!(
+            "build_id IN ({builds}) AND {HAS_FAILED} AND NOT EXISTS (SELECT 1 FROM device_builds AS other
+             WHERE other.device_id = device_builds.device_id AND other.build_id IN ({builds})
+             AND other.build_id < device_builds.build_id AND other.failures > 0)"
+        );
+        Self::over(Asked::Nothing, "device_builds", "device_id", filter.into())
+    }
+
+    /// By version and number, those whose last poll for the package was told this, and that run one of these versions.
+    pub(super) fn told(package: i64, condition: &Statement, versions: &RangeInclusive<i64>) -> Self {
+        let between = format!(
+            " AND version_code BETWEEN {} AND {}",
+            versions.start(),
+            versions.end()
+        );
+        let filter = Statement::of(format!("counted AND package_id = {package} AND "))
+            .then(condition)
+            .and_then(&between);
+        Self::over(Asked::Told, "device_packages", "device_id", filter)
+            .by("version_code", false)
+            .within_fleet()
     }
 
     /// By version and number, those that run the package.

@@ -16,6 +16,8 @@ pub(crate) mod calendars;
 pub(crate) mod campaigns;
 pub(crate) mod catalog;
 pub(crate) mod census;
+mod condition_walks;
+pub(crate) mod conditions;
 pub(crate) mod counts;
 pub(crate) mod deliveries;
 pub(crate) mod device_columns;

@@ -15,7 +15,6 @@ use crate::samples::{
 on_both_engines!(
     a_census_counts_versions_by_cohort,
     devices_of_an_older_server_are_placed,
-    failing_devices_are_counted_until_they_succeed,
     an_hour_remembers_its_last_census,
     rare_versions_are_remembered_together,
     reasons_are_counted_and_bounded,
@@ -75,22 +74,6 @@ async fn devices_of_an_older_server_are_placed(place: &Place) {
     assert_eq!(store.fill_cohorts(3).await, Ok(2));
     assert_eq!(store.fill_cohorts(3).await, Ok(0));
     assert_eq!(store.census(at(0)).await.unwrap(), before);
-}
-
-async fn failing_devices_are_counted_until_they_succeed(place: &Place) {
-    let store = place.store().await;
-    let (build, rollout) = release(&store, APP, 2).await;
-    let devices = enroll_many(&store, 3).await;
-    let tell = async |n: usize, status, second| {
-        let batch = vec![proven(&devices[n], rollout, report(build.id, status), second)];
-        store.record_reports(batch).await.unwrap();
-    };
-    tell(0, ReportStatus::InstallFailed, 1).await;
-    tell(1, ReportStatus::VerifyFailed, 2).await;
-    let failing = async || store.census(at(0)).await.unwrap().failing;
-    assert_eq!(failing().await, [(build.id, 2)]);
-    tell(0, ReportStatus::InstallSuccess, 3).await;
-    assert_eq!(failing().await, [(build.id, 1)]);
 }
 
 async fn an_hour_remembers_its_last_census(place: &Place) {
@@ -288,7 +271,10 @@ async fn devices_are_counted_and_found_by_what_they_were_told(place: &Place) {
     };
     for (which, ids) in Told::ALL.into_iter().zip(&expected) {
         for size in [1, 2, 50] {
-            assert_eq!(names(&store, told(which), size).await, *ids, "{which}");
+            let mut found = names(&store, told(which), size).await;
+            assert_eq!(found.len(), ids.len(), "{which}");
+            found.sort_unstable();
+            assert_eq!(found, *ids, "{which}");
         }
         // The same when another index leads.
         let searched = DeviceFilter {
@@ -434,18 +420,9 @@ async fn the_database_is_asked_by_index(place: &Place) {
             "INDEX devices_token_epoch",
         ),
         (
-            "SELECT package_id, standing, count(*) FROM device_packages WHERE counted GROUP BY 1, 2",
-            "COVERING INDEX device_packages_standing",
-        ),
-        (
-            "SELECT device_id FROM device_packages WHERE counted AND package_id = 1 AND standing = 'offered' AND device_id > 7
-             ORDER BY device_id LIMIT 5",
-            "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND device_id>?)",
-        ),
-        (
-            "SELECT device_id FROM device_packages WHERE counted AND package_id = 1 AND standing IS NULL AND device_id > 7
-             ORDER BY device_id LIMIT 5",
-            "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND device_id>?)",
+            "SELECT version_code, device_id FROM device_packages WHERE counted AND package_id = 1 AND standing IS NULL
+             AND version_code >= 0 AND version_code <= 9 ORDER BY version_code, device_id LIMIT 5",
+            "COVERING INDEX device_packages_standing (package_id=? AND standing=? AND version_code>? AND version_code<?)",
         ),
         (
             "SELECT device_rollouts.device_id FROM device_rollouts JOIN device_packages

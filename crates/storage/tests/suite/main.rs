@@ -12,6 +12,7 @@ mod calendars;
 mod campaigns;
 mod catalog;
 mod changes;
+mod conditions;
 mod deleted_builds;
 mod deliveries;
 mod device_filters;
