@@ -46,7 +46,7 @@ async fn a_bar_adds_up_and_a_roll_back_is_told_until_the_last_device_is_off() {
     browser.reads(&part("current"), |text| text == "3").await;
     browser.reads(&part("outside"), |text| text == "4").await;
     assert_eq!(browser.run(SUM, vec![]).await, 8);
-    let share = format!("{}", part("current").replace("']", ".of']"));
+    let share = part("current").replace("']", ".of']");
     assert_eq!(browser.text(&share).await, "37.5 %");
     let ends = browser.run(ENDS, vec![json!(format!("c.{PACKAGE}."))]).await;
     assert_eq!(

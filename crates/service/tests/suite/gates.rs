@@ -188,11 +188,7 @@ async fn a_file_that_is_there_already_counts_as_sent() {
 async fn judging_clerk(instance: &Instance) -> Clerk {
     let clock = Arc::clone(&instance.clock) as Arc<dyn Clock>;
     let (store, snapshots) = (instance.store.clone(), Arc::clone(&instance.snapshots));
-    let fleet = Arc::new(Fleet::new(
-        store.clone(),
-        Arc::clone(&snapshots),
-        Arc::clone(&clock),
-    ));
+    let fleet = Arc::new(Fleet::new(store.clone(), Arc::clone(&clock)));
     fleet.count().await.unwrap();
     let gates = Gates::new(
         store.clone(),

@@ -123,7 +123,7 @@ fn matches(filter: &DeviceFilter, device: &Device) -> bool {
             .is_none_or(|since| device.last_seen_at.is_none_or(|at| at < since))
         && filter.can_be_nudged.is_none_or(|can| device.has_fcm_token == can)
         && filter.versions.as_ref().is_none_or(runs)
-        && (filter.tag.is_none() || number % 5 == 0)
+        && (filter.tag.is_none() || number.is_multiple_of(5))
 }
 
 /// One filter for each thing that can be asked.
