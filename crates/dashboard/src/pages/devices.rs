@@ -22,7 +22,7 @@ use crate::session::Visitor;
 use crate::show;
 
 /// How many devices a page shows.
-const DEVICES_ON_A_PAGE: u32 = 50;
+const DEVICES_ON_A_PAGE: u32 = 40;
 
 #[derive(Template)]
 #[template(path = "devices.html")]

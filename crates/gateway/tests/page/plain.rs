@@ -13,7 +13,7 @@ async fn without_scripts_everything_can_be_read_and_forms_work() {
     fixture.is_counted(2).await;
     browser.forbid_scripts(true).await;
     for (path, told) in [
-        ("/".to_owned(), "On the current build"),
+        ("/".to_owned(), "runs the current build"),
         ("/builds".to_owned(), "Offered to nobody."),
         (format!("/builds/{first}"), "Outcome"),
         (format!("/builds/{second}/promote"), "10 % is 1 device now."),
