@@ -52,7 +52,11 @@ pub(super) fn walks(
             let mut builds: Vec<i64> = terms.iter().map(|(_, term)| term.build).collect();
             builds.sort_unstable();
             builds.dedup();
-            vec![Walk::failing_with_any(&builds)]
+            // An empty list is none to PostgreSQL.
+            match builds.is_empty() {
+                true => vec![],
+                false => vec![Walk::failing_with_any(&builds)],
+            }
         }
         // What is not released need not have been told so: a package's last release may have been ended.
         Condition::NotReleased if !releases.serves => told_any(package, |_| true, &(0..=i64::MAX)),
