@@ -22,6 +22,7 @@
 
 mod assets;
 mod chart;
+mod csv;
 mod error;
 mod form;
 mod frame;

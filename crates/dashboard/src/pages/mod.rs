@@ -1,6 +1,10 @@
 //! The pages, one file for each thing that they are about.
 
 pub(crate) mod audit;
+mod audit_csv;
+mod audit_query;
+mod audit_sentence;
+mod audit_words;
 mod build;
 mod builds;
 mod cards;
@@ -107,6 +111,7 @@ pub(crate) fn long_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/builds/upload", get(upload::page).post(upload::upload))
         .route("/builds/{id}/download", get(download::file))
+        .route("/audit.csv", get(audit_csv::file))
         .route("/devices.csv", get(devices_csv::file))
         .route("/live", get(live::listen))
 }
