@@ -218,7 +218,7 @@ mod tests {
 
     /// A rollout of version 1.14.0 at this share.
     fn offer(percent: impl Into<Value>, more: (&str, Value)) -> Value {
-        let mut facts = json!({ "build_id": 7, "version_name": "1.14.0", "percent": percent.into(), "revision": 1 });
+        let mut facts = json!({ "build_id": 7, "version_name": "1.14.0", "percent": percent.into(), "salt": null, "revision": 1 });
         facts[more.0] = more.1;
         facts
     }

@@ -181,7 +181,7 @@ pub(crate) async fn page(
 async fn restored(app: &AppState) -> Result<Option<Restored>, Refusal> {
     let open = app.restorations.open().await?;
     Ok(open.map(|restoration| Restored {
-        at: show::moment(restoration.at),
+        at: show::utc(restoration.at),
         by: restoration.by,
     }))
 }

@@ -50,7 +50,7 @@ struct OnePage {
 struct Row {
     campaign: Campaign,
     no_answer: Option<u64>,
-    made: String,
+    made: show::Time,
 }
 
 impl Row {
@@ -98,7 +98,7 @@ pub(crate) fn numbers(
 fn row(app: &AppState, campaign: Campaign) -> Row {
     Row {
         no_answer: app.nudges.no_answer(&campaign),
-        made: show::moment(campaign.created_at),
+        made: show::time(campaign.created_at),
         campaign,
     }
 }
