@@ -9,7 +9,8 @@ use tidegate_domain::{BuildId, PackageName};
 use tidegate_service::{FleetOverview, PackageStandings};
 
 use super::cards::Card;
-use super::{Query, charts};
+use super::first_run::FirstRun;
+use super::{Query, charts, first_run};
 use crate::AppState;
 use crate::chart::Chart;
 use crate::error::{Refusal, html};
@@ -33,6 +34,7 @@ struct Page {
     chart: Chart,
     standings: Option<Standings>,
     restored: Option<Restored>,
+    first_run: Option<FirstRun>,
 }
 
 /// A backup that was put in the place of the database.
@@ -166,6 +168,7 @@ pub(crate) async fn page(
     Ok(html(&Page {
         frame: Frame::new(&visitor, Section::Fleet, "Fleet").after(&query),
         restored: restored(&app).await?,
+        first_run: first_run::of(&app).await?,
         tiles,
         measured: overview.measured_at.map(show::moment),
         packages: packages.iter().map(ToString::to_string).collect(),

@@ -20,6 +20,7 @@ mod devices_csv;
 mod download;
 mod ending;
 mod failures;
+mod first_run;
 pub(crate) mod fleet;
 pub(crate) mod health;
 mod hold;

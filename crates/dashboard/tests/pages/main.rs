@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
 
+mod audit;
 mod devices;
+mod first_run;
 mod forms;
 mod gates;
 mod looks;
