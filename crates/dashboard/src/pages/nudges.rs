@@ -54,11 +54,6 @@ struct Row {
 }
 
 impl Row {
-    fn done(&self) -> u64 {
-        let progress = &self.campaign.progress;
-        progress.sent + progress.failed + progress.canceled
-    }
-
     fn numbers(&self) -> [(&'static str, &'static str, String); 8] {
         numbers(&self.campaign, self.no_answer)
     }
