@@ -126,7 +126,10 @@ pub struct Beside {
 /// Everything on one port: agents, operators and gRPC, and `beside` them what else operators are served.
 pub fn router(api: &Arc<Api>, beside: Beside) -> Router {
     let routes = agent_rest().merge(admin_rest()).merge(rest::metrics::guarded());
-    let Beside { routes: pages, missing } = beside;
+    let Beside {
+        routes: pages,
+        missing,
+    } = beside;
     let others = grpc::router(api).merge(pages);
     finish(routes, rest::agent::poll_route(), api, Some(others), missing)
 }
@@ -196,7 +199,9 @@ fn finish(
     };
     router
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback(move |request: Request| async move { missing(&request).unwrap_or_else(|| nothing_here(&request)) })
+        .fallback(move |request: Request| async move {
+            missing(&request).unwrap_or_else(|| nothing_here(&request))
+        })
         .layer(axum::middleware::from_fn(host::one))
         .layer(axum::middleware::from_fn(linger::read_on))
         .layer(axum::middleware::from_fn(request_id::name))

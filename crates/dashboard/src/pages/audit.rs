@@ -134,11 +134,19 @@ fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<ValueChange> {
 /// The values by their names; those of a value within another by both, such as `slice.start`.
 fn flat(side: Option<&Value>) -> BTreeMap<String, &Value> {
     let mut flat = BTreeMap::new();
-    let mut rest: Vec<(String, &Value, u32)> = side.map(|side| (String::new(), side, 0)).into_iter().collect();
+    let mut rest: Vec<(String, &Value, u32)> =
+        side.map(|side| (String::new(), side, 0)).into_iter().collect();
     while let Some((path, value, depth)) = rest.pop() {
-        match value.as_object().filter(|object| depth < MAX_DEPTH && !object.is_empty()) {
+        match value
+            .as_object()
+            .filter(|object| depth < MAX_DEPTH && !object.is_empty())
+        {
             Some(object) => rest.extend(object.iter().map(|(name, value)| {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
                 (path, value, depth + 1)
             })),
             None if depth > 0 => drop(flat.insert(path, value)),

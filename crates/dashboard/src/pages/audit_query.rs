@@ -31,7 +31,10 @@ impl Typed {
 
     /// The fields with a value.
     fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        FIELDS.iter().zip(&self.0).map(|((name, _), value)| (*name, value.as_str()))
+        FIELDS
+            .iter()
+            .zip(&self.0)
+            .map(|((name, _), value)| (*name, value.as_str()))
     }
 
     /// The address of the log from this page on.
@@ -98,9 +101,14 @@ mod tests {
 
     #[test]
     fn a_chip_takes_away_its_own_field_alone() {
-        let typed = Typed::of(&Fields::parse(b"actor=ann&target=user%2Fbob&from=2026-11-23&odd=1"));
+        let typed = Typed::of(&Fields::parse(
+            b"actor=ann&target=user%2Fbob&from=2026-11-23&odd=1",
+        ));
         let chips = typed.chips();
-        let told: Vec<_> = chips.iter().map(|chip| (chip.name, &*chip.value, &*chip.without)).collect();
+        let told: Vec<_> = chips
+            .iter()
+            .map(|chip| (chip.name, &*chip.value, &*chip.without))
+            .collect();
         assert_eq!(
             told,
             [
@@ -109,6 +117,9 @@ mod tests {
                 ("Since", "2026-11-23", "/audit?actor=ann&target=user%2Fbob"),
             ]
         );
-        assert_eq!(typed.query("x"), "?actor=ann&target=user%2Fbob&from=2026-11-23&page_token=x");
+        assert_eq!(
+            typed.query("x"),
+            "?actor=ann&target=user%2Fbob&from=2026-11-23&page_token=x"
+        );
     }
 }

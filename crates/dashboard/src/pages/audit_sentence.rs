@@ -88,7 +88,9 @@ fn place(entry: &AuditEntry, name: &str, pieces: &mut Vec<Piece>) {
             format!("/nudges/{}", show::segment(after_slash)),
         )),
         "subject" => pieces.push(match entry.target.starts_with("policy/") {
-            true => Piece::text(told(value(entry, "after.subject").or(value(entry, "before.subject")))),
+            true => Piece::text(told(
+                value(entry, "after.subject").or(value(entry, "before.subject")),
+            )),
             false => device(entry),
         }),
         "share" => pieces.push(Piece::text(format!("{} %", told(value(entry, "after.percent"))))),
@@ -143,9 +145,16 @@ fn device(entry: &AuditEntry) -> Piece {
 
 /// The names of the values that are others than before.
 fn changed(entry: &AuditEntry) -> String {
-    let object = |side: &'_ Option<Value>| side.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let object = |side: &'_ Option<Value>| {
+        side.as_ref()
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
+    };
     let (before, after) = (object(&entry.before), object(&entry.after));
-    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    let names = before
+        .keys()
+        .chain(after.keys().filter(|name| !before.contains_key(*name)));
     // Each edit counts the revision up, and says who was the editor.
     let told = names.filter(|name| !matches!(name.as_str(), "revision" | "edited_by"));
     let names: Vec<String> = told
@@ -229,9 +238,27 @@ mod tests {
         let (half, more) = (offer(50, none()), offer(75.5, none()));
         let (package, device) = ("package/com.example.app", "device/a b");
         for (action, target, before, after, expected) in [
-            ("ota.rollout.adjust", package, &half, &more, "ann raised 1.14.0 from 50 % to 75.5 %"),
-            ("ota.rollout.step", package, &more, &half, "ann lowered 1.14.0 from 75.5 % to 50 %"),
-            ("ota.rollout.step", package, &half, &half, "ann moved the plan of 1.14.0 on"),
+            (
+                "ota.rollout.adjust",
+                package,
+                &half,
+                &more,
+                "ann raised 1.14.0 from 50 % to 75.5 %",
+            ),
+            (
+                "ota.rollout.step",
+                package,
+                &more,
+                &half,
+                "ann lowered 1.14.0 from 75.5 % to 50 %",
+            ),
+            (
+                "ota.rollout.step",
+                package,
+                &half,
+                &half,
+                "ann moved the plan of 1.14.0 on",
+            ),
             (
                 "ota.rollout.edit",
                 package,
@@ -239,17 +266,67 @@ mod tests {
                 &offer(50, ("wifi_only", true.into())),
                 "ann changed wifi only of the rollout of 1.14.0",
             ),
-            ("ota.delete", package, &json!({"version_code": 3}), &Value::Null, "ann deleted version 3 of com.example.app"),
-            ("device.revoke", device, &Value::Null, &Value::Null, "ann revoked the token of a b"),
-            ("device.erase", "pseudonym/x", &Value::Null, &Value::Null, "ann erased a device"),
-            ("device.revoke", "pseudonym/x", &Value::Null, &Value::Null, "ann revoked the token of a device that was erased since"),
-            ("policy.create", device, &Value::Null, &json!({"policy_id": 4}), "ann made the policy 4 on a b"),
-            ("user.role", "user/bob", &json!({"role": "viewer"}), &json!({"role": "admin"}), "ann changed the role of bob from viewer to admin"),
-            ("ota.promote", package, &Value::Null, &offer(5, ("state", "proposed".into())),
-                "ann promoted 1.14.0 to 5 %, which waits for another person's approval"),
-            ("of.tomorrow", "x", &Value::Null, &Value::Null, "ann did of.tomorrow to x"),
+            (
+                "ota.delete",
+                package,
+                &json!({"version_code": 3}),
+                &Value::Null,
+                "ann deleted version 3 of com.example.app",
+            ),
+            (
+                "device.revoke",
+                device,
+                &Value::Null,
+                &Value::Null,
+                "ann revoked the token of a b",
+            ),
+            (
+                "device.erase",
+                "pseudonym/x",
+                &Value::Null,
+                &Value::Null,
+                "ann erased a device",
+            ),
+            (
+                "device.revoke",
+                "pseudonym/x",
+                &Value::Null,
+                &Value::Null,
+                "ann revoked the token of a device that was erased since",
+            ),
+            (
+                "policy.create",
+                device,
+                &Value::Null,
+                &json!({"policy_id": 4}),
+                "ann made the policy 4 on a b",
+            ),
+            (
+                "user.role",
+                "user/bob",
+                &json!({"role": "viewer"}),
+                &json!({"role": "admin"}),
+                "ann changed the role of bob from viewer to admin",
+            ),
+            (
+                "ota.promote",
+                package,
+                &Value::Null,
+                &offer(5, ("state", "proposed".into())),
+                "ann promoted 1.14.0 to 5 %, which waits for another person's approval",
+            ),
+            (
+                "of.tomorrow",
+                "x",
+                &Value::Null,
+                &Value::Null,
+                "ann did of.tomorrow to x",
+            ),
         ] {
-            assert_eq!(text(&entry(action, target, before.clone(), after.clone())), expected);
+            assert_eq!(
+                text(&entry(action, target, before.clone(), after.clone())),
+                expected
+            );
         }
     }
 
@@ -257,15 +334,33 @@ mod tests {
     fn a_sentence_leads_to_what_it_names() {
         let leads = |action: &str, target: &str, after: Value| -> Vec<String> {
             let pieces = sentence(&entry(action, target, Value::Null, after)).into_iter();
-            pieces.map(|piece| piece.href).filter(|href| !href.is_empty()).collect()
+            pieces
+                .map(|piece| piece.href)
+                .filter(|href| !href.is_empty())
+                .collect()
         };
         let who = "/audit?actor=ann";
-        assert_eq!(leads("ota.upload", "package/a.b", json!({"build_id": 7})), [who, "/builds/7"]);
-        assert_eq!(leads("device.retire", "device/a/b?", Value::Null), [who, "/devices/a%2Fb%3F"]);
+        assert_eq!(
+            leads("ota.upload", "package/a.b", json!({"build_id": 7})),
+            [who, "/builds/7"]
+        );
+        assert_eq!(
+            leads("device.retire", "device/a/b?", Value::Null),
+            [who, "/devices/a%2Fb%3F"]
+        );
         assert_eq!(leads("device.retire", "pseudonym/x", Value::Null), [who]);
-        assert_eq!(leads("ota.nudge.pause", "campaign/3", Value::Null), [who, "/nudges/3"]);
-        assert_eq!(leads("user.add", "user/bob", Value::Null), [who, "/audit?target=user%2Fbob"]);
-        assert_eq!(leads("signer.unpin", "package/a.b", Value::Null), [who, "/builds?package=a.b"]);
+        assert_eq!(
+            leads("ota.nudge.pause", "campaign/3", Value::Null),
+            [who, "/nudges/3"]
+        );
+        assert_eq!(
+            leads("user.add", "user/bob", Value::Null),
+            [who, "/audit?target=user%2Fbob"]
+        );
+        assert_eq!(
+            leads("signer.unpin", "package/a.b", Value::Null),
+            [who, "/builds?package=a.b"]
+        );
     }
 
     #[test]

@@ -3,23 +3,44 @@
 /// Every action that the server writes, with what it did. In braces stands what an entry tells: `before.…` and `after.…`
 /// by the path of a value, and the words that [`super::audit_sentence`] knows.
 pub(crate) const ACTIONS: &[(&str, &str)] = &[
-    ("admin_token.create", "made an admin token for {name}, role {after.role}"),
+    (
+        "admin_token.create",
+        "made an admin token for {name}, role {after.role}",
+    ),
     ("admin_token.revoke", "revoked an admin token of {name}"),
-    ("audit.seal", "sealed the audit log: {after.entries} entries, {after.users} users"),
+    (
+        "audit.seal",
+        "sealed the audit log: {after.entries} entries, {after.users} users",
+    ),
     ("calendar.change", "changed the calendar {name}"),
     ("calendar.create", "made the calendar {name}"),
     ("calendar.delete", "deleted the calendar {name}"),
-    ("device.allow_enrolment", "let {device} enrol again until {after.allowed_until}"),
+    (
+        "device.allow_enrolment",
+        "let {device} enrol again until {after.allowed_until}",
+    ),
     ("device.enrolment_refused", "was refused when enrolling {device}"),
     ("device.erase", "erased {device}"),
-    ("device.import", "imported devices: {after.added} new, {after.updated} changed"),
+    (
+        "device.import",
+        "imported devices: {after.added} new, {after.updated} changed",
+    ),
     ("device.retire", "retired {device}"),
     ("device.retry", "let {device} try again"),
     ("device.revoke", "revoked the token of {device}"),
     ("device.takeover", "enrolled {device} anew and took over its id"),
-    ("enrollment_token.create", "made the enrolment token {name} for {after.uses} devices"),
-    ("enrollment_token.hour", "counted the enrolments of an hour with the token {name}: {after.enrolled} enrolled, {after.refused} refused"),
-    ("enrollment_token.revoke", "revoked the enrolment token {name} after {before.used} of {before.uses} uses"),
+    (
+        "enrollment_token.create",
+        "made the enrolment token {name} for {after.uses} devices",
+    ),
+    (
+        "enrollment_token.hour",
+        "counted the enrolments of an hour with the token {name}: {after.enrolled} enrolled, {after.refused} refused",
+    ),
+    (
+        "enrollment_token.revoke",
+        "revoked the enrolment token {name} after {before.used} of {before.uses} uses",
+    ),
     ("experiment.conclude", "concluded an experiment on {package}"),
     ("experiment.create", "began an experiment on {package}"),
     ("ota.build.edit", "changed how devices get past {build}"),
@@ -31,11 +52,17 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("ota.nudge.pause", "paused {campaign}"),
     ("ota.nudge.resume", "resumed {campaign}"),
     ("ota.promote", "promoted {build} to {share}"),
-    ("ota.rollback", "rolled {package} back from {before.version_name} to {build}"),
+    (
+        "ota.rollback",
+        "rolled {package} back from {before.version_name} to {build}",
+    ),
     ("ota.rollout.adjust", "{adjusted}"),
     ("ota.rollout.advance", "moved {build} on to its next step"),
     ("ota.rollout.approve", "approved what was asked for {build}"),
-    ("ota.rollout.break_glass", "approved {build} without a second person"),
+    (
+        "ota.rollout.break_glass",
+        "approved {build} without a second person",
+    ),
     ("ota.rollout.cancel", "cancelled the rollout of {build}"),
     ("ota.rollout.complete", "completed the rollout of {build}"),
     ("ota.rollout.create", "made a rollout of {build} at {share}"),
@@ -49,20 +76,44 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("ota.rollout.start", "started {build} at {share}"),
     ("ota.rollout.step", "{stepped}"),
     ("ota.upload", "uploaded {build}"),
-    ("package.allow_debuggable", "set whether debuggable builds of {package} are taken in: {after.allow_debuggable}"),
+    (
+        "package.allow_debuggable",
+        "set whether debuggable builds of {package} are taken in: {after.allow_debuggable}",
+    ),
     ("package.edit", "changed {changed} of {package}"),
-    ("policy.change", "changed {changed} of the policy {after.policy_id} on {subject}"),
+    (
+        "policy.change",
+        "changed {changed} of the policy {after.policy_id} on {subject}",
+    ),
     ("policy.create", "made the policy {after.policy_id} on {subject}"),
-    ("policy.delete", "deleted the policy {before.policy_id} on {subject}"),
+    (
+        "policy.delete",
+        "deleted the policy {before.policy_id} on {subject}",
+    ),
     ("server.restored", "put a backup in the place of the database"),
-    ("server.restored.dismiss", "said that the revocations since the backup were repeated"),
-    ("service_account.add", "added the service account {name}, role {after.role}"),
+    (
+        "server.restored.dismiss",
+        "said that the revocations since the backup were repeated",
+    ),
+    (
+        "service_account.add",
+        "added the service account {name}, role {after.role}",
+    ),
     ("service_account.remove", "removed the service account {name}"),
-    ("service_account.token", "made another token for the service account {name}"),
-    ("signer.pin", "pinned {package} to the signer {after.signer_fingerprint}"),
+    (
+        "service_account.token",
+        "made another token for the service account {name}",
+    ),
+    (
+        "signer.pin",
+        "pinned {package} to the signer {after.signer_fingerprint}",
+    ),
     ("signer.unpin", "took the signer's pin from {package}"),
     ("tag.add", "gave the tag {name} to {after.added} devices"),
-    ("tag.change", "gave the tag {name} to {after.added} devices and took it from {after.removed}"),
+    (
+        "tag.change",
+        "gave the tag {name} to {after.added} devices and took it from {after.removed}",
+    ),
     ("tag.delete", "deleted the tag {name}"),
     ("tag.remove", "took the tag {name} from {after.removed} devices"),
     ("tag.rename", "renamed the tag {name} to {after.tag}"),
@@ -74,7 +125,10 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("user.logout", "logged out"),
     ("user.password", "gave the user {name} another password"),
     ("user.remove", "removed the user {name}"),
-    ("user.role", "changed the role of {name} from {before.role} to {after.role}"),
+    (
+        "user.role",
+        "changed the role of {name} from {before.role} to {after.role}",
+    ),
 ];
 
 #[cfg(test)]
@@ -106,7 +160,8 @@ mod tests {
 
     /// A word such as `ota.promote`.
     fn is_action(text: &str) -> bool {
-        let letters = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let letters =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         text.contains('.') && text.split('.').all(letters)
     }
 
@@ -131,16 +186,28 @@ mod tests {
             sources(&crates.join(writer).join("src"), &mut code);
         }
         let words: BTreeSet<String> = ACTIONS.iter().map(|(action, _)| (*action).to_owned()).collect();
-        let nouns = ACTIONS.iter().filter_map(|(action, _)| action.split('.').next()).collect();
+        let nouns = ACTIONS
+            .iter()
+            .filter_map(|(action, _)| action.split('.').next())
+            .collect();
         let written: BTreeSet<String> = code.iter().flat_map(|code| named_in(code, &nouns)).collect();
-        assert_eq!(written.difference(&words).collect::<Vec<_>>(), Vec::<&String>::new(), "have no sentence");
-        assert_eq!(words.difference(&written).collect::<Vec<_>>(), Vec::<&String>::new(), "nobody writes");
+        assert_eq!(
+            written.difference(&words).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "have no sentence"
+        );
+        assert_eq!(
+            words.difference(&written).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "nobody writes"
+        );
     }
 
     #[test]
     fn an_action_is_found_however_it_is_written() {
         let nouns = BTreeSet::from(["ota"]);
-        let code = ".note(\"new.thing\",x)action:\"other.thing\"event=\"ota.said\"begin(\"ota.x.y\")\"users.name\"";
+        let code =
+            ".note(\"new.thing\",x)action:\"other.thing\"event=\"ota.said\"begin(\"ota.x.y\")\"users.name\"";
         let found: Vec<String> = named_in(code, &nouns).into_iter().collect();
         assert_eq!(found, ["new.thing", "ota.x.y", "other.thing"]);
     }

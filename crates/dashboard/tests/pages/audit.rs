@@ -24,7 +24,10 @@ async fn what_is_asked_for_stands_in_chips_and_is_taken_along() {
         page.contains("href=\"/audit?action=ota.rollout.adjust\""),
         "without its day"
     );
-    assert!(page.contains("href=\"/audit?from=2020-01-01\""), "without its action");
+    assert!(
+        page.contains("href=\"/audit?from=2020-01-01\""),
+        "without its action"
+    );
     // The file is of the same entries.
     assert!(page.contains("href=\"/audit.csv?action=ota.rollout.adjust&#38;from=2020-01-01\""));
     let answer = viewer
@@ -53,7 +56,11 @@ async fn a_file_of_many_entries_holds_each_of_them_once() {
         admin.enroll_token(1).await;
     }
     let file = text(&viewer.get("/audit.csv?action=enrollment_token.create").await);
-    let mut numbers: Vec<&str> = file.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    let mut numbers: Vec<&str> = file
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(',').next())
+        .collect();
     assert_eq!(numbers.len(), 230, "more than the server holds at once");
     numbers.dedup();
     assert_eq!(numbers.len(), 230);
@@ -64,6 +71,11 @@ async fn a_file_of_many_entries_holds_each_of_them_once() {
 #[tokio::test]
 async fn nobody_without_a_session_takes_the_log_along() {
     let server = TestServer::start(Engine::Sqlite).await;
-    let answer = server.http().get(server.admin_url("/audit.csv")).send().await.unwrap();
+    let answer = server
+        .http()
+        .get(server.admin_url("/audit.csv"))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 303);
 }

@@ -45,11 +45,16 @@ async fn where_there_is_nothing_a_browser_is_shown_a_page_and_a_program_a_proble
     let server = TestServer::start(Engine::Sqlite).await;
     let viewer = Person::logged_in(&server, Role::Viewer).await;
     for path in ["/nowhere", "/builds/7/nowhere", "/v1/nowhere"] {
-        let looked = viewer.request(Method::GET, path).header("accept", "text/html,*/*;q=0.8");
+        let looked = viewer
+            .request(Method::GET, path)
+            .header("accept", "text/html,*/*;q=0.8");
         let page = Answer::to(looked).await;
         assert_eq!(page.status, 404, "{path}");
         assert!(text(&page).contains("id=\"sheet-title\">Not found"), "{path}");
-        assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+        assert!(
+            page.header("content-security-policy")
+                .starts_with("default-src 'none'")
+        );
         let asked = Answer::to(viewer.request(Method::GET, path)).await;
         assert_eq!(asked.status, 404, "{path}");
         assert!(text(&asked).contains("no_such_path"), "{path}");

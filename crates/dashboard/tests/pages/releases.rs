@@ -87,11 +87,20 @@ async fn an_operator_promotes_raises_holds_and_takes_back() {
     let what = format!("<a href=\"/builds/{new}\">1.2</a>");
     for (action, words) in [
         ("ota.promote", format!("{by} promoted {what} to 10 %")),
-        ("ota.rollout.adjust", format!("{by} raised {what} from 10 % to 50 %")),
-        ("ota.rollout.adjust", format!("{by} lowered {what} from 50 % to 40 %")),
+        (
+            "ota.rollout.adjust",
+            format!("{by} raised {what} from 10 % to 50 %"),
+        ),
+        (
+            "ota.rollout.adjust",
+            format!("{by} lowered {what} from 50 % to 40 %"),
+        ),
         ("ota.rollout.pause", format!("{by} paused {what} at 40 %")),
         ("ota.rollout.resume", format!("{by} resumed {what} at 40 %")),
-        ("ota.rollback", format!("back from 1.2 to <a href=\"/builds/{old}\">1.1</a>")),
+        (
+            "ota.rollback",
+            format!("back from 1.2 to <a href=\"/builds/{old}\">1.1</a>"),
+        ),
     ] {
         assert!(audit.contains(&words), "{words}: {audit}");
         assert!(audit.contains(&format!(">{action}</a>")), "{action}");

@@ -45,10 +45,10 @@ async fn the_log_is_read_in_sentences_and_narrowed_without_a_button() {
     browser.click(".chips a[href='/audit']").await;
     browser.arrives(|path| path == "/audit").await;
     // Sentences lead to what they name.
-    browser.click(&format!("#entries a[href='/builds/{first}']")).await;
     browser
-        .arrives(|path| path == format!("/builds/{first}"))
+        .click(&format!("#entries a[href='/builds/{first}']"))
         .await;
+    browser.arrives(|path| path == format!("/builds/{first}")).await;
     assert!(agents.len() == 1 && faults.is_empty(), "{}", faults.join("\n"));
 }
 
@@ -89,7 +89,12 @@ async fn colours_are_chosen_and_kept_and_there_before_the_page_is() {
     assert_eq!(browser.run(paper, vec![]).await, dark);
     browser.go("/audit").await;
     assert_eq!(browser.run(paper, vec![]).await, dark);
-    assert_eq!(browser.run("return document.querySelector('#theme').value", vec![]).await, "dark");
+    assert_eq!(
+        browser
+            .run("return document.querySelector('#theme').value", vec![])
+            .await,
+        "dark"
+    );
     // It is set by a script that the page waits for, before there is anything to paint.
     let blocks = "const script = document.querySelector('head script[src$=\"/theme.js\"]');
         return !script.type && !script.defer && !script.async &&
@@ -123,7 +128,10 @@ async fn a_key_leads_to_the_search_and_a_button_copies_an_id() {
     browser.go("/devices").await;
     browser.press("/").await;
     browser.press(&format!("{CONTROL}v")).await;
-    assert_eq!(browser.run(focused, vec![]).await, json!(["search", agents[0].id]));
+    assert_eq!(
+        browser.run(focused, vec![]).await,
+        json!(["search", agents[0].id])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
