@@ -9,6 +9,7 @@ mod build;
 mod builds;
 mod cards;
 mod charts;
+mod compare;
 mod comparison;
 mod covers;
 mod delete;
@@ -71,6 +72,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/hold", get(hold::page).post(hold::hold))
         .route("/hold/lift", get(hold::lift_page).post(hold::lift))
         .route("/builds", get(builds::page))
+        .route("/builds/compare", get(compare::page))
         .route("/builds/{id}", get(build::page))
         .route("/builds/{id}/promote", get(promote::page).post(promote::promote))
         .route("/builds/{id}/rollout", get(rollout::page).post(rollout::adjust))
