@@ -71,13 +71,13 @@ function findSearch(event) {
 }
 
 async function copy(button) {
-  const said = button.textContent;
-  const done = await write(button.dataset.copy);
-  button.textContent = done ? "Copied" : "Not copied";
-  button.disabled = true;
+  if (button.dataset.told) return;
+  button.dataset.told = "yes";
+  const said = [...button.childNodes];
+  button.replaceChildren((await write(button.dataset.copy)) ? "Copied" : "Not copied");
   setTimeout(() => {
-    button.textContent = said;
-    button.disabled = false;
+    button.replaceChildren(...said);
+    delete button.dataset.told;
   }, COPIED_MS);
 }
 

@@ -4,7 +4,8 @@ const local = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: 
 export function watchTimes() {
   tellAll(document.body);
   const zone = document.getElementById("zone");
-  if (zone) zone.textContent = zone.dataset.local.replace("{zone}", local.resolvedOptions().timeZone);
+  const here = local.resolvedOptions().timeZone;
+  if (zone && here !== "UTC") zone.textContent = zone.dataset.local.replace("{zone}", here);
   // Dialogs and renewed parts come as the server wrote them.
   new MutationObserver((changes) => {
     for (const { addedNodes } of changes) {

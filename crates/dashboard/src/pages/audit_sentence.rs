@@ -104,8 +104,16 @@ fn place(entry: &AuditEntry, name: &str, pieces: &mut Vec<Piece>) {
             let words = format!("{verb} {{build}} from {{before.percent}} % to {{share}}");
             fill(entry, &words, pieces);
         }
+        counted if counted.contains(' ') => pieces.push(Piece::text(many(entry, counted))),
         path => pieces.push(Piece::text(told(value(entry, path)))),
     }
+}
+
+/// A number with what it counts: `after.uses device` is `1 device`.
+fn many(entry: &AuditEntry, counted: &str) -> String {
+    let (path, what) = counted.split_once(' ').unwrap_or((counted, ""));
+    let number = value(entry, path).and_then(Value::as_i64);
+    number.map_or_else(|| format!("– {what}s"), |number| show::many(number, what))
 }
 
 /// `raised` or `lowered`, if the share is another one than before.
@@ -238,6 +246,13 @@ mod tests {
         let (half, more) = (offer(50, none()), offer(75.5, none()));
         let (package, device) = ("package/com.example.app", "device/a b");
         for (action, target, before, after, expected) in [
+            (
+                "tag.add",
+                "tag/lab",
+                &Value::Null,
+                &json!({"added": 1}),
+                "ann gave the tag lab to 1 device",
+            ),
             (
                 "ota.rollout.adjust",
                 package,
