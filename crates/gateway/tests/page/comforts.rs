@@ -35,9 +35,7 @@ async fn the_log_is_read_in_sentences_and_narrowed_without_a_button() {
     browser.fill("[name=action]", "ota.promote").await;
     browser.press(ENTER).await;
     browser.arrives(|path| path.contains("action=ota.promote")).await;
-    browser
-        .reads(".chips", |text| text.contains("ota.promote"))
-        .await;
+    browser.reads(".chips", |text| text.contains("ota.promote")).await;
     assert_eq!(browser.count("#entries > li").await, 2);
     let focused = "return document.activeElement.name";
     assert_eq!(browser.run(focused, vec![]).await, "action");
