@@ -117,27 +117,40 @@ pub fn too_many_strangers() -> Response {
     problem::Refusal(Error::new(Kind::Exhausted, "too_many_requests", message)).into_response()
 }
 
+/// What else operators are served.
+pub struct Beside {
+    /// The routes.
+    pub routes: Router,
+    /// What somebody is shown at an address where there is nothing; `None` for those who are to be told as programs are.
+    pub missing: fn(&Request) -> Option<Response>,
+}
+
 /// Everything on one port: agents, operators and gRPC, and `beside` them what else operators are served.
-pub fn router(api: &Arc<Api>, beside: Router) -> Router {
+pub fn router(api: &Arc<Api>, beside: Beside) -> Router {
     let routes = agent_rest().merge(admin_rest()).merge(rest::metrics::guarded());
-    let others = grpc::router(api).merge(beside);
-    finish(routes, rest::agent::poll_route(), api, Some(others))
+    let Beside {
+        routes: pages,
+        missing,
+    } = beside;
+    let others = grpc::router(api).merge(pages);
+    finish(routes, rest::agent::poll_route(), api, Some(others), missing)
 }
 
 /// What devices call, and health.
 pub fn agent_router(api: &Arc<Api>) -> Router {
-    finish(agent_rest(), rest::agent::poll_route(), api, None)
+    finish(agent_rest(), rest::agent::poll_route(), api, None, |_| None)
 }
 
 /// What operators and their tools call, in REST and gRPC, and health, and `beside` them what else they are served.
-pub fn admin_router(api: &Arc<Api>, beside: Router) -> Router {
+pub fn admin_router(api: &Arc<Api>, beside: Beside) -> Router {
     finish(
         admin_rest()
             .merge(rest::download::routes())
             .merge(rest::metrics::open()),
         OpenApiRouter::new(),
         api,
-        Some(grpc::router(api).merge(beside)),
+        Some(grpc::router(api).merge(beside.routes)),
+        beside.missing,
     )
 }
 
@@ -178,6 +191,7 @@ fn finish(
     poll: OpenApiRouter<Arc<Polling>>,
     api: &Arc<Api>,
     others: Option<Router>,
+    missing: fn(&Request) -> Option<Response>,
 ) -> Router {
     let (router, paths) = routes.merge(rest::health::routes()).split_for_parts();
     let (poll, poll_paths) = poll.split_for_parts();
@@ -188,7 +202,9 @@ fn finish(
     };
     router
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback(nothing_here)
+        .fallback(move |request: Request| async move {
+            missing(&request).unwrap_or_else(|| nothing_here(&request))
+        })
         .layer(axum::middleware::from_fn(host::one))
         .layer(axum::middleware::from_fn(linger::read_on))
         .layer(axum::middleware::from_fn(request_id::name))
@@ -216,7 +232,7 @@ fn polling(api: &Api) -> Polling {
 }
 
 /// A path that nobody serves, told in the caller's own protocol.
-async fn nothing_here(request: Request) -> Response {
+fn nothing_here(request: &Request) -> Response {
     if grpc::speaks_grpc(request.headers()) {
         let message = format!("no service has the method {}", request.uri().path());
         return Status::unimplemented(message)

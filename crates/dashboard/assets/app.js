@@ -1,13 +1,14 @@
 // What makes the pages more comfortable. Each of them works without.
 import { watchCharts } from "./chart.js";
+import { prepareComforts } from "./comfort.js";
 import { prepareDevices } from "./devices.js";
 import { watchDialogs } from "./dialogs.js";
+import { keepPage } from "./keep.js";
 import { listen } from "./live.js";
 import { prepareShares } from "./share.js";
+import { watchTimes } from "./times.js";
 import { prepareUpload } from "./upload.js";
 import { prepareAudit } from "./audit.js";
-
-document.documentElement.classList.add("js-on");
 
 // A sentence about what was just done belongs to one visit: a reload must not tell it again.
 const here = new URL(location.href);
@@ -16,14 +17,13 @@ if (here.searchParams.has("done")) {
   history.replaceState(null, "", here);
 }
 
-for (const field of document.querySelectorAll("[data-auto]")) {
-  field.addEventListener("change", () => field.form.requestSubmit());
-}
-
+prepareComforts();
+watchTimes();
 prepareShares(document);
 prepareUpload();
 prepareAudit();
 watchCharts();
 prepareDevices();
 watchDialogs();
+keepPage();
 listen();

@@ -1,11 +1,15 @@
 //! What a refusal looks like on a page.
 
 use askama::Template;
-use axum::http::StatusCode;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use tidegate_service::{Error, Kind};
 
 use crate::assets;
+
+/// What browsers ask for when somebody looks at a page.
+const HTML: &[u8] = b"text/html";
 
 /// A refusal that leaves no page to show it on but its own.
 #[derive(Debug)]
@@ -43,6 +47,15 @@ impl IntoResponse for Refusal {
         };
         (status, html(&page)).into_response()
     }
+}
+
+/// The page of an address where there is none; nothing for those who do not look with a browser.
+pub(crate) fn missing(request: &Request) -> Option<Response> {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let accepts = request.headers().get(header::ACCEPT).map(HeaderValue::as_bytes);
+    let takes_pages = accepts.is_some_and(|types| types.windows(HTML.len()).any(|part| part == HTML));
+    let message = "there is no page at this address";
+    (looks && takes_pages).then(|| Refusal(Error::not_found("not_found", message)).into_response())
 }
 
 /// A template as a page.

@@ -85,7 +85,7 @@ impl HoldNotice {
             until: until(policy),
             remark: policy.spec.remark.clone(),
             by: policy.created_by.clone(),
-            since: show::moment(policy.created_at),
+            since: show::utc(policy.created_at),
             lift: format!("/hold/lift{query}"),
             package,
         }

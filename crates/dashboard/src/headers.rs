@@ -36,6 +36,12 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
+/// The same for an answer that no route of ours gave.
+pub(crate) fn guarded(mut response: Response) -> Response {
+    write(response.headers_mut());
+    response
+}
+
 fn write(headers: &mut HeaderMap) {
     for (name, value) in OF_EVERY_PAGE {
         headers.insert(name, HeaderValue::from_static(value));

@@ -22,6 +22,7 @@
 
 mod assets;
 mod chart;
+mod csv;
 mod error;
 mod form;
 mod frame;
@@ -112,6 +113,12 @@ pub fn router(dashboard: Dashboard, stop: CancellationToken) -> Router {
         .layer(axum::middleware::from_fn(headers::guard))
         .merge(assets::routes())
         .with_state(app)
+}
+
+/// What somebody is shown who looks with a browser at an address where there is nothing, with status 404. `None` for other
+/// programs, which are to be told in their own way.
+pub fn missing(request: &axum::extract::Request) -> Option<axum::response::Response> {
+    error::missing(request).map(headers::guarded)
 }
 
 /// Bounds the time until a page begins; files take as long as their network does.

@@ -116,9 +116,34 @@ pub(crate) fn moment(time: impl Borrow<DateTime<Utc>>) -> String {
     time.borrow().format("%Y-%m-%d %H:%M").to_string()
 }
 
-/// A moment, if there was one.
-pub(crate) fn moment_if(time: impl Borrow<Option<DateTime<Utc>>>) -> String {
-    time.borrow().map_or_else(|| "–".to_owned(), moment)
+/// A moment that a script tells in the zone of whoever looks; in UTC without it.
+#[derive(Clone, Copy)]
+pub(crate) struct Time(DateTime<Utc>);
+
+impl std::fmt::Display for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (stamp, words) = (stamp(self.0), moment(self.0));
+        write!(f, "<time class=\"number\" datetime=\"{stamp}\">{words}</time>")
+    }
+}
+
+/// Nothing but digits and its own tags.
+impl askama::filters::HtmlSafe for Time {}
+
+/// A moment as an element.
+pub(crate) fn time(time: impl Borrow<DateTime<Utc>>) -> Time {
+    Time(*time.borrow())
+}
+
+/// A moment as an element, if there was one.
+pub(crate) fn time_if(at: impl Borrow<Option<DateTime<Utc>>>) -> askama::filters::Safe<String> {
+    let told = at.borrow().map(|at| time(at).to_string());
+    askama::filters::Safe(told.unwrap_or_else(|| "–".to_owned()))
+}
+
+/// A moment within a sentence, which no script changes.
+pub(crate) fn utc(time: impl Borrow<DateTime<Utc>>) -> String {
+    format!("{} UTC", moment(time))
 }
 
 /// A moment for machines.

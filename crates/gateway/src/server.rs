@@ -58,7 +58,10 @@ impl Server {
         let (api, dashboard, background_tasks) =
             wiring::wire(stores, config, settings, clock, stop.clone()).await?;
 
-        let page = tidegate_dashboard::router(dashboard, stop.clone());
+        let page = tidegate_api::Beside {
+            routes: tidegate_dashboard::router(dashboard, stop.clone()),
+            missing: tidegate_dashboard::missing,
+        };
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
         let serve = |listener, router| {
             let served = port::serve(listener, router, Arc::clone(&rules), stop.clone());

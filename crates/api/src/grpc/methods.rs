@@ -44,5 +44,5 @@ pub(super) async fn known(
     if methods.contains(request.uri().path()) {
         return next.run(request).await;
     }
-    crate::nothing_here(request).await
+    crate::nothing_here(&request)
 }

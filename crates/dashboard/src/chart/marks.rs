@@ -132,6 +132,6 @@ fn joined(told: &[String]) -> String {
 impl Mark {
     /// When, to the minute.
     pub(crate) fn time(&self) -> String {
-        show::moment(self.at)
+        show::utc(self.at)
     }
 }

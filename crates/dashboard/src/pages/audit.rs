@@ -1,19 +1,22 @@
 //! The audit log, and whether its chain is whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use serde_json::Value;
-use tidegate_service::{AuditEntry, AuditFilter, Error, Page as PageOf, Walk};
+use tidegate_service::{AuditEntry, Error, Page as PageOf, Walk};
 
 use super::Query;
+use super::audit_query::Typed;
+use super::audit_sentence::{Piece, sentence};
+use super::audit_words::ACTIONS;
+use super::device_query::Chip;
 use crate::AppState;
 use crate::error::{Refusal, html};
-use crate::form::{Fields, Posted};
+use crate::form::Posted;
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
 use crate::show;
@@ -24,6 +27,9 @@ const ENTRIES_ON_A_PAGE: u32 = 30;
 /// How much of a value before or after is shown, in characters. Release notes may be much longer.
 const MAX_VALUE_CHARS: usize = 200;
 
+/// How deep values within others are taken apart.
+const MAX_DEPTH: u32 = 3;
+
 /// How many values of one entry are shown.
 const MAX_VALUES: usize = 24;
 
@@ -32,37 +38,22 @@ const MAX_VALUES: usize = 24;
 struct Page {
     frame: Frame,
     rows: Vec<Row>,
-    filter: Shown,
+    typed: Typed,
+    chips: Vec<Chip>,
+    csv: String,
     first: String,
     next: Option<String>,
     is_first: bool,
     chain: Option<Walk>,
 }
 
-/// The filter as it was typed.
-struct Shown {
-    actor: String,
-    action: String,
-    target: String,
-    from: String,
-    to: String,
-}
-
-impl Shown {
-    fn query(&self, page_token: &str) -> String {
-        show::query(&[
-            ("actor", &self.actor),
-            ("action", &self.action),
-            ("target", &self.target),
-            ("from", &self.from),
-            ("to", &self.to),
-            ("page_token", page_token),
-        ])
-    }
-}
-
 struct Row {
     entry: AuditEntry,
+    sentence: Vec<Piece>,
+    /// Where the entries about the same are.
+    subject: String,
+    /// Where the entries of the same action are.
+    action: String,
     changes: Vec<ValueChange>,
     hash: String,
 }
@@ -74,37 +65,31 @@ struct ValueChange {
     after: String,
 }
 
+impl Page {
+    /// The actions that can be asked for.
+    fn actions() -> impl Iterator<Item = &'static str> {
+        ACTIONS.iter().map(|(action, _)| *action)
+    }
+}
+
 pub(crate) async fn page(
     State(app): State<Arc<AppState>>,
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
-    let filter = AuditFilter {
-        actor: query.given("actor"),
-        action: query.given("action"),
-        target: query.given("target"),
-        from: moment(&query, "from", TimeDelta::zero())?,
-        to: moment(&query, "to", TimeDelta::days(1))?,
-    };
+    let typed = Typed::of(&query);
+    let filter = typed.parse()?;
     let token = query.given("page_token");
     let is_first = token.is_none();
     let page = PageOf::new(Some(ENTRIES_ON_A_PAGE), token).map_err(Error::from)?;
     let entries = app.audit.list(filter, page).await?;
-    let text = |name| query.text(name).to_owned();
-    let filter = Shown {
-        actor: text("actor"),
-        action: text("action"),
-        target: text("target"),
-        from: text("from"),
-        to: text("to"),
-    };
-    let first = filter.query("");
-    let next = entries.next_page_token.map(|token| filter.query(&token));
     Ok(html(&Page {
         rows: entries.items.into_iter().map(row).collect(),
-        filter,
-        next,
-        first,
+        next: entries.next_page_token.map(|token| typed.query(&token)),
+        first: typed.query(""),
+        csv: typed.query(""),
+        chips: typed.chips(),
+        typed,
         is_first,
         chain: app.audit.last_walk(),
         frame: Frame::new(&visitor, Section::Audit, "Audit"),
@@ -116,23 +101,11 @@ pub(crate) async fn verify(State(app): State<Arc<AppState>>, _: Posted) -> Resul
     Ok(Redirect::to("/audit#chain").into_response())
 }
 
-/// A day or a moment, in UTC. A day as the end of a range means all of it.
-fn moment(query: &Fields, field: &str, of_a_day: TimeDelta) -> Result<Option<DateTime<Utc>>, Error> {
-    let text = query.text(field);
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let day = text
-        .parse::<NaiveDate>()
-        .ok()
-        .and_then(|day| day.and_hms_opt(0, 0, 0)?.checked_add_signed(of_a_day));
-    let time = day.or_else(|| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").ok());
-    let time = time.ok_or_else(|| Error::invalid(field, "must be a day such as 2026-11-23"))?;
-    Ok(Some(time.and_utc()))
-}
-
 fn row(entry: AuditEntry) -> Row {
     Row {
+        sentence: sentence(&entry),
+        subject: format!("/audit{}", show::query(&[("target", &entry.target)])),
+        action: format!("/audit{}", show::query(&[("action", &entry.action)])),
         changes: changes(entry.before.as_ref(), entry.after.as_ref()),
         hash: tidegate_domain::Sha256(entry.hash).to_string(),
         entry,
@@ -142,28 +115,45 @@ fn row(entry: AuditEntry) -> Row {
 /// The values that an entry tells of. Where both sides are known, only those that differ.
 fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<ValueChange> {
     let both = before.is_some() && after.is_some();
-    let names: BTreeSet<&String> = [before, after]
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object)
-        .flat_map(|object| object.keys())
-        .collect();
-    let value = |side: Option<&Value>, name: &str| side.and_then(|side| side.get(name).cloned());
+    let (before, after) = (flat(before), flat(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     names
         .into_iter()
-        .map(|name| (name, value(before, name), value(after, name)))
+        .map(|name| (name, before.get(name), after.get(name)))
         .filter(|(_, before, after)| !both || before != after)
         .take(MAX_VALUES)
         .map(|(name, before, after)| ValueChange {
             name: name.clone(),
             // Where nothing was, there is nothing to strike out.
-            before: before
-                .as_ref()
-                .map(|before| told(Some(before)))
-                .unwrap_or_default(),
-            after: told(after.as_ref()),
+            before: before.map(|before| told(Some(*before))).unwrap_or_default(),
+            after: told(after.copied()),
         })
         .collect()
+}
+
+/// The values by their names; those of a value within another by both, such as `slice.start`.
+fn flat(side: Option<&Value>) -> BTreeMap<String, &Value> {
+    let mut flat = BTreeMap::new();
+    let mut rest: Vec<(String, &Value, u32)> =
+        side.map(|side| (String::new(), side, 0)).into_iter().collect();
+    while let Some((path, value, depth)) = rest.pop() {
+        match value
+            .as_object()
+            .filter(|object| depth < MAX_DEPTH && !object.is_empty())
+        {
+            Some(object) => rest.extend(object.iter().map(|(name, value)| {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                (path, value, depth + 1)
+            })),
+            None if depth > 0 => drop(flat.insert(path, value)),
+            None => {}
+        }
+    }
+    flat
 }
 
 fn told(value: Option<&Value>) -> String {
@@ -195,16 +185,13 @@ mod tests {
             .map(|change| (&*change.name, &*change.before, &*change.after))
             .collect();
         assert_eq!(told, [("percent", "5", "10")]);
+        let nested = changes(
+            Some(&json!({"slice": {"start": 0, "width": 100}})),
+            Some(&json!({"slice": {"start": 20, "width": 100}})),
+        );
+        assert_eq!(nested.len(), 1);
+        assert_eq!((&*nested[0].name, &*nested[0].after), ("slice.start", "20"));
         assert_eq!(changes(None, Some(&json!({"role": "viewer"}))).len(), 1);
         assert_eq!(changes(None, None).len(), 0);
-    }
-
-    #[test]
-    fn a_day_is_all_of_it() {
-        let query = Fields::parse(b"from=2026-11-23&to=2026-11-23&odd=yesterday");
-        let time = |field, day| moment(&query, field, day).unwrap().unwrap().to_rfc3339();
-        assert_eq!(time("from", TimeDelta::zero()), "2026-11-23T00:00:00+00:00");
-        assert_eq!(time("to", TimeDelta::days(1)), "2026-11-24T00:00:00+00:00");
-        assert!(moment(&query, "odd", TimeDelta::zero()).is_err());
     }
 }

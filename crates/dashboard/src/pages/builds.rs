@@ -1,5 +1,6 @@
-//! The builds, newest first.
+//! The builds by package, newest first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -17,13 +18,14 @@ use crate::session::Visitor;
 use crate::show;
 
 /// How many builds a page shows.
-const BUILDS_ON_A_PAGE: u32 = 20;
+const BUILDS_ON_A_PAGE: u32 = 40;
 
 #[derive(Template)]
 #[template(path = "builds.html")]
 struct Page {
     frame: Frame,
-    cards: Vec<Card>,
+    /// The builds of this page by package.
+    packages_shown: BTreeMap<String, Vec<Card>>,
     packages: Vec<String>,
     package: String,
     first: String,
@@ -51,12 +53,15 @@ pub(crate) async fn page(
     let ids: Vec<BuildId> = builds.items.iter().map(|view| view.build.id).collect();
     let stats = app.builds.stats_of(&ids).await?;
     let now = app.clock.now();
-    let cards = builds.items.into_iter().map(|view| {
+    let mut packages_shown: BTreeMap<String, Vec<Card>> = BTreeMap::new();
+    for view in builds.items {
         let stats = stats.get(&view.build.id).copied().unwrap_or_default();
-        Card::new(view, stats, now)
-    });
+        let package = view.build.facts.package.to_string();
+        let cards = packages_shown.entry(package).or_default();
+        cards.push(Card::new(view, stats, now));
+    }
     Ok(html(&Page {
-        cards: cards.collect(),
+        packages_shown,
         packages: packages(&app).await?,
         first: show::query(&[("package", &name)]),
         package: name,

@@ -100,6 +100,15 @@ impl Card {
         show::share(self.stats.adoption_rate())
     }
 
+    /// Of the devices that tried to install it, those that failed; a dash where none has tried.
+    pub(crate) fn failure_rate(&self) -> String {
+        let failed = self.stats.installs_failed;
+        match failed + self.stats.installs_success {
+            0 => "–".to_owned(),
+            tried => show::share(show::percent_of(failed, tried)),
+        }
+    }
+
     /// The numbers by their names in the feed, in the order of an update's life.
     pub(crate) fn numbers(&self) -> [(&'static str, &'static str, String); 5] {
         let stats = &self.stats;

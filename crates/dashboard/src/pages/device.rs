@@ -29,6 +29,7 @@ struct Page {
     path: String,
     /// The query of a nudge to this device.
     nudge: String,
+    id: String,
     may_nudge: bool,
     is_retired: bool,
     /// What somebody has to know of its enrolment.
@@ -122,6 +123,7 @@ pub(crate) async fn page(
         )
         .after(&query),
         path: path_of(&id),
+        id: id.to_string(),
         nudge: show::query(&[("device_id", id.as_str())]),
         may_nudge: device.has_fcm_token && app.nudges.is_configured(),
         is_retired: device.retired_at.is_some(),
@@ -193,9 +195,9 @@ fn account(of: BuildOnDevice) -> Account {
             .is_some_and(|rejection| rejection.lifted_at().is_none()),
         gave_up: history.rejection.map(|rejection| match rejection.until {
             Some(at) if rejection.lifted_at().is_some() => {
-                format!("may try again since {}", show::moment(at))
+                format!("may try again since {}", show::utc(at))
             }
-            Some(until) => format!("not again before {}", show::moment(until)),
+            Some(until) => format!("not again before {}", show::utc(until)),
             None => "given up".to_owned(),
         }),
     }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
 use tidegate_domain::Device;
@@ -14,6 +12,7 @@ use tidegate_service::{DeviceFilter, Error};
 use super::Query;
 use super::device_query::Typed;
 use crate::AppState;
+use crate::csv;
 use crate::error::Refusal;
 use crate::session::Visitor;
 use crate::show;
@@ -49,13 +48,7 @@ pub(crate) async fn file(
         let (text, next) = part(&app, &filter, token).await?;
         Ok::<_, Error>(Some((Bytes::from(text), (app, filter, next))))
     });
-    let mut headers = HeaderMap::new();
-    let csv = HeaderValue::from_static("text/csv; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, csv);
-    let name = HeaderValue::from_static("attachment; filename=\"devices.csv\"");
-    headers.insert(header::CONTENT_DISPOSITION, name);
-    let body = futures::StreamExt::chain(begin, rest);
-    Ok((headers, Body::from_stream(body)).into_response())
+    Ok(csv::answer("devices.csv", futures::StreamExt::chain(begin, rest)))
 }
 
 async fn part(app: &AppState, filter: &DeviceFilter, token: Option<String>) -> Result<(String, Next), Error> {
@@ -90,7 +83,7 @@ async fn part(app: &AppState, filter: &DeviceFilter, token: Option<String>) -> R
         cells.push(device.last_seen_at.map(show::stamp).unwrap_or_default());
         cells.push(show::stamp(device.enrolled_at));
         cells.push(device.has_fcm_token.to_string());
-        write(&mut text, &cells);
+        csv::write(&mut text, &cells);
     }
     let next = match page.next_page_token {
         Some(token) => Next::Part(Some(token)),
@@ -112,40 +105,4 @@ fn said(device: &Device) -> Vec<String> {
         shown.sdk.map(|sdk| sdk.to_string()).unwrap_or_default(),
         text(shown.region),
     ]
-}
-
-/// One line (RFC 4180). A spreadsheet takes a cell that begins with one of these for a formula, and devices name
-/// themselves: an apostrophe before it says that it is a text (OWASP, "CSV Injection").
-fn write(text: &mut String, cells: &[String]) {
-    for (at, cell) in cells.iter().enumerate() {
-        if at > 0 {
-            text.push(',');
-        }
-        let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-        let guard = if is_formula { "'" } else { "" };
-        if is_formula || cell.contains(['"', ',', '\r', '\n']) {
-            text.push_str(&format!("\"{guard}{}\"", cell.replace('"', "\"\"")));
-        } else {
-            text.push_str(cell);
-        }
-    }
-    text.push_str("\r\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula_and_none_leaves_its_place() {
-        let mut text = String::new();
-        let cells = [
-            "=1+1", "+1", "-1", "@x", "\tx", "a,b", "a\"b", "a\r\nb", "plain", "",
-        ];
-        write(&mut text, &cells.map(str::to_owned));
-        assert_eq!(
-            text,
-            "\"'=1+1\",\"'+1\",\"'-1\",\"'@x\",\"'\tx\",\"a,b\",\"a\"\"b\",\"a\r\nb\",plain,\r\n"
-        );
-    }
 }

@@ -10,7 +10,8 @@ use tidegate_service::{FleetOverview, PackageStandings};
 
 use super::cards::Card;
 use super::conditions::Overview;
-use super::{Query, charts};
+use super::first_run::FirstRun;
+use super::{Query, charts, first_run};
 use crate::AppState;
 use crate::chart::Chart;
 use crate::error::{Refusal, html};
@@ -35,6 +36,7 @@ struct Page {
     chart: Chart,
     standings: Option<Standings>,
     restored: Option<Restored>,
+    first_run: Option<FirstRun>,
 }
 
 /// A backup that was put in the place of the database.
@@ -118,6 +120,7 @@ pub(crate) async fn page(
     Ok(html(&Page {
         frame: Frame::new(&visitor, Section::Fleet, "Fleet").after(&query),
         restored: restored(&app).await?,
+        first_run: first_run::of(&app).await?,
         tile: tile(&overview),
         overview: Overview::of(
             app.fleet.conditions(),
@@ -137,7 +140,7 @@ pub(crate) async fn page(
 async fn restored(app: &AppState) -> Result<Option<Restored>, Refusal> {
     let open = app.restorations.open().await?;
     Ok(open.map(|restoration| Restored {
-        at: show::moment(restoration.at),
+        at: show::utc(restoration.at),
         by: restoration.by,
     }))
 }

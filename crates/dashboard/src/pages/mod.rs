@@ -1,10 +1,15 @@
 //! The pages, one file for each thing that they are about.
 
 pub(crate) mod audit;
+mod audit_csv;
+mod audit_query;
+mod audit_sentence;
+mod audit_words;
 mod build;
 mod builds;
 mod cards;
 mod charts;
+mod compare;
 mod comparison;
 pub(crate) mod conditions;
 mod covers;
@@ -17,6 +22,7 @@ mod devices_csv;
 mod download;
 mod ending;
 mod failures;
+mod first_run;
 pub(crate) mod fleet;
 pub(crate) mod health;
 mod hold;
@@ -67,6 +73,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/hold", get(hold::page).post(hold::hold))
         .route("/hold/lift", get(hold::lift_page).post(hold::lift))
         .route("/builds", get(builds::page))
+        .route("/builds/compare", get(compare::page))
         .route("/builds/{id}", get(build::page))
         .route("/builds/{id}/promote", get(promote::page).post(promote::promote))
         .route("/builds/{id}/rollout", get(rollout::page).post(rollout::adjust))
@@ -108,6 +115,7 @@ pub(crate) fn long_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/builds/upload", get(upload::page).post(upload::upload))
         .route("/builds/{id}/download", get(download::file))
+        .route("/audit.csv", get(audit_csv::file))
         .route("/devices.csv", get(devices_csv::file))
         .route("/live", get(live::listen))
 }

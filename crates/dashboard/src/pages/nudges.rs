@@ -50,15 +50,10 @@ struct OnePage {
 struct Row {
     campaign: Campaign,
     no_answer: Option<u64>,
-    made: String,
+    made: show::Time,
 }
 
 impl Row {
-    fn done(&self) -> u64 {
-        let progress = &self.campaign.progress;
-        progress.sent + progress.failed + progress.canceled
-    }
-
     fn numbers(&self) -> [(&'static str, &'static str, String); 8] {
         numbers(&self.campaign, self.no_answer)
     }
@@ -98,7 +93,7 @@ pub(crate) fn numbers(
 fn row(app: &AppState, campaign: Campaign) -> Row {
     Row {
         no_answer: app.nudges.no_answer(&campaign),
-        made: show::moment(campaign.created_at),
+        made: show::time(campaign.created_at),
         campaign,
     }
 }

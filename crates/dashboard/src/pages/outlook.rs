@@ -40,7 +40,7 @@ impl Outlook {
 fn row(step: &StepForecast) -> Row {
     Row {
         share: step.percent.to_string(),
-        reached: show::moment(step.reached),
+        reached: show::utc(step.reached),
         offered: show::count(step.offered),
         added: show::count(step.new_devices),
         bytes: show::bytes(step.bytes),

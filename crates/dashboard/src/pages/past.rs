@@ -52,7 +52,7 @@ fn says(event: &RolloutEvent) -> String {
         CLERK => "its gate",
         actor => actor,
     };
-    let at = show::moment(event.at);
+    let at = show::utc(event.at);
     match &event.remark {
         Some(why) => format!("Rolled back by {by} at {at}: {why}"),
         None => format!("Rolled back by {by} at {at}. No reason was given."),

@@ -81,7 +81,7 @@ pub(crate) struct May {
 
 /// A line of the timeline.
 pub(crate) struct Line {
-    pub at: String,
+    pub at: show::Time,
     pub what: String,
     pub who: String,
     pub share: String,
@@ -177,7 +177,7 @@ fn doing(spec: &RolloutSpec, now: DateTime<Utc>) -> String {
     match spec.state {
         RolloutState::Proposed => "It offers nothing before it is approved.".to_owned(),
         RolloutState::Scheduled => match run.plan.first().not_before {
-            Some(begin) => format!("It begins at {} and offers nothing before.", show::moment(begin)),
+            Some(begin) => format!("It begins at {} and offers nothing before.", show::utc(begin)),
             None => "It offers nothing before it begins.".to_owned(),
         },
         RolloutState::Active => {
@@ -196,7 +196,7 @@ fn active(run: &PlanRun, phase: Phase, now: DateTime<Utc>) -> String {
     let left = u64::try_from((progress.until - now).num_seconds()).unwrap_or(0);
     // To the minute: the page does not count down.
     let left = show::lasting(left.div_ceil(60) * 60);
-    let end = show::moment(progress.until);
+    let end = show::utc(progress.until);
     match phase {
         Phase::Ramping => format!("the share grows until {end}, in {left}."),
         Phase::Baking => {
@@ -204,7 +204,7 @@ fn active(run: &PlanRun, phase: Phase, now: DateTime<Utc>) -> String {
             match begin.filter(|begin| *begin > progress.until) {
                 Some(begin) => format!(
                     "the share stays until {}, when the next step may begin.",
-                    show::moment(begin)
+                    show::utc(begin)
                 ),
                 None => format!("the share stays until {end}, in {left}."),
             }
@@ -225,7 +225,7 @@ fn active(run: &PlanRun, phase: Phase, now: DateTime<Utc>) -> String {
 }
 
 fn waiting(spec: &RolloutSpec, visitor: &str) -> Option<Waiting> {
-    let since = show::moment(spec.waits_since()?);
+    let since = show::utc(spec.waits_since()?);
     let edited_by = &spec.consent.edited_by;
     let (what, button, editors) = match (&spec.consent.request, &spec.plan) {
         (Some(request), _) => (
@@ -277,7 +277,7 @@ fn may(track: &Track, spec: &RolloutSpec) -> May {
 
 fn happened(event: &tidegate_service::RolloutEvent) -> Line {
     Line {
-        at: show::moment(event.at),
+        at: show::time(event.at),
         what: plan_words::happened(event),
         who: event.actor.clone(),
         share: event.percent.to_string(),

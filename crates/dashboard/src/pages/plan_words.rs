@@ -16,7 +16,7 @@ pub(crate) fn step(step: &PlanStep, asks: bool) -> String {
         words = format!("{words}, stays for {}", lasting(step.bake));
     }
     if let Some(begin) = step.not_before {
-        words = format!("{words}, not before {}", show::moment(begin));
+        words = format!("{words}, not before {}", show::utc(begin));
     }
     if asks {
         words.push_str(", after another person’s approval");

@@ -76,7 +76,7 @@ fn then(spec: &RolloutSpec, next: &PlanStep, waits: bool) -> String {
         lets.push("another person approves it".to_owned());
     }
     if let Some(begin) = next.not_before {
-        lets.push(format!("it is {}", show::moment(begin)));
+        lets.push(format!("it is {}", show::utc(begin)));
     }
     match lets.is_empty() {
         true => "The next step begins by itself.".to_owned(),
@@ -87,11 +87,11 @@ fn then(spec: &RolloutSpec, next: &PlanStep, waits: bool) -> String {
 fn begins(spec: &RolloutSpec, step: &PlanStep, ahead: Option<&Coming>) -> String {
     match ahead.and_then(|of| of.at) {
         Some(at) if spec.gate.is_some_and(|gate| gate.holds_plan()) => {
-            format!("begins {} at the earliest", show::moment(at))
+            format!("begins {} at the earliest", show::utc(at))
         }
-        Some(at) => format!("begins {}", show::moment(at)),
+        Some(at) => format!("begins {}", show::utc(at)),
         None => match step.not_before {
-            Some(at) => format!("begins not before {}", show::moment(at)),
+            Some(at) => format!("begins not before {}", show::utc(at)),
             None if step.approve => "begins when it is approved".to_owned(),
             None => "begins after the step before it".to_owned(),
         },
@@ -105,7 +105,7 @@ fn began(number: usize, events: &[RolloutEvent]) -> String {
         is_it && event.state.has_begun()
     });
     begun.map_or_else(String::new, |event| {
-        format!("since {}, {}", show::moment(event.at), who(&event.actor))
+        format!("since {}, {}", show::utc(event.at), who(&event.actor))
     })
 }
 
@@ -118,7 +118,7 @@ fn who(actor: &str) -> String {
 
 /// What the step at hand waits for, in a few words.
 pub(crate) fn waits_for(run: &PlanRun, phase: Option<Phase>, state: RolloutState) -> String {
-    let until = |at: DateTime<Utc>| show::moment(at);
+    let until = |at: DateTime<Utc>| show::utc(at);
     match (state, phase) {
         (RolloutState::Paused | RolloutState::Halted, _) => "stands still".to_owned(),
         (_, Some(Phase::Ramping)) => format!("reaches its share {}", until(run.progress.until)),

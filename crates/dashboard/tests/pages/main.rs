@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
 
+mod audit;
+mod builds;
 mod devices;
+mod first_run;
 mod forms;
 mod gates;
 mod looks;

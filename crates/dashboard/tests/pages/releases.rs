@@ -83,16 +83,29 @@ async fn an_operator_promotes_raises_holds_and_takes_back() {
     assert_eq!(again.status, 409, "it is not current any more");
 
     let audit = operator.page("/audit").await;
-    for action in [
-        "ota.promote",
-        "ota.rollout.adjust",
-        "ota.rollout.pause",
-        "ota.rollout.resume",
-        "ota.rollback",
+    let by = "<a href=\"/audit?actor=operator\">operator</a>";
+    let what = format!("<a href=\"/builds/{new}\">1.2</a>");
+    for (action, words) in [
+        ("ota.promote", format!("{by} promoted {what} to 10 %")),
+        (
+            "ota.rollout.adjust",
+            format!("{by} raised {what} from 10 % to 50 %"),
+        ),
+        (
+            "ota.rollout.adjust",
+            format!("{by} lowered {what} from 50 % to 40 %"),
+        ),
+        ("ota.rollout.pause", format!("{by} paused {what} at 40 %")),
+        ("ota.rollout.resume", format!("{by} resumed {what} at 40 %")),
+        (
+            "ota.rollback",
+            format!("back from 1.2 to <a href=\"/builds/{old}\">1.1</a>"),
+        ),
     ] {
-        assert!(audit.contains(&format!("<b>{action}</b>")), "{action}");
+        assert!(audit.contains(&words), "{words}: {audit}");
+        assert!(audit.contains(&format!(">{action}</a>")), "{action}");
     }
-    assert!(audit.contains("by operator (operator)"));
+    assert!(audit.contains("role operator"));
     let only = operator.page("/audit?action=ota.rollback&actor=operator").await;
     assert_eq!(only.matches("data-seq=").count(), 1);
 }

@@ -28,6 +28,7 @@ async fn every_page_fits_says_what_it_is_and_bars_nobody() {
     for (name, path) in [
         ("fleet", "/".to_owned()),
         ("builds", "/builds".to_owned()),
+        ("compare", format!("/builds/compare?build={first}&build={second}")),
         ("upload", "/builds/upload".to_owned()),
         ("build", format!("/builds/{second}")),
         ("build-superseded", format!("/builds/{first}")),

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, its surroundings too")]
 
+mod comforts;
 mod day;
 mod devices;
 mod dialogs;

@@ -48,13 +48,14 @@ async fn a_nudge_is_sent_and_tells_whom_it_did_not_reach() {
 
     // Google takes some: bar and numbers move, and the list of those who were not reached grows.
     fixture.watch_shifts().await;
-    while fixture.progress().await < 3.0 {
+    while fixture.progress().await < 2.0 {
         fixture.server.clock().advance(LATER);
         browser.reads(&live("state"), |text| text == "running").await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     browser.reads(&live("sent"), |text| text == "2").await;
     browser.reads(&live("failed"), |text| text == "1").await;
+    assert_eq!(fixture.progress().await, 2.0, "a failure is no progress");
     browser.reads(&live("queued"), |text| text == "1").await;
     browser
         .reads("#failures", |text| {

@@ -14,7 +14,7 @@ async fn without_scripts_everything_can_be_read_and_forms_work() {
     browser.forbid_scripts(true).await;
     for (path, told) in [
         ("/".to_owned(), "runs the current build"),
-        ("/builds".to_owned(), "Offered to nobody."),
+        ("/builds".to_owned(), "not offered"),
         (format!("/builds/{first}"), "Outcome"),
         (format!("/builds/{second}/promote"), "10 % is 1 device now."),
         (format!("/builds/{first}/rollout"), "100 %"),
