@@ -49,6 +49,7 @@ const ASSETS: &[Asset] = assets! {
     "devices.js": JAVASCRIPT,
     "dialogs.js": JAVASCRIPT,
     "live.js": JAVASCRIPT,
+    "settings.css": CSS,
     "share.js": JAVASCRIPT,
     "upload.js": JAVASCRIPT,
     "icon.svg": SVG,

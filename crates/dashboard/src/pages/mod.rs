@@ -34,6 +34,7 @@ mod resume;
 mod retry;
 mod roll_back;
 mod rollout;
+pub(crate) mod settings;
 mod stepper;
 mod timeline;
 mod upload;
@@ -100,6 +101,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/nudges/{id}/resume", post(nudges::resume))
         .route("/audit", get(audit::page))
         .route("/audit/verify", post(audit::verify))
+        .merge(settings::routes())
 }
 
 /// What takes as long as it takes: files, and the feed of live numbers.

@@ -13,3 +13,4 @@ mod person;
 mod plans;
 mod releases;
 mod session;
+mod settings;
