@@ -14,3 +14,5 @@ mod plans;
 mod releases;
 mod session;
 mod settings;
+mod settings_access;
+mod settings_release;

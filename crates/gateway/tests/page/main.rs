@@ -16,5 +16,6 @@ mod nudges;
 mod plain;
 mod releases;
 mod sessions;
+mod settings;
 mod standings;
 mod upload;
