@@ -281,7 +281,10 @@ fn tell_refusal(name: &str, from: &LoginFrom, reason: &'static str) {
 pub(crate) async fn hash(password: SecretString) -> Result<String, Error> {
     off_the_runtime(move || hash_password(&password))
         .await?
-        .map_err(|fault| Error::invalid("password", fault))
+        .map_err(|fault| match fault {
+            tidegate_signing::Error::Invalid { what, fault } => Error::invalid(what, fault),
+            fault @ tidegate_signing::Error::NoRandomness => Error::internal("hashing a password", &fault),
+        })
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {

@@ -68,7 +68,7 @@ pub(super) fn role_field() -> Field {
 }
 
 pub(super) fn password_field(name: &'static str, label: &'static str) -> Field {
-    let hint = "12 characters at least; a sentence is good";
+    let hint = "8 characters at least; a sentence is good";
     Field::new(name, label, FieldKind::Password("new-password")).hint(hint)
 }
 
