@@ -30,7 +30,7 @@ use crate::form::Fields;
 use crate::session::Visitor;
 
 /// How many rows a page of a list shows.
-const ROWS_ON_A_PAGE: u32 = 50;
+const ROWS_ON_A_PAGE: u32 = 20;
 
 /// A page of the settings.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,7 +203,12 @@ pub(crate) fn told(done: &str) -> Option<&'static str> {
 
 /// The page of a list that a query asks for.
 fn page_of(query: &Fields) -> Result<PageOf, Error> {
-    PageOf::new(Some(ROWS_ON_A_PAGE), query.given("page_token")).map_err(Error::from)
+    page_of_rows(query, ROWS_ON_A_PAGE)
+}
+
+/// The same of a list whose rows are larger.
+fn page_of_rows(query: &Fields, rows: u32) -> Result<PageOf, Error> {
+    PageOf::new(Some(rows), query.given("page_token")).map_err(Error::from)
 }
 
 /// The query of the next page of a list, if there is one.

@@ -14,15 +14,21 @@ use tidegate_service::{
 use super::made::Made;
 use super::people::role_field;
 use super::sheet::{App, Field, FieldKind, Sheet};
-use super::{Query, Tab, done, moment_or_never, next_of, page_of};
+use super::{Query, Tab, done, moment_or_never, next_of, page_of_rows};
 use crate::error::{Refusal, html};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
 use crate::show;
 
-/// How many tokens of an account are shown, the newest first.
-const TOKENS_SHOWN: u32 = 20;
+/// How many accounts a page shows.
+const ACCOUNTS_ON_A_PAGE: u32 = 6;
+
+/// How many tokens of an account are read, the newest first.
+const TOKENS_READ: u32 = 100;
+
+/// How many of these are shown, the active ones first. No account has more active ones.
+const TOKENS_SHOWN: usize = 20;
 
 /// How long a token may hold at most, in days, as the form says it; the use case decides.
 const MAX_DAYS: i64 = 366;
@@ -60,7 +66,7 @@ pub(super) async fn page(
     visitor.actor.require(Role::Admin)?;
     let accounts = app
         .service_accounts
-        .list(&visitor.actor, page_of(&query)?)
+        .list(&visitor.actor, page_of_rows(&query, ACCOUNTS_ON_A_PAGE)?)
         .await?;
     let mut rows = Vec::with_capacity(accounts.items.len());
     for account in accounts.items {
@@ -75,15 +81,18 @@ pub(super) async fn page(
 }
 
 async fn row(app: &App, visitor: &Visitor, account: ServiceAccount) -> Result<Row, Error> {
-    let page = PageOf::new(Some(TOKENS_SHOWN), None)?;
+    let page = PageOf::new(Some(TOKENS_READ), None)?;
     let subject = format!("{SERVICE_PREFIX}{}", account.name);
     let tokens = app.tokens.list(&visitor.actor, Some(subject), page).await?;
     let now = app.clock.now();
     let tokens = tokens.items.into_iter().map(|token| token_row(token, now));
+    let mut tokens: Vec<TokenRow> = tokens.collect();
+    tokens.sort_by_key(|token| token.revoke.is_none());
+    tokens.truncate(TOKENS_SHOWN);
     Ok(Row {
         limits: limits_of(account.limits.as_ref()),
         path: path_of(&account.name),
-        tokens: tokens.collect(),
+        tokens,
         account,
     })
 }
