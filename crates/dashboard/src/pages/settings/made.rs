@@ -1,5 +1,7 @@
 //! A secret that was just made: shown once, and known to nobody afterwards.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 use axum::response::Response;
 use qrcode::{Color, EcLevel, QrCode};
@@ -68,7 +70,7 @@ fn row_path(row: &[Color], y: usize) -> String {
     for run in row.chunk_by(|one, next| one == next) {
         if run.first() == Some(&Color::Dark) {
             let (left, long) = (x + QUIET, run.len());
-            path.push_str(&format!("M{left} {y}h{long}v1h-{long}z"));
+            let _ = write!(path, "M{left} {y}h{long}v1h-{long}z");
         }
         x += run.len();
     }
