@@ -51,6 +51,7 @@ const ASSETS: &[Asset] = assets! {
     "dialogs.js": JAVASCRIPT,
     "keep.js": JAVASCRIPT,
     "live.js": JAVASCRIPT,
+    "settings.css": CSS,
     "share.js": JAVASCRIPT,
     "theme.js": JAVASCRIPT,
     "times.js": JAVASCRIPT,

@@ -15,16 +15,19 @@ pub(crate) enum Section {
     Devices,
     Nudges,
     Audit,
+    Settings,
 }
 
 impl Section {
     /// All, in the order of the navigation.
-    pub(crate) const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Fleet,
         Self::Builds,
         Self::Devices,
         Self::Nudges,
         Self::Audit,
+        // The last: it is the admins' alone.
+        Self::Settings,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Section {
             Self::Devices => "Devices",
             Self::Nudges => "Nudges",
             Self::Audit => "Audit",
+            Self::Settings => "Settings",
         }
     }
 
@@ -44,6 +48,7 @@ impl Section {
             Self::Devices => "/devices",
             Self::Nudges => "/nudges",
             Self::Audit => "/audit",
+            Self::Settings => "/settings",
         }
     }
 }
@@ -147,9 +152,18 @@ impl Frame {
             "cancelled" => Some("Cancelled. What was sent already cannot be taken back."),
             "nudge_paused" => Some("Paused. Messages on their way are still finished."),
             "nudge_resumed" => Some("Resumed."),
-            _ => None,
+            "password_changed" => Some("Your password was changed. You are logged out everywhere else."),
+            other => crate::pages::settings::told(other),
         };
         self
+    }
+
+    /// The parts of the dashboard that this person has, in the order of the navigation.
+    pub(crate) fn sections(&self) -> &'static [Section] {
+        match self.may_administer() {
+            true => &Section::ALL,
+            false => &Section::ALL[..Section::ALL.len() - 1],
+        }
     }
 
     /// Whether this person may release builds.

@@ -38,8 +38,9 @@ use std::time::Duration;
 
 use axum::Router;
 use tidegate_service::{
-    Audiences, AuditLog, Authenticator, Builds, Clock, Devices, Downloads, Fleet, Forecasts, Nudges,
-    Packages, Policies, Restorations, Rollouts, Tags, Uploads, Users,
+    AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Clock, Devices, Downloads, Fleet,
+    Forecasts, Nudges, Packages, Policies, Readiness, Restorations, Rollouts, Servers, ServiceAccounts, Tags,
+    Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +76,20 @@ pub struct Dashboard {
     pub fleet: Arc<Fleet>,
     /// Looks at the audit log.
     pub audit: Arc<AuditLog>,
+    /// Manages machines that have access.
+    pub service_accounts: Arc<ServiceAccounts>,
+    /// Lists and revokes the tokens that were handed out.
+    pub tokens: Arc<AdminTokens>,
+    /// Knows at which times rollouts reach devices.
+    pub calendars: Arc<Calendars>,
+    /// Knows the servers that run on this database.
+    pub servers: Arc<Servers>,
+    /// Tells whether this server can do its work.
+    pub readiness: Arc<Readiness>,
+    /// The settings in force, in the form of a configuration file, with no secret in it.
+    pub settings: String,
+    /// The address that devices reach the server at.
+    pub public_url: String,
     /// Knows of backups that were put in the place of the database.
     pub restorations: Arc<Restorations>,
     /// Tells the time.

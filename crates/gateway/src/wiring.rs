@@ -11,7 +11,7 @@ use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Calendars, Clerk,
     Clock, Counters, DatabaseClock, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet,
     Forecasts, Gates, MAX_COUNTED_DEVICES, MAX_FORECAST_FLEET, Nudges, Packages, Policies, PollPace, Polls,
-    Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, ServiceAccounts, Settings,
+    Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, Servers, ServiceAccounts, Settings,
     Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
@@ -161,6 +161,8 @@ pub(crate) async fn wire(
         record,
         witness,
     } = stores;
+    let public_url = settings.public_url.clone();
+    let servers = Arc::new(Servers::new(store.clone()));
     let settings = Arc::new(settings);
     let snapshots = Arc::new(Snapshots::load_for_polls(store.clone(), Arc::clone(&clock)).await?);
     let activity = Arc::new(ActivityBuffer::new(
@@ -380,7 +382,7 @@ pub(crate) async fn wire(
         poll_log,
         stopping,
     };
-    let dashboard = dashboard(&api, fleet, restorations, clock);
+    let dashboard = dashboard(&api, fleet, restorations, clock, config, public_url, servers);
     Ok((Arc::new(api), dashboard, background_tasks))
 }
 
@@ -390,6 +392,9 @@ fn dashboard(
     fleet: Arc<Fleet>,
     restorations: Arc<Restorations>,
     clock: Arc<dyn Clock>,
+    config: &Config,
+    public_url: String,
+    servers: Arc<Servers>,
 ) -> Dashboard {
     Dashboard {
         authenticator: Arc::clone(&api.authenticator),
@@ -406,6 +411,13 @@ fn dashboard(
         tags: Arc::clone(&api.tags),
         nudges: Arc::clone(&api.nudges),
         audit: Arc::clone(&api.audit),
+        service_accounts: Arc::clone(&api.service_accounts),
+        tokens: Arc::clone(&api.tokens),
+        servers,
+        readiness: Arc::clone(&api.readiness),
+        calendars: Arc::clone(&api.calendars),
+        settings: config.to_string(),
+        public_url,
         fleet,
         restorations,
         clock,

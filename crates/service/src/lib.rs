@@ -65,6 +65,7 @@ mod plan_numbers;
 mod policies;
 mod poll_pace;
 mod polls;
+mod provisioning;
 mod readiness;
 mod record;
 mod reports;
@@ -73,6 +74,7 @@ mod retention;
 mod rollouts;
 mod sender;
 mod sent_bytes;
+mod servers;
 mod service_accounts;
 mod settings;
 mod signer_policy;
@@ -135,6 +137,7 @@ pub use plan_numbers::{PlanNumbers, halted_gates, plan_numbers};
 pub use policies::{HoldSpec, Policies, PolicyEdit};
 pub use poll_pace::{MAX_POLL_STRETCH, PollPace};
 pub use polls::{Poll, PollAnswer, Polls, WARMING_UP_RETRY};
+pub use provisioning::Provisioning;
 pub use readiness::Readiness;
 pub use record::open_record;
 pub use reports::{
@@ -149,6 +152,7 @@ pub use rollouts::{
 };
 pub use sender::{LOOK_EVERY, Sender, SenderSettings};
 pub use sent_bytes::{MAX_RANGES_PER_DOWNLOAD, MAX_UNFINISHED_DOWNLOADS};
+pub use servers::Servers;
 pub use service_accounts::{DEFAULT_SERVICE_TTL_DAYS, NewServiceAccount, ServiceAccounts};
 pub use settings::Settings;
 pub use snapshots::Snapshots;
@@ -162,8 +166,8 @@ pub use tidegate_storage::{
     MAX_CANDIDATES, MAX_COUNTED, MAX_FAILURES_COUNTED, MAX_OVERDUE_DEVICES, MAX_PAGE_SIZE, NamedBuild,
     OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged, PolicyFilter, PoolUse, Progress,
     ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX,
-    Sealed, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, TakenBack, Tampered, Told, User,
-    VersionNames,
+    Sealed, ServerHeartbeat, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, TakenBack, Tampered,
+    Told, User, VersionNames,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

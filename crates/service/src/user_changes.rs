@@ -8,7 +8,7 @@ use tidegate_signing::SecretString;
 use tidegate_storage::{AuditNote, Page, Paged, User, UserChange};
 
 use crate::users::hash;
-use crate::{Actor, Error, Users};
+use crate::{Actor, Error, Kind, Login, LoginFrom, Users};
 
 impl Users {
     /// People by their names.
@@ -61,6 +61,45 @@ impl Users {
         let hash = hash(password).await?;
         self.change(actor, name, UserChange::Password(hash), "user.password")
             .await
+    }
+
+    /// Gives the caller another password in the place of the one that they know, and a new login: the tokens of before end.
+    /// Whoever types a wrong one is held up as at the login.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when the old password is wrong or the new one is weak, or for a caller who has none: a service
+    /// account, or the console; [`Kind::Exhausted`] after too many wrong ones; [`Kind::Unavailable`].
+    pub async fn change_own_password(
+        &self,
+        actor: &Actor,
+        old: SecretString,
+        new: SecretString,
+        from: &LoginFrom,
+    ) -> Result<Login, Error> {
+        if actor.credential.is_none() {
+            return Err(Error::invalid("password", "is not what the console works with"));
+        }
+        let name = &actor.subject;
+        self.prove(name, old, from)
+            .await
+            .map_err(|error| match error.kind {
+                Kind::Unauthenticated => Error::invalid("old_password", "is wrong"),
+                _ => error,
+            })?;
+        let hash = hash(new).await?;
+        let note = self.note(actor, name, "user.password");
+        let user = self
+            .store
+            .change_user(name, UserChange::Password(hash), note)
+            .await?;
+        self.snapshots.follow_own_change().await;
+        tracing::info!(
+            event = "ota.user.change",
+            actor = name,
+            user = name,
+            action = "user.password"
+        );
+        self.welcome(&user, from).await
     }
 
     /// Removes somebody. The name may be given again, and their past stays in the audit log.

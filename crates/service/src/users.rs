@@ -107,6 +107,17 @@ impl Users {
     /// [`Kind::Unauthenticated`]; [`Kind::Exhausted`] while other logins are being checked, and after too many
     /// failures of this name or from this address, or of the browser where it is known.
     pub async fn log_in(&self, name: &str, password: SecretString, from: &LoginFrom) -> Result<Login, Error> {
+        let user = self.prove(name, password, from).await?;
+        self.welcome(&user, from).await
+    }
+
+    /// The user of this name, if the password is theirs and they may log in. Attempts are counted.
+    pub(crate) async fn prove(
+        &self,
+        name: &str,
+        password: SecretString,
+        from: &LoginFrom,
+    ) -> Result<User, Error> {
         let now = self.clock.now();
         let known = |token: &String| self.keys.known_browser(token, name, now);
         let attempt = Attempt {
@@ -128,7 +139,7 @@ impl Users {
             }
         };
         self.login_throttle.succeeded(attempt);
-        self.welcome(&user, from).await
+        Ok(user)
     }
 
     /// The user whose password it is; or the refusal, with the name that may be logged.
@@ -186,7 +197,8 @@ impl Users {
         }
     }
 
-    async fn welcome(&self, user: &User, from: &LoginFrom) -> Result<Login, Error> {
+    /// Makes the tokens of a login, and notes it.
+    pub(crate) async fn welcome(&self, user: &User, from: &LoginFrom) -> Result<Login, Error> {
         // A person's hours, which no compressed clock makes shorter.
         let ttl = self.clock.passes_in(TimeDelta::hours(LOGIN_HOURS));
         let (now, ttl) = (self.clock.now(), ttl.min(TimeDelta::days(MAX_ADMIN_TTL_DAYS)));
@@ -269,7 +281,10 @@ fn tell_refusal(name: &str, from: &LoginFrom, reason: &'static str) {
 pub(crate) async fn hash(password: SecretString) -> Result<String, Error> {
     off_the_runtime(move || hash_password(&password))
         .await?
-        .map_err(|fault| Error::invalid("password", fault))
+        .map_err(|fault| match fault {
+            tidegate_signing::Error::Invalid { what, fault } => Error::invalid(what, fault),
+            fault @ tidegate_signing::Error::NoRandomness => Error::internal("hashing a password", &fault),
+        })
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {

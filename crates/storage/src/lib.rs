@@ -169,7 +169,7 @@ pub use retirement::{InactiveCursor, Marked};
 pub use rollouts::{
     Attempts, BuildRollout, MAX_PACKAGE_EVENTS, PackageEvent, RolloutEvent, RolloutFilter, TrackChange,
 };
-pub use servers::{HEARTBEAT_EVERY, HEARTBEAT_FRESH_FOR};
+pub use servers::{HEARTBEAT_EVERY, HEARTBEAT_FRESH_FOR, MAX_SERVERS_LISTED, ServerHeartbeat};
 pub use service_accounts::{MAX_SERVICE_ACCOUNTS, MAX_TOKENS_PER_ACCOUNT, NewServiceAccount, ServiceAccount};
 pub use settings::{MAX_POOL_SIZE, Settings};
 pub use standing::Told;

@@ -76,7 +76,7 @@ pub(crate) async fn log_in(State(app): State<Arc<AppState>>, request: Request) -
     }
 }
 
-fn login_from(headers: &HeaderMap, extensions: &Extensions) -> LoginFrom {
+pub(super) fn login_from(headers: &HeaderMap, extensions: &Extensions) -> LoginFrom {
     let connection = extensions.get::<ConnectInfo<SocketAddr>>();
     let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
     LoginFrom {
@@ -94,7 +94,7 @@ fn with_cookies(cookies: [HeaderValue; 2], to: Redirect) -> Response {
     response
 }
 
-fn welcome(app: &AppState, login: &Login, next: &str, https: bool) -> Response {
+pub(super) fn welcome(app: &AppState, login: &Login, next: &str, https: bool) -> Response {
     let seconds = (login.expires_at - app.clock.now()).num_seconds();
     let session = session::begin(login.token.expose_secret(), seconds, https);
     let browser = session::know_browser(login.browser.expose_secret(), https);

@@ -41,6 +41,7 @@ mod resume;
 mod retry;
 mod roll_back;
 mod rollout;
+pub(crate) mod settings;
 mod stepper;
 mod timeline;
 mod upload;
@@ -108,6 +109,7 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/nudges/{id}/resume", post(nudges::resume))
         .route("/audit", get(audit::page))
         .route("/audit/verify", post(audit::verify))
+        .merge(settings::routes())
 }
 
 /// What takes as long as it takes: files, and the feed of live numbers.

@@ -56,6 +56,14 @@ async fn hostile_texts_are_shown_and_do_nothing_and_pages_stay_small() {
     let device = between(&devices, "<th scope=\"row\"><a href=\"", "\"").to_owned();
     let paths = [
         "/",
+        "/settings/people",
+        "/settings/service-accounts",
+        "/settings/enrolment",
+        "/settings/packages",
+        "/settings/tags",
+        "/settings/policies",
+        "/settings/calendars",
+        "/settings/server",
         "/hold",
         "/hold/lift?package_name=com.example.app",
         "/builds",

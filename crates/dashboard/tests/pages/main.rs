@@ -16,3 +16,6 @@ mod person;
 mod plans;
 mod releases;
 mod session;
+mod settings;
+mod settings_access;
+mod settings_release;

@@ -27,6 +27,11 @@ impl Person {
     pub(crate) async fn log_in(server: &TestServer, name: &str) -> Self {
         let answer = log_in(server, name, PASSWORD, "/").await;
         assert_eq!(answer.status, 303, "{}", text(&answer));
+        Self::with_cookie(server, &answer).await
+    }
+
+    /// Somebody with the session that an answer begins.
+    pub(crate) async fn with_cookie(server: &TestServer, answer: &Answer) -> Self {
         let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
         let mut person = Self {
             http: server.http().clone(),

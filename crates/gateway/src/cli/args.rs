@@ -303,20 +303,12 @@ pub(super) struct Provisioning {
     pub(super) server: Option<String>,
 }
 
-fn component(text: &str) -> Result<String, String> {
-    match text.split_once('/') {
-        Some((package, class)) if PackageName::parse(package).is_ok() && !class.is_empty() => {
-            Ok(text.to_owned())
-        }
-        _ => Err("must be a package and a class, such as com.example.agent/.Owner".to_owned()),
-    }
+fn component(text: &str) -> Result<String, &'static str> {
+    tidegate_service::Provisioning::check_component(text).map(|()| text.to_owned())
 }
 
-fn https(text: &str) -> Result<String, String> {
-    match url::Url::parse(text) {
-        Ok(url) if url.scheme() == "https" && url.has_host() => Ok(text.to_owned()),
-        _ => Err("must begin with https:// and name a host".to_owned()),
-    }
+fn https(text: &str) -> Result<String, &'static str> {
+    tidegate_service::Provisioning::check_https(text).map(|()| text.to_owned())
 }
 
 #[derive(Debug, Subcommand)]

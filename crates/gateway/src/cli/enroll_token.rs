@@ -4,12 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
-use serde_json::{Value, json};
-use tidegate_service::{Actor, Devices, EnrollToken, EnrollTokenSpec, IssuedEnrollToken, Snapshots};
+use tidegate_service::{Actor, Devices, EnrollToken, EnrollTokenSpec, Provisioning as Said, Snapshots};
 use tidegate_signing::ExposeSecret;
 
 use super::admin::delta;
@@ -17,12 +14,6 @@ use super::args::{EnrollTokens, Provisioning};
 use super::people::{lines, moment};
 use crate::wiring::{self, Stores, settings};
 use crate::{Config, Error};
-
-/// Android's names, from `android.app.admin.DevicePolicyManager`.
-const COMPONENT: &str = "android.app.extra.PROVISIONING_DEVICE_ADMIN_COMPONENT_NAME";
-const DOWNLOAD: &str = "android.app.extra.PROVISIONING_DEVICE_ADMIN_PACKAGE_DOWNLOAD_LOCATION";
-const SIGNATURE: &str = "android.app.extra.PROVISIONING_DEVICE_ADMIN_SIGNATURE_CHECKSUM";
-const EXTRAS: &str = "android.app.extra.PROVISIONING_ADMIN_EXTRAS_BUNDLE";
 
 /// What a token is to be like.
 pub(super) struct Asked {
@@ -54,7 +45,7 @@ pub(super) async fn make(
     provisioning: Option<Provisioning>,
 ) -> Result<String, Error> {
     // Before there is a token that nobody could show.
-    let server = provisioning.as_ref().map(|to| server(config, to)).transpose()?;
+    let said = provisioning.map(|asked| said(config, asked)).transpose()?;
     let spec = EnrollTokenSpec {
         uses: asked.uses,
         ttl: delta(asked.ttl),
@@ -63,38 +54,30 @@ pub(super) async fn make(
     };
     let devices = devices(config, init).await?;
     let made = devices.create_enroll_token(&Actor::console(), spec).await?;
-    match (provisioning, server) {
-        (Some(provisioning), Some(server)) => code(&provisioned(&provisioning, &server, &made)),
-        _ => Ok(made.token.expose_secret().to_owned()),
+    match said {
+        Some(said) => code(&said.json(&made.token)),
+        None => Ok(made.token.expose_secret().to_owned()),
     }
 }
 
-/// Where the phones find this server.
-fn server(config: &Config, provisioning: &Provisioning) -> Result<String, Error> {
-    let server = provisioning.server.clone().or_else(|| config.public_url.clone());
-    server.ok_or_else(|| {
+/// What the code is to say; phones find this server where `--server` or else the setting says.
+fn said(config: &Config, asked: Provisioning) -> Result<Said, Error> {
+    let server = asked.server.or_else(|| config.public_url.clone());
+    let server = server.ok_or_else(|| {
         let fault = "is not set: name it, or say --server URL, so that phones find this server";
         Error::unusable("public_url")(&fault)
-    })
-}
-
-/// What Android's setup reads: the app to be the device's owner, and what that app is handed.
-fn provisioned(provisioning: &Provisioning, server: &str, made: &IssuedEnrollToken) -> Value {
-    json!({
-        COMPONENT: provisioning.component,
-        DOWNLOAD: provisioning.apk_url,
-        SIGNATURE: URL_SAFE_NO_PAD.encode(provisioning.signer.0),
-        EXTRAS: {
-            "tidegate_server": server,
-            "tidegate_enrollment_token": made.token.expose_secret(),
-        },
+    })?;
+    Ok(Said {
+        component: asked.component,
+        apk_url: asked.apk_url,
+        signer: asked.signer,
+        server,
     })
 }
 
 /// The code for a terminal with a dark background, and below it what it says.
-fn code(provisioned: &Value) -> Result<String, Error> {
-    let text = provisioned.to_string();
-    let code = QrCode::with_error_correction_level(&text, EcLevel::L)
+fn code(text: &str) -> Result<String, Error> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::L)
         .map_err(|fault| Error::unusable("--qr")(&fault))?;
     let drawn = code
         .render::<Dense1x2>()

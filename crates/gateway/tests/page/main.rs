@@ -18,5 +18,6 @@ mod overview;
 mod plain;
 mod releases;
 mod sessions;
+mod settings;
 mod standings;
 mod upload;

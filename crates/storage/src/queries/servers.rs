@@ -11,8 +11,8 @@ use crate::error::Fault;
 use crate::rows::clean;
 use crate::schema::servers;
 use crate::servers::FORGOTTEN_AFTER;
-use crate::time::micros;
-use crate::{Error, HEARTBEAT_FRESH_FOR};
+use crate::time::{micros, moment};
+use crate::{Error, HEARTBEAT_FRESH_FOR, MAX_SERVERS_LISTED, ServerHeartbeat};
 
 pub(crate) fn announce(conn: &mut Conn, id: &str, version: &str, now: DateTime<Utc>) -> Result<(), Fault> {
     diesel::sql_query(format!(
@@ -34,6 +34,34 @@ pub(crate) fn announce(conn: &mut Conn, id: &str, version: &str, now: DateTime<U
 pub(crate) fn leave(conn: &mut Conn, id: &str) -> Result<(), Fault> {
     diesel::delete(servers::table.find(clean(id))).execute(conn)?;
     Ok(())
+}
+
+pub(crate) fn list(conn: &mut Conn) -> Result<Vec<ServerHeartbeat>, Fault> {
+    #[derive(QueryableByName)]
+    #[diesel(table_name = servers)]
+    struct Row {
+        id: String,
+        version: String,
+        started_at: i64,
+        #[diesel(sql_type = BigInt)]
+        ago: i64,
+    }
+    // The distance, as below.
+    let sql = format!(
+        "SELECT id, version, started_at, ago
+         FROM (SELECT id, version, started_at, abs({NOW} - seen_at) AS ago FROM servers) AS s
+         ORDER BY ago, id LIMIT {MAX_SERVERS_LISTED}"
+    );
+    let rows: Vec<Row> = diesel::sql_query(sql).load(conn)?;
+    let told = rows.into_iter().map(|row| {
+        Ok(ServerHeartbeat {
+            id: row.id,
+            version: row.version,
+            started_at: moment(row.started_at)?,
+            seen_ago: Duration::from_micros(row.ago.unsigned_abs()),
+        })
+    });
+    told.collect()
 }
 
 /// Refuses when a server was seen lately. Tables of before servers announced themselves have none to show.

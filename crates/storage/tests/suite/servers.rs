@@ -10,6 +10,7 @@ on_both_engines!(
     tables_do_not_change_under_a_server,
     a_server_that_fell_silent_holds_nobody_up,
     servers_come_and_go,
+    servers_are_listed_with_their_heartbeats,
 );
 
 /// A database from which the last migration but the table of servers was lost: something is to be done.
@@ -69,6 +70,38 @@ async fn a_server_that_fell_silent_holds_nobody_up(place: &Place) {
     is_refused(store.revert().await);
     age(10);
     assert!(!store.revert().await.unwrap().is_empty());
+}
+
+async fn servers_are_listed_with_their_heartbeats(place: &Place) {
+    let store = place.store().await;
+    assert_eq!(store.servers().await, Ok(vec![]));
+    store.announce("one", "0.1.0", at(0)).await.unwrap();
+    place
+        .execute("UPDATE servers SET seen_at = seen_at - 60000000")
+        .unwrap();
+    store.announce("two", "0.2.0", at(5)).await.unwrap();
+
+    let servers = store.servers().await.unwrap();
+    let told: Vec<_> = servers
+        .iter()
+        .map(|server| {
+            (
+                &*server.id,
+                &*server.version,
+                server.started_at,
+                server.is_fresh(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("two", "0.2.0", at(5), true), ("one", "0.1.0", at(0), false)]
+    );
+    let ago: Vec<_> = servers.iter().map(|server| server.seen_ago.as_secs()).collect();
+    assert!(ago[0] < 30 && (60..90).contains(&ago[1]), "{ago:?}");
+
+    store.leave("two").await.unwrap();
+    assert_eq!(store.servers().await.unwrap().len(), 1);
 }
 
 async fn servers_come_and_go(place: &Place) {
