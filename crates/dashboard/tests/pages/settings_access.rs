@@ -221,7 +221,7 @@ async fn a_device_enrols_with_what_the_setup_reads_and_a_revoked_token_lets_nobo
         (303, "/settings/enrolment?done=enroll_token_revoked")
     );
     let late = json!({ "enrollment_token": token, "device_id": "till-2" });
-    let refused = server.enroll_as(&late).await.err().expect("it lets nobody in");
+    let refused = server.enroll_as(&late).await.expect_err("it lets nobody in");
     assert_eq!(refused.status, 401);
     assert_eq!(admin.post("/settings/enrolment/9/revoke", &[]).await.status, 404);
     server.clock().advance(TimeDelta::hours(11));
