@@ -116,6 +116,10 @@ fn nearest(text: &[u8], sorted: &[i32], buckets: &[u32], wanted: &[u8]) -> Optio
     let suffix = |rank: usize| usize::try_from(sorted[rank]).unwrap_or(0);
     let bucket = usize::from(u16::from_be_bytes(*wanted.first_chunk()?));
     let (mut low, mut high) = (buckets[bucket] as usize, buckets[bucket + 1] as usize);
+    if text.last().is_some_and(|last| usize::from(*last) << 8 == bucket + 1) {
+        // The suffix of a single byte, which is in no bucket.
+        high -= 1;
+    }
     if low == high {
         return None;
     }

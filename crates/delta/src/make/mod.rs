@@ -114,8 +114,10 @@ where
     watch.tell(Stage::Packing, 0, 1)?;
     let plain = [plan, parts.control, parts.difference, parts.extra];
     let mut packed = Vec::new();
+    let held: usize = plain.iter().map(Vec::len).sum();
+    let room = settings.memory.saturating_sub(2 * held as u64);
     for part in &plain {
-        packed.push(pack::pack(part)?);
+        packed.push(pack::pack(part, room)?);
     }
     let stream = |at: usize| Stream {
         offset: 0,

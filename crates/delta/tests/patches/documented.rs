@@ -1,0 +1,1 @@
+//! The example in docs/patches.md is a patch.
