@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "service",
             "domain",
             "apk",
+            "delta",
             "signing",
             "storage",
             "artifacts",
@@ -50,7 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const TESTKIT: &str = "testkit";
 
 /// Their tests must build in seconds, and they are libraries for others: no test kit, which drags in a server.
-const WITHOUT_TESTKIT: &[&str] = &["domain", "apk", "signing"];
+const WITHOUT_TESTKIT: &[&str] = &["domain", "apk", "delta", "signing"];
 
 /// Dev-dependencies between our crates that are no arrow: from, to, and why it is right all the same.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
@@ -58,6 +59,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "apk",
         "apk",
         "how a package switches on a feature of its own, `build`, for its tests",
+    ),
+    (
+        "delta",
+        "delta",
+        "how a package switches on a feature of its own, `make`, for its tests",
     ),
     (
         "fcm",
@@ -83,6 +89,8 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     // Of times and zones there is one library; the domain works calendars out and shows nobody its types. The simulator
     // holds them against a few lines of its own.
     (&["jiff"], &["domain", "simulator"]),
+    // They are C, or take what is asked for: only the format's own bounds stand between them and a hostile patch.
+    (&["libsais", "lzma-rust2"], &["delta"]),
     // An error is a decision for the caller: each crate has its own enum.
     (&["anyhow", "eyre"], &[]),
     (
@@ -116,7 +124,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
 ];
 
 /// The pure crates: nothing that waits, listens, logs or tells the time on its own.
-const PURE: &[&str] = &["domain", "apk", "signing"];
+const PURE: &[&str] = &["domain", "apk", "delta", "signing"];
 const IMPURE: &[&str] = &["tokio", "futures", "tracing", "reqwest", "hyper", "async-trait"];
 
 /// What nobody may ask for the time without saying why.

@@ -15,6 +15,7 @@ mod database;
 mod enroll_token;
 mod experiment;
 mod import;
+mod patch;
 mod people;
 mod plan_text;
 mod policy;
@@ -66,6 +67,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
         Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),
         Command::Apk(Apk::Diff { first, second, json }) => apk::diff(&first, &second, json),
+        Command::Patch(what) => patch::patch(what),
     }
 }
 
