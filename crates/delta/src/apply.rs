@@ -257,7 +257,9 @@ impl Inflater {
             }
             let (input, output) = (self.state.total_in(), self.state.total_out());
             let chunk = &self.input[used..held];
-            let status = self.state.decompress(chunk, &mut self.output, FlushDecompress::None);
+            let status = self
+                .state
+                .decompress(chunk, &mut self.output, FlushDecompress::None);
             let status = status.map_err(|_| DAMAGED)?;
             let eaten = self.state.total_in() - input;
             used += usize::try_from(eaten).unwrap_or(usize::MAX);

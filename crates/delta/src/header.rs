@@ -75,7 +75,9 @@ impl Header {
                 .checked_add(stream.packed)
                 .ok_or(Error::Damaged("its parts are longer than it is"))?;
             if (stream.packed == 0) != (stream.plain == 0) {
-                return Err(Error::Damaged("a part has a length in one form and none in the other"));
+                return Err(Error::Damaged(
+                    "a part has a length in one form and none in the other",
+                ));
             }
         }
         if offset != size {
@@ -87,12 +89,21 @@ impl Header {
     fn check(&self) -> Result<(), Error> {
         let inflated = |size: u64| size.saturating_mul(GREATEST_RATIO);
         let bounds = [
-            (self.scratch_size <= inflated(self.base_size), "more scratch than its base can inflate to"),
-            (self.view_size <= inflated(self.result_size), "more is compressed than its result can hold"),
+            (
+                self.scratch_size <= inflated(self.base_size),
+                "more scratch than its base can inflate to",
+            ),
+            (
+                self.view_size <= inflated(self.result_size),
+                "more is compressed than its result can hold",
+            ),
             // Without inflated ranges both are the same; inflating rarely makes something shorter.
             (self.plan.plain <= MAX_PLAN, "its plan is too long"),
             // Each operation makes a byte at least, may follow a move, and has ten bytes at most.
-            (self.control.plain <= self.view_size.saturating_mul(20), "it has more operations than bytes"),
+            (
+                self.control.plain <= self.view_size.saturating_mul(20),
+                "it has more operations than bytes",
+            ),
             (
                 self.difference.plain.saturating_add(self.extra.plain) <= self.view_size,
                 "it has more bytes than it makes",
@@ -112,8 +123,15 @@ impl Header {
         bytes.extend_from_slice(&self.base_sha256);
         bytes.extend_from_slice(&self.result_sha256);
         let streams = [self.plan, self.control, self.difference, self.extra];
-        let sizes = [self.base_size, self.result_size, self.scratch_size, self.view_size];
-        let streams = streams.into_iter().flat_map(|stream| [stream.packed, stream.plain]);
+        let sizes = [
+            self.base_size,
+            self.result_size,
+            self.scratch_size,
+            self.view_size,
+        ];
+        let streams = streams
+            .into_iter()
+            .flat_map(|stream| [stream.packed, stream.plain]);
         for number in sizes.into_iter().chain(streams) {
             bytes.extend_from_slice(&number.to_le_bytes());
         }

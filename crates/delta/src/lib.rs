@@ -1,7 +1,43 @@
-//! Patches between two builds of an app.
+//! Patches between two builds of an app: made on the server, applied on the device.
+//!
+//! - [`make`] (feature `make`): from two files to a patch, within a bound of memory, on one core; the same files give the
+//!   same patch.
+//! - [`Patch`]: opens a patch, says what it wants ([`Patch::scratch_bytes`]), and applies it in constant memory.
+//! - [`format`]: how a patch is made up, to the byte, and why so.
+//! - [`zlib`]: compresses to the very bytes that build tools did. Nothing else here would be worth much without it: inflating
+//!   entries before comparing them makes patches thirty times smaller, and only exact bytes keep a signature whole.
+//!
+//! A patch comes over the network and its base may be anything, so both are the adversary here, as the file is in the
+//! crate `apk`. All lengths are checked before they are used, memory is bounded by constants and time by the sizes that the
+//! caller allows ([`Limits`]). Applying says `Ok` for the promised file and for no other: the base's SHA-256 is compared
+//! before a byte is written, the result's as it is written. Whoever applies has one answer to every error, which is to take
+//! the full file.
+//!
+//! What this crate must never know: what a package, a version or a signer is, where files come from, whether a patch is
+//! worth offering (its caller sees the size), how much room a device has, the time, and async. It reads zip archives only
+//! to find what is deflated, and believes nothing of them: what it doesn't understand is compared as it is. It takes files
+//! through [`ReadAt`] and `Write`, so that an agent can hand in what its storage rule counts.
+//!
+//! It depends on no other crate of ours, and devices link neither C nor `unsafe` through it beyond what SHA-256 and inflating
+//! bring along. There is no `unsafe` in it.
+//!
+//! ```no_run
+//! use std::fs::File;
+//! use tidegate_delta::{Limits, Patch, unwatched};
+//!
+//! let patch = Patch::open(File::open("up.tgp")?, Limits::default()).map_err(std::io::Error::other)?;
+//! let (mut scratch, mut result) = (File::options().read(true).write(true).create_new(true).open("scratch")?, File::create("new.apk")?);
+//! match patch.apply(&File::open("old.apk")?, &mut scratch, &mut result, &mut unwatched) {
+//!     Ok(()) => println!("{} bytes", patch.result_size()),
+//!     Err(error) => println!("take the full file: {error}"),
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod apply;
 mod error;
+#[doc = include_str!("../../../docs/patches.md")]
+pub mod format {}
 mod header;
 #[cfg(feature = "make")]
 mod make;

@@ -84,7 +84,12 @@ mod tests {
 
     #[test]
     fn a_number_has_one_spelling_and_64_bits() {
-        for bytes in [&[0x80, 0][..], &[0xff; 11], &[0x80; 10], &[255, 255, 255, 255, 255, 255, 255, 255, 255, 2]] {
+        for bytes in [
+            &[0x80, 0][..],
+            &[0xff; 11],
+            &[0x80; 10],
+            &[255, 255, 255, 255, 255, 255, 255, 255, 255, 2],
+        ] {
             assert_eq!(read(&mut Slice(bytes)), Err(()), "{bytes:?}");
         }
     }

@@ -66,11 +66,7 @@ impl<P: ReadAt> Patch<P> {
             }
         }
         let plan = read_plan(&source, &header)?;
-        Ok(Patch {
-            source,
-            header,
-            plan,
-        })
+        Ok(Patch { source, header, plan })
     }
 
     /// SHA-256 of the file that it was made from.

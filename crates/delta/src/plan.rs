@@ -99,7 +99,9 @@ impl Cursor<'_> {
             return Err(Error::Damaged("a range lies outside of its file"));
         };
         if plain == 0 || plain > packed.saturating_mul(GREATEST_RATIO) {
-            return Err(Error::Damaged("a range inflates to nothing, or to more than deflate can hold"));
+            return Err(Error::Damaged(
+                "a range inflates to nothing, or to more than deflate can hold",
+            ));
         }
         *at = end;
         Ok(Deflated {
@@ -114,7 +116,10 @@ impl Bytes for Cursor<'_> {
     type Error = Error;
 
     fn byte(&mut self) -> Result<u8, Error> {
-        let (first, rest) = self.0.split_first().ok_or(Error::Damaged("its plan ends too early"))?;
+        let (first, rest) = self
+            .0
+            .split_first()
+            .ok_or(Error::Damaged("its plan ends too early"))?;
         self.0 = rest;
         Ok(*first)
     }

@@ -31,7 +31,11 @@ fn case(base: Vec<u8>, result: Vec<u8>) -> Case {
 
 fn cases() -> Vec<Case> {
     let app = |seed: u64, form| {
-        let code = if seed == 0 { code(1, 9_000) } else { changed(&code(1, 9_000), seed) };
+        let code = if seed == 0 {
+            code(1, 9_000)
+        } else {
+            changed(&code(1, 9_000), seed)
+        };
         zip(&[
             entry("classes.dex", code, form),
             entry("picture", noise(3, 900), Form::Stored),
@@ -77,8 +81,21 @@ fn scratched(patch: &[u8], random: &mut Rng) -> Vec<u8> {
 }
 
 fn number(random: &mut Rng) -> u64 {
-    let near = [0, 1, 127, 128, 4_096, 1 << 20, 1 << 32, 1 << 40, 1 << 63, u64::MAX];
-    near[random.usize(..near.len())].wrapping_add(random.u64(..3)).wrapping_sub(1)
+    let near = [
+        0,
+        1,
+        127,
+        128,
+        4_096,
+        1 << 20,
+        1 << 32,
+        1 << 40,
+        1 << 63,
+        u64::MAX,
+    ];
+    near[random.usize(..near.len())]
+        .wrapping_add(random.u64(..3))
+        .wrapping_sub(1)
 }
 
 /// Changes what is inside the compressed parts, and packs them again so that all lengths hold.
@@ -203,8 +220,14 @@ fn a_damaged_patch_never_leads_to_a_wrong_file() {
         }
     }
     // A byte that nobody reads, or the same one again, changes nothing.
-    assert!(scratched_refused * 2 > tries * 9 / 10, "{scratched_refused} of {tries}");
-    assert!(rewritten_refused * 2 > tries * 8 / 10, "{rewritten_refused} of {tries}");
+    assert!(
+        scratched_refused * 2 > tries * 9 / 10,
+        "{scratched_refused} of {tries}"
+    );
+    assert!(
+        rewritten_refused * 2 > tries * 8 / 10,
+        "{rewritten_refused} of {tries}"
+    );
     let grown = peak() - before;
     assert!(grown < 64 << 10, "{grown} KiB more");
     println!("{tries} patches, {scratched_refused} + {rewritten_refused} refused, {grown} KiB more memory");

@@ -43,7 +43,11 @@ fn directory(file: &[u8]) -> Option<Vec<Entry>> {
         if file.get(at..at + 4)? != CENTRAL {
             break;
         }
-        let lengths = [short(file, at + 28)?, short(file, at + 30)?, short(file, at + 32)?];
+        let lengths = [
+            short(file, at + 28)?,
+            short(file, at + 30)?,
+            short(file, at + 32)?,
+        ];
         let [name, extra, comment] = lengths.map(usize::from);
         if let Some(entry) = entry(file, at, name) {
             found.push(entry);

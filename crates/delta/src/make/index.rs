@@ -20,7 +20,10 @@ pub(super) struct Index<'v> {
 }
 
 enum Places {
-    Suffixes { sorted: Vec<i32>, buckets: Vec<u32> },
+    Suffixes {
+        sorted: Vec<i32>,
+        buckets: Vec<u32>,
+    },
     /// By hash, one more than the number of a block; 0 for none.
     Blocks(Vec<u32>),
 }
@@ -116,7 +119,10 @@ fn nearest(text: &[u8], sorted: &[i32], buckets: &[u32], wanted: &[u8]) -> Optio
     let suffix = |rank: usize| usize::try_from(sorted[rank]).unwrap_or(0);
     let bucket = usize::from(u16::from_be_bytes(*wanted.first_chunk()?));
     let (mut low, mut high) = (buckets[bucket] as usize, buckets[bucket + 1] as usize);
-    if text.last().is_some_and(|last| usize::from(*last) << 8 == bucket + 1) {
+    if text
+        .last()
+        .is_some_and(|last| usize::from(*last) << 8 == bucket + 1)
+    {
         // The suffix of a single byte, which is in no bucket.
         high -= 1;
     }

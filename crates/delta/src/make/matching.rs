@@ -153,7 +153,8 @@ impl<'v> Matcher<'v> {
             forward -= end - begin - kept;
             backward -= kept;
         }
-        self.parts.add(self.old, self.new, self.told_old, self.told, forward);
+        self.parts
+            .add(self.old, self.new, self.told_old, self.told, forward);
         self.parts.insert(&self.new[self.told + forward..at - backward]);
         self.told = at - backward;
         self.told_old = found.old - backward;

@@ -26,7 +26,12 @@ pub(super) struct Views {
 }
 
 /// Inflates what differs, within `memory` bytes for both files in both forms.
-pub(super) fn views(base: Vec<u8>, result: Vec<u8>, memory: u64, watch: &mut Watch<'_>) -> Result<Views, Error> {
+pub(super) fn views(
+    base: Vec<u8>,
+    result: Vec<u8>,
+    memory: u64,
+    watch: &mut Watch<'_>,
+) -> Result<Views, Error> {
     let (old_entries, new_entries) = (entries(&base), entries(&result));
     let room = memory.saturating_sub((2 * base.len() + 2 * result.len()) as u64);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
@@ -103,7 +108,8 @@ impl<'f> NewSide<'f> {
         };
         self.entries.reproduced += 1;
         self.room -= plain.len();
-        self.view.extend_from_slice(&self.result[self.at..entry.data.start]);
+        self.view
+            .extend_from_slice(&self.result[self.at..entry.data.start]);
         self.view.extend_from_slice(&plain);
         self.at = entry.data.end;
         self.ranges.push((deflated(entry, plain.len()), settings));
@@ -130,7 +136,10 @@ fn drop_unused(
     new_entries: &[Entry],
     new: New,
 ) -> Result<Views, Error> {
-    let unchanged: HashSet<&[u8]> = new_entries.iter().map(|entry| &result[entry.data.clone()]).collect();
+    let unchanged: HashSet<&[u8]> = new_entries
+        .iter()
+        .map(|entry| &result[entry.data.clone()])
+        .collect();
     let mut room = new.room;
     let mut inflater = Inflater::new();
     let mut old = Vec::new();
@@ -149,7 +158,8 @@ fn drop_unused(
         if raw || plan.result.is_empty() || plan.base.len() as u64 == MAX_RANGES {
             continue;
         }
-        let Some(plain) = inflated(&mut inflater, &base, entry, room)?.filter(|plain| !plain.is_empty()) else {
+        let Some(plain) = inflated(&mut inflater, &base, entry, room)?.filter(|plain| !plain.is_empty())
+        else {
             continue;
         };
         room -= plain.len();

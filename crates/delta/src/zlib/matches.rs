@@ -318,7 +318,12 @@ impl Window {
 /// How many of the first bytes are equal, [`MAX_MATCH`] at most.
 fn common(left: &[u8; MAX_MATCH + 1], right: &[u8]) -> usize {
     let mut at = 0;
-    for (left, right) in left[..256].as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0) {
+    for (left, right) in left[..256]
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .zip(right.as_chunks::<8>().0)
+    {
         let differs = u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right);
         if differs != 0 {
             return at + (differs.trailing_zeros() / 8) as usize;

@@ -110,7 +110,10 @@ mod tests {
         for distance in 0..32_768_u16 {
             let code = distance_code(distance);
             let next = BASE_DISTANCES.get(code + 1).copied().unwrap_or(32_768);
-            assert!((BASE_DISTANCES[code]..next).contains(&distance), "{distance}: {code}");
+            assert!(
+                (BASE_DISTANCES[code]..next).contains(&distance),
+                "{distance}: {code}"
+            );
         }
     }
 

@@ -55,7 +55,10 @@ impl Blocks {
     }
 
     /// A repetition. Says whether the block is full.
-    #[expect(clippy::cast_possible_truncation, reason = "distances are below 2^15, lengths at most 258")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "distances are below 2^15, lengths at most 258"
+    )]
     pub(super) fn repeat(&mut self, distance: usize, length: usize) -> bool {
         let (distance, length) = (distance as u16, (length - MIN_MATCH) as u8);
         self.symbols.push((distance, length));
@@ -68,10 +71,8 @@ impl Blocks {
     /// Writes the block in the shortest of three ways. `stored` is its input where that is still at hand.
     pub(super) fn flush(&mut self, stored: Option<&[u8]>, length: usize, last: bool, output: &mut Vec<u8>) {
         let mut cost = Cost::default();
-        self.literals
-            .build(&Shape::literals(&self.statics), &mut cost);
-        self.distances
-            .build(&Shape::distances(&self.statics), &mut cost);
+        self.literals.build(&Shape::literals(&self.statics), &mut cost);
+        self.distances.build(&Shape::distances(&self.statics), &mut cost);
         let mut lengths = Tree::<{ 2 * BIT_LENGTH_CODES + 1 }>::new();
         self.literals.count_lengths(&mut lengths);
         self.distances.count_lengths(&mut lengths);
@@ -90,7 +91,12 @@ impl Blocks {
             Some(stored) if length + 4 <= shortest => bits.store(stored, last_bit, output),
             _ if fixed == shortest => {
                 bits.send(2 | last_bit, 3, output);
-                bits.symbols(&self.symbols, &self.statics.literals, &self.statics.distances, output);
+                bits.symbols(
+                    &self.symbols,
+                    &self.statics.literals,
+                    &self.statics.distances,
+                    output,
+                );
             }
             _ => {
                 bits.send(4 | last_bit, 3, output);
@@ -143,10 +149,7 @@ impl Statics {
         for (code, node) in (0..).zip(&mut distances) {
             node.code = reversed(code, 5);
         }
-        Statics {
-            literals,
-            distances,
-        }
+        Statics { literals, distances }
     }
 }
 
@@ -519,7 +522,10 @@ impl Bits {
         *self = Bits::default();
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant, as in zlib")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the lower half is meant, as in zlib"
+    )]
     fn store(&mut self, stored: &[u8], last: u32, output: &mut Vec<u8>) {
         self.send(last, 3, output);
         self.align(output);
@@ -551,7 +557,13 @@ impl Bits {
         distances.each_length(&mut send);
     }
 
-    fn symbols(&mut self, symbols: &[(u16, u8)], literals: &[Node], distances: &[Node], output: &mut Vec<u8>) {
+    fn symbols(
+        &mut self,
+        symbols: &[(u16, u8)],
+        literals: &[Node],
+        distances: &[Node],
+        output: &mut Vec<u8>,
+    ) {
         for &(distance, length) in symbols {
             if distance == 0 {
                 self.code(literals[usize::from(length)], output);

@@ -94,13 +94,34 @@ fn the_caller_says_how_much_is_too_much() {
     let open = |limits| Patch::open(patch.as_slice(), limits).map(|_| ());
     let defaults = Limits::default();
     let size = result.len() as u64;
-    open(Limits { result: size, ..defaults }).unwrap();
-    let too_much = open(Limits { result: size - 1, ..defaults }).unwrap_err().to_string();
+    open(Limits {
+        result: size,
+        ..defaults
+    })
+    .unwrap();
+    let too_much = open(Limits {
+        result: size - 1,
+        ..defaults
+    })
+    .unwrap_err()
+    .to_string();
     let expected = format!("the result would be {size} bytes, and {} is the most", size - 1);
     assert_eq!(too_much, expected);
-    open(Limits { scratch: 99_999, ..defaults }).unwrap_err();
-    open(Limits { scratch: 100_000, ..defaults }).unwrap();
-    open(Limits { view: size, ..defaults }).unwrap_err();
+    open(Limits {
+        scratch: 99_999,
+        ..defaults
+    })
+    .unwrap_err();
+    open(Limits {
+        scratch: 100_000,
+        ..defaults
+    })
+    .unwrap();
+    open(Limits {
+        view: size,
+        ..defaults
+    })
+    .unwrap_err();
 }
 
 #[test]
@@ -117,7 +138,9 @@ fn a_scratch_file_with_something_in_it_is_not_taken() {
     let patch = Patch::open(bytes.as_slice(), Limits::default()).unwrap();
     let mut scratch = b"yesterday's".to_vec();
     let mut output = Vec::new();
-    let error = patch.apply(&base, &mut scratch, &mut output, &mut unwatched).unwrap_err();
+    let error = patch
+        .apply(&base, &mut scratch, &mut output, &mut unwatched)
+        .unwrap_err();
     assert_eq!(error.to_string(), "scratch file: it was not empty");
     assert!(output.is_empty());
 }
@@ -145,9 +168,22 @@ fn both_can_be_cancelled_at_every_stage_that_tells_of_itself() {
             }
         }
     };
-    for stage in [Stage::Checking, Stage::Inflating, Stage::Sorting, Stage::Matching, Stage::Packing] {
+    for stage in [
+        Stage::Checking,
+        Stage::Inflating,
+        Stage::Sorting,
+        Stage::Matching,
+        Stage::Packing,
+    ] {
         let mut output = Vec::new();
-        let error = make(&base, &result, &mut output, Settings::default(), &mut stop_at(stage)).unwrap_err();
+        let error = make(
+            &base,
+            &result,
+            &mut output,
+            Settings::default(),
+            &mut stop_at(stage),
+        )
+        .unwrap_err();
         assert!(matches!(error, Error::Cancelled), "{stage}: {error}");
         assert!(output.is_empty());
     }

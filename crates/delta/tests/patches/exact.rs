@@ -89,7 +89,14 @@ fn an_entry_that_is_no_longer_compressed_is_found_in_the_inflated_one() {
 fn files_that_are_no_archives_have_patches_too() {
     let base = code(1, 100_000);
     let long = noise(7, 70_000);
-    for result in [vec![], vec![0], changed(&base, 4), long, vec![0; 300_000], base.clone()] {
+    for result in [
+        vec![],
+        vec![0],
+        changed(&base, 4),
+        long,
+        vec![0; 300_000],
+        base.clone(),
+    ] {
         exact(&base, &result);
         exact(&result, &base);
     }
@@ -105,7 +112,10 @@ fn a_file_that_pretends_to_be_an_archive_is_compared_as_it_is() {
         exact(&base, &whole[..cut]);
         exact(&whole[..cut], &base);
     }
-    let directory = whole.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap();
+    let directory = whole
+        .windows(4)
+        .rposition(|bytes| bytes == b"PK\x01\x02")
+        .unwrap();
     for field in [20, 24, 28, 42] {
         let mut lying = whole.clone();
         lying[directory + field] ^= 0x55;

@@ -59,7 +59,10 @@ pub(crate) fn zip(entries: &[Entry]) -> Vec<u8> {
         directory.extend_from_slice(&local.to_le_bytes());
         directory.extend_from_slice(entry.name.as_bytes());
     }
-    let (at, count) = (u32::try_from(file.len()).unwrap(), u16::try_from(entries.len()).unwrap());
+    let (at, count) = (
+        u32::try_from(file.len()).unwrap(),
+        u16::try_from(entries.len()).unwrap(),
+    );
     let length = u32::try_from(directory.len()).unwrap();
     file.extend(directory);
     file.extend_from_slice(b"PK\x05\x06\0\0\0\0");
@@ -148,7 +151,12 @@ pub(crate) fn within(base: &[u8], result: &[u8], settings: Settings) -> Result<(
 pub(crate) fn applied(patch: &[u8], base: &[u8]) -> Result<Vec<u8>, Error> {
     let patch = Patch::open(patch, Limits::default())?;
     let (mut scratch, mut result) = (Vec::new(), Vec::new());
-    patch.apply(base, &mut scratch, &mut result, &mut |_| ControlFlow::Continue(()))?;
+    patch.apply(
+        base,
+        &mut scratch,
+        &mut result,
+        &mut |_| ControlFlow::Continue(()),
+    )?;
     assert_eq!(scratch.len() as u64, patch.scratch_bytes());
     assert_eq!(result.len() as u64, patch.result_size());
     Ok(result)

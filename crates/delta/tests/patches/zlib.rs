@@ -43,7 +43,12 @@ fn runs(seed: u64, length: usize) -> Vec<u8> {
 }
 
 fn files() -> HashMap<&'static str, Vec<u8>> {
-    let mixed = [noise(5, 40_000), words(6, 20_000), noise(7, 70_000), runs(8, 2_000)];
+    let mixed = [
+        noise(5, 40_000),
+        words(6, 20_000),
+        noise(7, 70_000),
+        runs(8, 2_000),
+    ];
     HashMap::from([
         ("empty", vec![]),
         ("one", vec![7]),
@@ -71,8 +76,15 @@ fn the_bytes_are_those_of_c_zlib_with_every_setting() {
         let mut deflater = Deflater::new(settings);
         deflater.write(&files[fields[0]], &mut packed);
         deflater.finish(&mut packed);
-        let digest: String = Sha256::digest(&packed)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!((packed.len().to_string().as_str(), digest.as_str()), (fields[5], fields[6]), "{line}");
+        let digest: String = Sha256::digest(&packed)[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            (packed.len().to_string().as_str(), digest.as_str()),
+            (fields[5], fields[6]),
+            "{line}"
+        );
         compared += 1;
     }
     assert!(compared > 600, "only {compared} lines");

@@ -30,8 +30,18 @@ pub(super) fn patch(what: Patch) -> Result<ExitCode, Error> {
             result,
             out,
             memory,
-        } => Files { base, result, patch: out.clone() }.make(&out, memory),
-        Patch::Apply { base, patch, out } => Files { base, result: out.clone(), patch }.apply(&out),
+        } => Files {
+            base,
+            result,
+            patch: out.clone(),
+        }
+        .make(&out, memory),
+        Patch::Apply { base, patch, out } => Files {
+            base,
+            result: out.clone(),
+            patch,
+        }
+        .apply(&out),
         Patch::Info { patch, json } => info(&patch, json),
     };
     match done {
@@ -74,7 +84,13 @@ impl Files {
         let mut output = Output::new(out)?;
         let settings = Settings { memory: memory << 20 };
         let mut bar = Bar::default();
-        let made = make(&base, &result, output.file.as_file_mut(), settings, &mut |progress| bar.show(progress));
+        let made = make(
+            &base,
+            &result,
+            output.file.as_file_mut(),
+            settings,
+            &mut |progress| bar.show(progress),
+        );
         bar.end();
         let made = made.map_err(|fault| self.failed(&fault, None))?;
         output.keep()?;
@@ -89,20 +105,23 @@ impl Files {
         let scratch = tempfile::tempfile_in(&output.folder);
         let mut scratch = scratch.map_err(|fault| Failure::unusable(&output.folder, &fault))?;
         let mut bar = Bar::default();
-        let applied = patch.apply(&base, &mut scratch, output.file.as_file_mut(), &mut |progress| bar.show(progress));
+        let applied = patch.apply(&base, &mut scratch, output.file.as_file_mut(), &mut |progress| {
+            bar.show(progress)
+        });
         bar.end();
         applied.map_err(|fault| self.failed(&fault, Some(patch.base_sha256())))?;
         output.keep()?;
         let sha256 = hex(&patch.result_sha256());
-        Ok(format!("{}: {} bytes, SHA-256 {sha256}", shown(out), patch.result_size()))
+        Ok(format!(
+            "{}: {} bytes, SHA-256 {sha256}",
+            shown(out),
+            patch.result_size()
+        ))
     }
 
     /// In words that name the file, and what to do.
     fn failed(&self, fault: &Fault, wanted: Option<[u8; 32]>) -> Failure {
-        let refused = |words| Failure {
-            words,
-            code: REFUSED,
-        };
+        let refused = |words| Failure { words, code: REFUSED };
         match fault {
             Fault::Io { file, source } => {
                 let path = match file {
@@ -129,7 +148,10 @@ impl Files {
 /// What a patch says about itself.
 fn info(path: &Path, as_json: bool) -> Result<String, Failure> {
     let file = open(path)?;
-    let size = file.metadata().map_err(|fault| Failure::unusable(path, &fault))?.len();
+    let size = file
+        .metadata()
+        .map_err(|fault| Failure::unusable(path, &fault))?
+        .len();
     let patch = Open::open(file, Limits::default()).map_err(|fault| match fault {
         Fault::Io { source, .. } => Failure::unusable(path, &source),
         fault => Failure {
@@ -194,7 +216,10 @@ fn share(part: u64, whole: u64) -> String {
 fn open(path: &Path) -> Result<File, Failure> {
     let unusable = |fault: io::Error| Failure::unusable(path, &fault);
     if !fs::metadata(path).map_err(unusable)?.is_file() {
-        return Err(Failure::unusable(path, &"not a regular file, and it is read at several places"));
+        return Err(Failure::unusable(
+            path,
+            &"not a regular file, and it is read at several places",
+        ));
     }
     File::open(path).map_err(unusable)
 }
@@ -231,7 +256,9 @@ impl Output {
     fn keep(self) -> Result<(), Failure> {
         let unusable = |fault: io::Error| Failure::unusable(&self.path, &fault);
         self.file.as_file().sync_all().map_err(unusable)?;
-        self.file.persist(&self.path).map_err(|fault| unusable(fault.error))?;
+        self.file
+            .persist(&self.path)
+            .map_err(|fault| unusable(fault.error))?;
         Ok(())
     }
 }

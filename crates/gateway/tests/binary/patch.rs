@@ -69,7 +69,10 @@ fn another_base_is_refused_with_the_sha256_of_the_right_one_and_no_file_is_left(
     exited(&output, 1);
     let told = err(&output);
     let why = "2.apk is not the file that this patch was made from";
-    assert!(told.contains(why) && told.contains("take the full file"), "{told}");
+    assert!(
+        told.contains(why) && told.contains("take the full file"),
+        "{told}"
+    );
     assert_eq!(read(&folder, "old.apk"), b"kept");
     assert_eq!(names(&folder), ["1.apk", "2.apk", "old.apk", "up.tgp"]);
 }
@@ -91,7 +94,10 @@ fn a_damaged_patch_is_refused_and_no_file_is_left() {
         exited(&output, 1);
         assert!(err(&output).contains(why), "{}", err(&output));
     }
-    assert_eq!(names(&folder), ["1.apk", "2.apk", "bad.tgp", "short.tgp", "up.tgp"]);
+    assert_eq!(
+        names(&folder),
+        ["1.apk", "2.apk", "bad.tgp", "short.tgp", "up.tgp"]
+    );
 }
 
 #[test]
@@ -101,7 +107,11 @@ fn too_little_memory_is_told_with_what_to_try() {
     let make = ["patch", "make", "large", "2.apk", "new.tgp", "--memory", "1"];
     let output = run(folder.path(), &make);
     exited(&output, 1);
-    assert!(err(&output).contains("try --memory 5 or more"), "{}", err(&output));
+    assert!(
+        err(&output).contains("try --memory 5 or more"),
+        "{}",
+        err(&output)
+    );
     assert!(!names(&folder).contains(&"new.tgp".to_owned()));
 }
 

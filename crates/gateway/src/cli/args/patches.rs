@@ -41,7 +41,9 @@ Example:
         out: PathBuf,
     },
     /// Print what a patch says about itself: from which file to which, how large, what applying takes.
-    #[command(after_help = "Exit codes: 0 printed, 1 not a patch or damaged, 2 wrong usage or unreadable file.")]
+    #[command(
+        after_help = "Exit codes: 0 printed, 1 not a patch or damaged, 2 wrong usage or unreadable file."
+    )]
     Info {
         /// The patch.
         patch: PathBuf,
