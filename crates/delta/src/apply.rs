@@ -85,7 +85,7 @@ impl<P: ReadAt> Patch<P> {
     /// Follows the operations.
     fn rebuild<B, S, W>(
         &self,
-        mut old: Old<'_, B, S>,
+        old: Old<'_, B, S>,
         output: &mut ResultFile<'_, W>,
         watch: &mut Watch<'_>,
     ) -> Result<(), Error>
@@ -96,9 +96,13 @@ impl<P: ReadAt> Patch<P> {
     {
         let header = &self.header;
         let mut control = Unpacked::new(&self.source, header.control)?;
-        let mut difference = Unpacked::new(&self.source, header.difference)?;
-        let mut extra = Unpacked::new(&self.source, header.extra)?;
-        let mut buffers = (vec![0; CHUNK], vec![0; CHUNK]);
+        let mut sources = Sources {
+            old,
+            difference: Unpacked::new(&self.source, header.difference)?,
+            extra: Unpacked::new(&self.source, header.extra)?,
+            bytes: vec![0; CHUNK],
+            changes: vec![0; CHUNK],
+        };
         let (mut done, mut moved) = (0, false);
         while done < header.view_size {
             let (kind, value) = operation::split(number::read(&mut control)?);
@@ -106,39 +110,60 @@ impl<P: ReadAt> Patch<P> {
                 if std::mem::replace(&mut moved, true) {
                     return Err(Error::Damaged("it moves twice"));
                 }
-                old.shift(number::signed(value))?;
+                sources.old.shift(number::signed(value))?;
                 continue;
             }
             moved = false;
             if value == 0 || value > header.view_size - done {
                 return Err(Error::Damaged("an operation makes nothing or too much"));
             }
-            done += value;
-            let mut left = value;
-            while left > 0 {
-                let length = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK);
-                let bytes = &mut buffers.0[..length];
-                match kind {
-                    operation::INSERT => extra.fill(bytes)?,
-                    operation::COPY => old.read(bytes)?,
-                    _ => {
-                        old.read(bytes)?;
-                        let changes = &mut buffers.1[..length];
-                        difference.fill(changes)?;
-                        for (byte, change) in bytes.iter_mut().zip(changes) {
-                            *byte = byte.wrapping_add(*change);
-                        }
-                    }
-                }
+            let end = done + value;
+            while done < end {
+                let bytes = sources.next(kind, end - done)?;
                 output.write(bytes)?;
-                left -= length as u64;
-                watch.tell(Stage::Writing, done - left, header.view_size)?;
+                done += bytes.len() as u64;
+                watch.tell(Stage::Writing, done, header.view_size)?;
             }
         }
-        if !(control.is_at_end() && difference.is_at_end() && extra.is_at_end()) {
+        if !(control.is_at_end() && sources.difference.is_at_end() && sources.extra.is_at_end()) {
             return Err(Error::Damaged("something is left over"));
         }
         Ok(())
+    }
+}
+
+/// Where an operation's bytes come from.
+struct Sources<'f, P: ?Sized, B: ?Sized, S: ?Sized> {
+    old: Old<'f, B, S>,
+    difference: Unpacked<'f, P>,
+    extra: Unpacked<'f, P>,
+    bytes: Vec<u8>,
+    changes: Vec<u8>,
+}
+
+impl<P, B, S> Sources<'_, P, B, S>
+where
+    P: ReadAt + ?Sized,
+    B: ReadAt + ?Sized,
+    S: ReadAt + ?Sized,
+{
+    /// The first of `left` bytes of an operation.
+    fn next(&mut self, kind: u64, left: u64) -> Result<&[u8], Error> {
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK);
+        let bytes = &mut self.bytes[..length];
+        if kind == operation::INSERT {
+            self.extra.fill(bytes)?;
+            return Ok(bytes);
+        }
+        self.old.read(bytes)?;
+        if kind == operation::ADD {
+            let changes = &mut self.changes[..length];
+            self.difference.fill(changes)?;
+            for (byte, change) in bytes.iter_mut().zip(changes) {
+                *byte = byte.wrapping_add(*change);
+            }
+        }
+        Ok(bytes)
     }
 }
 

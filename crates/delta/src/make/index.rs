@@ -32,7 +32,7 @@ impl<'v> Index<'v> {
     /// `None`: no index fits into so much memory.
     pub(super) fn new(views: &'v Views, memory: u64) -> Option<Index<'v>> {
         let length: usize = views.pieces.iter().map(ExactSizeIterator::len).sum();
-        let suffixes = length as u64 * 5 + BUCKETS * 4;
+        let suffixes = (length * 5 + BUCKETS * 4) as u64;
         if Index::least(views) > memory || length > MOST {
             return None;
         }
@@ -94,11 +94,11 @@ fn sorted(text: &[u8]) -> Option<Vec<i32>> {
 }
 
 /// How many beginnings of two bytes there are, and an end.
-const BUCKETS: u64 = 65_537;
+const BUCKETS: usize = 65_537;
 
 /// Where the suffixes begin that start with two bytes; the one of a single byte is left out.
 fn buckets(text: &[u8]) -> Vec<u32> {
-    let mut counts = vec![0_u32; BUCKETS as usize];
+    let mut counts = vec![0_u32; BUCKETS];
     for pair in text.array_windows::<2>() {
         counts[usize::from(u16::from_be_bytes(*pair)) + 1] += 1;
     }

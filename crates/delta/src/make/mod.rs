@@ -103,27 +103,20 @@ where
     fits(base_size.saturating_add(result_size), settings.memory)?;
     let base = read(base, base_size, File::Base)?;
     let result = read(result, result_size, File::Result)?;
-    let sha256 = |bytes: &[u8]| -> Sha256Digest { Sha256::digest(bytes).into() };
     let (base_sha256, result_sha256) = (sha256(&base), sha256(&result));
     watch.tell(Stage::Checking, 1, 1)?;
-    let views = views::views(base, result, settings.memory, &mut watch)?;
-    let scratch_size = views.scratch as u64;
+    let views = views::views(base, &result, settings.memory, &mut watch)?;
+    drop(result);
+    let (scratch_size, view_size) = (views.scratch as u64, views.new.len() as u64);
+    let (search, parts) = compare(&views, settings.memory, &mut watch)?;
     let (entries, plan) = (views.entries, views.plan.to_bytes());
-    let view_size = views.new.len() as u64;
-    let (search, parts) = compare(views, settings.memory, &mut watch)?;
+    drop(views);
     watch.tell(Stage::Packing, 0, 1)?;
-    let plain = [plan, parts.control, parts.difference, parts.extra];
-    let mut packed = Vec::new();
-    let held: usize = plain.iter().map(Vec::len).sum();
-    let room = settings.memory.saturating_sub(2 * held as u64);
-    for part in &plain {
-        packed.push(pack::pack(part, room)?);
-    }
-    let stream = |at: usize| Stream {
-        offset: 0,
-        packed: packed[at].len() as u64,
-        plain: plain[at].len() as u64,
-    };
+    let (packed, streams) = pack(
+        [plan, parts.control, parts.difference, parts.extra],
+        settings.memory,
+    )?;
+    let [plan, control, difference, extra] = streams;
     let header = Header {
         base_sha256,
         result_sha256,
@@ -131,17 +124,12 @@ where
         result_size,
         scratch_size,
         view_size,
-        plan: stream(0),
-        control: stream(1),
-        difference: stream(2),
-        extra: stream(3),
+        plan,
+        control,
+        difference,
+        extra,
     };
-    let mut patch_size = 0;
-    for bytes in std::iter::once(&header.to_bytes()).chain(&packed) {
-        output.write_all(bytes).map_err(File::Patch.failed())?;
-        patch_size += bytes.len() as u64;
-    }
-    output.flush().map_err(File::Patch.failed())?;
+    let patch_size = write(output, &header, &packed)?;
     watch.tell(Stage::Packing, 1, 1)?;
     Ok(Made {
         patch_size,
@@ -155,14 +143,42 @@ where
     })
 }
 
+fn sha256(bytes: &[u8]) -> Sha256Digest {
+    Sha256::digest(bytes).into()
+}
+
+/// Compresses the parts; what they take one after the other, and their lengths.
+fn pack(parts: [Vec<u8>; 4], memory: u64) -> Result<(Vec<u8>, [Stream; 4]), Error> {
+    let held: usize = parts.iter().map(Vec::len).sum();
+    let room = memory.saturating_sub(2 * held as u64);
+    let mut streams = [Stream::default(); 4];
+    let mut packed = Vec::new();
+    for (part, stream) in parts.into_iter().zip(&mut streams) {
+        let bytes = pack::pack(&part, room)?;
+        (stream.packed, stream.plain) = (bytes.len() as u64, part.len() as u64);
+        packed.extend_from_slice(&bytes);
+    }
+    Ok((packed, streams))
+}
+
+/// Writes the patch; how long it is.
+fn write<W: Write + ?Sized>(output: &mut W, header: &Header, packed: &[u8]) -> Result<u64, Error> {
+    let header = header.to_bytes();
+    let written = output.write_all(&header).and_then(|()| output.write_all(packed));
+    written
+        .and_then(|()| output.flush())
+        .map_err(File::Patch.failed())?;
+    Ok((header.len() + packed.len()) as u64)
+}
+
 /// What the result has beyond the base.
-fn compare(views: Views, memory: u64, watch: &mut Watch<'_>) -> Result<(Search, matching::Parts), Error> {
+fn compare(views: &Views, memory: u64, watch: &mut Watch<'_>) -> Result<(Search, matching::Parts), Error> {
     watch.tell(Stage::Sorting, 0, 1)?;
     let held = (views.old.len() + views.new.len()) as u64;
-    let index = Index::new(&views, memory.saturating_sub(held))
-        .ok_or_else(|| too_large(held + Index::least(&views), memory))?;
+    let index = Index::new(views, memory.saturating_sub(held))
+        .ok_or_else(|| too_large(held + Index::least(views), memory))?;
     watch.tell(Stage::Sorting, 1, 1)?;
-    let parts = Matcher::new(&views, &index).run(watch)?;
+    let parts = Matcher::new(views, &index).run(watch)?;
     Ok((index.search(), parts))
 }
 

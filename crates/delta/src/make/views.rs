@@ -28,20 +28,20 @@ pub(super) struct Views {
 /// Inflates what differs, within `memory` bytes for both files in both forms.
 pub(super) fn views(
     base: Vec<u8>,
-    result: Vec<u8>,
+    result: &[u8],
     memory: u64,
     watch: &mut Watch<'_>,
 ) -> Result<Views, Error> {
-    let (old_entries, new_entries) = (entries(&base), entries(&result));
+    let (old_entries, new_entries) = (entries(&base), entries(result));
     let room = memory.saturating_sub((2 * base.len() + 2 * result.len()) as u64);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
-    let mut new = NewSide::new(&base, &old_entries, &result, room);
+    let mut new = NewSide::new(&base, &old_entries, result, room);
     for entry in &new_entries {
         new.add(entry)?;
         watch.tell(Stage::Inflating, entry.data.end as u64, result.len() as u64)?;
     }
     let new = new.finish();
-    drop_unused(base, &old_entries, &result, &new_entries, new)
+    drop_unused(base, &old_entries, result, &new_entries, new)
 }
 
 /// The result's view, while it is put together.
@@ -182,7 +182,7 @@ fn drop_unused(
 
 /// The scratch as a whole, then what lies between the useless parts of the base.
 fn pieces(scratch: usize, end: usize, useless: &[Range<usize>]) -> Vec<Range<usize>> {
-    let mut pieces = vec![0..scratch];
+    let mut pieces: Vec<_> = std::iter::once(0..scratch).collect();
     let mut at = scratch;
     for range in useless {
         pieces.push(at..scratch + range.start);

@@ -81,7 +81,7 @@ fn lengths_that_no_patch_can_have_cost_nothing() {
             assert!(honest && written <= result.len(), "{field} = {value}: {error}");
         }
     }
-    let mut lying = patch.clone();
+    let mut lying = patch;
     lying[PLAN_PLAIN..PLAN_PLAIN + 8].copy_from_slice(&(1_u64 << 30).to_le_bytes());
     let error = refused(&lying, &base).0;
     assert_eq!(error.to_string(), "the patch is damaged: its plan is too long");
