@@ -58,8 +58,8 @@ def commands(program: str) -> dict:
             lambda base, patch, output: ["bspatch", base, output, patch],
         ),
         "zstd": (
-            lambda base, result, patch: ["zstd", "-q", "-f", "-19", window, f"--patch-from={base}", result, "-o", patch],
-            lambda base, patch, output: ["zstd", "-q", "-f", "-d", window, f"--patch-from={base}", patch, "-o", output],
+            lambda base, result, patch: ["zstd", "-qq", "-f", "-19", window, f"--patch-from={base}", result, "-o", patch],
+            lambda base, patch, output: ["zstd", "-qq", "-f", "-d", window, f"--patch-from={base}", patch, "-o", output],
         ),
     }
 

@@ -11,7 +11,7 @@
 //!   streams and levels 1 to 9. Its bytes are compared with those of C zlib over all settings (`tests/zlib.rs`), and on
 //!   the real APKs whose entries it reproduces.
 //!
-//! Derived from zlib, Copyright (C) 1995-2024 Jean-loup Gailly and Mark Adler, under the zlib licence; this is an
+//! Derived from zlib, Copyright (C) 1995-2024 Jean-loup Gailly and Mark Adler, under the zlib licence (LICENSE-ZLIB); this is an
 //! altered version, and not the original software.
 //!
 //! Input is taken as if all of it were there at once: a block's end never depends on how the caller cuts its writes.
