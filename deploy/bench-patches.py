@@ -2,6 +2,7 @@
 """Makes and applies patches between real consecutive releases, and compares them with bsdiff and zstd.
 
     deploy/bench-patches.py PROGRAM FOLDER [TOOL...]
+    EVERY=5 deploy/bench-patches.py PROGRAM FOLDER [TOOL...]    every fifth pair
 
 PROGRAM is the example `patch` of the crate delta; FOLDER keeps the APKs, which npm fetches once. TOOL: tidegate, bsdiff,
 zstd; all of them when left out. The pairs are those of bench-patches.tsv. Each make and each apply is a process of its
@@ -70,7 +71,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = {tool: [] for tool in tools}
     entries = [0, 0, 0]
-    for line in PAIRS.read_text().splitlines()[1:]:
+    every = int(os.environ.get("EVERY", "1"))
+    for line in PAIRS.read_text().splitlines()[1::every]:
         package, before, after = line.split("\t")
         base, result = fetch(folder, package, before), fetch(folder, package, after)
         size = result.stat().st_size

@@ -11,6 +11,9 @@ pub(crate) const MAX_RANGES: u64 = 65_536;
 /// The plan's greatest length: two numbers say how many ranges there are, and each has at most 32 bytes.
 pub(crate) const MAX_PLAN: u64 = 2 * (10 + MAX_RANGES * 32);
 
+/// No file is larger: with it no product or sum of sizes below leaves 64 bits.
+const MAX_FILE: u64 = 1 << 48;
+
 /// One compressed part of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Stream {
@@ -90,6 +93,10 @@ impl Header {
         let inflated = |size: u64| size.saturating_mul(GREATEST_RATIO);
         let bounds = [
             (
+                self.base_size.max(self.result_size) <= MAX_FILE,
+                "no file is as large as its base or result",
+            ),
+            (
                 self.scratch_size <= inflated(self.base_size),
                 "more scratch than its base can inflate to",
             ),
@@ -97,7 +104,6 @@ impl Header {
                 self.view_size <= inflated(self.result_size),
                 "more is compressed than its result can hold",
             ),
-            // Without inflated ranges both are the same; inflating rarely makes something shorter.
             (self.plan.plain <= MAX_PLAN, "its plan is too long"),
             // Each operation makes a byte at least, may follow a move, and has ten bytes at most.
             (

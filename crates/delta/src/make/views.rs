@@ -34,7 +34,7 @@ pub(super) fn views(
 ) -> Result<Views, Error> {
     let (old_entries, new_entries) = (entries(&base), entries(result));
     let room = memory.saturating_sub((2 * base.len() + 2 * result.len()) as u64);
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let room = Room { memory, left: room };
     let mut new = NewSide::new(&base, &old_entries, result, room);
     for entry in &new_entries {
         new.add(entry)?;
@@ -42,6 +42,25 @@ pub(super) fn views(
     }
     let new = new.finish();
     drop_unused(base, &old_entries, result, &new_entries, new)
+}
+
+/// How much memory may still be taken.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    memory: u64,
+    left: u64,
+}
+
+impl Room {
+    fn take(&mut self, size: usize) -> Result<(), Error> {
+        let size = size as u64;
+        let held = self.memory - self.left;
+        self.left = self
+            .left
+            .checked_sub(size)
+            .ok_or_else(|| too_large(held + size, self.memory))?;
+        Ok(())
+    }
 }
 
 /// The result's view, while it is put together.
@@ -56,7 +75,7 @@ struct NewSide<'f> {
     view: Vec<u8>,
     /// Up to where the result is in the view.
     at: usize,
-    room: usize,
+    room: Room,
     /// The names of the entries that are compared as they are.
     raw: HashSet<Vec<u8>>,
     entries: Entries,
@@ -68,11 +87,11 @@ struct New {
     view: Vec<u8>,
     raw: HashSet<Vec<u8>>,
     entries: Entries,
-    room: usize,
+    room: Room,
 }
 
 impl<'f> NewSide<'f> {
-    fn new(base: &'f [u8], old: &[Entry], result: &'f [u8], room: usize) -> NewSide<'f> {
+    fn new(base: &'f [u8], old: &[Entry], result: &'f [u8], room: Room) -> NewSide<'f> {
         NewSide {
             result,
             known: old.iter().map(|entry| &base[entry.data.clone()]).collect(),
@@ -107,7 +126,7 @@ impl<'f> NewSide<'f> {
             return Ok(());
         };
         self.entries.reproduced += 1;
-        self.room -= plain.len();
+        self.room.take(plain.len())?;
         self.view
             .extend_from_slice(&self.result[self.at..entry.data.start]);
         self.view.extend_from_slice(&plain);
@@ -162,7 +181,7 @@ fn drop_unused(
         else {
             continue;
         };
-        room -= plain.len();
+        room.take(plain.len())?;
         old.extend_from_slice(&plain);
         plan.base.push(deflated(entry, plain.len()));
         useless.push(entry.data.clone());
@@ -198,15 +217,14 @@ fn inflated(
     inflater: &mut Inflater,
     file: &[u8],
     entry: &Entry,
-    room: usize,
+    room: Room,
 ) -> Result<Option<Vec<u8>>, Error> {
     let size = entry.plain as usize;
     if size as u64 > entry.data.len() as u64 * GREATEST_RATIO {
         return Ok(None);
     }
-    if size > room {
-        return Err(too_large(size as u64, room as u64));
-    }
+    let mut after = room;
+    after.take(size)?;
     let mut plain = Vec::with_capacity(size);
     let whole = inflater.inflate(file, deflated(entry, size), |bytes| {
         plain.extend_from_slice(bytes);
