@@ -156,12 +156,13 @@ where
             return Ok(bytes);
         }
         self.old.read(bytes)?;
-        if kind == operation::ADD {
-            let changes = &mut self.changes[..length];
-            self.difference.fill(changes)?;
-            for (byte, change) in bytes.iter_mut().zip(changes) {
-                *byte = byte.wrapping_add(*change);
-            }
+        if kind == operation::COPY {
+            return Ok(bytes);
+        }
+        let changes = &mut self.changes[..length];
+        self.difference.fill(changes)?;
+        for (byte, change) in bytes.iter_mut().zip(changes) {
+            *byte = byte.wrapping_add(*change);
         }
         Ok(bytes)
     }

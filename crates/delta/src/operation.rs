@@ -3,6 +3,7 @@
 /// Takes as many bytes from the old side as they are.
 pub(crate) const COPY: u64 = 0;
 /// Takes as many bytes from the old side, and adds the difference part's to them.
+#[cfg(feature = "make")]
 pub(crate) const ADD: u64 = 1;
 /// Takes as many bytes from the extra part.
 pub(crate) const INSERT: u64 = 2;

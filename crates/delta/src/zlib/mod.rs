@@ -91,6 +91,7 @@ impl Settings {
     }
 
     /// The two bytes that stand for it in a patch.
+    #[cfg(feature = "make")]
     pub(crate) fn to_bytes(self) -> [u8; 2] {
         [
             (self.strategy.number() << 4) | self.level,

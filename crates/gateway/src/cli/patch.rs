@@ -289,7 +289,7 @@ impl Bar {
 }
 
 fn shown(path: &Path) -> String {
-    visible(&path.display().to_string()).to_string()
+    visible(&path.display().to_string())
 }
 
 fn hex(bytes: &[u8]) -> String {
