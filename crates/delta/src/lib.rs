@@ -3,7 +3,7 @@
 //! - [`make`] (feature `make`): from two files to a patch, within a bound of memory, on one core; the same files give the
 //!   same patch.
 //! - [`Patch`]: opens a patch, says what it wants ([`Patch::scratch_bytes`]), and applies it in constant memory.
-//! - [`format`]: how a patch is made up, to the byte, and why so.
+//! - [`mod@format`]: how a patch is made up, to the byte, and why so.
 //! - [`zlib`]: compresses to the very bytes that build tools did. Nothing else here would be worth much without it: inflating
 //!   entries before comparing them makes patches thirty times smaller, and only exact bytes keep a signature whole.
 //!
