@@ -26,6 +26,9 @@ pub enum Error {
     /// What was written is not the file that the patch promises. Nobody may take it for that.
     #[error("the result is not what the patch promises")]
     WrongResult,
+    /// What compresses entries again can't work here. That says nothing about patch and base.
+    #[error("entries can't be compressed: {0}")]
+    Compressor(&'static str),
     /// The caller's wish.
     #[error("cancelled")]
     Cancelled,

@@ -41,7 +41,7 @@ impl<'r, W: Write + ?Sized> ResultFile<'r, W> {
     /// The next bytes of the inflated form.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         loop {
-            self.begin();
+            self.begin()?;
             let room = match (&self.range, &self.next) {
                 (Some(open), _) => open.plain_left,
                 (None, Some((next, _))) => next.offset.saturating_sub(self.passed.size),
@@ -55,7 +55,7 @@ impl<'r, W: Write + ?Sized> ResultFile<'r, W> {
                 Some(open) => {
                     open.plain_left -= length as u64;
                     // Pieces, so that what comes out at once stays small.
-                    open.deflater.write(now, &mut self.buffer);
+                    open.deflater.write(now, &mut self.buffer)?;
                     self.drain()?;
                     self.end()?;
                 }
@@ -67,18 +67,19 @@ impl<'r, W: Write + ?Sized> ResultFile<'r, W> {
     }
 
     /// Starts the range that begins here.
-    fn begin(&mut self) {
+    fn begin(&mut self) -> Result<(), Error> {
         if self.range.is_some() {
-            return;
+            return Ok(());
         }
         if let Some((next, settings)) = self.next.filter(|(next, _)| next.offset == self.passed.size) {
             self.range = Some(Open {
-                deflater: Deflater::new(settings),
+                deflater: Deflater::new(settings)?,
                 plain_left: next.plain,
                 packed_left: next.packed,
             });
             self.next = self.ranges.next().copied();
         }
+        Ok(())
     }
 
     /// Ends the range when it is whole.
@@ -86,7 +87,7 @@ impl<'r, W: Write + ?Sized> ResultFile<'r, W> {
         let Some(open) = self.range.take_if(|open| open.plain_left == 0) else {
             return Ok(());
         };
-        open.deflater.finish(&mut self.buffer);
+        open.deflater.finish(&mut self.buffer)?;
         if self.buffer.len() as u64 != open.packed_left {
             return Err(Error::WrongResult);
         }

@@ -1,5 +1,6 @@
 //! Which settings of zlib lead to an entry's very bytes.
 
+use crate::Error;
 use crate::zlib::{Deflater, Settings, Strategy};
 
 /// How much of an entry is compressed to see whether settings are worth a look at all: some blocks.
@@ -21,15 +22,16 @@ pub(super) struct Reproducer {
 
 impl Reproducer {
     /// The settings that make `packed` of `plain`, if there are any.
-    pub(super) fn find(&mut self, plain: &[u8], packed: &[u8]) -> Option<Settings> {
+    pub(super) fn find(&mut self, plain: &[u8], packed: &[u8]) -> Result<Option<Settings>, Error> {
         let others = candidates().filter(|settings| !self.known.contains(settings));
         let most = if self.failures < PATIENCE { usize::MAX } else { 3 };
-        let found = self
-            .known
-            .iter()
-            .copied()
-            .chain(others.take(most))
-            .find(|settings| reproduces(*settings, plain, packed));
+        let mut found = None;
+        for settings in self.known.iter().copied().chain(others.take(most)) {
+            if reproduces(settings, plain, packed)? {
+                found = Some(settings);
+                break;
+            }
+        }
         match found {
             Some(settings) => {
                 self.failures = 0;
@@ -38,7 +40,7 @@ impl Reproducer {
             }
             None => self.failures += 1,
         }
-        found
+        Ok(found)
     }
 }
 
@@ -66,15 +68,15 @@ fn candidates() -> impl Iterator<Item = Settings> {
     levelled.chain(flat.filter_map(|(strategy, memory)| Settings::new(6, WINDOW, memory, strategy)))
 }
 
-fn reproduces(settings: Settings, plain: &[u8], packed: &[u8]) -> bool {
-    let mut deflater = Deflater::new(settings);
+fn reproduces(settings: Settings, plain: &[u8], packed: &[u8]) -> Result<bool, Error> {
+    let mut deflater = Deflater::new(settings)?;
     let mut output = Vec::new();
     for chunk in plain.chunks(PREFIX) {
-        deflater.write(chunk, &mut output);
+        deflater.write(chunk, &mut output)?;
         if !packed.starts_with(&output) {
-            return false;
+            return Ok(false);
         }
     }
-    deflater.finish(&mut output);
-    output == packed
+    deflater.finish(&mut output)?;
+    Ok(output == packed)
 }

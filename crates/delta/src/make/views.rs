@@ -116,8 +116,11 @@ impl<'f> NewSide<'f> {
         let plain = inflated(&mut self.inflater, self.result, entry, self.room)?;
         let full = self.ranges.len() as u64 == MAX_RANGES;
         let plain = plain.filter(|plain| !plain.is_empty() && !full);
-        let found = plain.and_then(|plain| Some((self.reproducer.find(&plain, packed)?, plain)));
-        let Some((settings, plain)) = found else {
+        let settings = match &plain {
+            Some(plain) => self.reproducer.find(plain, packed)?,
+            None => None,
+        };
+        let Some((settings, plain)) = settings.zip(plain) else {
             self.entries.raw += 1;
             let name = &self.result[entry.name.clone()];
             if self.names.contains(name) {

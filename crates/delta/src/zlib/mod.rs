@@ -1,27 +1,23 @@
-//! The bytes that zlib's `deflate` makes, made anew in safe Rust.
+//! The bytes that zlib's `deflate` makes, by C zlib itself.
 //!
 //! Build tools compress an APK's entries with zlib, each with settings of its own. A result can be put together from
-//! inflated entries only by whoever compresses to the very same bytes, on any device. Three ways lead there:
+//! inflated entries only by whoever compresses to the very same bytes, on any device. So this crate alone, and only to
+//! compress, calls C zlib, which the crate libz-sys brings along as source:
 //!
-//! - C zlib for the whole workspace, as flate2's backend: its API names neither memory level nor strategy, and readers
-//!   of hostile APKs would change from safe Rust to C.
-//! - The crate libz-sys in this crate alone: it asks for `unsafe`, which the workspace forbids, and on Android it links
-//!   the system's library. That one is Chromium's, whose bytes differ, and so do they between Android's versions.
-//! - This: what deflate.c and trees.c of zlib 1.3.1 do, with the same tables and the same order of decisions, for raw
-//!   streams and levels 1 to 9. Its bytes are compared with those of C zlib over all settings (`tests/zlib.rs`), and on
-//!   the real APKs whose entries it reproduces.
+//! - flate2 names neither memory level nor strategy. Its backends are one for the whole workspace, and readers of hostile
+//!   APKs would change from safe Rust to C with it. What inflates stays safe Rust, here too.
+//! - Other compressors (zlib-rs, zlib-ng, Chromium's) make other bytes of the same settings.
+//! - The version is named (`=` in Cargo.toml) and looked at when a compressor is made: one whose bytes nobody has compared
+//!   with the expected ones (`tests/patches/zlib.tsv`) compresses nothing, and applying ends with
+//!   [`Error::Compressor`](crate::Error::Compressor).
 //!
-//! Derived from zlib, Copyright (C) 1995-2024 Jean-loup Gailly and Mark Adler, under the zlib licence (LICENSE-ZLIB); this is an
-//! altered version, and not the original software.
-//!
-//! Input is taken as if all of it were there at once: a block's end never depends on how the caller cuts its writes.
+//! The `unsafe` that it takes is in `stream.rs`. zlib compresses what has been inflated and put together here; its bounds
+//! are those of its settings, whatever the bytes are.
 
-mod matches;
-mod tables;
-mod trees;
+mod stream;
 
-use self::matches::Window;
-use self::trees::Blocks;
+use self::stream::Stream;
+use crate::Error;
 
 /// What to prefer, zlib's `strategy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,6 +86,11 @@ impl Settings {
         self.level
     }
 
+    /// Level, window, memory level and strategy, as zlib numbers them.
+    fn numbers(self) -> [u8; 4] {
+        [self.level, self.window, self.memory, self.strategy.number()]
+    }
+
     /// The two bytes that stand for it in a patch.
     #[cfg(feature = "make")]
     pub(crate) fn to_bytes(self) -> [u8; 2] {
@@ -119,41 +120,83 @@ impl std::fmt::Display for Settings {
     }
 }
 
+/// How much input is handed to zlib at once, a multiple of every window: how the caller cuts its writes then leaves no
+/// trace. zlib looks at its input when its window is full or when its input ends, and whether a block can be stored depends on
+/// which of them came first.
+const PIECE: usize = 32 * 1024;
+/// How much is taken from it at once.
+const ROOM: usize = 32 * 1024;
+
 /// Compresses one raw deflate stream.
 ///
-/// Keeps about 300 KiB at the usual settings, whatever the length of the input.
+/// Keeps about 350 KiB at the usual settings, whatever the length of the input.
 #[derive(Debug)]
 pub struct Deflater {
-    window: Window,
-    blocks: Blocks,
+    stream: Stream,
+    /// Input that is no whole piece yet.
+    held: Vec<u8>,
+    room: Box<[u8]>,
 }
 
 impl Deflater {
     /// A compressor at the beginning of its stream.
-    #[must_use]
-    pub fn new(settings: Settings) -> Deflater {
-        Deflater {
-            window: Window::new(settings),
-            blocks: Blocks::new(settings),
-        }
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Compressor`]: there is no memory for it, or another zlib is linked than this crate's.
+    pub fn new(settings: Settings) -> Result<Deflater, Error> {
+        Ok(Deflater {
+            stream: Stream::new(settings)?,
+            held: Vec::with_capacity(PIECE),
+            room: vec![0; ROOM].into_boxed_slice(),
+        })
     }
 
     /// Takes input in, and appends what it leads to.
-    pub fn write(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
-        loop {
-            input = self.window.take(input);
-            // All that is there is looked at only when the window is full, so that cuts leave no trace.
-            if !self.window.is_full() {
-                return;
-            }
-            self.window.compress(&mut self.blocks, output, false);
-            self.window.slide();
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Compressor`]: zlib refuses to go on. The stream is of no use then.
+    pub fn write(&mut self, mut input: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
+        while self.held.len() + input.len() >= PIECE {
+            let (now, later) = input.split_at(PIECE - self.held.len());
+            self.held.extend_from_slice(now);
+            input = later;
+            self.run(false, output)?;
         }
+        self.held.extend_from_slice(input);
+        Ok(())
     }
 
     /// Ends the stream.
-    pub fn finish(mut self, output: &mut Vec<u8>) {
-        self.window.compress(&mut self.blocks, output, true);
-        self.window.flush(&mut self.blocks, output, true);
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Compressor`]: zlib refuses to go on.
+    pub fn finish(mut self, output: &mut Vec<u8>) -> Result<(), Error> {
+        self.run(true, output)
+    }
+
+    /// Hands over what is held, and takes all that comes of it.
+    fn run(&mut self, last: bool, output: &mut Vec<u8>) -> Result<(), Error> {
+        let mut input = self.held.as_slice();
+        loop {
+            let step = self.stream.step(input, &mut self.room, last)?;
+            input = input.get(step.taken..).unwrap_or_default();
+            output.extend_from_slice(self.room.get(..step.made).unwrap_or_default());
+            // With room to spare zlib has nothing more to give.
+            if step.ended || (!last && input.is_empty() && step.made < ROOM) {
+                break;
+            }
+            if step.taken == 0 && step.made == 0 {
+                // Another round would be like this one; without `last` it only means that the room was just enough.
+                if last || !input.is_empty() {
+                    return Err(Error::Compressor("zlib does not go on"));
+                }
+                break;
+            }
+        }
+        self.held.clear();
+        Ok(())
     }
 }

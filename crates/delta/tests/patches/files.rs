@@ -79,9 +79,9 @@ fn compressed(bytes: &[u8], form: Form) -> Vec<u8> {
     match form {
         Form::Stored => output.extend_from_slice(bytes),
         Form::Zlib(settings) => {
-            let mut deflater = Deflater::new(settings);
-            deflater.write(bytes, &mut output);
-            deflater.finish(&mut output);
+            let mut deflater = Deflater::new(settings).unwrap();
+            deflater.write(bytes, &mut output).unwrap();
+            deflater.finish(&mut output).unwrap();
         }
         Form::Foreign => {
             for block in bytes.chunks(100) {
