@@ -18,8 +18,8 @@
 //! to find what is deflated, and believes nothing of them: what it doesn't understand is compared as it is. It takes files
 //! through [`ReadAt`] and `Write`, so that an agent can hand in what its storage rule counts.
 //!
-//! It depends on no other crate of ours, and devices link neither C nor `unsafe` through it beyond what SHA-256 and inflating
-//! bring along. There is no `unsafe` in it.
+//! It depends on no other crate of ours. Devices link C zlib through it, to compress; `zlib` says why. The calls are the only
+//! `unsafe` in it.
 //!
 //! ```no_run
 //! use std::fs::File;
