@@ -1,5 +1,6 @@
 //! A rollout's plan: the steps by which its share grows.
 
+mod phase;
 mod run;
 
 use std::fmt;
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Percent};
 
-pub use self::run::{Coming, Phase, PlanRun, Progress, Stage};
+pub use self::phase::{Phase, Stage};
+pub use self::run::{Coming, PlanRun, Progress};
 
 /// How many steps a plan may have.
 pub const MAX_STEPS: usize = 20;

@@ -91,7 +91,8 @@ impl Clerk {
         let now = self.clock.now();
         let keeps_floors = (now - self.floors_kept_at).abs() >= KEEP_FLOORS_EVERY;
         let (due, ramping) = self.packages(now, keeps_floors);
-        let gated = self.gates.as_ref().map(Gates::packages).unwrap_or_default();
+        let gated = self.gates.as_mut().map(|gates| gates.packages(now));
+        let gated = gated.unwrap_or_default();
         if due.is_empty() && ramping.is_empty() && gated.is_empty() {
             return Ok(());
         }
@@ -131,8 +132,8 @@ impl Clerk {
         Ok(true)
     }
 
-    async fn look_at_gates(&self, package: &PackageName, now: DateTime<Utc>) -> Result<bool, Error> {
-        match &self.gates {
+    async fn look_at_gates(&mut self, package: &PackageName, now: DateTime<Utc>) -> Result<bool, Error> {
+        match &mut self.gates {
             Some(gates) => gates.look(package, Self::actor(now)).await,
             None => Ok(false),
         }

@@ -3,16 +3,21 @@
 //! The looks are the clerk's, so that one server at a time judges. Nothing is decided here either: what a look finds and
 //! what it leads to are rules of the domain, run in the transaction that writes both down.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use tidegate_domain::gate::{GateAction, GateReading, Verdict};
-use tidegate_domain::{PackageName, Phase, RolloutState};
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_domain::gate::GateAction;
+use tidegate_domain::{PackageName, RolloutState, Track};
 use tidegate_storage::{Actor, GateJudged, GateQuestion, Store};
 
 use crate::clerk::CLERK;
 use crate::{Error, Fleet, Snapshots};
+
+/// How often gates are looked at where no plan goes on and the last look found nothing new. A build that is everybody's
+/// keeps its gate for as long as it serves, and each look keeps other writers waiting.
+const QUIET_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// Looks at gates.
 pub struct Gates {
@@ -20,6 +25,8 @@ pub struct Gates {
     snapshots: Arc<Snapshots>,
     fleet: Arc<Fleet>,
     poll_interval: TimeDelta,
+    /// When the last look was that found nothing new.
+    quiet: HashMap<PackageName, DateTime<Utc>>,
 }
 
 impl Gates {
@@ -30,14 +37,23 @@ impl Gates {
             snapshots,
             fleet,
             poll_interval: TimeDelta::from_std(poll_interval).unwrap_or(TimeDelta::MAX),
+            quiet: HashMap::new(),
         }
     }
 
-    /// The packages with a gate to look at.
-    pub(crate) fn packages(&self) -> Vec<PackageName> {
+    /// The packages with a gate that is to be looked at now.
+    pub(crate) fn packages(&mut self, now: DateTime<Utc>) -> Vec<PackageName> {
         let catalog = self.snapshots.catalog();
         let gated = catalog.tracks().filter(|track| track.gated().next().is_some());
-        gated.map(|track| track.package.clone()).collect()
+        let gated: Vec<&Track> = gated.collect();
+        let names: HashSet<&PackageName> = gated.iter().map(|track| &track.package).collect();
+        self.quiet.retain(|package, _| names.contains(package));
+        let is_due = |track: &&&Track| {
+            let last = self.quiet.get(&track.package);
+            plan_goes_on(track) || last.is_none_or(|last| (now - last).abs() >= QUIET_EVERY)
+        };
+        let due = gated.iter().filter(is_due);
+        due.map(|track| track.package.clone()).collect()
     }
 
     /// Looks at a package's gates, and does what the first one asks for. Returns whether that changed something. Before the
@@ -45,7 +61,7 @@ impl Gates {
     ///
     /// # Errors
     /// [`crate::Kind::Unavailable`].
-    pub(crate) async fn look(&self, package: &PackageName, actor: Actor) -> Result<bool, Error> {
+    pub(crate) async fn look(&mut self, package: &PackageName, actor: Actor) -> Result<bool, Error> {
         let Some(fleet) = self.fleet.devices_of(package) else {
             return Ok(false);
         };
@@ -53,12 +69,23 @@ impl Gates {
             fleet,
             poll_interval: self.poll_interval,
         };
-        let judged = self.store.look_at_gates(package, actor, question).await?;
-        if let Some(judged) = &judged {
+        let now = actor.now;
+        let looked = self.store.look_at_gates(package, actor, question).await?;
+        match looked.is_news {
+            true => self.quiet.remove(package),
+            false => self.quiet.insert(package.clone(), now),
+        };
+        if let Some(judged) = &looked.judged {
             tell(package, judged);
         }
-        Ok(judged.is_some())
+        Ok(looked.judged.is_some())
     }
+}
+
+/// Whether a step of a plan may wait for a gate's word.
+fn plan_goes_on(track: &Track) -> bool {
+    let mut gated = track.gated().map(|(release, _)| &release.rollout.spec);
+    gated.any(|spec| spec.state == RolloutState::Active && spec.plan.is_some())
 }
 
 fn tell(package: &PackageName, judged: &GateJudged) {
@@ -75,7 +102,7 @@ fn tell(package: &PackageName, judged: &GateJudged) {
             package_name = %package,
             rollout_id = judged.rollout.0,
             state = %state,
-            verdict = verdict(reading),
+            verdict = reading.verdict.as_str(),
             sentence = judged.sentence,
         );
         return;
@@ -88,21 +115,8 @@ fn tell(package: &PackageName, judged: &GateJudged) {
         rollout_id = judged.rollout.0,
         state = %after.state,
         step = after.plan.as_ref().map(|run| run.progress.step + 1),
-        waits_for = waits.map(|wait| Phase::from(wait.what).as_str()),
-        verdict = verdict(reading),
+        waits_for = waits.map(|wait| wait.what.as_str()),
+        verdict = reading.verdict.as_str(),
         sentence = judged.sentence,
     );
-}
-
-/// A verdict in one word.
-fn verdict(reading: &GateReading) -> &'static str {
-    match reading.verdict {
-        Verdict::Bad(_) => "bad",
-        Verdict::Suspicious(_) => "suspicious",
-        Verdict::Blind => "blind",
-        Verdict::Running => "running",
-        Verdict::WaitingForEvidence => "waiting_for_evidence",
-        Verdict::Stuck => "stuck",
-        Verdict::Passed(_) => "passed",
-    }
 }

@@ -126,7 +126,14 @@ async fn a_good_build_goes_to_everybody_by_itself(engine: Engine) {
     let report = lives(engine, |_| {}).await;
     assert_eq!(report.rollout["state"], "completed", "{report}");
     assert!(report.installed > 1_200, "{report}");
-    assert_eq!(report.gate["failures"], 0, "{report}");
+    let seen = |test: &str| report.gate[test]["seen"].as_i64().unwrap();
+    assert_eq!(
+        (seen("failed"), seen("corrupt"), seen("crashing")),
+        (0, 0, 0),
+        "{report}"
+    );
+    // Some healthy phones are out of reach for an hour and a half, in either arm.
+    assert!(seen("lost") < 15, "{report}");
 }
 
 async fn traffic_that_stops_never_advances(engine: Engine) {

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 use serde::Serialize;
-use tidegate_domain::gate::DeviceOutcome;
+use tidegate_domain::gate::{Arm, DeviceOutcome};
 use tidegate_domain::{DeviceBuild, LastReport, Milestones, Rejection};
 
 use crate::Error;
@@ -305,8 +305,21 @@ fn last_report(
 pub(crate) fn gate_step(segment: i64, step: i64) -> Result<GateStep, Error> {
     Ok(GateStep {
         segment: small("gate_segment", segment)?,
-        step: u16::try_from(step).map_err(|fault| Error::corrupt("gate_step", fault))?,
+        step: self::step(step)?,
     })
+}
+
+/// A step as it stands in its column.
+pub(crate) fn step(step: i64) -> Result<u16, Error> {
+    u16::try_from(step).map_err(|fault| Error::corrupt("gate_step", fault))
+}
+
+/// An arm as it stands in its column.
+pub(crate) fn arm(treated: bool) -> Arm {
+    match treated {
+        true => Arm::Treated,
+        false => Arm::Control,
+    }
 }
 
 /// A rejection as it stands in its two columns.

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tidegate_domain::gate::{
-    Arm, Arms, BlindTimes, GateFacts, GateReading, Logrank, LostTest, Segment, StepCounts,
-};
+use tidegate_domain::gate::{Arm, GateFacts, GateReading, Segment};
 use tidegate_domain::{Change, DeviceId, PackageName, RolloutId, Share};
 
 use crate::store::run;
@@ -27,6 +25,15 @@ pub struct GateQuestion {
     pub fleet: u64,
     /// How often a device is asked to poll.
     pub poll_interval: TimeDelta,
+}
+
+/// What a look at a package's gates found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatesLooked {
+    /// Whether anything was counted or judged otherwise than by the look before.
+    pub is_news: bool,
+    /// What it changed.
+    pub judged: Option<GateJudged>,
 }
 
 /// What a gate's reading changed.
@@ -75,30 +82,6 @@ pub struct GateAtHand {
     pub now: DateTime<Utc>,
 }
 
-/// What looks have added up.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct GateLooks {
-    /// At silence.
-    pub lost: LostTest,
-    /// At crashes.
-    pub crashing: Logrank,
-}
-
-/// What a gate's devices show.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GateObservation {
-    /// The outcomes of the segment's steps, from 0 to the step at hand.
-    pub steps: Vec<StepCounts>,
-    /// Who is watched for silence.
-    pub lost_arms: Arms,
-    /// Who is watched for crashes; none where no member tells of any.
-    pub crashing_arms: Option<Arms>,
-    /// Of control: how many should have been heard within the last hour, and how many were.
-    pub control_polls: (u64, u64),
-    /// The looks with this one.
-    pub looks: GateLooks,
-}
-
 /// The failures that gates have counted, of devices with the build and since the rollout began or was resumed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GateFailures(pub(crate) HashMap<RolloutId, u64>);
@@ -111,21 +94,6 @@ impl GateFailures {
 }
 
 impl Store {
-    /// Looks at a gate's devices: marks those that fell silent or crashed since the last look, and adds them to `looks`. Who
-    /// keeps what it returns and looks again counts each device once. `interval`: how often devices poll.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Busy`]; nothing was marked then.
-    pub async fn observe_gate(
-        &self,
-        at: GateAtHand,
-        blind: BlindTimes,
-        interval: TimeDelta,
-        looks: GateLooks,
-    ) -> Result<GateObservation, Error> {
-        run!(self, write, gate_members::observe(&at, &blind, interval, &looks))
-    }
-
     /// The members of these rollouts' gates that entered from then on, of each arm at most `limit`, the youngest first.
     ///
     /// # Errors
@@ -166,7 +134,7 @@ impl Store {
 
     /// Has a package's gates look at what happened, at the actor's time, in one transaction: what fell silent or crashed is
     /// found and counted, each rollout is judged, and the first reading that changes something is acted on, with an audit
-    /// entry and an event that tell it. Who asks twice acts once. Returns what was changed.
+    /// entry and an event that tell it. Who asks twice acts once.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`].
@@ -175,17 +143,8 @@ impl Store {
         package: &PackageName,
         actor: Actor,
         question: GateQuestion,
-    ) -> Result<Option<GateJudged>, Error> {
+    ) -> Result<GatesLooked, Error> {
         let package = package.clone();
         run!(self, urgent, gates::look(&package, &actor, &question))
-    }
-
-    /// Writes down what a gate would have found, which otherwise takes a fleet. For tests.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Busy`].
-    #[cfg(feature = "testing")]
-    pub async fn keep_gate_look(&self, rollout: RolloutId, look: GateLook) -> Result<(), Error> {
-        run!(self, write, gates::keep_look(rollout, &look))
     }
 }

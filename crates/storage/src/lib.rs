@@ -73,6 +73,8 @@ mod enrollment;
 mod error;
 mod experiments;
 mod forecasts;
+#[cfg(feature = "testing")]
+mod gate_observation;
 mod gate_tally;
 mod gates;
 mod imports;
@@ -130,9 +132,10 @@ pub use enrollment::{
 pub use error::{Error, TokenFault};
 pub use experiments::{ExperimentChanged, ExperimentFilter, ExperimentWithArms};
 pub use forecasts::ForecastOrder;
+#[cfg(feature = "testing")]
+pub use gate_observation::{GateLooks, GateObservation};
 pub use gates::{
-    GateAtHand, GateFailures, GateJudged, GateLook, GateLooks, GateObservation, GateQuestion, KnownMember,
-    MAX_TREATED,
+    GateAtHand, GateFailures, GateJudged, GateLook, GateQuestion, GatesLooked, KnownMember, MAX_TREATED,
 };
 pub use imports::{DeviceImport, ImportOutcome, ImportedDevice};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};

@@ -107,15 +107,8 @@ fn notes(forecast: &Forecast) -> Vec<String> {
 
 /// Why the last step leaves devices out.
 fn others(step: &StepForecast) -> Option<String> {
-    let another = [("offered another build", step.offered_by_another)];
-    let reasons = step
-        .reasons
-        .iter()
-        .map(|(reason, devices)| (reason.as_str(), *devices));
-    let all: Vec<String> = another
-        .into_iter()
-        .chain(reasons)
-        .filter(|(_, devices)| *devices > 0)
+    let told = step.not_offered();
+    let all: Vec<String> = told
         .map(|(reason, devices)| format!("{reason} {}", show::count(devices)))
         .collect();
     (!all.is_empty()).then(|| format!("Not offered it at {}: {}.", step.percent, all.join(", ")))

@@ -1,9 +1,12 @@
 //! Making patches, on the server.
 
+mod alignment;
 mod entries;
 mod index;
 mod matching;
 mod pack;
+mod parts;
+mod prices;
 mod reproduce;
 mod views;
 
@@ -172,7 +175,7 @@ fn write<W: Write + ?Sized>(output: &mut W, header: &Header, packed: &[u8]) -> R
 }
 
 /// What the result has beyond the base.
-fn compare(views: &Views, memory: u64, watch: &mut Watch<'_>) -> Result<(Search, matching::Parts), Error> {
+fn compare(views: &Views, memory: u64, watch: &mut Watch<'_>) -> Result<(Search, parts::Parts), Error> {
     watch.tell(Stage::Sorting, 0, 1)?;
     let held = (views.old.len() + views.new.len()) as u64;
     let index = Index::new(views, memory.saturating_sub(held))

@@ -75,6 +75,20 @@ pub struct StepForecast {
     pub gate: Option<StepGate>,
 }
 
+impl StepForecast {
+    /// Why devices are not offered the draft's build, with how many each; what concerns nobody is left out.
+    pub fn not_offered(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let another = ("offered by another rollout", self.offered_by_another);
+        let reasons = self
+            .reasons
+            .iter()
+            .map(|(reason, devices)| (reason.as_str(), *devices));
+        std::iter::once(another)
+            .chain(reasons)
+            .filter(|(_, devices)| *devices > 0)
+    }
+}
+
 /// After which time so many of those that can be reached have been offered the build; `None` where that is nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {

@@ -80,9 +80,14 @@ impl GateState {
     /// blind nobody's silence counts.
     pub fn note_polls(&mut self, (expected, seen): (u64, u64), now: DateTime<Utc>) -> bool {
         (self.polls_expected, self.polls_seen) = (expected, seen);
-        self.searched_at = Some(now);
+        self.has_searched(false, now);
         self.blind.note(is_blind(expected, seen), now);
         !self.blind.is_blind()
+    }
+
+    /// Takes note of a search. Where it did not find all that was due, the next look goes on with it.
+    pub fn has_searched(&mut self, leaves_some: bool, now: DateTime<Utc>) {
+        self.searched_at = (!leaves_some).then_some(now);
     }
 
     /// What is judged.

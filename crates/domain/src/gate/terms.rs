@@ -132,31 +132,28 @@ pub struct GateWait {
 #[serde(rename_all = "snake_case")]
 pub enum WaitsFor {
     /// What the step must show is not there yet, or something is suspicious.
+    #[serde(rename = "waiting_evidence")]
     Evidence,
     /// The same for longer than [`STUCK_AFTER`](super::STUCK_AFTER).
-    Longer,
-    /// Polls of devices that were never offered the build.
-    Polls,
+    Stuck,
+    /// Polls of devices that were never offered the build are missing.
+    Blind,
 }
 
 impl WaitsFor {
     /// What a plan waits for by this reading, whose step is over or not.
     pub fn of(reading: &GateReading, is_over: bool) -> Option<Self> {
         match (reading.action, reading.verdict) {
-            (GateAction::Hold, Verdict::Blind) => Some(Self::Polls),
-            (GateAction::Hold, Verdict::Stuck) if is_over => Some(Self::Longer),
+            (GateAction::Hold, Verdict::Blind) => Some(Self::Blind),
+            (GateAction::Hold, Verdict::Stuck) if is_over => Some(Self::Stuck),
             (GateAction::Hold, _) if is_over => Some(Self::Evidence),
             _ => None,
         }
     }
 
-    /// Its word in JSON and at the console.
+    /// Its word: that of the phase in which the plan is.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Evidence => "evidence",
-            Self::Longer => "longer",
-            Self::Polls => "polls",
-        }
+        Phase::from(self).as_str()
     }
 }
 
@@ -164,8 +161,8 @@ impl From<WaitsFor> for Phase {
     fn from(what: WaitsFor) -> Self {
         match what {
             WaitsFor::Evidence => Self::WaitingEvidence,
-            WaitsFor::Longer => Self::Stuck,
-            WaitsFor::Polls => Self::Blind,
+            WaitsFor::Stuck => Self::Stuck,
+            WaitsFor::Blind => Self::Blind,
         }
     }
 }

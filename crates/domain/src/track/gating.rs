@@ -8,9 +8,15 @@ use crate::gate::{GateAction, GateReading, GateWait, OnHalt, RolloutGate, WaitsF
 use crate::{By, Change, Release, RolloutId, RolloutSpec, RolloutState};
 
 impl Track {
-    /// The rollouts that a gate watches at this time: those that offer, or have offered, their build and may still be halted.
+    /// The rollouts that a gate watches: those that may be halted, and those that were. Whoever resumes one of them is to
+    /// have seen what has come of it since.
     pub fn gated(&self) -> impl Iterator<Item = (&Release, RolloutGate)> {
-        let is_watched = |state| matches!(state, RolloutState::Active | RolloutState::Completed);
+        let is_watched = |state| {
+            matches!(
+                state,
+                RolloutState::Active | RolloutState::Completed | RolloutState::Halted
+            )
+        };
         self.serving
             .iter()
             .filter(move |release| is_watched(release.rollout.spec.state))
@@ -82,7 +88,7 @@ fn waiting(
     match what {
         // Who paused and resumed a rollout that sees nothing let its time go on.
         Some(what)
-            if gate.waits.is_some_and(|wait| wait.what == what) && !(what == WaitsFor::Polls && goes_on) =>
+            if gate.waits.is_some_and(|wait| wait.what == what) && !(what == WaitsFor::Blind && goes_on) =>
         {
             return None;
         }
@@ -95,7 +101,7 @@ fn waiting(
 /// A gate that sees nothing has nobody's time pass.
 fn begin_wait(spec: &mut RolloutSpec, gate: RolloutGate, what: WaitsFor, now: DateTime<Utc>) {
     end_wait(spec, gate, now);
-    if what == WaitsFor::Polls
+    if what == WaitsFor::Blind
         && let Some(run) = &mut spec.plan
     {
         run.stop(now);
@@ -105,7 +111,7 @@ fn begin_wait(spec: &mut RolloutSpec, gate: RolloutGate, what: WaitsFor, now: Da
 }
 
 fn end_wait(spec: &mut RolloutSpec, gate: RolloutGate, now: DateTime<Utc>) {
-    let was_blind = gate.waits.is_some_and(|wait| wait.what == WaitsFor::Polls);
+    let was_blind = gate.waits.is_some_and(|wait| wait.what == WaitsFor::Blind);
     if was_blind
         && spec.state == RolloutState::Active
         && let Some(run) = &mut spec.plan

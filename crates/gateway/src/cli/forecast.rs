@@ -94,15 +94,8 @@ fn row(step: &StepForecast) -> [String; 9] {
 
 /// Why devices would not be offered it at a step.
 fn not_offered(step: &StepForecast) -> Option<String> {
-    let another = [("offered by another rollout", step.offered_by_another)];
-    let reasons = step
-        .reasons
-        .iter()
-        .map(|(reason, devices)| (reason.as_str(), *devices));
-    let all: Vec<String> = another
-        .into_iter()
-        .chain(reasons)
-        .filter(|(_, devices)| *devices > 0)
+    let told = step.not_offered();
+    let all: Vec<String> = told
         .map(|(reason, devices)| format!("{reason} {devices}"))
         .collect();
     (!all.is_empty()).then(|| format!("not offered at {}: {}", step.percent, all.join(", ")))

@@ -69,11 +69,7 @@ pub(super) fn table(state: &GateView) -> String {
         state.sentence(),
     ];
     if let Some(waits) = state.gate.waits {
-        lines.push(format!(
-            "waits for {} since {}",
-            waits.what.as_str(),
-            moment(waits.since)
-        ));
+        lines.push(format!("{} since {}", waits.what.as_str(), moment(waits.since)));
     }
     if let Some((at, reading)) = &state.last {
         lines.push(format!("looked {}", moment(*at)));

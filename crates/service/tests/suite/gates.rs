@@ -1,22 +1,32 @@
 //! What a health gate has polls and downloads leave behind, and how often those poll whom it watches.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use tidegate_domain::gate::{Arm, BlindTimes, GateTerms, Segment, StepCounts};
 use tidegate_domain::{DeviceFacts, RolloutId, Share, cohort};
-use tidegate_service::{Poll, PollAnswer};
+use tidegate_service::{Clerk, Clock, Fleet, Gates, Poll, PollAnswer};
 use tidegate_storage::{GateAtHand, GateLooks};
 use tidegate_testkit::apks::PACKAGE;
 
 use crate::instance::{Instance, to, version};
 
-/// Enrols devices and finds one whose place is among these percents.
+/// Enrols a device whose place is among these percents.
 async fn device_at(instance: &Instance, percents: std::ops::Range<u8>) -> String {
-    let mut names = (0..).map(|number| format!("phone-{number}"));
-    let name = names.find(|name| percents.contains(&cohort(name))).unwrap();
-    instance.enrol(&name).await;
+    let [name] = devices_at(instance, percents).await;
     name
+}
+
+/// Enrols devices whose places are among these percents.
+async fn devices_at<const N: usize>(instance: &Instance, percents: std::ops::Range<u8>) -> [String; N] {
+    let names = (0..).map(|number| format!("phone-{number}"));
+    let mut among = names.filter(|name| percents.contains(&cohort(name)));
+    let names = std::array::from_fn(|_| among.next().unwrap());
+    for name in &names {
+        instance.enrol(name).await;
+    }
+    names
 }
 
 /// A release to a tenth, with a gate. Control are those up to the whole, as the fleet is small.
@@ -172,4 +182,58 @@ async fn a_file_that_is_there_already_counts_as_sent() {
     flush(&instance).await;
     let counts = count(&instance).await;
     assert_eq!((counts.reached, counts.begun, counts.sent), (1, 1, 1));
+}
+
+/// A clerk that judges, over a fleet that was counted.
+async fn judging_clerk(instance: &Instance) -> Clerk {
+    let clock = Arc::clone(&instance.clock) as Arc<dyn Clock>;
+    let (store, snapshots) = (instance.store.clone(), Arc::clone(&instance.snapshots));
+    let fleet = Arc::new(Fleet::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&clock),
+    ));
+    fleet.count().await.unwrap();
+    let gates = Gates::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        fleet,
+        Duration::from_secs(3_600),
+    );
+    Clerk::new(store, snapshots, clock, None).judging(gates)
+}
+
+/// How many devices the gate had seen reached by its last look.
+async fn reached(instance: &Instance) -> u64 {
+    let look = instance.store.gate_look(RolloutId(1)).await.unwrap().unwrap();
+    look.facts.steps[0].reached
+}
+
+#[tokio::test]
+async fn a_gate_of_which_nothing_is_new_is_looked_at_less_often_until_something_is() {
+    let instance = Instance::start().await;
+    release(&instance).await;
+    let [first, next] = devices_at(&instance, 0..10).await;
+    let mut clerk = judging_clerk(&instance).await;
+    for _ in 0..3 {
+        clerk.look().await.unwrap();
+        instance.clock.advance(TimeDelta::seconds(1));
+    }
+    instance.poll(&first, 1).unwrap();
+    flush(&instance).await;
+    clerk.look().await.unwrap();
+    assert_eq!(
+        reached(&instance).await,
+        0,
+        "it was looked at a moment ago, and was quiet"
+    );
+    instance.clock.advance(TimeDelta::seconds(10));
+    clerk.look().await.unwrap();
+    assert_eq!(reached(&instance).await, 1);
+    // What was found is followed at once.
+    instance.poll(&next, 1).unwrap();
+    flush(&instance).await;
+    instance.clock.advance(TimeDelta::seconds(1));
+    clerk.look().await.unwrap();
+    assert_eq!(reached(&instance).await, 2);
 }

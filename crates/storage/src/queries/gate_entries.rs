@@ -10,6 +10,7 @@ use tidegate_domain::gate::{Arm, Patience, WATCHED_FOR, Watch, lost_at};
 use tidegate_domain::{DeviceId, RolloutId};
 
 use super::{BATCH, Conn, execute_on, gate_counts, rows};
+use crate::device_build::{arm, step};
 use crate::error::Fault;
 use crate::gate_tally::{GateStep, GateTally};
 use crate::rows::device_id;
@@ -234,8 +235,8 @@ pub(crate) fn since(
                 found.push(KnownMember {
                     rollout: *rollout,
                     device: device_id(&row.name)?,
-                    arm: if row.treated { Arm::Treated } else { Arm::Control },
-                    step: crate::device_build::gate_step(1, row.step)?.step,
+                    arm: arm(row.treated),
+                    step: step(row.step)?,
                     entered: moment(row.entered_at)?,
                 });
             }

@@ -10,20 +10,16 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 use serde::Serialize;
 use tidegate_domain::gate::{
-    Arm, Arms, BlindTimes, DENSE_PHASE, Logrank, Look, LostTest, Member, Patience, Stratum, WATCHED_FOR,
-    lost_at,
+    Arms, BlindTimes, DENSE_PHASE, Logrank, Look, LostTest, Member, Patience, Stratum, WATCHED_FOR, lost_at,
 };
 
 use super::{BATCH, Conn, SKIP_LOCKED, execute_on, rows};
-use crate::device_build::gate_step;
+use crate::device_build::{arm, gate_step, step};
 use crate::error::Fault;
-use crate::time::{micros, moment};
-use crate::{GateLooks, GateObservation};
-
-pub(crate) use super::gate_counts::step_counts;
 pub(crate) use crate::gates::GateAtHand as AtHand;
+use crate::time::{micros, moment};
 
-/// The most members that one look finds silent or crashed. More are found by the next one, a second later.
+/// The most members that one look finds silent or crashed. Where there are more, the next look follows a second later.
 const MAX_FOUND: usize = 2_000;
 
 /// How many control members are asked whether polls arrive at all.
@@ -41,17 +37,9 @@ fn watched(at: &AtHand) -> String {
     )
 }
 
-/// Arms for silence: entered in this segment; at risk now.
-pub(crate) fn lost_arms(conn: &mut Conn, at: &AtHand) -> Result<Arms, Fault> {
-    Ok(arms(conn, at, "true", "m.lost_short_at IS NULL")?.unwrap_or_default())
-}
-
-/// The same for crashes; none where no member tells of any.
-pub(crate) fn crashing_arms(conn: &mut Conn, at: &AtHand) -> Result<Option<Arms>, Fault> {
-    arms(conn, at, "m.crashes IS NOT NULL", "NOT m.crash_counted")
-}
-
-fn arms(conn: &mut Conn, at: &AtHand, tells: &str, at_risk: &str) -> Result<Option<Arms>, Fault> {
+/// Who is in which arm: for silence, and for crashes, which is none where no member tells of any. One pass over the
+/// rollout's members.
+pub(crate) fn arms(conn: &mut Conn, at: &AtHand) -> Result<(Arms, Option<Arms>), Fault> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Bool)]
@@ -60,25 +48,45 @@ fn arms(conn: &mut Conn, at: &AtHand, tells: &str, at_risk: &str) -> Result<Opti
         entered: i64,
         #[diesel(sql_type = BigInt)]
         at_risk: i64,
+        #[diesel(sql_type = BigInt)]
+        telling: i64,
+        #[diesel(sql_type = BigInt)]
+        telling_entered: i64,
+        #[diesel(sql_type = BigInt)]
+        telling_at_risk: i64,
     }
     let sql = format!(
         "SELECT m.treated, count(*) FILTER (WHERE m.segment = {segment}) AS entered,
-                count(*) FILTER (WHERE {at_risk} AND {watched}) AS at_risk
-         FROM gate_members m WHERE m.rollout_id = {rollout} AND {tells} GROUP BY m.treated",
+                count(*) FILTER (WHERE m.lost_short_at IS NULL AND {watched}) AS at_risk,
+                count(m.crashes) AS telling,
+                count(m.crashes) FILTER (WHERE m.segment = {segment}) AS telling_entered,
+                count(m.crashes) FILTER (WHERE NOT m.crash_counted AND {watched}) AS telling_at_risk
+         FROM gate_members m WHERE m.rollout_id = {rollout} GROUP BY m.treated",
         segment = at.segment.number,
         watched = watched(at),
         rollout = at.rollout,
     );
     let found: Vec<Row> = diesel::sql_query(sql).load(conn)?;
-    let mut arms = Arms::default();
+    let (mut lost, mut crashing) = (Arms::default(), Arms::default());
     for row in &found {
-        let (entered, at_risk) = match row.treated {
-            true => (&mut arms.treated, &mut arms.treated_at_risk),
-            false => (&mut arms.control, &mut arms.control_at_risk),
-        };
-        (*entered, *at_risk) = (row.entered.unsigned_abs(), row.at_risk.unsigned_abs());
+        count(&mut lost, row.treated, row.entered, row.at_risk);
+        count(
+            &mut crashing,
+            row.treated,
+            row.telling_entered,
+            row.telling_at_risk,
+        );
     }
-    Ok((!found.is_empty()).then_some(arms))
+    let tells = found.iter().any(|row| row.telling > 0);
+    Ok((lost, tells.then_some(crashing)))
+}
+
+fn count(arms: &mut Arms, treated: bool, entered: i64, at_risk: i64) {
+    let (of_entered, of_risk) = match treated {
+        true => (&mut arms.treated, &mut arms.treated_at_risk),
+        false => (&mut arms.control, &mut arms.control_at_risk),
+    };
+    (*of_entered, *of_risk) = (entered.unsigned_abs(), at_risk.unsigned_abs());
 }
 
 /// A member whose silence is to be looked at.
@@ -113,6 +121,7 @@ struct Due {
 /// What is written of it afterwards.
 #[derive(Serialize)]
 struct Looked {
+    rollout_id: i64,
     device_id: i64,
     heard_at: i64,
     lost_due_at: Option<i64>,
@@ -131,15 +140,15 @@ struct Found {
 
 /// Finds members whose silence is due, marks them and adds one look for each stratum with events; those at risk are
 /// counted before the look's events. Where something was heard since, or the gate was blind, the look is put off. While the
-/// gate is blind there is none.
+/// gate is blind there is none. Returns whether more may be due.
 pub(crate) fn look_for_lost(
     conn: &mut Conn,
     at: &AtHand,
     blind: &BlindTimes,
     test: &mut LostTest,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     if blind.is_blind() {
-        return Ok(());
+        return Ok(false);
     }
     let sql = format!(
         "SELECT m.*, d.last_seen_at AS seen_at FROM gate_members m JOIN devices d ON d.id = m.device_id
@@ -160,7 +169,8 @@ pub(crate) fn look_for_lost(
         add_looks(conn, at, &events, at_risk, logrank)?;
     }
     let looked: Vec<Looked> = found.into_iter().map(|found| found.looked).collect();
-    write_looks(conn, at.rollout, &looked)
+    write_looks(conn, &looked)?;
+    Ok(looked.len() == MAX_FOUND)
 }
 
 impl Due {
@@ -173,12 +183,13 @@ impl Due {
         let heard = moment(heard_at)?;
         let by = gate_step(self.segment, self.step)?;
         let member = Member {
-            arm: if self.treated { Arm::Treated } else { Arm::Control },
+            arm: arm(self.treated),
             step: by.step,
             entered,
             nudged: self.nudged,
         };
         let mut looked = Looked {
+            rollout_id: at.rollout,
             device_id: self.device_id,
             heard_at,
             lost_due_at: None,
@@ -223,21 +234,23 @@ impl Due {
     }
 }
 
-fn write_looks(conn: &mut Conn, rollout: i64, looked: &[Looked]) -> Result<(), Fault> {
+fn write_looks(conn: &mut Conn, looked: &[Looked]) -> Result<(), Fault> {
     let columns = [
+        "rollout_id",
         "device_id",
         "heard_at",
         "lost_due_at",
         "lost_short_at",
         "lost_long_at",
     ];
-    let sets: Vec<String> = columns[1..]
+    let sets: Vec<String> = columns[2..]
         .iter()
         .map(|name| format!("{name} = v.{name}"))
         .collect();
+    // Were the rollout a number here, SQLite would go through all of its members for each row.
     let sql = format!(
         "UPDATE gate_members SET {} FROM {}
-         WHERE gate_members.rollout_id = {rollout} AND gate_members.device_id = v.device_id",
+         WHERE gate_members.rollout_id = v.rollout_id AND gate_members.device_id = v.device_id",
         sets.join(", "),
         rows(&columns.map(|name| (name, "bigint")))
     );
@@ -247,8 +260,8 @@ fn write_looks(conn: &mut Conn, rollout: i64, looked: &[Looked]) -> Result<(), F
     Ok(())
 }
 
-/// Adds members whose polls told more crashes than at their entry since the last look.
-pub(crate) fn look_for_crashes(conn: &mut Conn, at: &AtHand, test: &mut Logrank) -> Result<(), Fault> {
+/// Adds members whose polls told more crashes than at their entry since the last look. Returns whether there may be more.
+pub(crate) fn look_for_crashes(conn: &mut Conn, at: &AtHand, test: &mut Logrank) -> Result<bool, Fault> {
     #[derive(QueryableByName)]
     struct Crashed {
         #[diesel(sql_type = BigInt)]
@@ -266,6 +279,7 @@ pub(crate) fn look_for_crashes(conn: &mut Conn, at: &AtHand, test: &mut Logrank)
     }
     #[derive(Serialize)]
     struct Counted {
+        rollout_id: i64,
         device_id: i64,
     }
     let sql = format!(
@@ -283,8 +297,8 @@ pub(crate) fn look_for_crashes(conn: &mut Conn, at: &AtHand, test: &mut Logrank)
     let mut members = Vec::new();
     for row in crashed.iter().filter(|row| row.counts) {
         let member = Member {
-            arm: if row.treated { Arm::Treated } else { Arm::Control },
-            step: gate_step(1, row.step)?.step,
+            arm: arm(row.treated),
+            step: step(row.step)?,
             entered: moment(row.entered_at)?,
             nudged: row.nudged,
         };
@@ -296,19 +310,19 @@ pub(crate) fn look_for_crashes(conn: &mut Conn, at: &AtHand, test: &mut Logrank)
     let counted: Vec<Counted> = crashed
         .iter()
         .map(|row| Counted {
+            rollout_id: at.rollout,
             device_id: row.device_id,
         })
         .collect();
     let sql = format!(
         "UPDATE gate_members SET crash_counted = true FROM {}
-         WHERE gate_members.rollout_id = {} AND gate_members.device_id = v.device_id",
-        rows(&[("device_id", "bigint")]),
-        at.rollout
+         WHERE gate_members.rollout_id = v.rollout_id AND gate_members.device_id = v.device_id",
+        rows(&[("rollout_id", "bigint"), ("device_id", "bigint")])
     );
     for counted in counted.chunks(BATCH) {
         execute_on(conn, &sql, counted)?;
     }
-    Ok(())
+    Ok(counted.len() == MAX_FOUND)
 }
 
 /// Events among the treated and among control.
@@ -370,7 +384,7 @@ fn add_looks(
     );
     for row in diesel::sql_query(sql).load::<Row>(conn)? {
         let stratum = Stratum {
-            step: gate_step(1, row.step)?.step,
+            step: step(row.step)?,
             hour: row.hour,
             nudged: row.nudged,
         };
@@ -416,24 +430,4 @@ pub(crate) fn control_polls(conn: &mut Conn, at: &AtHand, interval: TimeDelta) -
     let (often, seldom) = (row.often.unsigned_abs(), row.seldom.unsigned_abs());
     let seconds = interval.num_seconds().max(3_600).unsigned_abs();
     Ok((often + seldom * 3_600 / seconds, row.heard.unsigned_abs()))
-}
-
-/// Everything that a gate asks, in its order.
-pub(crate) fn observe(
-    conn: &mut Conn,
-    at: &AtHand,
-    blind: &BlindTimes,
-    interval: TimeDelta,
-    looks: &GateLooks,
-) -> Result<GateObservation, Fault> {
-    let mut looks = *looks;
-    look_for_lost(conn, at, blind, &mut looks.lost)?;
-    look_for_crashes(conn, at, &mut looks.crashing)?;
-    Ok(GateObservation {
-        steps: step_counts(conn, at)?,
-        lost_arms: lost_arms(conn, at)?,
-        crashing_arms: crashing_arms(conn, at)?,
-        control_polls: control_polls(conn, at, interval)?,
-        looks,
-    })
 }

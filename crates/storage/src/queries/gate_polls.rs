@@ -15,7 +15,7 @@ use crate::rows::to_json;
 use crate::schema::builds;
 use crate::time::micros;
 
-/// A rollout with a gate that devices hear of.
+/// A rollout with a gate that watches, or may again.
 #[derive(QueryableByName)]
 struct GatedRollout {
     #[diesel(sql_type = BigInt)]
@@ -28,7 +28,7 @@ struct GatedRollout {
 
 const GATED: &str = "SELECT r.id AS rollout_id, r.package_id, b.version_code
      FROM rollouts r JOIN builds b ON b.id = r.build_id
-     WHERE r.gate_json IS NOT NULL AND r.state IN ('active', 'paused', 'halted')";
+     WHERE r.gate_json IS NOT NULL AND r.state IN ('active', 'paused', 'completed', 'halted')";
 
 /// A poll, once for each such rollout of its package.
 #[derive(Clone, Serialize)]

@@ -7,7 +7,6 @@ use diesel::prelude::*;
 use tidegate_domain::gate::{GateCounts, GateFacts, GateReading, GateState, RolloutGate, judge};
 use tidegate_domain::{By, PackageName, Release, Rollout, RolloutId, RolloutState, Track};
 
-#[cfg(feature = "testing")]
 use super::gate_counts;
 use super::gate_members::{self, AtHand};
 use super::{Conn, lock, rollouts};
@@ -15,7 +14,7 @@ use crate::error::Fault;
 use crate::rows::{from_json, to_json};
 use crate::schema::gates;
 use crate::time::{micros, moment};
-use crate::{Actor, Error, GateFailures, GateJudged, GateLook, GateQuestion};
+use crate::{Actor, Error, GateFailures, GateJudged, GateLook, GateQuestion, GatesLooked};
 
 pub(crate) fn last_look(conn: &mut Conn, rollout: RolloutId) -> Result<Option<GateLook>, Fault> {
     let row: Option<(i64, String)> = gates::table
@@ -39,13 +38,18 @@ pub(crate) fn look(
     package: &PackageName,
     actor: &Actor,
     question: &GateQuestion,
-) -> Result<Option<GateJudged>, Fault> {
+) -> Result<GatesLooked, Fault> {
+    let mut looked = GatesLooked {
+        is_news: false,
+        judged: None,
+    };
     let Some(id) = lock::package(conn, package.as_str())? else {
-        return Ok(None);
+        return Ok(looked);
     };
     let track = rollouts::load_track(conn, id, package)?;
     for (release, gate) in track.gated() {
-        let reading = look_at(conn, release, gate, actor.now, question)?;
+        let (reading, is_news) = look_at(conn, release, gate, actor.now, question)?;
+        looked.is_news |= is_news;
         let by = By {
             actor: &actor.subject,
             on_behalf_of: None,
@@ -56,24 +60,25 @@ pub(crate) fn look(
         };
         let sentence = reading.sentence(&release.build.facts.version_name);
         rollouts::write_judged(conn, id, package, actor, &change, (&reading, &sentence))?;
-        return Ok(Some(GateJudged {
+        looked.judged = Some(GateJudged {
             rollout: release.rollout.id,
             change,
             reading,
             sentence,
-        }));
+        });
+        break;
     }
-    Ok(None)
+    Ok(looked)
 }
 
-/// One look: what happened since the last one, counted, judged and written down.
+/// One look: what happened since the last one, counted, judged and written down. And whether that is another than before.
 fn look_at(
     conn: &mut Conn,
     release: &Release,
     gate: RolloutGate,
     now: DateTime<Utc>,
     question: &GateQuestion,
-) -> Result<GateReading, Fault> {
+) -> Result<(GateReading, bool), Fault> {
     let rollout = &release.rollout;
     let at = at_hand(rollout, gate, now);
     let before = last_state(conn, rollout.id)?;
@@ -86,15 +91,15 @@ fn look_at(
     if state.is_to_search(now) {
         let polls = gate_members::control_polls(conn, &at, question.poll_interval)?;
         if state.note_polls(polls, now) {
-            gate_members::look_for_lost(conn, &at, &state.blind, &mut state.lost)?;
-            gate_members::look_for_crashes(conn, &at, &mut state.crashing)?;
+            let lost = gate_members::look_for_lost(conn, &at, &state.blind, &mut state.lost)?;
+            let crashed = gate_members::look_for_crashes(conn, &at, &mut state.crashing)?;
+            state.has_searched(lost || crashed, now);
         }
-        state.lost_arms = gate_members::lost_arms(conn, &at)?;
-        state.crashing_arms = gate_members::crashing_arms(conn, &at)?;
+        (state.lost_arms, state.crashing_arms) = gate_members::arms(conn, &at)?;
     }
     let counts = GateCounts {
         fleet: question.fleet,
-        steps: gate_members::step_counts(conn, &at)?,
+        steps: gate_counts::step_counts(conn, &at)?,
     };
     let facts = state.facts(&rollout.spec, counts, now);
     let reading = judge(&gate.terms.settings, &facts);
@@ -102,15 +107,14 @@ fn look_at(
     if is_news {
         keep(conn, rollout.id, now, &state, &facts)?;
     }
-    Ok(reading)
+    Ok((reading, is_news))
 }
 
 fn at_hand(rollout: &Rollout, gate: RolloutGate, now: DateTime<Utc>) -> AtHand {
-    let step = rollout.spec.plan.as_ref().map_or(0, |run| run.progress.step);
     AtHand {
         rollout: rollout.id.0,
         segment: gate.segment,
-        step: u16::try_from(step).unwrap_or(u16::MAX),
+        step: rollout.spec.gate_step(),
         share: rollout.spec.share(now),
         now,
     }
@@ -174,21 +178,4 @@ pub(crate) fn failures(conn: &mut Conn, track: &Track) -> Result<GateFailures, F
         }
     }
     Ok(GateFailures(failures))
-}
-
-#[cfg(feature = "testing")]
-pub(crate) fn keep_look(conn: &mut Conn, rollout: RolloutId, look: &GateLook) -> Result<(), Fault> {
-    diesel::delete(gates::table.find(rollout.0)).execute(conn)?;
-    diesel::insert_into(gates::table)
-        .values((
-            gates::rollout_id.eq(rollout.0),
-            gates::looked_at.eq(crate::time::micros(look.at)),
-            gates::state_json.eq("{}"),
-            gates::facts_json.eq(crate::rows::to_json(&look.facts)?),
-        ))
-        .execute(conn)?;
-    // The next look counts the same.
-    let spec = rollouts::get(conn, rollout)?.spec;
-    let segment = spec.gate.map_or(1, |gate| gate.segment.number);
-    gate_counts::keep(conn, rollout.0, segment, &look.facts.steps)
 }

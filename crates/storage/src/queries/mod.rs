@@ -27,6 +27,8 @@ pub(crate) mod forecasts;
 pub(crate) mod gate_counts;
 pub(crate) mod gate_entries;
 pub(crate) mod gate_members;
+#[cfg(feature = "testing")]
+pub(crate) mod gate_observation;
 pub(crate) mod gate_polls;
 pub(crate) mod gates;
 pub(crate) mod histories;

@@ -11,8 +11,8 @@ use tidegate_storage::{
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::samples::{
-    APP, at, downloaded, enroll_many, offered, poll, promote, promotion, proven, release, report, rollout_of,
-    seen, upload,
+    APP, actor, at, by, downloaded, enroll_many, offered, package, poll, promote, promotion, proven, release,
+    report, rollout_of, seen, upload,
 };
 
 on_both_engines!(
@@ -21,6 +21,7 @@ on_both_engines!(
     a_batch_that_comes_twice_counts_once,
     a_rollout_without_a_gate_leaves_nothing,
     a_segment_counts_only_its_own,
+    what_devices_tell_counts_when_the_rollout_is_complete_too,
 );
 
 /// A build that a rollout with a gate offers.
@@ -457,4 +458,43 @@ async fn a_segment_counts_only_its_own(place: &Place) {
     let found = observe(&store, at_hand(rollout, second, 0, 40)).await;
     assert_eq!(found.steps, [reached(1, 0)]);
     assert_eq!(steps(&store, rollout, 0).await, [reached(1, 1)]);
+}
+
+async fn what_devices_tell_counts_when_the_rollout_is_complete_too(place: &Place) {
+    let store = place.store().await;
+    let build = upload(&store, APP, VERSION).await;
+    let to_everybody = Promotion {
+        gate: Some(GateTerms::default()),
+        ..promotion(100)
+    };
+    let rollout = rollout_of(&promote(&store, &build, to_everybody).await);
+    let devices = enroll_many(&store, 2).await;
+    let offers = devices
+        .iter()
+        .map(|device| treated(device, 10, (&build, rollout), 0));
+    poll(&store, offers.collect()).await;
+    let success = |device| {
+        proven(
+            device,
+            rollout,
+            report(build.id, ReportStatus::InstallSuccess),
+            20,
+        )
+    };
+    store
+        .record_reports(devices.iter().map(success).collect())
+        .await
+        .unwrap();
+    let complete = move |track: &tidegate_domain::Track, _: &_| track.complete(rollout, by());
+    store
+        .change_track(package(APP), actor("ann"), complete)
+        .await
+        .unwrap();
+    poll(
+        &store,
+        vec![seen(&devices[0], 30, VERSION), seen(&devices[1], 30, 1)],
+    )
+    .await;
+    let counted = steps(&store, rollout, 0).await[0];
+    assert_eq!((counted.reached, counted.confirmed, counted.failed), (2, 1, 1));
 }

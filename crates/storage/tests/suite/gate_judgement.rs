@@ -5,16 +5,21 @@ use tidegate_domain::gate::{GateAction, GateMode, GateSettings, GateTerms, OnHal
 use tidegate_domain::{By, Percent, Phase, Plan, PlanStep, Promotion, Resume, RolloutId, RolloutState, Span};
 use tidegate_storage::{Actor, GateJudged, GateLook, GateQuestion, Page, Store};
 
+use crate::gate_counts::gated as gated_by_default;
+use crate::gate_members::{are_there, control as is_control, offered_to};
 use crate::gate_resumption::found;
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, actor, all, at, by, package, promote, promotion, rollout_of, upload};
+use crate::samples::{
+    APP, actor, all, at, by, enroll_many, package, poll, promote, promotion, rollout_of, upload,
+};
 
 on_both_engines!(
     what_a_gate_halts_is_halted_once_and_the_log_says_why,
     what_a_gate_takes_back_is_taken_back_in_the_same_transaction,
     a_step_that_is_over_waits_for_its_gate_and_goes_on_by_its_word,
     failures_after_a_halt_are_counted_and_a_new_segment_begins_without,
+    what_one_look_cannot_find_the_next_one_does,
     a_package_without_a_gate_is_not_looked_at,
 );
 
@@ -31,8 +36,8 @@ async fn look(store: &Store, seconds: i64) -> Option<GateJudged> {
         poll_interval: TimeDelta::hours(6),
     };
     let app = package(APP);
-    let judged = store.look_at_gates(&app, clerk(at(seconds)), question).await;
-    judged.unwrap()
+    let looked = store.look_at_gates(&app, clerk(at(seconds)), question).await;
+    looked.unwrap().judged
 }
 
 fn gated(on_halt: OnHalt) -> Promotion {
@@ -197,6 +202,8 @@ async fn failures_after_a_halt_are_counted_and_a_new_segment_begins_without(plac
     assert!(look(&store, 20).await.is_some());
     show(&store, rollout, vec![counts(100, 33, 20)]).await;
     assert_eq!(look(&store, 21).await, None, "it is halted already");
+    let kept = store.gate_look(rollout).await.unwrap().unwrap();
+    assert_eq!(kept.at, at(21), "and is looked at all the same");
     let resume = async |acknowledged| {
         let said = Resume {
             acknowledged_failures: Some(acknowledged),
@@ -219,6 +226,35 @@ async fn failures_after_a_halt_are_counted_and_a_new_segment_begins_without(plac
     assert_eq!((kept.at, kept.facts.step()), (at(61), StepCounts::default()));
     let events = all(10, |page| store.rollout_events(rollout, page)).await;
     assert_eq!(events[0].remark.as_deref(), Some("a bad batch of cables"));
+}
+
+async fn what_one_look_cannot_find_the_next_one_does(place: &Place) {
+    let store = place.store().await;
+    let (build, rollout) = gated_by_default(&store, 2).await;
+    let devices = enroll_many(&store, 2_130).await;
+    let (treated, control) = devices.split_at(2_100);
+    let offers = treated
+        .iter()
+        .map(|device| offered_to(device, 0, (&build, rollout)));
+    let others = control.iter().map(|device| is_control(device, 0, rollout, 0));
+    poll(&store, offers.chain(others).collect()).await;
+    are_there(&store, control, 5_000).await;
+    assert_eq!(look(&store, 5_399).await, None, "nobody is due");
+    let lost = async || {
+        let kept = store.gate_look(rollout).await.unwrap().unwrap();
+        kept.facts.lost.short.treated_events()
+    };
+    assert!(
+        look(&store, 5_400).await.is_none(),
+        "nobody asks before a minute is over"
+    );
+    assert!(look(&store, 5_460).await.is_some(), "2,000 fell silent");
+    assert!(
+        (1_970..=2_000).contains(&lost().await),
+        "control is among those that are due"
+    );
+    look(&store, 5_461).await;
+    assert_eq!(lost().await, 2_100, "the others are found a second later");
 }
 
 async fn a_package_without_a_gate_is_not_looked_at(place: &Place) {

@@ -33,7 +33,7 @@ fn dense() -> DeviceFacts<'static> {
 }
 
 /// It is told nothing, and is control of this step.
-fn control(device: &DeviceId, second: i64, rollout: RolloutId, step: u16) -> Seen {
+pub(crate) fn control(device: &DeviceId, second: i64, rollout: RolloutId, step: u16) -> Seen {
     Seen {
         facts: dense(),
         watch: Some(watch(rollout, Arm::Control, 1, step)),
@@ -41,7 +41,7 @@ fn control(device: &DeviceId, second: i64, rollout: RolloutId, step: u16) -> See
     }
 }
 
-fn offered_to(device: &DeviceId, second: i64, of: (&Build, RolloutId)) -> Seen {
+pub(crate) fn offered_to(device: &DeviceId, second: i64, of: (&Build, RolloutId)) -> Seen {
     Seen {
         facts: dense(),
         ..treated(device, second, of, 0)
@@ -57,7 +57,7 @@ async fn two_arms(store: &Store, of: (&Build, RolloutId), devices: &[DeviceId]) 
 }
 
 /// Polls that say nothing but that the devices are there.
-async fn are_there(store: &Store, devices: &[DeviceId], second: i64) {
+pub(crate) async fn are_there(store: &Store, devices: &[DeviceId], second: i64) {
     poll(
         store,
         devices.iter().map(|device| seen(device, second, 1)).collect(),

@@ -46,6 +46,7 @@ mod rollouts;
 mod samples;
 mod schema;
 mod servers;
+mod statements;
 mod tags;
 mod tls;
 mod users;
