@@ -7,7 +7,7 @@ use super::alignment::{Anchor, Diagonal, Piece, align};
 use super::index::{Index, common};
 use super::parts::Parts;
 use super::prices::Sides;
-use super::views::Views;
+use super::views::{Same, Views};
 use crate::Error;
 use crate::progress::{Stage, Watch};
 
@@ -30,6 +30,7 @@ pub(super) struct Matcher<'v> {
     old: &'v [u8],
     new: &'v [u8],
     index: &'v Index<'v>,
+    same: &'v [Same],
     parts: Parts,
     /// A long anchor, and the short ones behind it that wait for the next.
     anchors: Vec<Anchor>,
@@ -48,6 +49,7 @@ impl<'v> Matcher<'v> {
             old: &views.old,
             new: &views.new,
             index,
+            same: &views.same,
             parts: Parts::default(),
             anchors: vec![beginning],
             piece: Piece {
@@ -97,6 +99,9 @@ impl<'v> Matcher<'v> {
                 diagonal,
             }
         };
+        if let Some(same) = self.same_at(at).map(on) {
+            return Some(same);
+        }
         let held = on(self.anchors[0].diagonal);
         if held.length >= GOES_ON {
             return Some(held);
@@ -112,6 +117,14 @@ impl<'v> Matcher<'v> {
             .map(|old| on(old.cast_signed() - at.cast_signed()));
         let best = found.filter(|found| found.length > held.length).unwrap_or(held);
         (best.length >= SHORTEST).then_some(best)
+    }
+
+    /// Where the base has the entry that this byte is in, if it is the same in both.
+    fn same_at(&self, at: usize) -> Option<Diagonal> {
+        let next = self.same.partition_point(|same| same.new.start <= at);
+        let same = self.same.get(next.checked_sub(1)?)?;
+        let diagonal = same.old.cast_signed() - same.new.start.cast_signed();
+        same.new.contains(&at).then_some(diagonal)
     }
 
     /// Tells what lies behind the first anchor up to the last, or to the result's end.

@@ -1,6 +1,6 @@
 //! Both files as they are compared: with the entries inflated that differ and that can be put together again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::entries::{Entry, entries};
@@ -22,7 +22,18 @@ pub(super) struct Views {
     pub(super) pieces: Vec<Range<usize>>,
     /// The result with its inflated entries.
     pub(super) new: Vec<u8>,
+    /// The entries that are the same in both, in the result's order. No search is needed for them.
+    pub(super) same: Vec<Same>,
     pub(super) entries: Entries,
+}
+
+/// Compressed bytes of the base that the result has too.
+#[derive(Debug, Clone)]
+pub(super) struct Same {
+    /// Where they are in [`Views::new`].
+    pub(super) new: Range<usize>,
+    /// Where they begin in [`Views::old`].
+    pub(super) old: usize,
 }
 
 /// Inflates what differs, within `memory` bytes for both files in both forms.
@@ -66,8 +77,8 @@ impl Room {
 /// The result's view, while it is put together.
 struct NewSide<'f> {
     result: &'f [u8],
-    /// The compressed bytes of the base's entries.
-    known: HashSet<&'f [u8]>,
+    /// The compressed bytes of the base's entries, and where they begin.
+    known: HashMap<&'f [u8], usize>,
     names: HashSet<&'f [u8]>,
     reproducer: Reproducer,
     inflater: Inflater,
@@ -75,6 +86,8 @@ struct NewSide<'f> {
     view: Vec<u8>,
     /// Up to where the result is in the view.
     at: usize,
+    /// The entries that both have, in the view and in the base.
+    same: Vec<Same>,
     room: Room,
     /// The names of the entries that are compared as they are.
     raw: HashSet<Vec<u8>>,
@@ -85,6 +98,7 @@ struct NewSide<'f> {
 struct New {
     ranges: Vec<(Deflated, crate::zlib::Settings)>,
     view: Vec<u8>,
+    same: Vec<Same>,
     raw: HashSet<Vec<u8>>,
     entries: Entries,
     room: Room,
@@ -94,13 +108,17 @@ impl<'f> NewSide<'f> {
     fn new(base: &'f [u8], old: &[Entry], result: &'f [u8], room: Room) -> NewSide<'f> {
         NewSide {
             result,
-            known: old.iter().map(|entry| &base[entry.data.clone()]).collect(),
+            known: old
+                .iter()
+                .map(|entry| (&base[entry.data.clone()], entry.data.start))
+                .collect(),
             names: old.iter().map(|entry| &base[entry.name.clone()]).collect(),
             reproducer: Reproducer::default(),
             inflater: Inflater::new(),
             ranges: Vec::new(),
             view: Vec::new(),
             at: 0,
+            same: Vec::new(),
             room,
             raw: HashSet::new(),
             entries: Entries::default(),
@@ -109,8 +127,13 @@ impl<'f> NewSide<'f> {
 
     fn add(&mut self, entry: &Entry) -> Result<(), Error> {
         let packed = &self.result[entry.data.clone()];
-        if self.known.contains(packed) {
+        if let Some(old) = self.known.get(packed) {
             self.entries.unchanged += 1;
+            let start = self.view.len() + (entry.data.start - self.at);
+            self.same.push(Same {
+                new: start..start + packed.len(),
+                old: *old,
+            });
             return Ok(());
         }
         let plain = inflated(&mut self.inflater, self.result, entry, self.room)?;
@@ -143,6 +166,7 @@ impl<'f> NewSide<'f> {
         New {
             ranges: self.ranges,
             view: self.view,
+            same: self.same,
             raw: self.raw,
             entries: self.entries,
             room: self.room,
@@ -192,12 +216,18 @@ fn drop_unused(
     let scratch = old.len();
     old.extend_from_slice(&base);
     drop(base);
+    let same = new.same.into_iter();
+    let same = same.map(|same| Same {
+        old: scratch + same.old,
+        ..same
+    });
     Ok(Views {
         plan,
         pieces: pieces(scratch, old.len(), &useless),
         old,
         scratch,
         new: new.view,
+        same: same.collect(),
         entries: new.entries,
     })
 }

@@ -6,7 +6,7 @@ use crate::files::{applied, made};
 
 const PAGE: &str = include_str!("../../../../docs/patches.md");
 const BASE: &[u8] = b"hello, hello, hello!";
-const RESULT: &[u8] = b"hello, hello, world!";
+const RESULT: &[u8] = b"hello, hello, all around the world!";
 
 fn dump(bytes: &[u8]) -> String {
     let mut text = String::new();
