@@ -371,3 +371,25 @@ gated-releases: postgres
 # Kills a server on each engine so often in the middle of its writes: nothing acknowledged may be lost or doubled, and the audit log's chain is whole. A thousand take most of an hour.
 kill-loop rounds="1000": postgres
     KILL_LOOP={{rounds}} cargo test --workspace --all-features --locked --test binary a_killed_server -- --nocapture --test-threads 1
+
+# Patches between real consecutive releases beside those of bsdiff and zstd: how large, how long, how much memory. Fetches half a GB from npm once; most of an hour, nearly all of it bsdiff and zstd: `just bench-patches tidegate` has ours alone.
+bench-patches *tools: npm
+    #!/usr/bin/env bash
+    set -euo pipefail
+    missing=()
+    for program in bsdiff zstd python3; do
+        if ! command -v "$program" >/dev/null; then missing+=("$program"); fi
+    done
+    if [[ ${#missing[@]} != 0 ]]; then
+        sudo=()
+        if [[ $(id -u) != 0 ]]; then sudo=(sudo); fi
+        "${sudo[@]}" apt-get update -qq
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+    fi
+    target="${CARGO_TARGET_DIR:-target}"
+    cargo build --release --locked -p tidegate-delta --features make --example patch
+    deploy/bench-patches.py "$target/release/examples/patch" "$target/patches" {{tools}}
+
+# Changes patches at random and with knowledge of their format, so many times: an error or the exact file, never another.
+damaged-patches tries="100000":
+    TIDEGATE_PATCHES={{tries}} cargo test -p tidegate-delta --all-features --locked --test hostile -- --nocapture

@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "service",
             "domain",
             "apk",
+            "delta",
             "signing",
             "storage",
             "artifacts",
@@ -50,7 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const TESTKIT: &str = "testkit";
 
 /// Their tests must build in seconds, and they are libraries for others: no test kit, which drags in a server.
-const WITHOUT_TESTKIT: &[&str] = &["domain", "apk", "signing"];
+const WITHOUT_TESTKIT: &[&str] = &["domain", "apk", "delta", "signing"];
 
 /// Dev-dependencies between our crates that are no arrow: from, to, and why it is right all the same.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
@@ -58,6 +59,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "apk",
         "apk",
         "how a package switches on a feature of its own, `build`, for its tests",
+    ),
+    (
+        "delta",
+        "delta",
+        "how a package switches on a feature of its own, `make`, for its tests",
     ),
     (
         "fcm",
@@ -83,6 +89,8 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     // Of times and zones there is one library; the domain works calendars out and shows nobody its types. The simulator
     // holds them against a few lines of its own.
     (&["jiff"], &["domain", "simulator"]),
+    // They are C, or take what is asked for: only the format's own bounds stand between them and a hostile patch.
+    (&["libsais", "libz-sys", "lzma-rust2"], &["delta"]),
     // An error is a decision for the caller: each crate has its own enum.
     (&["anyhow", "eyre"], &[]),
     (
@@ -116,7 +124,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
 ];
 
 /// The pure crates: nothing that waits, listens, logs or tells the time on its own.
-const PURE: &[&str] = &["domain", "apk", "signing"];
+const PURE: &[&str] = &["domain", "apk", "delta", "signing"];
 const IMPURE: &[&str] = &["tokio", "futures", "tracing", "reqwest", "hyper", "async-trait"];
 
 /// What nobody may ask for the time without saying why.
@@ -298,22 +306,80 @@ fn no_handler_sees_all_use_cases() {
     }
 }
 
+/// The one crate that may allow `unsafe`, and the one file in which it does. `docs/patches.md` says why.
+const UNSAFE: (&str, &str) = ("delta", "src/zlib/stream.rs");
+
 #[test]
-fn unsafe_code_is_forbidden_everywhere() {
+fn unsafe_code_is_forbidden_everywhere_but_in_one_file() {
     let root_manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(root_manifest.contains("unsafe_code = \"forbid\""));
     for folder in crate_folders() {
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-        let inherits = manifest
-            .split("[lints]")
-            .nth(1)
-            .is_some_and(|lints| lints.trim_start().starts_with("workspace = true"));
-        assert!(
-            inherits,
-            "{}: [lints] workspace = true is missing",
-            folder.display()
-        );
+        let lints = tables(&manifest, "[lints");
+        if folder.ends_with(UNSAFE.0) {
+            let expected = tables(&root_manifest, "[workspace.lints")
+                .replace("[workspace.lints", "[lints")
+                .replace("\"forbid\"", "\"deny\"");
+            assert_eq!(lints, expected, "{} has other lints", folder.display());
+        } else {
+            assert!(
+                lints.ends_with("workspace = true"),
+                "{}: [lints] workspace = true is missing",
+                folder.display()
+            );
+        }
     }
+    let crate_folder = root().join("crates").join(UNSAFE.0);
+    let with: Vec<_> = ["src", "tests", "examples"]
+        .into_iter()
+        .flat_map(|folder| rust_files(&crate_folder.join(folder)))
+        .filter(|file| has_unsafe(&fs::read_to_string(file).unwrap()))
+        .collect();
+    assert_eq!(with, [crate_folder.join(UNSAFE.1)]);
+}
+
+/// The checker itself, as above.
+#[test]
+fn unsafe_is_seen_in_code_and_not_in_comments() {
+    for code in [
+        "unsafe { f() }",
+        "    x = unsafe{f()};",
+        "#![allow(unsafe_code)]",
+        "pub unsafe fn f() {}",
+        "f(); // SAFETY\nunsafe\n{ g() }",
+    ] {
+        assert!(has_unsafe(code), "{code}");
+    }
+    for code in [
+        "//! There is no `unsafe` here.",
+        "    /// unsafe",
+        "let unsafely = 1;",
+    ] {
+        assert!(!has_unsafe(code), "{code}");
+    }
+}
+
+/// Whether there is `unsafe`, or an exception from the lint, outside of comments that have a line of their own.
+fn has_unsafe(code: &str) -> bool {
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .any(|word| ["unsafe", "unsafe_code"].contains(&word))
+}
+
+/// The tables of a manifest whose heads begin so, without comments and empty lines.
+fn tables(manifest: &str, head: &str) -> String {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            inside = line.starts_with(head);
+        }
+        if inside && !line.is_empty() && !line.starts_with('#') {
+            lines.push(line);
+        }
+    }
+    lines.join("\n")
 }
 
 #[test]

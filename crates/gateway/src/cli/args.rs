@@ -1,6 +1,7 @@
 //! The commands and their options.
 
 mod calendars;
+mod patches;
 mod rollouts;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use tidegate_domain::{
 };
 
 pub(super) use self::calendars::{AdminCalendar, TermsOfCalendar};
+pub(super) use self::patches::Patch;
 pub(super) use self::rollouts::{
     AdminBuild, AdminPackage, AdminRollout, ChangedTerms, GateDetails, NewRollout, SliceAt,
 };
@@ -116,6 +118,9 @@ Example:
     /// Look into APK files, without a server.
     #[command(subcommand)]
     Apk(Apk),
+    /// Make and apply patches between two builds, without a server.
+    #[command(subcommand)]
+    Patch(Patch),
 }
 
 /// How to serve.

@@ -17,6 +17,7 @@ mod experiment;
 mod forecast;
 mod gate_text;
 mod import;
+mod patch;
 mod people;
 mod plan_text;
 mod policy;
@@ -68,6 +69,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Apk(Apk::Verify { file, min_sdk, json }) => apk::verify(&file, min_sdk, json),
         Command::Apk(Apk::Info { file, json }) => apk::info(&file, json),
         Command::Apk(Apk::Diff { first, second, json }) => apk::diff(&first, &second, json),
+        Command::Patch(what) => patch::patch(what),
     }
 }
 

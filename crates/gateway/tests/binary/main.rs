@@ -16,6 +16,7 @@ mod flooding;
 #[path = "../story/frames.rs"]
 mod frames;
 mod kill_loop;
+mod patch;
 mod program;
 mod record;
 mod rollouts;
