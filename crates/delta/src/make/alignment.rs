@@ -111,8 +111,8 @@ impl<'s> Alignment<'s> {
             },
             pieces: vec![(begun, 0)],
         };
-        for number in 1..anchors.len().min(NEAR) {
-            alignment.try_diagonal(anchors[number].diagonal, number);
+        for (number, anchor) in anchors.iter().enumerate().take(NEAR).skip(1) {
+            alignment.try_diagonal(anchor.diagonal, number);
         }
         alignment
     }

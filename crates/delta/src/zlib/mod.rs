@@ -9,7 +9,7 @@
 //! - Other compressors (zlib-rs, zlib-ng, Chromium's) make other bytes of the same settings.
 //! - The version is named (`=` in Cargo.toml) and looked at when a compressor is made: one whose bytes nobody has compared
 //!   with the expected ones (`tests/patches/zlib.tsv`) compresses nothing, and applying ends with
-//!   [`Error::Compressor`](crate::Error::Compressor).
+//!   [`Error::Compressor`].
 //!
 //! The `unsafe` that it takes is in `stream.rs`. zlib compresses what has been inflated and put together here; its bounds
 //! are those of its settings, whatever the bytes are.
