@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures::Stream;
+use futures::{Stream, StreamExt as _, stream};
 use tidegate_service::Error;
 
 /// Adds one line. A spreadsheet takes a cell that begins with one of these for a formula, and devices name
@@ -24,11 +24,32 @@ pub(crate) fn write(text: &mut String, cells: &[String]) {
     text.push_str("\r\n");
 }
 
-/// The answer that a browser keeps as a file of this name, which must be a plain word.
-pub(crate) fn answer(
+/// A part of a file, and the token of the next one, if there is one.
+pub(crate) type Part = (String, Option<String>);
+
+/// A file of this name, which must be a plain word, part by part: one is held at a time. The first comes before the answer
+/// begins, so that what is wrong is said and not cut off.
+pub(crate) async fn file<Fut>(
     name: &'static str,
-    parts: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
-) -> Response {
+    head: &'static str,
+    part: impl Fn(Option<String>) -> Fut + Send + 'static,
+) -> Result<Response, Error>
+where
+    Fut: Future<Output = Result<Part, Error>> + Send + 'static,
+{
+    let (first, next) = part(None).await?;
+    let begin = stream::once(async move { Ok::<_, Error>(Bytes::from(format!("{head}{first}"))) });
+    let rest = stream::try_unfold((part, next), |(part, next)| async move {
+        let Some(token) = next else {
+            return Ok(None);
+        };
+        let (text, next) = part(Some(token)).await?;
+        Ok::<_, Error>(Some((Bytes::from(text), (part, next))))
+    });
+    Ok(answer(name, begin.chain(rest)))
+}
+
+fn answer(name: &'static str, parts: impl Stream<Item = Result<Bytes, Error>> + Send + 'static) -> Response {
     let mut headers = HeaderMap::new();
     let csv = HeaderValue::from_static("text/csv; charset=utf-8");
     headers.insert(header::CONTENT_TYPE, csv);

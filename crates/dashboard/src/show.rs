@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tidegate_domain::Reason;
+use tidegate_domain::{Reason, SdkLevel};
 use tidegate_service::Told;
 
 /// What may stand in a path's segment as it is.
@@ -206,6 +206,16 @@ pub(crate) fn meaning(told: Told) -> &'static str {
             Reason::HeldByPolicy => "held by a policy",
             Reason::OutsideWindow => "waits for its window",
         },
+    }
+}
+
+/// A range of API levels.
+pub(crate) fn levels(from: SdkLevel, to: SdkLevel) -> String {
+    match (from, to) {
+        (0, SdkLevel::MAX) => "every API level".to_owned(),
+        (from, SdkLevel::MAX) => format!("API level {from} and above"),
+        (0, to) => format!("API level {to} and below"),
+        (from, to) => format!("API levels {from} to {to}"),
     }
 }
 

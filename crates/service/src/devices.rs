@@ -119,16 +119,11 @@ impl Devices {
         Ok(self.store.set_fcm_token(id, token, self.clock.now()).await?)
     }
 
-    /// Devices, in the order of [`Store::devices`]. What they were told and their condition are asked of a package: when
-    /// none is named, of the only one that releases something.
+    /// Devices of a filter that [`Devices::resolve`] gave, in the order of [`Store::devices`].
     ///
     /// # Errors
-    /// [`crate::Kind::Invalid`] for a bad page token, and when it is not clear which package is asked about;
-    /// [`crate::Kind::Unavailable`].
-    pub async fn list(&self, mut filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
-        if (filter.told.is_some() || filter.condition.is_some()) && filter.package.is_none() {
-            filter.package = Some(self.snapshots.only_package()?);
-        }
+    /// [`crate::Kind::Invalid`] for a bad page token, [`crate::Kind::Unavailable`].
+    pub async fn list(&self, filter: DeviceFilter, page: Page) -> Result<Paged<Device>, Error> {
         Ok(self.store.devices(filter, page).await?)
     }
 

@@ -158,7 +158,7 @@ pub use settings::Settings;
 pub use snapshots::Snapshots;
 pub use tags::{TagChange, Tags};
 pub use tidegate_artifacts::Witness;
-pub use tidegate_signing::{BROWSER_DAYS, RecordSecret};
+pub use tidegate_signing::{BROWSER_DAYS, MAX_ADMIN_TTL_DAYS, RecordSecret};
 pub use tidegate_storage::{
     AdminToken, AuditEntry, AuditFilter, Broken, BuildEdit, BuildFailures, BuildOnDevice, BuildRollout,
     Campaign, Condition, CountBound, DeviceCount, DeviceFilter, DeviceHappening, DeviceSort, EnrollToken,

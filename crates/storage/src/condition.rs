@@ -81,7 +81,7 @@ impl Condition {
 
     /// The condition of a device. What it runs on a bad build comes first, or whoever counts those would miss the
     /// silent ones, which it may have broken; then silence, which makes all else old news.
-    pub(crate) fn of(device: &Standing, releases: &Releases) -> Self {
+    pub(crate) fn of(device: &ConditionFacts, releases: &Releases) -> Self {
         let place = releases.place(device.version);
         match place {
             Place::TakenBack => Self::Stranded,
@@ -162,7 +162,7 @@ pub struct TakenBack {
 
 /// What a device's condition depends on besides what its package releases.
 #[derive(Clone, Copy)]
-pub(crate) struct Standing {
+pub(crate) struct ConditionFacts {
     /// What it runs; 0 where it does not run the package.
     pub(crate) version: i64,
     pub(crate) told: Told,
@@ -243,8 +243,8 @@ mod tests {
         }
     }
 
-    fn runs(version: i64, told: &str) -> Standing {
-        Standing {
+    fn runs(version: i64, told: &str) -> ConditionFacts {
+        ConditionFacts {
             version,
             told: told.parse().unwrap(),
             is_silent: false,
@@ -350,14 +350,14 @@ mod tests {
     #[test]
     fn what_asks_most_of_an_operator_names_a_device() {
         let of = releases(Some(3), &[3], &[4]);
-        let both = |version| Standing {
+        let both = |version| ConditionFacts {
             is_silent: true,
             is_failing: true,
             ..runs(version, "offered")
         };
         assert_eq!(Condition::of(&both(4), &of), Condition::Stranded);
         assert_eq!(Condition::of(&both(3), &of), Condition::Silent);
-        let failing = Standing {
+        let failing = ConditionFacts {
             is_silent: false,
             ..both(1)
         };

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
-use futures::stream;
 use serde_json::Value;
 use tidegate_service::{AuditEntry, AuditFilter, Error, Page as PageOf};
 
@@ -23,44 +21,24 @@ const HEAD: &str = "number,at,actor,role,action,subject,sentence,before,after,re
 /// How many entries are held at once.
 const PART: u32 = 200;
 
-/// Where the file goes on.
-enum Next {
-    /// From this page on.
-    Part(Option<String>),
-    Nothing,
-}
-
 pub(crate) async fn file(
     State(app): State<Arc<AppState>>,
     _: Visitor,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     let filter = Typed::of(&query).parse()?;
-    // The first part comes before the answer begins, so that what is wrong is said and not cut off.
-    let (first, next) = part(&app, &filter, None).await?;
-    let begin = stream::once(async move { Ok::<_, Error>(Bytes::from(format!("{HEAD}{first}"))) });
-    let rest = stream::try_unfold((app, filter, next), |(app, filter, next)| async move {
-        let Next::Part(token) = next else {
-            return Ok(None);
-        };
-        let (text, next) = part(&app, &filter, token).await?;
-        Ok::<_, Error>(Some((Bytes::from(text), (app, filter, next))))
-    });
-    Ok(csv::answer("audit.csv", futures::StreamExt::chain(begin, rest)))
+    let part = move |token| part(Arc::clone(&app), filter.clone(), token);
+    Ok(csv::file("audit.csv", HEAD, part).await?)
 }
 
-async fn part(app: &AppState, filter: &AuditFilter, token: Option<String>) -> Result<(String, Next), Error> {
+async fn part(app: Arc<AppState>, filter: AuditFilter, token: Option<String>) -> Result<csv::Part, Error> {
     let page = PageOf::new(Some(PART), token).map_err(Error::from)?;
-    let page = app.audit.list(filter.clone(), page).await?;
+    let page = app.audit.list(filter, page).await?;
     let mut text = String::new();
     for entry in &page.items {
         csv::write(&mut text, &cells(entry));
     }
-    let next = match page.next_page_token {
-        Some(token) => Next::Part(Some(token)),
-        None => Next::Nothing,
-    };
-    Ok((text, next))
+    Ok((text, page.next_page_token))
 }
 
 fn cells(entry: &AuditEntry) -> [String; 11] {

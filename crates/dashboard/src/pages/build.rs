@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, Rollout, SdkLevel};
+use tidegate_domain::{BuildId, Rollout};
 use tidegate_service::{BuildStats, Comparison, Page as PageOf, RolloutFilter};
 
 use super::cards::{Card, name};
@@ -162,20 +162,11 @@ fn funnel(stats: &BuildStats) -> Vec<Stage> {
     .collect()
 }
 
-fn signers(signers: &tidegate_domain::Signers) -> Vec<(String, String)> {
-    let levels = |from: SdkLevel, to: SdkLevel| match (from, to) {
-        (0, SdkLevel::MAX) => "every API level".to_owned(),
-        (from, SdkLevel::MAX) => format!("API level {from} and above"),
-        (0, to) => format!("API level {to} and below"),
-        (from, to) => format!("API levels {from} to {to}"),
-    };
+pub(super) fn signers(signers: &tidegate_domain::Signers) -> Vec<(String, String)> {
     let ranges = signers.ranges().iter();
-    ranges
-        .map(|range| {
-            (
-                levels(range.from_sdk, range.to_sdk),
-                range.fingerprint.to_string(),
-            )
-        })
-        .collect()
+    let words = ranges.map(|range| {
+        let levels = show::levels(range.from_sdk, range.to_sdk);
+        (levels, range.fingerprint.to_string())
+    });
+    words.collect()
 }

@@ -11,11 +11,11 @@ use tidegate_domain::{Device, DeviceId, PackageName, Policy, Step, VersionCode};
 use tidegate_service::{BuildOnDevice, Error};
 
 use super::timeline::{self, Timeline};
-use super::{Query, builds, reason_words, why};
+use super::{Query, builds, policy_words, reason_words, why};
 use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::Fields;
-use crate::frame::{Frame, Section, until};
+use crate::frame::{Frame, Section};
 use crate::session::Visitor;
 use crate::show;
 
@@ -152,22 +152,11 @@ pub(crate) async fn page(
 
 fn demand(policy: &Policy, now: DateTime<Utc>) -> Demand {
     let spec = &policy.spec;
-    let ceiling = spec
-        .terms
-        .max_version
-        .map(|version| format!("nothing above version code {version}"));
-    let hold = spec.terms.hold.map(|_| {
-        let over = if policy.holds(now) { "" } else { ", which is over" };
-        format!("no update {}{over}", until(policy))
-    });
     Demand {
         id: policy.id.0,
         subject: spec.subject.to_string(),
-        package: spec
-            .package
-            .as_ref()
-            .map_or("all packages".to_owned(), ToString::to_string),
-        terms: ceiling.into_iter().chain(hold).collect::<Vec<_>>().join("; "),
+        package: policy_words::package(policy),
+        terms: policy_words::demands(policy, now).join("; "),
         remark: spec.remark.clone(),
     }
 }

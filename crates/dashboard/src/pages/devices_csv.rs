@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
-use futures::stream;
 use tidegate_domain::Device;
 use tidegate_service::{DeviceFilter, Error};
 
@@ -20,13 +18,6 @@ use crate::show;
 const HEAD: &str = "device_id,alias,manufacturer,model,android,api_level,region,runs,told,last_outcome,\
                     last_outcome_reason,last_outcome_at,last_seen,enrolled,can_be_nudged\r\n";
 
-/// Where the file goes on.
-enum Next {
-    /// After this page.
-    Part(Option<String>),
-    Nothing,
-}
-
 pub(crate) async fn file(
     State(app): State<Arc<AppState>>,
     _: Visitor,
@@ -34,25 +25,20 @@ pub(crate) async fn file(
 ) -> Result<Response, Refusal> {
     let typed = Typed::of(&query);
     let filter = app.devices.resolve(typed.parse(app.clock.now())?)?;
-    // The first part comes before the answer begins, so that what is wrong is said and not cut off.
-    let (first, next) = match &filter {
-        Some(filter) => part(&app, filter, None).await?,
-        None => (String::new(), Next::Nothing),
-    };
-    let filter = filter.unwrap_or_default();
-    let begin = stream::once(async move { Ok::<_, Error>(Bytes::from(format!("{HEAD}{first}"))) });
-    let rest = stream::try_unfold((app, filter, next), |(app, filter, next)| async move {
-        let Next::Part(token) = next else {
-            return Ok(None);
-        };
-        let (text, next) = part(&app, &filter, token).await?;
-        Ok::<_, Error>(Some((Bytes::from(text), (app, filter, next))))
-    });
-    Ok(csv::answer("devices.csv", futures::StreamExt::chain(begin, rest)))
+    let part = move |token| part(Arc::clone(&app), filter.clone(), token);
+    Ok(csv::file("devices.csv", HEAD, part).await?)
 }
 
-async fn part(app: &AppState, filter: &DeviceFilter, token: Option<String>) -> Result<(String, Next), Error> {
-    let page = app.devices.next_part(filter, token).await?;
+/// The devices of a part; none where no device can match.
+async fn part(
+    app: Arc<AppState>,
+    filter: Option<DeviceFilter>,
+    token: Option<String>,
+) -> Result<csv::Part, Error> {
+    let Some(filter) = filter else {
+        return Ok((String::new(), None));
+    };
+    let page = app.devices.next_part(&filter, token).await?;
     let devices = page.items;
     let mut told = app.devices.standings_of(&devices).await?;
     let mut outcomes = app.devices.last_outcomes(&devices).await?;
@@ -85,11 +71,7 @@ async fn part(app: &AppState, filter: &DeviceFilter, token: Option<String>) -> R
         cells.push(device.has_fcm_token.to_string());
         csv::write(&mut text, &cells);
     }
-    let next = match page.next_page_token {
-        Some(token) => Next::Part(Some(token)),
-        None => Next::Nothing,
-    };
-    Ok((text, next))
+    Ok((text, page.next_page_token))
 }
 
 /// What a device is, and says of itself.

@@ -35,6 +35,7 @@ mod past;
 pub(crate) mod plan;
 mod plan_choice;
 mod plan_words;
+mod policy_words;
 mod promote;
 mod reason_words;
 mod resume;

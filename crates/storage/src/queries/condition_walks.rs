@@ -10,7 +10,7 @@ use super::conditions::{Term, releases, terms};
 use super::device_walks::{Asked, Walk};
 use super::{Conn, device_conditions};
 use crate::Told;
-use crate::condition::{Condition, Standing};
+use crate::condition::{Condition, ConditionFacts};
 use crate::error::Fault;
 use crate::schema::{device_builds, device_packages, devices};
 use crate::time::micros;
@@ -124,13 +124,13 @@ pub(super) fn among(
     let condition = |(device, version, told, seen): (i64, i64, Option<String>, Option<i64>)| {
         let fails =
             |(_, term): &(i64, Term)| term.concerns(version) && failed.contains(&(device, term.build));
-        let standing = Standing {
+        let facts = ConditionFacts {
             version,
             told: Told::of_stored(told.as_deref()),
             is_silent: seen.is_none_or(|seen| seen < silent_before),
             is_failing: terms.iter().any(fails),
         };
-        (device, Condition::of(&standing, &releases))
+        (device, Condition::of(&facts, &releases))
     };
     Ok(rows.into_iter().map(condition).collect())
 }

@@ -13,7 +13,7 @@ use tidegate_domain::{BuildId, RolloutId, RolloutState};
 
 use super::census::HAS_FAILED;
 use super::{Conn, Db};
-use crate::condition::{Condition, MAX_TAKEN_BACK, Releases, Standing, TakenBack};
+use crate::condition::{Condition, ConditionFacts, MAX_TAKEN_BACK, Releases, TakenBack};
 use crate::error::Fault;
 use crate::rows::version;
 use crate::schema::{builds, rollout_events, rollouts};
@@ -72,13 +72,13 @@ fn added_up(all: &Groups, silent: &Groups, failing: &Groups, releases: &Releases
             (false, false, devices.saturating_sub(silent + failing)),
         ];
         for (is_silent, is_failing, devices) in parts.into_iter().filter(|(.., devices)| *devices > 0) {
-            let standing = Standing {
+            let facts = ConditionFacts {
                 version,
                 told,
                 is_silent,
                 is_failing,
             };
-            let condition = Condition::of(&standing, releases);
+            let condition = Condition::of(&facts, releases);
             *counted.conditions.entry(condition).or_default() += devices;
         }
     }

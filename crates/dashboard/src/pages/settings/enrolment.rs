@@ -197,10 +197,10 @@ fn provisioning(fields: &Fields, public_url: &str) -> Result<Option<Provisioning
 
 fn shown(visitor: &Visitor, made: &IssuedEnrollToken, provisioning: Option<Provisioning>) -> Response {
     let devices = show::many(i64::from(made.uses), "device");
-    let end = show::moment(made.expires_at);
+    let end = show::utc(made.expires_at);
     let page = Made {
         title: format!("Enrolment token {}", made.id),
-        says: vec![format!("It enrols {devices}, until {end} UTC.")],
+        says: vec![format!("It enrols {devices}, until {end}.")],
         secret: made.token.expose_secret().to_owned(),
         provisioning: provisioning.map(|provisioning| provisioning.json(&made.token)),
         back: Tab::Enrolment.path(),

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use chrono::{DateTime, Utc};
 use tidegate_domain::Role;
 use tidegate_service::{Error, Page as PageOf};
 
@@ -214,10 +213,6 @@ fn page_of_rows(query: &Fields, rows: u32) -> Result<PageOf, Error> {
 /// The query of the next page of a list, if there is one.
 fn next_of(token: Option<String>) -> Option<String> {
     token.map(|token| crate::show::query(&[("page_token", &token)]))
-}
-
-fn moment_or_never(time: Option<DateTime<Utc>>) -> String {
-    time.map_or_else(|| "never".to_owned(), crate::show::moment)
 }
 
 /// A verb in a path that there is none of.

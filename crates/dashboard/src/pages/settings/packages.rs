@@ -7,6 +7,7 @@ use tidegate_domain::gate::{GateMode, GateSettings, GateTerms, OnHalt, Tolerance
 use tidegate_domain::{PackageName, Plan, Role, SignerFingerprint};
 use tidegate_service::{Error, Package, PackageEdit};
 
+use super::super::build::signers;
 use super::sheet::{App, Field, FieldKind, Sheet};
 use super::{Query, Tab, done, next_of, no_such_page, page_of};
 use crate::error::{Refusal, html};
@@ -28,7 +29,7 @@ struct Page {
 struct Row {
     package: Package,
     path: String,
-    /// Each signer with the API levels that see it.
+    /// The API levels that see a signer, and it.
     signers: Vec<(String, String)>,
     /// The steps of its plan, in words; none: the one that is proposed to all.
     plan: Vec<String>,
@@ -63,30 +64,17 @@ fn row(package: Package) -> Row {
             "{} asked for “{}”, {}: another admin has to ask for the same",
             request.by,
             request.approval,
-            show::moment(request.at)
+            show::utc(request.at)
         )
     });
     Row {
         path: path_of(&package.name),
-        signers: signers(&package),
+        signers: package.pin.as_ref().map(signers).unwrap_or_default(),
         plan: steps.unwrap_or_default(),
         gate: gate_words(package.gate),
         asked,
         package,
     }
-}
-
-fn signers(package: &Package) -> Vec<(String, String)> {
-    let ranges = package.pin.iter().flat_map(|pin| pin.ranges());
-    let signers = ranges.map(|range| {
-        let levels = match (range.from_sdk, range.to_sdk) {
-            (0, u32::MAX) => String::new(),
-            (from, u32::MAX) => format!("API level {from} and up"),
-            (from, to) => format!("API level {from} to {to}"),
-        };
-        (range.fingerprint.to_string(), levels)
-    });
-    signers.collect()
 }
 
 fn gate_words(gate: Option<GateTerms>) -> String {

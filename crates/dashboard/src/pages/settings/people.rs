@@ -8,7 +8,7 @@ use tidegate_domain::Role;
 use tidegate_service::{Error, User};
 
 use super::sheet::{App, Field, FieldKind, Sheet};
-use super::{Query, Tab, done, moment_or_never, next_of, no_such_page, page_of};
+use super::{Query, Tab, done, next_of, no_such_page, page_of};
 use crate::error::{Refusal, html};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
@@ -26,7 +26,6 @@ struct Page {
 
 struct Row {
     user: User,
-    last_login: String,
     /// The begin of the addresses of their sheets.
     path: String,
     is_self: bool,
@@ -41,7 +40,6 @@ pub(super) async fn page(
     let users = app.users.list(&visitor.actor, page_of(&query)?).await?;
     let row = |user: User| Row {
         path: path_of(&user.name),
-        last_login: moment_or_never(user.last_login_at),
         is_self: user.name == visitor.actor.subject,
         user,
     };

@@ -10,11 +10,12 @@ use tidegate_domain::{
 };
 use tidegate_service::{Error, PolicyFilter};
 
+use super::super::policy_words;
 use super::sheet::{App, Field, FieldKind, Sheet};
 use super::{Query, Tab, done, next_of, page_of};
 use crate::error::{Refusal, html};
 use crate::form::{Fields, Posted};
-use crate::frame::{Frame, Section, until};
+use crate::frame::{Frame, Section};
 use crate::session::Visitor;
 
 /// The last minute of a moment as it is typed.
@@ -33,9 +34,7 @@ struct Row {
     policy: Policy,
     subject: String,
     package: String,
-    /// What it demands, and whether that is over.
     demands: Vec<String>,
-    is_over: bool,
 }
 
 pub(super) async fn page(
@@ -62,15 +61,10 @@ pub(super) async fn page(
 }
 
 fn row(policy: Policy, now: DateTime<Utc>) -> Row {
-    let PolicyTerms { max_version, hold } = policy.spec.terms;
-    let ceiling = max_version.map(|version| format!("nothing above version code {version}"));
-    let held = hold.map(|_| format!("no update {}", until(&policy)));
-    let package = policy.spec.package.as_ref();
     Row {
         subject: policy.spec.subject.to_string(),
-        package: package.map_or_else(|| "all packages".to_owned(), ToString::to_string),
-        demands: ceiling.into_iter().chain(held).collect(),
-        is_over: max_version.is_none() && hold.is_some_and(|hold| !hold.stands(now)),
+        package: policy_words::package(&policy),
+        demands: policy_words::demands(&policy, now),
         policy,
     }
 }

@@ -7,14 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use tidegate_domain::{Limits, PackageName, Role, Verb};
 use tidegate_service::{
-    AdminToken, DEFAULT_SERVICE_TTL_DAYS, Error, MadeToken, NewServiceAccount, Page as PageOf,
-    SERVICE_PREFIX, ServiceAccount,
+    AdminToken, DEFAULT_SERVICE_TTL_DAYS, Error, MAX_ADMIN_TTL_DAYS, MadeToken, NewServiceAccount,
+    Page as PageOf, SERVICE_PREFIX, ServiceAccount,
 };
 
 use super::made::Made;
 use super::people::role_field;
 use super::sheet::{App, Field, FieldKind, Sheet};
-use super::{Query, Tab, done, moment_or_never, next_of, page_of_rows};
+use super::{Query, Tab, done, next_of, page_of_rows};
 use crate::error::{Refusal, html};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
@@ -29,9 +29,6 @@ const TOKENS_READ: u32 = 100;
 
 /// How many of these are shown, the active ones first. No account has more active ones.
 const TOKENS_SHOWN: usize = 20;
-
-/// How long a token may hold at most, in days, as the form says it; the use case decides.
-const MAX_DAYS: i64 = 366;
 
 #[derive(Template)]
 #[template(path = "settings_service_accounts.html")]
@@ -53,7 +50,6 @@ struct TokenRow {
     token: AdminToken,
     state: &'static str,
     tone: &'static str,
-    last_used: String,
     /// The sheet that revokes it, while that changes anything.
     revoke: Option<String>,
 }
@@ -106,7 +102,6 @@ fn token_row(token: AdminToken, now: DateTime<Utc>) -> TokenRow {
     TokenRow {
         state,
         tone,
-        last_used: moment_or_never(token.last_used_at),
         revoke: (state == "active").then(|| revoke_path(&token.id)),
         token,
     }
@@ -134,10 +129,14 @@ fn path_of(name: &str) -> String {
 }
 
 fn days_field() -> Field {
-    Field::new("days", "Its token holds", FieldKind::Number(1, MAX_DAYS))
-        .hint("days")
-        .value(DEFAULT_SERVICE_TTL_DAYS.to_string())
-        .required()
+    Field::new(
+        "days",
+        "Its token holds",
+        FieldKind::Number(1, MAX_ADMIN_TTL_DAYS),
+    )
+    .hint("days")
+    .value(DEFAULT_SERVICE_TTL_DAYS.to_string())
+    .required()
 }
 
 /// A number of days as a length of time.
@@ -207,11 +206,11 @@ fn asked(fields: &Fields) -> Result<NewServiceAccount, Error> {
 }
 
 fn shown(visitor: &Visitor, name: &str, made: &MadeToken) -> Response {
-    let end = show::moment(made.expires_at);
+    let end = show::utc(made.expires_at);
     let page = Made {
         title: format!("Token of {name}"),
         says: vec![format!(
-            "Send it as the header “Authorization: Bearer …”. It holds until {end} UTC, or until it is revoked."
+            "Send it as the header “Authorization: Bearer …”. It holds until {end}, or until it is revoked."
         )],
         secret: made.token.expose_secret().to_owned(),
         provisioning: None,
