@@ -15,7 +15,7 @@ use tidegate_storage::{Actor, GateJudged, GateQuestion, Store};
 use crate::clerk::CLERK;
 use crate::{Error, Fleet, Snapshots};
 
-/// How often gates are looked at where no plan goes on and the last look found nothing new. A build that is everybody's
+/// How often gates are looked at where nobody waits for what they say and the last look found nothing new. A build that is everybody's
 /// keeps its gate for as long as it serves, and each look keeps other writers waiting.
 const QUIET_EVERY: TimeDelta = TimeDelta::seconds(10);
 
@@ -50,7 +50,7 @@ impl Gates {
         self.quiet.retain(|package, _| names.contains(package));
         let is_due = |track: &&&Track| {
             let last = self.quiet.get(&track.package);
-            plan_goes_on(track) || last.is_none_or(|last| (now - last).abs() >= QUIET_EVERY)
+            is_awaited(track) || last.is_none_or(|last| (now - last).abs() >= QUIET_EVERY)
         };
         let due = gated.iter().filter(is_due);
         due.map(|track| track.package.clone()).collect()
@@ -82,10 +82,14 @@ impl Gates {
     }
 }
 
-/// Whether a step of a plan may wait for a gate's word.
-fn plan_goes_on(track: &Track) -> bool {
+/// Whether a step of a plan may wait for a gate's word, or somebody to see what a halted rollout has come to.
+fn is_awaited(track: &Track) -> bool {
     let mut gated = track.gated().map(|(release, _)| &release.rollout.spec);
-    gated.any(|spec| spec.state == RolloutState::Active && spec.plan.is_some())
+    gated.any(|spec| match spec.state {
+        RolloutState::Halted => true,
+        RolloutState::Active => spec.plan.is_some(),
+        _ => false,
+    })
 }
 
 fn tell(package: &PackageName, judged: &GateJudged) {

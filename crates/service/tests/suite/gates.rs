@@ -10,7 +10,7 @@ use tidegate_service::{Clerk, Clock, Fleet, Gates, Poll, PollAnswer};
 use tidegate_storage::{GateAtHand, GateLooks};
 use tidegate_testkit::apks::PACKAGE;
 
-use crate::instance::{Instance, to, version};
+use crate::instance::{Instance, operator, to, version};
 
 /// Enrols a device whose place is among these percents.
 async fn device_at(instance: &Instance, percents: std::ops::Range<u8>) -> String {
@@ -209,7 +209,7 @@ async fn reached(instance: &Instance) -> u64 {
 async fn a_gate_of_which_nothing_is_new_is_looked_at_less_often_until_something_is() {
     let instance = Instance::start().await;
     release(&instance).await;
-    let [first, next] = devices_at(&instance, 0..10).await;
+    let [first, next, third] = devices_at(&instance, 0..10).await;
     let mut clerk = judging_clerk(&instance).await;
     for _ in 0..3 {
         clerk.look().await.unwrap();
@@ -232,4 +232,14 @@ async fn a_gate_of_which_nothing_is_new_is_looked_at_less_often_until_something_
     instance.clock.advance(TimeDelta::seconds(1));
     clerk.look().await.unwrap();
     assert_eq!(reached(&instance).await, 2);
+    // Somebody may be about to resume what is halted: they are to see what it has come to.
+    instance.poll(&third, 1).unwrap();
+    instance.rollouts.halt(operator(), RolloutId(1)).await.unwrap();
+    for _ in 0..3 {
+        clerk.look().await.unwrap();
+        instance.clock.advance(TimeDelta::seconds(1));
+    }
+    flush(&instance).await;
+    clerk.look().await.unwrap();
+    assert_eq!(reached(&instance).await, 3);
 }

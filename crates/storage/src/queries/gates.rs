@@ -165,16 +165,20 @@ fn keep(
     Ok(())
 }
 
-/// What the gates of a track's halted rollouts have counted: whoever resumes one must have seen it.
-pub(crate) fn failures(conn: &mut Conn, track: &Track) -> Result<GateFailures, Fault> {
+/// What the gates of a track's halted rollouts have counted: whoever resumes one must have seen it. Who fell silent or crashed
+/// is what the last look found; what devices told since is counted.
+pub(crate) fn failures(conn: &mut Conn, track: &Track, now: DateTime<Utc>) -> Result<GateFailures, Fault> {
     let mut failures = HashMap::new();
     for release in &track.serving {
         let (id, spec) = (release.rollout.id, &release.rollout.spec);
         let Some(gate) = spec.gate.filter(|_| spec.state == RolloutState::Halted) else {
             continue;
         };
-        let look = last_look(conn, id)?;
-        if let Some(reading) = look.and_then(|look| gate.reading(look.at, &look.facts)) {
+        let Some(mut look) = last_look(conn, id)?.filter(|look| look.at >= gate.segment.began) else {
+            continue;
+        };
+        look.facts.steps = gate_counts::step_counts(conn, &at_hand(&release.rollout, gate, now))?;
+        if let Some(reading) = gate.reading(look.at, &look.facts) {
             failures.insert(id, reading.failures());
         }
     }

@@ -45,7 +45,7 @@ where
     F: Fn(&Track, &GateFailures) -> Result<Change, domain::Error>,
 {
     change(conn, package, actor, |conn, _, track| {
-        let failures = gates::failures(conn, track)?;
+        let failures = gates::failures(conn, track, actor.now)?;
         Ok(rule(track, &failures).map_err(Error::Rule)?)
     })
 }

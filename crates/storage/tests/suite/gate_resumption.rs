@@ -1,12 +1,18 @@
 //! What gates found: kept, read, and asked for when somebody resumes.
 
 use tidegate_domain::gate::{Arms, GateFacts, GateTerms, StepCounts, StepProgress};
-use tidegate_domain::{By, Error as Refusal, Promotion, Resume, RolloutId, RolloutState, Track};
+use tidegate_domain::{
+    Build, By, Error as Refusal, Promotion, ReportStatus, Resume, RolloutId, RolloutState, Track,
+};
 use tidegate_storage::{Error, GateLook, Store};
 
+use crate::gate_members::offered_to;
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, actor, at, by, package, promote, promotion, rollout_of, upload};
+use crate::samples::{
+    APP, actor, at, by, downloaded, enroll_many, package, poll, promote, promotion, proven, report,
+    rollout_of, upload,
+};
 
 on_both_engines!(a_halted_rollout_is_resumed_by_the_failures_that_its_gate_has_counted_by_then);
 
@@ -35,7 +41,7 @@ pub(crate) fn found(failed: u64) -> GateFacts {
     }
 }
 
-async fn halted(store: &Store) -> RolloutId {
+async fn halted(store: &Store) -> (Build, RolloutId) {
     let build = upload(store, APP, 1).await;
     let watched = Promotion {
         gate: Some(GateTerms::default()),
@@ -47,7 +53,17 @@ async fn halted(store: &Store) -> RolloutId {
         .change_track(package(APP), actor("ann"), halt)
         .await
         .unwrap();
-    rollout
+    (build, rollout)
+}
+
+/// A device gets a damaged file, after the gate's last look.
+async fn gets_a_damaged_file(store: &Store, build: &Build, rollout: RolloutId) {
+    let device = enroll_many(store, 1).await.remove(0);
+    poll(store, vec![offered_to(&device, 40, (build, rollout))]).await;
+    let sent = downloaded(&device, build.id, rollout, 41);
+    store.record_downloads(vec![sent]).await.unwrap();
+    let damaged = proven(&device, rollout, report(build.id, ReportStatus::VerifyFailed), 42);
+    store.record_reports(vec![damaged]).await.unwrap();
 }
 
 async fn resume(store: &Store, rollout: RolloutId, acknowledged: u64) -> Result<RolloutState, Error> {
@@ -64,7 +80,7 @@ async fn resume(store: &Store, rollout: RolloutId, acknowledged: u64) -> Result<
 
 async fn a_halted_rollout_is_resumed_by_the_failures_that_its_gate_has_counted_by_then(place: &Place) {
     let store = place.store().await;
-    let rollout = halted(&store).await;
+    let (build, rollout) = halted(&store).await;
     assert_eq!(store.gate_look(rollout).await.unwrap(), None);
     let look = GateLook {
         at: at(30),
@@ -82,7 +98,15 @@ async fn a_halted_rollout_is_resumed_by_the_failures_that_its_gate_has_counted_b
     assert_eq!(refused, Error::Rule(grown));
     let kept = store.rollout(rollout).await.unwrap();
     assert_eq!(kept.spec.state, RolloutState::Halted);
-    assert_eq!(resume(&store, rollout, 12).await, Ok(RolloutState::Active));
+    // What is told after the look counts as well.
+    gets_a_damaged_file(&store, &build, rollout).await;
+    let grown = Refusal::FailuresGrew {
+        rollout,
+        acknowledged: 12,
+        failures: 13,
+    };
+    assert_eq!(resume(&store, rollout, 12).await, Err(Error::Rule(grown)));
+    assert_eq!(resume(&store, rollout, 13).await, Ok(RolloutState::Active));
 
     // The next halt counts from the resumption: that look was before it.
     let halt = move |track: &Track, _: &_| track.halt(rollout, by());
