@@ -22,6 +22,7 @@ mod host;
 mod linger;
 mod messages;
 mod openapi;
+mod poll;
 mod poll_log;
 mod problem;
 mod request_id;
@@ -46,9 +47,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use utoipa_axum::router::OpenApiRouter;
 
-use rest::agent::Polling;
 use state::{AppState, Routes};
 
+pub use poll::{PollBody, PollEndpoint};
 pub use poll_log::{PollLog, tell_left_out_polls};
 pub use problem::Problem;
 pub use request_metrics::{BOUNDS, POLL_ROUTE, Reading, RequestMetrics, Series};
@@ -133,12 +134,12 @@ pub fn router(api: &Arc<Api>, beside: Beside) -> Router {
         missing,
     } = beside;
     let others = grpc::router(api).merge(pages);
-    finish(routes, rest::agent::poll_route(), api, Some(others), missing)
+    finish(routes, poll::route(), api, Some(others), missing)
 }
 
 /// What devices call, and health.
 pub fn agent_router(api: &Arc<Api>) -> Router {
-    finish(agent_rest(), rest::agent::poll_route(), api, None, |_| None)
+    finish(agent_rest(), poll::route(), api, None, |_| None)
 }
 
 /// What operators and their tools call, in REST and gRPC, and health, and `beside` them what else they are served.
@@ -188,7 +189,7 @@ fn in_time(routes: Routes) -> Routes {
 /// are served: the document is one of these.
 fn finish(
     routes: Routes,
-    poll: OpenApiRouter<Arc<Polling>>,
+    poll: OpenApiRouter<Arc<PollEndpoint>>,
     api: &Arc<Api>,
     others: Option<Router>,
     missing: fn(&Request) -> Option<Response>,
@@ -218,17 +219,8 @@ fn finish(
         ))
         .merge(
             poll.method_not_allowed_fallback(method_not_allowed)
-                .with_state(Arc::new(polling(api))),
+                .with_state(Arc::new(PollEndpoint::new(api))),
         )
-}
-
-fn polling(api: &Api) -> Polling {
-    Polling {
-        authenticator: Arc::clone(&api.authenticator),
-        polls: Arc::clone(&api.polls),
-        poll_log: Arc::clone(&api.poll_log),
-        request_metrics: Arc::clone(&api.request_metrics),
-    }
 }
 
 /// A path that nobody serves, told in the caller's own protocol.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::Json;
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -56,16 +56,21 @@ impl Problem {
             sha256: None,
         }
     }
+
+    /// The whole answer.
+    fn into_whole(self) -> Response<Vec<u8>> {
+        let mut response = Response::new(serde_json::to_vec(&self).unwrap_or_default());
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let content_type = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let content_type = [(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        )];
-        (status, content_type, Json(self)).into_response()
+        self.into_whole().map(Body::from)
     }
 }
 
@@ -79,8 +84,9 @@ impl From<Error> for Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
+impl Refusal {
+    /// The whole answer.
+    pub(crate) fn into_whole(self) -> Response<Vec<u8>> {
         let Error {
             kind,
             code,
@@ -95,7 +101,7 @@ impl IntoResponse for Refusal {
             sha256: existing.map(|build| build.sha256.to_string()),
             ..Problem::of(http_status(kind), code, message)
         };
-        let mut response = problem.into_response();
+        let mut response = problem.into_whole();
         let headers = response.headers_mut();
         if let Some(challenge) = challenge(kind, code) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -104,6 +110,12 @@ impl IntoResponse for Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
         }
         response
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.into_whole().map(Body::from)
     }
 }
 

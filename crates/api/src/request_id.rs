@@ -44,7 +44,7 @@ fn draw() -> String {
 }
 
 /// Puts a request's id into its answer.
-pub(crate) fn tell(response: &mut Response, id: &str) {
+pub(crate) fn tell<B>(response: &mut Response<B>, id: &str) {
     if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(HEADER, value);
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_api::Api;
+use tidegate_api::{Api, PollEndpoint};
 use tidegate_service::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -63,16 +63,18 @@ impl Server {
             missing: tidegate_dashboard::missing,
         };
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
-        let serve = |listener, router| {
-            let served = port::serve(listener, router, Arc::clone(&rules), stop.clone());
+        let serve = |listener, router, polls| {
+            let answers = port::Answers { router, polls };
+            let served = port::serve(listener, answers, Arc::clone(&rules), stop.clone());
             tokio::spawn(served)
         };
+        let polls = Some(Arc::new(PollEndpoint::new(&api)));
         rules.follow_certificate(stop.clone());
         let ports = match admin {
-            None => vec![serve(listener, tidegate_api::router(&api, page))],
+            None => vec![serve(listener, tidegate_api::router(&api, page), polls)],
             Some((admin, _)) => vec![
-                serve(listener, tidegate_api::agent_router(&api)),
-                serve(admin, tidegate_api::admin_router(&api, page)),
+                serve(listener, tidegate_api::agent_router(&api), polls),
+                serve(admin, tidegate_api::admin_router(&api, page), None),
             ],
         };
         let open = [Some(addr), admin_addr].into_iter().flatten();

@@ -25,6 +25,11 @@ pub fn watch_credentials<F: Future>(
     WATCH.scope(watch, request)
 }
 
+/// The same for a request that is answered at once.
+pub fn watch_credentials_now<R>(watch: Arc<dyn CredentialWatch>, request: impl FnOnce() -> R) -> R {
+    WATCH.sync_scope(watch, request)
+}
+
 /// The request at hand carries a valid credential. Outside of a request this does nothing.
 pub(crate) fn seen() {
     let _ = WATCH.try_with(|watch| watch.seen());
@@ -57,5 +62,7 @@ mod tests {
         seen();
         let heard = |heard: &Heard| heard.0.load(Ordering::Relaxed);
         assert_eq!((heard(&one), heard(&other)), (1, 0));
+        watch_credentials_now(Arc::clone(&other) as Arc<dyn CredentialWatch>, seen);
+        assert_eq!((heard(&one), heard(&other)), (1, 1));
     }
 }

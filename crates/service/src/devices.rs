@@ -15,6 +15,7 @@ use tidegate_storage::{
 };
 
 use crate::enrolment::{SlowChecks, check_fcm_token};
+use crate::enrolment_groups::EnrolmentGroups;
 use crate::{Actor, Clock, Error, Kind, Settings, Snapshots};
 
 /// A device that was not seen for this long is silent: four polls at the usual pace.
@@ -58,6 +59,7 @@ pub struct Devices {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) slow_checks: SlowChecks,
+    pub(crate) enrolment_groups: EnrolmentGroups,
 }
 
 /// A device and its history.
@@ -100,6 +102,7 @@ impl Devices {
         settings: Arc<Settings>,
     ) -> Self {
         Self {
+            enrolment_groups: EnrolmentGroups::new(store.clone()),
             store,
             snapshots,
             keys,

@@ -14,8 +14,8 @@ use tidegate_signing::{
     enroll_token_hash, enrollment_key_hash,
 };
 use tidegate_storage::{
-    AuditNote, EnrollCredential, EnrolledAs, Enrollment, Error as StorageError, PREVIOUS_TOKEN_WINDOW,
-    PreviousToken,
+    AuditNote, EnrollCredential, EnrolledAs, Enrollment, Error as StorageError, Grouped,
+    PREVIOUS_TOKEN_WINDOW, PreviousToken,
 };
 use tokio::sync::Semaphore;
 
@@ -135,7 +135,12 @@ impl Devices {
             erased_tags: self.keys.erased_tags(new.id.as_str()),
             now: self.clock.now(),
         };
-        let enrolled = match self.store.enroll(enrollment).await {
+        let enrolled = match self.enrolment_groups.let_in(&enrollment).await? {
+            Grouped::New(enrolled) => Ok(enrolled),
+            Grouped::Refused(fault) => Err(StorageError::Token(fault)),
+            Grouped::Apart => self.store.enroll(enrollment).await,
+        };
+        let enrolled = match enrolled {
             Ok(enrolled) => enrolled,
             Err(fault) => {
                 if matches!(fault, StorageError::DeviceKnown { .. }) {

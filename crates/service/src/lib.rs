@@ -45,6 +45,7 @@ mod download;
 mod download_slots;
 mod enroll_tokens;
 mod enrolment;
+mod enrolment_groups;
 mod error;
 mod examination;
 mod examiner;
@@ -104,7 +105,7 @@ pub use clerk::{CLERK, Clerk};
 pub use clock::{Clock, DatabaseClock, SystemClock};
 pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes};
 pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS, RemovedKind};
-pub use credential_watch::{CredentialWatch, watch_credentials};
+pub use credential_watch::{CredentialWatch, watch_credentials, watch_credentials_now};
 pub use device_search::{DeviceQuery, MAX_SEARCH_BYTES};
 pub use device_timeline::{DeviceTimeline, Happened, TimelineEntry};
 pub use devices::{DeviceExplanation, DeviceState, DeviceView, Devices, SILENT_AFTER};
@@ -114,6 +115,7 @@ pub use enroll_tokens::{
     DEFAULT_ENROLL_TTL_DAYS, EnrollTokenSpec, IssuedEnrollToken, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES,
 };
 pub use enrolment::{DEFAULT_ALLOWANCE, DeviceCredential, Enrolled, MAX_WAITING_MOVES, NewDevice};
+pub use enrolment_groups::MAX_WAITING_ENROLMENTS;
 pub use error::{Error, ExistingBuild, Kind};
 pub use examiner::Examiner;
 pub use experiments::{ArmView, ExperimentView, Experiments};

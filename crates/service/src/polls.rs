@@ -39,12 +39,16 @@ pub struct Poll<'a> {
     pub crashes: Option<u32>,
     /// The file that it has fetched as a whole and not installed yet.
     pub fetched: Option<Sha256>,
+    /// The time, by [`Polls::now`].
+    pub at: DateTime<Utc>,
 }
 
 /// The answer to a poll, valid while the catalog is held.
 pub enum PollAnswer<'a> {
     /// The device is to take this build.
     Update {
+        /// The catalog that the offer is of.
+        catalog: &'a Arc<Catalog>,
         /// What is offered.
         offer: Offer<'a>,
         /// Where to fetch it: signed, expiring, for this device.
@@ -111,7 +115,7 @@ impl Polls {
     /// Decides a poll of an authenticated device and hands the answer, with the time until the next poll, to
     /// `respond`, while the catalog that it borrows from is held.
     pub fn answer<R>(&self, poll: &Poll<'_>, respond: impl FnOnce(PollAnswer<'_>, Duration) -> R) -> R {
-        let now = self.clock.now();
+        let now = poll.at;
         let catalog = self.snapshots.catalog();
         if !self.snapshots.knows_tags() && catalog.needs_tags(poll.package) {
             return respond(PollAnswer::WarmingUp, WARMING_UP_RETRY);
@@ -170,7 +174,7 @@ impl Polls {
         self.activity.record(reason, poll.device_id, now, polled.as_ref());
         let answer = match decision {
             Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
-            Decision::Offer(offer) => self.update(poll, offer, &catalog, gave_up, now),
+            Decision::Offer(offer) => self.update(poll, offer, &catalog, gave_up),
         };
         let mut wait = self.poll_after(poll.device_id, again, now);
         if poll.facts.dense && watched.entered_lately {
@@ -189,9 +193,8 @@ impl Polls {
         &self,
         poll: &Poll<'_>,
         offer: Offer<'a>,
-        catalog: &Catalog,
+        catalog: &'a Arc<Catalog>,
         gave_up: &[BuildRejection],
-        now: DateTime<Utc>,
     ) -> PollAnswer<'a> {
         let (rollout, build, device_id) = (offer.rollout.id, offer.build.id, poll.device_id);
         let settings = &offer.rollout.spec.settings;
@@ -199,9 +202,9 @@ impl Polls {
             &settings.calendars,
             settings.ignore_freeze,
             poll.facts.zone.as_deref(),
-            now,
+            poll.at,
         );
-        let expires = now + self.settings.download_url_ttl;
+        let expires = poll.at + self.settings.download_url_ttl;
         let generation = self.snapshots.token_generation(device_id, &self.keys);
         let query = self
             .keys
@@ -214,6 +217,7 @@ impl Polls {
             attempt: offer.rollout.spec.retry_generation,
         });
         PollAnswer::Update {
+            catalog,
             offer,
             download_url: format!("{base}/v1/apk/{build}/download?{query}"),
             proof,

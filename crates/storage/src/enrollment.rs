@@ -1,12 +1,13 @@
 //! Enrolment: tokens that let a device in, the devices that used them, and those that come from another server.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::{DeviceFacts, DeviceId, PackageName, VersionCode};
 
 use crate::store::run;
-use crate::{AuditNote, Error, Page, Paged, Store};
+use crate::{AuditNote, Error, Page, Paged, Store, TokenFault};
 
 /// How many refused enrolments of one enrolment token stand in the audit log one by one within an hour, and one of each
 /// device. Whoever holds a token could fill the log otherwise; the hour's sum tells of those beyond.
@@ -76,6 +77,18 @@ pub struct Enrolled {
     pub command_generation: u32,
     /// As what it was let in.
     pub how: EnrolledAs,
+}
+
+/// What became of a device that enrolled with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouped {
+    /// Nobody knew it, and it was let in.
+    New(Enrolled),
+    /// Its token is no good.
+    Refused(TokenFault),
+    /// It is to enrol by itself, and nothing was written: it is known, or its id was erased before, or another device has its
+    /// FCM token, or it comes without an enrolment token, or it is the second of two with one id.
+    Apart,
 }
 
 /// As what a device was let in.
@@ -167,6 +180,15 @@ impl Store {
         let device = enrollment.device.clone();
         let enrolled: Option<Enrolled> = run!(self, write, enrollment::enroll(&enrollment))?;
         enrolled.ok_or(Error::DeviceKnown { device })
+    }
+
+    /// Lets in those of many devices that nobody knew, in one transaction, and says what became of each, in the order of
+    /// `enrollments`.
+    ///
+    /// # Errors
+    /// [`Error::Token`] when a token has fewer uses left than devices come with it; nobody was let in then.
+    pub async fn enroll_new(&self, enrollments: Arc<[Enrollment]>) -> Result<Vec<Grouped>, Error> {
+        run!(self, write, enrollment_groups::enroll_new(&enrollments))
     }
 
     /// What a device's previous token is to be held against. Each answer [`PreviousToken::Check`] counts as a try.

@@ -139,7 +139,7 @@ pub use device_filter::{
 pub use device_timeline::{DeviceEvent, DeviceHappening, MAX_TIMELINE_PAGE, NamedBuild};
 pub use devices::{BuildOnDevice, MAX_DEVICE_BUILDS, RolloutOnDevice};
 pub use enrollment::{
-    EnrollCredential, EnrollToken, Enrolled, EnrolledAs, Enrollment, MAX_NOTED_REFUSALS,
+    EnrollCredential, EnrollToken, Enrolled, EnrolledAs, Enrollment, Grouped, MAX_NOTED_REFUSALS,
     MAX_PREVIOUS_TOKEN_TRIES, NewEnrollToken, PREVIOUS_TOKEN_WINDOW, PreviousToken,
 };
 pub use error::{Error, TokenFault};

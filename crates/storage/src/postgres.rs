@@ -214,6 +214,11 @@ fn rows(columns: &[(&str, &str)]) -> String {
     format!("json_to_recordset($1::json) AS v ({})", columns.join(", "))
 }
 
+/// The bytes that a column has in hexadecimal.
+fn from_hex(column: &str) -> String {
+    format!("decode({column}, 'hex')")
+}
+
 /// Tells the planner of deliveries that were just written. Without, it takes the table for empty, and reads a
 /// campaign whole for each batch of it until autovacuum comes by.
 fn analyze_deliveries(conn: &mut Conn) -> Result<(), Fault> {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidegate_domain::{
     Build, BuildFacts, BuildId, BuildSteps, CalendarName, CampaignId, CampaignState, Device, DeviceFacts,
@@ -479,7 +480,7 @@ pub(crate) fn polled_facts(json: &str) -> Result<DeviceFacts<'static>, Error> {
 }
 
 /// What a device says of itself when it enrols.
-#[derive(Insertable, AsChangeset)]
+#[derive(Insertable, AsChangeset, Serialize)]
 #[diesel(table_name = devices, treat_none_as_null = true)]
 pub(crate) struct DeviceShape {
     alias: Option<String>,

@@ -176,6 +176,11 @@ fn rows(columns: &[(&str, &str)]) -> String {
     format!("(SELECT {} FROM json_each($1)) AS v", columns.join(", "))
 }
 
+/// The bytes that a column has in hexadecimal.
+fn from_hex(column: &str) -> String {
+    format!("unhex({column})")
+}
+
 /// Copies the database as it is at this moment. A writer in another connection is not waited for, nor does it wait.
 pub(crate) fn copy_to(conn: &mut Conn, file: &Path) -> Result<(), Fault> {
     let unavailable = |fault: String| Error::Unavailable(format!("a copy at {}: {fault}", file.display()));

@@ -1,59 +1,26 @@
-//! The agents' routes: poll, report, enrol, FCM token, answers to commands.
+//! The agents' routes but the poll: report, enrol, FCM token, answers to commands.
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Json as JsonAnswer;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
-use tidegate_domain::{
-    BuildId, DeviceFacts, DeviceId, Offer, Opening, PackageName, RolloutId, Sha256, TERMS_SINCE_PROTOCOL,
-    VersionCode,
-};
+use axum::extract::State;
+use axum::http::StatusCode;
+use tidegate_domain::{BuildId, DeviceFacts, DeviceId, PackageName, RolloutId, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{
-    Authenticator, DeviceCredential, Devices, Error, NewDevice, NewReport, Poll, PollAnswer, Polls, Reports,
-};
+use tidegate_service::{DeviceCredential, Devices, Error, NewDevice, NewReport, Reports};
 use tidegate_signing::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::conditional::not_modified;
+use super::Secret;
 use super::input::Json;
-use super::{NO_STORE, Secret};
-use crate::credentials::{CallingDevice, bearer};
-use crate::poll_log::PollLog;
+use crate::credentials::CallingDevice;
+use crate::poll::PROTOCOL;
 use crate::problem::{Problem, Refusal};
-use crate::request_metrics::RequestMetrics;
 use crate::state::Routes;
+use crate::verbs;
 use crate::verbs::devices::current_version;
-use crate::{date_header, host, messages, request_id, verbs};
-
-/// Why a 304 offers nothing, such as `not_in_cohort`.
-pub(crate) const REASON: HeaderName = HeaderName::from_static("tidegate-reason");
-
-/// The version of the agents' protocol that this server speaks.
-const PROTOCOL: i64 = 2;
-
-/// Seconds until the device's next poll.
-pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("tidegate-poll-after");
-
-/// What a poll needs, behind one pointer: a handler's state is cloned for each request.
-pub(crate) struct Polling {
-    pub authenticator: Arc<Authenticator>,
-    pub polls: Arc<Polls>,
-    pub poll_log: Arc<PollLog>,
-    pub request_metrics: Arc<RequestMetrics>,
-}
-
-/// The poll, apart from the other routes: it is answered from memory, so it needs no time limit, and it is asked
-/// so often that it names its requests itself rather than through a layer and a log span.
-pub(crate) fn poll_route() -> OpenApiRouter<Arc<Polling>> {
-    OpenApiRouter::new().routes(routes!(check_update))
-}
 
 pub(crate) fn routes() -> Routes {
     OpenApiRouter::new()
@@ -61,232 +28,6 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(enroll))
         .routes(routes!(set_fcm_token))
         .routes(routes!(action_result))
-}
-
-/// Asks whether there is an update.
-///
-/// The device token must be that of `device_id`. Parameters that are not named here are ignored.
-#[utoipa::path(
-    get, path = "/v1/agent/update",
-    operation_id = "CheckUpdate", tag = "agent", params(v1::CheckUpdateRequest),
-    responses(
-        (status = 200, description = "An update to install", body = v1::UpdateManifest,
-         headers(("tidegate-poll-after" = i64, description = "Seconds until the next poll"),
-                 ("date" = String, description = "The server's time, by which install_openings are told"))),
-        (status = 304, description = "Nothing for this device",
-         headers(("tidegate-reason" = String, description = "Why, such as not_in_cohort"),
-                 ("tidegate-poll-after" = i64, description = "Seconds until the next poll"))),
-        (status = 400, description = "A parameter is missing or malformed", body = Problem),
-        (status = 401, description = "No valid device token", body = Problem),
-        (status = 403, description = "Another device's id", body = Problem),
-    ),
-    security(("device_token" = []))
-)]
-async fn check_update(State(polling): State<Arc<Polling>>, request: Request) -> Response {
-    #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
-    let begun = Instant::now();
-    let id = request_id::of(request.headers());
-    // At the level debug, so that nobody pays for it but those who have traces sent.
-    let span = tracing::debug_span!(
-        target: "tidegate_api::poll", "poll",
-        otel.name = "GET /v1/agent/update", otel.kind = "server", request_id = id, status = tracing::field::Empty,
-    );
-    let mut response = span
-        .in_scope(|| poll(&polling, begun, &request))
-        .unwrap_or_else(|error| Refusal(error).into_response());
-    // By the clock that openings are told by: agents correct theirs with it.
-    let date = date_header::of(polling.polls.now());
-    response.headers_mut().insert(header::DATE, date);
-    span.record("status", response.status().as_u16());
-    request_id::tell(&mut response, &id);
-    polling.request_metrics.polled(begun, response.status());
-    response
-}
-
-fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response, Error> {
-    host::check(request.version(), request.headers())?;
-    let token = bearer(request.headers())?;
-    // A stranger is told that they are one before they are told what is wrong with their query.
-    let refusal = |error| polling.authenticator.device(token).err().unwrap_or(error);
-    let query = PollQuery::parse(request.uri().query().unwrap_or_default()).map_err(refusal)?;
-    let protocol = query.facts.protocol;
-    let device_id = query.device_id.as_deref();
-    let device_id = device_id.ok_or_else(|| refusal(missing("device_id")))?;
-    polling.authenticator.device_claiming(token, device_id)?;
-    let package = query.package.as_deref().ok_or_else(|| missing("package_name"))?;
-    query.facts.check()?;
-    let poll = Poll {
-        device_id,
-        package,
-        installed: query.installed.ok_or_else(|| missing("current_version_code"))?,
-        facts: query.facts,
-        crashes: query.crashes,
-        fetched: query.fetched,
-    };
-    Ok(polling.polls.answer(&poll, |answer, poll_after| match answer {
-        PollAnswer::Update {
-            offer,
-            download_url,
-            proof,
-            retry_granted_at,
-            install_openings,
-        } => {
-            if polling.poll_log.takes(begun) {
-                tracing::info!(
-                    event = "ota.manifest.200",
-                    device_id,
-                    package_name = package,
-                    build_id = offer.build.id.0,
-                    version_code = offer.build.facts.version_code.get(),
-                );
-            }
-            let extras = (retry_granted_at, install_openings);
-            offered(&offer, protocol, (download_url, proof), extras, poll_after)
-        }
-        PollAnswer::WarmingUp => {
-            // As with a hold: to earlier agents it is a reason that they know to pass.
-            let reason = if protocol < TERMS_SINCE_PROTOCOL {
-                "paused"
-            } else {
-                "warming_up"
-            };
-            not_modified([
-                (REASON, HeaderValue::from_static(reason)),
-                (POLL_AFTER, seconds(poll_after)),
-                (header::CACHE_CONTROL, NO_STORE),
-            ])
-        }
-        PollAnswer::NoUpdate(reason) => {
-            let reason = reason.told_to(protocol);
-            if polling.poll_log.takes(begun) {
-                let reason = reason.as_str();
-                tracing::info!(
-                    event = "ota.manifest.304",
-                    device_id,
-                    package_name = package,
-                    reason
-                );
-            }
-            not_modified([
-                (REASON, HeaderValue::from_static(reason.as_str())),
-                (POLL_AFTER, seconds(poll_after)),
-                (header::CACHE_CONTROL, NO_STORE),
-            ])
-        }
-    }))
-}
-
-fn offered(
-    offer: &Offer<'_>,
-    protocol: u32,
-    (download_url, proof): (String, String),
-    (retry_granted_at, install_openings): (Option<DateTime<Utc>>, Option<Vec<Opening>>),
-    poll_after: Duration,
-) -> Response {
-    let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
-    // Earlier agents know nothing of these terms.
-    let terms = (protocol >= TERMS_SINCE_PROTOCOL).then_some(&spec.settings.install);
-    let manifest = v1::UpdateManifest {
-        build_id: offer.build.id.0,
-        version_code: facts.version_code.get(),
-        version_name: facts.version_name.clone(),
-        package_name: facts.package.to_string(),
-        download_url,
-        sha256: facts.sha256.to_string(),
-        signer_fingerprint: offer.signer.to_string(),
-        file_size: i64::try_from(facts.size).unwrap_or(i64::MAX),
-        wifi_only: spec.settings.wifi_only,
-        must_install: spec.settings.must_install,
-        staged_rollout_percent: shown_percent(offer),
-        release_notes: offer.build.provenance.notes.clone(),
-        force_downgrade: offer.forced,
-        rollout_id: offer.rollout.id.0,
-        attempt: spec.retry_generation.into(),
-        min_sdk: facts.min_sdk.into(),
-        poll_after_s: i64::try_from(poll_after.as_secs()).unwrap_or(i64::MAX),
-        offer: proof,
-        protocol: PROTOCOL,
-        retry_granted_at: retry_granted_at.map(Into::into),
-        install_openings: install_openings.map(|openings| v1::InstallOpenings {
-            openings: openings.into_iter().map(verbs::calendars::opening).collect(),
-        }),
-        install_when: terms.map(messages::install_when).unwrap_or_default(),
-        install_deadline: terms.and_then(|terms| terms.deadline).map(Into::into),
-    };
-    let headers = [
-        (POLL_AFTER, seconds(poll_after)),
-        // The URL in it is this device's alone.
-        (header::CACHE_CONTROL, NO_STORE),
-    ];
-    (headers, JsonAnswer(manifest)).into_response()
-}
-
-/// The share as agents of protocol 1 may judge it once more by themselves, which a forced roll-back doesn't heed.
-fn shown_percent(offer: &Offer<'_>) -> i64 {
-    match offer.forced {
-        true => 100,
-        false => offer.rollout.spec.settings.staged_percent().into(),
-    }
-}
-
-fn seconds(time: Duration) -> HeaderValue {
-    HeaderValue::from(time.as_secs())
-}
-
-fn missing(field: &'static str) -> Error {
-    Error::invalid(field, "is missing")
-}
-
-/// The poll's query, read in one pass that copies only what was escaped. The last of a repeated parameter counts.
-#[derive(Default)]
-struct PollQuery<'a> {
-    device_id: Option<Cow<'a, str>>,
-    package: Option<Cow<'a, str>>,
-    installed: Option<VersionCode>,
-    facts: DeviceFacts<'a>,
-    crashes: Option<u32>,
-    fetched: Option<Sha256>,
-}
-
-impl<'a> PollQuery<'a> {
-    fn parse(query: &'a str) -> Result<Self, Error> {
-        let mut poll = Self::default();
-        let facts = &mut poll.facts;
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
-                "device_id" => poll.device_id = Some(value),
-                "package_name" => {
-                    PackageName::check(&value)?;
-                    poll.package = Some(value);
-                }
-                "current_version_code" => {
-                    let code = value
-                        .parse()
-                        .map_err(|_| Error::invalid("current_version_code", "must be a whole number"))?;
-                    poll.installed = Some(current_version(code)?);
-                }
-                "sdk" => facts.sdk = Some(number("sdk", &value, "must be an API level such as 34")?),
-                "model" => facts.model = Some(value),
-                "manufacturer" => facts.manufacturer = Some(value),
-                "region" => facts.region = Some(value),
-                "android" => facts.android = Some(value),
-                "abi" => facts.abis = Some(value),
-                "tags" => facts.tags = Some(value),
-                "zone" => facts.zone = Some(value),
-                "protocol" => facts.protocol = number("protocol", &value, "must be a number such as 2")?,
-                "dense" => facts.dense = value == "1",
-                // A hint: one that can't be read is none.
-                "fetched" => poll.fetched = Sha256::parse(&value).ok(),
-                "crashes" => poll.crashes = Some(number("crashes", &value, "must be a number")?),
-                _ => {}
-            }
-        }
-        Ok(poll)
-    }
-}
-
-fn number(field: &'static str, text: &str, fault: &'static str) -> Result<u32, Error> {
-    text.parse().map_err(|_| Error::invalid(field, fault))
 }
 
 /// Tells what became of an offer. Answered when it is on disk; the same report again is answered alike and

@@ -36,7 +36,7 @@ pub(crate) use nudges::MAX_NUDGE_BYTES;
 pub(crate) use tags::MAX_TAG_BYTES;
 
 /// What no cache may keep: it is for this caller, now.
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// An answer that carries a secret.
 struct Secret<T>(T);

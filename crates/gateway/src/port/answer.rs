@@ -1,21 +1,16 @@
-//! The requests of one connection, and whether the connection is worth keeping.
+//! The requests of one connection, and their answers.
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use futures::future::BoxFuture;
 use hyper::body::{Frame, SizeHint};
+use tidegate_api::PollBody;
 use tokio::time::Instant;
-
-use super::SILENCE_LIMIT;
-
-/// How often is looked whether a peer takes its answers, within the time that it has for it.
-const LOOKS: u32 = 4;
 
 /// The requests of one connection.
 #[derive(Default)]
@@ -25,15 +20,6 @@ pub(super) struct Requests {
     /// The answers that have something to send, and since when the peer took nothing of it. Over HTTP/1.1 nothing is
     /// here: there a write waits in its place, and the stream has a limit of its own.
     untaken: Mutex<HashMap<u64, Instant>>,
-}
-
-/// Why a connection is not kept.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// Nothing was under way for the whole limit.
-    Silence,
-    /// The peer took nothing of an answer for the whole limit.
-    Stall,
 }
 
 impl Requests {
@@ -46,37 +32,26 @@ impl Requests {
         }
     }
 
-    /// Waits for a reason to end the connection. hyper limits the silence of HTTP/1.1 alone, and only from a request's
-    /// first line on; a peer that answers pings would otherwise be kept for ever.
-    pub(super) async fn end(&self, stall: Duration) -> End {
-        tokio::select! {
-            () = self.silence() => End::Silence,
-            () = self.stall(stall) => End::Stall,
-        }
+    /// A request was answered at once. Nothing is under way for it: its answer is small and there as a whole.
+    pub(super) fn answered_at_once(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn silence(&self) {
-        let mut before = 0;
-        loop {
-            tokio::time::sleep(SILENCE_LIMIT).await;
-            let begun = self.begun.load(Ordering::Relaxed);
-            if begun == before && begun == self.ended.load(Ordering::Relaxed) {
-                return;
-            }
-            before = begun;
-        }
+    /// How many have begun, and how many of them have ended.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (
+            self.begun.load(Ordering::Relaxed),
+            self.ended.load(Ordering::Relaxed),
+        )
     }
 
-    async fn stall(&self, limit: Duration) {
-        loop {
-            tokio::time::sleep(limit / LOOKS).await;
-            if self.lock().values().any(|since| since.elapsed() >= limit) {
-                return;
-            }
-        }
+    /// Since when a peer has taken nothing of an answer, of that of which it has taken nothing for the longest.
+    pub(super) fn oldest_untaken(&self) -> Option<Instant> {
+        self.lock().values().min().copied()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
         self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,18 +86,25 @@ impl Drop for UnderWay {
     }
 }
 
-/// An answer's body. Its request is under way until it is dropped.
-pub(super) struct Answer {
-    body: Body,
-    under_way: UnderWay,
-    /// Ends the answer early.
-    cut_off: Option<BoxFuture<'static, ()>>,
+/// An answer's body.
+pub(super) enum Answer {
+    /// That of a poll.
+    Poll(PollBody),
+    /// That of a request that was routed. The request is under way until its body is dropped.
+    Routed {
+        /// What is sent.
+        body: Body,
+        /// The request.
+        under_way: UnderWay,
+        /// Ends the answer early.
+        cut_off: Option<BoxFuture<'static, ()>>,
+    },
 }
 
 impl Answer {
-    pub(super) fn new(body: Body, under_way: UnderWay, cut_off: Option<BoxFuture<'static, ()>>) -> Self {
+    pub(super) fn routed(body: Body, under_way: UnderWay, cut_off: Option<BoxFuture<'static, ()>>) -> Self {
         under_way.has_more(!body.is_end_stream());
-        Self {
+        Self::Routed {
             body,
             under_way,
             cut_off,
@@ -135,104 +117,41 @@ impl HttpBody for Answer {
     type Error = axum::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Some(cut_off) = &mut self.cut_off
+        let (body, under_way, cut_off) = match self.get_mut() {
+            Self::Poll(body) => {
+                let frame = Pin::new(body).poll_frame(context);
+                return frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})));
+            }
+            Self::Routed {
+                body,
+                under_way,
+                cut_off,
+            } => (body, under_way, cut_off),
+        };
+        if let Some(cut_off) = cut_off
             && cut_off.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Some(Err(axum::Error::new("the answer was cut off"))));
         }
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        self.under_way.has_more(matches!(frame, Poll::Ready(Some(_))));
+        let frame = Pin::new(body).poll_frame(context);
+        under_way.has_more(matches!(frame, Poll::Ready(Some(_))));
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match self {
+            Self::Poll(body) => body.is_end_stream(),
+            Self::Routed { body, .. } => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::StreamExt as _;
-    use futures::stream;
-
-    use super::*;
-
-    const STALL: Duration = Duration::from_secs(60);
-
-    async fn end(requests: &Requests) -> Option<End> {
-        tokio::time::timeout(3 * SILENCE_LIMIT, requests.end(STALL))
-            .await
-            .ok()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_kept_while_an_answer_is_under_way_and_not_for_ever_after() {
-        let requests = Arc::new(Requests::default());
-        assert_eq!(end(&requests).await, Some(End::Silence), "a silent one");
-        let under_way = requests.begin(true);
-        assert_eq!(end(&requests).await, None, "a request that takes long");
-        drop(under_way);
-        assert_eq!(
-            end(&requests).await,
-            Some(End::Silence),
-            "one that only answers pings"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_asks_now_and_then_is_kept() {
-        let requests = Arc::new(Requests::default());
-        let asking = async {
-            loop {
-                drop(requests.begin(true));
-                tokio::time::sleep(SILENCE_LIMIT / 2).await;
-            }
-        };
-        tokio::select! {
-            () = asking => {}
-            ended = end(&requests) => assert_eq!(ended, None),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_takes_ends_its_connection_and_one_that_has_nothing_to_say_does_not() {
-        let requests = Arc::new(Requests::default());
-        let untaken = Answer::new(Body::from("text"), requests.begin(true), None);
-        let begun = Instant::now();
-        assert_eq!(end(&requests).await, Some(End::Stall));
-        assert!(begun.elapsed() <= STALL + STALL / LOOKS);
-        drop(untaken);
-
-        let quiet = stream::pending::<Result<Bytes, axum::Error>>();
-        let mut listening = Answer::new(Body::from_stream(quiet), requests.begin(true), None);
-        let listens = std::future::poll_fn(|context| Pin::new(&mut listening).poll_frame(context));
-        tokio::select! {
-            _ = listens => {}
-            ended = end(&requests) => assert_eq!(ended, None, "live numbers"),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_taken_slowly_is_kept() {
-        let requests = Arc::new(Requests::default());
-        let chunks = stream::repeat_with(|| Ok::<_, axum::Error>(Bytes::from_static(b"chunk"))).boxed();
-        let mut long = Answer::new(Body::from_stream(chunks), requests.begin(true), None);
-        let slow = async {
-            loop {
-                tokio::time::sleep(STALL / 2).await;
-                std::future::poll_fn(|context| Pin::new(&mut long).poll_frame(context)).await;
-            }
-        };
-        tokio::select! {
-            () = slow => {}
-            ended = end(&requests) => assert_eq!(ended, None),
+        match self {
+            Self::Poll(body) => body.size_hint(),
+            Self::Routed { body, .. } => body.size_hint(),
         }
     }
 }

@@ -6,7 +6,9 @@
 //! time that the last ones may take when the server stops.
 
 mod answer;
+mod connections;
 mod descriptors;
+mod ending;
 mod proxies;
 mod stall;
 mod strangers;
@@ -22,13 +24,14 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, Response, Version};
 use futures::FutureExt as _;
+use futures::future::{BoxFuture, Either};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::conn::auto::{Builder, Connection as HyperConnection};
 use opentelemetry::trace::FutureExt as _;
-use tidegate_service::{CredentialWatch, watch_credentials};
+use tidegate_api::{PollBody, PollEndpoint};
+use tidegate_service::{CredentialWatch, watch_credentials, watch_credentials_now};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -37,7 +40,9 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::{Config, Error, traces};
-use answer::{Answer, Requests, UnderWay};
+use answer::{Answer, UnderWay};
+use connections::{Connections, Place};
+use ending::Ending;
 use proxies::Proxies;
 use stall::Stalling;
 use strangers::{Stranger, Strangers};
@@ -47,8 +52,8 @@ use tls::Tls;
 /// leaves room for so many. Further ones wait in the system's queue.
 pub const MAX_CONNECTIONS: usize = 20_000;
 
-/// How long a connection may take to bring its first request, and how long one with nothing under way is kept; over
-/// HTTP/2, up to twice as long.
+/// How long a connection may take to bring its first request, and how long one with nothing under way is kept; up to a
+/// fifth longer, since connections are looked at now and then.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(75);
 
 /// How long requests under way are given to finish when the server stops.
@@ -115,29 +120,52 @@ impl Rules {
     }
 }
 
+/// What a port answers.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    /// Whatever is no poll.
+    pub router: Router,
+    /// Polls, where the port takes them.
+    pub polls: Option<Arc<PollEndpoint>>,
+}
+
 /// A port that is served.
 struct Port {
     rules: Arc<Rules>,
-    router: Router,
+    answers: Answers,
     builder: Builder<TokioExecutor>,
-    connections: Arc<Strangers>,
+    connections: Arc<Connections>,
+    strangers: Arc<Strangers>,
     /// Of those that come through a trusted proxy, whose connections are not counted.
-    requests: Arc<Strangers>,
+    strange_requests: Arc<Strangers>,
 }
 
+/// What answers a request: a poll is answered at once.
+type Answering = Either<std::future::Ready<Answered>, BoxFuture<'static, Answered>>;
+
+type Answered = Result<Response<Answer>, Infallible>;
+
 /// Serves the port until `stop` is canceled, then finishes what is under way.
-pub(crate) async fn serve(listener: TcpListener, router: Router, rules: Arc<Rules>, stop: CancellationToken) {
-    let graceful = GracefulShutdown::new();
+pub(crate) async fn serve(
+    listener: TcpListener,
+    answers: Answers,
+    rules: Arc<Rules>,
+    stop: CancellationToken,
+) {
+    set_options(&listener);
     let places = Arc::new(Semaphore::new(rules.max_connections));
     let in_all = rules.max_connections / STRANGERS_SHARE;
     let port = Arc::new(Port {
-        connections: Strangers::new("connections", rules.per_address, in_all),
-        requests: Strangers::new("requests", rules.per_address, in_all),
+        connections: Arc::default(),
+        strangers: Strangers::new("connections", rules.per_address, in_all),
+        strange_requests: Strangers::new("requests", rules.per_address, in_all),
         builder: builder(),
-        router,
+        answers,
         rules,
     });
-    let mut connections = JoinSet::new();
+    let mut tasks = JoinSet::new();
+    let looking = port.connections.keep_worthy(port.rules.stall);
+    tokio::pin!(looking);
     loop {
         let next = async {
             // The semaphore is never closed.
@@ -146,36 +174,46 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, rules: Arc<Rule
         };
         tokio::select! {
             ((stream, peer), place) = next => {
-                let connection = Arc::clone(&port).handle(stream, peer, graceful.watcher());
-                connections.spawn(async move {
+                let connection = Arc::clone(&port).handle(stream, peer);
+                tasks.spawn(async move {
                     connection.await;
                     drop(place);
                 });
             }
-            Some(_) = connections.join_next() => {}
+            Some(_) = tasks.join_next() => {}
+            () = &mut looking => {}
             () = stop.cancelled() => break,
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_LIMIT, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    port.connections.finish();
+    let finished = async { while tasks.join_next().await.is_some() {} };
+    tokio::select! {
+        _ = tokio::time::timeout(DRAIN_LIMIT, finished) => {}
+        () = looking => {}
+    }
+    if !tasks.is_empty() {
         tracing::warn!(
-            connections = connections.len(),
+            connections = tasks.len(),
             "requests took too long to finish and are cut off"
         );
     }
-    connections.shutdown().await;
+    tasks.shutdown().await;
+}
+
+/// Connections have the options of the socket that took them. Answers are written in one piece, and Nagle's algorithm would
+/// only delay them. A system that doesn't know an option keeps its own ways.
+fn set_options(listener: &TcpListener) {
+    let socket = socket2::SockRef::from(listener);
+    let _ = socket.set_tcp_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
 }
 
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(SILENCE_LIMIT)
-        .max_buf_size(READ_BUFFER);
+    // Without a timer: silent connections are ended by those who look at all of them.
+    builder.http1().max_buf_size(READ_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -199,46 +237,21 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 impl Port {
-    /// Serves a connection. Its place is taken at once and not when its task first runs, so that places are as old as the
+    /// Serves a connection. Its places are taken at once and not when its task first runs, so that they are as old as the
     /// connections are.
-    fn handle(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        watcher: Watcher,
-    ) -> impl Future<Output = ()> {
+    fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> {
         let is_proxy = self.rules.proxies.trust(peer.ip());
-        let stranger = (!is_proxy).then(|| self.connections.admit(peer.ip()));
+        let place = self.connections.admit();
+        let ending = Arc::clone(&place.connection.ending);
+        let stranger = (!is_proxy).then(|| self.strangers.admit(peer.ip(), ending));
         async move {
-            // Answers are written in one piece. Nagle's algorithm would only delay them.
-            let _ = stream.set_nodelay(true);
-            // A system that has no such option keeps its own buffers.
-            #[cfg(target_os = "linux")]
-            let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
             let stream = Stalling::new(stream, self.rules.stall);
-            let Some(stranger) = stranger else {
-                return self.greet(stream, peer, None, watcher).await;
-            };
-            tokio::select! {
-                () = self.greet(stream, peer, Some(Arc::clone(&stranger)), watcher) => {}
-                () = stranger.ended() => {}
-            }
-        }
-    }
-
-    /// Shakes hands where the port speaks TLS, and answers the connection's requests.
-    async fn greet(
-        self: &Arc<Self>,
-        stream: Stalling<TcpStream>,
-        peer: SocketAddr,
-        stranger: Option<Arc<Stranger>>,
-        watcher: Watcher,
-    ) {
-        match &self.rules.tls {
-            None => self.converse(stream, peer, stranger, watcher).await,
-            Some(tls) => {
-                if let Some(stream) = tls.accept(stream).await {
-                    self.converse(stream, peer, stranger, watcher).await;
+            match &self.rules.tls {
+                None => self.converse(stream, peer, stranger, &place).await,
+                Some(tls) => {
+                    if let Some(Some(stream)) = place.connection.unless_ended(tls.accept(stream)).await {
+                        self.converse(stream, peer, stranger, &place).await;
+                    }
                 }
             }
         }
@@ -251,24 +264,49 @@ impl Port {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: SocketAddr,
         stranger: Option<Arc<Stranger>>,
-        watcher: Watcher,
+        place: &Place,
     ) {
-        let requests = Arc::new(Requests::default());
-        let service = {
-            let (port, requests) = (Arc::clone(self), Arc::clone(&requests));
-            service_fn(move |request: Request<Incoming>| {
-                let under_way = requests.begin(request.version() == Version::HTTP_2);
-                Arc::clone(&port).call(request, peer, stranger.clone(), under_way)
-            })
-        };
-        let connection = self
-            .builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        tokio::select! {
-            // Not logged: peers break off, or break the protocol, all the time.
-            _ = watcher.watch(connection) => {}
-            _ = requests.end(self.rules.stall) => {}
+        let requests = Arc::clone(&place.connection.requests);
+        let port = Arc::clone(self);
+        let service = service_fn(move |request: Request<Incoming>| -> Answering {
+            if let Some(polls) = &port.answers.polls
+                && PollEndpoint::takes(request.method(), request.uri())
+            {
+                requests.answered_at_once();
+                let answer = port.poll(polls, &request, stranger.as_ref());
+                return Either::Left(std::future::ready(Ok(answer.map(Answer::Poll))));
+            }
+            let under_way = requests.begin(request.version() == Version::HTTP_2);
+            Either::Right(
+                Arc::clone(&port)
+                    .call(request, peer, stranger.clone(), under_way)
+                    .boxed(),
+            )
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let conversation = place
+            .connection
+            .converse(connection, HyperConnection::graceful_shutdown);
+        conversation.await;
+    }
+
+    /// Answers a poll. It takes no place among a proxy's strangers: it is over before anybody could want the place.
+    fn poll<B>(
+        &self,
+        polls: &PollEndpoint,
+        request: &Request<B>,
+        stranger: Option<&Arc<Stranger>>,
+    ) -> Response<PollBody> {
+        let _trace = self
+            .rules
+            .traced
+            .then(|| traces::caller(request.headers()).attach());
+        match stranger.filter(|stranger| !stranger.is_known()) {
+            None => polls.answer(request),
+            Some(stranger) => {
+                let stranger = Arc::clone(stranger) as Arc<dyn CredentialWatch>;
+                watch_credentials_now(stranger, || polls.answer(request))
+            }
         }
     }
 
@@ -278,13 +316,13 @@ impl Port {
         peer: SocketAddr,
         stranger: Option<Arc<Stranger>>,
         under_way: UnderWay,
-    ) -> Result<Response<Answer>, Infallible> {
+    ) -> Answered {
         let Some(stranger) = stranger else {
             return self.call_for_proxy(request, peer.ip(), under_way).await;
         };
         proxies::forget(request.headers_mut());
         let response = self.run(request, peer, stranger).await?;
-        Ok(response.map(|body| Answer::new(body, under_way, None)))
+        Ok(response.map(|body| Answer::routed(body, under_way, None)))
     }
 
     /// Answers a request that a trusted proxy passes on. Its connection serves many callers, so each request has a place
@@ -294,19 +332,22 @@ impl Port {
         request: Request<Incoming>,
         proxy: IpAddr,
         under_way: UnderWay,
-    ) -> Result<Response<Answer>, Infallible> {
+    ) -> Answered {
         let client = self.rules.proxies.client(request.headers(), proxy);
-        let stranger = self.requests.admit(client);
-        let ended = {
-            let stranger = Arc::clone(&stranger);
-            async move { stranger.ended().await }.boxed()
-        };
+        let ending = Arc::<Ending>::default();
+        let stranger = self.strange_requests.admit(client, Arc::clone(&ending));
         let answered = self.run(request, SocketAddr::new(client, 0), Arc::clone(&stranger));
         tokio::select! {
-            response = answered => Ok(response?.map(|body| Answer::new(body, under_way, Some(ended)))),
-            () = stranger.ended() => {
+            response = answered => {
+                let cut_off = async move {
+                    let _place = stranger;
+                    ending.ended().await;
+                };
+                Ok(response?.map(|body| Answer::routed(body, under_way, Some(cut_off.boxed()))))
+            }
+            () = ending.ended() => {
                 let refusal = tidegate_api::too_many_strangers();
-                Ok(refusal.map(|body| Answer::new(body, under_way, None)))
+                Ok(refusal.map(|body| Answer::routed(body, under_way, None)))
             }
         }
     }
@@ -322,7 +363,7 @@ impl Port {
             request.extensions_mut().insert(ConnectInfo(client));
         }
         let caller = self.rules.traced.then(|| traces::caller(request.headers()));
-        let answer = self.router.clone().call(request);
+        let answer = self.answers.router.clone().call(request);
         match (caller, stranger.is_known()) {
             (None, true) => answer.await,
             (None, false) => watch_credentials(stranger as Arc<dyn CredentialWatch>, answer).await,

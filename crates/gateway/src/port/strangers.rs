@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tidegate_service::{CredentialWatch, network};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+
+use super::ending::{Ending, Order};
 
 /// How often is logged, at most, that strangers are ended.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -32,7 +33,7 @@ pub(super) struct Strangers {
 struct State {
     next: u64,
     /// By age.
-    all: BTreeMap<u64, (IpAddr, CancellationToken)>,
+    all: BTreeMap<u64, (IpAddr, Arc<Ending>)>,
     of: HashMap<IpAddr, BTreeSet<u64>>,
     ended: u64,
     told: Option<Instant>,
@@ -48,9 +49,10 @@ impl Strangers {
         })
     }
 
-    /// A place for a caller at this address, at the cost of the oldest one where there is none left.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Arc<Stranger> {
-        let (network, ended) = (network(address), CancellationToken::new());
+    /// A place for a caller at this address, at the cost of the oldest one where there is none left. `ending` hears when
+    /// the place is given to somebody else.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, ending: Arc<Ending>) -> Arc<Stranger> {
+        let network = network(address);
         let mut state = self.lock();
         let oldest_of_address = state
             .of
@@ -64,22 +66,21 @@ impl Strangers {
         }
         let id = state.next;
         state.next += 1;
-        state.all.insert(id, (network, ended.clone()));
+        state.all.insert(id, (network, ending));
         state.of.entry(network).or_default().insert(id);
         drop(state);
         Arc::new(Stranger {
             strangers: Arc::clone(self),
             id,
             known: AtomicBool::new(false),
-            ended,
         })
     }
 
     fn end(&self, state: &mut State, id: u64) {
-        let Some((network, ended)) = state.remove(id) else {
+        let Some((network, ending)) = state.remove(id) else {
             return;
         };
-        ended.cancel();
+        ending.order(Order::End);
         state.ended += 1;
         #[allow(clippy::disallowed_methods, reason = "how often a line is logged")]
         let now = Instant::now();
@@ -106,15 +107,15 @@ impl Strangers {
 }
 
 impl State {
-    fn remove(&mut self, id: u64) -> Option<(IpAddr, CancellationToken)> {
-        let (network, ended) = self.all.remove(&id)?;
+    fn remove(&mut self, id: u64) -> Option<(IpAddr, Arc<Ending>)> {
+        let (network, ending) = self.all.remove(&id)?;
         if let Some(ids) = self.of.get_mut(&network) {
             ids.remove(&id);
             if ids.is_empty() {
                 self.of.remove(&network);
             }
         }
-        Some((network, ended))
+        Some((network, ending))
     }
 }
 
@@ -123,21 +124,12 @@ pub(super) struct Stranger {
     strangers: Arc<Strangers>,
     id: u64,
     known: AtomicBool,
-    ended: CancellationToken,
 }
 
 impl Stranger {
     /// Whether it has shown a credential and is a stranger no more.
     pub(super) fn is_known(&self) -> bool {
         self.known.load(Ordering::Relaxed)
-    }
-
-    /// Waits until the place is given to somebody else. Never ends for a caller who has shown a credential.
-    pub(super) async fn ended(&self) {
-        self.ended.cancelled().await;
-        if self.is_known() {
-            std::future::pending::<()>().await;
-        }
     }
 }
 
@@ -159,40 +151,43 @@ impl Drop for Stranger {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn is_ended(stranger: &Stranger) -> bool {
-        futures::FutureExt::now_or_never(stranger.ended()).is_some()
+    /// Somebody at this address, and what they hear.
+    fn admit(strangers: &Arc<Strangers>, at: &str) -> (Arc<Stranger>, Arc<Ending>) {
+        let ending = Arc::<Ending>::default();
+        (strangers.admit(address(at), Arc::clone(&ending)), ending)
+    }
+
+    fn is_ended((_, ending): &(Arc<Stranger>, Arc<Ending>)) -> bool {
+        ending.ended().now_or_never().is_some()
     }
 
     #[test]
     fn the_oldest_of_an_address_leaves_for_the_newest() {
         let strangers = Strangers::new("connections", 2, 100);
-        let site = address("192.0.2.1");
-        let other = strangers.admit(address("192.0.2.2"));
-        let places: Vec<_> = (0..3).map(|_| strangers.admit(site)).collect();
-        let ended: Vec<_> = places.iter().map(|place| is_ended(place)).collect();
-        assert_eq!(ended, [true, false, false]);
+        let other = admit(&strangers, "192.0.2.2");
+        let places = [0; 3].map(|_| admit(&strangers, "192.0.2.1"));
+        assert_eq!(places.each_ref().map(is_ended), [true, false, false]);
         assert!(!is_ended(&other));
     }
 
     #[test]
     fn who_has_shown_a_credential_counts_no_longer_and_is_never_ended() {
         let strangers = Strangers::new("connections", 1, 100);
-        let site = address("192.0.2.1");
-        let known: Vec<_> = (0..5)
-            .map(|_| {
-                let device = strangers.admit(site);
-                device.seen();
-                device
-            })
-            .collect();
-        let newest = strangers.admit(site);
-        assert!(!known.iter().any(|device| is_ended(device)));
+        let known = [0; 5].map(|_| {
+            let device = admit(&strangers, "192.0.2.1");
+            device.0.seen();
+            device
+        });
+        let newest = admit(&strangers, "192.0.2.1");
+        assert!(!known.iter().any(is_ended));
         drop(known);
         assert!(!is_ended(&newest));
     }
@@ -200,8 +195,8 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_its_caller_goes() {
         let strangers = Strangers::new("connections", 1, 100);
-        drop(strangers.admit(address("192.0.2.1")));
-        let next = strangers.admit(address("192.0.2.1"));
+        drop(admit(&strangers, "192.0.2.1"));
+        let next = admit(&strangers, "192.0.2.1");
         assert!(!is_ended(&next));
         let state = strangers.lock();
         assert_eq!((state.all.len(), state.of.len()), (1, 1));
@@ -210,8 +205,7 @@ mod tests {
     #[test]
     fn all_addresses_together_have_a_bound_and_none_of_them_may_have_none() {
         let strangers = Strangers::new("connections", 0, 3);
-        let places: Vec<_> = (0..4).map(|_| strangers.admit(address("192.0.2.1"))).collect();
-        let ended: Vec<_> = places.iter().map(|place| is_ended(place)).collect();
-        assert_eq!(ended, [true, false, false, false]);
+        let places = [0; 4].map(|_| admit(&strangers, "192.0.2.1"));
+        assert_eq!(places.each_ref().map(is_ended), [true, false, false, false]);
     }
 }

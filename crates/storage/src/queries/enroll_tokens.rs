@@ -158,15 +158,15 @@ pub(crate) fn open(conn: &mut Conn, hash: &[u8; 32], now: i64) -> Result<OpenTok
     Ok(token)
 }
 
-/// Uses a token up by one. Counts only what is below the bound, in one statement, so that two devices cannot both be the
-/// last one.
-pub(crate) fn use_up(conn: &mut Conn, id: i64) -> Result<(), Fault> {
+/// Uses a token up by so many. Counts only what is within the bound, in one statement, so that two devices cannot both be
+/// the last one.
+pub(crate) fn use_up(conn: &mut Conn, id: i64, devices: i64) -> Result<(), Fault> {
     let free = tokens::table
         .find(id)
         .filter(tokens::revoked_at.is_null())
-        .filter(tokens::used.lt(tokens::uses));
+        .filter((tokens::used + devices).le(tokens::uses));
     let counted = diesel::update(free)
-        .set(tokens::used.eq(tokens::used + 1))
+        .set(tokens::used.eq(tokens::used + devices))
         .execute(conn)?;
     if counted == 0 {
         return Err(Error::Token(TokenFault::UsedUp).into());
@@ -174,18 +174,18 @@ pub(crate) fn use_up(conn: &mut Conn, id: i64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Counts an enrolment into its hour. The audit log hears of the sum, so that a fleet that enrols at once does not queue
+/// Counts enrolments into their hour. The audit log hears of the sum, so that a fleet that enrols at once does not queue
 /// for the chain.
-pub(crate) fn count_enrolled(conn: &mut Conn, token: i64, now: i64) -> Result<(), Fault> {
+pub(crate) fn count_enrolled(conn: &mut Conn, token: i64, now: i64, devices: i64) -> Result<(), Fault> {
     diesel::insert_into(hours::table)
         .values((
             hours::token_id.eq(token),
             hours::hour_at.eq(hour(now)),
-            hours::enrolled.eq(1),
+            hours::enrolled.eq(devices),
         ))
         .on_conflict((hours::token_id, hours::hour_at))
         .do_update()
-        .set(hours::enrolled.eq(hours::enrolled + 1))
+        .set(hours::enrolled.eq(hours::enrolled + devices))
         .execute(conn)?;
     Ok(())
 }
@@ -205,7 +205,8 @@ pub(crate) fn count_refused(conn: &mut Conn, token: i64, now: i64) -> Result<i64
         .get_result(conn)?)
 }
 
-fn hour(now: i64) -> i64 {
+/// When the hour began that a moment is in.
+pub(crate) fn hour(now: i64) -> i64 {
     now - now.rem_euclid(HOUR_MICROS)
 }
 

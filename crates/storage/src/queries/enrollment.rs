@@ -138,7 +138,7 @@ fn add(
     }
     tell(conn, enrollment, device, now)?;
     spend(conn, token.id, device, generation.into(), now)?;
-    enroll_tokens::count_enrolled(conn, token.id, now)?;
+    enroll_tokens::count_enrolled(conn, token.id, now, 1)?;
     Ok(Some(Enrolled {
         token_generation: generation,
         command_generation: generation,
@@ -248,7 +248,8 @@ fn begin(
         });
         audit::append(conn, &note(enrollment, token, "device.takeover", after))?;
     } else {
-        enroll_tokens::count_enrolled(conn, token.map_or(PREVIOUS_TOKENS, |token| token.id), now)?;
+        let token = token.map_or(PREVIOUS_TOKENS, |token| token.id);
+        enroll_tokens::count_enrolled(conn, token, now, 1)?;
     }
     Ok(Enrolled {
         token_generation: generation,
@@ -285,7 +286,7 @@ fn tell(conn: &mut Conn, enrollment: &Enrollment, device: i64, now: i64) -> Resu
 
 /// Uses a token up by one, for a device that is given this generation.
 fn spend(conn: &mut Conn, token: i64, device: i64, generation: i64, now: i64) -> Result<(), Fault> {
-    enroll_tokens::use_up(conn, token)?;
+    enroll_tokens::use_up(conn, token, 1)?;
     diesel::insert_into(uses::table)
         .values((
             uses::token_id.eq(token),

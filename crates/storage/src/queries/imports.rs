@@ -6,46 +6,14 @@ use diesel::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
+use super::device_rows::{self, DeviceRow};
 use super::devices::{self, Installed};
 use super::{BATCH, Conn, audit, execute_on, rows};
 use crate::error::Fault;
-use crate::rows::{clean, clean_if, to_json};
+use crate::rows::clean_if;
 use crate::schema::devices as device_table;
 use crate::time::micros;
 use crate::{AuditNote, DeviceImport, ImportOutcome, ImportedDevice};
-
-#[derive(Serialize)]
-struct DeviceRow<'a> {
-    name: &'a str,
-    alias: Option<String>,
-    alias_key: Option<String>,
-    model: Option<String>,
-    manufacturer: Option<String>,
-    sdk: Option<u32>,
-    android_version: Option<String>,
-    region: Option<String>,
-    tags_json: String,
-    fcm_token: Option<String>,
-    fcm_token_at: Option<i64>,
-    enrolled_at: i64,
-    enrolled_generation: i64,
-}
-
-const DEVICE_COLUMNS: [(&str, &str); 13] = [
-    ("name", "text"),
-    ("alias", "text"),
-    ("alias_key", "text"),
-    ("model", "text"),
-    ("manufacturer", "text"),
-    ("sdk", "bigint"),
-    ("android_version", "text"),
-    ("region", "text"),
-    ("tags_json", "text"),
-    ("fcm_token", "text"),
-    ("fcm_token_at", "bigint"),
-    ("enrolled_at", "bigint"),
-    ("enrolled_generation", "bigint"),
-];
 
 /// What an import may change of a device that was imported before.
 const CHANGED: [&str; 10] = [
@@ -173,38 +141,25 @@ fn shapes<'a>(
         if device.fcm_token.is_some() && fcm_token.is_none() {
             outcome.fcm_token_taken.push(device.id.clone());
         }
-        let alias = clean_if(device.alias.as_deref());
-        let tags: Vec<String> = facts.tags().map(clean).collect();
-        rows.push(DeviceRow {
+        rows.push(DeviceRow::of(
             name,
-            alias_key: alias.as_deref().map(str::to_lowercase),
-            alias,
-            model: clean_if(facts.model.as_deref()),
-            manufacturer: clean_if(facts.manufacturer.as_deref()),
-            sdk: facts.sdk,
-            android_version: clean_if(facts.android.as_deref()),
-            region: clean_if(facts.region.as_deref()),
-            tags_json: to_json(&tags)?,
-            fcm_token_at: fcm_token.as_ref().map(|_| now),
-            fcm_token,
-            enrolled_at: now,
-            enrolled_generation: 0,
-        });
+            device.alias.as_deref(),
+            facts,
+            fcm_token.as_deref(),
+            now,
+        )?);
     }
     Ok(rows)
 }
 
 fn write(conn: &mut Conn, devices: &[DeviceRow<'_>]) -> Result<(), Fault> {
-    let names: Vec<&str> = DEVICE_COLUMNS.iter().map(|(name, _)| *name).collect();
-    let names = names.join(", ");
     let set: Vec<String> = CHANGED
         .iter()
         .map(|name| format!("{name} = excluded.{name}"))
         .collect();
     let sql = format!(
-        "INSERT INTO devices ({names}) SELECT {names} FROM {} WHERE true
-         ON CONFLICT (name) DO UPDATE SET {} WHERE devices.enrolled_generation = 0",
-        rows(&DEVICE_COLUMNS),
+        "{} ON CONFLICT (name) DO UPDATE SET {} WHERE devices.enrolled_generation = 0",
+        device_rows::insert(),
         set.join(", ")
     );
     for devices in devices.chunks(BATCH) {

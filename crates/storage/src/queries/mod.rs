@@ -2,8 +2,8 @@
 //! engine whose child this module is. Each noun's file holds every statement on its tables.
 
 use super::{
-    Conn, Db, FIND, HAS_EPOCHS, HAS_SERVERS, NOW, SKIP_LOCKED, analyze_deliveries, lock, rows, skip_numbers,
-    words,
+    Conn, Db, FIND, HAS_EPOCHS, HAS_SERVERS, NOW, SKIP_LOCKED, analyze_deliveries, from_hex, lock, rows,
+    skip_numbers, words,
 };
 
 pub(crate) mod accounts;
@@ -23,11 +23,13 @@ pub(crate) mod deliveries;
 pub(crate) mod device_columns;
 mod device_conditions;
 pub(crate) mod device_list;
+mod device_rows;
 pub(crate) mod device_timeline;
 mod device_walks;
 pub(crate) mod devices;
 pub(crate) mod enroll_tokens;
 pub(crate) mod enrollment;
+pub(crate) mod enrollment_groups;
 pub(crate) mod epochs;
 pub(crate) mod experiments;
 pub(crate) mod failures;

@@ -1,0 +1,139 @@
+//! Enrolments, written in groups.
+//!
+//! A commit that reaches the disk costs milliseconds, whether it lets one device in or some hundreds, and a new site brings
+//! its devices at once. So whoever's turn it is writes for all that came while the one before was writing. Only the usual
+//! enrolment goes that way, of a device that nobody knew; all others are judged each by itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidegate_storage::{EnrollCredential, Enrollment, Grouped, Store};
+use tokio::sync::{OwnedMutexGuard, oneshot};
+
+use crate::{Error, Kind};
+
+/// How many devices may wait to be let in. Beyond it they are told to come back later.
+pub const MAX_WAITING_ENROLMENTS: usize = 10_000;
+
+/// How many devices one commit lets in at most.
+const MAX_PER_COMMIT: usize = 500;
+
+/// Lets devices in.
+pub(crate) struct EnrolmentGroups {
+    store: Store,
+    waiting: Mutex<Vec<Waiting>>,
+    /// Held by the one who writes.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+struct Waiting {
+    enrollment: Enrollment,
+    reply: oneshot::Sender<Grouped>,
+}
+
+impl EnrolmentGroups {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            waiting: Mutex::default(),
+            turn: Arc::default(),
+        }
+    }
+
+    /// Lets a device in with all those that wait, or says that it is to enrol by itself.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when too many wait.
+    pub(crate) async fn let_in(&self, enrollment: &Enrollment) -> Result<Grouped, Error> {
+        if !matches!(enrollment.credential, EnrollCredential::Token(_)) {
+            return Ok(Grouped::Apart);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.wait(Waiting {
+            enrollment: enrollment.clone(),
+            reply,
+        })?;
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let group = self.next_group();
+        if !group.is_empty() {
+            // Apart from this request: the others don't depend on whether its caller hangs up.
+            tokio::spawn(write(self.store.clone(), group, turn));
+        }
+        Ok(answer.await.unwrap_or(Grouped::Apart))
+    }
+
+    fn wait(&self, one: Waiting) -> Result<(), Error> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= MAX_WAITING_ENROLMENTS {
+            let message = "many devices enrol at this moment; try again soon";
+            return Err(Error::new(Kind::Unavailable, "too_many_enrolments", message));
+        }
+        waiting.push(one);
+        Ok(())
+    }
+
+    /// Those that have waited the longest.
+    fn next_group(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = waiting.len().min(MAX_PER_COMMIT);
+        waiting.drain(..group).collect()
+    }
+}
+
+async fn write(store: Store, group: Vec<Waiting>, turn: OwnedMutexGuard<()>) {
+    let outcome = match group.len() {
+        // Nothing is won by a group of one, which may not be a usual enrolment.
+        1 => None,
+        _ => {
+            let enrollments = group.iter().map(|one| one.enrollment.clone()).collect();
+            store.enroll_new(enrollments).await.ok()
+        }
+    };
+    drop(turn);
+    // What failed for all may do for each: a token may have uses left for some of them.
+    let mut outcome = outcome.unwrap_or_default().into_iter();
+    for one in group {
+        // Who hung up finds out by asking again.
+        let _ = one.reply.send(outcome.next().unwrap_or(Grouped::Apart));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn too_many_that_wait_are_told_to_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("db").display());
+        let store = Store::connect(&tidegate_storage::Settings::new(url))
+            .await
+            .unwrap();
+        let groups = EnrolmentGroups::new(store);
+        let waiting = || {
+            let (reply, _) = oneshot::channel();
+            Waiting {
+                enrollment: Enrollment {
+                    credential: EnrollCredential::KeyAlone,
+                    device: tidegate_domain::DeviceId::parse("a").unwrap(),
+                    key_hash: None,
+                    facts: tidegate_domain::DeviceFacts::default(),
+                    alias: None,
+                    fcm_token: None,
+                    package: None,
+                    erased_tags: vec![],
+                    now: chrono::DateTime::UNIX_EPOCH,
+                },
+                reply,
+            }
+        };
+        for _ in 0..MAX_WAITING_ENROLMENTS {
+            groups.wait(waiting()).unwrap();
+        }
+        let refused = groups.wait(waiting()).unwrap_err();
+        assert_eq!(
+            (refused.kind, refused.code),
+            (Kind::Unavailable, "too_many_enrolments")
+        );
+        assert_eq!(groups.next_group().len(), MAX_PER_COMMIT);
+    }
+}
