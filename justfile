@@ -295,6 +295,10 @@ mutants jobs="2":
 bench name="":
     cargo bench --workspace --bench '*' --locked -- {{name}}
 
+# The server on one core and its clients on the other, in turn with a bare axum handler and nginx, by the processor's time for each request. Needs nginx.
+bench-server:
+    cargo bench --locked -p tidegate-gateway --bench server
+
 # Installs aapt and apksigner from the distribution where they are missing: the Android project's own readers of APKs.
 android-tools:
     #!/usr/bin/env bash

@@ -6,19 +6,16 @@
 #![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
 
 mod load;
+#[allow(dead_code, reason = "each benchmark needs its own part of it")]
+mod program;
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use load::{device_in, rate};
+use program::Server;
 use reqwest::Client;
-use reqwest::multipart::{Form, Part};
-use serde_json::{Value, json};
-use tidegate_testkit::apks;
 
-const PACKAGE: &str = "com.example.poll";
 const ROUNDS: usize = 16;
 const SCRAPED_EVERY: Duration = Duration::from_secs(1);
 
@@ -34,9 +31,9 @@ fn main() {
 
 async fn run() {
     let folder = tempfile::tempdir().expect("a folder");
-    let observed = Server::start(&folder.path().join("observed"), &[]).await;
+    let observed = Server::start(&folder.path().join("observed"), &[], None).await;
     let quiet = [("TIDEGATE_METRICS", "false"), ("TIDEGATE_LOG", "off")];
-    let unobserved = Server::start(&folder.path().join("unobserved"), &quiet).await;
+    let unobserved = Server::start(&folder.path().join("unobserved"), &quiet, None).await;
     let scraper = tokio::spawn(scrape(observed.address, observed.admin.clone()));
     for (name, inside) in [("304", false), ("200", true)] {
         let requests = [
@@ -79,101 +76,4 @@ async fn scrape(address: SocketAddr, admin: String) {
         assert!(page.contains("ota_check_total"), "{page}");
         tokio::time::sleep(SCRAPED_EVERY).await;
     }
-}
-
-/// The program with a build that a tenth of the fleet is offered. Killed when dropped.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    admin: String,
-    enrollment: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
-        std::fs::create_dir(folder).expect("a folder");
-        let address = TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port");
-        let child = program(folder)
-            .arg("serve")
-            .env("TIDEGATE_LISTEN", address.to_string())
-            .envs(settings.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program");
-        let ready = format!("http://{address}/readyz");
-        while !reqwest::get(&ready)
-            .await
-            .is_ok_and(|answer| answer.status() == 200)
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let admin = told(folder, &["token", "--subject", "bench", "--role", "operator"]);
-        let enrollment = told(folder, &["enroll-token", "--uses", "2"]);
-        let server = Self {
-            child,
-            address,
-            admin,
-            enrollment,
-        };
-        let apk = Part::bytes(apks::build(PACKAGE, 2)).file_name("app.apk");
-        let upload = server
-            .post("/v1/apk/upload")
-            .multipart(Form::new().part("file", apk));
-        let build = answer(upload).await["build_id"].clone();
-        let promote = server.post(&format!("/v1/apk/{build}/promote"));
-        answer(promote.json(&json!({ "rollout_percent": 10 }))).await;
-        server
-    }
-
-    fn post(&self, path: &str) -> reqwest::RequestBuilder {
-        let request = Client::new().post(format!("http://{}{path}", self.address));
-        request.bearer_auth(&self.admin)
-    }
-
-    /// A new device's poll.
-    async fn poll(&self, device: &str) -> String {
-        let order = json!({ "enrollment_token": self.enrollment, "device_id": device });
-        let enrolled = answer(self.post("/v1/agent/enroll").json(&order)).await;
-        let token = enrolled["device_token"].as_str().expect("a token");
-        format!(
-            "GET /v1/agent/update?device_id={device}&current_version_code=1&package_name={PACKAGE}&sdk=34 HTTP/1.1\r\n\
-             Host: tidegate\r\nAuthorization: Bearer {token}\r\n\r\n"
-        )
-    }
-}
-
-fn program(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.env_clear().current_dir(folder).stdin(Stdio::null());
-    command
-}
-
-/// What a command of `tidegate admin` prints.
-fn told(folder: &Path, command: &[&str]) -> String {
-    let output = program(folder)
-        .arg("admin")
-        .args(command)
-        .output()
-        .expect("the program");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout)
-        .expect("a text")
-        .trim()
-        .to_owned()
-}
-
-async fn answer(request: reqwest::RequestBuilder) -> Value {
-    let answer = request.send().await.expect("an answer");
-    let answer = answer.error_for_status().expect("a good answer");
-    answer.json().await.expect("JSON")
 }

@@ -22,55 +22,108 @@ pub(crate) fn device_in(share: bool) -> String {
         .expect("one of many")
 }
 
-/// Answers a second over all connections.
+/// What the clients ask next: the connection's number, and how many requests it has made. `None` when there is nothing more.
+pub(crate) type Asks = Arc<dyn Fn(usize, u64) -> Option<Vec<u8>> + Send + Sync>;
+
+/// Answers a second over all connections, each asking the same over and over.
 pub(crate) async fn rate(address: SocketAddr, request: &str) -> f64 {
-    let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let began = Instant::now();
-    let clients: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            tokio::spawn(ask(
-                address,
-                request.to_owned(),
-                Arc::clone(&stop),
-                Arc::clone(&answers),
-            ))
-        })
-        .collect();
-    tokio::time::sleep(ROUND).await;
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.await.expect("a client that ends");
-    }
-    #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
-    let answers = answers.load(Ordering::Relaxed) as f64;
-    answers / began.elapsed().as_secs_f64()
+    let request = request.as_bytes().to_vec();
+    let asks: Asks = Arc::new(move |_, _| Some(request.clone()));
+    let load = ask_all(address, CONNECTIONS, false, ROUND, asks).await;
+    load.rate()
 }
 
-async fn ask(address: SocketAddr, request: String, stop: Arc<AtomicBool>, answers: Arc<AtomicU64>) {
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
-    stream.set_nodelay(true).expect("no delay");
-    let mut buffer = vec![0; 16 * 1024];
-    while !stop.load(Ordering::Relaxed) {
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .expect("a request sent");
-        let mut filled = 0;
-        while !is_whole(&buffer[..filled]) {
-            let read = stream.read(&mut buffer[filled..]).await.expect("an answer");
-            assert!(
-                read > 0,
-                "the server hung up: {}",
-                String::from_utf8_lossy(&buffer[..filled])
-            );
-            filled += read;
-        }
-        assert!(
-            buffer.starts_with(b"HTTP/1.1 304") || buffer.starts_with(b"HTTP/1.1 200"),
-            "an answer to a poll"
-        );
-        answers.fetch_add(1, Ordering::Relaxed);
+/// What came of a round.
+pub(crate) struct Load {
+    pub(crate) answers: u64,
+    pub(crate) took: Duration,
+}
+
+impl Load {
+    #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
+    pub(crate) fn rate(&self) -> f64 {
+        self.answers as f64 / self.took.as_secs_f64()
     }
+}
+
+/// Asks over so many connections at once for a while, over a new connection each time where it is `fresh`.
+pub(crate) async fn ask_all(
+    address: SocketAddr,
+    connections: usize,
+    fresh: bool,
+    round: Duration,
+    asks: Asks,
+) -> Load {
+    let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let began = Instant::now();
+    let clients = (0..connections).map(|connection| {
+        let (stop, answers, asks) = (Arc::clone(&stop), Arc::clone(&answers), Arc::clone(&asks));
+        tokio::spawn(async move {
+            let mut made = 0;
+            let mut stream = None;
+            while !stop.load(Ordering::Relaxed)
+                && let Some(request) = asks(connection, made)
+            {
+                stream = ask(address, stream, &request, fresh).await;
+                answers.fetch_add(1, Ordering::Relaxed);
+                made += 1;
+            }
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let ended = async {
+        for client in clients {
+            client.await.expect("a client that ends");
+        }
+    };
+    tokio::pin!(ended);
+    if tokio::time::timeout(round, &mut ended).await.is_err() {
+        stop.store(true, Ordering::Relaxed);
+        ended.await;
+    }
+    Load {
+        answers: answers.load(Ordering::Relaxed),
+        took: began.elapsed(),
+    }
+}
+
+/// Asks once, and returns the connection if it is to be kept.
+async fn ask(
+    address: SocketAddr,
+    kept: Option<TcpStream>,
+    request: &[u8],
+    fresh: bool,
+) -> Option<TcpStream> {
+    let mut stream = match kept {
+        Some(stream) => stream,
+        None => connect(address).await,
+    };
+    stream.write_all(request).await.expect("a request sent");
+    let (mut buffer, mut filled) = ([0; 16 * 1024], 0);
+    while !is_whole(&buffer[..filled]) {
+        let read = stream.read(&mut buffer[filled..]).await.expect("an answer");
+        assert!(
+            read > 0,
+            "the server hung up: {}",
+            String::from_utf8_lossy(&buffer[..filled])
+        );
+        filled += read;
+    }
+    let status = buffer.get(9..12);
+    assert!(
+        matches!(status, Some(b"304" | b"200" | b"201")),
+        "a good answer: {}",
+        String::from_utf8_lossy(&buffer[..filled])
+    );
+    (!fresh).then_some(stream)
+}
+
+/// A connection that leaves no trace when it is closed: thousands that wait for their ends would use up the ports.
+async fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("no delay");
+    stream.set_zero_linger().expect("no lingering");
+    stream
 }
 
 fn is_whole(answer: &[u8]) -> bool {

@@ -19,6 +19,7 @@ mod device_filters;
 mod device_timeline;
 mod devices;
 mod enrollment;
+mod enrollment_groups;
 mod experiments;
 mod facts;
 mod fleet;
