@@ -60,6 +60,7 @@ mod nudges;
 mod outdated_tokens;
 mod overlays;
 mod packages;
+mod patches;
 mod per_worker;
 mod plan_numbers;
 mod policies;
@@ -132,11 +133,14 @@ pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
 };
 pub use packages::Packages;
+pub use patches::{
+    BuildPatches, OfferedPatch, PatchCoverage, PatchMaker, PatchSet, PatchSettings, Patches,
+};
 pub use per_worker::PerWorker;
 pub use plan_numbers::{PlanNumbers, halted_gates, plan_numbers};
 pub use policies::{HoldSpec, Policies, PolicyEdit};
 pub use poll_pace::{MAX_POLL_STRETCH, PollPace};
-pub use polls::{Poll, PollAnswer, Polls, WARMING_UP_RETRY};
+pub use polls::{PatchOffer, Poll, PollAnswer, Polls, WARMING_UP_RETRY};
 pub use provisioning::Provisioning;
 pub use readiness::Readiness;
 pub use record::open_record;

@@ -34,6 +34,7 @@ mod offers;
 mod opening;
 mod overdue;
 mod packages;
+mod patches;
 mod people;
 mod place;
 mod plans;
