@@ -160,7 +160,8 @@ pub fn wanted_patches(
     let mut by_build: BTreeMap<BuildId, BTreeMap<VersionCode, u64>> = BTreeMap::new();
     for release in &track.serving {
         for &(from, devices) in running.iter().filter(|(from, _)| from.get() > 0) {
-            if let Some(build) = next_build(track, from, (release.build.facts.version_code, release.build.id)) {
+            if let Some(build) = next_build(track, from, (release.build.facts.version_code, release.build.id))
+            {
                 by_build.entry(build).or_default().insert(from, devices);
             }
         }
@@ -172,11 +173,7 @@ pub fn wanted_patches(
 }
 
 /// What a device that runs `from` is offered on its way to a build: the lowest barrier above it, or the build.
-fn next_build(
-    track: &Track,
-    from: VersionCode,
-    (version, build): (VersionCode, BuildId),
-) -> Option<BuildId> {
+fn next_build(track: &Track, from: VersionCode, (version, build): (VersionCode, BuildId)) -> Option<BuildId> {
     let between = |barrier: VersionCode| from < barrier && barrier < version;
     let mut barriers = track.barriers.iter();
     let barrier = barriers.find(|barrier| between(barrier.facts.version_code));
@@ -228,11 +225,41 @@ mod tests {
     #[test]
     fn the_versions_that_most_devices_run_come_first_until_enough_are_covered() {
         let table: [(&str, &[(i64, u64)], &[i64], usize, &[i64]); 6] = [
-            ("all of them", &[(1, 10), (2, 20), (3, 30)], &[1, 2, 3], 8, &[3, 2, 1]),
-            ("95 of 100 are enough", &[(1, 5), (2, 15), (3, 80)], &[1, 2, 3], 8, &[3, 2]),
-            ("94 are not", &[(1, 6), (2, 14), (3, 80)], &[1, 2, 3], 8, &[3, 2, 1]),
-            ("strangers' versions can't be covered", &[(1, 10), (2, 90)], &[1], 8, &[1]),
-            ("no more than there may be", &[(1, 10), (2, 20), (3, 30)], &[1, 2, 3], 1, &[3]),
+            (
+                "all of them",
+                &[(1, 10), (2, 20), (3, 30)],
+                &[1, 2, 3],
+                8,
+                &[3, 2, 1],
+            ),
+            (
+                "95 of 100 are enough",
+                &[(1, 5), (2, 15), (3, 80)],
+                &[1, 2, 3],
+                8,
+                &[3, 2],
+            ),
+            (
+                "94 are not",
+                &[(1, 6), (2, 14), (3, 80)],
+                &[1, 2, 3],
+                8,
+                &[3, 2, 1],
+            ),
+            (
+                "strangers' versions can't be covered",
+                &[(1, 10), (2, 90)],
+                &[1],
+                8,
+                &[1],
+            ),
+            (
+                "no more than there may be",
+                &[(1, 10), (2, 20), (3, 30)],
+                &[1, 2, 3],
+                1,
+                &[3],
+            ),
             ("the newer of two", &[(1, 10), (2, 10)], &[1, 2], 1, &[2]),
         ];
         for (what, running, kept, most, expected) in table {

@@ -114,9 +114,7 @@ impl Downloads {
         device_token: Option<&str>,
     ) -> Result<Download, Error> {
         let generation = self.snapshots.token_generation(&query.device_id, &self.keys);
-        let verdict = self
-            .keys
-            .verify_download(id, query, generation, self.clock.now());
+        let verdict = self.keys.verify_download(id, query, generation, self.clock.now());
         let (device, rollout) = self.permitted(verdict, query, device_token)?;
         Ok(Download {
             build: self.build(id).await?,

@@ -133,9 +133,7 @@ pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
 };
 pub use packages::Packages;
-pub use patches::{
-    BuildPatches, OfferedPatch, PatchCoverage, PatchMaker, PatchSet, PatchSettings, Patches,
-};
+pub use patches::{BuildPatches, OfferedPatch, PatchCoverage, PatchMaker, PatchSet, PatchSettings, Patches};
 pub use per_worker::PerWorker;
 pub use plan_numbers::{PlanNumbers, halted_gates, plan_numbers};
 pub use policies::{HoldSpec, Policies, PolicyEdit};
@@ -168,10 +166,10 @@ pub use tidegate_storage::{
     Campaign, Condition, CountBound, DeviceCount, DeviceFilter, DeviceHappening, DeviceSort, EnrollToken,
     ExperimentFilter, FailedDelivery, FailureFate, FailureReason, GateEvidence, HourOfStats, LastOutcome,
     MAX_CANDIDATES, MAX_COUNTED, MAX_FAILURES_COUNTED, MAX_OVERDUE_DEVICES, MAX_PAGE_SIZE, NamedBuild,
-    OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged, PolicyFilter, PoolUse, Progress,
-    ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX,
-    Sealed, ServerHeartbeat, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, TakenBack, Tampered,
-    Told, User, VersionNames,
+    OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged, Patch, PatchStats, PolicyFilter, PoolUse,
+    Progress, ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats,
+    SERVICE_PREFIX, Sealed, ServerHeartbeat, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged,
+    TakenBack, Tampered, Told, User, VersionNames,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

@@ -349,7 +349,10 @@ impl ReportWriter {
         for ((new, outcome), reply) in reports.iter().zip(outcomes).zip(replies) {
             if outcome.fresh {
                 self.counters.reported(new.report.build, new.report.status);
-                outcome.patch.iter().for_each(|counted| self.counters.patched(*counted));
+                outcome
+                    .patch
+                    .iter()
+                    .for_each(|counted| self.counters.patched(*counted));
                 log(new);
             }
             let answer = outcome

@@ -158,9 +158,7 @@ pub use minutes::{BuildMinute, MINUTES_KEPT, VersionMinute};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};
 pub use packages::{Package, PackageEdit};
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
-pub use patches::{
-    MAX_PATCH_ATTEMPTS, Patch, PatchCounted, PatchEnd, PatchJob, PatchStats, StalePatch,
-};
+pub use patches::{MAX_PATCH_ATTEMPTS, Patch, PatchCounted, PatchEnd, PatchJob, PatchStats, StalePatch};
 pub use policies::{PolicyChange, PolicyFilter};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};

@@ -10,12 +10,13 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    BuildId, DeviceFacts, DeviceId, Offer, Opening, PackageName, RolloutId, Sha256, TERMS_SINCE_PROTOCOL,
-    VersionCode,
+    BuildId, DeviceFacts, DeviceId, MAX_PATCH_FORMATS_BYTES, Offer, Opening, PATCH_FORMAT, PackageName,
+    RolloutId, Sha256, TERMS_SINCE_PROTOCOL, VersionCode,
 };
 use tidegate_proto::v1;
 use tidegate_service::{
-    Authenticator, DeviceCredential, Devices, Error, NewDevice, NewReport, Poll, PollAnswer, Polls, Reports,
+    Authenticator, DeviceCredential, Devices, Error, NewDevice, NewReport, PatchOffer, Poll, PollAnswer,
+    Polls, Reports,
 };
 use tidegate_signing::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
@@ -122,6 +123,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
         facts: query.facts,
         crashes: query.crashes,
         fetched: query.fetched,
+        takes_patches: query.takes_patches,
     };
     Ok(polling.polls.answer(&poll, |answer, poll_after| match answer {
         PollAnswer::Update {
@@ -130,6 +132,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
             proof,
             retry_granted_at,
             install_openings,
+            patch,
         } => {
             if polling.poll_log.takes(begun) {
                 tracing::info!(
@@ -140,7 +143,7 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
                     version_code = offer.build.facts.version_code.get(),
                 );
             }
-            let extras = (retry_granted_at, install_openings);
+            let extras = (retry_granted_at, install_openings, patch);
             offered(&offer, protocol, (download_url, proof), extras, poll_after)
         }
         PollAnswer::WarmingUp => {
@@ -176,11 +179,14 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
     }))
 }
 
+/// What most manifests leave out.
+type Extras = (Option<DateTime<Utc>>, Option<Vec<Opening>>, Option<PatchOffer>);
+
 fn offered(
     offer: &Offer<'_>,
     protocol: u32,
     (download_url, proof): (String, String),
-    (retry_granted_at, install_openings): (Option<DateTime<Utc>>, Option<Vec<Opening>>),
+    (retry_granted_at, install_openings, patch): Extras,
     poll_after: Duration,
 ) -> Response {
     let (spec, facts) = (&offer.rollout.spec, &offer.build.facts);
@@ -212,6 +218,7 @@ fn offered(
         }),
         install_when: terms.map(messages::install_when).unwrap_or_default(),
         install_deadline: terms.and_then(|terms| terms.deadline).map(Into::into),
+        patch: patch.map(messages::patches::offer),
     };
     let headers = [
         (POLL_AFTER, seconds(poll_after)),
@@ -246,6 +253,7 @@ struct PollQuery<'a> {
     facts: DeviceFacts<'a>,
     crashes: Option<u32>,
     fetched: Option<Sha256>,
+    takes_patches: bool,
 }
 
 impl<'a> PollQuery<'a> {
@@ -277,12 +285,22 @@ impl<'a> PollQuery<'a> {
                 "dense" => facts.dense = value == "1",
                 // A hint: one that can't be read is none.
                 "fetched" => poll.fetched = Sha256::parse(&value).ok(),
+                "patches" => poll.takes_patches = names_patches(&value)?,
                 "crashes" => poll.crashes = Some(number("crashes", &value, "must be a number")?),
                 _ => {}
             }
         }
         Ok(poll)
     }
+}
+
+/// Whether our format is among those of the list.
+fn names_patches(formats: &str) -> Result<bool, Error> {
+    if formats.len() > MAX_PATCH_FORMATS_BYTES {
+        let fault = format!("is longer than {MAX_PATCH_FORMATS_BYTES} bytes");
+        return Err(Error::invalid("patches", fault));
+    }
+    Ok(formats.split(',').any(|format| format == PATCH_FORMAT))
 }
 
 fn number(field: &'static str, text: &str, fault: &'static str) -> Result<u32, Error> {
@@ -320,6 +338,10 @@ async fn report(
         request_id: request.request_id,
         rollout: request.rollout_id.map(RolloutId),
         offer: request.offer,
+        patch: request
+            .patch
+            .map(|patch| patch.parse().map_err(Error::from))
+            .transpose()?,
     };
     reports.submit(device, report).await?;
     Ok(JsonAnswer(v1::ReportResponse {

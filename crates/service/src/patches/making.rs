@@ -325,6 +325,10 @@ fn tell(job: &PatchJob, end: &PatchEnd) {
             event = "ota.patch.failed", package_name = %package, build_id = build, base_build_id = base,
             attempt = job.attempts, reason,
         ),
-        PatchEnd::GivenBack => tracing::debug!(build_id = build, base_build_id = base, "a patch is left to others"),
+        PatchEnd::GivenBack => tracing::debug!(
+            build_id = build,
+            base_build_id = base,
+            "a patch is left to others"
+        ),
     }
 }

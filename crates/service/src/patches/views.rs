@@ -78,9 +78,7 @@ impl Patches {
             .filter(|(from, _)| patches.made_from(build, *from).is_some());
         let of_build = || patches.of_build(build);
         PatchCoverage {
-            made: of_build()
-                .filter(|patch| patch.state == PatchState::Made)
-                .count(),
+            made: of_build().filter(|patch| patch.state == PatchState::Made).count(),
             all: of_build().count(),
             reachable: older.clone().map(|(_, devices)| devices).sum(),
             covered: covered.map(|(_, devices)| devices).sum(),

@@ -382,37 +382,47 @@ pub(crate) fn end(
     holder: &str,
     end: &PatchEnd,
 ) -> Result<bool, Fault> {
-    let own = format!("build_id = {build} AND base_id = {base} AND state = 'making' AND holder = $1");
+    // SQLite numbers parameters as they come.
+    let own = |holder: &str| {
+        format!("build_id = {build} AND base_id = {base} AND state = 'making' AND holder = {holder}")
+    };
     let free = "holder = NULL, until_at = NULL";
     let millis = |took: &Duration| i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
     let holder = clean(holder);
     let noted = match end {
         PatchEnd::Made { size, sha256, took } => diesel::sql_query(format!(
-            "UPDATE patches SET state = 'made', {free}, size = {}, sha256 = $2, took_ms = {}, made_at = {NOW} WHERE {own}",
+            "UPDATE patches SET state = 'made', {free}, size = {}, sha256 = $1, took_ms = {}, made_at = {NOW}
+             WHERE {}",
             number(*size),
-            millis(took)
+            millis(took),
+            own("$2")
         ))
-        .bind::<Text, _>(holder)
         .bind::<Binary, _>(sha256.0.to_vec())
+        .bind::<Text, _>(holder)
         .execute(conn)?,
         PatchEnd::TooLarge { size, took } => diesel::sql_query(format!(
-            "UPDATE patches SET state = 'too_large', {free}, size = {}, took_ms = {}, made_at = {NOW} WHERE {own}",
+            "UPDATE patches SET state = 'too_large', {free}, size = {}, took_ms = {}, made_at = {NOW}
+             WHERE {}",
             number(*size),
-            millis(took)
+            millis(took),
+            own("$1")
         ))
         .bind::<Text, _>(holder)
         .execute(conn)?,
         PatchEnd::Failed { reason, retry_after } => {
-            let retry_at = retry_after.map_or("NULL".to_owned(), |after| format!("{NOW} + {}", micros_of(after)));
+            let retry_at =
+                retry_after.map_or("NULL".to_owned(), |after| format!("{NOW} + {}", micros_of(after)));
             diesel::sql_query(format!(
-                "UPDATE patches SET state = 'failed', {free}, reason = $2, retry_at = {retry_at} WHERE {own}"
+                "UPDATE patches SET state = 'failed', {free}, reason = $1, retry_at = {retry_at} WHERE {}",
+                own("$2")
             ))
-            .bind::<Text, _>(holder)
             .bind::<Text, _>(clean(reason))
+            .bind::<Text, _>(holder)
             .execute(conn)?
         }
         PatchEnd::GivenBack => diesel::sql_query(format!(
-            "UPDATE patches SET state = 'wanted', {free}, attempts = attempts - 1 WHERE {own}"
+            "UPDATE patches SET state = 'wanted', {free}, attempts = attempts - 1 WHERE {}",
+            own("$1")
         ))
         .bind::<Text, _>(holder)
         .execute(conn)?,

@@ -10,9 +10,9 @@ use tidegate_domain::{BuildId, Capacity, Consequence, DeviceId, Rejection, Repor
 use super::devices::{self, Installed};
 use super::gate_counts::{self, Reported};
 use super::histories::{BuildKey, Histories, RolloutKey};
+use super::patch_outcomes::{self, Said};
 use super::reasons::{self, Reasons};
 use super::responses::{self, Installation};
-use super::patch_outcomes::{self, Said};
 use super::{BATCH, Conn, builds, execute_on, gate_entries, rows};
 use crate::error::Fault;
 use crate::rows::{clean_if, to_json};

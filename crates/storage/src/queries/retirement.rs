@@ -14,8 +14,8 @@ use super::{
 use crate::error::Fault;
 use crate::rows::small;
 use crate::schema::{
-    device_builds, device_packages, device_patches, device_rollouts, devices, enroll_token_uses, erased_devices,
-    nudge_deliveries, nudge_unknown_devices, reports,
+    device_builds, device_packages, device_patches, device_rollouts, devices, enroll_token_uses,
+    erased_devices, nudge_deliveries, nudge_unknown_devices, reports,
 };
 use crate::time::micros;
 use crate::{AuditNote, InactiveCursor, Marked};

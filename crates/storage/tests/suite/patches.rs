@@ -52,7 +52,10 @@ async fn claim(store: &Store, holder: &str, lasts: Duration) -> Option<PatchJob>
 }
 
 async fn end(store: &Store, job: &PatchJob, holder: &str, end: PatchEnd) -> bool {
-    store.end_patch(job.build.id, job.base.id, holder, end).await.unwrap()
+    store
+        .end_patch(job.build.id, job.base.id, holder, end)
+        .await
+        .unwrap()
 }
 
 fn made(size: u64, byte: u8) -> PatchEnd {
@@ -81,7 +84,10 @@ async fn the_most_worthwhile_patch_is_made_first_and_by_one(place: &Place) {
     assert!(!store.patches_wait().await.unwrap());
     let [_, second, third] = builds(&store).await;
     assert_eq!(epoch(&store).await, 1);
-    assert_eq!(states(&store).await, [(2, PatchState::Wanted), (1, PatchState::Wanted)]);
+    assert_eq!(
+        states(&store).await,
+        [(2, PatchState::Wanted), (1, PatchState::Wanted)]
+    );
     assert!(store.patches_wait().await.unwrap());
     let again = vec![want(&third, 1, 6), want(&third, 2, 9)];
     assert!(!store.want_patches(again, u64::MAX).await.unwrap());
@@ -90,7 +96,11 @@ async fn the_most_worthwhile_patch_is_made_first_and_by_one(place: &Place) {
     let job = claim(&store, "one", LONG).await.unwrap();
     assert_eq!((&job.build, &job.base, job.attempts), (&third, &second, 1));
     let other = claim(&store, "two", LONG).await.unwrap();
-    assert_eq!(other.base.facts.version_code, version(1), "each makes another one");
+    assert_eq!(
+        other.base.facts.version_code,
+        version(1),
+        "each makes another one"
+    );
     assert_eq!(claim(&store, "three", LONG).await, None);
     assert!(store.renew_patch(third.id, second.id, "one", LONG).await.unwrap());
     assert!(!store.renew_patch(third.id, second.id, "two", LONG).await.unwrap());
@@ -99,7 +109,18 @@ async fn the_most_worthwhile_patch_is_made_first_and_by_one(place: &Place) {
     assert!(end(&store, &job, "one", made(70, 9)).await);
     assert_eq!(epoch(&store).await, before + 1);
     assert!(!end(&store, &job, "one", made(71, 8)).await, "it is made once");
-    assert!(end(&store, &other, "two", PatchEnd::TooLarge { size: 4_000, took: LONG }).await);
+    assert!(
+        end(
+            &store,
+            &other,
+            "two",
+            PatchEnd::TooLarge {
+                size: 4_000,
+                took: LONG
+            }
+        )
+        .await
+    );
     assert!(!store.patches_wait().await.unwrap());
 
     let patches = store.patches_of(third.id).await.unwrap();
@@ -124,7 +145,10 @@ async fn the_most_worthwhile_patch_is_made_first_and_by_one(place: &Place) {
     assert_eq!(known, &expected);
     assert!(known.made_at.unwrap() >= known.wanted_at);
     let too_large = &patches[1];
-    assert_eq!((too_large.state, too_large.size, too_large.sha256), (PatchState::TooLarge, Some(4_000), None));
+    assert_eq!(
+        (too_large.state, too_large.size, too_large.sha256),
+        (PatchState::TooLarge, Some(4_000), None)
+    );
     assert_eq!(store.patch_file_in_use(Sha256([9; 32])).await, Ok(true));
     assert_eq!(store.patch_file_in_use(Sha256([8; 32])).await, Ok(false));
     assert_eq!(store.patches_of(second.id).await, Ok(vec![]));
@@ -184,18 +208,31 @@ async fn what_nobody_wants_goes_after_a_while(place: &Place) {
     end(&store, &job, "one", made(70, 9)).await;
     let making = claim(&store, "one", LONG).await.unwrap();
     store.want_patches(vec![], u64::MAX).await.unwrap();
-    assert_eq!(store.stale_patches(LONG).await, Ok(vec![]), "downloads may be under way");
+    assert_eq!(
+        store.stale_patches(LONG).await,
+        Ok(vec![]),
+        "downloads may be under way"
+    );
     let stale = store.stale_patches(NONE).await.unwrap();
     let [stale] = &stale[..] else {
         panic!("one is being made: {stale:?}");
     };
-    assert_eq!((stale.build, stale.base, stale.sha256), (third.id, second.id, Some(Sha256([9; 32]))));
-    assert!(!store.forget_patch(third.id, first.id).await.unwrap(), "one is being made");
+    assert_eq!(
+        (stale.build, stale.base, stale.sha256),
+        (third.id, second.id, Some(Sha256([9; 32])))
+    );
+    assert!(
+        !store.forget_patch(third.id, first.id).await.unwrap(),
+        "one is being made"
+    );
 
     let back = vec![want(&third, 2, 1)];
     assert!(!store.want_patches(back, u64::MAX).await.unwrap());
     assert_eq!(store.stale_patches(NONE).await, Ok(vec![]));
-    assert!(!store.forget_patch(third.id, second.id).await.unwrap(), "it is wanted again");
+    assert!(
+        !store.forget_patch(third.id, second.id).await.unwrap(),
+        "it is wanted again"
+    );
     store.want_patches(vec![], u64::MAX).await.unwrap();
     let before = epoch(&store).await;
     assert!(store.forget_patch(third.id, second.id).await.unwrap());
@@ -216,17 +253,26 @@ async fn no_more_are_wanted_than_there_is_room_for(place: &Place) {
     assert!(store.want_patches(more, 71).await.unwrap());
     let elsewhere = upload(&store, "com.example.other", 1).await;
     let strange = vec![want(&elsewhere, 2, 9), want(&fourth, 17, 9), want(&fourth, 4, 9)];
-    assert!(!store.want_patches(strange, u64::MAX).await.unwrap(), "no such base");
+    assert!(
+        !store.want_patches(strange, u64::MAX).await.unwrap(),
+        "no such base"
+    );
     store.want_patches(vec![], u64::MAX).await.unwrap();
     let versions = vec![version(1), version(4), version(17)];
-    let kept = store.kept_versions(&package(APP), versions.clone()).await.unwrap();
+    let kept = store
+        .kept_versions(&package(APP), versions.clone())
+        .await
+        .unwrap();
     assert_eq!(kept.len(), 2);
     let note = actor("ann").note("ota.delete", format!("package/{APP}"));
     store.delete_build(first.id, note).await.unwrap();
     let kept = store.kept_versions(&package(APP), versions).await.unwrap();
     assert_eq!(kept, [version(4)]);
     let wanted = vec![want(&third, 1, 9), want(&fourth, 1, 9)];
-    assert!(!store.want_patches(wanted, u64::MAX).await.unwrap(), "its file is gone");
+    assert!(
+        !store.want_patches(wanted, u64::MAX).await.unwrap(),
+        "its file is gone"
+    );
     assert_eq!(claim(&store, "one", LONG).await, None);
 }
 
@@ -270,34 +316,71 @@ async fn the_first_word_of_an_attempt_counts(place: &Place) {
         sent: Fetched::Patch(size),
         at: at(1),
     };
-    assert_eq!(store.record_downloads(vec![sent(999), sent(1000)]).await, Ok(0), "a patch is no file");
+    assert_eq!(
+        store.record_downloads(vec![sent(999), sent(1000)]).await,
+        Ok(0),
+        "a patch is no file"
+    );
     let downloaded = said(&devices[0], ReportStatus::Downloaded, 1, PatchOutcome::Applied, 2);
     let batch = vec![
         downloaded.clone(),
-        said(&devices[0], ReportStatus::InstallSuccess, 1, PatchOutcome::Applied, 3),
-        said(&devices[1], ReportStatus::Downloaded, 1, PatchOutcome::BaseDiffers, 2),
-        proven(&devices[2], rollout, report(build.id, ReportStatus::Downloaded), 2),
+        said(
+            &devices[0],
+            ReportStatus::InstallSuccess,
+            1,
+            PatchOutcome::Applied,
+            3,
+        ),
+        said(
+            &devices[1],
+            ReportStatus::Downloaded,
+            1,
+            PatchOutcome::BaseDiffers,
+            2,
+        ),
+        proven(
+            &devices[2],
+            rollout,
+            report(build.id, ReportStatus::Downloaded),
+            2,
+        ),
     ];
     let outcomes = store.record_reports(batch).await.unwrap();
     let saved = build.facts.size - 1000;
     let counted: Vec<_> = outcomes
         .iter()
-        .map(|outcome| outcome.patch.map(|counted| (counted.outcome, counted.saved_bytes)))
+        .map(|outcome| {
+            outcome
+                .patch
+                .map(|counted| (counted.outcome, counted.saved_bytes))
+        })
         .collect();
     assert_eq!(
         counted,
-        [Some((PatchOutcome::Applied, saved)), None, Some((PatchOutcome::BaseDiffers, 0)), None]
+        [
+            Some((PatchOutcome::Applied, saved)),
+            None,
+            Some((PatchOutcome::BaseDiffers, 0)),
+            None
+        ]
     );
     let again = store.record_reports(vec![downloaded]).await.unwrap();
     assert_eq!((again[0].fresh, again[0].patch), (false, None));
     let later = said(&devices[1], ReportStatus::Downloaded, 2, PatchOutcome::Damaged, 9);
-    assert!(store.record_reports(vec![later]).await.unwrap()[0].patch.is_some());
+    assert!(
+        store.record_reports(vec![later]).await.unwrap()[0]
+            .patch
+            .is_some()
+    );
 
     let stats = store.patch_stats(build.id).await.unwrap();
     let [stats] = &stats[..] else {
         panic!("one rollout: {stats:?}");
     };
-    assert_eq!((stats.rollout, stats.saved_bytes, stats.full), (rollout, saved, 2));
+    assert_eq!(
+        (stats.rollout, stats.saved_bytes, stats.full),
+        (rollout, saved, 2)
+    );
     assert_eq!(stats.outcomes, [1, 1, 0, 1, 0, 0]);
     assert_eq!(stats.count(PatchOutcome::Damaged), 1);
     let rows = "SELECT count(*) AS value FROM device_patches";
@@ -321,9 +404,16 @@ async fn a_patch_that_was_sent_is_what_a_gate_counts(place: &Place) {
         sent,
         at: at(1),
     };
-    store.record_downloads(vec![sent(Fetched::Patch(5))]).await.unwrap();
+    store
+        .record_downloads(vec![sent(Fetched::Patch(5))])
+        .await
+        .unwrap();
     let size = "SELECT size AS value FROM device_patches WHERE outcome IS NULL";
     assert_eq!(place.number(size), 5);
-    assert_eq!(store.record_downloads(vec![sent(Fetched::Whole)]).await, Ok(1), "then the file all the same");
+    assert_eq!(
+        store.record_downloads(vec![sent(Fetched::Whole)]).await,
+        Ok(1),
+        "then the file all the same"
+    );
     assert_eq!(store.patch_stats(build.id).await, Ok(vec![]), "nothing was said");
 }
