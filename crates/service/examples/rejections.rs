@@ -161,6 +161,7 @@ impl Fleet {
             request_id: Some(format!("bench-{n:08}")),
             rollout: Some(self.rollout),
             offer: Some(offer),
+            patch: None,
         };
         self.filing.submit(device, report).await
     }

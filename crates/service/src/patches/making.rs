@@ -96,6 +96,11 @@ impl PatchMaker {
                 tracing::warn!(%error, "patches could not be looked after");
             }
         }
+        self.leave().await;
+    }
+
+    /// Lets another server look which patches are wanted.
+    pub async fn leave(&self) {
         if let Err(error) = self.store.give_lease_back(PLANNING, &self.holder).await {
             tracing::warn!(%error, "the lease on patches could not be given back");
         }

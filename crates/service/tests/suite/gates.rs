@@ -49,6 +49,7 @@ fn wait(instance: &Instance, device: &str, dense: bool) -> (Duration, bool) {
         },
         crashes: None,
         fetched: None,
+        takes_patches: false,
     };
     instance.polls.answer(&poll, |answer, wait| {
         (wait, matches!(answer, PollAnswer::Update { .. }))
