@@ -204,6 +204,7 @@ fn rejecting(n: usize, build: &Build, rollout: RolloutId) -> storage::NewReport 
         },
         rollout: Some(rollout),
         attempt: Some(1),
+        patch: None,
         at: now(),
     }
 }

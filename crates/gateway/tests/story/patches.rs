@@ -28,8 +28,12 @@ on_both_engines!(
 
 /// An app of which most stays from version to version.
 fn app(code: i64) -> Vec<u8> {
-    let words: String = (0..4000).map(|line| format!("line {} of it\n", line * 7919 % 4001)).collect();
-    let apk = apks::release(PACKAGE, code).padding(60_000).file("assets/words.txt", words);
+    let words: String = (0..4000)
+        .map(|line| format!("line {} of it\n", line * 7919 % 4001))
+        .collect();
+    let apk = apks::release(PACKAGE, code)
+        .padding(60_000)
+        .file("assets/words.txt", words);
     apks::sign(apk.file("classes.dex", format!("the code of version {code}")))
 }
 
@@ -82,7 +86,10 @@ impl Scene {
 
     /// The patches to the newest build.
     async fn patches(&self) -> Vec<Value> {
-        let answer = self.olga.get(&format!("/v1/apk/{}/patches", self.builds[3])).await;
+        let answer = self
+            .olga
+            .get(&format!("/v1/apk/{}/patches", self.builds[3]))
+            .await;
         answer.ok()["patches"].as_array().cloned().unwrap_or_default()
     }
 
@@ -117,7 +124,10 @@ fn url(manifest: &Value) -> &str {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn applied(base: &[u8], patch: &[u8]) -> Vec<u8> {
@@ -128,7 +138,9 @@ fn applied(base: &[u8], patch: &[u8]) -> Vec<u8> {
     let patch = Patch::open(File::open(path("patch")).unwrap(), Limits::default()).unwrap();
     let mut scratch = tempfile::tempfile().unwrap();
     let (base, mut result) = (File::open(path("base")).unwrap(), Vec::new());
-    patch.apply(&base, &mut scratch, &mut result, &mut unwatched).unwrap();
+    patch
+        .apply(&base, &mut scratch, &mut result, &mut unwatched)
+        .unwrap();
     result
 }
 
@@ -147,7 +159,10 @@ async fn devices_take_what_changed(engine: Engine) {
         assert_eq!(patch["from_sha256"], hex(base));
         let fetched = scene.fetch(url(&manifest), &[]).await;
         assert_eq!(fetched.status, 200);
-        assert_eq!((&patch["size"], &patch["sha256"]), (&json!(fetched.body.len()), &json!(hex(&fetched.body))));
+        assert_eq!(
+            (&patch["size"], &patch["sha256"]),
+            (&json!(fetched.body.len()), &json!(hex(&fetched.body)))
+        );
         assert_eq!(applied(base, &fetched.body), scene.files[3]);
         bytes += fetched.body.len();
         full += scene.files[3].len();
@@ -174,7 +189,11 @@ async fn devices_take_what_changed(engine: Engine) {
     request.metadata_mut().insert("authorization", token);
     let told = client.get_build_patches(request).await.unwrap().into_inner();
     assert_eq!(told.patches.len(), 3);
-    assert!(told.patches.iter().all(|patch| patch.state == "made" && patch.size.unwrap() > 0));
+    assert!(
+        told.patches
+            .iter()
+            .all(|patch| patch.state == "made" && patch.size.unwrap() > 0)
+    );
     let unknown = scene.olga.get("/v1/apk/99/patches").await;
     assert_eq!(unknown.status, 404);
 }
@@ -187,13 +206,30 @@ async fn a_patch_is_handed_out_like_a_file(engine: Engine) {
     let whole = scene.fetch(url(&manifest), &[]).await;
     assert_eq!(whole.header("content-type"), "application/octet-stream");
     let etag = whole.header("etag").to_owned();
-    assert_eq!(etag, format!("\"{}\"", manifest["patch"]["sha256"].as_str().unwrap()));
-    let part = scene.fetch(url(&manifest), &[("range", "bytes=10-"), ("if-range", &etag)]).await;
+    assert_eq!(
+        etag,
+        format!("\"{}\"", manifest["patch"]["sha256"].as_str().unwrap())
+    );
+    let part = scene
+        .fetch(url(&manifest), &[("range", "bytes=10-"), ("if-range", &etag)])
+        .await;
     assert_eq!((part.status, &part.body[..]), (206, &whole.body[10..]));
     let file = format!("\"{}\"", manifest["sha256"].as_str().unwrap());
-    let another = scene.fetch(url(&manifest), &[("range", "bytes=10-"), ("if-range", &file)]).await;
-    assert_eq!((another.status, another.body.len()), (200, whole.body.len()), "the file's is another's");
-    assert_eq!(scene.fetch(url(&manifest), &[("if-none-match", &etag)]).await.status, 304);
+    let another = scene
+        .fetch(url(&manifest), &[("range", "bytes=10-"), ("if-range", &file)])
+        .await;
+    assert_eq!(
+        (another.status, another.body.len()),
+        (200, whole.body.len()),
+        "the file's is another's"
+    );
+    assert_eq!(
+        scene
+            .fetch(url(&manifest), &[("if-none-match", &etag)])
+            .await
+            .status,
+        304
+    );
 
     let others = url(&manifest).replace("device_id=two", "device_id=one");
     scene.fetch(&others, &[]).await.refused(403, "url_refused");
@@ -203,14 +239,24 @@ async fn a_patch_is_handed_out_like_a_file(engine: Engine) {
     let base = scene.builds[1];
     let wider = url(&manifest).replace(&format!("/patches/{base}?"), "/download?");
     scene.fetch(&wider, &[]).await.refused(403, "url_refused");
-    let elsewhere = url(&manifest).replace(&format!("/patches/{base}?"), &format!("/patches/{}?", scene.builds[0]));
+    let elsewhere = url(&manifest).replace(
+        &format!("/patches/{base}?"),
+        &format!("/patches/{}?", scene.builds[0]),
+    );
     scene.fetch(&elsewhere, &[]).await.refused(403, "url_refused");
     let path = format!("/v1/apk/{build}/patches/{base}");
-    assert_eq!(scene.olga.get(&path).await.body, whole.body, "people fetch with their token");
+    assert_eq!(
+        scene.olga.get(&path).await.body,
+        whole.body,
+        "people fetch with their token"
+    );
     assert_eq!(scene.fetch(&scene.server.url(&path), &[]).await.status, 401);
     let none = scene.olga.get(&format!("/v1/apk/{build}/patches/{build}")).await;
     none.refused(404, "no_patch");
-    assert_eq!(scene.olga.get(&format!("/v1/apk/{build}/patches/x")).await.status, 404);
+    assert_eq!(
+        scene.olga.get(&format!("/v1/apk/{build}/patches/x")).await.status,
+        404
+    );
     scene.server.clock().advance(chrono::TimeDelta::hours(2));
     scene.fetch(url(&manifest), &[]).await.refused(403, "url_expired");
 }
@@ -229,13 +275,22 @@ async fn what_devices_say_of_patches_is_counted_once(engine: Engine) {
     let fetched = scene.fetch(url(&first), &[]).await.body.len();
     let agent = &scene.devices[0].0;
     for _ in 0..2 {
-        agent.report_as(&report(&first, "downloaded", "applied")).await.ok();
-        agent.report_as(&report(&first, "install_success", "applied")).await.ok();
+        agent
+            .report_as(&report(&first, "downloaded", "applied"))
+            .await
+            .ok();
+        agent
+            .report_as(&report(&first, "install_success", "applied"))
+            .await
+            .ok();
     }
     let second = scene.offered(1).await;
     scene.fetch(download_url(&second), &[]).await;
     let agent = &scene.devices[1].0;
-    agent.report_as(&report(&second, "downloaded", "base_differs")).await.ok();
+    agent
+        .report_as(&report(&second, "downloaded", "base_differs"))
+        .await
+        .ok();
     let refused = agent.report_as(&report(&second, "downloaded", "eaten")).await;
     refused.refused(400, "invalid_argument");
 
@@ -288,7 +343,12 @@ async fn two_servers_make_a_patch_once(engine: Engine) {
     let there = scene.devices[2].0.at(&other.url(""));
     let polled = eventually(
         || there.poll_as(PACKAGE, 30, "&patches=tgp1"),
-        |polled| polled.manifest.as_ref().is_some_and(|manifest| manifest.get("patch").is_some()),
+        |polled| {
+            polled
+                .manifest
+                .as_ref()
+                .is_some_and(|manifest| manifest.get("patch").is_some())
+        },
     )
     .await;
     let manifest = polled.manifest.unwrap();
@@ -309,16 +369,25 @@ async fn a_patch_whose_maker_was_lost_is_made_by_another(engine: Engine) {
     };
     store.want_patches(vec![wanted], u64::MAX).await.unwrap();
     let lasts = Duration::from_secs(10);
-    let lost = store.claim_patch("a server that was killed", lasts).await.unwrap();
+    let lost = store
+        .claim_patch("a server that was killed", lasts)
+        .await
+        .unwrap();
     assert_eq!(lost.unwrap().base.id, BuildId(scene.builds[1]));
     drop(store);
     scene.server.start_again().await;
     scene.olga = scene.server.person("olga", Role::Operator);
     scene.release().await;
     let patches = scene.made(2).await;
-    let lost = patches.iter().find(|patch| patch["from_version_code"] == 20).unwrap();
+    let lost = patches
+        .iter()
+        .find(|patch| patch["from_version_code"] == 20)
+        .unwrap();
     assert_eq!((&lost["state"], &lost["attempts"]), (&json!("making"), &json!(1)));
     let patches = scene.made(3).await;
-    let taken_over = patches.iter().find(|patch| patch["from_version_code"] == 20).unwrap();
+    let taken_over = patches
+        .iter()
+        .find(|patch| patch["from_version_code"] == 20)
+        .unwrap();
     assert_eq!(taken_over["attempts"], 2);
 }

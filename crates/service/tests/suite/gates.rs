@@ -178,6 +178,7 @@ async fn a_file_that_is_there_already_counts_as_sent() {
         facts: DeviceFacts::default(),
         crashes: None,
         fetched: Some(sha256),
+        takes_patches: false,
     };
     instance.polls.answer(&poll, |_, _| ());
     flush(&instance).await;

@@ -14,7 +14,7 @@ use tidegate_storage::PatchEnd;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tokio_util::sync::CancellationToken;
 
-use crate::instance::{Instance, id, operator, package, refusal, to, version};
+use crate::instance::{Instance, id, refusal, to, version};
 use crate::offers::query_of;
 
 /// An app of which most stays from version to version.
@@ -336,11 +336,6 @@ async fn what_nobody_has_a_use_for_goes_with_its_file() {
         (1, 0, 0)
     );
 
-    instance
-        .rollouts
-        .roll_back(operator(), Some(package()), None, false)
-        .await
-        .unwrap_err();
     let third = instance.upload(all_new(3)).await.unwrap();
     instance.promote(third.id, to(100)).await;
     make_all(&instance, PatchSettings::default()).await;
