@@ -415,6 +415,7 @@ fn dashboard(
         authenticator: Arc::clone(&api.authenticator),
         users: Arc::clone(&api.users),
         builds: Arc::clone(&api.builds),
+        patches: Arc::clone(&api.patches),
         uploads: Arc::clone(&api.uploads),
         downloads: Arc::clone(&api.downloads),
         audiences: Arc::clone(&api.audiences),
