@@ -185,7 +185,7 @@ async fn devices_take_what_changed(engine: Engine) {
 
     let mut client = BuildServiceClient::new(scene.server.channel().await);
     let mut request = Request::new(v1::GetBuildPatchesRequest { build_id: build });
-    let token = format!("Bearer {}", scene.olga.token).parse().unwrap();
+    let token = format!("Bearer {}", scene.olga.token()).parse().unwrap();
     request.metadata_mut().insert("authorization", token);
     let told = client.get_build_patches(request).await.unwrap().into_inner();
     assert_eq!(told.patches.len(), 3);
