@@ -221,8 +221,8 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
             let read = "#[serde(deserialize_with = \"crate::calendar_names::read\")]";
             config = config.field_attribute(&path, read);
         }
-        // Nothing is said to agents of before, nor where there is no limit.
-        if message.name() == "UpdateManifest" && field.name() == "install_openings" {
+        // Nothing is said to agents of before, nor where there is no limit or no patch.
+        if message.name() == "UpdateManifest" && ["install_openings", "patch"].contains(&field.name()) {
             let absent = "#[serde(skip_serializing_if = \"Option::is_none\")]";
             config = config.field_attribute(&path, absent);
         }

@@ -40,8 +40,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_service::{
     AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Error,
-    Experiments, Fleet, Forecasts, Kind, Nudges, Packages, Policies, Polls, Readiness, Reports, Rollouts,
-    ServiceAccounts, Tags, Uploads, Users,
+    Experiments, Fleet, Forecasts, Kind, Nudges, Packages, Patches, Policies, Polls, Readiness, Reports,
+    Rollouts, ServiceAccounts, Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -70,6 +70,8 @@ pub struct Api {
     pub builds: Arc<Builds>,
     /// Takes builds in.
     pub uploads: Arc<Uploads>,
+    /// Shows the patches to builds.
+    pub patches: Arc<Patches>,
     /// Hands builds out.
     pub downloads: Arc<Downloads>,
     /// Releases builds.

@@ -2,6 +2,7 @@
 
 mod forecasts;
 mod gates;
+pub(crate) mod patches;
 mod plans;
 mod rollouts;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use tidegate_service::{
     AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Devices, Downloads, Experiments,
-    Fleet, Forecasts, Nudges, Packages, Policies, Readiness, Reports, Rollouts, ServiceAccounts, Tags,
-    Uploads, Users,
+    Fleet, Forecasts, Nudges, Packages, Patches, Policies, Readiness, Reports, Rollouts, ServiceAccounts,
+    Tags, Uploads, Users,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -44,6 +44,7 @@ give! {
     metrics: Option<Arc<dyn MetricsPage>>,
     nudges: Arc<Nudges>,
     packages: Arc<Packages>,
+    patches: Arc<Patches>,
     policies: Arc<Policies>,
     readiness: Arc<Readiness>,
     reports: Arc<Reports>,

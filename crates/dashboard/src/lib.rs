@@ -39,8 +39,8 @@ use std::time::Duration;
 use axum::Router;
 use tidegate_service::{
     AdminTokens, Audiences, AuditLog, Authenticator, Builds, Calendars, Clock, Devices, Downloads, Fleet,
-    Forecasts, Nudges, Packages, Policies, Readiness, Restorations, Rollouts, Servers, ServiceAccounts, Tags,
-    Uploads, Users,
+    Forecasts, Nudges, Packages, Patches, Policies, Readiness, Restorations, Rollouts, Servers,
+    ServiceAccounts, Tags, Uploads, Users,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +52,8 @@ pub struct Dashboard {
     pub users: Arc<Users>,
     /// Looks at builds.
     pub builds: Arc<Builds>,
+    /// Shows the patches to builds.
+    pub patches: Arc<Patches>,
     /// Takes builds in.
     pub uploads: Arc<Uploads>,
     /// Hands builds out.

@@ -31,6 +31,7 @@
 //! - [`forecast`]: what a rollout would do that nobody has made yet.
 //! - [`gate`]: whether a release goes on, by what its devices show.
 //! - [`preflight`]: the safety rules that a device asks before it fetches and before it installs.
+//! - [`wanted_patches`]: which patches a fleet is worth; [`PatchOutcome`]: what became of them on devices.
 //! - [`Position`], [`DeviceId`], [`Percent`] and the other values, parsed once at the edge.
 
 mod approval;
@@ -54,6 +55,7 @@ mod install_terms;
 mod installability;
 mod limits;
 mod nudge;
+mod patch;
 mod plan;
 mod policy;
 mod poll;
@@ -115,6 +117,10 @@ pub use nudge::{
     ActionResult, CampaignState, DEFAULT_NUDGE_PRIORITY, DEFAULT_NUDGE_TTL, DeliveryFailure,
     MAX_ACTION_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
     NudgeAudience, NudgeOrder, Priority,
+};
+pub use patch::{
+    COVERED_PERCENT, MAX_PATCH_FORMATS_BYTES, MAX_PATCH_PERCENT, PATCH_FORMAT, PatchOutcome, PatchState,
+    WantedPatch, wanted_patches,
 };
 pub use plan::{Coming, MAX_SPAN, MAX_STEPS, Phase, Plan, PlanRun, PlanStep, Progress, Span, Stage};
 pub use policy::{

@@ -10,9 +10,9 @@ use tidegate_dashboard::Dashboard;
 use tidegate_service::{
     ActivityBuffer, AdminTokens, Adoption, Audiences, AuditLog, Authenticator, Builds, Calendars, Clerk,
     Clock, Counters, DatabaseClock, Devices, DownloadSlots, Downloads, Examiner, Experiments, Fleet,
-    Forecasts, Gates, MAX_COUNTED_DEVICES, MAX_FORECAST_FLEET, Nudges, Packages, Policies, PollPace, Polls,
-    Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, Servers, ServiceAccounts, Settings,
-    Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
+    Forecasts, Gates, MAX_COUNTED_DEVICES, MAX_FORECAST_FLEET, Nudges, Packages, PatchMaker, Patches,
+    Policies, PollPace, Polls, Readiness, RecordSecret, Reports, Restorations, Retention, Rollouts, Servers,
+    ServiceAccounts, Settings, Snapshots, SystemClock, Tags, Uploads, Users, Witness, background,
 };
 use tidegate_signing::KeyRing;
 use tidegate_storage::Store;
@@ -241,6 +241,19 @@ pub(crate) async fn wire(
         Arc::clone(&fleet),
         config.poll_interval,
     ));
+    let patches = Arc::new(Patches::new(
+        store.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&fleet),
+    ));
+    let patch_maker = PatchMaker::new(
+        store.clone(),
+        artifacts.clone(),
+        Arc::clone(&snapshots),
+        Arc::clone(&fleet),
+        Arc::clone(&counters),
+        config.patches,
+    );
     let examiner = Examiner::new(store.clone(), artifacts.clone(), settings.fleet_min_sdk);
     let retention = Retention::new(
         store.clone(),
@@ -255,6 +268,7 @@ pub(crate) async fn wire(
         .writing("the list of servers", announce)
         .writing("tokens' uses", uses)
         .writing("plans", clerk.run(stop.clone()))
+        .writing("patches", patch_maker.run(stop.clone()))
         .running(background::follow(Arc::clone(&snapshots), stop.clone()))
         .running(background::follow_tags(Arc::clone(&snapshots), stop.clone()))
         .running(background::follow_gates(Arc::clone(&snapshots), stop.clone()))
@@ -346,6 +360,7 @@ pub(crate) async fn wire(
             Arc::clone(&clock),
             MAX_COUNTED_DEVICES,
         )),
+        patches,
         packages: Arc::new(Packages::new(store.clone(), Arc::clone(&clock))),
         policies,
         calendars: Arc::new(Calendars::new(
@@ -400,6 +415,7 @@ fn dashboard(
         authenticator: Arc::clone(&api.authenticator),
         users: Arc::clone(&api.users),
         builds: Arc::clone(&api.builds),
+        patches: Arc::clone(&api.patches),
         uploads: Arc::clone(&api.uploads),
         downloads: Arc::clone(&api.downloads),
         audiences: Arc::clone(&api.audiences),

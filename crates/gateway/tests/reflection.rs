@@ -62,6 +62,7 @@ async fn a_foreign_client_lists_the_services_and_calls_one() {
             "DeleteBuild",
             "EditBuild",
             "GetBuild",
+            "GetBuildPatches",
             "GetDeploymentStats",
             "ListBuilds",
             "SetBuildNotes",

@@ -161,6 +161,7 @@ impl Fleet {
             request_id: Some(format!("bench-{n:08}")),
             rollout: Some(self.rollout),
             offer: Some(offer),
+            patch: None,
         };
         self.filing.submit(device, report).await
     }
@@ -203,6 +204,7 @@ fn rejecting(n: usize, build: &Build, rollout: RolloutId) -> storage::NewReport 
         },
         rollout: Some(rollout),
         attempt: Some(1),
+        patch: None,
         at: now(),
     }
 }

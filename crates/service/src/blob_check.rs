@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::TryStreamExt as _;
 use sha2::{Digest as _, Sha256 as Hasher};
 use tidegate_artifacts as artifacts;
-use tidegate_domain::{Build, BuildId};
+use tidegate_domain::{BuildId, Sha256};
 use tidegate_storage::{BuildFilter, MAX_PAGE_SIZE, Page, Store};
 
 use crate::Error;
@@ -41,10 +41,16 @@ pub struct BlobFindings {
     pub faulty: usize,
     /// Those builds.
     pub faults: Vec<(BuildId, BlobFault)>,
-    /// How many files no build needs. An upload that is just being registered may be among them.
+    /// How many patches are made. Their files are among those that are needed.
+    pub patches: usize,
+    /// How many of them have a fault. Devices take whole files then.
+    pub faulty_patches: usize,
+    /// Those patches: the build that each leads to, and the one that it is made from.
+    pub patch_faults: Vec<((BuildId, BuildId), BlobFault)>,
+    /// How many files no build and no patch needs. An upload that is just being registered may be among them.
     pub spare: usize,
     /// Their names, which are their SHA-256.
-    pub spares: Vec<tidegate_domain::Sha256>,
+    pub spares: Vec<Sha256>,
 }
 
 impl BlobCheck {
@@ -66,7 +72,8 @@ impl BlobCheck {
             for build in &builds.items {
                 needed.insert(build.facts.sha256.0);
                 findings.builds += 1;
-                if let Some(fault) = self.look(build, read).await? {
+                let (sha256, size) = (build.facts.sha256, build.facts.size);
+                if let Some(fault) = self.look(sha256, size, read).await? {
                     findings.faulty += 1;
                     keep(&mut findings.faults, (build.id, fault));
                 }
@@ -76,19 +83,40 @@ impl BlobCheck {
                 break;
             }
         }
+        self.look_at_patches(read, &mut needed, &mut findings).await?;
         let mut files = self.artifacts.list();
         while let Some((sha256, _)) = files.try_next().await? {
             findings.files += 1;
             if !needed.contains(&sha256) {
                 findings.spare += 1;
-                keep(&mut findings.spares, tidegate_domain::Sha256(sha256));
+                keep(&mut findings.spares, Sha256(sha256));
             }
         }
         Ok(findings)
     }
 
-    async fn look(&self, build: &Build, read: bool) -> Result<Option<BlobFault>, Error> {
-        let (sha256, size) = (&build.facts.sha256.0, build.facts.size);
+    async fn look_at_patches(
+        &self,
+        read: bool,
+        needed: &mut HashSet<[u8; 32]>,
+        findings: &mut BlobFindings,
+    ) -> Result<(), Error> {
+        for patch in self.store.patches().await? {
+            let (Some(sha256), Some(size)) = (patch.sha256, patch.size) else {
+                continue;
+            };
+            needed.insert(sha256.0);
+            findings.patches += 1;
+            if let Some(fault) = self.look(sha256, size, read).await? {
+                findings.faulty_patches += 1;
+                keep(&mut findings.patch_faults, ((patch.build, patch.base), fault));
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&self, sha256: Sha256, size: u64, read: bool) -> Result<Option<BlobFault>, Error> {
+        let sha256 = &sha256.0;
         match self.artifacts.size(sha256).await? {
             None => Ok(Some(BlobFault::Missing)),
             Some(there) if there != size => Ok(Some(BlobFault::OtherSize(there))),

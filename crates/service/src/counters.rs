@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Build, BuildId, ReportStatus, VersionCode};
+use tidegate_domain::{Build, BuildId, PatchOutcome, ReportStatus, VersionCode};
+use tidegate_storage::PatchCounted;
 
 /// How many builds are counted apart. Beyond it the oldest one is forgotten, so that no number of uploads makes the
 /// metrics grow without end.
@@ -21,6 +23,10 @@ pub struct Counters {
     uploaded_bytes: AtomicU64,
     nudges: [AtomicU64; 3],
     removed: [AtomicU64; RemovedKind::ALL.len()],
+    patch_outcomes: [AtomicU64; PatchOutcome::ALL.len()],
+    patch_saved_bytes: AtomicU64,
+    patches_made: AtomicU64,
+    patch_making_ms: AtomicU64,
     /// In seconds since 1970; 0 for never.
     retention_ran_at: AtomicI64,
     builds: Mutex<BTreeMap<BuildId, BuildCounts>>,
@@ -120,6 +126,42 @@ impl Counters {
         self.removed[kind as usize].fetch_add(more, Ordering::Relaxed);
     }
 
+    /// A device's word about a patch was counted.
+    pub(crate) fn patched(&self, counted: PatchCounted) {
+        self.patch_outcomes[counted.outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.patch_saved_bytes
+            .fetch_add(counted.saved_bytes, Ordering::Relaxed);
+    }
+
+    /// A patch was made here, whether or not it is worth offering.
+    pub(crate) fn made_patch(&self, took: Duration) {
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.patches_made.fetch_add(1, Ordering::Relaxed);
+        self.patch_making_ms.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// What devices said of patches: once for each attempt of a device.
+    pub fn patch_outcomes(&self) -> [(PatchOutcome, u64); PatchOutcome::ALL.len()] {
+        PatchOutcome::ALL.map(|outcome| {
+            let count = self.patch_outcomes[outcome as usize].load(Ordering::Relaxed);
+            (outcome, count)
+        })
+    }
+
+    /// Bytes that devices did not have to fetch because a patch gave them the file.
+    pub fn patch_saved_bytes(&self) -> u64 {
+        self.patch_saved_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many patches this server made, and how long that took in all.
+    pub fn patches_made(&self) -> (u64, Duration) {
+        let millis = self.patch_making_ms.load(Ordering::Relaxed);
+        (
+            self.patches_made.load(Ordering::Relaxed),
+            Duration::from_millis(millis),
+        )
+    }
+
     /// A pass of the retention has ended.
     pub(crate) fn retention_ran(&self, now: DateTime<Utc>) {
         self.retention_ran_at.store(now.timestamp(), Ordering::Relaxed);
@@ -181,6 +223,22 @@ mod tests {
             ..BuildCounts::default()
         };
         assert_eq!(counters.builds(), BTreeMap::from([(BuildId(7), expected)]));
+    }
+
+    #[test]
+    fn each_word_about_a_patch_is_counted_as_its_own() {
+        let counters = Counters::default();
+        for (times, outcome) in (1..).zip(PatchOutcome::ALL) {
+            for _ in 0..times {
+                counters.patched(PatchCounted {
+                    outcome,
+                    saved_bytes: 10,
+                });
+            }
+        }
+        let counted = counters.patch_outcomes();
+        assert_eq!(counted.map(|(_, count)| count), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(counters.patch_saved_bytes(), 210);
     }
 
     #[test]

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::stream::BoxStream;
 use tidegate_artifacts as artifacts;
-use tidegate_domain::{Build, BuildId, DeviceId, Role, RolloutId};
+use tidegate_domain::{Build, BuildId, DeviceId, Role, RolloutId, Sha256};
 use tidegate_signing::{DownloadError, DownloadQuery, KeyRing};
 use tidegate_storage::{Fetched, Store};
 
 use crate::download_slots::{DownloadSlots, Slot};
+use crate::patches::{OfferedPatch, PatchSet};
 use crate::sent_bytes::{Fetch, SentBytes};
 use crate::{Actor, Authenticator, Clock, Error, Kind, Reports, Snapshots, credential_watch};
 
@@ -38,12 +39,26 @@ pub const REDIRECT_HOLDS: Duration = Duration::from_secs(15 * 60);
 
 /// A file that may be fetched.
 pub struct Download {
-    /// The build whose file it is.
+    /// The build whose file it is, or that the patch leads to.
     pub build: Arc<Build>,
+    /// The patch that is fetched in the file's place.
+    pub patch: Option<OfferedPatch>,
     device: Option<DeviceId>,
     rollout: Option<RolloutId>,
     /// Whether a health gate counts it, so that more than its end is to be known.
     gated: bool,
+}
+
+impl Download {
+    /// What the file is called in the artifact store.
+    pub fn sha256(&self) -> Sha256 {
+        self.patch.map_or(self.build.facts.sha256, |patch| patch.sha256)
+    }
+
+    /// The file's size, in bytes.
+    pub fn size(&self) -> u64 {
+        self.patch.map_or(self.build.facts.size, |patch| patch.size)
+    }
 }
 
 /// A file's bytes, as they go out.
@@ -99,27 +114,86 @@ impl Downloads {
         device_token: Option<&str>,
     ) -> Result<Download, Error> {
         let generation = self.snapshots.token_generation(&query.device_id, &self.keys);
-        self.keys
-            .verify_download(id, query, generation, self.clock.now())
-            .map_err(|fault| {
-                let code = match fault {
-                    DownloadError::Expired => "url_expired",
-                    DownloadError::Tampered | DownloadError::Malformed => "url_refused",
-                };
-                Error::new(Kind::Forbidden, code, fault.to_string())
-            })?;
+        let verdict = self.keys.verify_download(id, query, generation, self.clock.now());
+        let (device, rollout) = self.permitted(verdict, query, device_token)?;
+        Ok(Download {
+            build: self.build(id).await?,
+            patch: None,
+            device: Some(device),
+            rollout,
+            gated: self.is_gated(id, rollout),
+        })
+    }
+
+    /// The same for the patch to a build from another.
+    ///
+    /// # Errors
+    /// As [`Downloads::authorize`]; [`Kind::NotFound`] with `no_patch` for one that is not there any more.
+    pub async fn authorize_patch(
+        &self,
+        (id, base): (BuildId, BuildId),
+        query: &DownloadQuery,
+        device_token: Option<&str>,
+    ) -> Result<Download, Error> {
+        let generation = self.snapshots.token_generation(&query.device_id, &self.keys);
+        let verdict = self
+            .keys
+            .verify_patch((id, base), query, generation, self.clock.now());
+        let (device, rollout) = self.permitted(verdict, query, device_token)?;
+        Ok(Download {
+            build: self.build(id).await?,
+            patch: Some(self.patch(id, base).await?),
+            device: Some(device),
+            rollout,
+            gated: self.is_gated(id, rollout),
+        })
+    }
+
+    /// Lets a person fetch the patch to a build from another.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`], [`Kind::NotFound`].
+    pub async fn authorize_person_patch(
+        &self,
+        actor: &Actor,
+        (id, base): (BuildId, BuildId),
+    ) -> Result<Download, Error> {
+        let download = self.authorize_person(actor, id).await?;
+        Ok(Download {
+            patch: Some(self.patch(id, base).await?),
+            ..download
+        })
+    }
+
+    fn permitted(
+        &self,
+        verdict: Result<(), DownloadError>,
+        query: &DownloadQuery,
+        device_token: Option<&str>,
+    ) -> Result<(DeviceId, Option<RolloutId>), Error> {
+        verdict.map_err(|fault| {
+            let code = match fault {
+                DownloadError::Expired => "url_expired",
+                DownloadError::Tampered | DownloadError::Malformed => "url_refused",
+            };
+            Error::new(Kind::Forbidden, code, fault.to_string())
+        })?;
         credential_watch::seen();
         if let Some(token) = device_token {
             self.authenticator.device_claiming(token, &query.device_id)?;
         }
         let device = DeviceId::parse(&query.device_id)?;
-        let rollout = query.rollout_id.map(RolloutId);
-        Ok(Download {
-            build: self.build(id).await?,
-            device: Some(device),
-            rollout,
-            gated: self.is_gated(id, rollout),
-        })
+        Ok((device, query.rollout_id.map(RolloutId)))
+    }
+
+    /// Patches that are offered are in memory; another server may have made one a moment ago.
+    async fn patch(&self, build: BuildId, base: BuildId) -> Result<OfferedPatch, Error> {
+        if let Some(patch) = self.snapshots.patches().made_between(build, base) {
+            return Ok(*patch);
+        }
+        let known = PatchSet::of(self.store.patches_of(build).await?);
+        let patch = known.made_between(build, base).copied();
+        patch.ok_or_else(|| no_patch(build, base))
     }
 
     /// Lets a person fetch a build's file.
@@ -130,6 +204,7 @@ impl Downloads {
         actor.require(Role::Viewer)?;
         Ok(Download {
             build: self.build(id).await?,
+            patch: None,
             device: None,
             rollout: None,
             gated: false,
@@ -177,15 +252,19 @@ impl Downloads {
         if !self.redirects || download.device.is_none() {
             return Ok(None);
         }
-        let sha256 = &download.build.facts.sha256.0;
+        let sha256 = &download.sha256().0;
         Ok(self.artifacts.signed_url(sha256, REDIRECT_HOLDS).await?)
     }
 
     /// Notes that a device was sent to the bucket for its file. For a health gate it has it from then on.
     pub fn sent_elsewhere(&self, download: &Download) {
-        if let Some(device) = download.device.clone().filter(|_| download.gated) {
-            let (build, rollout) = (&download.build, download.rollout);
-            self.reports.sent(device, build, rollout, Fetched::Redirect);
+        let sent = match &download.patch {
+            Some(patch) => Fetched::Patch(patch.size),
+            None if download.gated => Fetched::Redirect,
+            None => return,
+        };
+        if let Some(device) = download.device.clone() {
+            self.reports.sent(device, &download.build, download.rollout, sent);
         }
     }
 
@@ -195,15 +274,22 @@ impl Downloads {
     /// # Errors
     /// [`Kind::Unavailable`] when the artifact store does not answer, and when as many devices are sent files as may be.
     pub async fn open(&self, download: &Download, range: Range<u64>) -> Result<FileStream, Error> {
-        let facts = &download.build.facts;
         let slot = download.device.as_ref().map(|_| self.slots.take()).transpose()?;
-        let bytes = self.artifacts.read(&facts.sha256.0, range.clone()).await?;
+        let bytes = self.artifacts.read(&download.sha256().0, range.clone()).await;
+        let bytes = match (bytes, &download.patch) {
+            // A build's file has to be there; without a patch a device takes that one.
+            (Err(artifacts::Error::Missing { .. }), Some(patch)) => {
+                return Err(no_patch(download.build.id, patch.base));
+            }
+            (bytes, _) => bytes?,
+        };
         let count = download.device.clone().map(|device| Count {
             reports: self.reports.clone(),
             sent: Arc::clone(&self.sent),
             clock: Arc::clone(&self.clock),
             device,
             build: Arc::clone(&download.build),
+            patch: download.patch,
             rollout: download.rollout,
             gated: download.gated,
         });
@@ -223,8 +309,14 @@ struct Count {
     clock: Arc<dyn Clock>,
     device: DeviceId,
     build: Arc<Build>,
+    patch: Option<OfferedPatch>,
     rollout: Option<RolloutId>,
     gated: bool,
+}
+
+fn no_patch(build: BuildId, base: BuildId) -> Error {
+    let message = format!("there is no patch to build {build} from build {base}; take the whole file");
+    Error::not_found("no_patch", message)
 }
 
 impl Count {
@@ -241,8 +333,9 @@ impl Count {
         let fetch = Fetch {
             device: self.device.clone(),
             build: self.build.id,
+            base: self.patch.map(|patch| patch.base),
         };
-        let size = self.build.facts.size;
+        let size = self.patch.map_or(self.build.facts.size, |patch| patch.size);
         let any = !taken.is_empty();
         if !self.sent.complete(fetch, taken, size, self.clock.now()) {
             if any && self.gated {
@@ -256,9 +349,12 @@ impl Count {
             device_id = %self.device,
             build_id = self.build.id.0,
             version_code = self.build.facts.version_code.get(),
+            base_build_id = self.patch.map(|patch| patch.base.0),
         );
-        self.reports
-            .sent(self.device, &self.build, self.rollout, Fetched::Whole);
+        let sent = self
+            .patch
+            .map_or(Fetched::Whole, |patch| Fetched::Patch(patch.size));
+        self.reports.sent(self.device, &self.build, self.rollout, sent);
     }
 }
 

@@ -4,13 +4,13 @@
 use std::fs::File;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use tidegate_artifacts as artifacts;
 use tidegate_domain::{Build, BuildId, SdkLevel};
 use tidegate_storage::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::examination::Examination;
+use crate::patches::fetch;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -78,7 +78,7 @@ impl Examiner {
     }
 
     async fn examine(&self, build: &Build) -> Result<(), Fault> {
-        let staged = self.fetch(build).await?;
+        let staged = fetch(&self.artifacts, build).await?;
         let (path, floor) = (staged.path().to_owned(), self.floor);
         let examination = tokio::task::spawn_blocking(move || -> Result<Examination, Fault> {
             Ok(Examination::of_file(&File::open(&path)?, floor)?)
@@ -107,21 +107,6 @@ impl Examiner {
             );
         }
         Ok(())
-    }
-
-    /// A copy of the build's file on the disk, which goes when it is dropped.
-    async fn fetch(&self, build: &Build) -> Result<artifacts::Staged, Fault> {
-        let (sha256, size) = (build.facts.sha256, build.facts.size);
-        let mut staging = self.artifacts.stage(size).await?;
-        let mut chunks = self.artifacts.read(&sha256.0, 0..size).await?;
-        while let Some(chunk) = chunks.next().await {
-            staging.write(chunk?).await?;
-        }
-        let staged = staging.finish().await?;
-        if *staged.sha256() != sha256.0 {
-            return Err("the file's bytes are not those that were uploaded".into());
-        }
-        Ok(staged)
     }
 }
 

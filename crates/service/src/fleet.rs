@@ -292,6 +292,19 @@ impl Fleet {
         }))
     }
 
+    /// How many devices run each version of a package, as they were last counted; none in the first moments of a server.
+    pub(crate) fn versions_of(&self, package: &PackageName) -> Option<Vec<(VersionCode, u64)>> {
+        let counted = self.counted.load();
+        counted.at?;
+        let versions = of(&counted.census, package).map_or(&[][..], |package| &package.versions);
+        Some(
+            versions
+                .iter()
+                .map(|running| (running.version, running.devices()))
+                .collect(),
+        )
+    }
+
     /// The devices of a package by what they were told, as they were last counted.
     pub fn standings_of(&self, package: &PackageName) -> PackageStandings {
         let counted = self.counted.load();

@@ -61,6 +61,7 @@ mod nudges;
 mod outdated_tokens;
 mod overlays;
 mod packages;
+mod patches;
 mod per_worker;
 mod plan_numbers;
 mod policies;
@@ -134,11 +135,12 @@ pub use nudges::{
     CampaignWatch, MAX_WATCHERS, Nudged, Nudges, SETTLED_WITHIN, SMALL_CAMPAIGN, WATCHED_EVERY,
 };
 pub use packages::Packages;
+pub use patches::{BuildPatches, OfferedPatch, PatchCoverage, PatchMaker, PatchSet, PatchSettings, Patches};
 pub use per_worker::PerWorker;
 pub use plan_numbers::{PlanNumbers, halted_gates, plan_numbers};
 pub use policies::{HoldSpec, Policies, PolicyEdit};
 pub use poll_pace::{MAX_POLL_STRETCH, PollPace};
-pub use polls::{Poll, PollAnswer, Polls, WARMING_UP_RETRY};
+pub use polls::{PatchOffer, Poll, PollAnswer, Polls, WARMING_UP_RETRY};
 pub use provisioning::Provisioning;
 pub use readiness::Readiness;
 pub use record::open_record;
@@ -166,10 +168,10 @@ pub use tidegate_storage::{
     Campaign, Condition, CountBound, DeviceCount, DeviceFilter, DeviceHappening, DeviceSort, EnrollToken,
     ExperimentFilter, FailedDelivery, FailureFate, FailureReason, GateEvidence, HourOfStats, LastOutcome,
     MAX_CANDIDATES, MAX_COUNTED, MAX_FAILURES_COUNTED, MAX_OVERDUE_DEVICES, MAX_PAGE_SIZE, NamedBuild,
-    OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged, PolicyFilter, PoolUse, Progress,
-    ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats, SERVICE_PREFIX,
-    Sealed, ServerHeartbeat, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged, TakenBack, Tampered,
-    Told, User, VersionNames,
+    OverdueCounts, Package, PackageEdit, PackageEvent, Page, Paged, Patch, PatchStats, PolicyFilter, PoolUse,
+    Progress, ReasonCount, Restoration, RolloutEvent, RolloutFilter, RolloutOnDevice, RolloutStats,
+    SERVICE_PREFIX, Sealed, ServerHeartbeat, ServiceAccount, Standing, StoredCalendar, TagCount, Tagged,
+    TakenBack, Tampered, Told, User, VersionNames,
 };
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};

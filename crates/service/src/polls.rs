@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::{
-    Again, BuildRejection, Catalog, Decision, DeviceFacts, Offer, Opening, Overlay, PollDecision,
-    PollRequest, Reason, Release, Sha256, TERMS_SINCE_PROTOCOL, Track, VersionCode, decide_until,
+    Again, BuildId, BuildRejection, Catalog, Decision, DeviceFacts, Offer, Opening, Overlay, PollDecision,
+    PollRequest, Reason, Release, RolloutId, Sha256, TERMS_SINCE_PROTOCOL, Track, VersionCode, decide_until,
     poll_after_change, poll_often,
 };
 use tidegate_signing::{KeyRing, OfferClaim};
@@ -39,8 +39,25 @@ pub struct Poll<'a> {
     pub crashes: Option<u32>,
     /// The file that it has fetched as a whole and not installed yet.
     pub fetched: Option<Sha256>,
+    /// Whether it can apply patches of the format [`tidegate_domain::PATCH_FORMAT`].
+    pub takes_patches: bool,
     /// The time, by [`Polls::now`].
     pub at: DateTime<Utc>,
+}
+
+/// A patch that leads from what the device runs to what it is offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatchOffer {
+    /// Where to fetch it: signed, expiring, for this device.
+    pub url: String,
+    /// In bytes.
+    pub size: u64,
+    /// The patch's own.
+    pub sha256: Sha256,
+    /// The version that it is made from.
+    pub from_version: VersionCode,
+    /// The file that it is made from. Whoever has another one has no use for it.
+    pub from_sha256: Sha256,
 }
 
 /// The answer to a poll, valid while the catalog is held.
@@ -59,6 +76,8 @@ pub enum PollAnswer<'a> {
         retry_granted_at: Option<DateTime<Utc>>,
         /// When the device may install, if not at any time.
         install_openings: Option<Vec<Opening>>,
+        /// What the device may fetch in the file's place.
+        patch: Option<PatchOffer>,
     },
     /// The device is to take nothing.
     NoUpdate(Reason),
@@ -221,11 +240,40 @@ impl Polls {
             offer,
             download_url: format!("{base}/v1/apk/{build}/download?{query}"),
             proof,
+            patch: self.patch(poll, (build, rollout), generation, expires),
             install_openings: install_openings.filter(|_| poll.facts.protocol >= TERMS_SINCE_PROTOCOL),
             retry_granted_at: gave_up
                 .iter()
                 .find(|(of, _)| *of == build)
                 .and_then(|(_, rejection)| rejection.lifted_at()),
         }
+    }
+
+    /// The patch from what the device runs, if it takes patches and there is one. Whether it has that very file is the
+    /// device's to find out.
+    fn patch(
+        &self,
+        poll: &Poll<'_>,
+        (build, rollout): (BuildId, RolloutId),
+        generation: u32,
+        expires: DateTime<Utc>,
+    ) -> Option<PatchOffer> {
+        if !poll.takes_patches {
+            return None;
+        }
+        let patches = self.snapshots.patches();
+        let patch = patches.made_from(build, poll.installed)?;
+        let base = patch.base;
+        let query = self
+            .keys
+            .sign_patch((build, base), rollout, poll.device_id, generation, expires);
+        let public_url = &self.settings.public_url;
+        Some(PatchOffer {
+            url: format!("{public_url}/v1/apk/{build}/patches/{base}?{query}"),
+            size: patch.size,
+            sha256: patch.sha256,
+            from_version: poll.installed,
+            from_sha256: patch.base_sha256,
+        })
     }
 }

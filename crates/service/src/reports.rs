@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{ActionResult, Build, BuildId, Consequence, DeviceId, Report, ReportStatus, RolloutId};
+use tidegate_domain::{
+    ActionResult, Build, BuildId, Consequence, DeviceId, PatchOutcome, Report, ReportStatus, RolloutId,
+};
 use tidegate_signing::{KeyRing, OfferClaim};
 use tidegate_storage::{self as storage, Answered, Fetched, NewDownload, Refusal, ReportOutcome, Store};
 use tokio::sync::{mpsc, oneshot};
@@ -57,6 +59,8 @@ pub struct NewReport {
     pub rollout: Option<RolloutId>,
     /// The manifest's proof of the offer.
     pub offer: Option<String>,
+    /// What became of the manifest's patch; `None` where there was none.
+    pub patch: Option<PatchOutcome>,
 }
 
 enum Entry {
@@ -119,6 +123,7 @@ impl Reports {
             device,
             rollout,
             attempt: new.attempt,
+            patch: new.patch,
             report: Report {
                 retry_generation: new.attempt.unwrap_or_default(),
                 build: new.build,
@@ -344,6 +349,10 @@ impl ReportWriter {
         for ((new, outcome), reply) in reports.iter().zip(outcomes).zip(replies) {
             if outcome.fresh {
                 self.counters.reported(new.report.build, new.report.status);
+                outcome
+                    .patch
+                    .iter()
+                    .for_each(|counted| self.counters.patched(*counted));
                 log(new);
             }
             let answer = outcome

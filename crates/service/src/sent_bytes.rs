@@ -34,6 +34,8 @@ const GENERATION: TimeDelta = TimeDelta::hours(24);
 pub(crate) struct Fetch {
     pub device: DeviceId,
     pub build: BuildId,
+    /// The build that a patch is made from; `None`: the whole file.
+    pub base: Option<BuildId>,
 }
 
 /// The ranges of all unfinished downloads.
@@ -117,6 +119,7 @@ mod tests {
         Fetch {
             device: DeviceId::parse(device).unwrap(),
             build: BuildId(7),
+            base: None,
         }
     }
 

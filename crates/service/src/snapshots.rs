@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use crate::accounts::Accounts;
 use crate::gate_arms::{GateArms, Watched};
 use crate::overlays::Overlays;
+use crate::patches::PatchSet;
 use crate::record::tell_tampered;
 use crate::{Clock, Error, Kind};
 
@@ -42,6 +43,7 @@ pub struct Snapshots {
     accounts: Accounts,
     rejections: HashMap<DeviceId, Vec<BuildRejection>>,
     overlays: Overlays,
+    patches: ArcSwap<PatchSet>,
     /// How many devices have the packages that a gate watches, as they were counted last.
     fleets: ArcSwap<Fleets>,
     gate_arms: GateArms,
@@ -111,6 +113,7 @@ impl Snapshots {
             accounts: Accounts::default(),
             rejections: HashMap::new(),
             overlays: Overlays::default(),
+            patches: ArcSwap::default(),
             fleets: ArcSwap::default(),
             gate_arms: GateArms::default(),
             tags_epoch: AtomicI64::new(0),
@@ -165,6 +168,10 @@ impl Snapshots {
     async fn read(&self, epochs: &Epochs, last: Option<&ReadAt>) -> Result<HashSet<BuildId>, Error> {
         self.read_accounts(epochs, last).await?;
         self.read_revoked(epochs, last).await?;
+        if last.is_none_or(|last| last.epochs.patches != epochs.patches) {
+            let patches = self.store.patches().await?;
+            self.patches.store(Arc::new(PatchSet::of(patches)));
+        }
         let none = HashSet::new();
         let served = last.map_or(&none, |last| &last.serving);
         if let Some(last) = last.filter(|last| last.epochs.rejections != epochs.rejections) {
@@ -380,6 +387,11 @@ impl Snapshots {
     /// The catalog as it stands.
     pub fn catalog(&self) -> arc_swap::Guard<Arc<Catalog>> {
         self.catalog.load()
+    }
+
+    /// The patches as they stand.
+    pub fn patches(&self) -> arc_swap::Guard<Arc<PatchSet>> {
+        self.patches.load()
     }
 
     /// The package that is meant where none is named.

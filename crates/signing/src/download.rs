@@ -3,7 +3,8 @@
 //! A device fetches a file with a plain HTTP client, perhaps another process than the agent, which carries no
 //! token; so the URL itself is the permission. The tag covers a version byte, the build, the token generation, the end
 //! and the rollout, each big-endian in its place, and then the device's id, so no two permissions sign alike. URLs of
-//! version 1 name no rollout; they are accepted as long as they hold, and no longer made.
+//! version 1 name no rollout; they are accepted as long as they hold, and no longer made. URLs of version 3 are for the
+//! patch from one build to another, and cover the other one too, behind the rollout: none of them opens the build's file.
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use crate::mac::{tag_from_text, to_text};
 
 const WITHOUT_ROLLOUT: u8 = 1;
 const WITH_ROLLOUT: u8 = 2;
+const OF_PATCH: u8 = 3;
 
 /// The query of a download URL. It displays as `device_id=…&rollout_id=…&expires=…&signature=…`,
 /// percent-encoded.
@@ -57,13 +59,36 @@ impl KeyRing {
         generation: u32,
         expires: DateTime<Utc>,
     ) -> DownloadQuery {
+        self.sign(build, None, rollout, device, (generation, expires))
+    }
+
+    /// The same for the patch to a build from `base`.
+    pub fn sign_patch(
+        &self,
+        (build, base): (BuildId, BuildId),
+        rollout: RolloutId,
+        device: &str,
+        generation: u32,
+        expires: DateTime<Utc>,
+    ) -> DownloadQuery {
+        self.sign(build, Some(base), rollout, device, (generation, expires))
+    }
+
+    fn sign(
+        &self,
+        build: BuildId,
+        base: Option<BuildId>,
+        rollout: RolloutId,
+        device: &str,
+        (generation, expires): (u32, DateTime<Utc>),
+    ) -> DownloadQuery {
         let mut query = DownloadQuery {
             device_id: device.to_owned(),
             rollout_id: Some(rollout.0),
             expires: expires.timestamp(),
             signature: String::new(),
         };
-        let head = query.head(build, generation);
+        let head = query.head(build, base, generation);
         let tag = self.primary.download_url.tag(&[&head, device.as_bytes()]);
         query.signature = to_text(&tag);
         query
@@ -83,11 +108,39 @@ impl KeyRing {
         generation: u32,
         now: DateTime<Utc>,
     ) -> Result<(), DownloadError> {
+        self.verify(build, None, query, generation, now)
+    }
+
+    /// The same for the patch to this build from `base`.
+    ///
+    /// # Errors
+    /// [`DownloadError`].
+    pub fn verify_patch(
+        &self,
+        (build, base): (BuildId, BuildId),
+        query: &DownloadQuery,
+        generation: u32,
+        now: DateTime<Utc>,
+    ) -> Result<(), DownloadError> {
+        if query.rollout_id.is_none() {
+            return Err(DownloadError::Malformed);
+        }
+        self.verify(build, Some(base), query, generation, now)
+    }
+
+    fn verify(
+        &self,
+        build: BuildId,
+        base: Option<BuildId>,
+        query: &DownloadQuery,
+        generation: u32,
+        now: DateTime<Utc>,
+    ) -> Result<(), DownloadError> {
         if query.device_id.is_empty() || query.device_id.len() > MAX_DEVICE_ID_BYTES {
             return Err(DownloadError::Malformed);
         }
         let tag = tag_from_text(&query.signature).ok_or(DownloadError::Malformed)?;
-        let head = query.head(build, generation);
+        let head = query.head(build, base, generation);
         let parts = [&head[..], query.device_id.as_bytes()];
         if !self.any(|keys| keys.download_url.verify(&parts, &tag)) {
             return Err(DownloadError::Tampered);
@@ -101,14 +154,19 @@ impl KeyRing {
 
 impl DownloadQuery {
     /// What is signed before the device's id.
-    fn head(&self, build: BuildId, generation: u32) -> Vec<u8> {
-        let version = self.rollout_id.map_or(WITHOUT_ROLLOUT, |_| WITH_ROLLOUT);
-        let mut head = Vec::with_capacity(29);
+    fn head(&self, build: BuildId, base: Option<BuildId>, generation: u32) -> Vec<u8> {
+        let version = match (self.rollout_id, base) {
+            (_, Some(_)) => OF_PATCH,
+            (Some(_), None) => WITH_ROLLOUT,
+            (None, None) => WITHOUT_ROLLOUT,
+        };
+        let mut head = Vec::with_capacity(37);
         head.push(version);
         head.extend(build.0.to_be_bytes());
         head.extend(generation.to_be_bytes());
         head.extend(self.expires.to_be_bytes());
         head.extend(self.rollout_id.into_iter().flat_map(i64::to_be_bytes));
+        head.extend(base.into_iter().flat_map(|base| base.0.to_be_bytes()));
         head
     }
 }

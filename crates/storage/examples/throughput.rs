@@ -79,6 +79,7 @@ async fn measure(engine: &str, settings: Settings) {
                 report: report(build, status),
                 rollout: Some(rollout),
                 attempt: None,
+                patch: None,
                 at: at(9),
             });
             store.record_reports(batch.collect()).await.unwrap();

@@ -152,7 +152,8 @@ impl Store {
         run!(self, read, builds::deleted_at(id))
     }
 
-    /// Deletes a build that serves nothing. One that never had a rollout leaves no row, and its version code is free.
+    /// Deletes a build that serves nothing. One that never had a rollout, and no patch, leaves no row, and its version code
+    /// is free.
     /// Of any other one the row stays, and with it what devices did and were counted for. The catalog's epoch rises. The
     /// file is the caller's to remove, unless [`Store::blob_in_use`] says that another build is made of it.
     ///

@@ -21,6 +21,8 @@ pub struct Epochs {
     pub people: i64,
     /// Tags of devices: [`Store::tags_after`].
     pub tags: i64,
+    /// Patches: [`Store::patches`].
+    pub patches: i64,
 }
 
 impl Store {

@@ -25,7 +25,7 @@
 //! 2. statistics, by build; a build's row guards its hours and the rows of its rollouts; after them the counts of gates.
 //!    Members of a gate are their devices'; whoever looks for the silent ones waits for none of them
 //! 3. deliveries, campaigns and their counts; tags with their counts
-//! 4. epochs
+//! 4. patches; epochs
 //! 5. people, service accounts and admin tokens, whose changes raise their epoch first: so they come one after the
 //!    other, and no two of them remove the last admin
 //! 6. the audit chain
@@ -91,6 +91,7 @@ mod minutes;
 mod overdue;
 mod packages;
 mod page;
+mod patches;
 mod policies;
 mod pool;
 mod postgres;
@@ -157,6 +158,7 @@ pub use minutes::{BuildMinute, MINUTES_KEPT, VersionMinute};
 pub use overdue::{MAX_OVERDUE_DEVICES, OverdueCounts};
 pub use packages::{Package, PackageEdit};
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, Paged};
+pub use patches::{MAX_PATCH_ATTEMPTS, Patch, PatchCounted, PatchEnd, PatchJob, PatchStats, StalePatch};
 pub use policies::{PolicyChange, PolicyFilter};
 pub use pool::PoolUse;
 pub use reasons::{MAX_REASONS, ReasonCount};

@@ -1,10 +1,10 @@
 //! What devices report.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, BuildRejection, Consequence, DeviceId, Report, RolloutId};
+use tidegate_domain::{BuildId, BuildRejection, Consequence, DeviceId, PatchOutcome, Report, RolloutId};
 
 use crate::store::run;
-use crate::{Error, Store};
+use crate::{Error, PatchCounted, Store};
 
 /// A report as it is handed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct NewReport {
     pub rollout: Option<RolloutId>,
     /// The retry generation that the device states. Without one, and where a rollout is proven, the rollout's counts.
     pub attempt: Option<u32>,
+    /// What became of the patch that was offered with it, if one was.
+    pub patch: Option<PatchOutcome>,
     /// When it came.
     pub at: DateTime<Utc>,
 }
@@ -33,6 +35,8 @@ pub enum Fetched {
     Whole,
     /// A redirect to it. What is sent from there is not seen.
     Redirect,
+    /// A patch of so many bytes in its place: every byte, or a redirect to it.
+    Patch(u64),
 }
 
 /// A download as the server sees it. For rollouts without a gate only whole ones are told.
@@ -60,6 +64,8 @@ pub struct ReportOutcome {
     pub consequence: Consequence,
     /// Why it was not taken, if it was not.
     pub refused: Option<Refusal>,
+    /// What it counted for among patches: the first word of a device about a patch in an attempt.
+    pub patch: Option<PatchCounted>,
 }
 
 /// Why a report was not taken.

@@ -291,6 +291,37 @@ diesel::table! {
 }
 
 diesel::table! {
+    patches (build_id, base_id) {
+        build_id -> BigInt,
+        base_id -> BigInt,
+        state -> Text,
+        reason -> Nullable<Text>,
+        devices -> BigInt,
+        size -> Nullable<BigInt>,
+        sha256 -> Nullable<Binary>,
+        wanted_at -> BigInt,
+        made_at -> Nullable<BigInt>,
+        took_ms -> Nullable<BigInt>,
+        attempts -> BigInt,
+        retry_at -> Nullable<BigInt>,
+        holder -> Nullable<Text>,
+        until_at -> Nullable<BigInt>,
+        unwanted_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    device_patches (device_id, rollout_id, build_id) {
+        device_id -> BigInt,
+        rollout_id -> BigInt,
+        build_id -> BigInt,
+        retry_generation -> Nullable<BigInt>,
+        outcome -> Nullable<Text>,
+        size -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     gate_counts (rollout_id, segment, step) {
         rollout_id -> BigInt,
         segment -> BigInt,

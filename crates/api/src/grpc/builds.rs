@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidegate_proto::v1;
 use tidegate_proto::v1::build_service_server::BuildService;
 use tidegate_proto::v1::upload_build_request::Part;
-use tidegate_service::{Builds, Error, UploadNotes, UploadPace, Uploads};
+use tidegate_service::{Builds, Error, Patches, UploadNotes, UploadPace, Uploads};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::actor;
@@ -19,6 +19,7 @@ pub(super) const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 pub(super) struct Service {
     pub builds: Arc<Builds>,
     pub uploads: Arc<Uploads>,
+    pub patches: Arc<Patches>,
 }
 
 #[tonic::async_trait]
@@ -76,6 +77,13 @@ impl BuildService for Service {
         request: Request<v1::GetDeploymentStatsRequest>,
     ) -> Result<Response<v1::DeploymentStats>, Status> {
         call!(request, verbs::builds::stats, self.builds)
+    }
+
+    async fn get_build_patches(
+        &self,
+        request: Request<v1::GetBuildPatchesRequest>,
+    ) -> Result<Response<v1::BuildPatches>, Status> {
+        call!(request, verbs::builds::patches, self.patches)
     }
 
     async fn edit_build(

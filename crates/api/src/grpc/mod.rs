@@ -112,6 +112,7 @@ fn guarded(api: &Api) -> axum::Router {
     let builds = BuildServiceServer::new(builds::Service {
         builds: Arc::clone(&api.builds),
         uploads: Arc::clone(&api.uploads),
+        patches: Arc::clone(&api.patches),
     });
     let nudges = NudgeServiceServer::new(nudges::Service {
         nudges: Arc::clone(&api.nudges),

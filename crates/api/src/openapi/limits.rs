@@ -6,9 +6,9 @@ use tidegate_domain::{
     InstallCondition, MAX_ARMS, MAX_ATTRIBUTE_BYTES, MAX_AUDIENCE_CHARS, MAX_AUDIENCE_ENTRIES,
     MAX_CALENDAR_NAME_BYTES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES, MAX_FREEZES,
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
-    MAX_PACKAGE_NAME_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES, MAX_REQUEST_ID_BYTES,
-    MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE, MAX_WINDOWS, MIN_ARMS,
-    ReportStatus,
+    MAX_PACKAGE_NAME_BYTES, MAX_PATCH_FORMATS_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES,
+    MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE,
+    MAX_WINDOWS, MIN_ARMS, PatchOutcome, ReportStatus,
 };
 use tidegate_service::{
     DeviceSort, FailureFate, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_SEARCH_BYTES,
@@ -101,6 +101,8 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         }
         ("EnrollRequest" | "FcmTokenRequest", "fcm_token") => text(0, MAX_FCM_TOKEN_BYTES),
         ("ReportRequest", "status") => json!({ "enum": ReportStatus::ALL.map(ReportStatus::as_str) }),
+        ("ReportRequest", "patch") => json!({ "enum": PatchOutcome::ALL.map(PatchOutcome::as_str) }),
+        ("CheckUpdateRequest", "patches") => text(0, MAX_PATCH_FORMATS_BYTES),
         ("ReportRequest", "reason") => text(0, MAX_REASON_BYTES),
         ("ReportRequest", "message") => text(0, MAX_MESSAGE_BYTES),
         ("ReportRequest", "request_id") => text(0, MAX_REQUEST_ID_BYTES),

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tidegate_domain::{BuildId, Catalog, Offer, Opening, RolloutId, SignerFingerprint, TERMS_SINCE_PROTOCOL};
 use tidegate_proto::v1;
-use tidegate_service::PerWorker;
+use tidegate_service::{PatchOffer, PerWorker};
 
 use super::PROTOCOL;
 use crate::{messages, verbs};
@@ -46,11 +46,12 @@ pub(super) struct Own {
     pub proof: String,
     pub retry_granted_at: Option<DateTime<Utc>>,
     pub install_openings: Option<Vec<Opening>>,
+    pub patch: Option<PatchOffer>,
     pub poll_after: Duration,
 }
 
 impl Own {
-    /// Whether it has fields beyond those that each device has.
+    /// Whether it has fields that few devices have.
     fn has_more(&self) -> bool {
         self.retry_granted_at.is_some() || self.install_openings.is_some()
     }
@@ -84,6 +85,10 @@ impl Manifests {
         }
         text.extend_from_slice(b",\"poll_after_s\":");
         write(&mut text, &seconds(own.poll_after));
+        if let Some(patch) = own.patch {
+            text.extend_from_slice(b",\"patch\":");
+            write(&mut text, &messages::patches::offer(patch));
+        }
         text.push(b'}');
         text
     }
@@ -118,6 +123,7 @@ fn common(offer: &Offer<'_>, protocol: u32) -> Arc<[u8]> {
         proof: String::new(),
         retry_granted_at: None,
         install_openings: None,
+        patch: None,
         poll_after: Duration::ZERO,
     };
     let mut manifest = serde_json::to_value(whole(offer, protocol, nobody)).unwrap_or_default();
@@ -162,6 +168,7 @@ fn whole(offer: &Offer<'_>, protocol: u32, own: Own) -> v1::UpdateManifest {
         }),
         install_when: terms.map(messages::install_when).unwrap_or_default(),
         install_deadline: terms.and_then(|terms| terms.deadline).map(Into::into),
+        patch: own.patch.map(messages::patches::offer),
     }
 }
 

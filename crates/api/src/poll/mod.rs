@@ -120,6 +120,7 @@ impl PollEndpoint {
             facts: query.facts,
             crashes: query.crashes,
             fetched: query.fetched,
+            takes_patches: query.takes_patches,
             at: now,
         };
         let tell = |answer: PollAnswer<'_>, poll_after| {
@@ -140,12 +141,14 @@ impl PollEndpoint {
                 proof,
                 retry_granted_at,
                 install_openings,
+                patch,
             } => {
                 let own = Own {
                     download_url,
                     proof,
                     retry_granted_at,
                     install_openings,
+                    patch,
                     poll_after,
                 };
                 let manifest = self.manifests.write(catalog, &offer, protocol, own);

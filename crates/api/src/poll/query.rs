@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use tidegate_domain::{DeviceFacts, PackageName, Sha256, VersionCode};
+use tidegate_domain::{
+    DeviceFacts, MAX_PATCH_FORMATS_BYTES, PATCH_FORMAT, PackageName, Sha256, VersionCode,
+};
 use tidegate_service::Error;
 
 use crate::verbs::devices::current_version;
@@ -16,6 +18,7 @@ pub(super) struct PollQuery<'a> {
     pub facts: DeviceFacts<'a>,
     pub crashes: Option<u32>,
     pub fetched: Option<Sha256>,
+    pub takes_patches: bool,
 }
 
 impl<'a> PollQuery<'a> {
@@ -54,11 +57,21 @@ impl<'a> PollQuery<'a> {
             "dense" => facts.dense = value == "1",
             // A hint: one that can't be read is none.
             "fetched" => self.fetched = Sha256::parse(&value).ok(),
+            "patches" => self.takes_patches = names_patches(&value)?,
             "crashes" => self.crashes = Some(number("crashes", &value, "must be a number")?),
             _ => {}
         }
         Ok(())
     }
+}
+
+/// Whether our format is among those of the list.
+fn names_patches(formats: &str) -> Result<bool, Error> {
+    if formats.len() > MAX_PATCH_FORMATS_BYTES {
+        let fault = format!("is longer than {MAX_PATCH_FORMATS_BYTES} bytes");
+        return Err(Error::invalid("patches", fault));
+    }
+    Ok(formats.split(',').any(|format| format == PATCH_FORMAT))
 }
 
 /// A name or a value without its escapes. Most have none, and are taken as they stand.

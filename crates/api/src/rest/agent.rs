@@ -61,6 +61,10 @@ async fn report(
         request_id: request.request_id,
         rollout: request.rollout_id.map(RolloutId),
         offer: request.offer,
+        patch: request
+            .patch
+            .map(|patch| patch.parse().map_err(Error::from))
+            .transpose()?,
     };
     reports.submit(device, report).await?;
     Ok(JsonAnswer(v1::ReportResponse {

@@ -6,7 +6,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use tidegate_proto::v1;
-use tidegate_service::{Builds, Error, MAX_NOTES_BYTES, Rollouts, Uploads};
+use tidegate_service::{Builds, Error, MAX_NOTES_BYTES, Patches, Rollouts, Uploads};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -26,6 +26,7 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(get))
         .routes(routes!(compare))
         .routes(routes!(stats))
+        .routes(routes!(patches))
         .routes(routes!(set_notes))
         .routes(routes!(edit))
         .routes(routes!(delete))
@@ -118,6 +119,24 @@ async fn stats(
 ) -> Answer<v1::DeploymentStats> {
     same_build(id, &mut request.build_id)?;
     Ok(JsonAnswer(verbs::builds::stats(&builds, &actor, request).await?))
+}
+
+/// The patches to a build, and what devices said of them.
+#[utoipa::path(
+    get, path = "/v1/apk/{id}/patches",
+    operation_id = "GetBuildPatches", tag = "builds", params(("id" = i64, Path)),
+    responses((status = 200, body = v1::BuildPatches), (status = "4XX", body = Problem)),
+    security(("admin_token" = []))
+)]
+async fn patches(
+    State(patches): State<Arc<Patches>>,
+    Caller(actor): Caller,
+    BuildNumber(build_id): BuildNumber,
+) -> Answer<v1::BuildPatches> {
+    let request = v1::GetBuildPatchesRequest { build_id };
+    Ok(JsonAnswer(
+        verbs::builds::patches(&patches, &actor, request).await?,
+    ))
 }
 
 /// Gives a build other release notes.

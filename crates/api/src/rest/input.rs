@@ -84,6 +84,22 @@ impl<S: Send + Sync> FromRequestParts<S> for BuildNumber {
     }
 }
 
+/// The numbers of two builds in a path.
+pub(crate) struct TwoBuilds(pub i64, pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for TwoBuilds {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let numbers = texts.ok().and_then(|Path((one, other))| {
+            let (one, other) = (one.parse().ok()?, other.parse().ok()?);
+            Some(Self(one, other))
+        });
+        Ok(numbers.ok_or_else(|| no_number(parts, "two builds"))?)
+    }
+}
+
 /// The number of a rollout in a path.
 pub(crate) struct RolloutNumber(pub i64);
 
@@ -142,14 +158,14 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenNumber {
 async fn number<S: Send + Sync>(parts: &mut Parts, state: &S, what: &str) -> Result<i64, Refusal> {
     let text = Path::<String>::from_request_parts(parts, state).await;
     let number = text.as_ref().ok().and_then(|Path(text)| text.parse().ok());
-    let unknown = || {
-        let path = parts.uri.path();
-        Error::not_found(
-            "not_found",
-            format!("nothing is served at {path}: where it names {what}, there must be the number of one"),
-        )
-    };
-    Ok(number.ok_or_else(unknown)?)
+    Ok(number.ok_or_else(|| no_number(parts, what))?)
+}
+
+fn no_number(parts: &Parts, what: &str) -> Error {
+    let path = parts.uri.path();
+    let message =
+        format!("nothing is served at {path}: where it names {what}, there must be the number of one");
+    Error::not_found("not_found", message)
 }
 
 /// A name in a path: a device's id, a package.

@@ -4,7 +4,7 @@ use std::mem::take;
 
 use tidegate_domain::{BuildId, Role, VersionCode};
 use tidegate_proto::v1;
-use tidegate_service::{Actor, BuildEdit, Builds, Error, Uploads};
+use tidegate_service::{Actor, BuildEdit, Builds, Error, Patches, Uploads};
 
 use super::list::List;
 use super::optional_package;
@@ -104,4 +104,14 @@ pub(crate) async fn stats(
     Ok(messages::stats(
         builds.stats(BuildId(request.build_id), request.hours).await?,
     ))
+}
+
+pub(crate) async fn patches(
+    patches: &Patches,
+    actor: &Actor,
+    request: v1::GetBuildPatchesRequest,
+) -> Result<v1::BuildPatches, Error> {
+    actor.require(Role::Viewer)?;
+    let build = BuildId(request.build_id);
+    Ok(messages::patches::of_build(build, patches.of_build(build).await?))
 }

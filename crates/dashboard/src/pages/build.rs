@@ -12,6 +12,7 @@ use tidegate_service::{BuildStats, Comparison, Page as PageOf, RolloutFilter};
 use super::cards::{Card, name};
 use super::failures::{self, Failures};
 use super::past::{self, TakenBack};
+use super::patches;
 use super::plan::{self, PlanView};
 use super::{BuildPath, Query, charts};
 use crate::AppState;
@@ -54,6 +55,8 @@ struct Page {
     comparison: Option<Comparison>,
     /// Of its rollouts those that go on by themselves or wait for somebody.
     plans: Vec<PlanView>,
+    /// How far its patches reach.
+    patches: Option<String>,
 }
 
 /// A rollout of the build, and what it did with it.
@@ -92,6 +95,7 @@ pub(crate) async fn page(
         signers: signers(&view.build.facts.signers),
         comparison: app.builds.compare_with_current(id).await?,
         plans: plan::of_build(&app, &visitor, &view.build).await?,
+        patches: patches::line(&app, &view.build).await?,
         state: past::state(&view),
         taken_back: TakenBack::of(&app, &view).await?,
         older: past::older(&app, &view).await?,

@@ -32,6 +32,7 @@ mod notes;
 pub(crate) mod nudges;
 mod outlook;
 mod past;
+mod patches;
 pub(crate) mod plan;
 mod plan_choice;
 mod plan_words;

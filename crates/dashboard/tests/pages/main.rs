@@ -12,6 +12,7 @@ mod gates;
 mod looks;
 mod nudges;
 mod past;
+mod patches;
 mod person;
 mod plans;
 mod releases;

@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, read: bool) -> Result<ExitCode, Error> {
         Ok::<BlobFindings, Error>(check.run(read).await?)
     })?;
     print(&told(&findings))?;
-    Ok(match findings.faulty {
+    Ok(match findings.faulty + findings.faulty_patches {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
@@ -27,21 +27,38 @@ pub(super) fn check(config: &Config, read: bool) -> Result<ExitCode, Error> {
 fn told(findings: &BlobFindings) -> String {
     let mut lines: Vec<String> = Vec::new();
     for (build, fault) in &findings.faults {
-        lines.push(match fault {
-            BlobFault::Missing => format!("build {build}: its file is missing"),
-            BlobFault::OtherSize(bytes) => format!("build {build}: its file has another size, {bytes} bytes"),
-            BlobFault::Damaged => format!("build {build}: its file is damaged"),
-        });
+        lines.push(format!("build {build}: its file {}", words(fault)));
+    }
+    for ((build, base), fault) in &findings.patch_faults {
+        lines.push(format!(
+            "the patch to build {build} from build {base}: its file {}",
+            words(fault)
+        ));
     }
     for sha256 in &findings.spares {
         lines.push(format!("{sha256}: no build needs this file"));
     }
-    if findings.faulty > MAX_FINDINGS || findings.spare > MAX_FINDINGS {
+    let most = findings.faulty.max(findings.faulty_patches).max(findings.spare);
+    if most > MAX_FINDINGS {
         lines.push(format!("only the first {MAX_FINDINGS} of each kind are told"));
     }
     lines.push(format!(
         "{} builds, {} without a sound file; {} files, {} that no build needs",
         findings.builds, findings.faulty, findings.files, findings.spare
     ));
+    if findings.patches > 0 {
+        lines.push(format!(
+            "{} patches, {} without a sound file",
+            findings.patches, findings.faulty_patches
+        ));
+    }
     lines.join("\n")
+}
+
+fn words(fault: &BlobFault) -> String {
+    match fault {
+        BlobFault::Missing => "is missing".to_owned(),
+        BlobFault::OtherSize(bytes) => format!("has another size, {bytes} bytes"),
+        BlobFault::Damaged => "is damaged".to_owned(),
+    }
 }

@@ -130,7 +130,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
         .map_err(Error::file(path))
 }
 
-/// The files of all builds, each once.
+/// The files of all builds and patches, each once.
 async fn blobs(store: &Store) -> Result<Vec<(Sha256, u64)>, Error> {
     let (mut found, mut token) = (Vec::new(), None);
     loop {
@@ -148,6 +148,11 @@ async fn blobs(store: &Store) -> Result<Vec<(Sha256, u64)>, Error> {
             break;
         }
     }
+    let patches = store.patches().await.map_err(tidegate_service::Error::from)?;
+    let made = patches
+        .iter()
+        .filter_map(|patch| Some((patch.sha256?, patch.size?)));
+    found.extend(made);
     found.sort_unstable_by_key(|(sha256, _)| sha256.0);
     found.dedup();
     Ok(found)

@@ -16,13 +16,14 @@ mod table;
 mod tests;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tidegate_artifacts::S3Options;
-use tidegate_service::RetentionSettings;
+use tidegate_service::{PatchSettings, RetentionSettings};
 use tidegate_signing::{CommandKey, CommandKeys, MasterKey, SecretString};
 use tidegate_storage as storage;
 use tracing_subscriber::EnvFilter;
@@ -42,6 +43,15 @@ const MAX_UPLOAD_BYTES: u64 = u32::MAX as u64;
 
 /// The most uploads at once that can be allowed; each holds a file and a place in memory.
 const MAX_UPLOADS: usize = 64;
+
+/// The most patches that can be made for a build.
+const MAX_PATCHES: usize = 64;
+
+/// The most that all patches together can be allowed.
+const MAX_PATCH_STORAGE: u64 = 1 << 50;
+
+/// Within what making a patch can be allowed memory: below the least nothing is ever made.
+const PATCH_MEMORY: RangeInclusive<u64> = 64 << 20..=64 << 30;
 
 /// What is kept of the disk by default: some hundred changes of a rollout, each with its audit entry.
 const DISK_RESERVE: u64 = 32 << 20;
@@ -118,6 +128,8 @@ pub struct Config {
     pub fleet_min_sdk: u32,
     /// How long things are kept.
     pub retention: RetentionSettings,
+    /// What patches may cost.
+    pub patches: PatchSettings,
     /// How nudges are sent.
     pub fcm: FcmConfig,
     /// Whether requests are timed and the metrics page is served.
@@ -203,6 +215,7 @@ impl Config {
             max_concurrent_uploads: 4,
             fleet_min_sdk: 24,
             retention: RetentionSettings::default(),
+            patches: PatchSettings::default(),
             fcm: FcmConfig::default(),
             metrics: true,
             otlp_endpoint: None,
@@ -336,6 +349,24 @@ impl Config {
         self.command_keys = primary.map(|primary| CommandKeys { primary, rotation });
     }
 
+    fn take_patches(&mut self, given: &mut Layers) {
+        let patches = &mut self.patches;
+        set(
+            &mut patches.per_build,
+            given.take("patches_per_build", forms::number(0..=MAX_PATCHES)),
+        );
+        set(
+            &mut patches.storage,
+            given.take("patch_storage", forms::bytes(0..=MAX_PATCH_STORAGE)),
+        );
+        set(
+            &mut patches.memory,
+            given.take("patch_memory", forms::bytes(PATCH_MEMORY)),
+        );
+        // Whoever was offered one may still be fetching it.
+        patches.grace = self.download_url_ttl;
+    }
+
     fn take_limits(&mut self, given: &mut Layers) {
         set(
             &mut self.poll_interval,
@@ -351,6 +382,7 @@ impl Config {
         );
         let ttl = forms::duration(10 * SECOND..=WEEK);
         set(&mut self.download_url_ttl, given.take("download_url_ttl", ttl));
+        self.take_patches(given);
         let size = forms::bytes(1024..=MAX_UPLOAD_BYTES);
         set(&mut self.max_upload_bytes, given.take("max_upload_bytes", size));
         let uploads = forms::number(1..=MAX_UPLOADS);

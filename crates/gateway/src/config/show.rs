@@ -127,6 +127,9 @@ impl fmt::Display for Config {
         writeln!(f, "fcm_max_per_second = {}", self.fcm.max_per_second)?;
         writeln!(f, "max_upload_bytes = {}", self.max_upload_bytes)?;
         writeln!(f, "max_concurrent_uploads = {}", self.max_concurrent_uploads)?;
+        writeln!(f, "patches_per_build = {}", self.patches.per_build)?;
+        writeln!(f, "patch_storage = {}", self.patches.storage)?;
+        writeln!(f, "patch_memory = {}", self.patches.memory)?;
         writeln!(f, "max_polls_per_second = {}", self.max_polls_per_second)?;
         writeln!(f, "max_concurrent_downloads = {}", self.max_concurrent_downloads)?;
         writeln!(f, "fleet_min_sdk = {}", self.fleet_min_sdk)?;

@@ -182,6 +182,21 @@ pub const SETTINGS: &[Setting] = &[
         "how many uploads may be under way at once",
     ),
     setting(
+        "patches_per_build",
+        "8",
+        "for how many older versions of a build patches are made at most; 0 for none",
+    ),
+    setting(
+        "patch_storage",
+        "10GiB",
+        "no more patches are made while all together have so many bytes",
+    ),
+    setting(
+        "patch_memory",
+        "512MiB",
+        "how much memory making a patch may take; builds that want more are sent whole",
+    ),
+    setting(
         "fleet_min_sdk",
         "24",
         "the lowest Android API level in the fleet; signatures are judged for it and above",

@@ -63,6 +63,7 @@ pub(super) fn register(provider: &SdkMeterProvider, sources: &Arc<Sources>, aske
     };
     polls(&readings);
     devices(&readings);
+    patches(&readings);
     nudges(&readings);
     releases(&readings);
     plans(&readings);
@@ -111,6 +112,43 @@ fn polls(readings: &Readings) {
         |r, counter| {
             counter.observe(r.sources.activity.dropped(), &[]);
         },
+    );
+}
+
+fn patches(readings: &Readings) {
+    readings.gauge("ota_patch", "Patches by state.", |r, gauge| {
+        for (state, patches) in r.sources.snapshots.patches().by_state() {
+            gauge.observe(count(patches), &[KeyValue::new("state", state.as_str())]);
+        }
+    });
+    readings.gauge(
+        "ota_patch_bytes",
+        "Bytes of all patches that are made and offered.",
+        |r, gauge| gauge.observe(count(r.sources.snapshots.patches().bytes()), &[]),
+    );
+    readings.counter(
+        "ota_patch_outcome",
+        "What devices said of patches; each attempt counts once.",
+        |r, counter| {
+            for (outcome, count) in r.sources.counts.patch_outcomes() {
+                counter.observe(count, &[KeyValue::new("outcome", outcome.as_str())]);
+            }
+        },
+    );
+    readings.counter(
+        "ota_patch_saved_bytes",
+        "Bytes that devices did not have to fetch because a patch gave them the file.",
+        |r, counter| counter.observe(r.sources.counts.patch_saved_bytes(), &[]),
+    );
+    readings.counter(
+        "ota_patch_made",
+        "Patches that this server made, also those that are too large.",
+        |r, counter| counter.observe(r.sources.counts.patches_made().0, &[]),
+    );
+    readings.counter(
+        "ota_patch_making_seconds",
+        "How long making patches took this server.",
+        |r, counter| counter.observe(r.sources.counts.patches_made().1.as_secs(), &[]),
     );
 }
 

@@ -28,6 +28,7 @@ pub(crate) const VERBS: &[(&str, &str, Role, &str)] = &[
     ("GET", "/v1/apk/1", Role::Viewer, ""),
     ("GET", "/v1/apk/1/diff?from_build_id=1", Role::Viewer, ""),
     ("GET", "/v1/apk/1/deployment-stats", Role::Viewer, ""),
+    ("GET", "/v1/apk/1/patches", Role::Viewer, ""),
     ("GET", "/v1/rollouts", Role::Viewer, ""),
     (
         "GET",

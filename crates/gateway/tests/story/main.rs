@@ -65,6 +65,7 @@ mod nudges;
 mod nudges_unconfigured;
 mod openapi;
 mod packages;
+mod patches;
 mod paths;
 mod people;
 mod plans;

@@ -49,6 +49,7 @@ fn wait(instance: &Instance, device: &str, dense: bool) -> (Duration, bool) {
         },
         crashes: None,
         fetched: None,
+        takes_patches: false,
     };
     instance.polls.answer(&poll, |answer, wait| {
         (wait, matches!(answer, PollAnswer::Update { .. }))
@@ -177,6 +178,7 @@ async fn a_file_that_is_there_already_counts_as_sent() {
         facts: DeviceFacts::default(),
         crashes: None,
         fetched: Some(sha256),
+        takes_patches: false,
     };
     instance.polls.answer(&poll, |_, _| ());
     flush(&instance).await;

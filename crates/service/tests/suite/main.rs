@@ -23,6 +23,7 @@ mod instance;
 mod nudges;
 mod offers;
 mod packages;
+mod patches;
 mod policies;
 mod polls;
 mod readiness;

@@ -34,6 +34,7 @@ impl Instance {
             facts: DeviceFacts::default(),
             crashes: None,
             fetched: None,
+            takes_patches: false,
         };
         self.polls.answer(&poll, |answer, _| match answer {
             PollAnswer::NoUpdate(reason) => Err(reason),
@@ -105,6 +106,7 @@ impl Offer {
             attempt: Some(self.attempt),
             rollout: Some(self.rollout),
             offer: Some(self.proof.clone()),
+            patch: None,
             ..unproven(self.build, status)
         }
     }
@@ -122,11 +124,12 @@ pub(crate) fn unproven(build: BuildId, status: ReportStatus) -> NewReport {
         request_id: None,
         rollout: None,
         offer: None,
+        patch: None,
     }
 }
 
 /// The query of a download URL, in which nothing is encoded as long as the device's name is plain.
-fn query_of(url: &str) -> DownloadQuery {
+pub(crate) fn query_of(url: &str) -> DownloadQuery {
     let (_, query) = url.split_once('?').unwrap();
     let value = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));

@@ -147,6 +147,7 @@ async fn a_poll_that_needs_tags_waits_until_they_are_read() {
             facts: DeviceFacts::default(),
             crashes: None,
             fetched: None,
+            takes_patches: false,
         };
         instance.polls.answer(&poll, |answer, after| match answer {
             PollAnswer::WarmingUp => Err(after),

@@ -79,6 +79,7 @@ async fn a_report_without_an_offer_is_refused_and_counts_for_nothing() {
     let borrowed = instance.poll("other", 0).unwrap().report(InstallSuccess);
     let forged = NewReport {
         offer: Some("AAAA".to_owned()),
+        patch: None,
         ..borrowed.clone()
     };
     for report in [unproven(build, InstallSuccess), borrowed, forged] {

@@ -56,6 +56,48 @@ fn another_rollout_or_none_is_tampering() {
 }
 
 #[test]
+fn a_patchs_url_is_for_that_patch_and_no_file() {
+    let base = BuildId(41);
+    let query = known_ring().sign_patch((BUILD, base), ROLLOUT, "Gerät-ü", 1, at(KNOWN_TIME));
+    let judged =
+        |between, query: &DownloadQuery| known_ring().verify_patch(between, query, 1, at(KNOWN_TIME - 1));
+    assert_eq!(judged((BUILD, base), &query), Ok(()));
+    assert_eq!(verdict(BUILD, &query), Err(DownloadError::Tampered), "the file");
+    assert_eq!(verdict(base, &query), Err(DownloadError::Tampered), "the base");
+    for between in [
+        (BUILD, BuildId(40)),
+        (BuildId(43), base),
+        (base, BUILD),
+        (BUILD, BUILD),
+    ] {
+        assert_eq!(
+            judged(between, &query),
+            Err(DownloadError::Tampered),
+            "{between:?}"
+        );
+    }
+    assert_eq!(
+        judged((BUILD, base), &known_query()),
+        Err(DownloadError::Tampered),
+        "a file's URL"
+    );
+    let other = DownloadQuery {
+        device_id: "Gerät-u".to_owned(),
+        ..query.clone()
+    };
+    assert_eq!(judged((BUILD, base), &other), Err(DownloadError::Tampered));
+    let nobodys = DownloadQuery {
+        rollout_id: None,
+        ..query.clone()
+    };
+    assert_eq!(judged((BUILD, base), &nobodys), Err(DownloadError::Malformed));
+    let late = known_ring().verify_patch((BUILD, base), &query, 1, at(KNOWN_TIME));
+    assert_eq!(late, Err(DownloadError::Expired));
+    let revoked = known_ring().verify_patch((BUILD, base), &query, 2, at(KNOWN_TIME - 1));
+    assert_eq!(revoked, Err(DownloadError::Tampered));
+}
+
+#[test]
 fn it_ends_with_the_tokens_of_its_generation() {
     let query = known_query();
     let judged = |generation| known_ring().verify_download(BUILD, &query, generation, at(KNOWN_TIME - 1));

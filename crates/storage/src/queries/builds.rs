@@ -17,7 +17,7 @@ use crate::error::Fault;
 use crate::rows::{BuildRow, NewBuild, SignerRow, clean, parsed, to_json, version};
 use crate::schema::{
     build_minutes, build_signers, builds, deployment_stat_hours, deployment_stats, device_builds,
-    packages as package_table, rollout_reasons, rollouts,
+    packages as package_table, patches, rollout_reasons, rollouts,
 };
 use crate::time::{micros, moment_if};
 use crate::{AuditNote, BuildEdit, BuildFilter, Deleted, Error, Page, Paged};
@@ -339,7 +339,9 @@ pub(crate) fn delete(conn: &mut Conn, id: BuildId, note: &AuditNote) -> Result<D
     let was_met = device_builds::table.filter(device_builds::build_id.eq(id.0));
     let was_released: bool = diesel::select(diesel::dsl::exists(was_released)).get_result(conn)?;
     let was_met: bool = diesel::select(diesel::dsl::exists(was_met)).get_result(conn)?;
-    let version_free = !was_released && !was_met;
+    let is_patched = patches::table.filter(patches::base_id.eq(id.0).or(patches::build_id.eq(id.0)));
+    let is_patched: bool = diesel::select(diesel::dsl::exists(is_patched)).get_result(conn)?;
+    let version_free = !was_released && !was_met && !is_patched;
     if version_free {
         remove(conn, id.0)?;
     } else {

@@ -17,6 +17,7 @@ pub(crate) enum Epoch {
     Rejections,
     People,
     Tags,
+    Patches,
 }
 
 impl Epoch {
@@ -27,6 +28,7 @@ impl Epoch {
             Self::Rejections => "rejections",
             Self::People => "people",
             Self::Tags => "tags",
+            Self::Patches => "patches",
         }
     }
 }
@@ -66,6 +68,7 @@ pub(crate) fn all(conn: &mut Conn) -> Result<Epochs, Fault> {
         rejections: value(Epoch::Rejections)?,
         people: value(Epoch::People)?,
         tags: value(Epoch::Tags)?,
+        patches: value(Epoch::Patches)?,
     })
 }
 

@@ -48,6 +48,8 @@ pub(crate) mod leases;
 pub(crate) mod minutes;
 pub(crate) mod overdue;
 pub(crate) mod packages;
+pub(crate) mod patch_outcomes;
+pub(crate) mod patches;
 pub(crate) mod policies;
 pub(crate) mod pseudonyms;
 pub(crate) mod reasons;

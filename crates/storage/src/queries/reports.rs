@@ -10,6 +10,7 @@ use tidegate_domain::{BuildId, Capacity, Consequence, DeviceId, Rejection, Repor
 use super::devices::{self, Installed};
 use super::gate_counts::{self, Reported};
 use super::histories::{BuildKey, Histories, RolloutKey};
+use super::patch_outcomes::{self, Said};
 use super::reasons::{self, Reasons};
 use super::responses::{self, Installation};
 use super::{BATCH, Conn, builds, execute_on, gate_entries, rows};
@@ -194,7 +195,7 @@ pub(crate) fn record(conn: &mut Conn, batch: &[NewReport]) -> Result<Vec<ReportO
         .collect();
     let rows = candidates.iter().flatten().map(|(_, _, row)| row);
     let mut known = known_keys(conn, rows)?;
-    let (mut fresh, mut told) = (Vec::new(), Told::default());
+    let (mut fresh, mut told, mut patched) = (Vec::new(), Told::default(), Vec::new());
     let mut outcomes = Vec::with_capacity(batch.len());
     for (new, candidate) in batch.iter().zip(candidates) {
         let (key, report, row) = match candidate {
@@ -227,7 +228,19 @@ pub(crate) fn record(conn: &mut Conn, batch: &[NewReport]) -> Result<Vec<ReportO
             fresh: true,
             consequence,
             refused: None,
+            patch: None,
         });
+        if let Some(outcome) = new.patch {
+            patched.push(Said {
+                key,
+                retry_generation: report.retry_generation,
+                outcome,
+                answer: outcomes.len() - 1,
+            });
+        }
+    }
+    for (answer, counted) in patch_outcomes::count(conn, &patched)? {
+        outcomes[answer].patch = Some(counted);
     }
     write(conn, &subjects, &fresh)?;
     let heard = batch.iter().map(|new| (&new.device, new.at));
@@ -251,6 +264,7 @@ fn refused(refusal: Refusal) -> ReportOutcome {
         fresh: false,
         consequence: Consequence::None,
         refused: Some(refusal),
+        patch: None,
     }
 }
 
@@ -259,6 +273,7 @@ fn repeat(rejection: Option<Rejection>) -> ReportOutcome {
         fresh: false,
         consequence: rejection.map_or(Consequence::None, Consequence::Rejected),
         refused: None,
+        patch: None,
     }
 }
 
@@ -409,7 +424,7 @@ fn installations(fresh: &[(RolloutKey, ReportRow)], subjects: &Subjects) -> Vec<
 pub(crate) fn record_downloads(conn: &mut Conn, batch: &[NewDownload]) -> Result<u64, Fault> {
     let about: Vec<About<'_>> = batch.iter().map(About::of_download).collect();
     let mut subjects = Subjects::read(conn, &about)?;
-    let mut first = 0;
+    let (mut first, mut patched) = (0, Vec::new());
     for (new, about) in batch.iter().zip(&about) {
         let Ok(key) = subjects.rollout_key(about) else {
             continue;
@@ -420,6 +435,10 @@ pub(crate) fn record_downloads(conn: &mut Conn, batch: &[NewDownload]) -> Result
             Fetched::Some => {}
             Fetched::First => histories.send(key, new.at, false),
             Fetched::Redirect => histories.send(key, new.at, true),
+            Fetched::Patch(size) => {
+                histories.send(key, new.at, true);
+                patched.push((key, size));
+            }
             Fetched::Whole => {
                 first += u64::from(histories.download(key, new.at));
                 histories.send(key, new.at, true);
@@ -427,6 +446,7 @@ pub(crate) fn record_downloads(conn: &mut Conn, batch: &[NewDownload]) -> Result
         }
     }
     subjects.histories.write(conn)?;
+    patch_outcomes::sent(conn, &patched)?;
     let heard = batch.iter().map(|new| (&new.device, new.at));
     gate_entries::hear(conn, heard, &subjects.devices)?;
     Ok(first)

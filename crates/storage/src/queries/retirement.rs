@@ -14,8 +14,8 @@ use super::{
 use crate::error::Fault;
 use crate::rows::small;
 use crate::schema::{
-    device_builds, device_packages, device_rollouts, devices, enroll_token_uses, erased_devices,
-    nudge_deliveries, nudge_unknown_devices, reports,
+    device_builds, device_packages, device_patches, device_rollouts, devices, enroll_token_uses,
+    erased_devices, nudge_deliveries, nudge_unknown_devices, reports,
 };
 use crate::time::micros;
 use crate::{AuditNote, InactiveCursor, Marked};
@@ -121,6 +121,7 @@ pub(crate) fn erase(
 pub(crate) fn remove_story(conn: &mut Conn, ids: &[i64]) -> Result<(), Fault> {
     diesel::delete(reports::table.filter(reports::device_id.eq_any(ids))).execute(conn)?;
     gate_entries::leave(conn, ids)?;
+    diesel::delete(device_patches::table.filter(device_patches::device_id.eq_any(ids))).execute(conn)?;
     diesel::delete(device_rollouts::table.filter(device_rollouts::device_id.eq_any(ids))).execute(conn)?;
     diesel::delete(device_builds::table.filter(device_builds::device_id.eq_any(ids))).execute(conn)?;
     diesel::delete(device_packages::table.filter(device_packages::device_id.eq_any(ids))).execute(conn)?;

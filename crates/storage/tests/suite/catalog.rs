@@ -57,6 +57,7 @@ async fn two_servers_see_each_others_changes(place: &Place) {
             rejections: 0,
             people: 0,
             tags: 0,
+            patches: 0,
         }
     );
 }

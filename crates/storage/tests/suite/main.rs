@@ -35,6 +35,7 @@ mod offers;
 mod opening;
 mod overdue;
 mod packages;
+mod patches;
 mod people;
 mod place;
 mod plans;

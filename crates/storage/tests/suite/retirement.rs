@@ -2,11 +2,11 @@
 
 use chrono::TimeDelta;
 use tidegate_domain::{
-    NudgeAudience, NudgeOrder, PolicySpec, PolicySubject, PolicyTerms, Report, ReportStatus,
+    NudgeAudience, NudgeOrder, PatchOutcome, PolicySpec, PolicySubject, PolicyTerms, Report, ReportStatus,
 };
 use tidegate_storage::{
     AuditFilter, AuditNote, Condition, DeviceFilter, EnrollCredential, EnrolledAs, Error, InactiveCursor,
-    Page, Store, Told,
+    NewReport, Page, Store, Told,
 };
 
 use crate::gate_counts::{gated, treated};
@@ -395,10 +395,11 @@ async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
             message: Some("no room".into()),
             ..report(build.id, ReportStatus::InstallFailed)
         };
-        store
-            .record_reports(vec![proven(id, rollout, failed, 12)])
-            .await
-            .unwrap();
+        let failed = NewReport {
+            patch: Some(PatchOutcome::Damaged),
+            ..proven(id, rollout, failed, 12)
+        };
+        store.record_reports(vec![failed]).await.unwrap();
     }
     let lab = "lab".parse().unwrap();
     let tagged = store.tag_devices(&lab, devices.clone(), vec![], note("tag.add", "x", 12));
@@ -422,6 +423,7 @@ async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
     let known = [
         "device_builds",
         "device_packages",
+        "device_patches",
         "device_rollouts",
         "device_search",
         "device_tags",

@@ -178,6 +178,7 @@ pub(crate) fn unproven(device: &DeviceId, report: Report, second: i64) -> NewRep
     NewReport {
         device: device.clone(),
         attempt: Some(report.retry_generation),
+        patch: None,
         report,
         rollout: None,
         at: at(second),
