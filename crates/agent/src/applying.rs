@@ -9,10 +9,10 @@ use tidegate_apk::Source;
 use tidegate_delta::{Error, File, Limits, Patch, ReadAt};
 use tidegate_domain::Sha256;
 
+use crate::StoredFile;
 use crate::expected_apk::hash;
 use crate::patch_offer::PatchOutcome;
 use crate::workbench::{WorkFile, Workbench};
-use crate::StoredFile;
 
 /// The most bytes that a result may have when it is inflated: no device reads an APK whose entries inflate to more.
 const MAX_VIEW_BYTES: u64 = 4 << 30;

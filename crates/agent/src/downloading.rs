@@ -113,7 +113,9 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         }
         let expected = match place {
             Place::Server => Some(etag(target)),
-            Place::Elsewhere => self.etag_elsewhere(target).filter(|_| head.status != StatusCode::OK),
+            Place::Elsewhere => self
+                .etag_elsewhere(target)
+                .filter(|_| head.status != StatusCode::OK),
         };
         if place == Place::Elsewhere && head.status == StatusCode::PRECONDITION_FAILED {
             // Another object of the same bytes, perhaps: what is here is no beginning of it that anybody vouches for.

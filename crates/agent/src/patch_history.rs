@@ -42,10 +42,7 @@ impl PatchHistory {
     /// What became of the patch to this build, in this attempt.
     pub(crate) fn outcome(&self, job: &Manifest) -> Option<PatchOutcome> {
         let is_of_this = |known: &&Known| known.sha256 == job.sha256 && known.attempt == job.attempt;
-        self.outcomes
-            .iter()
-            .find(is_of_this)
-            .map(|known| known.outcome)
+        self.outcomes.iter().find(is_of_this).map(|known| known.outcome)
     }
 
     /// Whether the whole file is to be taken since a patch to it failed.

@@ -70,7 +70,11 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     }
 
     fn without_patch(&mut self, job: &Manifest, outcome: PatchOutcome) -> Result<Target, Error> {
-        tracing::info!(build = job.build_id.0, outcome = outcome.as_str(), "no patch is taken");
+        tracing::info!(
+            build = job.build_id.0,
+            outcome = outcome.as_str(),
+            "no patch is taken"
+        );
         self.change(|saved| saved.patches.note(job, outcome))?;
         Ok(Target::whole_file(job))
     }
@@ -118,7 +122,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         outcome: PatchOutcome,
         detail: &str,
     ) -> Result<(), Error> {
-        tracing::warn!(build = job.build_id.0, outcome = outcome.as_str(), detail, "a patch is given up");
+        tracing::warn!(
+            build = job.build_id.0,
+            outcome = outcome.as_str(),
+            detail,
+            "a patch is given up"
+        );
         let at = Deadline::now(self.platform.clock());
         self.change(|saved| {
             saved.patches.note(job, outcome);
@@ -150,7 +159,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         })
     }
 
-    pub(crate) async fn apply_patch(&mut self, job: &Manifest, target: &Target, way: PatchWay) -> Result<(), Error> {
+    pub(crate) async fn apply_patch(
+        &mut self,
+        job: &Manifest,
+        target: &Target,
+        way: PatchWay,
+    ) -> Result<(), Error> {
         let stop = StopOnDrop::default();
         let applied = match self.application(job, target, way, &stop) {
             Ok(application) => {

@@ -52,9 +52,7 @@ impl Target {
     pub(crate) fn needs(&self, job: &Manifest, here: u64) -> UpdateNeeds {
         let fetch_bytes = self.size.saturating_sub(here);
         let beside = match &self.patch {
-            Some(patch) => job
-                .file_size
-                .max(patch.scratch.saturating_add(fetch_bytes)),
+            Some(patch) => job.file_size.max(patch.scratch.saturating_add(fetch_bytes)),
             None => fetch_bytes,
         };
         UpdateNeeds {
