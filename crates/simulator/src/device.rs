@@ -155,6 +155,15 @@ impl Device {
         self.wire.record().history(build, self.phone.deeds(version))
     }
 
+    /// The file that its agent may read.
+    #[cfg(test)]
+    pub(crate) fn installed_apk(&self) -> Option<Vec<u8>> {
+        match tidegate_agent::Platform::installed_apk(self.phone.as_ref(), &self.package)? {
+            tidegate_agent::StoredFile::AgentState(apk) => Some(apk.to_vec()),
+            tidegate_agent::StoredFile::Path(_) => None,
+        }
+    }
+
     /// Whether a build left it dead.
     pub(crate) fn is_bricked(&self) -> bool {
         self.phone.is_bricked()

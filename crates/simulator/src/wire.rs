@@ -2,6 +2,8 @@
 //! received.
 
 mod older;
+#[cfg(test)]
+mod patched;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

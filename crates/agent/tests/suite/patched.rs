@@ -1,5 +1,6 @@
 //! A release with a patch, and a phone that can take it.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
@@ -29,18 +30,37 @@ pub(crate) fn noise(mut state: u64, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
+/// A text in which no three letters come twice, another one in places for each version. There is nothing for a compressor to
+/// choose in it, so that whatever compresses it gives the bytes of zlib.
+fn text(code: i64) -> Vec<u8> {
+    let triple = |text: &[u8]| [text[0], text[1], text[2]];
+    let mut seen = HashSet::new();
+    let mut text = vec![0, 1];
+    for letter in noise(77, 600_000) {
+        let letter = letter % 128;
+        if text.len() < 150_000 && seen.insert([text[text.len() - 2], text[text.len() - 1], letter]) {
+            text.push(letter);
+        }
+    }
+    let code = u8::try_from(code).unwrap();
+    for place in (1_000..text.len() - 1_000).step_by(997) {
+        let is_new = |letter: &u8| {
+            let mut around = text[place - 2..place + 3].to_vec();
+            around[2] = *letter;
+            around.windows(3).all(|three| !seen.contains(&triple(three)))
+        };
+        let letter = (0..128).map(|letter| (letter + 40 * code) % 128).find(is_new);
+        text[place] = letter.unwrap();
+        seen.extend(text[place - 2..place + 3].windows(3).map(triple));
+    }
+    text
+}
+
 /// A version of the app: something that stays, something that changes in places and is compressed, and something new.
 pub(crate) fn version(code: i64) -> Vec<u8> {
-    let mut text = "what the app says, in all its languages. "
-        .repeat(4_000)
-        .into_bytes();
-    let at = usize::try_from(code).unwrap();
-    for place in (0..text.len()).step_by(997) {
-        text[place] = b'a' + u8::try_from((place + at) % 26).unwrap();
-    }
     let new = noise(u64::try_from(code).unwrap(), 40_000);
     let app = apks::release(PACKAGE, code)
-        .file("assets/text", text)
+        .file("assets/text", text(code))
         .stored_file("assets/new", new);
     apks::sign(app.padding(400_000))
 }
@@ -57,6 +77,10 @@ pub(crate) fn release() -> &'static Release {
         let (base, apk) = (version(1), version(2));
         let patch = patch(&base, &apk);
         assert!(patch.len() < apk.len() / 4, "{} of {}", patch.len(), apk.len());
+        let scratch = delta::Patch::open(&patch, delta::Limits::default())
+            .unwrap()
+            .scratch_bytes();
+        assert!(scratch > 140_000, "{scratch}: its text is to be inflated");
         Release { base, apk, patch }
     })
 }
