@@ -1,7 +1,7 @@
 //! The agent: its state machine, one transition at a time.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, DeferReason, UpdateNeeds, VersionCode, look_again_after, preflight};
+use tidegate_domain::{BuildId, DeferReason, Sha256, VersionCode, look_again_after, preflight};
 use tidegate_signing::CommandVerifier;
 
 use crate::agent_state::{AgentState, Partial, State, Wait};
@@ -13,6 +13,7 @@ use crate::install_terms::Hold;
 use crate::platform::conditions;
 use crate::protocol::Manifest;
 use crate::server_clock::ServerClock;
+use crate::target::Target;
 use crate::{Credentials, Error, Platform, StateStore, Transport};
 
 /// Where an agent stands.
@@ -118,6 +119,12 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     /// Corrects the state after a restart: the end of the file may be missing, and what an earlier process verified
     /// has to be verified again.
     fn recover(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
+        if self.saved.partial.as_ref().is_some_and(|partial| partial.made) {
+            // It was whole and synced before that was noted.
+            self.store.adopt_result()?;
+        } else {
+            self.store.clear_workbench()?;
+        }
         let synced = self.saved.partial.as_ref().map_or(0, |partial| partial.synced);
         let len = self.store.file_len()?;
         if len > synced {
@@ -286,19 +293,22 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
 
     /// What the safety rules say to an update.
     pub(crate) fn permission(&self, job: &Manifest) -> Result<(), DeferReason> {
-        let here = self.fetched(job);
-        let fetch_bytes = job.file_size.saturating_sub(here);
-        let needs = UpdateNeeds {
-            wifi_only: job.wifi_only,
-            fetch_bytes,
-            space_bytes: fetch_bytes + job.file_size,
-        };
+        let needs = Target::whole_file(job).needs(job, self.fetched(job));
         preflight(&conditions(&self.platform), &needs)
     }
 
     /// How many bytes of a job's file are here and safe from a loss of power.
     pub(crate) fn fetched(&self, job: &Manifest) -> u64 {
-        let is_of_this = |partial: &&Partial| partial.sha256 == job.sha256;
+        self.fetched_with(job.sha256)
+    }
+
+    /// The same of a patch or a file.
+    pub(crate) fn fetched_of(&self, target: &Target) -> u64 {
+        self.fetched_with(target.sha256)
+    }
+
+    fn fetched_with(&self, sha256: Sha256) -> u64 {
+        let is_of_this = |partial: &&Partial| partial.sha256 == sha256;
         self.saved
             .partial
             .as_ref()
@@ -333,6 +343,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     pub(crate) fn discard_file(&mut self) -> Result<(), Error> {
         self.verified = None;
         self.change(|saved| saved.partial = None)?;
+        self.store.clear_workbench()?;
         Ok(self.store.truncate(0)?)
     }
 

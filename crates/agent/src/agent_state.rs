@@ -9,6 +9,7 @@ use tidegate_signing::CommandMemory;
 use crate::deadline::{Deadline, is_due};
 use crate::file_history::FileHistory;
 use crate::outbox::{Outbox, Outgoing};
+use crate::patch_history::PatchHistory;
 use crate::protocol::{ActionResultBody, Manifest};
 use crate::server_clock::ServerClock;
 
@@ -48,7 +49,7 @@ pub(crate) struct Wait {
     pub at: Deadline,
 }
 
-/// A file that is not here as a whole yet.
+/// A file, or a patch to it, that is not here as a whole yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Partial {
     pub sha256: FileHash,
@@ -60,6 +61,9 @@ pub(crate) struct Partial {
     /// Whether all of it is here. Polls tell the server, which does not ask the calendar for downloads then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
+    /// Whether it was made from a patch and synced, and the store has yet to put it in the patch's place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made: bool,
 }
 
 /// A command that was accepted and has to be answered.
@@ -101,6 +105,8 @@ pub(crate) struct AgentState {
     pub partial: Option<Partial>,
     #[serde(default)]
     pub files: FileHistory,
+    #[serde(default)]
+    pub patches: PatchHistory,
     pub commands: CommandMemory,
     nudges: Vec<Nudge>,
 }
@@ -123,6 +129,7 @@ impl AgentState {
             outbox: Outbox::new(now),
             partial: None,
             files: FileHistory::default(),
+            patches: PatchHistory::default(),
             commands: CommandMemory::default(),
             nudges: vec![],
         }

@@ -13,6 +13,7 @@ use crate::backoff::{MAX_PAUSE, MAX_WAIT, POLL_INTERVAL, pause, requested_wait, 
 use crate::config::ONLY_HTTPS;
 use crate::deadline::Deadline;
 use crate::exchange::{self, Answer};
+use crate::patch_offer::PATCH_FORMATS;
 use crate::protocol::{
     MAX_CONDITION_BYTES, MAX_FILE_BYTES, MAX_INSTALL_TERMS, MAX_OFFER_BYTES, MAX_URL_BYTES, Manifest,
     POLL_AFTER, PROTOCOL, REASON,
@@ -95,6 +96,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                     .map(|count| count.to_string()),
             ),
             ("fetched", self.fetched_file().map(|sha256| sha256.to_string())),
+            ("patches", self.takes_patches().then(|| PATCH_FORMATS.to_owned())),
             ("dense", config.dense.then(|| "1".to_owned())),
             ("tags", (!config.tags.is_empty()).then(|| config.tags.join(","))),
         ];
@@ -132,6 +134,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         self.change(|saved| {
             saved.poll_succeeded(poll_at);
             saved.server_protocol = job.protocol;
+            saved.patches.server_knows |= !job.patch.is_absent();
             match verdict {
                 Verdict::Take => {
                     let at = Deadline::now(now);

@@ -1,21 +1,24 @@
-//! Downloading: fetches the file, or the part of it that is missing.
+//! Downloading: fetches the file or a patch to it, or the part of either that is missing.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, IF_RANGE, LOCATION, RANGE};
-use tidegate_domain::{DeferReason, ReportStatus, look_again_after};
+use http::header::{ETAG, IF_MATCH, IF_RANGE, LOCATION, RANGE};
+use tidegate_domain::{DeferReason, ReportStatus, look_again_after, preflight};
 
 use crate::address::may_be_called;
 use crate::agent::Agent;
 use crate::agent_state::{AgentState, Partial, State};
+use crate::answered_part::{etag, first_byte, nothing_more, redirectable, too_long};
 use crate::backoff::{pause, requested_wait, retry_after};
 use crate::config::ONLY_HTTPS;
 use crate::deadline::Deadline;
 use crate::exchange::{self, EXCHANGE_LIMIT};
+use crate::patch_offer::PatchOutcome;
 use crate::platform::conditions;
 use crate::protocol::{MAX_URL_BYTES, Manifest};
 use crate::report_details::ReportDetails;
+use crate::target::Target;
 use crate::{Body, Error, Platform, StateStore, Transport};
 
 /// How many bytes are written before they are synced.
@@ -34,7 +37,7 @@ enum Place {
 }
 
 /// How one connection ended.
-enum Ending {
+pub(crate) enum Ending {
     /// The file is whole.
     Whole,
     /// A safety rule stopped it.
@@ -49,46 +52,53 @@ enum Ending {
 
 impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     pub(crate) async fn download(&mut self, job: &Manifest, now: DateTime<Utc>) -> Result<(), Error> {
-        self.discard_other_file(job)?;
-        let had = self.fetched(job);
-        if had < job.file_size && self.is_poll_due(now) {
+        if self.is_made(job) {
+            return self.adopt_result(job);
+        }
+        let target = self.choose(job).await?;
+        self.discard_other_file(&target)?;
+        let had = self.fetched_of(&target);
+        if had < target.size && self.is_poll_due(now) {
             // The poll also brings a fresh URL.
             return self.poll_again(now);
         }
-        if let Err(reason) = self.permission(job) {
+        if let Err(reason) = preflight(&conditions(&self.platform), &target.needs(job, had)) {
             return self.defer(job, reason);
         }
-        if had == job.file_size {
-            return self.change(|saved| saved.state = State::Verifying { job: job.clone() });
+        if had == target.size {
+            return match &target.patch {
+                Some(patch) => self.apply_patch(job, &target, *patch).await,
+                None => self.change(|saved| saved.state = State::Verifying { job: job.clone() }),
+            };
         }
-        let ending = self.fetch(job, had).await?;
-        self.conclude(job, had, ending)
+        let ending = self.fetch(job, &target, had).await?;
+        self.conclude(job, &target, had, ending)
     }
 
     /// Deletes what is here of another file, and bytes that were not noted as synced.
-    fn discard_other_file(&mut self, job: &Manifest) -> Result<(), Error> {
+    fn discard_other_file(&mut self, target: &Target) -> Result<(), Error> {
         let is_of_this = self
             .saved
             .partial
             .as_ref()
-            .is_some_and(|partial| partial.sha256 == job.sha256 && partial.synced <= job.file_size);
+            .is_some_and(|partial| partial.sha256 == target.sha256 && partial.synced <= target.size);
         if !is_of_this {
             self.discard_file()?;
-        } else if self.store.file_len()? != self.fetched(job) {
+        } else if self.store.file_len()? != self.fetched_of(target) {
             // A transition failed after it had written and before it had synced.
-            self.store.truncate(self.fetched(job))?;
+            self.store.truncate(self.fetched_of(target))?;
         }
         Ok(())
     }
 
     /// Makes one request, or two where the server sends the device elsewhere.
-    async fn fetch(&mut self, job: &Manifest, had: u64) -> Result<Ending, Error> {
+    async fn fetch(&mut self, job: &Manifest, target: &Target, had: u64) -> Result<Ending, Error> {
         let asked = match self
-            .ask_for_file(&redirectable(&job.download_url), Place::Server, job, had)
+            .ask_for_file(&redirectable(&target.url), Place::Server, target, had)
             .await
         {
             Ok((head, _)) if head.status == StatusCode::FOUND => match self.elsewhere(&head) {
-                Ok(url) => self.ask_for_file(&url, Place::Elsewhere, job, had).await,
+                Ok(url) => self.ask_for_file(&url, Place::Elsewhere, target, had).await,
                 Err(fault) => Err(fault),
             }
             .map(|answer| (Place::Elsewhere, answer)),
@@ -102,8 +112,10 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             self.saved.hear(&head.headers, self.platform.clock());
         }
         let expected = match place {
-            Place::Server => Some(etag(job)),
-            Place::Elsewhere => self.etag_elsewhere(job).filter(|_| head.status != StatusCode::OK),
+            Place::Server => Some(etag(target)),
+            Place::Elsewhere => self
+                .etag_elsewhere(target)
+                .filter(|_| head.status != StatusCode::OK),
         };
         if place == Place::Elsewhere && head.status == StatusCode::PRECONDITION_FAILED {
             // Another object of the same bytes, perhaps: what is here is no beginning of it that anybody vouches for.
@@ -111,7 +123,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             let fault = "the file was exchanged at its place; it is fetched anew";
             return Ok(Ending::Cut(Error::Malformed(fault.to_owned()), None));
         }
-        match first_byte(&head, job, had, expected.as_deref()) {
+        match first_byte(&head, target, had, expected.as_deref()) {
             Ok(from) => {
                 if from < had {
                     self.discard_file()?;
@@ -119,7 +131,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 let tag = head.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
                 let tag = tag.filter(|tag| place == Place::Elsewhere && tag.len() <= MAX_ETAG_BYTES);
                 self.etag = tag.map(str::to_owned);
-                self.receive(job, from, body).await
+                self.receive(job, target, from, body).await
             }
             Err(Ending::Cut(error, _)) => {
                 let asked = retry_after(&head.headers, self.platform.clock());
@@ -133,14 +145,14 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         &self,
         url: &str,
         place: Place,
-        job: &Manifest,
+        target: &Target,
         had: u64,
     ) -> Result<(http::response::Parts, Body), Error> {
         let mut request = http::Request::get(url);
         if had > 0 {
             request = request.header(RANGE, format!("bytes={had}-"));
-            request = match (place, self.etag_elsewhere(job)) {
-                (Place::Server, _) => request.header(IF_RANGE, etag(job)),
+            request = match (place, self.etag_elsewhere(target)) {
+                (Place::Server, _) => request.header(IF_RANGE, etag(target)),
                 (Place::Elsewhere, Some(tag)) => request.header(IF_MATCH, tag),
                 // What is here came from the server. The object's name is its hash, and the file's hash is checked.
                 (Place::Elsewhere, None) => request,
@@ -163,24 +175,30 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
     }
 
     /// The ETag of the part that is here, where it came from elsewhere.
-    fn etag_elsewhere(&self, job: &Manifest) -> Option<String> {
+    fn etag_elsewhere(&self, target: &Target) -> Option<String> {
         let partial = self.saved.partial.as_ref()?;
-        partial.etag.clone().filter(|_| partial.sha256 == job.sha256)
+        partial.etag.clone().filter(|_| partial.sha256 == target.sha256)
     }
 
-    async fn receive(&mut self, job: &Manifest, from: u64, mut body: Body) -> Result<Ending, Error> {
+    async fn receive(
+        &mut self,
+        job: &Manifest,
+        target: &Target,
+        from: u64,
+        mut body: Body,
+    ) -> Result<Ending, Error> {
         let (mut here, mut unsynced) = (from, 0);
         let ending = loop {
             let piece = match body.chunk().await {
                 Some(Ok(piece)) => piece,
                 Some(Err(error)) => break Ending::Cut(error, None),
                 None => {
-                    let detail = format!("it ended after {here} of {} bytes", job.file_size);
+                    let detail = format!("it ended after {here} of {} bytes", target.size);
                     break Ending::Cut(Error::Transport(detail), None);
                 }
             };
-            if here + piece.len() as u64 > job.file_size {
-                return Ok(Ending::WrongSize(too_long(job)));
+            if here + piece.len() as u64 > target.size {
+                return Ok(Ending::WrongSize(too_long(target)));
             }
             match self.store.append(&piece) {
                 Ok(()) => {}
@@ -191,54 +209,56 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
             }
             here += piece.len() as u64;
             unsynced += piece.len() as u64;
-            if unsynced >= SYNC_BYTES && here < job.file_size {
-                self.note(job, here)?;
+            if unsynced >= SYNC_BYTES && here < target.size {
+                self.note(target, here)?;
                 unsynced = 0;
             }
-            if here == job.file_size {
+            if here == target.size {
                 if nothing_more(&mut body).await {
                     break Ending::Whole;
                 }
-                return Ok(Ending::WrongSize(too_long(job)));
+                return Ok(Ending::WrongSize(too_long(target)));
             }
-            if let Err(reason) = self.may_go_on(job, here) {
+            if let Err(reason) = self.may_go_on(job, target, here) {
                 break Ending::Unsafe(reason);
             }
         };
         if !matches!(ending, Ending::Whole) {
-            self.note(job, here)?;
+            self.note(target, here)?;
         }
         Ok(ending)
     }
 
     /// What the safety rules say during a download: the device may leave its Wi-Fi or get a call at any time.
-    fn may_go_on(&self, job: &Manifest, here: u64) -> Result<(), DeferReason> {
-        let fetch_bytes = job.file_size - here;
-        let needs = tidegate_domain::UpdateNeeds {
-            wifi_only: job.wifi_only,
-            fetch_bytes,
-            space_bytes: fetch_bytes + job.file_size,
-        };
-        tidegate_domain::preflight(&conditions(&self.platform), &needs)
+    fn may_go_on(&self, job: &Manifest, target: &Target, here: u64) -> Result<(), DeferReason> {
+        preflight(&conditions(&self.platform), &target.needs(job, here))
     }
 
     /// Syncs what was written, then notes how much that is.
-    fn note(&mut self, job: &Manifest, here: u64) -> Result<(), Error> {
+    fn note(&mut self, target: &Target, here: u64) -> Result<(), Error> {
         if here == 0 {
             return Ok(());
         }
         self.store.sync()?;
         let partial = Partial {
-            sha256: job.sha256,
+            sha256: target.sha256,
             synced: here,
             etag: self.etag.clone(),
             whole: false,
+            made: false,
         };
         self.change(|saved| saved.partial = Some(partial))
     }
 
-    fn conclude(&mut self, job: &Manifest, had: u64, ending: Ending) -> Result<(), Error> {
+    fn conclude(&mut self, job: &Manifest, target: &Target, had: u64, ending: Ending) -> Result<(), Error> {
+        let made_progress = self.fetched_of(target) > had;
+        if target.patch.is_some()
+            && let Some((outcome, detail)) = self.lost_patch(&ending, made_progress)
+        {
+            return self.give_up_patch(job, outcome, &detail);
+        }
         match ending {
+            Ending::Whole if target.patch.is_some() => self.patch_is_here(job, target),
             Ending::Whole => self.downloaded(job),
             Ending::Unsafe(reason) => self.defer(job, reason),
             Ending::WrongSize(detail) => self.verification_failed(job, "size_mismatch", &detail, true),
@@ -261,7 +281,6 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 tracing::warn!(%error, "a download was cut");
                 let now = self.platform.clock();
                 let device = self.config.device.clone();
-                let made_progress = self.fetched(job) > had;
                 self.change(|saved| {
                     let wait = match asked {
                         // A server that asks for time is no fault.
@@ -286,7 +305,8 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         }
     }
 
-    fn downloaded(&mut self, job: &Manifest) -> Result<(), Error> {
+    /// The file is here as a whole.
+    pub(crate) fn downloaded(&mut self, job: &Manifest) -> Result<(), Error> {
         self.store.sync()?;
         let now = self.platform.clock();
         self.change(|saved| {
@@ -295,6 +315,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 synced: job.file_size,
                 etag: None,
                 whole: true,
+                made: false,
             });
             saved.faults = 0;
             saved.url_refusals = 0;
@@ -328,6 +349,10 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                 saved.partial = None;
             }
             saved.report(job, details, now);
+            if discard && saved.patches.outcome(job) == Some(PatchOutcome::Applied) {
+                // It was right when it was made. The whole file is fetched now.
+                saved.patches.note(job, PatchOutcome::ApplyFailed);
+            }
             saved.answer_nudges(&device, "failed", now);
             saved.try_again_soon(job, now);
             saved.finish(None, now);
@@ -348,89 +373,4 @@ impl AgentState {
             self.poll_at = self.poll_at.min(soon);
         }
     }
-}
-
-fn too_long(job: &Manifest) -> String {
-    format!("more than the {} bytes of the manifest came", job.file_size)
-}
-
-/// Whether the body ends where the file does. A connection that breaks there is fine: all of the file is here.
-async fn nothing_more(body: &mut Body) -> bool {
-    loop {
-        match body.chunk().await {
-            Some(Ok(piece)) if piece.is_empty() => {}
-            Some(Ok(_)) => return false,
-            Some(Err(_)) | None => return true,
-        }
-    }
-}
-
-/// The strong ETag of a build's file.
-fn etag(job: &Manifest) -> String {
-    format!("\"{}\"", job.sha256)
-}
-
-/// The download URL, with the word that this agent goes where the server sends it. Servers that know nothing of it, or send
-/// nobody elsewhere, answer with the file.
-fn redirectable(url: &str) -> String {
-    let sign = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{sign}redirect=1")
-}
-
-/// Which byte of the file the body starts with, if it is a part of this file. `expected`: the ETag that it has to have.
-fn first_byte(
-    head: &http::response::Parts,
-    job: &Manifest,
-    had: u64,
-    expected: Option<&str>,
-) -> Result<u64, Ending> {
-    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let unusable = |what: String| Err(Ending::Cut(Error::Malformed(what), None));
-    let other_file = text(ETAG).is_some_and(|tag| expected.is_some_and(|expected| tag != expected));
-    let length = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    match head.status {
-        StatusCode::OK | StatusCode::PARTIAL_CONTENT if other_file => {
-            unusable("the ETag is that of another file".to_owned())
-        }
-        StatusCode::OK => match length {
-            Some(length) if length != job.file_size => Err(Ending::WrongSize(format!(
-                "{length} bytes are offered, the manifest names {}",
-                job.file_size
-            ))),
-            _ => Ok(0),
-        },
-        StatusCode::PARTIAL_CONTENT => {
-            let range = text(CONTENT_RANGE).and_then(content_range);
-            match range {
-                Some((_, size)) if size != job.file_size => Err(Ending::WrongSize(format!(
-                    "the file has {size} bytes, the manifest names {}",
-                    job.file_size
-                ))),
-                Some((first, _)) if first == had && had > 0 => Ok(had),
-                _ => unusable("the answer is another part of the file than requested".to_owned()),
-            }
-        }
-        StatusCode::RANGE_NOT_SATISFIABLE => {
-            let size =
-                text(CONTENT_RANGE).and_then(|range| range.strip_prefix("bytes */")?.parse::<u64>().ok());
-            match size {
-                Some(size) if size != job.file_size => Err(Ending::WrongSize(format!(
-                    "the file has {size} bytes, the manifest names {}",
-                    job.file_size
-                ))),
-                _ => unusable("the server refuses to send the rest of the file".to_owned()),
-            }
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
-            Err(Ending::UrlRefused)
-        }
-        status => unusable(format!("the download was answered with {status}")),
-    }
-}
-
-/// The first byte and the size of the whole file, from such as `bytes 500-999/8000`.
-fn content_range(text: &str) -> Option<(u64, u64)> {
-    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, _) = range.split_once('-')?;
-    Some((first.parse().ok()?, size.parse().ok()?))
 }

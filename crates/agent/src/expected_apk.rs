@@ -108,7 +108,7 @@ fn check_source(source: &dyn Source, expected: &ExpectedApk) -> Result<(), Fault
     check_signer(source, expected)
 }
 
-fn hash(source: &dyn Source) -> io::Result<[u8; 32]> {
+pub(crate) fn hash(source: &dyn Source) -> io::Result<[u8; 32]> {
     let (mut hasher, mut piece, mut at) = (Sha256::new(), vec![0; PIECE_BYTES], 0);
     while at < source.len() {
         let left = usize::try_from(source.len() - at).unwrap_or(PIECE_BYTES);

@@ -6,17 +6,20 @@ use std::path::{Path, PathBuf};
 
 use tidegate_signing::ExposeSecret as _;
 
-use crate::{EnrollmentKey, Error, StateStore, StoredFile};
+use crate::{EnrollmentKey, Error, StateStore, StoredFile, Workbench};
 
 const STATE: &str = "state.json";
 const NEW_STATE: &str = "state.new";
 const ASIDE: &str = "state.unreadable";
 const UPDATE: &str = "update.apk";
+const SCRATCH: &str = "update.scratch";
+const RESULT: &str = "update.result";
 const LOCK: &str = "lock";
 const KEY: &str = "enrollment.key";
 const NEW_KEY: &str = "enrollment.new";
 
-/// A folder with `state.json`, the enrolment key and, during an update, `update.apk`.
+/// A folder with `state.json`, the enrolment key and, during an update, `update.apk`. While a patch is applied, that is the
+/// patch, and `update.scratch` and `update.result` stand beside it.
 #[derive(Debug)]
 pub struct FolderStore {
     folder: PathBuf,
@@ -61,6 +64,18 @@ impl FolderStore {
         let key = EnrollmentKey::draw()?;
         self.replace(NEW_KEY, KEY, key.text().expose_secret().as_bytes())?;
         Ok(key)
+    }
+
+    /// A new file, and no longer that of an earlier call: who still writes to it writes to a file without a name.
+    fn new_file(&self, name: &str) -> io::Result<Box<File>> {
+        let path = self.path(name);
+        if_there(fs::remove_file(&path))?;
+        let file = OpenOptions::new()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(path)?;
+        Ok(Box::new(file))
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -172,5 +187,30 @@ impl StateStore for FolderStore {
 
     fn file(&mut self) -> io::Result<StoredFile> {
         Ok(StoredFile::Path(self.path(UPDATE)))
+    }
+
+    fn has_workbench(&self) -> bool {
+        true
+    }
+
+    fn workbench(&mut self) -> io::Result<Workbench> {
+        Ok(Workbench {
+            scratch: self.new_file(SCRATCH)?,
+            result: self.new_file(RESULT)?,
+        })
+    }
+
+    fn adopt_result(&mut self) -> io::Result<()> {
+        self.update = None;
+        if_there(fs::rename(self.path(RESULT), self.path(UPDATE)))?;
+        if_there(fs::remove_file(self.path(SCRATCH)))?;
+        sync_folder(&self.folder)
+    }
+
+    fn clear_workbench(&mut self) -> io::Result<()> {
+        for name in [SCRATCH, RESULT] {
+            if_there(fs::remove_file(self.path(name)))?;
+        }
+        Ok(())
     }
 }

@@ -22,6 +22,9 @@
 //! begins, and every transition can be repeated: a download resumes at the last byte that was synced, an installation
 //! begins with a look at the installed version, and a report is sent with the same id each time.
 //!
+//! **A patch is a shorter way to the same file.** A device that can read the installed app's file downloads what has changed, and
+//! makes the rest itself. The file is then checked as any other. Whatever is wrong with a patch, the whole file is taken.
+//!
 //! **After a wait the agent polls.** An offer may have been taken back during a night without Wi-Fi, so a wait never
 //! leads to an installation directly.
 //!
@@ -36,6 +39,8 @@
 mod address;
 mod agent;
 mod agent_state;
+mod answered_part;
+mod applying;
 mod backoff;
 mod checking;
 mod config;
@@ -52,6 +57,9 @@ mod http_transport;
 mod install_terms;
 mod installing;
 mod outbox;
+mod patch_history;
+mod patch_offer;
+mod patching;
 mod platform;
 mod protocol;
 mod report_details;
@@ -60,8 +68,10 @@ mod run;
 mod server_clock;
 mod signals;
 mod store;
+mod target;
 mod transport;
 mod verifying;
+mod workbench;
 
 pub use agent::{Agent, Next, Phase};
 pub use backoff::{MAX_PAUSE, MAX_WAIT};
@@ -73,14 +83,17 @@ pub use folder_store::FolderStore;
 pub use http_transport::HttpTransport;
 pub use install_terms::InstallOpening;
 pub use outbox::MAX_OUTBOX;
+pub use patch_offer::{ManifestPatch, PatchOffer, PatchOutcome};
 pub use platform::{InstallOutcome, Installation, Platform, STATUS_SUCCESS, StoredFile};
 pub use protocol::{ActionResultBody, MAX_ANSWER_BYTES, MAX_FILE_BYTES, Manifest, PROTOCOL, ReportBody};
 pub use run::Signal;
 pub use signals::UPDATE;
 pub use store::{MemoryStore, StateStore};
 pub use transport::{Body, Transport};
+pub use workbench::{WorkFile, Workbench};
 
 // Re-exported so that embedders depend on this crate alone.
 pub use tidegate_apk as apk;
+pub use tidegate_delta as delta;
 pub use tidegate_domain as domain;
 pub use tidegate_signing as signing;

@@ -36,6 +36,12 @@ pub trait Platform: Send + Sync {
     /// The certificate of the installed package's present signer, as Android knows it.
     fn installed_signer(&self, package: &PackageName) -> Option<SignerFingerprint>;
 
+    /// The installed package's file, `ApplicationInfo.sourceDir`, if the agent may read it. With it the agent takes patches, which
+    /// are made from whole APKs. `None` for a package that is installed as split APKs, or in any case: whole files are taken.
+    fn installed_apk(&self, _package: &PackageName) -> Option<StoredFile> {
+        None
+    }
+
     /// Whether this agent can install a lower version over a higher one and keep the app's data. Only a privileged
     /// (system or root) agent can; the device owner can't.
     fn can_downgrade(&self) -> bool {
@@ -98,6 +104,9 @@ impl<P: Platform> Platform for Arc<P> {
     fn installed_signer(&self, package: &PackageName) -> Option<SignerFingerprint> {
         (**self).installed_signer(package)
     }
+    fn installed_apk(&self, package: &PackageName) -> Option<StoredFile> {
+        (**self).installed_apk(package)
+    }
     fn can_downgrade(&self) -> bool {
         (**self).can_downgrade()
     }
@@ -145,7 +154,7 @@ pub struct Installation<'a> {
     pub downgrade: bool,
 }
 
-/// A complete file in a [`crate::StateStore`].
+/// A complete file: in a [`crate::StateStore`], or where Android keeps an app.
 #[derive(Clone, Debug)]
 pub enum StoredFile {
     /// In a folder.

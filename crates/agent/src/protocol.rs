@@ -11,6 +11,7 @@ use tidegate_domain::{
 };
 
 use crate::install_terms::InstallOpening;
+use crate::patch_offer::{ManifestPatch, PatchOutcome};
 
 /// The newest version of the protocol that this agent knows.
 pub const PROTOCOL: u32 = 2;
@@ -100,6 +101,9 @@ pub struct Manifest {
     /// From when on `install_when` is not asked any more. Windows and safety rules go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install_deadline: Option<DateTime<Utc>>,
+    /// A patch that leads to the file from the one that is installed.
+    #[serde(default, skip_serializing_if = "ManifestPatch::is_absent")]
+    pub patch: ManifestPatch,
 }
 
 fn first_attempt() -> u32 {
@@ -161,6 +165,9 @@ pub struct ReportBody {
     /// The manifest's, since protocol 2.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offer: Option<String>,
+    /// What became of the manifest's patch. Only told to a server that offered one: others refuse the field.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub patch: Option<PatchOutcome>,
 }
 
 impl ReportBody {
@@ -174,6 +181,15 @@ impl ReportBody {
         Self {
             rollout_id: None,
             offer: None,
+            patch: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same report for a server that knows no patches.
+    pub(crate) fn without_patch(&self) -> Self {
+        Self {
+            patch: None,
             ..self.clone()
         }
     }

@@ -52,6 +52,7 @@ impl AgentState {
             request_id,
             rollout_id: origin.rollout_id,
             offer: origin.offer,
+            patch: self.patches.outcome(job).filter(|_| !job.patch.is_absent()),
         }));
     }
 

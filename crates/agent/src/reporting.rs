@@ -18,6 +18,8 @@ use crate::{Error, Platform, StateStore, Transport};
 enum Delivery {
     /// The server has it, or will never take it.
     Done,
+    /// The server did not take what is said about a patch: send it again without that.
+    KnowsNoPatches,
     /// The server did not take the fields of protocol 2: send it again without them.
     OlderServer,
     /// Try again later.
@@ -43,6 +45,10 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         let device = self.config.device.clone();
         self.change(|saved| match delivery {
             Delivery::Done => saved.delivered(then, now),
+            Delivery::KnowsNoPatches => {
+                saved.patches.server_knows = false;
+                saved.state = State::Reporting { then };
+            }
             Delivery::OlderServer => {
                 saved.server_protocol = 1;
                 saved.state = State::Reporting { then };
@@ -62,6 +68,9 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
         match message {
             Outgoing::Report(report) if !takes_offers(self.saved.server_protocol) => {
                 Outgoing::Report(report.without_origin())
+            }
+            Outgoing::Report(report) if !self.saved.patches.server_knows => {
+                Outgoing::Report(report.without_patch())
             }
             message => message.clone(),
         }
@@ -138,8 +147,14 @@ fn delivery(message: &Outgoing, answer: Result<Answer, Error>, now: DateTime<Utc
     if answer.status.is_success() || has_no_route {
         return Delivery::Done;
     }
+    let is_refused = answer.status == StatusCode::BAD_REQUEST && answer.is_final_refusal();
+    if is_refused && matches!(message, Outgoing::Report(report) if report.patch.is_some()) {
+        // The server was replaced by an older one since it offered the patch.
+        tracing::warn!(error = %answer.refusal(), "a report is sent again without what became of the patch");
+        return Delivery::KnowsNoPatches;
+    }
     let has_origin = matches!(message, Outgoing::Report(report) if report.has_origin());
-    if has_origin && answer.status == StatusCode::BAD_REQUEST && answer.is_final_refusal() {
+    if is_refused && has_origin {
         // The server was replaced by an older one since it made the offer.
         tracing::warn!(error = %answer.refusal(), "a report is sent again without its offer");
         return Delivery::OlderServer;

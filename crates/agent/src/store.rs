@@ -1,11 +1,13 @@
-//! Where an agent keeps what it needs after a restart: one small state, and the file of the present update.
+//! Where an agent keeps what it needs after a restart: one small state, and the file of the present update. While a patch is
+//! fetched, the patch is that file.
 //!
 //! It is a trait so that a simulator can keep ten thousand of them in memory, and simulate losses of power.
 
 use std::io;
 use std::sync::Arc;
 
-use crate::StoredFile;
+use crate::workbench::MemoryFile;
+use crate::{StoredFile, Workbench};
 
 /// The storage of one agent. The calls are short and block. An embedder whose runtime must not wait for a disk runs the
 /// agent in a thread of its own.
@@ -59,15 +61,47 @@ pub trait StateStore: Send {
     /// # Errors
     /// When the storage fails.
     fn file(&mut self) -> io::Result<StoredFile>;
+
+    /// Whether it has [`StateStore::workbench`]. An agent on a store without one takes whole files only.
+    fn has_workbench(&self) -> bool {
+        false
+    }
+
+    /// Two new files, for applying a patch. What an earlier call left is deleted.
+    ///
+    /// # Errors
+    /// When the storage fails; [`io::ErrorKind::StorageFull`] when it is full.
+    fn workbench(&mut self) -> io::Result<Workbench> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Puts the workbench's result, which was synced, into the place of the file, and deletes the rest. After a crash during the
+    /// call the file is the whole old or the whole new one; after the call it is the new one, and safe from a loss of power.
+    /// Changes nothing when there is no result, as when it is called again.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    fn adopt_result(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Deletes what a workbench left, whole or not.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    fn clear_workbench(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-/// A store in memory.
+/// A store in memory. A clone shares the workbench's result until that is adopted.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     state: Option<Vec<u8>>,
     aside: Option<Vec<u8>>,
     file: Arc<Vec<u8>>,
     synced: usize,
+    result: Option<MemoryFile>,
 }
 
 impl MemoryStore {
@@ -83,6 +117,9 @@ impl MemoryStore {
     pub fn lose_power(&mut self) {
         let synced = self.synced;
         Arc::make_mut(&mut self.file).truncate(synced);
+        if let Some(result) = &self.result {
+            result.lose_power();
+        }
     }
 
     /// The state's bytes.
@@ -138,5 +175,31 @@ impl StateStore for MemoryStore {
 
     fn file(&mut self) -> io::Result<StoredFile> {
         Ok(StoredFile::AgentState(Arc::clone(&self.file)))
+    }
+
+    fn has_workbench(&self) -> bool {
+        true
+    }
+
+    fn workbench(&mut self) -> io::Result<Workbench> {
+        let result = MemoryFile::default();
+        self.result = Some(result.clone());
+        Ok(Workbench {
+            scratch: Box::new(MemoryFile::default()),
+            result: Box::new(result),
+        })
+    }
+
+    fn adopt_result(&mut self) -> io::Result<()> {
+        if let Some(result) = self.result.take() {
+            self.file = Arc::new(result.take());
+            self.synced = self.file.len();
+        }
+        Ok(())
+    }
+
+    fn clear_workbench(&mut self) -> io::Result<()> {
+        self.result = None;
+        Ok(())
     }
 }

@@ -82,6 +82,17 @@ pub fn read_entry(source: &dyn Source, name: &str, limit: u64) -> Result<Vec<u8>
     Archive::open(source)?.read(name, limit)
 }
 
+/// How many bytes the archive's deflated entries have when they are inflated, as its directory says. A patch's scratch file
+/// holds no more of a base.
+///
+/// # Errors
+/// [`Error::Archive`] or [`Error::Read`].
+pub fn inflated_bytes(source: &dyn Source) -> Result<u64, Error> {
+    let archive = Archive::open(source)?;
+    let deflated = archive.entries().iter().filter(|entry| !entry.is_stored());
+    Ok(deflated.map(|entry| entry.unpacked).fold(0, u64::saturating_add))
+}
+
 /// `lib/<abi>/*.so`.
 fn abis(archive: &Archive<'_>) -> Vec<String> {
     let names = archive.entries().iter().map(|entry| entry.name.as_str());

@@ -62,7 +62,7 @@ mod zip;
 pub use block::Capabilities;
 pub use diff::{Change, Diff, Lists, diff};
 pub use error::{Error, Refusal, Rule};
-pub use inspect::{Inspection, inspect, read_entry};
+pub use inspect::{Inspection, inflated_bytes, inspect, read_entry};
 pub use install::{Finding, FindingCode, Installability, Levels, update_findings};
 pub use manifest::{Component, ComponentKind, Details, Feature, Library, Permission};
 pub use scheme::{Scheme, Schemes, SignerCertificate};

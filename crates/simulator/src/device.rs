@@ -76,14 +76,17 @@ impl Device {
         let strange = rng.happens(birth.population.wrong_signer, Question::WrongSigner, &[]);
         let own = (birth.signer)(world.sdk);
         let signer = SignerFingerprint::parse(if strange { STRANGER } else { &own });
-        let phone = Arc::new(Phone::new(
+        let phone = Phone::new(
             rng,
             world,
             Arc::clone(birth.population),
             installed,
             Some(signer.map_err(|fault| usage(&fault))?),
             (birth.now, birth.ahead),
-        ));
+        );
+        let is_of_factory = birth.installed != 0 && birth.installed == birth.population.factory_version;
+        let apk = commons.factory_apk.as_ref().filter(|_| is_of_factory);
+        let phone = Arc::new(phone.with_files(&commons.apks, apk));
         let speaks = protocol_of(birth.population, rng);
         let wire = Wire::new(birth.id, Arc::clone(&phone), Arc::clone(commons), speaks);
         Ok(Self {
@@ -150,6 +153,15 @@ impl Device {
     /// What happened with a build of this version.
     pub(crate) fn history(&self, build: i64, version: i64) -> BuildHistory {
         self.wire.record().history(build, self.phone.deeds(version))
+    }
+
+    /// The file that its agent may read.
+    #[cfg(test)]
+    pub(crate) fn installed_apk(&self) -> Option<Vec<u8>> {
+        match tidegate_agent::Platform::installed_apk(self.phone.as_ref(), &self.package)? {
+            tidegate_agent::StoredFile::AgentState(apk) => Some(apk.to_vec()),
+            tidegate_agent::StoredFile::Path(_) => None,
+        }
     }
 
     /// Whether a build left it dead.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::operator::Counts;
+use crate::patch_books::PatchRecord;
 use crate::phone::Deeds;
 use crate::plan_books::Seen;
 
@@ -46,6 +47,8 @@ pub(crate) struct DeviceRecord {
     pub(crate) offered_version: i64,
     /// What the books of a plan are made from.
     pub(crate) seen: Seen,
+    /// The patches that it was offered, and what became of them.
+    pub(crate) patches: PatchRecord,
     /// Every report that was sent, by what tells it from others: build, status, attempt, request id.
     reports: BTreeMap<(i64, String, u32, String), SentReport>,
 }
@@ -70,6 +73,8 @@ pub(crate) struct Reported {
     reason: Option<String>,
     attempt: u32,
     request_id: String,
+    #[serde(default)]
+    patch: Option<String>,
 }
 
 impl DeviceRecord {
@@ -109,6 +114,11 @@ impl DeviceRecord {
             moment.get_or_insert(at);
         }
         self.says_of_rollout(report, at);
+        if let Some(outcome) = &report.patch {
+            let rollout = report.rollout_id.unwrap_or_default();
+            self.patches
+                .said(rollout, report.build_id, report.attempt, outcome);
+        }
         self.reports.entry(report.key()).or_insert_with(|| SentReport {
             reason: reason.to_owned(),
             ..SentReport::default()
@@ -232,6 +242,7 @@ mod tests {
             reason: None,
             attempt: 1,
             request_id: request_id.to_owned(),
+            patch: None,
         }
     }
 

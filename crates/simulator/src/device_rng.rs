@@ -42,6 +42,9 @@ pub(crate) enum Question {
     Dense,
     Brick,
     CrashLoop,
+    Patches,
+    ForeignBase,
+    PatchDamage,
 }
 
 impl DeviceRng {

@@ -15,6 +15,7 @@ use crate::formula::{RolloutSettings, Serving};
 use crate::gauge::Gauge;
 use crate::life::{Life, Pace, Then, wait_for};
 use crate::operator::Operator;
+use crate::patch_books::Traffic;
 use crate::place::Neighbourhood;
 use crate::population::Population;
 use crate::push::Push;
@@ -109,6 +110,9 @@ impl Fleet {
             neighbourhood: Neighbourhood::default(),
             faults: muster.faults,
             calm: AtomicBool::new(false),
+            apks: Arc::default(),
+            factory_apk: factory_apk(&muster.population)?,
+            traffic: Traffic::default(),
         });
         let package = PackageName::parse(&muster.package).map_err(|fault| Error::Usage(fault.to_string()))?;
         let population = Arc::new(muster.population);
@@ -182,6 +186,18 @@ impl Fleet {
     pub(crate) fn operator(&self) -> &Operator {
         &self.operator
     }
+}
+
+/// What devices have when they leave the factory.
+fn factory_apk(population: &Population) -> Result<Option<Arc<Vec<u8>>>, Error> {
+    let Some(path) = &population.patches.factory_apk else {
+        return Ok(None);
+    };
+    let read = std::fs::read(path).map_err(|source| Error::File {
+        path: path.clone(),
+        source,
+    });
+    Ok(Some(Arc::new(read?)))
 }
 
 /// Enrols a device through whatever is made to fail.

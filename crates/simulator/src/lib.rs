@@ -32,6 +32,7 @@
     reason = "it measures how long answers really take, and it drives clocks"
 )]
 
+mod apk_shelf;
 pub mod cli;
 pub mod clock;
 mod device;
@@ -47,6 +48,7 @@ mod gauge;
 mod life;
 mod openings;
 mod operator;
+mod patch_books;
 mod phone;
 mod place;
 mod plan_books;
@@ -65,6 +67,7 @@ pub use fleet::{Fleet, MAX_DEVICES, MAX_OUTAGE, Muster, WIDTH};
 pub use forecast_books::{Compared, ForecastBooks};
 pub use life::Pace;
 pub use operator::Counts;
+pub use patch_books::{PatchBooks, PatchCounts};
 pub use plan_books::PlanBooks;
 pub use population::Population;
 pub use push::Push;

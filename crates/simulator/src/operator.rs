@@ -175,6 +175,9 @@ pub(crate) struct Stats {
     /// What each of the build's rollouts did.
     #[serde(default)]
     pub(crate) rollouts: Vec<RolloutStats>,
+    /// What became of patches; null for a server that knows none. [`crate::patch_books`] reads it.
+    #[serde(default)]
+    pub(crate) patches: Value,
 }
 
 /// What one rollout did with a build.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_agent::domain::{Network, PackageName, SignerFingerprint, VersionCode};
-use tidegate_agent::{InstallOutcome, Installation, Platform};
+use tidegate_agent::{InstallOutcome, Installation, Platform, StoredFile};
 
+use crate::apk_shelf::ApkShelf;
 use crate::device_rng::{DeviceRng, Question};
 use crate::plan_books::{Transfer, keep};
 use crate::population::{Brick, CrashLoop, Population};
@@ -34,6 +35,8 @@ pub(crate) struct Phone {
     requests: AtomicU64,
     /// Whether a build left it dead.
     is_bricked: AtomicBool,
+    /// Where the installed app's file is, if its agent may read it.
+    shelf: Option<Arc<ApkShelf>>,
     app: Mutex<App>,
 }
 
@@ -41,6 +44,8 @@ pub(crate) struct Phone {
 #[derive(Debug, Default)]
 struct App {
     version: Option<VersionCode>,
+    /// Its file, if the agent may read it.
+    apk: Option<Arc<Vec<u8>>>,
     /// The version that was tried last, and how often.
     tries: (i64, u32),
     /// What Android did with each version.
@@ -82,7 +87,29 @@ impl Phone {
             requests: AtomicU64::new(0),
             is_bricked: AtomicBool::new(false),
             begun: now,
+            shelf: None,
             app: Mutex::new(app),
+        }
+    }
+
+    /// The same, whose agent may read the installed app's file if the population says so. `apk`: what it has now.
+    pub(crate) fn with_files(mut self, shelf: &Arc<ApkShelf>, apk: Option<&Arc<Vec<u8>>>) -> Self {
+        let share = self.population.patches.share;
+        if self.rng.happens(share, Question::Patches, &[]) {
+            self.shelf = Some(Arc::clone(shelf));
+            let apk = apk.and_then(|apk| self.as_installed(apk));
+            self.app().apk = apk;
+        }
+        self
+    }
+
+    /// What lies where Android keeps the app when this file is installed: for some another one.
+    fn as_installed(&self, apk: &Arc<Vec<u8>>) -> Option<Arc<Vec<u8>>> {
+        let shelf = self.shelf.as_ref()?;
+        let share = self.population.patches.foreign_base;
+        match self.rng.happens(share, Question::ForeignBase, &[]) {
+            true => shelf.keep(&Arc::new(ApkShelf::repackaged(apk))),
+            false => shelf.keep(apk),
         }
     }
 
@@ -214,6 +241,10 @@ impl Platform for Phone {
         self.app().version.and(self.signer)
     }
 
+    fn installed_apk(&self, _: &PackageName) -> Option<StoredFile> {
+        self.app().apk.clone().map(StoredFile::AgentState)
+    }
+
     async fn install(&self, installation: Installation<'_>) -> InstallOutcome {
         let version = installation.version;
         let attempt = {
@@ -244,6 +275,10 @@ impl Platform for Phone {
             None => {
                 deeds.installed.get_or_insert(now);
                 app.version = Some(version);
+                app.apk = match installation.file {
+                    StoredFile::AgentState(apk) => self.as_installed(apk),
+                    StoredFile::Path(_) => None,
+                };
                 let is_bricked = self.bricks(version.get());
                 self.is_bricked.store(is_bricked, Ordering::Relaxed);
                 InstallOutcome::success()

@@ -3,6 +3,7 @@
 mod balance;
 mod course;
 mod parts;
+mod patches;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};

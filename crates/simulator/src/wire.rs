@@ -2,6 +2,8 @@
 //! received.
 
 mod older;
+#[cfg(test)]
+mod patched;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +15,12 @@ use serde::Deserialize;
 use tidegate_agent::{Body, Error, HttpTransport, PROTOCOL, Transport};
 use url::Url;
 
+use crate::apk_shelf::ApkShelf;
 use crate::device_record::{DeviceRecord, Reported};
 use crate::device_rng::Question;
 use crate::formula::{Asking, RolloutSettings};
 use crate::gauge::{Errand, Gauge};
+use crate::patch_books::{OfferedPatch, Traffic};
 use crate::phone::Phone;
 use crate::place::Neighbourhood;
 use crate::plan_books::{self, keep};
@@ -44,6 +48,12 @@ pub(crate) struct Commons {
     pub(crate) faults: f64,
     /// No more faults are played: the devices finish what they began.
     pub(crate) calm: AtomicBool,
+    /// The files that phones have installed.
+    pub(crate) apks: Arc<ApkShelf>,
+    /// What they have when they leave the factory, if it is known.
+    pub(crate) factory_apk: Option<Arc<Vec<u8>>>,
+    /// How many bytes of files came to devices.
+    pub(crate) traffic: Traffic,
 }
 
 /// One device's network.
@@ -171,6 +181,14 @@ impl Wire {
             build_id: i64,
             rollout_id: i64,
             version_code: i64,
+            file_size: u64,
+            #[serde(default)]
+            patch: Option<Patch>,
+        }
+        #[derive(Deserialize)]
+        struct Patch {
+            url: String,
+            size: u64,
         }
         let mut offer: Option<Offer> = None;
         let answer = match head.status {
@@ -216,13 +234,17 @@ impl Wire {
         if let Some(offer) = &offer {
             record.offered_version = offer.version_code;
             record.offered_by(offer.rollout_id, offer.build_id, self.phone.now());
+            if let Some(patch) = &offer.patch {
+                let offered = OfferedPatch::new(&patch.url, patch.size, offer.file_size);
+                record.patches.offered(offer.build_id, offered);
+            }
         }
         record.contradictions.extend(contradiction);
     }
 
     /// The file as this device gets it: in pieces of the same size, each after a delay, perhaps with a wrong byte,
     /// perhaps cut off.
-    fn file(&self, number: u64, answer: Response<Body>) -> Response<Body> {
+    fn file(&self, number: u64, is_patch: bool, answer: Response<Body>) -> Response<Body> {
         let (rng, calm) = (self.phone.rng, self.commons.calm.load(Ordering::Relaxed));
         let (head, body) = answer.into_parts();
         let length = head.headers.get(http::header::CONTENT_LENGTH);
@@ -242,8 +264,14 @@ impl Wire {
         let downloads = &self.phone.population().downloads;
         let happens = |chance, question| !calm && length > 0 && rng.happens(chance, question, &[number]);
         let cut = happens(downloads.cut, Question::Cut).then(|| somewhere(Question::Cut, 1));
-        let tipped =
-            happens(downloads.corrupted, Question::Corruption).then(|| somewhere(Question::Corruption, 1));
+        let damaged = if is_patch {
+            self.phone.population().patches.damaged
+        } else {
+            0.0
+        };
+        let is_tipped =
+            happens(downloads.corrupted, Question::Corruption) || happens(damaged, Question::PatchDamage);
+        let tipped = is_tipped.then(|| somewhere(Question::Corruption, 1));
         if cut.is_some() {
             *self.record().faults.entry("cut").or_default() += 1;
         }
@@ -256,6 +284,7 @@ impl Wire {
             sent: 0,
             cut,
             tipped,
+            is_patch,
             phone: Arc::clone(&self.phone),
             commons: Arc::clone(&self.commons),
         };
@@ -269,7 +298,11 @@ impl Wire {
 impl Transport for Wire {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
         let number = self.phone.next_request();
-        let errand = errand(request.uri().path());
+        let is_patch = self.record().patches.is_patch(request.uri().path());
+        let errand = match is_patch {
+            true => Errand::Download,
+            false => errand(request.uri().path()),
+        };
         let request = match errand {
             Errand::Poll if self.speaks < PROTOCOL => older::poll(request, self.speaks)?,
             _ => request,
@@ -298,7 +331,7 @@ impl Transport for Wire {
         let answer = self.exchange(errand, request).await?;
         let is_file = errand == Errand::Download && answer.status().is_success();
         Ok(if is_file {
-            self.file(number, answer)
+            self.file(number, is_patch, answer)
         } else {
             answer
         })
@@ -382,6 +415,7 @@ struct Transfer {
     cut: Option<u64>,
     /// Which byte is wrong.
     tipped: Option<u64>,
+    is_patch: bool,
     phone: Arc<Phone>,
     commons: Arc<Commons>,
 }
@@ -412,6 +446,7 @@ impl Transfer {
             *byte ^= 1;
         }
         self.sent += piece.len() as u64;
+        self.commons.traffic.add(self.is_patch, piece.len() as u64);
         self.phone.spend(self.phone.world.transfer(piece.len() as u64));
         Some(Ok(piece.freeze()))
     }

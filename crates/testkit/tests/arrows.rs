@@ -251,7 +251,8 @@ const OF_THE_DEMO: &[(&str, &str)] = &[
 
 #[test]
 fn a_production_binary_carries_nothing_of_the_demo() {
-    let (with, without) = (linked(&[]), linked(&["--no-default-features"]));
+    let of = |options| linked("tidegate-gateway", options);
+    let (with, without) = (of(&[]), of(&["--no-default-features"]));
     for (package, feature) in OF_THE_DEMO {
         let carries = |tree: &[(String, Vec<String>)]| {
             let has = |features: &[String]| feature.is_empty() || features.iter().any(|one| one == feature);
@@ -263,10 +264,22 @@ fn a_production_binary_carries_nothing_of_the_demo() {
     }
 }
 
-/// What `tidegate` links with these options of cargo's: packages and their features.
-fn linked(options: &[&str]) -> Vec<(String, Vec<String>)> {
+#[test]
+fn an_agent_carries_nothing_that_makes_patches() {
+    let tree = linked("tidegate-agent", &[]);
+    let features = |of: &str| {
+        let found = tree.iter().find(|(name, _)| name == of);
+        found.map(|(_, features)| features.as_slice())
+    };
+    assert!(!features("tidegate-delta").unwrap().contains(&"make".to_owned()));
+    assert!(!features("lzma-rust2").unwrap().contains(&"encoder".to_owned()));
+    assert_eq!(features("libsais"), None);
+}
+
+/// What a crate of ours links with these options of cargo's: packages and their features.
+fn linked(of: &str, options: &[&str]) -> Vec<(String, Vec<String>)> {
     let output = cargo()
-        .args(["tree", "--offline", "--locked", "-p", "tidegate-gateway"])
+        .args(["tree", "--offline", "--locked", "-p", of])
         .args(["--edges", "normal", "--prefix", "none", "--format", "{p}|{f}"])
         .args(options)
         .output()

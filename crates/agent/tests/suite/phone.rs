@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use chrono::{DateTime, Utc};
 use tidegate_agent::domain::{Network, PackageName, SignerFingerprint, VersionCode};
 use tidegate_agent::{
-    Agent, Config, Credentials, InstallOutcome, Installation, Next, Phase, Platform, StateStore, Transport,
-    apk,
+    Agent, Config, Credentials, InstallOutcome, Installation, Next, Phase, Platform, StateStore, StoredFile,
+    Transport, apk,
 };
 use tidegate_testkit::apks::PACKAGE;
 
@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub network: Network,
     pub in_call: bool,
     pub installed: Option<(i64, SignerFingerprint)>,
+    /// The installed file, where the agent may read it.
+    pub apk: Option<StoredFile>,
     /// Android does not say who signed the app.
     pub signer_is_hidden: bool,
     pub can_downgrade: bool,
@@ -59,6 +61,7 @@ impl Phone {
             network: Network::Wifi,
             in_call: false,
             installed: Some((version, signer)),
+            apk: None,
             signer_is_hidden: false,
             can_downgrade: false,
             crashes: None,
@@ -106,6 +109,9 @@ impl Platform for Phone {
         let known = facts.installed.filter(|_| !facts.signer_is_hidden);
         known.map(|(_, signer)| signer)
     }
+    fn installed_apk(&self, _: &PackageName) -> Option<StoredFile> {
+        self.facts().apk.clone()
+    }
     fn can_downgrade(&self) -> bool {
         self.facts().can_downgrade
     }
@@ -148,8 +154,19 @@ impl Phone {
         let signer = found.signers_at(34).next().unwrap().sha256;
         facts.installed = Some((found.version_code, SignerFingerprint(signer)));
         facts.installations.push(found.version_code);
+        if facts.apk.is_some() {
+            facts.apk = Some(StoredFile::AgentState(bytes_of(installation.file).into()));
+        }
         InstallOutcome::success()
     }
+}
+
+/// All bytes of a file.
+pub(crate) fn bytes_of(file: &StoredFile) -> Vec<u8> {
+    let source = file.open().unwrap();
+    let mut bytes = vec![0; usize::try_from(source.len()).unwrap()];
+    source.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
 }
 
 /// What a test's key shows as its fingerprint.

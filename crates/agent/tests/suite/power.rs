@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::TimeDelta;
-use tidegate_agent::{Agent, FolderStore, MemoryStore, Phase, StateStore, StoredFile};
+use tidegate_agent::{Agent, FolderStore, MemoryStore, Phase, StateStore, StoredFile, Workbench};
 use tidegate_testkit::apks::{self, PACKAGE};
 use tokio::sync::Notify;
 
+use crate::patched::{self, assert_installed, fetched, offer, offer_of, release};
+use crate::patches_lost::FusedFile;
 use crate::phone::{Phone, fingerprint_of, open, settle, until};
 use crate::real::World;
 use crate::stage::{Stage, Trick, credentials};
@@ -38,7 +40,7 @@ impl Fuse {
         self.left.store(moments, Ordering::SeqCst);
     }
 
-    fn burns(&self) -> bool {
+    pub(crate) fn burns(&self) -> bool {
         let left = self.left.load(Ordering::SeqCst);
         if left == 0 {
             return true;
@@ -115,6 +117,19 @@ impl StateStore for Fused {
     fn file(&mut self) -> io::Result<StoredFile> {
         self.store.file()
     }
+    fn has_workbench(&self) -> bool {
+        true
+    }
+    fn workbench(&mut self) -> io::Result<Workbench> {
+        let bench = self.around(MemoryStore::workbench)?;
+        Ok(FusedFile::workbench(bench, &self.fuse))
+    }
+    fn adopt_result(&mut self) -> io::Result<()> {
+        self.around(MemoryStore::adopt_result)
+    }
+    fn clear_workbench(&mut self) -> io::Result<()> {
+        self.around(MemoryStore::clear_workbench)
+    }
 }
 
 /// One life with one loss of power: whether it came to it.
@@ -124,34 +139,64 @@ async fn live_with_a_loss_after(moments: usize, apk: &[u8]) -> bool {
     stage.script().tricks.push_back(Trick::Cut(apk.len() / 2));
     let phone = Phone::with(1, fingerprint_of(apk));
     phone.facts().fuse = Arc::clone(&fuse);
+    lose_power_after(moments, &stage, &phone, &fuse).await
+}
+
+/// The same with a patch, which is cut once as well.
+async fn patch_with_a_loss_after(moments: usize) -> bool {
+    let (fuse, release) = (Arc::<Fuse>::default(), release());
+    let stage = Stage::offering_under(&release.apk, Arc::clone(&fuse));
+    offer(&stage, offer_of(&release.patch, &release.base));
+    stage.script().patch.clone_from(&release.patch);
+    let half = release.patch.len() / 2;
+    stage.script().patch_tricks.push_back(Trick::Cut(half));
+    let phone = patched::phone();
+    phone.facts().fuse = Arc::clone(&fuse);
+    let lost = lose_power_after(moments, &stage, &phone, &fuse).await;
+    assert_installed(&phone);
+    // A loss of power is no fault of the patch's.
+    assert!(
+        fetched(&stage).iter().all(|(path, _)| path == "/patch"),
+        "{moments}"
+    );
+    let told = patched::told(&stage);
+    assert!(
+        told.iter().all(|(_, patch)| patch.as_deref() == Some("applied")),
+        "{told:?}"
+    );
+    lost
+}
+
+/// A life of a phone that is switched on again after the loss.
+async fn lose_power_after(moments: usize, stage: &Arc<Stage>, phone: &Arc<Phone>, fuse: &Arc<Fuse>) -> bool {
     let store = Fused {
         store: MemoryStore::default(),
-        fuse: Arc::clone(&fuse),
+        fuse: Arc::clone(fuse),
     };
     let mut agent = open(
-        &phone,
+        phone,
         "https://stage",
         "phone-1",
         &credentials(),
-        Arc::clone(&stage),
+        Arc::clone(stage),
         store,
     );
 
     fuse.set(moments);
-    live(&mut agent, &phone, &fuse).await;
+    live(&mut agent, phone, fuse).await;
     let lost = fuse.is_burnt();
     fuse.set(NEVER);
     let mut store = agent.into_store();
     store.store.lose_power();
     let mut agent = open(
-        &phone,
+        phone,
         "https://stage",
         "phone-1",
         &credentials(),
-        Arc::clone(&stage),
+        Arc::clone(stage),
         store,
     );
-    live(&mut agent, &phone, &fuse).await;
+    live(&mut agent, phone, fuse).await;
 
     let context = format!("after {moments} moments: {:?}", stage.told());
     assert_eq!(phone.facts().installations, [2], "{context}");
@@ -188,6 +233,17 @@ async fn the_power_goes_at_every_moment_and_the_phone_installs_once_and_reports_
         moments += 1;
     }
     assert!(moments > 50, "only {moments} moments were tried");
+}
+
+/// Files are written in another thread while a patch is applied, so a loss may come a write earlier or later than in another
+/// run.
+#[tokio::test]
+async fn the_power_goes_at_every_moment_of_a_patch_and_no_half_of_a_file_is_taken_for_whole() {
+    let mut moments = 1;
+    while patch_with_a_loss_after(moments).await {
+        moments += 1;
+    }
+    assert!(moments > 60, "only {moments} moments were tried");
 }
 
 /// The same with the real server and a real folder, at each state's begin.

@@ -79,6 +79,12 @@ pub(crate) struct Script {
     /// What is offered; nothing: 304 with this reason.
     pub offer: Result<Value, &'static str>,
     pub file: Vec<u8>,
+    /// What is at the URL of a patch.
+    pub patch: Vec<u8>,
+    /// What is done to downloads of the patch.
+    pub patch_tricks: VecDeque<Trick>,
+    /// The answer to a report that tells of a patch, as of a server that does not know the field.
+    pub refuses_patches: Option<Reply>,
     pub poll_answers: VecDeque<Reply>,
     pub report_answers: VecDeque<Reply>,
     pub enrolment_answers: VecDeque<Reply>,
@@ -120,6 +126,9 @@ impl Stage {
                 poll_after: 21_600,
                 offer: Ok(manifest(apk, 2)),
                 file: apk.to_vec(),
+                patch: vec![],
+                patch_tricks: VecDeque::new(),
+                refuses_patches: None,
                 poll_answers: VecDeque::new(),
                 report_answers: VecDeque::new(),
                 enrolment_answers: VecDeque::new(),
@@ -192,7 +201,11 @@ impl Stage {
             ("POST", "/v1/agent/report") => {
                 let report = read();
                 let has_offer = report.get("offer").is_some() || report.get("rollout_id").is_some();
+                let has_patch = report.get("patch").is_some();
                 script.reports.push(report);
+                if let Some(refusal) = script.refuses_patches.clone().filter(|_| has_patch) {
+                    return refusal;
+                }
                 if let Some(refusal) = script.refuses_offers.clone().filter(|_| has_offer) {
                     return refusal;
                 }
@@ -235,6 +248,9 @@ impl Script {
             Ok(manifest) => {
                 let mut manifest = manifest.clone();
                 manifest["download_url"] = json!(format!("{}/file?{number}", self.base));
+                if manifest["patch"]["url"] == "" {
+                    manifest["patch"]["url"] = json!(format!("{}/patch?{number}", self.base));
+                }
                 Reply::json(200, &manifest).with("tidegate-poll-after", self.poll_after.to_string())
             }
             Err(reason) => Reply::status(304)
@@ -245,11 +261,15 @@ impl Script {
 
     fn download(&mut self, target: &str, range: Option<&str>) -> Reply {
         self.downloads.push((target.to_owned(), range.map(str::to_owned)));
-        let trick = self.tricks.pop_front();
+        let (file, tricks) = match target.starts_with("/patch") {
+            true => (&self.patch, &mut self.patch_tricks),
+            false => (&self.file, &mut self.tricks),
+        };
+        let trick = tricks.pop_front();
         if let Some(Trick::Answer(reply)) = trick {
             return reply;
         }
-        let size = self.file.len();
+        let size = file.len();
         let from = range.map_or(0, |range| {
             let first = range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap();
             first.parse::<usize>().unwrap()
@@ -262,7 +282,7 @@ impl Script {
         } else {
             Reply::status(200)
         };
-        reply.body = self.file[from..].to_vec();
+        reply.body = file[from..].to_vec();
         match trick {
             Some(Trick::Cut(after)) => reply.cut = Some(after),
             Some(Trick::Unmeasured(more)) => {

@@ -69,6 +69,9 @@ impl Population {
         number("storage.full_days", self.storage.full_days, 1.0)?;
         number("downloads.cut", self.downloads.cut, 0.9)?;
         number("downloads.corrupted", self.downloads.corrupted, 1.0)?;
+        number("patches.share", self.patches.share, 1.0)?;
+        number("patches.foreign_base", self.patches.foreign_base, 1.0)?;
+        number("patches.damaged", self.patches.damaged, 1.0)?;
         for failure in &self.failures {
             number("failures.share", failure.share, 1.0)?;
         }

@@ -7,7 +7,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -56,6 +56,9 @@ pub struct Population {
     /// The share of devices whose agents can wake often, and say so, 0 to 1.
     #[serde(default)]
     pub dense: f64,
+    /// Devices that take patches.
+    #[serde(default)]
+    pub patches: Patches,
     /// Android's refusals.
     #[serde(default)]
     pub failures: Vec<Failure>,
@@ -171,6 +174,21 @@ pub struct Downloads {
     pub cut: f64,
     /// How likely one of its bytes is not what was sent.
     pub corrupted: f64,
+}
+
+/// Devices whose agents can read the installed app's file, and so take patches.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Patches {
+    /// Their share of the fleet, 0 to 1.
+    pub share: f64,
+    /// The share of them whose installed file is never the one that the server gave out, as that of a repackaged app, 0 to 1.
+    pub foreign_base: f64,
+    /// How likely a byte of a patch tips over on the way, each time.
+    pub damaged: f64,
+    /// The APK that devices have when they leave the factory. Without it they have a file to patch only after their first
+    /// update.
+    pub factory_apk: Option<PathBuf>,
 }
 
 /// A way in which Android refuses a build.

@@ -33,6 +33,8 @@ fn a_file_that_means_something_else_is_refused_by_name() {
         ),
         ("factory_version = 1", "factory_version = -1", "factory_version"),
         ("cut = 0.04", "cut = nan", "downloads.cut"),
+        ("foreign_base = 0", "foreign_base = 2", "patches.foreign_base"),
+        ("damaged = 0", "damages = 0", "damages"),
         ("per_day = 3.0", "per_day = \"often\"", "per_day"),
     ] {
         let said = refusal(from, to);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::operator::Counts;
-use crate::{ForecastBooks, PlanBooks};
+use crate::{ForecastBooks, PatchBooks, PlanBooks};
 
 /// How a run ended.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +46,8 @@ pub struct Report {
     pub plan: Option<PlanBooks>,
     /// What the server had said that this rollout would do.
     pub forecast: Option<ForecastBooks>,
+    /// What came as patches, where the population has devices that take them.
+    pub patches: Option<PatchBooks>,
     /// What else keeps the counts from being called equal, in words.
     pub remarks: Vec<String>,
     /// What this machine needed. Nothing in it is the same the next time.
@@ -250,6 +252,7 @@ impl Report {
             && self.checks.hold()
             && self.formula.holds()
             && self.plan.as_ref().is_none_or(PlanBooks::hold)
+            && self.patches.as_ref().is_none_or(PatchBooks::hold)
             && self.remarks.is_empty()
     }
 

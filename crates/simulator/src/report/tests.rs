@@ -11,6 +11,7 @@ fn report() -> Report {
     Report {
         plan: None,
         forecast: None,
+        patches: None,
         seed: 1,
         devices: 100,
         package: "com.example.app".to_owned(),

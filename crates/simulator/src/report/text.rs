@@ -22,6 +22,7 @@ pub(super) fn write(report: &Report) -> String {
     outcomes(report, &mut text);
     latency(report, &mut text);
     builds(report, &mut text);
+    patches(report, &mut text);
     verdict(report, &mut text);
     text
 }
@@ -129,6 +130,26 @@ fn builds(report: &Report, text: &mut String) {
         }
     }
     text.push_str(&checks(&report.checks, report.measured.outages));
+}
+
+fn patches(report: &Report, text: &mut String) {
+    let Some(books) = &report.patches else {
+        return;
+    };
+    let counts = &books.devices;
+    text.push_str(&format!(
+        "\nPatches: {} bytes came as patches and {} as whole files; {} were saved.\n",
+        books.patch_bytes, books.file_bytes, counts.saved_bytes
+    ));
+    for (outcome, count) in &counts.outcomes {
+        text.push_str(&format!("  {count:>9}  {outcome}\n"));
+    }
+    text.push_str(&format!("  {:>9}  devices took the whole file\n", counts.full));
+    match (&books.server, books.disagreement()) {
+        (None, _) => text.push_str("  The server tells nothing of patches.\n"),
+        (Some(_), None) => text.push_str("  The server counted the same.\n"),
+        (Some(_), Some(words)) => text.push_str(&format!("  {words}\n")),
+    }
 }
 
 fn checks(checks: &Checks, outages: usize) -> String {

@@ -53,6 +53,7 @@ impl Run<'_> {
         Ok(Report {
             plan: self.plan_books().await?,
             forecast: self.forecast_books().await?,
+            patches: self.patch_books().await?,
             seed: self.plan.seed,
             devices: self.plan.devices as usize,
             package: self.plan.package.clone(),

@@ -8,16 +8,17 @@ use tidegate_agent::Error;
 use url::Url;
 
 /// What polls have told since protocol 2.
-const NEW_IN_POLLS: [&str; 5] = ["protocol", "zone", "fetched", "dense", "crashes"];
+const NEW_IN_POLLS: [&str; 6] = ["protocol", "zone", "fetched", "dense", "crashes", "patches"];
 
 /// What manifests have told since protocol 2.
-const NEW_IN_MANIFESTS: [&str; 6] = [
+const NEW_IN_MANIFESTS: [&str; 7] = [
     "protocol",
     "offer",
     "rollout_id",
     "install_openings",
     "install_when",
     "install_deadline",
+    "patch",
 ];
 
 /// A poll of this protocol: 1, or 0 for one that names none.
@@ -54,12 +55,13 @@ mod tests {
 
     #[test]
     fn an_agent_of_before_tells_and_hears_nothing_of_windows() {
-        let asked = "http://127.0.0.1/v1/agent/update?device_id=a&protocol=2&zone=Europe%2FLisbon&sdk=30";
+        let asked = "http://127.0.0.1/v1/agent/update?device_id=a&protocol=2&zone=Europe%2FLisbon&patches=tgp1&sdk=30";
         for (protocol, left) in [(0, "device_id=a&sdk=30"), (1, "device_id=a&sdk=30&protocol=1")] {
             let request = Request::get(asked).body(Bytes::new()).unwrap();
             assert_eq!(poll(request, protocol).unwrap().uri().query(), Some(left));
         }
-        let read = manifest(br#"{"build_id":2,"protocol":2,"install_openings":[],"offer":"x"}"#.to_vec());
+        let read =
+            manifest(br#"{"build_id":2,"protocol":2,"install_openings":[],"offer":"x","patch":{}}"#.to_vec());
         assert_eq!(read, br#"{"build_id":2}"#);
         assert_eq!(manifest(b"nothing".to_vec()), b"nothing");
     }
