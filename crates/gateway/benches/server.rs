@@ -39,7 +39,10 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some(BARE) => {
-            let port = arguments.next().and_then(|port| port.parse().ok()).expect("a port");
+            let port = arguments
+                .next()
+                .and_then(|port| port.parse().ok())
+                .expect("a port");
             block_on(bare(port));
         }
         // `cargo bench` and `cargo test --benches` hand over flags of their own; only the former asks for a run.
@@ -64,7 +67,10 @@ fn keep_to_core(core: &str) {
         .args(["-cp", core, &process])
         .stdout(Stdio::null())
         .status();
-    assert!(pinned.is_ok_and(|status| status.success()), "taskset pins to a core");
+    assert!(
+        pinned.is_ok_and(|status| status.success()),
+        "taskset pins to a core"
+    );
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -85,7 +91,12 @@ async fn run() {
         for (status, inside) in [(304, false), (200, true)] {
             let poll = &polls[usize::from(inside)];
             let mut contenders = vec![
-                Contender::new("bare axum", bare.0.id(), bare_at, at(poll, &format!("/bare/{status}"))),
+                Contender::new(
+                    "bare axum",
+                    bare.0.id(),
+                    bare_at,
+                    at(poll, &format!("/bare/{status}")),
+                ),
                 Contender::new("Tidegate", ours.pid(), ours.address, poll.clone()),
             ];
             if let Some((nginx, address)) = &nginx {
@@ -147,9 +158,13 @@ async fn cost(process: u32, address: SocketAddr, fresh: bool, asks: Asks) -> (f6
 fn processor_time(process: u32) -> Duration {
     let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
     let children = children.unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|id| id.parse::<u32>().ok());
+    let children = children
+        .split_whitespace()
+        .filter_map(|id| id.parse::<u32>().ok());
     let spent = |process: u32| {
-        let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+        let threads = std::fs::read_dir(format!("/proc/{process}/task"))
+            .into_iter()
+            .flatten();
         let spent = threads.filter_map(|thread| {
             let figures = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
             figures.split_whitespace().next()?.parse::<u64>().ok()
@@ -177,7 +192,13 @@ async fn compare(what: &str, contenders: &[Contender], fresh: bool) {
         let [micros, rate, ratio] = figures.map(Quartiles::of);
         println!(
             "{what}: {} {:.2} µs of the processor each, {:.0}/s, {:.2} of {} ({:.2} – {:.2})",
-            contender.name, micros.median, rate.median, ratio.median, contenders[0].name, ratio.lower, ratio.upper
+            contender.name,
+            micros.median,
+            rate.median,
+            ratio.median,
+            contenders[0].name,
+            ratio.lower,
+            ratio.upper
         );
     }
 }
@@ -212,7 +233,8 @@ async fn reports(ours: &Server) {
             continue;
         }
         let token = ours.device(&device).await;
-        let query = format!("device_id={device}&current_version_code=1&package_name={PACKAGE}&sdk=34&protocol=2");
+        let query =
+            format!("device_id={device}&current_version_code=1&package_name={PACKAGE}&sdk=34&protocol=2");
         let poll = reqwest::Client::new().get(format!("http://{}/v1/agent/update?{query}", ours.address));
         let manifest = program::answer(poll.bearer_auth(&token)).await;
         told.push((token, manifest));

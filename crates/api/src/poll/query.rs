@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use tidegate_domain::{
-    DeviceFacts, MAX_PATCH_FORMATS_BYTES, PATCH_FORMAT, PackageName, Sha256, VersionCode,
-};
+use tidegate_domain::{DeviceFacts, MAX_PATCH_FORMATS_BYTES, PATCH_FORMAT, PackageName, Sha256, VersionCode};
 use tidegate_service::Error;
 
 use crate::verbs::devices::current_version;

@@ -88,12 +88,7 @@ pub(crate) async fn ask_all(
 }
 
 /// Asks once, and returns the connection if it is to be kept.
-async fn ask(
-    address: SocketAddr,
-    kept: Option<TcpStream>,
-    request: &[u8],
-    fresh: bool,
-) -> Option<TcpStream> {
+async fn ask(address: SocketAddr, kept: Option<TcpStream>, request: &[u8], fresh: bool) -> Option<TcpStream> {
     let mut stream = match kept {
         Some(stream) => stream,
         None => connect(address).await,

@@ -8,7 +8,7 @@ use tidegate_storage::{
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, TOKEN, at, device, enrollment, issue_token, note, package, upload, version};
+use crate::samples::{APP, TOKEN, actor, at, device, enrollment, issue_token, package, upload, version};
 
 on_both_engines!(
     a_group_leaves_what_each_by_itself_would_have_left,
@@ -106,7 +106,11 @@ async fn whoever_is_out_of_the_ordinary_is_left_for_itself(place: &Place) {
     store.enroll(with_fcm("holder", "held")).await.unwrap();
     store.enroll(enrollment("erased")).await.unwrap();
     let tag = [9; 32];
-    let erased = store.erase_device(&device("erased"), vec![tag], note("device.erase", "erased", 0));
+    let erased = store.erase_device(
+        &device("erased"),
+        vec![tag],
+        actor("ann").note("device.erase", "device/erased"),
+    );
     erased.await.unwrap();
     let with = |credential, name: &str| Enrollment {
         credential,
@@ -132,7 +136,9 @@ async fn whoever_is_out_of_the_ordinary_is_left_for_itself(place: &Place) {
     let apart = Grouped::Apart;
     assert_eq!(
         outcome,
-        [NEW, apart, NEW, apart, apart, apart, apart, apart, stranger, apart]
+        [
+            NEW, apart, NEW, apart, apart, apart, apart, apart, stranger, apart
+        ]
     );
     // Three before, and two of the group.
     assert_eq!(token(&store).await.used, 5);
@@ -157,10 +163,7 @@ async fn two_servers_let_the_same_devices_in_once(place: &Place) {
     let group: Vec<Enrollment> = (0..50).map(|n| enrollment(&format!("d{n}"))).collect();
     let mut turned = group.clone();
     turned.reverse();
-    let (one, other) = tokio::join!(
-        store.enroll_new(group.into()),
-        store.enroll_new(turned.into())
-    );
+    let (one, other) = tokio::join!(store.enroll_new(group.into()), store.enroll_new(turned.into()));
     let let_in = [one.unwrap(), other.unwrap()].concat();
     let new = let_in.iter().filter(|outcome| **outcome == NEW).count();
     assert_eq!((new, token(&store).await.used), (50, 50));
