@@ -180,7 +180,11 @@ fn poll(polling: &Polling, begun: Instant, request: &Request) -> Result<Response
 }
 
 /// What most manifests leave out.
-type Extras = (Option<DateTime<Utc>>, Option<Vec<Opening>>, Option<PatchOffer>);
+type Extras = (
+    Option<DateTime<Utc>>,
+    Option<Vec<Opening>>,
+    Option<Box<PatchOffer>>,
+);
 
 fn offered(
     offer: &Offer<'_>,
@@ -218,7 +222,7 @@ fn offered(
         }),
         install_when: terms.map(messages::install_when).unwrap_or_default(),
         install_deadline: terms.and_then(|terms| terms.deadline).map(Into::into),
-        patch: patch.map(messages::patches::offer),
+        patch: patch.map(|patch| messages::patches::offer(*patch)),
     };
     let headers = [
         (POLL_AFTER, seconds(poll_after)),
