@@ -211,6 +211,15 @@ mod tests {
         VersionCode::new(code).unwrap()
     }
 
+    /// What it is about, how many run what, what is kept, how many there may be, and which are chosen.
+    type Case = (
+        &'static str,
+        &'static [(i64, u64)],
+        &'static [i64],
+        usize,
+        &'static [i64],
+    );
+
     fn chosen(running: &[(i64, u64)], kept: &[i64], most: usize) -> Vec<i64> {
         let versions = running
             .iter()
@@ -224,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_versions_that_most_devices_run_come_first_until_enough_are_covered() {
-        let table: [(&str, &[(i64, u64)], &[i64], usize, &[i64]); 6] = [
+        let table: [Case; 6] = [
             (
                 "all of them",
                 &[(1, 10), (2, 20), (3, 30)],

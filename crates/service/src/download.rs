@@ -268,6 +268,21 @@ impl Downloads {
         }
     }
 
+    /// Has a patch made anew whose file is gone, as after the database was restored.
+    async fn lost(&self, build: BuildId, patch: &OfferedPatch) -> Error {
+        let base = patch.base;
+        tracing::warn!(
+            build_id = build.0,
+            base_build_id = base.0,
+            "a patch's file is gone"
+        );
+        match self.store.lose_patch(build, base, patch.sha256).await {
+            Ok(_) => self.snapshots.follow_own_change().await,
+            Err(error) => tracing::warn!(%error, "it could not be noted that a patch's file is gone"),
+        }
+        no_patch(build, base)
+    }
+
     /// The bytes of a part of the file. The download is counted when every byte of the file has gone out to this
     /// device, over however many requests.
     ///
@@ -279,7 +294,7 @@ impl Downloads {
         let bytes = match (bytes, &download.patch) {
             // A build's file has to be there; without a patch a device takes that one.
             (Err(artifacts::Error::Missing { .. }), Some(patch)) => {
-                return Err(no_patch(download.build.id, patch.base));
+                return Err(self.lost(download.build.id, patch).await);
             }
             (bytes, _) => bytes?,
         };

@@ -77,7 +77,7 @@ pub enum PollAnswer<'a> {
         /// When the device may install, if not at any time.
         install_openings: Option<Vec<Opening>>,
         /// What the device may fetch in the file's place.
-        patch: Option<PatchOffer>,
+        patch: Option<Box<PatchOffer>>,
     },
     /// The device is to take nothing.
     NoUpdate(Reason),
@@ -257,7 +257,7 @@ impl Polls {
         (build, rollout): (BuildId, RolloutId),
         generation: u32,
         expires: DateTime<Utc>,
-    ) -> Option<PatchOffer> {
+    ) -> Option<Box<PatchOffer>> {
         if !poll.takes_patches {
             return None;
         }
@@ -268,12 +268,12 @@ impl Polls {
             .keys
             .sign_patch((build, base), rollout, poll.device_id, generation, expires);
         let public_url = &self.settings.public_url;
-        Some(PatchOffer {
+        Some(Box::new(PatchOffer {
             url: format!("{public_url}/v1/apk/{build}/patches/{base}?{query}"),
             size: patch.size,
             sha256: patch.sha256,
             from_version: poll.installed,
             from_sha256: patch.base_sha256,
-        })
+        }))
     }
 }

@@ -194,6 +194,15 @@ impl Store {
         run!(self, write, patches::forget(build, base))
     }
 
+    /// Notes that a made patch's file is gone, so that it is made anew. False when it is another file's by now. The patches'
+    /// epoch rises.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn lose_patch(&self, build: BuildId, base: BuildId, sha256: Sha256) -> Result<bool, Error> {
+        run!(self, write, patches::lose(build, base, sha256))
+    }
+
     /// Whether a made patch is this file.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ pub(super) struct Own {
     pub proof: String,
     pub retry_granted_at: Option<DateTime<Utc>>,
     pub install_openings: Option<Vec<Opening>>,
-    pub patch: Option<PatchOffer>,
+    pub patch: Option<Box<PatchOffer>>,
     pub poll_after: Duration,
 }
 
@@ -87,7 +87,7 @@ impl Manifests {
         write(&mut text, &seconds(own.poll_after));
         if let Some(patch) = own.patch {
             text.extend_from_slice(b",\"patch\":");
-            write(&mut text, &messages::patches::offer(patch));
+            write(&mut text, &messages::patches::offer(*patch));
         }
         text.push(b'}');
         text
@@ -168,7 +168,7 @@ fn whole(offer: &Offer<'_>, protocol: u32, own: Own) -> v1::UpdateManifest {
         }),
         install_when: terms.map(messages::install_when).unwrap_or_default(),
         install_deadline: terms.and_then(|terms| terms.deadline).map(Into::into),
-        patch: own.patch.map(messages::patches::offer),
+        patch: own.patch.map(|patch| messages::patches::offer(*patch)),
     }
 }
 

@@ -92,11 +92,20 @@ impl PatchMaker {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut rhythm = Rhythm::of(LOOK_EVERY, stop.clone());
         while rhythm.goes_on().await {
-            if let Err(error) = self.look(&stop).await {
-                tracing::warn!(%error, "patches could not be looked after");
-            }
+            while self.looks(&stop).await && !stop.is_cancelled() {}
         }
         self.leave().await;
+    }
+
+    /// Whether there may be more to make.
+    async fn looks(&mut self, stop: &CancellationToken) -> bool {
+        match self.look(stop).await {
+            Ok(has_made) => has_made,
+            Err(error) => {
+                tracing::warn!(%error, "patches could not be looked after");
+                false
+            }
+        }
     }
 
     /// Lets another server look which patches are wanted.

@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use tidegate_delta::{Limits, Patch as Open, unwatched};
-use tidegate_domain::{Build, BuildId, DeviceFacts, PatchOutcome, PatchState, ReportStatus, RolloutId};
+use tidegate_domain::{
+    Build, BuildId, DeviceFacts, PatchOutcome, PatchState, Percent, Plan, PlanStep, Promotion, ReportStatus,
+    RolloutId, Span,
+};
 use tidegate_service::{
-    BlobFault, Clock, Fleet, Kind, NewReport, PatchMaker, PatchOffer, PatchSettings, Poll, PollAnswer,
+    BlobFault, BuildEdit, Clock, Fleet, Kind, NewReport, PatchMaker, PatchOffer, PatchSettings, Poll,
+    PollAnswer,
 };
 use tidegate_storage::PatchEnd;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tokio_util::sync::CancellationToken;
 
-use crate::instance::{Instance, id, refusal, to, version};
+use crate::instance::{Instance, id, operator, refusal, to, version};
 use crate::offers::query_of;
 
 /// An app of which most stays from version to version.
@@ -99,7 +103,7 @@ async fn states(instance: &Instance) -> Vec<(i64, PatchState)> {
         .collect()
 }
 
-type Offered = (BuildId, RolloutId, String, Option<PatchOffer>);
+type Offered = (BuildId, RolloutId, String, Option<Box<PatchOffer>>);
 
 /// What a device is offered that polls with patches, or without.
 fn offer(instance: &Instance, device: &str, installed: i64, takes_patches: bool) -> Option<Offered> {
@@ -120,7 +124,7 @@ fn offer(instance: &Instance, device: &str, installed: i64, takes_patches: bool)
     })
 }
 
-fn patch_for(instance: &Instance, device: &str, installed: i64) -> Option<PatchOffer> {
+fn patch_for(instance: &Instance, device: &str, installed: i64) -> Option<Box<PatchOffer>> {
     offer(instance, device, installed, true)?.3
 }
 
@@ -352,23 +356,27 @@ async fn what_nobody_has_a_use_for_goes_with_its_file() {
 }
 
 #[tokio::test]
-async fn a_patch_whose_file_is_gone_is_told_to_be() {
+async fn a_patch_whose_file_is_gone_is_made_anew() {
     let instance = Instance::start().await;
     let builds = fleet(&instance, vec![app(1), app(2)], &[(1, 1)]).await;
     make_all(&instance, PatchSettings::default()).await;
     let patch = patch_for(&instance, "runs-1-0", 1).unwrap();
     instance.artifacts().remove(&patch.sha256.0).await.unwrap();
     let between = (builds[1].id, builds[0].id);
+    let findings = instance.blob_check().run(false).await.unwrap();
+    assert_eq!(findings.patch_faults, [(between, BlobFault::Missing)]);
+    assert_eq!(findings.faulty, 0);
+    let query = query_of(&patch.url);
     let download = instance
         .downloads
-        .authorize_patch(between, &query_of(&patch.url), None)
+        .authorize_patch(between, &query, None)
         .await
         .unwrap();
     let gone = instance.downloads.open(&download, 0..patch.size).await;
     assert_eq!(refusal(gone), (Kind::NotFound, "no_patch"));
-    let findings = instance.blob_check().run(false).await.unwrap();
-    assert_eq!(findings.patch_faults, [(between, BlobFault::Missing)]);
-    assert_eq!(findings.faulty, 0);
+    assert_eq!(patch_for(&instance, "runs-1-0", 1), None, "it is offered no more");
+    assert_eq!(make_all(&instance, PatchSettings::default()).await, 1);
+    assert_eq!(patch_for(&instance, "runs-1-0", 1), Some(patch), "the very same");
 }
 
 #[tokio::test]
@@ -455,4 +463,47 @@ async fn there_are_no_more_than_settings_allow() {
         ..PatchSettings::default()
     };
     assert_eq!(make_all(&instance, no_room).await, 0);
+}
+
+#[tokio::test]
+async fn a_device_below_a_barrier_is_counted_for_the_barriers_build() {
+    let instance = Instance::start().await;
+    let builds = fleet(&instance, vec![app(1), app(2), app(3)], &[(1, 2), (2, 1)]).await;
+    let barrier = BuildEdit {
+        barrier: Some(true),
+        ..BuildEdit::default()
+    };
+    let edited = instance.builds.edit(operator(), builds[1].id, barrier).await;
+    edited.map(drop).unwrap();
+    assert_eq!(make_all(&instance, PatchSettings::default()).await, 2);
+    let patches = instance.store.patches().await.unwrap();
+    let between: Vec<_> = patches.iter().map(|patch| (patch.base, patch.build)).collect();
+    assert_eq!(
+        between,
+        [(builds[1].id, builds[2].id), (builds[0].id, builds[1].id)]
+    );
+    let (build, .., patch) = offer(&instance, "runs-1-0", 1, true).unwrap();
+    assert_eq!(build, builds[1].id);
+    assert_eq!(patch.unwrap().from_sha256, builds[0].facts.sha256);
+}
+
+#[tokio::test]
+async fn a_release_that_waits_has_its_patches_before_it_begins() {
+    let instance = Instance::start().await;
+    let builds = fleet(&instance, vec![app(1), app(2)], &[(1, 2)]).await;
+    let third = instance.upload(app(3)).await.unwrap();
+    let step = PlanStep {
+        not_before: Some(instance.clock.now() + chrono::TimeDelta::days(1)),
+        ..PlanStep::to(Percent::new(100).unwrap(), Span::NONE)
+    };
+    let plan = Plan::new(vec![step]).unwrap();
+    let planned = Promotion {
+        plan: Some(plan),
+        ..to(100)
+    };
+    instance.promote(third.id, planned).await;
+    make_all(&instance, PatchSettings::default()).await;
+    let patches = instance.store.patches_of(third.id).await.unwrap();
+    assert_eq!(patches[0].state, PatchState::Made);
+    assert_eq!(patches[0].base, builds[0].id);
 }

@@ -264,6 +264,19 @@ pub(crate) fn forget(conn: &mut Conn, build: BuildId, base: BuildId) -> Result<b
     Ok(gone > 0)
 }
 
+pub(crate) fn lose(conn: &mut Conn, build: BuildId, base: BuildId, sha256: Sha256) -> Result<bool, Fault> {
+    let lost = diesel::sql_query(format!(
+        "UPDATE patches SET state = 'wanted', sha256 = NULL, attempts = 0
+         WHERE build_id = {build} AND base_id = {base} AND sha256 = $1"
+    ))
+    .bind::<Binary, _>(sha256.0.to_vec())
+    .execute(conn)?;
+    if lost > 0 {
+        epochs::raise(conn, Epoch::Patches)?;
+    }
+    Ok(lost > 0)
+}
+
 pub(crate) fn has_file(conn: &mut Conn, sha256: Sha256) -> Result<bool, Fault> {
     let found = patches::table.filter(patches::sha256.eq(sha256.0.to_vec()));
     Ok(diesel::select(diesel::dsl::exists(found)).get_result(conn)?)

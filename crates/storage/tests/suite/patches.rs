@@ -22,6 +22,7 @@ on_both_engines!(
     a_build_that_patches_are_made_from_keeps_its_row,
     the_first_word_of_an_attempt_counts,
     a_patch_that_was_sent_is_what_a_gate_counts,
+    a_patch_whose_file_is_lost_is_made_anew,
 );
 
 const LONG: Duration = Duration::from_secs(600);
@@ -416,4 +417,25 @@ async fn a_patch_that_was_sent_is_what_a_gate_counts(place: &Place) {
         "then the file all the same"
     );
     assert_eq!(store.patch_stats(build.id).await, Ok(vec![]), "nothing was said");
+}
+
+async fn a_patch_whose_file_is_lost_is_made_anew(place: &Place) {
+    let store = place.store().await;
+    let [_, second, third] = builds(&store).await;
+    let job = claim(&store, "one", LONG).await.unwrap();
+    end(&store, &job, "one", made(70, 9)).await;
+    let lose = async |byte| {
+        store
+            .lose_patch(third.id, second.id, Sha256([byte; 32]))
+            .await
+            .unwrap()
+    };
+    assert!(!lose(8).await, "another file");
+    let before = epoch(&store).await;
+    assert!(lose(9).await);
+    assert_eq!(epoch(&store).await, before + 1);
+    assert!(!lose(9).await, "once");
+    assert_eq!(states(&store).await[0], (2, PatchState::Wanted));
+    let again = claim(&store, "one", LONG).await.unwrap();
+    assert_eq!((&again.base, again.attempts), (&second, 1));
 }
