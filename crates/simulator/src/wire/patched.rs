@@ -32,8 +32,15 @@ fn hex(bytes: &[u8]) -> String {
     tidegate_agent::domain::Sha256(Sha256::digest(bytes).into()).to_string()
 }
 
-fn signer(apk: &Vec<u8>) -> SignerFingerprint {
-    SignerFingerprint(inspect(apk).unwrap().signers_at(34).next().unwrap().sha256)
+fn signer(apk: &[u8]) -> SignerFingerprint {
+    SignerFingerprint(
+        inspect(&apk.to_vec())
+            .unwrap()
+            .signers_at(34)
+            .next()
+            .unwrap()
+            .sha256,
+    )
 }
 
 impl Server {
