@@ -145,6 +145,13 @@ impl DeviceRecord {
         moment.get_or_insert(at);
     }
 
+    /// The rollouts from whose offers it has a build's file.
+    pub(crate) fn downloaded_from(&self, build: i64) -> Vec<i64> {
+        let of_build = self.by_rollout.iter().filter(|((_, of), _)| *of == build);
+        let downloaded = of_build.filter(|(_, history)| history.downloaded.is_some());
+        downloaded.map(|((rollout, _), _)| *rollout).collect()
+    }
+
     /// The server has answered it with this status.
     pub(crate) fn heard(&mut self, report: &Reported, status: http::StatusCode) {
         let sent = self.reports.entry(report.key()).or_default();

@@ -175,9 +175,6 @@ pub(crate) struct Stats {
     /// What each of the build's rollouts did.
     #[serde(default)]
     pub(crate) rollouts: Vec<RolloutStats>,
-    /// What became of patches; null for a server that knows none. [`crate::patch_books`] reads it.
-    #[serde(default)]
-    pub(crate) patches: Value,
 }
 
 /// What one rollout did with a build.
@@ -282,6 +279,14 @@ impl Operator {
     pub(crate) async fn stats(&self, build: i64) -> Result<Stats, Error> {
         self.get(&format!("/v1/apk/{build}/deployment-stats?hours={HOURS}"))
             .await
+    }
+
+    /// What the server tells of a build's patches; null for a server that knows none.
+    pub(crate) async fn patches(&self, build: i64) -> Result<Value, Error> {
+        match self.get(&format!("/v1/apk/{build}/patches")).await {
+            Err(Error::Refused { status: 404, .. }) => Ok(Value::Null),
+            told => told,
+        }
     }
 
     /// What the devices whose names begin so run of a package, as the server believes; those without it are left

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What leads to a whole file: the one outcome that is no failure.
 const APPLIED: &str = "applied";
@@ -53,15 +54,15 @@ impl OfferedPatch {
 /// What is recorded of the patches of one device.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PatchRecord {
-    /// The last that was offered for each build.
-    offered: BTreeMap<i64, OfferedPatch>,
+    /// The last that each rollout offered for each build.
+    offered: BTreeMap<(i64, i64), OfferedPatch>,
     /// What was said first of each rollout, build and attempt.
     said: BTreeMap<(i64, i64, u32), String>,
 }
 
 impl PatchRecord {
-    pub(crate) fn offered(&mut self, build: i64, patch: OfferedPatch) {
-        self.offered.insert(build, patch);
+    pub(crate) fn offered(&mut self, rollout: i64, build: i64, patch: OfferedPatch) {
+        self.offered.insert((rollout, build), patch);
     }
 
     /// Whether a patch that was offered is at this path.
@@ -74,42 +75,39 @@ impl PatchRecord {
         let said = self.said.entry((rollout, build, attempt));
         said.or_insert_with(|| outcome.to_owned());
     }
-
-    /// How many bytes the device saved with a build; `None` if it took the whole file.
-    fn saved(&self, build: i64) -> Option<u64> {
-        let of_build = self.said.iter().filter(|((_, of, _), _)| *of == build);
-        let is_patched = of_build.into_iter().any(|(_, outcome)| outcome == APPLIED);
-        let patch = self.offered.get(&build).filter(|_| is_patched)?;
-        Some(patch.saved())
-    }
 }
 
 /// What became of the patches to one build.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PatchCounts {
     /// By outcome, each rollout and attempt of a device once.
     pub outcomes: BTreeMap<String, u64>,
-    /// Devices that have the file, and not from a patch.
+    /// Devices that have the file, and not from a patch. Of rollouts alone about whose patches something was said.
     pub full: u64,
     /// By how much the patches that were applied are smaller than the file.
     pub saved_bytes: u64,
 }
 
 impl PatchCounts {
-    /// Of these devices: each one's record, and whether it has the build's file.
-    pub(crate) fn of(build: i64, devices: impl Iterator<Item = (PatchRecord, bool)>) -> Self {
+    /// Of these devices: each one's record, and the rollouts from which it has the build's file.
+    pub(crate) fn of(build: i64, devices: impl Iterator<Item = (PatchRecord, Vec<i64>)>) -> Self {
         let mut counts = Self::default();
-        for (record, has_file) in devices {
-            for ((_, of, _), outcome) in &record.said {
-                if *of == build {
-                    *counts.outcomes.entry(outcome.clone()).or_default() += 1;
-                }
+        let (mut downloads, mut applied) = (BTreeMap::<i64, u64>::new(), BTreeMap::<i64, u64>::new());
+        for (record, downloaded_from) in devices {
+            for rollout in downloaded_from {
+                *downloads.entry(rollout).or_default() += 1;
             }
-            match record.saved(build) {
-                Some(saved) => counts.saved_bytes += saved,
-                None => counts.full += u64::from(has_file),
+            for ((rollout, of, _), outcome) in record.said.iter().filter(|((_, of, _), _)| *of == build) {
+                *counts.outcomes.entry(outcome.clone()).or_default() += 1;
+                let is_applied = outcome == APPLIED;
+                *applied.entry(*rollout).or_default() += u64::from(is_applied);
+                let patch = record.offered.get(&(*rollout, *of)).filter(|_| is_applied);
+                counts.saved_bytes += patch.map_or(0, OfferedPatch::saved);
             }
+        }
+        for (rollout, applied) in applied {
+            let downloads = downloads.get(&rollout).copied().unwrap_or_default();
+            counts.full += downloads.saturating_sub(applied);
         }
         counts
     }
@@ -136,10 +134,33 @@ impl PatchCounts {
     }
 }
 
-/// What a build's statistics tell under `patches`; `None` for a server that tells nothing. Only this function knows how the server
-/// names it.
-pub(crate) fn told_by_server(patches: &serde_json::Value) -> Option<PatchCounts> {
-    serde_json::from_value(patches.clone()).ok()
+/// What the server tells of a build's patches, all its rollouts together; `None` for a server that tells nothing. Only this
+/// function knows how the server names it.
+pub(crate) fn told_by_server(patches: &Value) -> Option<PatchCounts> {
+    #[derive(Deserialize)]
+    struct Rollout {
+        #[serde(default)]
+        full: u64,
+        #[serde(default)]
+        saved_bytes: u64,
+        #[serde(flatten)]
+        others: BTreeMap<String, Value>,
+    }
+    let rollouts = patches.get("rollouts")?;
+    let rollouts: Vec<Rollout> = serde_json::from_value(rollouts.clone()).ok()?;
+    let mut counts = PatchCounts::default();
+    for rollout in rollouts {
+        counts.full += rollout.full;
+        counts.saved_bytes += rollout.saved_bytes;
+        let outcomes = rollout
+            .others
+            .into_iter()
+            .filter(|(name, _)| name != "rollout_id");
+        for (outcome, count) in outcomes.filter_map(|(name, count)| Some((name, count.as_u64()?))) {
+            *counts.outcomes.entry(outcome).or_default() += count;
+        }
+    }
+    Some(counts)
 }
 
 /// What came as patches.

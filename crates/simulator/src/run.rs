@@ -17,6 +17,7 @@ use crate::forecast_books::Told;
 use crate::formula::Serving;
 use crate::life::{Pace, ROUND, SHORT_ROUND, Then, moment, wait_for};
 use crate::operator::{Build, HOURS, Operator, Rollout, Stats};
+use crate::patch_books::{PatchCounts, told_by_server};
 use crate::phone::millis;
 use crate::population::Population;
 use crate::release_plan::{Act, Overlays, ReleasePlan, hours};
@@ -295,6 +296,7 @@ async fn before(
         let known = Before {
             version: operator.build(build).await?.version_code,
             stats: operator.stats(build).await?,
+            patches: told_by_server(&operator.patches(build).await?).unwrap_or_default(),
         };
         before.insert(build, known);
     }
@@ -336,6 +338,8 @@ struct Before {
     version: i64,
     /// What the server had counted.
     stats: Stats,
+    /// The same of patches.
+    patches: PatchCounts,
 }
 
 /// A run under way.

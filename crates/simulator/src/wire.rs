@@ -236,7 +236,7 @@ impl Wire {
             record.offered_by(offer.rollout_id, offer.build_id, self.phone.now());
             if let Some(patch) = &offer.patch {
                 let offered = OfferedPatch::new(&patch.url, patch.size, offer.file_size);
-                record.patches.offered(offer.build_id, offered);
+                record.patches.offered(offer.rollout_id, offer.build_id, offered);
             }
         }
         record.contradictions.extend(contradiction);

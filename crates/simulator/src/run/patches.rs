@@ -28,11 +28,7 @@ impl Run<'_> {
     fn patches_said(&self) -> PatchCounts {
         let build = self.build.build_id;
         let devices = self.fleet.devices().map(|device| {
-            device.with_record(|record| {
-                let history = record.histories.get(&build);
-                let has_file = history.is_some_and(|history| history.downloaded.is_some());
-                (record.patches.clone(), has_file)
-            })
+            device.with_record(|record| (record.patches.clone(), record.downloaded_from(build)))
         });
         PatchCounts::of(build, devices)
     }
@@ -40,9 +36,8 @@ impl Run<'_> {
     /// What the server counted since the fleet came, if it tells of patches.
     async fn patches_counted(&self) -> Result<Option<PatchCounts>, Error> {
         let build = self.build.build_id;
-        let now = self.fleet.operator().stats(build).await?;
-        let before = self.before.get(&build).map(|before| &before.stats.patches);
-        let before = before.and_then(told_by_server).unwrap_or_default();
-        Ok(told_by_server(&now.patches).map(|now| now.since(&before)))
+        let now = told_by_server(&self.fleet.operator().patches(build).await?);
+        let before = self.before.get(&build).map(|before| before.patches.clone());
+        Ok(now.map(|now| now.since(&before.unwrap_or_default())))
     }
 }
