@@ -6,8 +6,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, Rollout};
-use tidegate_service::{BuildStats, Comparison, Page as PageOf, RolloutFilter};
+use tidegate_domain::{BuildId, Rollout, RolloutState};
+use tidegate_service::{BuildStats, BuildView, Comparison, Page as PageOf, RolloutFilter};
 
 use super::cards::{Card, name};
 use super::failures::{self, Failures};
@@ -80,8 +80,10 @@ pub(crate) async fn page(
     let view = app.builds.get(id).await?;
     let stats = app.builds.stats(id, 0).await?;
     let title = format!("{} {}", view.build.facts.package, name(&view.build));
+    let mut frame = Frame::new(&visitor, Section::Builds, title).after(&query);
+    frame.pausable = pausable(&query, &view, &frame);
     let page = Page {
-        frame: Frame::new(&visitor, Section::Builds, title).after(&query),
+        frame,
         funnel: funnel(&stats),
         siblings: show::query(&[("package", view.build.facts.package.as_str())]),
         notes: shown(&view.build.provenance.notes),
@@ -100,6 +102,15 @@ pub(crate) async fn page(
         card: Card::new(view, stats.stats, app.clock.now()),
     };
     Ok(html(&page))
+}
+
+/// The rollout that was just changed, where it serves this build and can be paused.
+fn pausable(query: &crate::form::Fields, view: &BuildView, frame: &Frame) -> Option<i64> {
+    let named: i64 = query.text("rollout").parse().ok()?;
+    let rollout = view.rollout.as_ref().filter(|rollout| rollout.id.0 == named)?;
+    let may =
+        frame.may_operate() && frame.done.is_some() && rollout.spec.state.may_become(RolloutState::Paused);
+    may.then_some(named)
 }
 
 /// A build and its numbers, for a dialog about it.

@@ -38,6 +38,7 @@ mod plan_words;
 mod policy_words;
 mod promote;
 mod reason_words;
+mod release_form;
 mod resume;
 mod retry;
 mod roll_back;
@@ -46,6 +47,7 @@ pub(crate) mod settings;
 mod stepper;
 mod timeline;
 mod upload;
+mod waterfall;
 mod why;
 
 use std::sync::Arc;
@@ -55,7 +57,7 @@ use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use tidegate_domain::BuildId;
+use tidegate_domain::{BuildId, RolloutId};
 use tidegate_service::Error;
 
 use crate::AppState;
@@ -155,6 +157,11 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for BuildPath {
         let unknown = || Error::not_found("not_found", "there is no such build: its number is not a number");
         Ok(Self(BuildId(number.ok_or_else(unknown)?)))
     }
+}
+
+/// To a build's page after a form that changed one of its rollouts, which can be paused from there at once.
+fn done_by(build: BuildId, rollout: RolloutId, what: &str) -> Response {
+    Redirect::to(&format!("/builds/{build}?done={what}&rollout={rollout}")).into_response()
 }
 
 /// To another page, after a form.

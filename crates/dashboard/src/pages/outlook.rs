@@ -49,7 +49,7 @@ fn row(step: &StepForecast) -> Row {
     }
 }
 
-fn after(time: Option<TimeDelta>) -> String {
+pub(crate) fn after(time: Option<TimeDelta>) -> String {
     let seconds = time.and_then(|time| u64::try_from(time.num_seconds()).ok());
     seconds.map_or_else(|| "–".to_owned(), show::lasting)
 }

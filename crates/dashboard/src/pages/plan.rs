@@ -302,6 +302,10 @@ pub(crate) async fn act(
     let (rollout, what) = match verb.as_str() {
         "hold" => (rollouts.hold(actor, id).await?, "plan_held"),
         "start" => (rollouts.start(actor, id).await?, "started"),
+        "pause" => {
+            rollouts.pause(actor, id).await?;
+            (rollouts.get(id).await?, "paused")
+        }
         "advance" => (rollouts.advance(actor, id).await?, "advanced"),
         "approve" => (
             rollouts.approve(actor, id, Some(seen(&fields)?), None).await?,
