@@ -52,6 +52,7 @@ const ASSETS: &[Asset] = assets! {
     "foretell.js": JAVASCRIPT,
     "keep.js": JAVASCRIPT,
     "live.js": JAVASCRIPT,
+    "login.js": JAVASCRIPT,
     "release.css": CSS,
     "settings.css": CSS,
     "share.js": JAVASCRIPT,

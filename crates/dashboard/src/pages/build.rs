@@ -52,6 +52,8 @@ struct Page {
     serving: String,
     signers: Vec<(String, String)>,
     comparison: Option<Comparison>,
+    /// Whether the plan of the rollout that offers it tells its share and state.
+    by_plan: bool,
     /// Of its rollouts those that go on by themselves or wait for somebody.
     plans: Vec<PlanView>,
 }
@@ -82,7 +84,12 @@ pub(crate) async fn page(
     let title = format!("{} {}", view.build.facts.package, name(&view.build));
     let mut frame = Frame::new(&visitor, Section::Builds, title).after(&query);
     frame.pausable = pausable(&query, &view, &frame);
+    let plans = plan::of_build(&app, &visitor, &view.build).await?;
+    let own = view.rollout.as_ref().map(|rollout| rollout.id);
     let page = Page {
+        by_plan: plans
+            .iter()
+            .any(|plan| Some(plan.id) == own && !plan.steps.is_empty()),
         frame,
         funnel: funnel(&stats),
         siblings: show::query(&[("package", view.build.facts.package.as_str())]),
@@ -93,7 +100,7 @@ pub(crate) async fn page(
         serving: serving(&app, id),
         signers: signers(&view.build.facts.signers),
         comparison: app.builds.compare_with_current(id).await?,
-        plans: plan::of_build(&app, &visitor, &view.build).await?,
+        plans,
         state: past::state(&view),
         taken_back: TakenBack::of(&app, &view).await?,
         older: past::older(&app, &view).await?,

@@ -49,7 +49,7 @@ fn row(step: &StepForecast) -> Row {
     }
 }
 
-pub(crate) fn after(time: Option<TimeDelta>) -> String {
+fn after(time: Option<TimeDelta>) -> String {
     let seconds = time.and_then(|time| u64::try_from(time.num_seconds()).ok());
     seconds.map_or_else(|| "–".to_owned(), show::lasting)
 }

@@ -51,6 +51,12 @@ pub(crate) struct PlanView {
 }
 
 impl PlanView {
+    /// Why its gate's rollout is halted, in a sentence.
+    pub fn halted_for(&self) -> Option<&str> {
+        let health = self.health.as_ref()?;
+        (self.state == RolloutState::Halted).then_some(health.sentence.as_str())
+    }
+
     /// What the card is about.
     pub fn title(&self) -> &'static str {
         match (self.steps.is_empty(), &self.health) {

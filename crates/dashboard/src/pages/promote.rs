@@ -154,7 +154,7 @@ async fn check(app: &AppState, visitor: &Visitor, card: Card, fields: &Fields) -
     let mut told = Told::default();
     match release_form::reach(app, fields, package).await {
         Ok(reach) => {
-            told.reach = Some(reach);
+            told.reach = reach;
             match forecast(app, visitor, &card.build, fields).await {
                 Ok(forecast) => {
                     told.waterfall = forecast

@@ -24,6 +24,9 @@ const FIRST_SHARE: f64 = 10.0;
 /// How many calendars can be chosen.
 const CALENDARS_SHOWN: u32 = 200;
 
+/// How many of the devices that an audience takes are named.
+const EXAMPLES_SHOWN: usize = 3;
+
 /// The word for no gate among what follows a halt.
 const NO_GATE: &str = "none";
 
@@ -164,10 +167,18 @@ pub(crate) async fn calendars(app: &AppState) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Whom the audience takes that was typed.
-pub(crate) async fn reach(app: &AppState, fields: &Fields, package: &PackageName) -> Result<String, Error> {
-    let reach = app.audiences.reach(&audience(fields)?, Some(package)).await?;
-    Ok(sentence(&reach))
+/// Whom the audience takes that was typed; nothing is told of everybody.
+pub(crate) async fn reach(
+    app: &AppState,
+    fields: &Fields,
+    package: &PackageName,
+) -> Result<Option<String>, Error> {
+    let audience = audience(fields)?;
+    if audience.is_everybody() {
+        return Ok(None);
+    }
+    let reach = app.audiences.reach(&audience, Some(package)).await?;
+    Ok(Some(sentence(&reach)))
 }
 
 /// The audience that was typed; nothing is everybody.
@@ -183,7 +194,8 @@ fn sentence(reach: &Reach) -> String {
     let devices = show::many(reach.total, "device");
     let mut said = format!("The audience is {about}{} of {devices} now", reach.devices);
     if !reach.examples.is_empty() {
-        let examples: Vec<&str> = reach.examples.iter().map(|id| id.as_str()).collect();
+        let examples = reach.examples.iter().take(EXAMPLES_SHOWN);
+        let examples: Vec<&str> = examples.map(|id| id.as_str()).collect();
         said.push_str(": ");
         said.push_str(&examples.join(", "));
         if reach.devices > u64::try_from(examples.len()).unwrap_or(u64::MAX) {

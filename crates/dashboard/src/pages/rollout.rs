@@ -98,7 +98,10 @@ async fn show(
 fn button(told: &Told, share: f64, now: f64) -> Option<String> {
     let devices = told.waterfall.as_ref()?.reached;
     match share > now {
-        true => Some(format!("Offer it to {} more", show::many(devices, "device"))),
+        true => Some(format!(
+            "Raise to {share} %: {} more",
+            show::many(devices, "device")
+        )),
         false => None,
     }
 }

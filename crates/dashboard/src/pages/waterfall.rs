@@ -1,11 +1,12 @@
 //! What a change would do, as a waterfall: from the devices in the share, over those that something keeps from the build, to
 //! those that are offered it. All numbers are the forecast's.
 
+use chrono::TimeDelta;
 use tidegate_domain::Reason;
 use tidegate_domain::forecast::{Forecast, StepForecast, Within};
 use tidegate_service::{Error, Kind};
 
-use super::outlook::{Outlook, after};
+use super::outlook::Outlook;
 use crate::show;
 
 /// What a dialog tells of what it would do, where that was asked.
@@ -125,13 +126,24 @@ fn fall(words: &'static str, devices: u64, kind: &'static str, left: u64, whole:
         let whole = i64::try_from(whole).unwrap_or(i64::MAX);
         show::percent_of(i64::try_from(part).unwrap_or(i64::MAX), whole).min(100.0)
     };
+    let devices_shown = show::count(devices);
     Fall {
         words,
-        devices: show::count(devices),
+        devices: match kind {
+            "less" if devices > 0 => format!("−{devices_shown}"),
+            _ => devices_shown,
+        },
         kind,
         from: percent(left.saturating_sub(devices)),
         width: percent(devices),
     }
+}
+
+/// A time as far as it matters to whoever plans with it: whole hours, or minutes where it is less.
+fn roughly(time: TimeDelta) -> String {
+    let seconds = u64::try_from(time.num_seconds()).unwrap_or(0);
+    let unit = if seconds >= 3_600 { 3_600 } else { 60 };
+    show::lasting(seconds.div_ceil(unit).max(1) * unit)
 }
 
 fn facts(forecast: &Forecast, step: &StepForecast, reached: u64) -> Vec<String> {
@@ -139,9 +151,11 @@ fn facts(forecast: &Forecast, step: &StepForecast, reached: u64) -> Vec<String> 
         return vec!["Nobody would be offered it.".to_owned()];
     }
     let mut facts = Vec::new();
-    if step.times.half.is_some() {
-        facts.push(format!("half within {}", after(step.times.half)));
-    }
+    facts.extend(
+        step.times
+            .half
+            .map(|half| format!("half within {}", roughly(half))),
+    );
     facts.push(show::bytes(step.bytes));
     if step.within.waiting > 0 {
         let waiting = show::many(step.within.waiting, "device");

@@ -44,7 +44,7 @@ async fn a_release_by_plan_is_watched_halted_and_resumed_from_the_pages() {
     let dialog = operator.page(&promote).await;
     let question = between(&dialog, "<fieldset id=\"gate\"", "</fieldset>");
     assert!(
-        question.contains("Stop when more than this share fails"),
+        question.contains("Gate: when more than this share fails"),
         "{question}"
     );
     assert!(question.contains("name=\"failed_percent\"") && question.contains("value=\"2\""));
