@@ -52,6 +52,8 @@ struct Page {
     serving: String,
     signers: Vec<(String, String)>,
     comparison: Option<Comparison>,
+    /// Whether a gate's rollout of it is halted.
+    is_halted: bool,
     /// Whether the plan of the rollout that offers it tells its share and state.
     by_plan: bool,
     /// Of its rollouts those that go on by themselves or wait for somebody.
@@ -87,6 +89,7 @@ pub(crate) async fn page(
     let plans = plan::of_build(&app, &visitor, &view.build).await?;
     let own = view.rollout.as_ref().map(|rollout| rollout.id);
     let page = Page {
+        is_halted: plans.iter().any(|plan| plan.halted_for().is_some()),
         by_plan: plans
             .iter()
             .any(|plan| Some(plan.id) == own && !plan.steps.is_empty()),

@@ -159,8 +159,12 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for BuildPath {
     }
 }
 
-/// To a build's page after a form that changed one of its rollouts, which can be paused from there at once.
-fn done_by(build: BuildId, rollout: RolloutId, what: &str) -> Response {
+/// To a build's page after a form that changed one of its rollouts, which can be paused from there at once; where the change
+/// waits for somebody, there is nothing to pause.
+fn done_by(build: BuildId, rollout: RolloutId, what: &str, waits: bool) -> Response {
+    if waits {
+        return done(&format!("/builds/{build}"), "waits");
+    }
     Redirect::to(&format!("/builds/{build}?done={what}&rollout={rollout}")).into_response()
 }
 

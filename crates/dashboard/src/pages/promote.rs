@@ -135,8 +135,7 @@ pub(crate) async fn promote(
     match promoted {
         Ok(promoted) => {
             let waits = promoted.rollout.spec.state == RolloutState::Proposed;
-            let what = if waits { "waits" } else { "promoted" };
-            Ok(done_by(id, promoted.rollout.id, what))
+            Ok(done_by(id, promoted.rollout.id, "promoted", waits))
         }
         Err(error) => {
             let (status, form) = (status(error.kind), Form::of(&fields, proposed));

@@ -135,10 +135,7 @@ pub(crate) async fn adjust(
         Err(error) => Err(error),
     };
     match adjusted {
-        Ok(adjusted) => {
-            let what = if adjusted.waits { "waits" } else { "adjusted" };
-            Ok(done_by(id, rollout.id, what))
-        }
+        Ok(adjusted) => Ok(done_by(id, rollout.id, "adjusted", adjusted.waits)),
         Err(error) => {
             let status = status(error.kind);
             let page = show(&app, &visitor, card, typed, Told::default(), Some(error.message)).await?;

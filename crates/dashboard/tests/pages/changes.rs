@@ -4,7 +4,7 @@ use serde_json::json;
 use tidegate_domain::Role;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::operator::Operator;
-use tidegate_testkit::server::{Engine, TestServer};
+use tidegate_testkit::server::{Engine, TestServer, eventually};
 
 use crate::person::{Person, between, text};
 
@@ -48,7 +48,6 @@ async fn a_release_tells_as_a_waterfall_whom_it_would_reach_and_its_button_repea
     assert!(!before.contains("id=\"waterfall\"") && before.contains(">Promote 1.2</button>"));
 
     let everybody = [("rollout_percent", "100"), ("check", "yes")];
-    let told = text(&operator.post(&promote, &everybody).await);
     let expected = [
         ("In the share", "10"),
         ("On it or newer already", "−3"),
@@ -57,7 +56,12 @@ async fn a_release_tells_as_a_waterfall_whom_it_would_reach_and_its_button_repea
         ("Will be offered it", "6"),
     ];
     let expected = expected.map(|(words, number)| (words.to_owned(), number.to_owned()));
-    assert_eq!(falls(&told), expected, "{told}");
+    // What polls told is written once a second.
+    let told = eventually(
+        || async { text(&operator.post(&promote, &everybody).await) },
+        |told| falls(told) == expected,
+    )
+    .await;
     assert!(told.contains(">Offer 1.2 to 6 devices</button>"), "{told}");
     assert!(told.contains("half within "), "{told}");
 
@@ -90,11 +94,11 @@ async fn a_raise_tells_whom_it_adds_and_what_becomes_of_the_plan() {
     let server = TestServer::start(Engine::Sqlite).await;
     let ci = server.person("ci", Role::Operator);
     let build = ci.uploaded(&apks::build(PACKAGE, 2)).await;
+    let plan = json!({ "steps": [{ "percent": 20, "bake": "1day" }, { "percent": 100 }] });
+    ci.promote_as(build, &json!({ "plan": plan })).await.ok();
     for number in 0..40 {
         server.device(&format!("till-{number}")).await.poll(1).await;
     }
-    let plan = json!({ "steps": [{ "percent": 20, "bake": "1day" }, { "percent": 100 }] });
-    ci.promote_as(build, &json!({ "plan": plan })).await.ok();
     let operator = Person::logged_in(&server, Role::Operator).await;
     let rollout = format!("/builds/{build}/rollout");
     let dialog = operator.page(&rollout).await;
@@ -104,7 +108,11 @@ async fn a_raise_tells_whom_it_adds_and_what_becomes_of_the_plan() {
     );
 
     let ask = |percent| [("rollout_percent", percent), ("check", "yes")];
-    let told = text(&operator.post(&rollout, &ask("100")).await);
+    let told = eventually(
+        || async { text(&operator.post(&rollout, &ask("100")).await) },
+        |told| falls(told)[0].1 == "40",
+    )
+    .await;
     let rows = falls(&told);
     let number = |words: &str| -> i64 {
         let row = rows.iter().find(|(row, _)| row == words).expect(words);
