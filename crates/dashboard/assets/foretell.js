@@ -5,6 +5,15 @@ const AGAIN_MS = 1500;
 const TRIES = 6;
 const PARTS = ["foretold", "reach-box"];
 
+function exchange(old, fresh) {
+  const hadFocus = old.contains(document.activeElement);
+  const wasOpen = old.querySelector("details")?.open;
+  old.replaceChildren(...fresh.childNodes);
+  const details = old.querySelector("details");
+  if (details && wasOpen) details.open = true;
+  if (hadFocus) details?.querySelector("summary").focus();
+}
+
 export function foretell(sheet, form, submit) {
   let timer = 0;
   let going = null;
@@ -26,7 +35,7 @@ export function foretell(sheet, form, submit) {
       }
       for (const id of PARTS) {
         const part = page.getElementById(id);
-        if (part && place(id)) place(id).replaceChildren(...document.importNode(part, true).childNodes);
+        if (part && place(id)) exchange(place(id), document.importNode(part, true));
       }
       submit.textContent = page.getElementById(submit.id)?.textContent ?? submit.dataset.plain;
       place("foretold").removeAttribute("aria-busy");

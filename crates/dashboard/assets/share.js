@@ -22,12 +22,16 @@ function prepare(sheet) {
   const chosen = sheet.querySelector(".share");
   const steps = sheet.querySelector("[data-by-plan]");
   const ask = foretell(sheet, form, submit);
+  const gates = form.elements.on_halt;
+  // A plan is proposed with a gate, and a share without one, unless the package says otherwise or somebody has chosen.
+  let isGateProposed = gates?.value === "none";
 
   const update = () => {
     // A plan has shares of its own, and begins with its first step's.
     const byPlan = form.elements.by?.value === "plan";
     chosen.hidden = field.disabled = byPlan;
     if (steps) steps.hidden = !byPlan;
+    if (isGateProposed) gates.value = byPlan ? "hold" : "none";
     const asked = byPlan ? sheet.dataset.planFirst : field.value;
     const share = Math.min(100, Math.max(0, Math.round((Number(asked) || 0) * 100) / 100));
     for (const pick of sheet.querySelectorAll(".pick")) {
@@ -59,6 +63,7 @@ function prepare(sheet) {
   form.addEventListener("input", ({ target }) => {
     if (target === slider) field.value = slider.value;
     if (target === field) slider.value = field.value;
+    if (target.name === "on_halt" || target.name === "failed_percent") isGateProposed = false;
     if (target !== confirm) update();
   });
   // In a field nobody expects Enter to release anything.

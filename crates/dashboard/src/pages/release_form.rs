@@ -62,12 +62,13 @@ pub(crate) struct Tick {
 }
 
 impl Form {
-    /// As it is shown first, with what is proposed of a gate.
+    /// As it is shown first, with what is proposed of a gate. Where nothing is, the dialog's script proposes the usual one
+    /// as soon as a plan is chosen.
     pub(crate) fn new(proposed: Option<GateTerms>) -> Self {
         let gate = proposed.unwrap_or_default();
         Self {
             failed_percent: gate.settings.failed_percent.as_percent().to_string(),
-            on_halt: gate.on_halt.as_str().to_owned(),
+            on_halt: proposed.map_or(NO_GATE, |gate| gate.on_halt.as_str()).to_owned(),
             percent: FIRST_SHARE.to_string(),
             by_plan: false,
             audience: String::new(),

@@ -50,6 +50,7 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     let covers = browser.text("#covers").await;
     assert_eq!(covers, "1 % is 1 device now. They leave 1.1 (1).");
     assert!(browser.find("#promote-submit").await.is_enabled().await.unwrap());
+    browser.find("dialog #foretold:not([aria-busy]) #waterfall").await;
     for _ in 0..TABS {
         browser.press(keys::TAB).await;
         assert_eq!(browser.run(FOCUS_IS_KEPT, vec![]).await, json!(true));
