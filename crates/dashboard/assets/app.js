@@ -14,8 +14,11 @@ import { prepareAudit } from "./audit.js";
 const here = new URL(location.href);
 if (here.searchParams.has("done")) {
   here.searchParams.delete("done");
+  here.searchParams.delete("rollout");
   history.replaceState(null, "", here);
 }
+
+document.getElementById("toast-close")?.addEventListener("click", ({ target }) => target.closest(".toast").remove());
 
 prepareComforts();
 watchTimes();

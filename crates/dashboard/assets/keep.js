@@ -5,13 +5,14 @@ const WORDS = "The server could not be reached. Nothing was sent, and what you t
 
 const cleared = new WeakSet();
 
-export function keepPage() {
+// `address`: what this page may ask for, to see whether the server is there.
+export function keepPage(address = "/session") {
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.closest("dialog") || form.matches("[data-replace]")) return;
     if (cleared.delete(form)) return;
     event.preventDefault();
-    ask(() => {
+    ask(address, () => {
       cleared.add(form);
       form.requestSubmit(event.submitter);
       cleared.delete(form);
@@ -23,13 +24,13 @@ export function keepPage() {
     if (!lost || !link || event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
     if (link.origin !== location.origin || link.getAttribute("href").startsWith("#")) return;
     event.preventDefault();
-    ask(() => location.assign(link.href));
+    ask(address, () => location.assign(link.href));
   });
 }
 
-async function ask(then) {
+async function ask(address, then) {
   try {
-    await fetch("/session", { signal: AbortSignal.timeout(ANSWER_MS) });
+    await fetch(address, { signal: AbortSignal.timeout(ANSWER_MS) });
   } catch {
     say();
     return;

@@ -1,4 +1,6 @@
-// The share of a rollout: slider, quick picks, plus and minus, and how many devices it means now.
+// The share of a rollout: slider, quick picks, plus and minus, and what the change would do, which the server says.
+import { foretell } from "./foretell.js";
+
 const number = new Intl.NumberFormat("en");
 
 export function prepareShares(root) {
@@ -9,25 +11,29 @@ export function prepareShares(root) {
 function prepare(sheet) {
   const field = sheet.querySelector("#share");
   const form = field.form;
-  const shown = sheet.querySelector("#share-shown");
+  const slider = sheet.querySelector("#share-slider");
   const block = sheet.querySelector("#confirm-block");
   const confirm = block.querySelector("input");
-  const submit = form.querySelector("button:not([type=button], [formnovalidate])");
+  const submit = form.querySelector("button.primary");
   const words = sheet.querySelector("#covers");
   const coverage = readCoverage(sheet);
   const old = Number(sheet.dataset.old ?? 0);
   const above = Number(sheet.dataset.confirmAbove);
+  const chosen = sheet.querySelector(".share");
+  const steps = sheet.querySelector("[data-by-plan]");
+  const ask = foretell(sheet, form, submit);
+  const gates = form.elements.on_halt;
+  // A plan is proposed with a gate, and a share without one, unless the package says otherwise or somebody has chosen.
+  let isGateProposed = gates?.value === "none";
 
-  const slider = sheet.querySelector(".share");
-  const planOnly = sheet.querySelector("[data-by-plan]");
   const update = () => {
     // A plan has shares of its own, and begins with its first step's.
     const byPlan = form.elements.by?.value === "plan";
-    if (slider) slider.hidden = byPlan;
-    if (planOnly) planOnly.hidden = planOnly.disabled = !byPlan;
+    chosen.hidden = field.disabled = byPlan;
+    if (steps) steps.hidden = !byPlan;
+    if (isGateProposed) gates.value = byPlan ? "hold" : "none";
     const asked = byPlan ? sheet.dataset.planFirst : field.value;
     const share = Math.min(100, Math.max(0, Math.round((Number(asked) || 0) * 100) / 100));
-    if (shown) shown.textContent = `${share} %`;
     for (const pick of sheet.querySelectorAll(".pick")) {
       pick.setAttribute("aria-pressed", String(Number(pick.dataset.percent) === share));
     }
@@ -36,27 +42,34 @@ function prepare(sheet) {
     confirm.required = grave;
     if (!grave) confirm.checked = false;
     submit.disabled = share === 0;
+    // It counts all devices: where an audience is typed only the forecast knows.
+    words.hidden = Boolean(form.elements.audience?.value.trim());
     if (coverage) words.textContent = sentence(coverage, share, old);
+    ask(share > 0);
+  };
+  const choose = (share) => {
+    field.value = slider.value = share;
+    update();
   };
   for (const pick of sheet.querySelectorAll(".pick")) {
-    pick.addEventListener("click", () => {
-      field.value = pick.dataset.percent;
-      update();
-    });
+    pick.addEventListener("click", () => choose(pick.dataset.percent));
   }
   for (const step of sheet.querySelectorAll("[data-step]")) {
     step.addEventListener("click", () => {
       const next = Math.trunc(Number(field.value) || 0) + Number(step.dataset.step);
-      field.value = Math.min(100, Math.max(1, next));
-      update();
+      choose(Math.min(100, Math.max(1, next)));
     });
   }
-  form.addEventListener("input", update);
-  // On a slider or a choice nobody expects Enter to release anything.
-  for (const part of [field, ...form.querySelectorAll("[name=by]")]) {
-    if (part.type === "number") continue;
-    part.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
-  }
+  form.addEventListener("input", ({ target }) => {
+    if (target === slider) field.value = slider.value;
+    if (target === field) slider.value = field.value;
+    if (target.name === "on_halt" || target.name === "failed_percent") isGateProposed = false;
+    if (target !== confirm) update();
+  });
+  // In a field nobody expects Enter to release anything.
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("input")) event.preventDefault();
+  });
   update();
 }
 

@@ -34,6 +34,11 @@ impl Fields {
         field.map_or("", |(_, value)| value.as_str())
     }
 
+    /// Whether there is such a field, whatever it holds.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(field, _)| field == name)
+    }
+
     /// The texts of a field that may come several times.
     pub(crate) fn each(&self, name: &str) -> impl Iterator<Item = &str> {
         let fields = self.0.iter().filter(move |(field, _)| field == name);

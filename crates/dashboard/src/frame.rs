@@ -65,6 +65,8 @@ pub(crate) struct Frame {
     pub holds: Vec<HoldNotice>,
     /// What was just done, after a form.
     pub done: Option<&'static str>,
+    /// The rollout that was just changed by that, which can be paused at once.
+    pub pausable: Option<i64>,
 }
 
 /// A hold on everybody, as every page tells of it.
@@ -117,6 +119,7 @@ impl Frame {
             csrf: visitor.csrf.clone(),
             holds: visitor.holds.iter().map(HoldNotice::of).collect(),
             done: None,
+            pausable: None,
         }
     }
 

@@ -6,8 +6,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, Rollout};
-use tidegate_service::{BuildStats, Comparison, Page as PageOf, RolloutFilter};
+use tidegate_domain::{BuildId, Rollout, RolloutState};
+use tidegate_service::{BuildStats, BuildView, Comparison, Page as PageOf, RolloutFilter};
 
 use super::cards::{Card, name};
 use super::failures::{self, Failures};
@@ -53,6 +53,10 @@ struct Page {
     serving: String,
     signers: Vec<(String, String)>,
     comparison: Option<Comparison>,
+    /// Whether a gate's rollout of it is halted.
+    is_halted: bool,
+    /// Whether the plan of the rollout that offers it tells its share and state.
+    by_plan: bool,
     /// Of its rollouts those that go on by themselves or wait for somebody.
     plans: Vec<PlanView>,
     /// How far its patches reach.
@@ -83,8 +87,16 @@ pub(crate) async fn page(
     let view = app.builds.get(id).await?;
     let stats = app.builds.stats(id, 0).await?;
     let title = format!("{} {}", view.build.facts.package, name(&view.build));
+    let mut frame = Frame::new(&visitor, Section::Builds, title).after(&query);
+    frame.pausable = pausable(&query, &view, &frame);
+    let plans = plan::of_build(&app, &visitor, &view.build).await?;
+    let own = view.rollout.as_ref().map(|rollout| rollout.id);
     let page = Page {
-        frame: Frame::new(&visitor, Section::Builds, title).after(&query),
+        is_halted: plans.iter().any(|plan| plan.halted_for().is_some()),
+        by_plan: plans
+            .iter()
+            .any(|plan| Some(plan.id) == own && !plan.steps.is_empty()),
+        frame,
         funnel: funnel(&stats),
         siblings: show::query(&[("package", view.build.facts.package.as_str())]),
         notes: shown(&view.build.provenance.notes),
@@ -94,7 +106,7 @@ pub(crate) async fn page(
         serving: serving(&app, id),
         signers: signers(&view.build.facts.signers),
         comparison: app.builds.compare_with_current(id).await?,
-        plans: plan::of_build(&app, &visitor, &view.build).await?,
+        plans,
         patches: patches::line(&app, &view.build).await?,
         state: past::state(&view),
         taken_back: TakenBack::of(&app, &view).await?,
@@ -104,6 +116,15 @@ pub(crate) async fn page(
         card: Card::new(view, stats.stats, app.clock.now()),
     };
     Ok(html(&page))
+}
+
+/// The rollout that was just changed, where it serves this build and can be paused.
+fn pausable(query: &crate::form::Fields, view: &BuildView, frame: &Frame) -> Option<i64> {
+    let named: i64 = query.text("rollout").parse().ok()?;
+    let rollout = view.rollout.as_ref().filter(|rollout| rollout.id.0 == named)?;
+    let may =
+        frame.may_operate() && frame.done.is_some() && rollout.spec.state.may_become(RolloutState::Paused);
+    may.then_some(named)
 }
 
 /// A build and its numbers, for a dialog about it.

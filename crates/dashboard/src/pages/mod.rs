@@ -39,6 +39,7 @@ mod plan_words;
 mod policy_words;
 mod promote;
 mod reason_words;
+mod release_form;
 mod resume;
 mod retry;
 mod roll_back;
@@ -47,6 +48,7 @@ pub(crate) mod settings;
 mod stepper;
 mod timeline;
 mod upload;
+mod waterfall;
 mod why;
 
 use std::sync::Arc;
@@ -56,7 +58,7 @@ use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use tidegate_domain::BuildId;
+use tidegate_domain::{BuildId, RolloutId};
 use tidegate_service::Error;
 
 use crate::AppState;
@@ -156,6 +158,15 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for BuildPath {
         let unknown = || Error::not_found("not_found", "there is no such build: its number is not a number");
         Ok(Self(BuildId(number.ok_or_else(unknown)?)))
     }
+}
+
+/// To a build's page after a form that changed one of its rollouts, which can be paused from there at once; where the change
+/// waits for somebody, there is nothing to pause.
+fn done_by(build: BuildId, rollout: RolloutId, what: &str, waits: bool) -> Response {
+    if waits {
+        return done(&format!("/builds/{build}"), "waits");
+    }
+    Redirect::to(&format!("/builds/{build}?done={what}&rollout={rollout}")).into_response()
 }
 
 /// To another page, after a form.

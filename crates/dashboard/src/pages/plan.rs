@@ -51,6 +51,12 @@ pub(crate) struct PlanView {
 }
 
 impl PlanView {
+    /// Why its gate's rollout is halted, in a sentence.
+    pub fn halted_for(&self) -> Option<&str> {
+        let health = self.health.as_ref()?;
+        (self.state == RolloutState::Halted).then_some(health.sentence.as_str())
+    }
+
     /// What the card is about.
     pub fn title(&self) -> &'static str {
         match (self.steps.is_empty(), &self.health) {
@@ -302,6 +308,10 @@ pub(crate) async fn act(
     let (rollout, what) = match verb.as_str() {
         "hold" => (rollouts.hold(actor, id).await?, "plan_held"),
         "start" => (rollouts.start(actor, id).await?, "started"),
+        "pause" => {
+            rollouts.pause(actor, id).await?;
+            (rollouts.get(id).await?, "paused")
+        }
         "advance" => (rollouts.advance(actor, id).await?, "advanced"),
         "approve" => (
             rollouts.approve(actor, id, Some(seen(&fields)?), None).await?,

@@ -5,18 +5,23 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use tidegate_domain::{Percent, Resume, Role};
+use tidegate_domain::{
+    Percent, Plan, PlanStep, Promotion, Resume, Role, Rollout, RolloutDraft, RolloutSettings, RolloutState,
+    Span, Stage,
+};
 use tidegate_service::{Error, Kind};
 
 use super::cards::Card;
 use super::covers::{self, Covers};
-use super::promote::{CONFIRM_ABOVE, confirmed};
-use super::{BuildPath, build, done};
+use super::release_form::{CONFIRM_ABOVE, PICKS, confirmed};
+use super::waterfall::{Told, Waterfall};
+use super::{BuildPath, build, done, done_by};
 use crate::AppState;
 use crate::error::{Refusal, html, status};
 use crate::form::{Fields, Posted};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
+use crate::show;
 
 /// What plus and minus add and take, in percent.
 const STEP: u8 = 5;
@@ -26,10 +31,17 @@ const STEP: u8 = 5;
 struct Page {
     frame: Frame,
     card: Card,
-    percent: f64,
+    /// The share as it was typed.
+    percent: String,
     step: u8,
+    picks: [u8; 6],
     confirm_above: u8,
     covers: Covers,
+    /// What becomes of its plan when the share is set by hand.
+    plan: Option<String>,
+    told: Told,
+    button: String,
+    plain_button: &'static str,
     error: Option<String>,
 }
 
@@ -39,37 +51,71 @@ pub(crate) async fn page(
     BuildPath(id): BuildPath,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    let card = serving(&app, id).await?;
-    let percent = card.percent();
-    show(&app, &visitor, card, percent, None).await
+    let (card, _) = serving(&app, id).await?;
+    let percent = card.percent().to_string();
+    show(&app, &visitor, card, percent, Told::default(), None).await
 }
 
-async fn serving(app: &AppState, id: tidegate_domain::BuildId) -> Result<Card, Refusal> {
+async fn serving(app: &AppState, id: tidegate_domain::BuildId) -> Result<(Card, Rollout), Refusal> {
     let card = build::card_of(app, id).await?;
-    if card.rollout.is_none() {
-        let message = format!("{} is offered to nobody: promote it first", card.name());
-        return Err(Error::new(Kind::Conflict, "not_serving", message).into());
+    match card.rollout.clone() {
+        Some(rollout) => Ok((card, rollout)),
+        None => {
+            let message = format!("{} is offered to nobody: promote it first", card.name());
+            Err(Error::new(Kind::Conflict, "not_serving", message).into())
+        }
     }
-    Ok(card)
 }
 
 async fn show(
     app: &AppState,
     visitor: &Visitor,
     card: Card,
-    percent: f64,
+    percent: String,
+    told: Told,
     error: Option<String>,
 ) -> Result<Response, Refusal> {
-    let covers = covers::of(app, card.build.id, percent, true).await?;
+    let share: f64 = percent.parse().unwrap_or(0.0);
+    let covers = covers::of(app, card.build.id, share, true).await?;
+    let plain_button = "Change rollout";
     Ok(html(&Page {
         frame: Frame::new(visitor, Section::Builds, format!("Rollout of {}", card.name())),
+        plan: card.rollout.as_ref().and_then(becomes_of_plan),
+        button: button(&told, share, card.percent()).unwrap_or_else(|| plain_button.to_owned()),
+        plain_button,
         card,
         percent,
         step: STEP,
+        picks: PICKS,
         confirm_above: CONFIRM_ABOVE,
         covers,
+        told,
         error,
     }))
+}
+
+/// What the button says where it is known whom the change would reach.
+fn button(told: &Told, share: f64, now: f64) -> Option<String> {
+    let devices = told.waterfall.as_ref()?.reached;
+    match share > now {
+        true => Some(format!(
+            "Raise to {share} %: {} more",
+            show::many(devices, "device")
+        )),
+        false => None,
+    }
+}
+
+/// What a change by hand means for a plan that is not at its end.
+fn becomes_of_plan(rollout: &Rollout) -> Option<String> {
+    let run = rollout.spec.plan.as_ref()?;
+    let (number, many) = (run.progress.step + 1, run.plan.steps().len());
+    (run.progress.stage != Stage::Done).then(|| {
+        format!(
+            "This rollout goes by a plan, and is at step {number} of {many}. A share that is set by hand holds the plan \
+             there until you press “Go on”: it then goes on from that share."
+        )
+    })
 }
 
 pub(crate) async fn adjust(
@@ -78,27 +124,106 @@ pub(crate) async fn adjust(
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, Refusal> {
     visitor.actor.require(Role::Operator)?;
-    let card = serving(&app, id).await?;
+    let (card, rollout) = serving(&app, id).await?;
+    let typed = fields.text("rollout_percent").to_owned();
+    if fields.ticked("check") {
+        let told = foretold(&app, &visitor, &rollout, &card, &fields).await;
+        return show(&app, &visitor, card, typed, told, None).await;
+    }
     let adjusted = match wanted(&fields, card.percent()) {
         Ok(percent) => app.rollouts.adjust(&visitor.actor, id, percent).await,
         Err(error) => Err(error),
     };
     match adjusted {
-        Ok(adjusted) => {
-            let what = if adjusted.waits { "waits" } else { "adjusted" };
-            Ok(done(&format!("/builds/{id}"), what))
-        }
+        Ok(adjusted) => Ok(done_by(id, rollout.id, "adjusted", adjusted.waits)),
         Err(error) => {
-            let percent = fields.text("rollout_percent").parse().unwrap_or(card.percent());
-            let page = show(&app, &visitor, card, percent, Some(error.message)).await?;
-            Ok((status(error.kind), page).into_response())
+            let status = status(error.kind);
+            let page = show(&app, &visitor, card, typed, Told::default(), Some(error.message)).await?;
+            Ok((status, page).into_response())
         }
     }
 }
 
+/// What the change would do, by the forecast of a rollout on the same terms that has the new share after the old one.
+async fn foretold(
+    app: &AppState,
+    visitor: &Visitor,
+    rollout: &Rollout,
+    card: &Card,
+    fields: &Fields,
+) -> Told {
+    let mut told = Told::default();
+    let now = match Percent::of_decimal(card.percent()) {
+        Ok(now) => now,
+        Err(_) => Percent::NOBODY,
+    };
+    let wanted = match share(fields) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            told.fails(&error);
+            return told;
+        }
+    };
+    if wanted <= now {
+        told.untold = Some(match wanted == now {
+            true => format!("It is offered to {now} now: choose another share."),
+            false => {
+                "A lower share ends new offers, and takes nothing back from devices that have the build."
+                    .to_owned()
+            }
+        });
+        return told;
+    }
+    let draft = draft(rollout, now, wanted);
+    match app.forecasts.forecast(&visitor.actor, card.build.id, draft).await {
+        Ok((forecast, _)) => {
+            let last = forecast.steps.last();
+            told.waterfall = last.map(|step| {
+                let all = step.within.offered + step.within.waiting;
+                Waterfall::of(&forecast, step, Some(all.saturating_sub(step.new_devices)))
+            });
+            if matches!(rollout.spec.state, RolloutState::Paused | RolloutState::Halted) {
+                told.untold = Some("It is stopped: nobody is offered it before it is resumed.".to_owned());
+            }
+        }
+        Err(error) => told.fails(&error),
+    }
+    told
+}
+
+/// A rollout like this one that goes from the share that it has to another. What the second step adds is what the change
+/// would do.
+fn draft(rollout: &Rollout, now: Percent, wanted: Percent) -> RolloutDraft {
+    let step = |percent| PlanStep::to(percent, Span::NONE);
+    let plan = match now == Percent::NOBODY {
+        true => None,
+        false => Plan::new(vec![step(now), step(wanted)]).ok(),
+    };
+    let first = plan.as_ref().map_or(wanted, |plan| plan.first().percent);
+    RolloutDraft {
+        name: String::new(),
+        priority: rollout.spec.priority,
+        promotion: Promotion {
+            settings: RolloutSettings {
+                percent: first,
+                ..rollout.spec.settings.clone()
+            },
+            keep_previous: true,
+            retry_failed: false,
+            auto_start: false,
+            plan,
+            gate: None,
+        },
+    }
+}
+
+fn share(fields: &Fields) -> Result<Percent, Error> {
+    Ok(Percent::of_decimal(fields.decimal("rollout_percent")?)?)
+}
+
 /// Only a raise has to be confirmed: lowering a share reaches nobody.
 fn wanted(fields: &Fields, now: f64) -> Result<Percent, Error> {
-    let percent = Percent::of_decimal(fields.decimal("rollout_percent")?)?;
+    let percent = share(fields)?;
     if percent.as_decimal() > now {
         confirmed(fields, percent, false)?;
     }

@@ -17,6 +17,7 @@ const CHANGES: &[(&str, Role)] = &[
     ("/builds/1/resume", Role::Operator),
     ("/builds/1/rollback", Role::Operator),
     ("/rollouts/1/hold", Role::Operator),
+    ("/rollouts/1/pause", Role::Operator),
     ("/rollouts/1/start", Role::Operator),
     ("/rollouts/1/advance", Role::Operator),
     ("/rollouts/1/approve", Role::Operator),

@@ -44,7 +44,7 @@ async fn a_release_by_plan_is_watched_halted_and_resumed_from_the_pages() {
     let dialog = operator.page(&promote).await;
     let question = between(&dialog, "<fieldset id=\"gate\"", "</fieldset>");
     assert!(
-        question.contains("Stop when more than this share fails"),
+        question.contains("Gate: when more than this share fails"),
         "{question}"
     );
     assert!(question.contains("name=\"failed_percent\"") && question.contains("value=\"2\""));
@@ -65,7 +65,10 @@ async fn a_release_by_plan_is_watched_halted_and_resumed_from_the_pages() {
     let kept = operator.post(&promote, &by_plan("99", "roll_back")).await;
     assert!(text(&kept).contains("value=\"99\""), "what was typed is kept");
     let made = operator.post(&promote, &by_plan("1.5", "roll_back")).await;
-    assert_eq!(made.header("location"), format!("/builds/{build}?done=promoted"));
+    assert_eq!(
+        made.header("location"),
+        format!("/builds/{build}?done=promoted&rollout=1")
+    );
     let rollout = olga.get("/v1/rollouts/1").await.ok();
     assert_eq!(
         (

@@ -5,6 +5,7 @@
 
 mod audit;
 mod builds;
+mod changes;
 mod devices;
 mod first_run;
 mod forms;

@@ -63,7 +63,7 @@ async fn a_build_that_was_rolled_back_says_so_first_and_its_version_is_typed_to_
     assert_eq!(ann.build(new).await.ok()["is_current"], false);
     let typed = [("rollout_percent", "5"), ("version_name", " 1.2 ")];
     let done = operator.post(&promote, &typed).await;
-    assert_eq!(done.header("location"), format!("{page}?done=promoted"));
+    assert_eq!(done.header("location"), format!("{page}?done=promoted&rollout=4"));
     assert!(!operator.page(&page).await.contains("id=\"taken-back\""));
     let again = operator.post(&promote, &[("rollout_percent", "6")]).await;
     assert_eq!(again.status, 303, "what is offered needs no such word");

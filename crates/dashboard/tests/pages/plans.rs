@@ -70,7 +70,10 @@ async fn a_release_by_plan_is_made_watched_and_steered_from_the_pages() {
     let plan = carried(&dialog);
     let fields = [("by", "plan"), ("plan", plan.as_str()), ("rollout_percent", "77")];
     let made = operator.post(&promote, &fields).await;
-    assert_eq!(made.header("location"), format!("/builds/{build}?done=promoted"));
+    assert_eq!(
+        made.header("location"),
+        format!("/builds/{build}?done=promoted&rollout=1")
+    );
     let shown = operator.page(&page).await;
     for told in [
         "Step 1 of 3, to 10 %: the share grows until",

@@ -41,7 +41,10 @@ async fn an_operator_promotes_raises_holds_and_takes_back() {
             ],
         )
         .await;
-    assert_eq!(done.header("location"), format!("/builds/{new}?done=promoted"));
+    assert_eq!(
+        done.header("location"),
+        format!("/builds/{new}?done=promoted&rollout=2")
+    );
     let build = ci.build(new).await.ok();
     assert_eq!(
         (&build["is_current"], &build["staged_rollout_percent"]),
@@ -56,7 +59,10 @@ async fn an_operator_promotes_raises_holds_and_takes_back() {
     let done = operator
         .post(&rollout, &[("rollout_percent", "50"), ("confirm", "yes")])
         .await;
-    assert_eq!(done.header("location"), format!("/builds/{new}?done=adjusted"));
+    assert_eq!(
+        done.header("location"),
+        format!("/builds/{new}?done=adjusted&rollout=2")
+    );
     let lower = operator.post(&rollout, &[("rollout_percent", "40")]).await;
     assert_eq!(lower.status, 303, "a lower share needs no confirmation");
     operator.post(&format!("/builds/{new}/pause"), &[]).await;
@@ -164,7 +170,10 @@ async fn an_audience_is_typed_checked_and_released_to() {
     let done = operator
         .post(&promote, &[("rollout_percent", "10"), audience])
         .await;
-    assert_eq!(done.header("location"), format!("/builds/{build}?done=promoted"));
+    assert_eq!(
+        done.header("location"),
+        format!("/builds/{build}?done=promoted&rollout=1")
+    );
     let shown = ci.rollouts("").await.ok()["items"][0]["audience"]["expression"].clone();
     assert_eq!(shown, audience.1);
     let page = operator.page(&format!("/builds/{build}")).await;

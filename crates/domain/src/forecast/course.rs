@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::ForecastTerms;
+use super::{FleetDevice, ForecastTerms};
 use crate::gate::{GateSettings, StepRange};
 use crate::{
-    Catalog, Percent, PlanRun, Release, Rollout, RolloutId, RolloutSettings, RolloutState, Share, Track,
+    Catalog, Percent, PlanRun, Position, Release, Rollout, RolloutId, RolloutSettings, RolloutState, Share,
+    Track,
 };
 
 /// What becomes of a rollout by itself.
@@ -77,6 +78,13 @@ impl Course {
             course.lead(&begun, &release.rollout, terms);
         }
         course
+    }
+
+    /// Where the device stands among those that the rollout addresses; none where it is none of them.
+    pub(super) fn position_in_audience(&self, device: &FleetDevice<'_>) -> Option<Position> {
+        let settings = &self.settings;
+        let is_addressed = settings.audience.includes(&device.subject());
+        is_addressed.then(|| settings.position(device.id))
     }
 
     /// Leads the rollout through its steps.

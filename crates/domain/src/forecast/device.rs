@@ -38,6 +38,17 @@ pub struct FleetDevice<'a> {
     pub last_seen: Option<DateTime<Utc>>,
 }
 
+impl<'a> FleetDevice<'a> {
+    /// As audiences look at it.
+    pub(super) fn subject(&self) -> Subject<'a> {
+        Subject {
+            facts: self.facts,
+            installed: self.installed,
+            tags: self.overlay.tags(),
+        }
+    }
+}
+
 /// What a device is told at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Answer {
@@ -210,12 +221,7 @@ impl Outlook {
     /// The rollout that is asked before the draft and takes the device.
     fn taken_by(&self, course: &Course, device: &FleetDevice<'_>) -> Option<RolloutId> {
         let track = course.at(course.last).catalog.track(self.package.as_str())?;
-        let subject = Subject {
-            facts: device.facts,
-            installed: device.installed,
-            tags: device.overlay.tags(),
-        };
-        let place = track.taken_by(device.id, &subject, course.last)?;
+        let place = track.taken_by(device.id, &device.subject(), course.last)?;
         course.before.get(place).copied()
     }
 

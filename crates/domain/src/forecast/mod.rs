@@ -28,14 +28,14 @@ use chrono::{DateTime, Utc};
 pub use self::device::{FleetDevice, UNREACHABLE_AFTER};
 pub use self::told::{
     EarlierRollout, Forecast, Overlap, Peak, SilenceForecast, StepForecast, StepGate, StepPasses, Times,
+    Within,
 };
 
 use self::course::Course;
 use self::device::{Answer, Outlook};
 use self::tally::{StepTally, Tally};
 use crate::{
-    Build, By, Change, CompiledCalendars, Error, PolicySet, RolloutDraft, RolloutId, RolloutSpec, Subject,
-    Track,
+    Build, By, Change, CompiledCalendars, Error, PolicySet, RolloutDraft, RolloutId, RolloutSpec, Track,
 };
 
 /// The number of a rollout that has none yet. It is newer than all others, so it is asked where a new one is.
@@ -122,9 +122,11 @@ impl Forecaster {
         let (outlook, course) = (&self.outlook, &self.course);
         self.tally.devices += 1;
         let mut added_by = None;
+        let position = course.position_in_audience(device);
         for (number, step) in course.steps.iter().enumerate() {
             let answer = outlook.answer(&step.catalog, device, step.reached);
-            self.tally.steps[number].count(&answer);
+            let takes = |position| course.settings.slice.takes(position, step.percent.share());
+            self.tally.steps[number].count(&answer, position.is_some_and(takes));
             if added_by.is_none() && answer.is_meant() {
                 added_by = Some((number, answer));
             }
@@ -171,11 +173,7 @@ impl Forecaster {
         if added_by != Some(0) {
             return;
         }
-        let subject = Subject {
-            facts: device.facts,
-            installed: device.installed,
-            tags: device.overlay.tags(),
-        };
+        let subject = device.subject();
         for (earlier, shared) in self.earlier.iter().zip(&mut self.tally.shared) {
             *shared += u64::from(earlier.took(device.id, &subject));
         }

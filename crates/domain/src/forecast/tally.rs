@@ -38,13 +38,44 @@ impl Tally {
     }
 }
 
-/// What is counted of a step.
+/// What devices are told.
 #[derive(Debug, Default)]
-pub(super) struct StepTally {
+pub(super) struct Answers {
+    pub(super) devices: u64,
     pub(super) offered: u64,
+    /// Of those that are told nothing, the ones that only wait for a window. Reasons may leave them out.
+    pub(super) waiting: u64,
     pub(super) offered_by_another: u64,
     /// By the reason's place among all.
     reasons: [u64; Reason::ALL.len()],
+}
+
+impl Answers {
+    /// Counts a device; `apart`: one that only waits for a window under no reason.
+    pub(super) fn count(&mut self, answer: &Answer, apart: bool) {
+        self.devices += 1;
+        match answer.told {
+            Told::Offered => self.offered += 1,
+            Told::OfferedByAnother => self.offered_by_another += 1,
+            Told::Nothing(_) if apart && answer.waits => self.waiting += 1,
+            Told::Nothing(reason) => self.reasons[place(reason)] += 1,
+        }
+    }
+
+    /// The reasons that came up, in their order.
+    pub(super) fn reasons(&self) -> Vec<(Reason, u64)> {
+        let reasons = Reason::ALL.into_iter().zip(self.reasons);
+        reasons.filter(|(_, devices)| *devices > 0).collect()
+    }
+}
+
+/// What is counted of a step.
+#[derive(Debug, Default)]
+pub(super) struct StepTally {
+    /// Of all devices.
+    pub(super) all: Answers,
+    /// Of those that the draft's audience and the step's share take.
+    pub(super) within: Answers,
     pub(super) new_devices: u64,
     pub(super) unreachable: u64,
     pub(super) hops: u64,
@@ -54,11 +85,11 @@ pub(super) struct StepTally {
 }
 
 impl StepTally {
-    pub(super) fn count(&mut self, answer: &Answer) {
-        match answer.told {
-            Told::Offered => self.offered += 1,
-            Told::OfferedByAnother => self.offered_by_another += 1,
-            Told::Nothing(reason) => self.reasons[place(reason)] += 1,
+    /// Counts a device, and whether the draft's audience and the step's share take it.
+    pub(super) fn count(&mut self, answer: &Answer, is_within: bool) {
+        self.all.count(answer, false);
+        if is_within {
+            self.within.count(answer, true);
         }
     }
 
@@ -71,12 +102,6 @@ impl StepTally {
 
     pub(super) fn offered_after(&mut self, after: TimeDelta, bytes: u64) {
         self.arrivals.offered_after(after, bytes);
-    }
-
-    /// The reasons that came up, in their order.
-    pub(super) fn reasons(&self) -> Vec<(Reason, u64)> {
-        let reasons = Reason::ALL.into_iter().zip(self.reasons);
-        reasons.filter(|(_, devices)| *devices > 0).collect()
     }
 }
 

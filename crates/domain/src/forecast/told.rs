@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::course::{Course, CourseStep};
 use super::device::is_made;
 use super::gate;
-use super::tally::{Arrivals, StepTally, Tally};
+use super::tally::{Answers, Arrivals, StepTally, Tally};
 use crate::gate::NotMeasured;
 use crate::{Percent, Reason, RolloutId, RolloutSettings, RolloutState, Subject};
 
@@ -58,6 +58,8 @@ pub struct StepForecast {
     pub offered_by_another: u64,
     /// Devices whose poll is told to take nothing, by the reason. With the two before they are all devices.
     pub reasons: Vec<(Reason, u64)>,
+    /// The same of the devices that the audience and this step's share take, whoever answers them.
+    pub within: Within,
     /// Devices that this step is the first to take: those that are offered the build, and those that only wait for a
     /// window to open.
     pub new_devices: u64,
@@ -87,6 +89,22 @@ impl StepForecast {
             .chain(reasons)
             .filter(|(_, devices)| *devices > 0)
     }
+}
+
+/// What becomes of the devices that a draft's audience and share take: its parts sum to `devices`, which a sample's
+/// scaling may miss by the number of parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Within {
+    /// How many they are.
+    pub devices: u64,
+    /// Devices that are offered the draft's build, or one before it.
+    pub offered: u64,
+    /// Devices that only wait for a window to open.
+    pub waiting: u64,
+    /// Devices that are offered another rollout's build.
+    pub offered_by_another: u64,
+    /// Devices that are told to take nothing, by the reason; who waits for a window is not among them.
+    pub reasons: Vec<(Reason, u64)>,
 }
 
 /// After which time so many of those that can be reached have been offered the build; `None` where that is nobody.
@@ -260,18 +278,16 @@ fn step(course: &Course, step: &CourseStep, tally: &mut StepTally, scale: Scale)
         let (treated, control) = (scale.up(tally.arrivals.len()), scale.up(tally.control));
         gate::step(settings, treated, control, scale.of)
     });
-    let reasons = tally.reasons().into_iter();
     StepForecast {
         percent: step.percent,
         begins: step.begins,
         reached: step.reached,
         baked: step.baked,
         waits_for_approval: step.waits,
-        offered: scale.up(tally.offered),
-        offered_by_another: scale.up(tally.offered_by_another),
-        reasons: reasons
-            .map(|(reason, devices)| (reason, scale.up(devices)))
-            .collect(),
+        offered: scale.up(tally.all.offered),
+        offered_by_another: scale.up(tally.all.offered_by_another),
+        reasons: reasons(&tally.all, scale),
+        within: within(&tally.within, scale),
         new_devices: scale.up(tally.new_devices),
         unreachable: scale.up(tally.unreachable),
         barrier_hops: scale.up(tally.hops),
@@ -279,6 +295,23 @@ fn step(course: &Course, step: &CourseStep, tally: &mut StepTally, scale: Scale)
         times: times(&mut tally.arrivals),
         peak: peak(&tally.arrivals, scale),
         gate,
+    }
+}
+
+fn reasons(answers: &Answers, scale: Scale) -> Vec<(Reason, u64)> {
+    let reasons = answers.reasons().into_iter();
+    reasons
+        .map(|(reason, devices)| (reason, scale.up(devices)))
+        .collect()
+}
+
+fn within(answers: &Answers, scale: Scale) -> Within {
+    Within {
+        devices: scale.up(answers.devices),
+        offered: scale.up(answers.offered),
+        waiting: scale.up(answers.waiting),
+        offered_by_another: scale.up(answers.offered_by_another),
+        reasons: reasons(answers, scale),
     }
 }
 

@@ -474,6 +474,50 @@ fn who_is_taken_before_and_who_is_stranded_is_told() {
 }
 
 #[test]
+fn of_the_devices_in_the_share_it_tells_what_becomes_of_each() {
+    let store = released();
+    let mut promotion = crate::store::keeping(50);
+    promotion.settings.audience = crate::fleet::those_of(&["DE"], &[]);
+    let asked = Asked::of(store.track(), store.build(2), promotion);
+    let mut fleet = fleet(400);
+    for (number, phone) in fleet.iter_mut().enumerate() {
+        phone.facts.region = Some(if number % 2 == 0 { "DE" } else { "FR" }.into());
+        if number % 10 == 0 {
+            phone.installed = store.build(3).facts.version_code;
+        }
+    }
+    let settings = RolloutSettings::to(percent(50));
+    let taken = |phone: &&Phone| {
+        phone.facts.region.as_deref() == Some("DE") && settings.takes(settings.position(&phone.id))
+    };
+    let (mut devices, mut newer) = (0, 0);
+    for phone in fleet.iter().filter(taken) {
+        devices += 1;
+        newer += u64::from(phone.installed == store.build(3).facts.version_code);
+    }
+    let step = &asked.forecast(&fleet).steps[0];
+    assert!(
+        newer > 0 && devices > newer && devices < 200,
+        "{devices}, {newer}"
+    );
+    assert_eq!(step.within.devices, devices);
+    assert_eq!(step.within.offered, devices - newer);
+    assert_eq!(step.within.reasons, [(Reason::NewerInstalled, newer)]);
+    assert_eq!(
+        step.within.offered, step.offered,
+        "whom else the draft would offer it to"
+    );
+    assert_eq!(
+        (step.within.waiting, step.within.offered_by_another),
+        (0, 0),
+        "the base goes on for the others, who are not in the share"
+    );
+    let of_the_base = [Reason::AlreadyCurrent, Reason::NewerInstalled];
+    let reasons: Vec<Reason> = step.reasons.iter().map(|(reason, _)| *reason).collect();
+    assert_eq!(reasons, of_the_base);
+}
+
+#[test]
 fn a_draft_that_waits_is_told_as_if_it_were_approved_at_once() {
     let mut store = released();
     store.approval = Approval::Always;

@@ -145,8 +145,9 @@ pub struct Demo {
     /// Listen here.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// How many virtual devices there are.
-    #[arg(long, value_name = "N", default_value_t = 200,
+    /// How many virtual devices there are; one in four is a kiosk. Of fewer than a hundred, too few may fail to halt the
+    /// bad build.
+    #[arg(long, value_name = "N", default_value_t = 600,
           value_parser = clap::value_parser!(u32).range(1..=MAX_DEMO_DEVICES))]
     pub devices: u32,
 }

@@ -115,8 +115,9 @@ fn at_console(config: &Config, init: bool, what: Admin) -> Result<ExitCode, Erro
 
 #[cfg(feature = "demo")]
 fn demo(options: Demo) -> Result<ExitCode, Error> {
-    // Not logged: that its new key needs a backup, which it does not, and the faults that its devices are meant to meet.
-    let filter = "warn,tidegate_gateway::keys=error,tidegate_agent=off";
+    // Not logged: that its new key needs a backup, which it does not, the faults that its devices are meant to meet, and
+    // that a gate halts the bad build, which the line of the demo tells.
+    let filter = "warn,tidegate_gateway::keys=error,tidegate_agent=off,tidegate_service::gates=error";
     telemetry::start_with(filter, LogFormat::Text)?;
     runtime()?.block_on(crate::demo::run(options))
 }

@@ -1,7 +1,7 @@
-//! `tidegate demo`: a server, three builds and a fleet, so that everything can be tried without a phone.
+//! `tidegate demo`: a server, two apps and a fleet, so that everything can be tried without a phone.
 //!
 //! All of it goes through the server's own interfaces. The builds come in by upload, the devices enrol, poll, fetch, verify
-//! and report over HTTP, and the releases are made by the calls that the guide prints. Only time is compressed, the
+//! and report over HTTP, and the releases are made by calls of the API. Only time is compressed, the
 //! devices' and the server's alike: an hour is a second, and told to poll in six hours they are back in six seconds. A
 //! nudge is signed, goes out to a stand-in for FCM, and reaches them as messages from there, which their agents check
 //! like any.
@@ -25,12 +25,14 @@ use tidegate_simulator::clock::Running;
 use crate::cli::Demo;
 use crate::signals::Signals;
 use crate::{Config, Error, RunningServer, Server};
+use builds::{KIOSKS, PHONES};
 use calendar::Calendar;
+use fleet::{Fleet, Surroundings};
 use home::Home;
 use operator::Operator;
 
-/// The sample app.
-const PACKAGE: &str = "com.example.tidepool";
+/// One device of so many is a kiosk.
+const KIOSKS_ONE_IN: u32 = 4;
 
 /// The person that the guide logs in as.
 const LOGIN: &str = "demo";
@@ -76,14 +78,27 @@ async fn tell(
     add_login(server, home).await?;
     let base = server.public_url().to_owned();
     let operator = Operator::log_in(&base, LOGIN, home.password()).await?;
-    builds::upload_missing(&operator, home).await?;
+    for app in [&PHONES, &KIOSKS] {
+        builds::upload_missing(app, &operator, home).await?;
+    }
     let token = operator.enrollment_token().await?;
     guide::print(&base, &options.dir, home.password());
-    let pushes = push::service(fcm);
-    let fleet = fleet::Fleet::enroll(&base, &token, options.devices, &operator, home, pushes, clock).await?;
+    let kiosks = options.devices / KIOSKS_ONE_IN;
+    let sizes = [(&PHONES, options.devices - kiosks), (&KIOSKS, kiosks)];
+    let around = Surroundings {
+        server: &base,
+        token: &token,
+        home,
+        clock,
+    };
+    let [(phones, many), (kiosks, few)] = sizes;
+    let phones = Fleet::enroll(phones, many, &around, &operator, push::service(fcm)).await?;
+    let kiosks = Fleet::enroll(kiosks, few, &around, &operator, push::service(fcm)).await?;
+    guide::your_turn(&base, home.password(), options.devices, phones.new + kiosks.new);
     tokio::select! {
-        end = fleet.live() => end,
-        end = story::tell(&operator, options.devices) => end,
+        end = phones.live() => end,
+        end = kiosks.live() => end,
+        end = story::tell(&operator, sizes) => end,
     }
 }
 

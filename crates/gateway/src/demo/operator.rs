@@ -117,18 +117,9 @@ impl Operator {
         answer("upload", request.send().await).await.map(drop)
     }
 
-    /// Releases a build, leaving the one before to the devices that it does not take.
-    pub(super) async fn promote(&self, build: i64, percent: i64) -> Result<(), Error> {
-        let body = json!({ "rollout_percent": percent, "keep_previous": true });
-        self.post(&format!("/v1/apk/{build}/promote"), body)
-            .await
-            .map(drop)
-    }
-
-    /// Raises a build's share.
-    pub(super) async fn adjust(&self, build: i64, percent: i64) -> Result<(), Error> {
-        let body = json!({ "rollout_percent": percent });
-        self.post(&format!("/v1/apk/{build}/rollout"), body)
+    /// Releases a build on these terms.
+    pub(super) async fn promote(&self, build: i64, terms: Value) -> Result<(), Error> {
+        self.post(&format!("/v1/apk/{build}/promote"), terms)
             .await
             .map(drop)
     }

@@ -1,183 +1,154 @@
-//! What the demo's operator does: the first build for everybody, the second for a growing share, and the third is
-//! left to whoever is watching.
+//! What the demo's operator does: the first build of each app for everybody, and the second by its plan. From there the
+//! plans go on by themselves and the gates judge; the third builds, and what is halted, are left to whoever is watching.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::builds::SAMPLES;
+use super::builds::App;
+use super::guide::{LiveLine, Told};
 use super::operator::Operator;
-use super::{PACKAGE, guide};
 use crate::Error;
 
 /// How often the operator looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a step stands at least before the next, so that a person can watch it.
-const STEP_LASTS: Duration = Duration::from_secs(12);
-
-/// The second build's shares, one after the other.
-const SHARES: [i64; 4] = [10, 25, 50, 100];
-
-/// What the operator does next.
+/// What the operator does next with an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    Promote { build: i64, percent: i64 },
-    Raise { build: i64, percent: i64 },
+    /// Gives a build to everybody.
+    ToEverybody(i64),
+    /// Releases a build by its plan, watched by its gate.
+    ByPlan(i64),
     Watch,
 }
 
-/// What decides about the next step.
+/// A build as the operator sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+struct Seen {
     id: i64,
     version_code: i64,
     /// Whether it was ever released.
     released: bool,
-    /// Whether it was ever taken back.
-    rolled_back: bool,
-    pub(super) is_current: bool,
-    active: bool,
-    pub(super) percent: i64,
+    is_current: bool,
+    /// What its newest rollout says; null before there is one.
+    rollout: Value,
     installed: i64,
     failed: i64,
 }
 
 /// Takes one step after the other, until it is dropped.
-pub(super) async fn tell(operator: &Operator, fleet: u32) -> Result<Infallible, Error> {
-    let mut line = guide::LiveLine::default();
-    let mut stepped: Option<Instant> = None;
+pub(super) async fn tell(operator: &Operator, apps: [(&'static App, u32); 2]) -> Result<Infallible, Error> {
+    let mut line = LiveLine::default();
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        let (builds, current) = look(operator).await?;
-        if let Some(stats) = &current {
-            line.show(stats, &builds, fleet);
-        }
-        if stepped.is_some_and(|at| at.elapsed() < STEP_LASTS) {
-            continue;
-        }
-        match next(&builds, i64::from(fleet)) {
-            Step::Watch => continue,
-            Step::Promote { build, percent } => {
-                line.note(&format!(
-                    "releasing {} to {percent} % of the fleet",
-                    name(&builds, build)
-                ));
-                operator.promote(build, percent).await?;
+        let mut told = Vec::new();
+        for (app, devices) in apps {
+            let builds = look(operator, app).await?;
+            match next(&builds, devices.into()) {
+                Step::ToEverybody(build) => {
+                    operator.promote(build, json!({ "rollout_percent": 100 })).await?
+                }
+                Step::ByPlan(build) => operator.promote(build, app.terms()).await?,
+                Step::Watch => {}
             }
-            Step::Raise { build, percent } => {
-                line.note(&format!("raising {} to {percent} %", name(&builds, build)));
-                operator.adjust(build, percent).await?;
-            }
+            told.extend(tell_of(app, &builds));
         }
-        #[allow(clippy::disallowed_methods, reason = "a person really watches it")]
-        let now = Instant::now();
-        stepped = Some(now);
+        line.show(&told);
     }
 }
 
-/// The sample builds in the order of their versions, and the current one's statistics.
-async fn look(operator: &Operator) -> Result<(Vec<Seen>, Option<Value>), Error> {
-    let builds = operator
-        .list(&format!("/v1/apk?package_name={PACKAGE}&page_size=500"))
-        .await?;
-    let rollouts = operator
-        .list(&format!("/v1/rollouts?package_name={PACKAGE}&page_size=500"))
-        .await?;
-    let (mut seen, mut current) = (Vec::new(), None);
-    for sample in &SAMPLES {
-        let Some(build) = builds
-            .iter()
-            .find(|build| build["version_code"] == sample.version_code)
-        else {
+/// The app's builds in the order of their versions.
+async fn look(operator: &Operator, app: &App) -> Result<Vec<Seen>, Error> {
+    let query = format!("package_name={}&page_size=500", app.package);
+    let builds = operator.list(&format!("/v1/apk?{query}")).await?;
+    let rollouts = operator.list(&format!("/v1/rollouts?{query}")).await?;
+    let mut seen = Vec::new();
+    for sample in &app.builds {
+        let is_it = |build: &&Value| build["version_code"] == sample.version_code;
+        let Some(build) = builds.iter().find(is_it) else {
             continue;
         };
         let mut found = see(build, &rollouts);
-        if found.is_current {
+        if found.released {
             let stats = operator.stats(found.id).await?;
             found.installed = stats["installs_success"].as_i64().unwrap_or_default();
             found.failed = stats["installs_failed"].as_i64().unwrap_or_default();
-            current = Some(stats);
         }
         seen.push(found);
     }
-    Ok((seen, current))
+    Ok(seen)
 }
 
 fn see(build: &Value, rollouts: &[Value]) -> Seen {
-    let own = || {
-        rollouts
-            .iter()
-            .filter(|rollout| rollout["build_id"] == build["build_id"])
-    };
+    let own = rollouts
+        .iter()
+        .filter(|rollout| rollout["build_id"] == build["build_id"]);
+    let newest = own.max_by_key(|rollout| rollout["rollout_id"].as_i64());
     Seen {
         id: build["build_id"].as_i64().unwrap_or_default(),
         version_code: build["version_code"].as_i64().unwrap_or_default(),
-        released: own().next().is_some(),
-        rolled_back: own().any(|rollout| rollout["state"] == "rolled_back"),
+        released: newest.is_some(),
         is_current: build["is_current"] == true,
-        active: build["rollout_state"] == "active",
-        percent: build["staged_rollout_percent"].as_i64().unwrap_or_default(),
+        rollout: newest.cloned().unwrap_or_default(),
         ..Seen::default()
     }
 }
 
-/// The next step. A build that somebody paused, rolled back or replaced by hand is left alone.
-fn next(builds: &[Seen], fleet: i64) -> Step {
+/// The next step. What somebody else released is left alone, and so is all that comes after the second build's release.
+fn next(builds: &[Seen], devices: i64) -> Step {
     let [first, second, third] = builds else {
         return Step::Watch;
     };
-    if third.released || second.rolled_back {
+    if third.released || second.released {
         return Step::Watch;
     }
     if !first.released {
-        return Step::Promote {
-            build: first.id,
-            percent: 100,
-        };
+        return Step::ToEverybody(first.id);
     }
-    if !second.released {
-        let ready = first.is_current && first.active && settled(first, fleet);
-        return if ready {
-            Step::Promote {
-                build: second.id,
-                percent: SHARES[0],
-            }
-        } else {
-            Step::Watch
-        };
-    }
-    let higher = SHARES.into_iter().find(|share| *share > second.percent);
-    match higher {
-        Some(percent) if second.is_current && second.active && settled(second, fleet) => Step::Raise {
-            build: second.id,
-            percent,
-        },
-        _ => Step::Watch,
+    // Seven of ten are enough: some are switched off, and some never take it.
+    let is_settled = (first.installed + first.failed) * 10 >= devices * 7;
+    match first.is_current && first.rollout["state"] == "active" && is_settled {
+        true => Step::ByPlan(second.id),
+        false => Step::Watch,
     }
 }
 
-/// Whether the share is as good as installed. Seven of ten of its devices are enough, because a cohort is only about as
-/// large as its share, the less so in a small fleet.
-fn settled(build: &Seen, fleet: i64) -> bool {
-    let expected = fleet * build.percent / 100;
-    (build.installed + build.failed) * 10 >= expected * 7
+/// What is told of an app: of its current build, or of the newest that was released.
+fn tell_of(app: &App, builds: &[Seen]) -> Option<Told> {
+    let current = builds.iter().find(|build| build.is_current);
+    let build = current.or_else(|| builds.iter().rev().find(|build| build.released))?;
+    let rollout = &build.rollout;
+    let version = app.name(build.version_code);
+    let app = app.package.rsplit('.').next().unwrap_or_default();
+    Some(Told {
+        stands: format!("{app} {version} {}", stands(rollout)),
+        counts: format!(
+            "at {} %, {} installed it, {} failed",
+            rollout["rollout_percent"], build.installed, build.failed
+        ),
+    })
 }
 
-fn name(builds: &[Seen], id: i64) -> &'static str {
-    let code = builds
-        .iter()
-        .find(|build| build.id == id)
-        .map(|build| build.version_code);
-    let sample = SAMPLES.iter().find(|sample| Some(sample.version_code) == code);
-    sample.map_or("a build", |sample| sample.version_name)
+/// Where a rollout stands, in words that change only when it goes on.
+fn stands(rollout: &Value) -> String {
+    let state = rollout["state"].as_str().unwrap_or_default();
+    let steps = rollout["plan"]["steps"].as_array().map_or(0, Vec::len);
+    let step = rollout["progress"]["step"].as_i64().unwrap_or_default();
+    let phase = rollout["phase"].as_str().unwrap_or(state).replace('_', " ");
+    match state {
+        "halted" => "HALTED by its gate".to_owned(),
+        "active" if steps > 0 => format!("step {step} of {steps}, {phase}"),
+        _ => state.replace('_', " "),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::builds::KIOSKS;
     use super::*;
 
     fn fresh() -> Vec<Seen> {
@@ -186,75 +157,66 @@ mod tests {
             version_code,
             ..Seen::default()
         };
-        vec![build(1, 100), build(2, 110), build(3, 120)]
+        vec![build(1, 300), build(2, 310), build(3, 311)]
     }
 
-    fn current(build: &mut Seen, percent: i64, installed: i64) {
-        (build.released, build.is_current, build.active) = (true, true, true);
-        (build.percent, build.installed) = (percent, installed);
+    fn release(build: &mut Seen, state: &str) {
+        (build.released, build.is_current) = (true, true);
+        build.rollout = json!({ "state": state, "rollout_percent": 100 });
     }
 
     #[test]
-    fn the_first_build_goes_to_everybody_and_the_second_to_more_and_more() {
+    fn the_first_build_goes_to_everybody_and_the_second_by_its_plan_once_that_has_settled() {
         let mut builds = fresh();
-        assert_eq!(
-            next(&builds, 200),
-            Step::Promote {
-                build: 1,
-                percent: 100
-            }
-        );
-        current(&mut builds[0], 100, 100);
+        assert_eq!(next(&builds, 200), Step::ToEverybody(1));
+        release(&mut builds[0], "active");
+        builds[0].installed = 100;
         assert_eq!(next(&builds, 200), Step::Watch, "half of the fleet has it");
-        builds[0].installed = 190;
-        assert_eq!(
-            next(&builds, 200),
-            Step::Promote {
-                build: 2,
-                percent: 10
-            }
-        );
+        (builds[0].installed, builds[0].failed) = (139, 1);
+        assert_eq!(next(&builds, 200), Step::ByPlan(2));
         builds[0].is_current = false;
-        for (percent, higher) in [(10, 25), (25, 50), (30, 50), (50, 100)] {
-            current(&mut builds[1], percent, 0);
-            assert_eq!(next(&builds, 200), Step::Watch, "nobody has it");
-            builds[1].installed = 2 * percent;
+        for state in ["active", "halted", "rolled_back"] {
+            release(&mut builds[1], state);
             assert_eq!(
                 next(&builds, 200),
-                Step::Raise {
-                    build: 2,
-                    percent: higher
-                }
+                Step::Watch,
+                "{state}: the rest is the watcher's"
             );
         }
-        current(&mut builds[1], 100, 200);
-        assert_eq!(
-            next(&builds, 200),
-            Step::Watch,
-            "the third build is the watcher's"
-        );
     }
 
     #[test]
     fn what_the_watcher_did_is_left_alone() {
-        let mut done = fresh();
-        current(&mut done[0], 100, 200);
-        done[0].is_current = false;
-        current(&mut done[1], 10, 20);
-
-        let mut paused = done.clone();
-        paused[1].active = false;
-        let mut taken_back = done.clone();
-        (taken_back[1].is_current, taken_back[1].rolled_back) = (false, true);
-        (taken_back[0].is_current, taken_back[0].installed) = (true, 200);
-        let mut overtaken = done.clone();
-        (
-            overtaken[1].is_current,
-            overtaken[2].is_current,
-            overtaken[2].released,
-        ) = (false, true, true);
-        for builds in [paused, taken_back, overtaken, Vec::new()] {
+        let mut settled = fresh();
+        release(&mut settled[0], "active");
+        settled[0].installed = 200;
+        let mut paused = settled.clone();
+        paused[0].rollout["state"] = json!("paused");
+        let mut overtaken = settled.clone();
+        release(&mut overtaken[2], "active");
+        for builds in [paused, overtaken, Vec::new()] {
             assert_eq!(next(&builds, 200), Step::Watch, "{builds:?}");
         }
+    }
+
+    #[test]
+    fn the_line_says_where_a_plan_stands_and_that_a_gate_halted_it() {
+        let mut builds = fresh();
+        assert_eq!(tell_of(&KIOSKS, &builds), None, "nothing is released");
+        release(&mut builds[0], "active");
+        release(&mut builds[1], "active");
+        builds[0].is_current = false;
+        let plan = json!({ "steps": [{}, {}, {}] });
+        builds[1].rollout = json!({
+            "state": "active", "phase": "waiting_evidence", "rollout_percent": 30.5, "plan": plan,
+            "progress": { "step": 1 },
+        });
+        (builds[1].installed, builds[1].failed) = (17, 6);
+        let told = tell_of(&KIOSKS, &builds).unwrap();
+        assert_eq!(told.stands, "kiosk 3.1.0 step 1 of 3, waiting evidence");
+        assert_eq!(told.counts, "at 30.5 %, 17 installed it, 6 failed");
+        builds[1].rollout["state"] = json!("halted");
+        let told = tell_of(&KIOSKS, &builds).unwrap();
+        assert_eq!(told.stands, "kiosk 3.1.0 HALTED by its gate");
     }
 }

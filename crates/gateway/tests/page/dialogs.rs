@@ -13,7 +13,7 @@ const FOCUS_IS_KEPT: &str = "const at = document.activeElement;
     return at === document.body || document.querySelector('dialog').contains(at)";
 
 /// More than there are fields in any dialog.
-const TABS: usize = 20;
+const TABS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
@@ -35,11 +35,13 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     assert_eq!(fixture.focused().await, "by-share");
     browser.press(keys::ENTER).await;
     browser.press(keys::TAB).await;
-    assert_eq!(fixture.focused().await, "share");
+    assert_eq!(fixture.focused().await, "minus");
+    fixture.focus("dialog #share").await;
     browser.press(keys::ENTER).await;
     assert_eq!(browser.count("dialog[open]").await, 1);
 
     // At 0 there is nothing to send; a step further is one per cent.
+    fixture.focus("dialog #share-slider").await;
     browser.press(keys::HOME).await;
     let covers = browser.text("#covers").await;
     assert_eq!(covers, "0 % is nobody: choose a share.");
@@ -48,6 +50,7 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     let covers = browser.text("#covers").await;
     assert_eq!(covers, "1 % is 1 device now. They leave 1.1 (1).");
     assert!(browser.find("#promote-submit").await.is_enabled().await.unwrap());
+    browser.find("dialog #foretold:not([aria-busy]) #waterfall").await;
     for _ in 0..TABS {
         browser.press(keys::TAB).await;
         assert_eq!(browser.run(FOCUS_IS_KEPT, vec![]).await, json!(true));
@@ -65,12 +68,16 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     browser.click("#promote").await;
     browser.find("dialog[open] #share").await;
     browser.fill("dialog #audience", "sdk = 1").await;
-    browser.click("#audience-check").await;
     browser
-        .reads("dialog #error", |text| text.contains("character 5"))
+        .reads("dialog #audience-fault", |text| text.contains("character 5"))
         .await;
     browser.fill("dialog #audience", "!has(region)").await;
     browser.press(keys::ENTER).await;
+    assert_eq!(
+        browser.count("dialog[open]").await,
+        1,
+        "Enter in a field sends nothing"
+    );
     browser
         .reads("dialog #reach", |text| {
             text.starts_with("The audience is 9 of 9 devices")
@@ -92,7 +99,10 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
         (100, "9 devices ", true),
     ] {
         browser.click(&format!(".pick[data-percent='{pick}']")).await;
-        assert_eq!(browser.text("#share-shown").await, format!("{pick} %"));
+        let field = browser
+            .run("return document.querySelector('dialog #share').value", vec![])
+            .await;
+        assert_eq!(field, json!(pick.to_string()));
         let covers = browser.text("#covers").await;
         assert!(covers.starts_with(&format!("{pick} % is {devices}")), "{covers}");
         assert_eq!(fixture.asks().await, is_grave, "{pick} %");
@@ -105,17 +115,29 @@ async fn a_release_takes_a_share_a_hand_and_where_it_is_grave_a_confirmation() {
     );
     browser.click(".pick[data-percent='10']").await;
     assert!(!fixture.asks().await);
+    browser.click("dialog #more summary").await;
     browser.click("dialog [name=must_install]").await;
     assert!(fixture.asks().await);
     assert_eq!(operator.build(second).await.ok()["is_current"], false);
     fixture.focus("dialog [name=confirm]").await;
     browser.press(" ").await;
+    // What it would do is told by itself, and the button repeats it.
+    browser.find("dialog #waterfall").await;
+    browser
+        .reads("#promote-submit", |text| text == "Offer 1.2 to 3 devices")
+        .await;
     fixture.focus("#promote-submit").await;
     browser.press(keys::ENTER).await;
     browser.reads("#done", |text| text.starts_with("Promoted")).await;
     let build = operator.build(second).await.ok();
     assert_eq!(build["staged_rollout_percent"], 10);
     assert!(browser.said().await.contains("Must install"));
+
+    // The notice pauses it by one click; it is let go on for what follows.
+    browser.click("#toast-pause").await;
+    browser.reads("#done", |text| text.starts_with("Paused")).await;
+    browser.click("#rollout-actions #resume").await;
+    browser.reads("#done", |text| text.starts_with("Resumed")).await;
 
     // Plus and minus, and how many that adds.
     browser.click("#adjust").await;
