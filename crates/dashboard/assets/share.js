@@ -64,6 +64,7 @@ function prepare(sheet) {
     if (target === slider) field.value = slider.value;
     if (target === field) slider.value = field.value;
     if (target.name === "on_halt" || target.name === "failed_percent") isGateProposed = false;
+    if (target.name === "failed_percent" && gates.value === "none") gates.value = "hold";
     if (target !== confirm) update();
   });
   // In a field nobody expects Enter to release anything.

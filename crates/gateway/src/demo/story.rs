@@ -50,7 +50,7 @@ pub(super) async fn tell(operator: &Operator, apps: [(&'static App, u32); 2]) ->
             let builds = look(operator, app).await?;
             match next(&builds, devices.into()) {
                 Step::ToEverybody(build) => {
-                    operator.promote(build, json!({ "rollout_percent": 100 })).await?
+                    operator.promote(build, json!({ "rollout_percent": 100 })).await?;
                 }
                 Step::ByPlan(build) => operator.promote(build, app.terms()).await?,
                 Step::Watch => {}

@@ -60,6 +60,7 @@ async fn the_day(engine: Engine) {
             text.contains("3 devices") && text.contains("1.1 (3)")
         })
         .await;
+    browser.find("dialog #foretold:not([aria-busy]) #waterfall").await;
     browser.picture("promote-dialog").await;
     browser.click("#promote-submit").await;
     browser.arrives(|path| path.starts_with(&page)).await;
@@ -84,6 +85,7 @@ async fn the_day(engine: Engine) {
     browser.click("#adjust").await;
     browser.find("dialog[open] #covers").await;
     browser.set("dialog [name=rollout_percent]", "50").await;
+    browser.find("dialog #foretold:not([aria-busy]) #waterfall").await;
     browser.picture("rollout-dialog").await;
     browser.click("dialog [name=confirm]").await;
     browser.click("#rollout-submit").await;
