@@ -84,7 +84,7 @@ impl PollEndpoint {
         );
         let answered = span.in_scope(|| self.decide(request, begun, now));
         let is_refused = answered.is_err();
-        let mut response = answered.unwrap_or_else(|error| refused(error));
+        let mut response = answered.unwrap_or_else(refused);
         // By the clock that openings are told by: agents correct theirs with it.
         response.headers_mut().insert(header::DATE, date_header::of(now));
         if asked || is_refused || !span.is_disabled() {
