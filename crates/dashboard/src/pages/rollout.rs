@@ -99,8 +99,8 @@ fn button(told: &Told, share: f64, now: f64) -> Option<String> {
     let devices = told.waterfall.as_ref()?.reached;
     match share > now {
         true => Some(format!(
-            "Raise to {share} %: {} more",
-            show::many(devices, "device")
+            "Raise to {share} %: {}",
+            show::many(devices, "more device")
         )),
         false => None,
     }

@@ -128,7 +128,7 @@ async fn a_raise_tells_whom_it_adds_and_what_becomes_of_the_plan() {
     for (percent, says) in [
         ("20", "choose another share"),
         ("5", "takes nothing back from devices"),
-        ("0", "What it would do is not told: rollout_percent"),
+        ("ten", "What it would do is not told: rollout_percent"),
     ] {
         let told = text(&operator.post(&rollout, &ask(percent)).await);
         assert!(
