@@ -50,6 +50,7 @@ fn wait(instance: &Instance, device: &str, dense: bool) -> (Duration, bool) {
         crashes: None,
         fetched: None,
         takes_patches: false,
+        at: instance.polls.now(),
     };
     instance.polls.answer(&poll, |answer, wait| {
         (wait, matches!(answer, PollAnswer::Update { .. }))
@@ -179,6 +180,7 @@ async fn a_file_that_is_there_already_counts_as_sent() {
         crashes: None,
         fetched: Some(sha256),
         takes_patches: false,
+        at: instance.polls.now(),
     };
     instance.polls.answer(&poll, |_, _| ());
     flush(&instance).await;

@@ -35,6 +35,7 @@ impl Instance {
             crashes: None,
             fetched: None,
             takes_patches: false,
+            at: self.polls.now(),
         };
         self.polls.answer(&poll, |answer, _| match answer {
             PollAnswer::NoUpdate(reason) => Err(reason),

@@ -115,6 +115,7 @@ fn offer(instance: &Instance, device: &str, installed: i64, takes_patches: bool)
         crashes: None,
         fetched: None,
         takes_patches,
+        at: instance.polls.now(),
     };
     instance.polls.answer(&poll, |answer, _| match answer {
         PollAnswer::Update {

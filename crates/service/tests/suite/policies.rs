@@ -148,6 +148,7 @@ async fn a_poll_that_needs_tags_waits_until_they_are_read() {
             crashes: None,
             fetched: None,
             takes_patches: false,
+            at: instance.polls.now(),
         };
         instance.polls.answer(&poll, |answer, after| match answer {
             PollAnswer::WarmingUp => Err(after),

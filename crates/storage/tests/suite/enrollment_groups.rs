@@ -106,12 +106,9 @@ async fn whoever_is_out_of_the_ordinary_is_left_for_itself(place: &Place) {
     store.enroll(with_fcm("holder", "held")).await.unwrap();
     store.enroll(enrollment("erased")).await.unwrap();
     let tag = [9; 32];
-    let erased = store.erase_device(
-        &device("erased"),
-        vec![tag],
-        actor("ann").note("device.erase", "device/erased"),
-    );
-    erased.await.unwrap();
+    let erasure = actor("ann").note("device.erase", "device/erased");
+    let erased = device("erased");
+    store.erase_device(&erased, vec![tag], erasure).await.unwrap();
     let with = |credential, name: &str| Enrollment {
         credential,
         ..enrollment(name)
