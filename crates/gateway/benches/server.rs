@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
+#[allow(dead_code, reason = "each benchmark needs its own part of it")]
 mod load;
 mod program;
 
@@ -20,14 +21,13 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use load::{Asks, ask_all, device_in};
+use load::{Asks, CONNECTIONS, ask_all, device_in};
 use program::{PACKAGE, Server};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// As long as a manifest is.
 const BODY_BYTES: usize = 760;
-const CONNECTIONS: usize = 32;
 /// The core of the servers, and that of their clients.
 const CORES: [&str; 2] = ["0", "1"];
 /// Devices that report.

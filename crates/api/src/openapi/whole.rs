@@ -42,8 +42,9 @@ fn complete_schema(name: &str, schema: &mut Value) {
     let is_answer = !name.ends_with("Request") && !WITH_OPTIONAL_FIELDS.contains(&name);
     let mut names = vec![];
     for (field, schema) in members(&mut schema["properties"]) {
-        // Agents of before are not told of the terms that came later.
-        if !(name == "UpdateManifest" && field.starts_with("install_")) {
+        // Agents of before are not told of what came later.
+        let is_later = name == "UpdateManifest" && (field.starts_with("install_") || field == "patch");
+        if !is_later {
             names.push(Value::from(field.as_str()));
         }
         extend(schema, limits::of_field(name, field));

@@ -11,7 +11,7 @@ use tidegate_domain::cohort;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
 const ROUND: Duration = Duration::from_millis(1500);
 
 /// A device that a rollout to 10 % takes, or one that it does not.

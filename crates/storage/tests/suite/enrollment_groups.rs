@@ -3,7 +3,7 @@
 use chrono::Duration;
 use tidegate_domain::{Device, DeviceFacts};
 use tidegate_storage::{
-    EnrollCredential, EnrollToken, Enrolled, EnrolledAs, Enrollment, Error, Grouped, Page, Store, TokenFault,
+    AuditFilter, EnrollCredential, Enrolled, EnrolledAs, Enrollment, Error, Grouped, Page, Store, TokenFault,
 };
 
 use crate::on_both_engines;
@@ -23,8 +23,10 @@ const NEW: Grouped = Grouped::New(Enrolled {
     how: EnrolledAs::New,
 });
 
-/// Devices that say all that one can say, or little.
-fn site() -> Vec<Enrollment> {
+const OTHER: [u8; 32] = [8; 32];
+
+/// Devices of a place that say all that one can say, or little.
+fn site(place: &str, token: [u8; 32]) -> Vec<Enrollment> {
     let scanner = |n: i64| {
         let facts = DeviceFacts {
             model: Some("TC52".into()),
@@ -37,13 +39,14 @@ fn site() -> Vec<Enrollment> {
         };
         let much = n % 2 == 0;
         Enrollment {
+            credential: EnrollCredential::Token(token),
             alias: much.then(|| format!("Dock {n}")),
             facts: if much { facts } else { DeviceFacts::default() },
-            fcm_token: (n % 3 == 0).then(|| format!("fcm-{n}")),
+            fcm_token: (n % 3 == 0).then(|| format!("fcm-{place}-{n}")),
             key_hash: (n % 5 == 0).then_some([7; 32]),
             package: (n % 2 == 0).then(|| (package(APP), version(1))),
             now: at(0) + Duration::microseconds(n),
-            ..enrollment(&format!("scanner-{n:04}"))
+            ..enrollment(&format!("{place}-{n:04}"))
         }
     };
     (0..1200).rev().map(scanner).collect()
@@ -56,42 +59,58 @@ async fn started(place: &Place, uses: u32) -> Store {
     store
 }
 
-async fn token(store: &Store) -> EnrollToken {
+async fn used(store: &Store) -> Vec<u32> {
     let tokens = store.enroll_tokens(Page::default()).await.unwrap();
-    tokens.items.into_iter().next().expect("the one that was issued")
+    tokens.items.iter().map(|token| token.used).collect()
 }
 
-async fn left(store: &Store, site: &[Enrollment]) -> (Vec<Device>, u32, usize) {
+/// What is known of some of the devices, but for their ids.
+async fn known(store: &Store, site: &[Enrollment]) -> Vec<Device> {
     let mut devices = vec![];
     for one in site.iter().step_by(7) {
-        devices.push(store.device(&one.device).await.unwrap());
+        let known = store.device(&one.device).await.unwrap();
+        devices.push(Device {
+            id: device("any"),
+            ..known
+        });
     }
-    let used = token(store).await.used;
+    devices
+}
+
+/// The sums of the hour, newest first.
+async fn hours(store: &Store) -> Vec<Option<serde_json::Value>> {
     let summed = store.sum_up_enrolments(at(7200)).await.unwrap();
-    (devices, used, summed)
+    let page = Page::new(Some(u32::try_from(summed).unwrap()), None).unwrap();
+    let entries = store.audit(AuditFilter::default(), page).await.unwrap();
+    entries.items.into_iter().map(|entry| entry.after).collect()
 }
 
 async fn a_group_leaves_what_each_by_itself_would_have_left(place: &Place) {
-    let (one_by_one, grouped) = (started(place, 2000).await, started(place, 2000).await);
-    let site = site();
-    for device in &site {
-        let enrolled = one_by_one.enroll(device.clone()).await.unwrap();
+    let store = started(place, 2000).await;
+    issue_token(&store, OTHER, 2000).await;
+    let (alone, together) = (site("alone", TOKEN), site("together", OTHER));
+    for device in &alone {
+        let enrolled = store.enroll(device.clone()).await.unwrap();
         assert_eq!(NEW, Grouped::New(enrolled));
     }
-    let outcome = grouped.enroll_new(site.clone().into()).await.unwrap();
+    let outcome = store.enroll_new(together.clone().into()).await.unwrap();
     assert!(outcome.iter().all(|outcome| *outcome == NEW), "{outcome:?}");
-    assert_eq!(left(&grouped, &site).await, left(&one_by_one, &site).await);
+    assert_eq!(known(&store, &together).await, known(&store, &alone).await);
+    assert_eq!(used(&store).await, [1200, 1200]);
+    let hours = hours(&store).await;
+    assert_eq!(hours.len(), 2);
+    assert_eq!(hours[0], hours[1]);
 
     // With its key, each is told the same again.
-    let with_key = site.iter().find(|one| one.key_hash.is_some()).unwrap();
-    let again = grouped.enroll(with_key.clone()).await.unwrap();
+    let with_key = together.iter().find(|one| one.key_hash.is_some()).unwrap();
+    let again = store.enroll(with_key.clone()).await.unwrap();
     assert_eq!((again.how, again.token_generation), (EnrolledAs::Repeated, 1));
     let other_key = Enrollment {
         key_hash: Some([8; 32]),
         ..with_key.clone()
     };
     assert!(matches!(
-        grouped.enroll(other_key).await,
+        store.enroll(other_key).await,
         Err(Error::DeviceKnown { .. })
     ));
 }
@@ -138,7 +157,7 @@ async fn whoever_is_out_of_the_ordinary_is_left_for_itself(place: &Place) {
         ]
     );
     // Three before, and two of the group.
-    assert_eq!(token(&store).await.used, 5);
+    assert_eq!(used(&store).await, [5]);
     for absent in ["taker", "either", "or", "erased", "stranger", "keyed"] {
         assert!(store.device(&device(absent)).await.is_err(), "{absent}");
     }
@@ -149,7 +168,7 @@ async fn a_token_with_too_few_uses_lets_nobody_in(place: &Place) {
     let group = ["a", "b", "c", "d"].map(enrollment);
     let refused = store.enroll_new(group.clone().into()).await;
     assert_eq!(refused, Err(Error::Token(TokenFault::UsedUp)));
-    assert_eq!(token(&store).await.used, 0);
+    assert_eq!(used(&store).await, [0]);
     assert!(store.device(&device("a")).await.is_err());
     let outcome = store.enroll_new(group[1..].into()).await.unwrap();
     assert_eq!(outcome, [NEW; 3]);
@@ -163,5 +182,5 @@ async fn two_servers_let_the_same_devices_in_once(place: &Place) {
     let (one, other) = tokio::join!(store.enroll_new(group.into()), store.enroll_new(turned.into()));
     let let_in = [one.unwrap(), other.unwrap()].concat();
     let new = let_in.iter().filter(|outcome| **outcome == NEW).count();
-    assert_eq!((new, token(&store).await.used), (50, 50));
+    assert_eq!((new, used(&store).await), (50, vec![50]));
 }
