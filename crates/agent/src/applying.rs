@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidegate_apk::Source;
 use tidegate_delta::{Error, File, Limits, Patch, ReadAt};
-use tidegate_domain::Sha256;
+use tidegate_domain::{PatchOutcome, Sha256};
 
 use crate::StoredFile;
 use crate::expected_apk::hash;
-use crate::patch_offer::PatchOutcome;
 use crate::workbench::{WorkFile, Workbench};
 
 /// The most bytes that a result may have when it is inflated: no device reads an APK whose entries inflate to more.

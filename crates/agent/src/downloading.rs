@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::{ETAG, IF_MATCH, IF_RANGE, LOCATION, RANGE};
-use tidegate_domain::{DeferReason, ReportStatus, look_again_after, preflight};
+use tidegate_domain::{DeferReason, PatchOutcome, ReportStatus, look_again_after, preflight};
 
 use crate::address::may_be_called;
 use crate::agent::Agent;
@@ -14,7 +14,6 @@ use crate::backoff::{pause, requested_wait, retry_after};
 use crate::config::ONLY_HTTPS;
 use crate::deadline::Deadline;
 use crate::exchange::{self, EXCHANGE_LIMIT};
-use crate::patch_offer::PatchOutcome;
 use crate::platform::conditions;
 use crate::protocol::{MAX_URL_BYTES, Manifest};
 use crate::report_details::ReportDetails;

@@ -83,12 +83,13 @@ pub use folder_store::FolderStore;
 pub use http_transport::HttpTransport;
 pub use install_terms::InstallOpening;
 pub use outbox::MAX_OUTBOX;
-pub use patch_offer::{ManifestPatch, PatchOffer, PatchOutcome};
+pub use patch_offer::{ManifestPatch, PatchOffer};
 pub use platform::{InstallOutcome, Installation, Platform, STATUS_SUCCESS, StoredFile};
 pub use protocol::{ActionResultBody, MAX_ANSWER_BYTES, MAX_FILE_BYTES, Manifest, PROTOCOL, ReportBody};
 pub use run::Signal;
 pub use signals::UPDATE;
 pub use store::{MemoryStore, StateStore};
+pub use tidegate_domain::PatchOutcome;
 pub use transport::{Body, Transport};
 pub use workbench::{WorkFile, Workbench};
 

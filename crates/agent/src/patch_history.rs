@@ -1,9 +1,8 @@
 //! What became of patches, so that none is tried twice after it failed, and what is known of the installed file.
 
 use serde::{Deserialize, Serialize};
-use tidegate_domain::{Sha256, VersionCode};
+use tidegate_domain::{PatchOutcome, Sha256, VersionCode};
 
-use crate::patch_offer::PatchOutcome;
 use crate::protocol::Manifest;
 
 /// How many outcomes are remembered; the oldest is forgotten first.

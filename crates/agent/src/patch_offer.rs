@@ -26,38 +26,6 @@ pub struct PatchOffer {
     pub from_sha256: Sha256,
 }
 
-/// What became of a patch, as reports tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PatchOutcome {
-    /// It led to the file.
-    Applied,
-    /// The installed file is another than the one that it was made from.
-    BaseDiffers,
-    /// It could not be fetched.
-    DownloadFailed,
-    /// What came is not what the manifest describes, or no patch.
-    Damaged,
-    /// There is room for the whole file, and not for a patch, what it is applied with, and its result.
-    NoSpace,
-    /// It could not be applied, or led to another file.
-    ApplyFailed,
-}
-
-impl PatchOutcome {
-    /// Its name in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::BaseDiffers => "base_differs",
-            Self::DownloadFailed => "download_failed",
-            Self::Damaged => "damaged",
-            Self::NoSpace => "no_space",
-            Self::ApplyFailed => "apply_failed",
-        }
-    }
-}
-
 /// What a manifest has under `patch`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ManifestPatch {

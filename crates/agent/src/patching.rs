@@ -6,7 +6,7 @@
 use std::io;
 
 use tidegate_apk::inflated_bytes;
-use tidegate_domain::{DeferReason, Sha256, VersionCode};
+use tidegate_domain::{DeferReason, PatchOutcome, Sha256, VersionCode};
 
 use crate::agent::Agent;
 use crate::agent_state::{Partial, State};
@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::downloading::Ending;
 use crate::expected_apk::hash;
 use crate::patch_history::InstalledBase;
-use crate::patch_offer::{PatchOffer, PatchOutcome};
+use crate::patch_offer::PatchOffer;
 use crate::platform::conditions;
 use crate::protocol::{Manifest, takes_offers};
 use crate::target::{PatchWay, Target};

@@ -7,11 +7,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tidegate_domain::{
-    BuildId, PackageName, ReportStatus, RolloutId, Sha256, SignerFingerprint, VersionCode,
+    BuildId, PackageName, PatchOutcome, ReportStatus, RolloutId, Sha256, SignerFingerprint, VersionCode,
 };
 
 use crate::install_terms::InstallOpening;
-use crate::patch_offer::{ManifestPatch, PatchOutcome};
+use crate::patch_offer::ManifestPatch;
 
 /// The newest version of the protocol that this agent knows.
 pub const PROTOCOL: u32 = 2;

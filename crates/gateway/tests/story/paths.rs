@@ -14,6 +14,8 @@ on_both_engines!(
     health_and_readiness_answer,
     the_admin_surface_can_have_a_port_of_its_own,
     a_request_keeps_the_id_that_it_came_with,
+    a_poll_is_named_where_it_came_with_a_name_or_is_refused,
+    only_a_plain_poll_goes_past_the_router,
 );
 
 async fn an_unknown_path_is_a_problem_in_rest_and_unimplemented_in_grpc(engine: Engine) {
@@ -185,4 +187,54 @@ async fn a_request_keeps_the_id_that_it_came_with(engine: Engine) {
         let given = Answer::to(ask(odd)).await.header("x-request-id").to_owned();
         assert!(!given.is_empty() && given != odd, "{given}");
     }
+}
+
+async fn a_poll_is_named_where_it_came_with_a_name_or_is_refused(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let device = server.device("pixel-1").await;
+    let poll = |token: &str, id: Option<&str>| {
+        let path =
+            format!("/v1/agent/update?device_id=pixel-1&current_version_code=1&package_name={PACKAGE}");
+        let request = server.http().get(server.url(&path)).bearer_auth(token);
+        match id {
+            Some(id) => request.header("x-request-id", id),
+            None => request,
+        }
+    };
+    let named = Answer::to(poll(&device.token, Some("site-7"))).await;
+    assert_eq!((named.status, named.header("x-request-id")), (304, "site-7"));
+    let unnamed = poll(&device.token, None).send().await.unwrap();
+    assert_eq!(unnamed.status(), 304);
+    assert!(!unnamed.headers().contains_key("x-request-id"));
+    let refused = Answer::to(poll("nobody's", None)).await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.header("x-request-id").len(), 16);
+}
+
+/// What one request proved is forgotten for the next of its connection, and other methods meet the router.
+async fn only_a_plain_poll_goes_past_the_router(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let device = server.device("pixel-1").await;
+    // One connection for all.
+    let client = Client::builder().pool_max_idle_per_host(1).build().unwrap();
+    let url = server.url(&format!(
+        "/v1/agent/update?device_id=pixel-1&current_version_code=1&package_name={PACKAGE}"
+    ));
+    let ask = |method: Method, token: Option<&str>| {
+        let request = client.request(method, &url);
+        match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    };
+    let status = async |request: reqwest::RequestBuilder| request.send().await.unwrap().status().as_u16();
+    assert_eq!(status(ask(Method::GET, Some(&device.token))).await, 304);
+    assert_eq!(
+        status(ask(Method::GET, None)).await,
+        401,
+        "on the same connection"
+    );
+    assert_eq!(status(ask(Method::HEAD, Some(&device.token))).await, 304);
+    assert_eq!(status(ask(Method::POST, Some(&device.token))).await, 405);
+    assert_eq!(status(ask(Method::GET, Some(&device.token))).await, 304);
 }
