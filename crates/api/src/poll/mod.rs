@@ -75,7 +75,6 @@ impl PollEndpoint {
         #[allow(clippy::disallowed_methods, reason = "how long it really takes")]
         let begun = Instant::now();
         let now = self.polls.now();
-        let asked = request.headers().get(&request_id::HEADER).is_some();
         // At the level debug, so that nobody pays for it but those who have traces sent.
         let span = tracing::debug_span!(
             target: "tidegate_api::poll", "poll",
@@ -87,11 +86,14 @@ impl PollEndpoint {
         let mut response = answered.unwrap_or_else(refused);
         // By the clock that openings are told by: agents correct theirs with it.
         response.headers_mut().insert(header::DATE, date_header::of(now));
-        if asked || is_refused || !span.is_disabled() {
+        let is_told = request.headers().contains_key(&request_id::HEADER) || is_refused;
+        if is_told || !span.is_disabled() {
             let id = request_id::of(request.headers());
             span.record("request_id", &id);
             span.record("status", response.status().as_u16());
-            request_id::tell(&mut response, &id);
+            if is_told {
+                request_id::tell(&mut response, &id);
+            }
         }
         self.request_metrics.polled(begun, response.status());
         response
