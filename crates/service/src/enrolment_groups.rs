@@ -80,14 +80,9 @@ impl EnrolmentGroups {
 }
 
 async fn write(store: Store, group: Vec<Waiting>, turn: OwnedMutexGuard<()>) {
-    let outcome = match group.len() {
-        // Nothing is won by a group of one, which may not be a usual enrolment.
-        1 => None,
-        _ => {
-            let enrollments = group.iter().map(|one| one.enrollment.clone()).collect();
-            store.enroll_new(enrollments).await.ok()
-        }
-    };
+    // Also a group of one is written in its turn: others gather meanwhile.
+    let enrollments = group.iter().map(|one| one.enrollment.clone()).collect();
+    let outcome = store.enroll_new(enrollments).await.ok();
     drop(turn);
     // What failed for all may do for each: a token may have uses left for some of them.
     let mut outcome = outcome.unwrap_or_default().into_iter();
