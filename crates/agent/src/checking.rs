@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::AUTHORIZATION;
-use tidegate_domain::{ReportStatus, VersionCode, poll_after};
+use tidegate_domain::{PATCH_FORMAT, ReportStatus, VersionCode, poll_after};
 
 use crate::address::may_be_called;
 use crate::agent::Agent;
@@ -13,7 +13,6 @@ use crate::backoff::{MAX_PAUSE, MAX_WAIT, POLL_INTERVAL, pause, requested_wait, 
 use crate::config::ONLY_HTTPS;
 use crate::deadline::Deadline;
 use crate::exchange::{self, Answer};
-use crate::patch_offer::PATCH_FORMATS;
 use crate::protocol::{
     MAX_CONDITION_BYTES, MAX_FILE_BYTES, MAX_INSTALL_TERMS, MAX_OFFER_BYTES, MAX_URL_BYTES, Manifest,
     POLL_AFTER, PROTOCOL, REASON,
@@ -96,7 +95,7 @@ impl<P: Platform, T: Transport, S: StateStore> Agent<P, T, S> {
                     .map(|count| count.to_string()),
             ),
             ("fetched", self.fetched_file().map(|sha256| sha256.to_string())),
-            ("patches", self.takes_patches().then(|| PATCH_FORMATS.to_owned())),
+            ("patches", self.takes_patches().then(|| PATCH_FORMAT.to_owned())),
             ("dense", config.dense.then(|| "1".to_owned())),
             ("tags", (!config.tags.is_empty()).then(|| config.tags.join(","))),
         ];

@@ -69,34 +69,27 @@ impl PatchHistory {
 mod tests {
     use super::*;
 
-    fn job(file: u8, attempt: u32) -> Manifest {
-        let hex = format!("{file:02x}").repeat(32);
-        serde_json::from_value(serde_json::json!({
-            "build_id": file, "version_code": 2, "package_name": "com.example.app", "download_url": "http://updates",
-            "sha256": hex, "signer_fingerprint": vec![format!("{file:02X}"); 32].join(":"), "file_size": 1,
-            "attempt": attempt,
-        }))
-        .unwrap()
-    }
-
     #[test]
     fn an_outcome_is_of_one_file_and_attempt_and_the_oldest_is_forgotten() {
         let mut history = PatchHistory::default();
-        history.note(&job(0, 1), PatchOutcome::Damaged);
-        history.note(&job(0, 2), PatchOutcome::Applied);
-        assert!(history.has_failed(&job(0, 1)));
+        history.note(&Manifest::of_file(0, 1), PatchOutcome::Damaged);
+        history.note(&Manifest::of_file(0, 2), PatchOutcome::Applied);
+        assert!(history.has_failed(&Manifest::of_file(0, 1)));
         assert!(
-            !history.has_failed(&job(0, 2)),
+            !history.has_failed(&Manifest::of_file(0, 2)),
             "one that went well may be repeated"
         );
-        assert_eq!(history.outcome(&job(0, 3)), None);
-        history.note(&job(0, 2), PatchOutcome::ApplyFailed);
-        assert!(history.has_failed(&job(0, 2)), "what came last counts");
+        assert_eq!(history.outcome(&Manifest::of_file(0, 3)), None);
+        history.note(&Manifest::of_file(0, 2), PatchOutcome::ApplyFailed);
+        assert!(
+            history.has_failed(&Manifest::of_file(0, 2)),
+            "what came last counts"
+        );
         for file in 1..100 {
-            history.note(&job(file, 1), PatchOutcome::NoSpace);
+            history.note(&Manifest::of_file(file, 1), PatchOutcome::NoSpace);
         }
         assert_eq!(history.outcomes.len(), MAX_OUTCOMES);
-        assert_eq!(history.outcome(&job(0, 1)), None);
-        assert!(history.has_failed(&job(99, 1)));
+        assert_eq!(history.outcome(&Manifest::of_file(0, 1)), None);
+        assert!(history.has_failed(&Manifest::of_file(99, 1)));
     }
 }

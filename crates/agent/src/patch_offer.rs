@@ -1,13 +1,10 @@
-//! What a manifest says about a patch, and what reports say about it.
+//! What a manifest says about a patch.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use tidegate_domain::{Sha256, VersionCode};
+use tidegate_domain::{PATCH_FORMAT, Sha256, VersionCode};
 
 use crate::address::may_be_called;
 use crate::protocol::{MAX_URL_BYTES, Manifest};
-
-/// The formats that this agent can apply, as polls name them.
-pub(crate) const PATCH_FORMATS: &str = "tgp1";
 
 /// A patch that leads from the installed file to the manifest's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +49,7 @@ impl<'de> Deserialize<'de> for ManifestPatch {
             return Ok(Self::Absent);
         }
         let offer = serde_json::from_value::<PatchOffer>(value).ok();
-        let known = offer.filter(|offer| offer.format == PATCH_FORMATS);
+        let known = offer.filter(|offer| offer.format == PATCH_FORMAT);
         Ok(known.map_or(Self::Unknown, Self::Offered))
     }
 }

@@ -251,3 +251,18 @@ pub(crate) struct Problem {
     pub code: String,
     pub detail: String,
 }
+
+/// What tests are about.
+#[cfg(test)]
+impl Manifest {
+    /// An update whose file is told apart from others by this byte.
+    pub(crate) fn of_file(file: u8, attempt: u32) -> Self {
+        let hex = format!("{file:02x}").repeat(32);
+        serde_json::from_value(serde_json::json!({
+            "build_id": file, "version_code": 2, "package_name": "com.example.app", "download_url": "http://updates",
+            "sha256": hex, "signer_fingerprint": vec![format!("{file:02X}"); 32].join(":"), "file_size": 1,
+            "attempt": attempt,
+        }))
+        .unwrap()
+    }
+}

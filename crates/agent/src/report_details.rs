@@ -83,16 +83,6 @@ mod tests {
     const FILES: u8 = 4;
     const ATTEMPTS: u32 = 4;
 
-    fn job(file: u8, attempt: u32) -> Manifest {
-        let hex = format!("{file:02x}").repeat(32);
-        serde_json::from_value(serde_json::json!({
-            "build_id": file, "version_code": 2, "package_name": "com.example.app", "download_url": "http://updates",
-            "sha256": hex, "signer_fingerprint": vec![format!("{file:02X}"); 32].join(":"), "file_size": 1,
-            "attempt": attempt,
-        }))
-        .unwrap()
-    }
-
     /// What the server makes of a message: it knows no more than what was sent.
     fn received(message: &Outgoing) -> Report {
         let Outgoing::Report(sent) = message else {
@@ -161,10 +151,10 @@ mod tests {
             ..ReportDetails::new(ReportStatus::InstallFailed, "conflict")
         };
         let mut agent = AgentState::new(now);
-        agent.report(&job(1, 1), conflict(), now);
-        assert!(agent.files.has_given_up(&job(1, 1), now));
+        agent.report(&Manifest::of_file(1, 1), conflict(), now);
+        assert!(agent.files.has_given_up(&Manifest::of_file(1, 1), now));
 
-        let mut granted = job(1, 1);
+        let mut granted = Manifest::of_file(1, 1);
         granted.retry_granted_at = Some(now);
         agent.files.heed_grant(&granted);
         assert!(!agent.files.has_given_up(&granted, now));
@@ -199,7 +189,7 @@ mod tests {
                     android_status: event.android_status,
                     ..ReportDetails::new(event.status, event.reason)
                 };
-                agent.report(&job(event.file, event.attempt), details, now);
+                agent.report(&Manifest::of_file(event.file, event.attempt), details, now);
                 let report = received(agent.outbox.first().unwrap());
                 agent.outbox.remove_first();
                 prop_assert_eq!(report.build, BuildId(event.file.into()));
@@ -207,7 +197,7 @@ mod tests {
                 agent = AgentState::from_bytes(&agent.to_bytes()).unwrap();
                 for file in 0..FILES {
                     for attempt in 0..=ATTEMPTS {
-                        let agent_says = agent.files.has_given_up(&job(file, attempt), now);
+                        let agent_says = agent.files.has_given_up(&Manifest::of_file(file, attempt), now);
                         let rejection = server[usize::from(file)].rejection;
                         let server_says = rejection.is_some_and(|rejection| rejection.applies_to(attempt, now));
                         prop_assert_eq!(agent_says, server_says, "file {} attempt {}", file, attempt);

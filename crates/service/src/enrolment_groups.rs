@@ -12,7 +12,7 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 use crate::{Error, Kind};
 
 /// How many devices may wait to be let in. Beyond it they are told to come back later.
-pub const MAX_WAITING_ENROLMENTS: usize = 10_000;
+const MAX_WAITING_ENROLMENTS: usize = 10_000;
 
 /// How many devices one commit lets in at most.
 const MAX_PER_COMMIT: usize = 500;
@@ -96,28 +96,34 @@ async fn write(store: Store, group: Vec<Waiting>, turn: OwnedMutexGuard<()>) {
 mod tests {
     use super::*;
 
+    fn enrollment(credential: EnrollCredential) -> Enrollment {
+        Enrollment {
+            credential,
+            device: tidegate_domain::DeviceId::parse("a").unwrap(),
+            key_hash: None,
+            facts: tidegate_domain::DeviceFacts::default(),
+            alias: None,
+            fcm_token: None,
+            package: None,
+            erased_tags: vec![],
+            now: chrono::DateTime::UNIX_EPOCH,
+        }
+    }
+
+    async fn groups(folder: &tempfile::TempDir) -> Arc<EnrolmentGroups> {
+        let url = format!("sqlite://{}", folder.path().join("db").display());
+        let store = Store::open(&tidegate_storage::Settings::new(url)).await.unwrap();
+        Arc::new(EnrolmentGroups::new(store))
+    }
+
     #[tokio::test]
     async fn too_many_that_wait_are_told_to_come_back() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("db").display());
-        let store = Store::connect(&tidegate_storage::Settings::new(url))
-            .await
-            .unwrap();
-        let groups = EnrolmentGroups::new(store);
+        let groups = groups(&folder).await;
         let waiting = || {
             let (reply, _) = oneshot::channel();
             Waiting {
-                enrollment: Enrollment {
-                    credential: EnrollCredential::KeyAlone,
-                    device: tidegate_domain::DeviceId::parse("a").unwrap(),
-                    key_hash: None,
-                    facts: tidegate_domain::DeviceFacts::default(),
-                    alias: None,
-                    fcm_token: None,
-                    package: None,
-                    erased_tags: vec![],
-                    now: chrono::DateTime::UNIX_EPOCH,
-                },
+                enrollment: enrollment(EnrollCredential::KeyAlone),
                 reply,
             }
         };
@@ -130,5 +136,32 @@ mod tests {
             (Kind::Unavailable, "too_many_enrolments")
         );
         assert_eq!(groups.next_group().len(), MAX_PER_COMMIT);
+    }
+
+    /// Otherwise the next one would find nobody beside itself, and no group would ever have two.
+    #[test]
+    fn also_one_alone_keeps_its_turn_until_it_is_written() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        // One thread for the database, which is kept busy.
+        let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let groups = groups(&folder).await;
+            let (frees, busy) = std::sync::mpsc::channel::<()>();
+            let database = tokio::task::spawn_blocking(move || busy.recv());
+            let enrols = tokio::spawn({
+                let groups = Arc::clone(&groups);
+                async move { groups.let_in(&enrollment(EnrollCredential::Token([7; 32]))).await }
+            });
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert!(groups.turn.try_lock().is_err(), "it waits for the database");
+            frees.send(()).unwrap();
+            database.await.unwrap().unwrap();
+            let unknown = Grouped::Refused(tidegate_storage::TokenFault::Unknown);
+            assert_eq!(enrols.await.unwrap().unwrap(), unknown);
+            assert!(groups.turn.try_lock().is_ok());
+        });
     }
 }

@@ -116,7 +116,6 @@ pub use enroll_tokens::{
     DEFAULT_ENROLL_TTL_DAYS, EnrollTokenSpec, IssuedEnrollToken, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES,
 };
 pub use enrolment::{DEFAULT_ALLOWANCE, DeviceCredential, Enrolled, MAX_WAITING_MOVES, NewDevice};
-pub use enrolment_groups::MAX_WAITING_ENROLMENTS;
 pub use error::{Error, ExistingBuild, Kind};
 pub use examiner::Examiner;
 pub use experiments::{ArmView, ExperimentView, Experiments};

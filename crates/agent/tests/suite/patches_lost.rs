@@ -67,35 +67,42 @@ impl WorkFile for FusedFile {
     }
 }
 
+/// What a store does as the one in its first field.
+macro_rules! as_the_first_field {
+    () => {
+        fn load(&mut self) -> io::Result<Option<Vec<u8>>> {
+            self.0.load()
+        }
+        fn save(&mut self, state: &[u8]) -> io::Result<()> {
+            self.0.save(state)
+        }
+        fn set_aside(&mut self, state: &[u8]) -> io::Result<()> {
+            self.0.set_aside(state)
+        }
+        fn file_len(&mut self) -> io::Result<u64> {
+            self.0.file_len()
+        }
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.0.append(bytes)
+        }
+        fn sync(&mut self) -> io::Result<()> {
+            self.0.sync()
+        }
+        fn truncate(&mut self, len: u64) -> io::Result<()> {
+            self.0.truncate(len)
+        }
+        fn file(&mut self) -> io::Result<StoredFile> {
+            self.0.file()
+        }
+    };
+}
+
 /// A store whose disk is full when a patch is applied.
 #[derive(Debug, Default)]
 struct Full(MemoryStore);
 
 impl StateStore for Full {
-    fn load(&mut self) -> io::Result<Option<Vec<u8>>> {
-        self.0.load()
-    }
-    fn save(&mut self, state: &[u8]) -> io::Result<()> {
-        self.0.save(state)
-    }
-    fn set_aside(&mut self, state: &[u8]) -> io::Result<()> {
-        self.0.set_aside(state)
-    }
-    fn file_len(&mut self) -> io::Result<u64> {
-        self.0.file_len()
-    }
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.append(bytes)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.0.truncate(len)
-    }
-    fn file(&mut self) -> io::Result<StoredFile> {
-        self.0.file()
-    }
+    as_the_first_field!();
     fn has_workbench(&self) -> bool {
         true
     }
@@ -149,30 +156,7 @@ async fn a_disk_that_is_full_while_a_patch_is_applied_leads_to_the_whole_file() 
 struct Older(MemoryStore);
 
 impl StateStore for Older {
-    fn load(&mut self) -> io::Result<Option<Vec<u8>>> {
-        self.0.load()
-    }
-    fn save(&mut self, state: &[u8]) -> io::Result<()> {
-        self.0.save(state)
-    }
-    fn set_aside(&mut self, state: &[u8]) -> io::Result<()> {
-        self.0.set_aside(state)
-    }
-    fn file_len(&mut self) -> io::Result<u64> {
-        self.0.file_len()
-    }
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.append(bytes)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.0.truncate(len)
-    }
-    fn file(&mut self) -> io::Result<StoredFile> {
-        self.0.file()
-    }
+    as_the_first_field!();
 }
 
 #[tokio::test]
@@ -243,30 +227,7 @@ impl Drop for Waiting {
 struct Slow(MemoryStore, Arc<Meeting>);
 
 impl StateStore for Slow {
-    fn load(&mut self) -> io::Result<Option<Vec<u8>>> {
-        self.0.load()
-    }
-    fn save(&mut self, state: &[u8]) -> io::Result<()> {
-        self.0.save(state)
-    }
-    fn set_aside(&mut self, state: &[u8]) -> io::Result<()> {
-        self.0.set_aside(state)
-    }
-    fn file_len(&mut self) -> io::Result<u64> {
-        self.0.file_len()
-    }
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.append(bytes)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.0.truncate(len)
-    }
-    fn file(&mut self) -> io::Result<StoredFile> {
-        self.0.file()
-    }
+    as_the_first_field!();
     fn has_workbench(&self) -> bool {
         true
     }
