@@ -64,8 +64,8 @@ impl Server {
         };
         let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
         let serve = |listener, router, polls| {
-            let answers = port::Answers { router, polls };
-            let served = port::serve(listener, answers, Arc::clone(&rules), stop.clone());
+            let handlers = port::Handlers { router, polls };
+            let served = port::serve(listener, handlers, Arc::clone(&rules), stop.clone());
             tokio::spawn(served)
         };
         let polls = Some(Arc::new(PollEndpoint::new(&api)));

@@ -47,16 +47,20 @@ impl EnrolmentGroups {
         if !matches!(enrollment.credential, EnrollCredential::Token(_)) {
             return Ok(Grouped::Apart);
         }
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         self.wait(Waiting {
             enrollment: enrollment.clone(),
             reply,
         })?;
-        let turn = Arc::clone(&self.turn).lock_owned().await;
-        let group = self.next_group();
-        if !group.is_empty() {
-            // Apart from this request: the others don't depend on whether its caller hangs up.
-            tokio::spawn(write(self.store.clone(), group, turn));
+        tokio::select! {
+            biased;
+            // Another one's turn was this one's too. To wait for its own would have it hold up those that came later.
+            told = &mut answer => return Ok(told.unwrap_or(Grouped::Apart)),
+            turn = Arc::clone(&self.turn).lock_owned() => {
+                let group = self.next_group();
+                // Apart from this request: the others don't depend on whether its caller hangs up.
+                tokio::spawn(write(self.store.clone(), group, turn));
+            }
         }
         Ok(answer.await.unwrap_or(Grouped::Apart))
     }
@@ -80,16 +84,19 @@ impl EnrolmentGroups {
 }
 
 async fn write(store: Store, group: Vec<Waiting>, turn: OwnedMutexGuard<()>) {
+    if group.is_empty() {
+        return;
+    }
     // Also a group of one is written in its turn: others gather meanwhile.
     let enrollments = group.iter().map(|one| one.enrollment.clone()).collect();
-    let outcome = store.enroll_new(enrollments).await.ok();
-    drop(turn);
     // What failed for all may do for each: a token may have uses left for some of them.
-    let mut outcome = outcome.unwrap_or_default().into_iter();
+    let outcome = store.enroll_new(enrollments).await.unwrap_or_default();
+    let mut outcome = outcome.into_iter();
     for one in group {
         // Who hung up finds out by asking again.
         let _ = one.reply.send(outcome.next().unwrap_or(Grouped::Apart));
     }
+    drop(turn);
 }
 
 #[cfg(test)]
@@ -163,5 +170,28 @@ mod tests {
             assert_eq!(enrols.await.unwrap().unwrap(), unknown);
             assert!(groups.turn.try_lock().is_ok());
         });
+    }
+
+    /// Otherwise it would take the next turn before it answers, for the few that have come by then.
+    #[tokio::test]
+    async fn whoever_was_let_in_in_anothers_turn_waits_for_none_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let groups = groups(&folder).await;
+        let anothers = Arc::clone(&groups.turn).lock_owned().await;
+        let enrols = tokio::spawn({
+            let groups = Arc::clone(&groups);
+            async move { groups.let_in(&enrollment(EnrollCredential::Token([7; 32]))).await }
+        });
+        tokio::task::yield_now().await;
+        for one in groups.next_group() {
+            one.reply.send(Grouped::Apart).unwrap();
+        }
+        let patience = std::time::Duration::from_secs(10);
+        let told = tokio::time::timeout(patience, enrols).await;
+        assert_eq!(
+            told.expect("it waits for no turn").unwrap().unwrap(),
+            Grouped::Apart
+        );
+        drop(anothers);
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use futures::future::BoxFuture;
@@ -46,9 +47,12 @@ impl Requests {
         )
     }
 
-    /// Since when a peer has taken nothing of an answer, of that of which it has taken nothing for the longest.
-    pub(super) fn oldest_untaken(&self) -> Option<Instant> {
-        self.lock().values().min().copied()
+    /// Whether the peer took nothing of an answer for the whole limit.
+    pub(super) fn is_stalled(&self, now: Instant, limit: Duration) -> bool {
+        let untaken = self.lock();
+        untaken
+            .values()
+            .any(|since| now.saturating_duration_since(*since) >= limit)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use super::SILENCE_LIMIT;
 use super::answer::Requests;
@@ -68,7 +68,7 @@ impl Connections {
         loop {
             tokio::select! {
                 _ = silence.tick() => self.end_if(Connection::is_silent),
-                now = stalls.tick() => self.end_if(|connection| connection.requests.stalled(now, stall)),
+                now = stalls.tick() => self.end_if(|connection| connection.requests.is_stalled(now, stall)),
             }
         }
     }
@@ -96,13 +96,13 @@ impl Connection {
     /// silence of HTTP/1.1 alone; a peer that answers pings would otherwise be kept for ever.
     fn is_silent(&self) -> bool {
         let (begun, ended) = self.requests.counts();
-        if begun == ended && self.begun.swap(begun, Ordering::Relaxed) == begun {
-            // The first look came some time after the last request.
-            return self.silent.fetch_add(1, Ordering::Relaxed) >= LOOKS;
+        let is_new = self.begun.swap(begun, Ordering::Relaxed) != begun;
+        if is_new || begun != ended {
+            self.silent.store(0, Ordering::Relaxed);
+            return false;
         }
-        self.begun.store(begun, Ordering::Relaxed);
-        self.silent.store(0, Ordering::Relaxed);
-        false
+        // The first look came some time after the last request.
+        self.silent.fetch_add(1, Ordering::Relaxed) >= LOOKS
     }
 
     /// Runs `work`, such as a handshake, unless the connection is ended meanwhile.
@@ -142,19 +142,12 @@ impl Drop for Place {
     }
 }
 
-impl Requests {
-    /// Whether the peer took nothing of an answer for the whole limit.
-    fn stalled(&self, now: Instant, limit: Duration) -> bool {
-        self.oldest_untaken()
-            .is_some_and(|since| now.saturating_duration_since(since) >= limit)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::{Body, Bytes, HttpBody as _};
     use futures::StreamExt as _;
     use futures::stream;
+    use tokio::time::Instant;
 
     use super::super::answer::Answer;
     use super::*;

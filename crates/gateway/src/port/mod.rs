@@ -120,9 +120,8 @@ impl Rules {
     }
 }
 
-/// What a port answers.
-#[derive(Clone)]
-pub(crate) struct Answers {
+/// What a port serves.
+pub(crate) struct Handlers {
     /// Whatever is no poll.
     pub router: Router,
     /// Polls, where the port takes them.
@@ -132,7 +131,7 @@ pub(crate) struct Answers {
 /// A port that is served.
 struct Port {
     rules: Arc<Rules>,
-    answers: Answers,
+    handlers: Handlers,
     builder: Builder<TokioExecutor>,
     connections: Arc<Connections>,
     strangers: Arc<Strangers>,
@@ -148,7 +147,7 @@ type Answered = Result<Response<Answer>, Infallible>;
 /// Serves the port until `stop` is canceled, then finishes what is under way.
 pub(crate) async fn serve(
     listener: TcpListener,
-    answers: Answers,
+    handlers: Handlers,
     rules: Arc<Rules>,
     stop: CancellationToken,
 ) {
@@ -160,7 +159,7 @@ pub(crate) async fn serve(
         strangers: Strangers::new("connections", rules.per_address, in_all),
         strange_requests: Strangers::new("requests", rules.per_address, in_all),
         builder: builder(),
-        answers,
+        handlers,
         rules,
     });
     let mut tasks = JoinSet::new();
@@ -269,7 +268,7 @@ impl Port {
         let requests = Arc::clone(&place.connection.requests);
         let port = Arc::clone(self);
         let service = service_fn(move |request: Request<Incoming>| -> Answering {
-            if let Some(polls) = &port.answers.polls
+            if let Some(polls) = &port.handlers.polls
                 && PollEndpoint::takes(request.method(), request.uri())
             {
                 requests.answered_at_once();
@@ -363,7 +362,7 @@ impl Port {
             request.extensions_mut().insert(ConnectInfo(client));
         }
         let caller = self.rules.traced.then(|| traces::caller(request.headers()));
-        let answer = self.answers.router.clone().call(request);
+        let answer = self.handlers.router.clone().call(request);
         match (caller, stranger.is_known()) {
             (None, true) => answer.await,
             (None, false) => watch_credentials(stranger as Arc<dyn CredentialWatch>, answer).await,
