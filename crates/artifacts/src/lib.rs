@@ -28,6 +28,7 @@ mod bucket;
 mod error;
 mod folder;
 mod key;
+mod pieces;
 mod staging;
 mod store;
 mod witness;

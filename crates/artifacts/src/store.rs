@@ -1,7 +1,6 @@
 //! The store itself: one face over a folder and a bucket.
 
 use std::fmt;
-use std::io::SeekFrom;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,19 +12,16 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::signer::{Method, Signer as _};
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::task::spawn_blocking;
-use tokio_util::io::ReaderStream;
 use url::Url;
 
 use crate::Error;
 use crate::bucket::{self, Bucket, S3Options};
 use crate::folder::Folder;
 use crate::key::{BLOBS, from_hex, hex, key};
+use crate::pieces::pieces;
 use crate::staging::{self, Staged, Staging};
 
-/// What one read from the disk brings; a thousand downloads at a time hold this much each.
-const READ_BYTES: usize = 64 * 1024;
 /// A readiness probe that has to wait longer than this has its answer.
 const READY_LIMIT: Duration = Duration::from_secs(5);
 
@@ -213,7 +209,7 @@ impl Store {
             ..GetOptions::default()
         };
         match self.objects.get_opts(&key, options).await {
-            Ok(found) if found.range == range => chunks(found.payload, range, &key).await,
+            Ok(found) if found.range == range => Ok(chunks(found.payload, range, &key)),
             Ok(found) => Err(Error::OutOfRange {
                 range,
                 size: found.meta.size,
@@ -322,21 +318,14 @@ fn folder_of(place: &str) -> Result<PathBuf, Error> {
 
 /// Streams what `get` found. A file is read by us: object_store's own chunks are small, and each is a hop to
 /// another thread.
-async fn chunks(payload: GetResultPayload, range: Range<u64>, key: &Key) -> Result<Chunks, Error> {
+fn chunks(payload: GetResultPayload, range: Range<u64>, key: &Key) -> Chunks {
     let doing = format!("read {key}");
     match payload {
-        GetResultPayload::File(file, _) => {
-            let mut file = tokio::fs::File::from_std(file);
-            file.seek(SeekFrom::Start(range.start))
-                .await
-                .map_err(Error::while_doing(&doing))?;
-            let bytes = ReaderStream::with_capacity(file.take(range.end - range.start), READ_BYTES);
-            Ok(bytes
-                .map_err(move |error| Error::while_doing(&doing)(error))
-                .boxed())
-        }
-        GetResultPayload::Stream(bytes) => Ok(bytes
+        GetResultPayload::File(file, _) => pieces(file, range)
             .map_err(move |error| Error::while_doing(&doing)(error))
-            .boxed()),
+            .boxed(),
+        GetResultPayload::Stream(bytes) => bytes
+            .map_err(move |error| Error::while_doing(&doing)(error))
+            .boxed(),
     }
 }

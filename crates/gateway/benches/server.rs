@@ -282,12 +282,14 @@ fn tell(what: &str, (micros, rate): (f64, f64)) {
     println!("{what}: {micros:.1} µs of the processor each, {rate:.0}/s");
 }
 
-/// A process that is killed when it is dropped.
-struct Killed(Child);
+/// A process that is ended when it is dropped.
+struct Ended(Child);
 
-impl Drop for Killed {
+impl Drop for Ended {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        // Not killed: nginx would leave its worker.
+        let process = self.0.id().to_string();
+        let _ = Command::new("kill").arg(process).status();
         let _ = self.0.wait();
     }
 }
@@ -304,12 +306,12 @@ fn on_servers_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-async fn start_bare() -> (Killed, SocketAddr) {
+async fn start_bare() -> (Ended, SocketAddr) {
     let port = free_port();
     let program = std::env::current_exe().expect("this program");
     let child = on_servers_core(program).arg(BARE).arg(port.to_string()).spawn();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let started = (Killed(child.expect("this program")), address);
+    let started = (Ended(child.expect("this program")), address);
     listens(address).await;
     started
 }
@@ -326,7 +328,7 @@ async fn bare(port: u16) {
     axum::serve(listener, router).await.expect("a server");
 }
 
-async fn start_nginx(folder: &Path) -> Option<(Killed, SocketAddr)> {
+async fn start_nginx(folder: &Path) -> Option<(Ended, SocketAddr)> {
     let found = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
     if !found.is_ok_and(|status| status.success()) {
         println!("nginx is not installed and is left out");
@@ -348,7 +350,7 @@ async fn start_nginx(folder: &Path) -> Option<(Killed, SocketAddr)> {
     std::fs::write(&file, settings).expect("nginx's settings");
     let child = on_servers_core("nginx").args(["-c", &file]).spawn();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let started = (Killed(child.expect("nginx")), address);
+    let started = (Ended(child.expect("nginx")), address);
     listens(address).await;
     Some(started)
 }

@@ -131,6 +131,8 @@ fn is_whole(answer: &[u8]) -> bool {
     let head = std::str::from_utf8(&answer[..end]).expect("a head in ASCII");
     let length = head
         .lines()
-        .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, length)| length.parse::<usize>().ok());
     answer.len() >= end + 4 + length.expect("an answer of known length")
 }
