@@ -239,11 +239,11 @@ async fn reports(ours: &Server) {
         let manifest = program::answer(poll.bearer_auth(&token)).await;
         told.push((token, manifest));
     }
-    let statuses = ["download_started", "downloaded", "install_started"];
+    let statuses = ["downloaded", "install_success"];
     let asks: Asks = Arc::new(move |connection, made| {
         let turn = usize::try_from(made).ok()?;
         let (token, manifest) = &told[(connection + turn * CONNECTIONS) % REPORTERS];
-        let report = report(manifest, statuses[turn % 3], &format!("{connection}-{made}"));
+        let report = report(manifest, statuses[turn % 2], &format!("{connection}-{made}"));
         Some(post("/v1/agent/report", Some(token), &report))
     });
     tell("report", cost(ours.pid(), ours.address, false, asks).await);

@@ -116,8 +116,11 @@ impl Connection {
     }
 
     /// Answers the requests of a connection of hyper's until it ends; `finish` has it take no more.
-    pub(super) async fn converse<C: Future>(&self, connection: C, finish: impl Fn(Pin<&mut C>)) {
-        let mut connection = pin!(connection);
+    pub(super) async fn converse<C: Future>(
+        &self,
+        mut connection: Pin<Box<C>>,
+        finish: impl Fn(Pin<&mut C>),
+    ) {
         let mut is_finishing = false;
         std::future::poll_fn(|context| {
             match self.ending.asked(context) {
@@ -266,7 +269,7 @@ mod tests {
         });
         let conversation = place
             .connection
-            .converse(connection, |_| told.set(told.get() + 1));
+            .converse(Box::pin(connection), |_| told.set(told.get() + 1));
         tokio::join!(conversation, async { connections.finish() });
         assert_eq!((told.get(), turns.get()), (1, 0));
         drop(place);

@@ -248,7 +248,8 @@ impl Port {
             match &self.rules.tls {
                 None => self.converse(stream, peer, stranger, &place).await,
                 Some(tls) => {
-                    if let Some(Some(stream)) = place.connection.unless_ended(tls.accept(stream)).await {
+                    let handshake = Box::pin(tls.accept(stream));
+                    if let Some(Some(stream)) = place.connection.unless_ended(handshake).await {
                         self.converse(stream, peer, stranger, &place).await;
                     }
                 }
@@ -282,7 +283,8 @@ impl Port {
                     .boxed(),
             )
         });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        // In a place of its own: a future that holds another has room for it several times over, and thousands are idle.
+        let connection = Box::pin(self.builder.serve_connection(TokioIo::new(stream), service));
         let conversation = place
             .connection
             .converse(connection, HyperConnection::graceful_shutdown);

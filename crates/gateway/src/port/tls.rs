@@ -61,13 +61,17 @@ impl Tls {
     pub(super) fn new(files: TlsFiles) -> Result<Self, Error> {
         let pair = ArcSwap::from_pointee(read(&files)?);
         let current = Arc::new(Current { files, pair });
+        let unusable = |fault: rustls::Error| Error::unusable("tls_certificate")(&fault);
         let provider = Arc::new(ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|fault| Error::unusable("tls_certificate")(&fault))?
+            .map_err(unusable)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+        // A device that comes back within some hours brings its session along, which spares a signature. The server keeps none
+        // of them: a fleet has more devices than it could.
+        config.ticketer = ring::Ticketer::new().map_err(unusable)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             current,
@@ -153,4 +157,68 @@ fn pem(path: &Path) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
         .take(MAX_PEM_BYTES)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    const NAME: &str = "updates.example.com";
+
+    /// A server's TLS, and clients that know none of its sessions yet.
+    fn both(folder: &Path) -> (Tls, impl Fn() -> TlsConnector + use<>) {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+        let files = TlsFiles {
+            certificate: folder.join("certificate.pem"),
+            key: folder.join("key.pem"),
+        };
+        std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let client = move || {
+            let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            TlsConnector::from(Arc::new(config))
+        };
+        (Tls::new(files).unwrap(), client)
+    }
+
+    /// How the two shook hands.
+    async fn meet(tls: &Tls, client: &TlsConnector) -> HandshakeKind {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let server = async {
+            let mut stream = tls.accept(ours).await.unwrap();
+            stream.write_all(b"!").await.unwrap();
+            stream.shutdown().await.unwrap();
+        };
+        let device = async {
+            let name = ServerName::try_from(NAME).unwrap();
+            let mut stream = client.connect(name, theirs).await.unwrap();
+            // The ticket comes behind the handshake.
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+            stream.get_ref().1.handshake_kind().unwrap()
+        };
+        tokio::join!(server, device).1
+    }
+
+    #[tokio::test]
+    async fn a_device_resumes_its_session_however_many_others_came_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, client) = both(folder.path());
+        let device = client();
+        assert_eq!(meet(&tls, &device).await, HandshakeKind::Full);
+        for _ in 0..300 {
+            meet(&tls, &client()).await;
+        }
+        assert_eq!(meet(&tls, &device).await, HandshakeKind::Resumed);
+    }
 }
