@@ -96,6 +96,14 @@ impl Store {
         Store::local(&folder_of(place)?)
     }
 
+    /// Whether a store's folder is there; a bucket's owner made it. Creates nothing.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a place that is none.
+    pub fn is_there(place: &str) -> Result<bool, Error> {
+        Ok(place.starts_with("s3://") || folder_of(place)?.exists())
+    }
+
     fn bucket(place: &str, staging: &Path, options: &S3Options) -> Result<Store, Error> {
         let (bucket, prefix) = bucket::open(place, options)?;
         std::fs::create_dir_all(staging).map_err(Error::while_doing(format!(

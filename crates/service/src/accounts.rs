@@ -63,7 +63,8 @@ impl Accounts {
         if claims.generation.is_none() || !claims.subject.starts_with(SERVICE_PREFIX) {
             return Ok(None);
         }
-        self.service.pin().get(&claims.subject).cloned().ok_or_else(ended)
+        let service = self.service.pin();
+        service.get(&claims.subject).cloned().ok_or_else(unknown)
     }
 
     /// Forgets tokens that have expired.
@@ -74,6 +75,11 @@ impl Accounts {
 
 fn ended() -> Error {
     let message = "the token was ended before its time; log in again, or ask an admin for another";
+    Error::new(Kind::Unauthenticated, "token_revoked", message)
+}
+
+fn unknown() -> Error {
+    let message = "the token's service account was removed, or made a moment ago: then try again in a second";
     Error::new(Kind::Unauthenticated, "token_revoked", message)
 }
 

@@ -83,6 +83,9 @@ impl Uploads {
     }
 }
 
+const UNKNOWN_PART: &str =
+    "is not a part of this form: it has `file`, `notes`, `build_type`, `ci_run_id` and `git_sha`";
+
 struct Reading<'a> {
     uploads: &'a Uploads,
     actor: &'a Actor,
@@ -112,7 +115,7 @@ impl Reading<'_> {
             "build_type" => self.notes.build_type = self.text("build_type", part).await?,
             "ci_run_id" => self.notes.ci_run_id = self.text("ci_run_id", part).await?,
             "git_sha" => self.notes.git_sha = self.text("git_sha", part).await?,
-            other => return Err(Error::invalid(other, "is not a part of this form")),
+            other => return Err(Error::invalid(other, UNKNOWN_PART)),
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::settings::Place;
 use crate::store::run;
-use crate::{Error, Settings, Store};
+use crate::{Error, Settings, Store, migrations};
 
 impl Store {
     /// Whether the database is there with its tables, of this version or an earlier one. Creates nothing.
@@ -17,5 +17,16 @@ impl Store {
         }
         let store = Self::connect(settings).await?;
         run!(store, read, epochs::are_there())
+    }
+
+    /// The names of the migrations that a database lacks, which are all of them where there is none. Creates nothing.
+    ///
+    /// # Errors
+    /// As [`Store::is_made`], and as [`Store::pending`].
+    pub async fn missing_migrations(settings: &Settings) -> Result<Vec<String>, Error> {
+        match settings.check()? {
+            Place::Sqlite(path) if !path.exists() => migrations::names(),
+            _ => Self::connect(settings).await?.pending().await,
+        }
     }
 }

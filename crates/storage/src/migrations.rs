@@ -22,6 +22,15 @@ where
         .collect())
 }
 
+/// All of SQLite's.
+pub(crate) fn names() -> Result<Vec<String>, Error> {
+    let all = MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE);
+    let all = all.map_err(|error| Error::corrupt("the migrations cannot be read", error))?;
+    let mut names: Vec<String> = all.iter().map(|migration| migration.name().to_string()).collect();
+    names.sort();
+    Ok(names)
+}
+
 /// Refuses tables that a later program has changed. A number is enough: landed migrations stay as they are.
 pub(crate) fn refuse_newer<C, D>(conn: &mut C, all: &EmbeddedMigrations) -> Result<(), Fault>
 where

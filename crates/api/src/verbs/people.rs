@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use tidegate_domain::{Limits, PackageName, Role, Verb};
 use tidegate_proto::v1;
 use tidegate_service::{
-    Actor, AdminToken, AdminTokens, DEFAULT_SERVICE_TTL_DAYS, Error, MadeToken, NewServiceAccount,
-    ServiceAccount, ServiceAccounts, User, Users,
+    Actor, AdminToken, AdminTokens, DEFAULT_SERVICE_TTL_DAYS, Error, MAX_ADMIN_TTL_DAYS, MadeToken,
+    NewServiceAccount, ServiceAccount, ServiceAccounts, User, Users,
 };
 use tidegate_signing::ExposeSecret;
 
@@ -117,7 +117,7 @@ pub(crate) async fn add_service_account(
     let packages: Result<Vec<PackageName>, _> = request
         .packages
         .iter()
-        .map(|name| PackageName::parse(name))
+        .map(|name| PackageName::parse(name).map_err(|_| not_packages()))
         .collect();
     let verbs: Result<Vec<Verb>, _> = request.verbs.iter().map(|verb| verb.parse()).collect();
     let new = NewServiceAccount {
@@ -171,12 +171,23 @@ pub(crate) async fn revoke_token(
     Ok(admin_token(tokens.revoke(actor, &request.token_id).await?))
 }
 
+fn not_packages() -> Error {
+    Error::invalid("packages", "must be names of packages, such as com.example.app")
+}
+
 fn ttl(seconds: i64) -> Result<TimeDelta, Error> {
     let ttl = match seconds {
         0 => Some(TimeDelta::days(DEFAULT_SERVICE_TTL_DAYS)),
         seconds => TimeDelta::try_seconds(seconds),
     };
-    ttl.ok_or_else(|| Error::invalid("ttl_s", "is too long"))
+    let fault = || {
+        Error::invalid(
+            "ttl_s",
+            format!("must be from one second to {MAX_ADMIN_TTL_DAYS} days"),
+        )
+    };
+    let bounds = TimeDelta::seconds(1)..=TimeDelta::days(MAX_ADMIN_TTL_DAYS);
+    ttl.filter(|ttl| bounds.contains(ttl)).ok_or_else(fault)
 }
 
 fn user(user: User) -> v1::User {

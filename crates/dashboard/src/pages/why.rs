@@ -28,7 +28,7 @@ pub(crate) fn sentence(of: &DeviceExplanation, now: DateTime<Utc>) -> String {
             None => format!("Waits: {outside}; the ramp has not reached it yet."),
         },
         Reason::HeldBack => "Waits: it stays back to compare with until this step's bake ends.".to_owned(),
-        Reason::NotInAudience => "Not meant: the rollout's audience does not take it.".to_owned(),
+        Reason::NotInAudience => "Not targeted: the rollout's audience does not take it.".to_owned(),
         Reason::Paused => "Waits: the rollout is paused until somebody resumes it.".to_owned(),
         Reason::Halted => "Waits: the rollout was halted, and somebody has to look at it.".to_owned(),
         Reason::Scheduled => "Waits: the rollout has not begun.".to_owned(),

@@ -13,7 +13,7 @@ use crate::{Config, Error, telemetry};
 pub(super) fn check(config: &Config, read: bool) -> Result<ExitCode, Error> {
     telemetry::start_with("warn", LogFormat::Text)?;
     let findings = runtime()?.block_on(async {
-        let stores = Stores::open(config).await?;
+        let stores = Stores::open_made(config, false).await?;
         let check = BlobCheck::new(stores.store, stores.artifacts);
         Ok::<BlobFindings, Error>(check.run(read).await?)
     })?;

@@ -294,9 +294,14 @@ async fn examine_database(store: &Store, listed: &[(Sha256, u64)], report: &mut 
 
 /// Looks for the listed files in the artifact store of the settings.
 async fn examine_files(config: &Config, listed: &[(Sha256, u64)], report: &mut Report) -> Result<(), Error> {
-    let staging = config.data_dir.join("staging");
     let unusable = |fault: tidegate_artifacts::Error| Error::unusable("artifact_store")(&fault);
-    let artifacts = tidegate_artifacts::Store::open(&config.artifact_store, &staging, &config.s3);
+    if !tidegate_artifacts::Store::is_there(&config.artifact_store).map_err(unusable)? {
+        report.fault(format!("there is no artifact store at {}", config.artifact_store));
+        return Ok(());
+    }
+    // Nothing is to be made where the backup is looked at.
+    let staging = tempfile::Builder::new().prefix("tidegate-restore-").tempdir()?;
+    let artifacts = tidegate_artifacts::Store::open(&config.artifact_store, staging.path(), &config.s3);
     let artifacts = artifacts.map_err(unusable)?;
     let mut faulty = 0;
     for (sha256, size) in listed {

@@ -6,7 +6,7 @@ use std::path::Path;
 use reqwest::multipart::{Form, Part};
 use tidegate_testkit::apks::{self, PACKAGE};
 
-use crate::program::{client, exited, out, run, serve};
+use crate::program::{client, err, exited, out, run, serve};
 
 /// The only file below a folder.
 fn only_file(folder: &Path) -> std::path::PathBuf {
@@ -18,7 +18,14 @@ fn only_file(folder: &Path) -> std::path::PathBuf {
 async fn a_build_without_a_sound_file_is_named_and_comes_back_by_another_upload() {
     let folder = tempfile::tempdir().unwrap();
     let check = |more: &[&str]| run(folder.path(), &[&["artifacts", "check"], more].concat());
-    exited(&check(&[]), 0);
+    let nowhere = check(&[]);
+    exited(&nowhere, 2);
+    assert!(
+        err(&nowhere).contains("no server was started"),
+        "{}",
+        err(&nowhere)
+    );
+    assert!(!folder.path().join("tidegate-data").exists(), "it only looks");
     let (_server, address) = serve(folder.path());
     let token = run(
         folder.path(),

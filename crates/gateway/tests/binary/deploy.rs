@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -150,4 +150,75 @@ async fn those_of_the_unit_do() {
     serve.args(words).env(name, &state);
     is_ready(&Running::start(serve), "listen").await;
     assert!(state.join("tidegate.db").exists());
+}
+
+/// What the unit lets the program ask of the system, line by line as systemd reads it.
+#[test]
+fn the_unit_lets_a_thread_be_put_last_and_refuses_calls_without_ending_the_server() {
+    let mut is_allowed = false;
+    for line in UNIT
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+    {
+        let (forbids, calls) = line
+            .strip_prefix('~')
+            .map_or((false, line), |calls| (true, calls));
+        for call in calls.split_whitespace() {
+            // `@system-service` has what `@resources` has, and setpriority is among both.
+            if ["@system-service", "@resources", "setpriority"].contains(&call) {
+                is_allowed = !forbids;
+            }
+        }
+    }
+    assert!(is_allowed, "patches are made at the lowest priority");
+    assert!(UNIT.lines().any(|line| line == "SystemCallErrorNumber=EPERM"));
+}
+
+/// The image is built from what `.dockerignore` leaves of the tree.
+#[test]
+fn no_source_includes_a_file_that_the_image_is_built_without() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap();
+    let ignored = fs::read_to_string(root.join(".dockerignore")).unwrap();
+    let ignored: Vec<_> = ignored
+        .lines()
+        .filter(|line| !line.starts_with(['#', '*']) && !line.is_empty())
+        .map(|line| root.join(line))
+        .collect();
+    assert!(ignored.contains(&root.join("deploy")), "{ignored:?}");
+    let mut looked_at = 0;
+    let mut folders: Vec<PathBuf> = fs::read_dir(root.join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("src"))
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            // Files of tests are not compiled into the program.
+            if path.extension() != Some("rs".as_ref()) || path.ends_with("tests.rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let program = text.split("\n#[cfg(test)]").next().unwrap();
+            for included in program
+                .split("include_str!(\"")
+                .chain(program.split("include_bytes!(\""))
+            {
+                let file = included.split('"').next().unwrap();
+                let Ok(file) = folder.join(file).canonicalize() else {
+                    continue;
+                };
+                looked_at += 1;
+                let without = ignored.iter().find(|ignored| file.starts_with(ignored));
+                assert!(without.is_none(), "{} needs {}", path.display(), file.display());
+            }
+        }
+    }
+    assert!(looked_at > 2, "{looked_at}");
 }

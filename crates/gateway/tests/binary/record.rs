@@ -300,6 +300,20 @@ async fn a_backup_is_made_beside_the_server_and_proven() {
         "nothing was left beside it"
     );
 
+    let elsewhere = tempfile::tempdir().unwrap();
+    let no_store = run(
+        elsewhere.path(),
+        &["restore", "--check", backup.to_str().unwrap()],
+    );
+    exited(&no_store, 1);
+    assert!(
+        out(&no_store).contains("there is no artifact store at"),
+        "{}{}",
+        out(&no_store),
+        err(&no_store)
+    );
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "it only looks");
+
     // Its own key is taken out, as it should be, and the server's is used.
     std::fs::remove_dir_all(backup.join("key")).unwrap();
     exited(&check(), 0);

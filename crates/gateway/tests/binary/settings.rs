@@ -1,5 +1,6 @@
 //! Wrong settings stop the start, before anything is opened.
 
+use std::fs;
 use std::net::TcpListener;
 
 use crate::program::{err, exited, out, run, tidegate};
@@ -111,6 +112,8 @@ fn migrations_are_named_before_and_after_they_run() {
         out(&first),
         err(&first)
     );
+    let made: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert!(made.is_empty(), "a dry run makes nothing: {made:?}");
     let second = run(folder.path(), &["migrate"]);
     assert_eq!(
         out(&second).replace("ran: ", ""),
