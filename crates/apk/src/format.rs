@@ -72,7 +72,7 @@ pub(crate) fn of_file(source: &dyn Source) -> Result<Error, Error> {
     let no_zip = |what: &str| Error::archive(Rule::NotAZip, "file", what);
     Ok(match head.as_slice() {
         [] => no_zip(EMPTY),
-        [b'P', b'K', ..] => no_zip(CUT_OFF),
+        [b'P'] | [b'P', b'K', ..] => no_zip(CUT_OFF),
         head if is_plain(head) => other(TEXT),
         _ => no_zip(NO_ZIP),
     })

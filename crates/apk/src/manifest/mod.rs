@@ -222,7 +222,12 @@ impl Raw {
             extract_native_libs: get(known::EXTRACT_NATIVE_LIBS)?,
             has_code: get(known::HAS_CODE)?,
         };
-        check_place(element, found != Application::default())?;
+        // Whether it has code matters to those who find it.
+        let bare = Application {
+            has_code: found.has_code.clone(),
+            ..Application::default()
+        };
+        check_place(element, found != bare)?;
         self.application = Some(found);
         Ok(())
     }

@@ -78,6 +78,24 @@ fn bytes_behind_the_end() {
             .contains("4 bytes follow the end of the archive"),
         "{error}"
     );
+    // However many they are, up to a bound; a mark of an end among them is none.
+    for len in [65_536_usize, 70_000, 3 << 20] {
+        let mut bytes = apk();
+        bytes.extend(vec![0xaa; len]);
+        let decoy = bytes.len() - len / 2;
+        bytes[decoy..decoy + 4].copy_from_slice(b"PK\x05\x06");
+        let error = inspect(&bytes).unwrap_err();
+        assert_eq!(error.rule(), Some(Rule::Truncated), "{len}");
+        if len > 140_000 {
+            let told = format!("{len} bytes follow the end of the archive");
+            assert!(error.to_string().contains(&told), "{error}");
+        }
+        let end = bytes.len() - len;
+        bytes[decoy..decoy + 4].fill(0xaa);
+        let told = format!("{len} bytes follow the end of the archive");
+        let error = inspect(&bytes[..end + len].to_vec()).unwrap_err().to_string();
+        assert!(error.contains(&told), "{error}");
+    }
     let mut cut = apk();
     let at = cut.len() - 2;
     cut[at] = 9;
@@ -271,6 +289,21 @@ fn fields_of_4_gib_and_zip64() {
     let locator = [b"PK\x06\x07".as_slice(), &[0; 16]].concat();
     let bytes = [anatomy.entries, anatomy.directory, locator, anatomy.end].concat();
     assert_eq!(rule(&bytes), Rule::Zip64);
+}
+
+#[test]
+fn a_crc_that_is_wrong_in_both_headers_is_ignored_as_devices_do() {
+    for name in ["AndroidManifest.xml", "assets/first.bin"] {
+        let mut bytes = apk();
+        let (record, local) = records(&bytes, name);
+        put(&mut bytes, record + 16, 0x1234_5678);
+        put(&mut bytes, local + 14, 0x1234_5678);
+        assert_eq!(inspect(&bytes).unwrap().version_code, 7, "{name}");
+        assert!(read_entry(&bytes, name, 1 << 20).is_ok(), "{name}");
+        // In one of them it is a file with two readings.
+        put(&mut bytes, local + 14, 0x1234_5679);
+        assert_eq!(rule(&bytes), Rule::HeaderMismatch, "{name}");
+    }
 }
 
 #[test]
