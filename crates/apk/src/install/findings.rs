@@ -333,7 +333,10 @@ fn abis(facts: &Facts<'_>) -> Option<Finding> {
     let names = facts.archive.entries().iter().map(|entry| entry.name.as_str());
     let debuggable = facts.manifest.debuggable;
     let abis: BTreeSet<&str> = names.filter_map(|name| library_abi(name, debuggable)).collect();
-    if abis.is_empty() || abis.iter().any(|abi| ABIS_64.contains(abi)) {
+    if abis.is_empty() {
+        return nested(facts);
+    }
+    if abis.iter().any(|abi| ABIS_64.contains(abi)) {
         return None;
     }
     let list: Vec<&str> = abis.iter().copied().collect();
@@ -348,6 +351,31 @@ fn abis(facts: &Facts<'_>) -> Option<Finding> {
         FindingCode::NoKnownAbi,
         Levels::ALL,
         "lib/",
+        detail,
+    ))
+}
+
+/// Libraries in a folder below that of their ABI are none to newer releases, and of no known ABI to older ones. Which
+/// release was the first to pass over them is not known for sure, so it is told without blocking.
+fn nested(facts: &Facts<'_>) -> Option<Finding> {
+    const LAST_TO_MIND: u32 = 33;
+    let mut entries = facts.archive.entries().iter();
+    let entry = entries.find(|entry| {
+        let path = entry
+            .name
+            .strip_prefix("lib/")
+            .and_then(|path| path.rsplit_once('/'));
+        path.is_some_and(|(folder, library)| {
+            let flat = format!("lib/{}/{library}", folder.replace('/', "-"));
+            folder.contains('/') && library_abi(&flat, facts.manifest.debuggable).is_some()
+        })
+    })?;
+    let detail = "in a folder below that of its ABI: newer devices pass over it, older ones may refuse the file (-113)";
+    let levels = Levels::between(1, LAST_TO_MIND);
+    Some(Finding::note(
+        FindingCode::NoKnownAbi,
+        levels,
+        &entry.name,
         detail,
     ))
 }

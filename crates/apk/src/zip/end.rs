@@ -85,12 +85,19 @@ fn not_at_the_end(tail: &[u8], at: usize) -> String {
     let comment = usize::from(u16_at(tail, at + COMMENT_LENGTH));
     let end = at + RECORD_BYTES + comment;
     if end < tail.len() {
-        return format!("{} bytes follow the end of the archive", tail.len() - end);
+        return behind((tail.len() - end) as u64);
     }
     format!(
         "the file is cut off: {} bytes of the archive's comment are missing",
         end - tail.len()
     )
+}
+
+fn behind(bytes: u64) -> String {
+    match bytes {
+        1 => "1 byte follows the end of the archive".to_owned(),
+        bytes => format!("{bytes} bytes follow the end of the archive"),
+    }
 }
 
 /// How far before the end of a file a record is looked for that has other bytes behind it, in bytes.
@@ -120,7 +127,7 @@ pub(crate) fn far_from_the_end(source: &dyn Source) -> Result<Option<Error>, Err
         if let Some((at, record)) = records.find(fits) {
             let comment = u64::from(u16_at(record, COMMENT_LENGTH));
             let end = start + at as u64 + RECORD_BYTES as u64 + comment;
-            let detail = format!("{} bytes follow the end of the archive", len.saturating_sub(end));
+            let detail = behind(len.saturating_sub(end));
             return Ok(Some(Error::archive(Rule::Truncated, PLACE, detail)));
         }
         end = start;

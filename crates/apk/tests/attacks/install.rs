@@ -323,6 +323,11 @@ fn files_in_lib_that_devices_take_for_no_library() {
     let found = profile(in_place(app().file("lib/foo/lib+,-.=_9.so", vec![0; 5000])));
     assert_eq!(levels(&found.installability), "");
     assert_eq!(found.abis, ["foo"]);
+    let nested = judged(app().file("lib/arm64-v8a/sub/libfoo.so", vec![0; 5000]));
+    assert_eq!(
+        finding(&nested, FindingCode::NoKnownAbi),
+        Some((false, "1-33".to_owned()))
+    );
     // In an app for debugging they take all files there.
     let debugged = app()
         .debuggable(true)
