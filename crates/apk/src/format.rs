@@ -73,7 +73,7 @@ pub(crate) fn of_file(source: &dyn Source) -> Result<Error, Error> {
     Ok(match head.as_slice() {
         [] => no_zip(EMPTY),
         [b'P'] | [b'P', b'K', ..] => no_zip(CUT_OFF),
-        head if is_plain(head) => other(TEXT),
+        head if is_plain(head) => no_zip(TEXT),
         _ => no_zip(NO_ZIP),
     })
 }

@@ -246,7 +246,7 @@ fn meta_data_without_name_or_value() {
     for (name, first) in [("meta-data", 1), ("property", 31)] {
         let nameless = element(name, &[("value", "1")]);
         refused(
-            &inside(34, &[nameless.clone()]),
+            &inside(34, std::slice::from_ref(&nameless)),
             first,
             &format!("<{name}> has no android:name"),
         );
@@ -361,8 +361,10 @@ fn an_application_that_names_an_empty_class() {
 #[test]
 fn permissions_that_contradict_themselves() {
     let permission = |level: i32, group: &str| {
-        element("permission", &[("name", "a.b.C"), ("permissionGroup", group)])
-            .with(attribute("protectionLevel", XmlValue::Typed(0x11, level as u32)))
+        element("permission", &[("name", "a.b.C"), ("permissionGroup", group)]).with(attribute(
+            "protectionLevel",
+            XmlValue::Typed(0x11, level.cast_unsigned()),
+        ))
     };
     let declared = |permissions: &[XmlElement]| {
         judged(app().edit_manifest(|root| root.children.extend(permissions.iter().cloned())))
