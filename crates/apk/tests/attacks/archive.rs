@@ -84,14 +84,15 @@ fn bytes_behind_the_end() {
         (65_536, "65536 bytes follow the end of the archive"),
         (70_000, "70000 bytes follow the end of the archive"),
         (3 << 20, "3145728 bytes follow the end of the archive"),
-        ((1 << 20) + 11, "1048587 bytes follow the end of the archive"),
+        // The record lies in two of the pieces that are read.
+        ((1 << 20) - 11, "1048565 bytes follow the end of the archive"),
     ] {
         let mut bytes = apk();
         bytes.extend(vec![0xaa; len]);
         let error = inspect(&bytes).unwrap_err();
         assert_eq!(error.rule(), Some(Rule::Truncated), "{len}");
         assert!(error.to_string().contains(told), "{error}");
-        if len > 1 << 20 {
+        if len > 1_000_000 {
             let decoy = bytes.len() - len / 2;
             bytes[decoy..decoy + 4].copy_from_slice(b"PK\x05\x06");
             let error = inspect(&bytes).unwrap_err().to_string();
