@@ -24,8 +24,14 @@ const PROTO_MANIFEST: &str = "its manifest is in the format of app bundles. Conv
                               --output-format binary, then sign it; or build an APK";
 const IDSIG: &str = "a signature file (.idsig), which belongs beside an APK. Take the file without .idsig";
 
+const TEXT: &str = "a text file, perhaps a message that was saved as a file. Download or build the APK again";
+const EMPTY: &str = "an empty file: a download or a copy that failed. Take the APK again";
+const CUT_OFF: &str =
+    "begins as a ZIP archive and has no end: cut off, as by a download that broke. Take it again";
+const NO_ZIP: &str = "not a ZIP archive, which an APK is";
+
 /// How many bytes at the start of a file are looked at.
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 1024;
 /// First bytes of formats that are no ZIP archive.
 const HEADS: [(&[u8], &str); 7] = [
     (b"\x1f\x8b", "a file compressed with gzip. Unpack it first"),
@@ -53,14 +59,36 @@ const HEADS: [(&[u8], &str); 7] = [
 ///
 /// # Errors
 /// [`Error::Read`].
-pub(crate) fn of_file(source: &dyn Source) -> Result<Option<Error>, Error> {
+pub(crate) fn of_file(source: &dyn Source) -> Result<Error, Error> {
     let len = usize::try_from(source.len()).map_or(HEAD_BYTES, |len| len.min(HEAD_BYTES));
     let head = read_vec(source, 0, len)?;
     let known = HEADS
         .iter()
         .find(|(start, _)| head.starts_with(start))
         .map(|(_, what)| *what);
-    Ok(known.or_else(|| is_idsig(&head).then_some(IDSIG)).map(other))
+    if let Some(known) = known.or_else(|| is_idsig(&head).then_some(IDSIG)) {
+        return Ok(other(known));
+    }
+    let no_zip = |what: &str| Error::archive(Rule::NotAZip, "file", what);
+    Ok(match head.as_slice() {
+        [] => no_zip(EMPTY),
+        [b'P'] | [b'P', b'K', ..] => no_zip(CUT_OFF),
+        head if is_plain(head) => no_zip(TEXT),
+        _ => no_zip(NO_ZIP),
+    })
+}
+
+/// Whether these first bytes are text: UTF-8, perhaps cut off in a letter, and no control characters but those of
+/// lines and columns.
+fn is_plain(head: &[u8]) -> bool {
+    let whole = match std::str::from_utf8(head) {
+        Ok(_) => head,
+        Err(error) if error.error_len().is_none() => &head[..error.valid_up_to()],
+        Err(_) => return false,
+    };
+    !whole
+        .iter()
+        .any(|byte| matches!(byte, 0..=8 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f))
 }
 
 /// Version 2, the length of the hashing info, SHA-256 over blocks of 4 KiB. Source: "APK Signature Scheme v4".
@@ -72,7 +100,10 @@ fn is_idsig(head: &[u8]) -> bool {
 pub(crate) fn without_manifest(archive: &Archive<'_>) -> Error {
     let has = |name: &str| archive.find(name).is_some();
     let any = |test: fn(&str) -> bool| archive.entries().iter().any(|entry: &Entry| test(&entry.name));
-    let is_apk = |name: &str| name.ends_with(".apk");
+    let is_apk = |name: &str| {
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("apk"))
+    };
     let what = if has("BundleConfig.pb") || has("base/manifest/AndroidManifest.xml") {
         BUNDLE
     } else if has("toc.pb") || has("universal.apk") || any(|name| name.starts_with("splits/")) {

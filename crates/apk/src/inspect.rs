@@ -66,7 +66,7 @@ pub(crate) fn told(archive: &Archive<'_>, manifest: &Manifest, sdk: u32) -> Resu
         version_name: manifest.version_name.clone(),
         min_sdk: manifest.min_sdk,
         target_sdk: manifest.target_sdk,
-        abis: abis(archive),
+        abis: abis(archive, manifest.debuggable),
         debuggable: manifest.debuggable,
         test_only: manifest.test_only,
         schemes,
@@ -93,17 +93,25 @@ pub fn inflated_bytes(source: &dyn Source) -> Result<u64, Error> {
     Ok(deflated.map(|entry| entry.unpacked).fold(0, u64::saturating_add))
 }
 
-/// `lib/<abi>/*.so`.
-fn abis(archive: &Archive<'_>) -> Vec<String> {
+/// The folders of `lib/` with what devices take for a native library.
+fn abis(archive: &Archive<'_>, debuggable: bool) -> Vec<String> {
     let names = archive.entries().iter().map(|entry| entry.name.as_str());
-    let abis: BTreeSet<&str> = names.filter_map(library_abi).collect();
+    let abis: BTreeSet<&str> = names.filter_map(|name| library_abi(name, debuggable)).collect();
     abis.into_iter().map(str::to_owned).collect()
 }
 
-/// The ABI of the native library that an entry of this name is.
-pub(crate) fn library_abi(name: &str) -> Option<&str> {
+/// The ABI of the native library that an entry of this name is: `lib/<abi>/lib*.so`, and any file there in a
+/// debuggable app (`wrap.sh`, `gdbserver`). Devices pass over all others.
+///
+/// Source: `ValidLibraryPathLastSlash` and `isFilenameSafe` in AOSP's `ApkParsing.cpp`.
+pub(crate) fn library_abi(name: &str, debuggable: bool) -> Option<&str> {
+    /// `lib/ab/libx.so`.
+    const SHORTEST: usize = 14;
     let (abi, library) = name.strip_prefix("lib/")?.split_once('/')?;
-    (library.ends_with(".so") && !library.contains('/') && is_abi(abi)).then_some(abi)
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"+,-.=_".contains(&byte);
+    let is_library = debuggable || library.starts_with("lib") && library.ends_with(".so");
+    let taken = name.len() >= SHORTEST && !library.is_empty() && library.bytes().all(safe) && is_library;
+    (taken && is_abi(abi)).then_some(abi)
 }
 
 fn is_abi(name: &str) -> bool {

@@ -138,16 +138,16 @@ pub fn survey_from(source: &dyn Source, sdk: u32) -> Result<Survey, Error> {
         signers,
         abis: inspection.abis.clone(),
         details,
-        native_libraries: native_libraries(&archive),
+        native_libraries: native_libraries(&archive, manifest.debuggable),
         sizes: Sizes::of(&archive, source.len()),
         installability,
     };
     Ok(Survey { inspection, profile })
 }
 
-fn native_libraries(archive: &Archive<'_>) -> Vec<String> {
+fn native_libraries(archive: &Archive<'_>, debuggable: bool) -> Vec<String> {
     let names = archive.entries().iter().map(|entry| entry.name.as_str());
-    let libraries = names.filter(|name| library_abi(name).is_some());
+    let libraries = names.filter(|name| library_abi(name, debuggable).is_some());
     let mut libraries: Vec<String> = libraries
         .filter_map(|name| Some(visible(name.strip_prefix("lib/")?)))
         .collect();

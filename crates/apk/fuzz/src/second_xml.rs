@@ -34,6 +34,10 @@ pub fn read(bytes: &[u8]) -> Option<Seen> {
     let mut seen = Seen { debuggable: Some(false), test_only: Some(false), min_sdk: Some(1), ..Seen::default() };
     let (mut rest, mut depth, mut root) = (tree.nodes, 0_usize, false);
     while !rest.is_empty() {
+        // Behind the end of the root a device does not go on.
+        if root && depth == 0 && rest.len() < 8 {
+            break;
+        }
         let (kind, head, size) = chunk(rest, 16)?;
         let body = &rest[head..size];
         match kind {

@@ -9,7 +9,7 @@ pub enum ManifestForm {
     /// Numbers and booleans as such: what the Android build tools write.
     #[default]
     Typed,
-    /// Everything but SDK levels as a reference into `resources.arsc`.
+    /// Names and flags as references into `resources.arsc`. Devices take none for SDK levels and version codes.
     References,
 }
 
@@ -52,13 +52,10 @@ impl Manifest {
                 "package",
                 XmlValue::Text(self.package.clone()),
             ))
-            .with(attribute(known::VERSION_CODE, shape(XmlValue::Integer(low))))
+            .with(attribute(known::VERSION_CODE, XmlValue::Integer(low)))
             .with(attribute(known::VERSION_NAME, shape(name)));
         if high != 0 {
-            root = root.with(attribute(
-                known::VERSION_CODE_MAJOR,
-                shape(XmlValue::Integer(high)),
-            ));
+            root = root.with(attribute(known::VERSION_CODE_MAJOR, XmlValue::Integer(high)));
         }
         root.containing(self.uses_sdk())
             .containing(self.application(shape))

@@ -18,6 +18,8 @@ const ANDROID_12: u32 = 31;
 /// The oldest target that devices install from a level on: (level, target).
 /// Source: `MIN_INSTALLABLE_TARGET_SDK` of AOSP's `PackageManagerService`.
 const OLDEST_TARGETS: [(u32, u32); 2] = [(34, 23), (35, 24)];
+/// The entry in which devices look for an app's code.
+const CODE: &str = "classes.dex";
 /// The first level that runs on devices with pages of 16 KiB.
 const FIRST_16K: u32 = 35;
 /// How the resource table has to be aligned, in bytes.
@@ -43,10 +45,12 @@ pub(crate) fn examine(facts: &Facts<'_>) -> Installability {
     findings.extend(target(facts.manifest));
     findings.extend(elements(facts));
     findings.extend(names(facts.archive));
+    findings.extend(code(facts));
+    findings.extend(malformed(facts));
     findings.extend(signatures(facts));
     findings.extend(resources(facts));
     findings.extend(libraries(facts));
-    findings.extend(abis(facts.archive));
+    findings.extend(abis(facts));
     Installability::new(facts.manifest.min_sdk, findings)
 }
 
@@ -64,7 +68,7 @@ fn levels_asked_for(manifest: &Manifest) -> Vec<Finding> {
     }
     if let Some(codename) = &manifest.codename {
         let detail = format!(
-            "asks for the release in development {codename:?}; released devices refuse it (-12). Build with the \
+            "asks for the release in development \"{codename}\"; released devices refuse it (-12). Build with the \
              SDK of a released level"
         );
         findings.push(Finding::blocking(
@@ -152,6 +156,26 @@ fn names(archive: &Archive<'_>) -> Option<Finding> {
     ))
 }
 
+/// Source: `ScanPackageUtils.assertCodePolicy` of AOSP, which looks for `classes.dex` and for nothing else.
+fn code(facts: &Facts<'_>) -> Option<Finding> {
+    if !facts.manifest.has_code || facts.archive.find(CODE).is_some() {
+        return None;
+    }
+    let detail = "there is none, and the manifest does not say hasCode=\"false\": code is missing (-2)";
+    Some(Finding::blocking(FindingCode::NoCode, Levels::ALL, CODE, detail))
+}
+
+/// What Android's parser of manifests refuses, one finding for each kind.
+fn malformed(facts: &Facts<'_>) -> Vec<Finding> {
+    let faults = facts.details.faults.iter();
+    let told = faults.map(|(fault, (place, count))| {
+        let detail = format!("{place}{} {} (-108)", and_others(count - 1), fault.told());
+        let levels = Levels::from(fault.first_level());
+        Finding::blocking(FindingCode::ManifestMalformed, levels, MANIFEST, detail)
+    });
+    told.collect()
+}
+
 fn signatures(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let place = "signatures";
@@ -237,7 +261,7 @@ fn libraries(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let entries = facts.archive.entries().iter();
     let libraries: Vec<(&str, &Entry)> = entries
-        .filter_map(|entry| Some((library_abi(&entry.name)?, entry)))
+        .filter_map(|entry| Some((library_abi(&entry.name, facts.manifest.debuggable)?, entry)))
         .collect();
     let stored = |entry: &Entry| entry.is_stored();
     let from = Levels::from(FIRST_IN_PLACE);
@@ -305,10 +329,14 @@ fn fault(
     })
 }
 
-fn abis(archive: &Archive<'_>) -> Option<Finding> {
-    let names = archive.entries().iter().map(|entry| entry.name.as_str());
-    let abis: BTreeSet<&str> = names.filter_map(library_abi).collect();
-    if abis.is_empty() || abis.iter().any(|abi| ABIS_64.contains(abi)) {
+fn abis(facts: &Facts<'_>) -> Option<Finding> {
+    let names = facts.archive.entries().iter().map(|entry| entry.name.as_str());
+    let debuggable = facts.manifest.debuggable;
+    let abis: BTreeSet<&str> = names.filter_map(|name| library_abi(name, debuggable)).collect();
+    if abis.is_empty() {
+        return nested(facts);
+    }
+    if abis.iter().any(|abi| ABIS_64.contains(abi)) {
         return None;
     }
     let list: Vec<&str> = abis.iter().copied().collect();
@@ -323,6 +351,31 @@ fn abis(archive: &Archive<'_>) -> Option<Finding> {
         FindingCode::NoKnownAbi,
         Levels::ALL,
         "lib/",
+        detail,
+    ))
+}
+
+/// Libraries in a folder below that of their ABI are none to newer releases, and of no known ABI to older ones. Which
+/// release was the first to pass over them is not known for sure, so it is told without blocking.
+fn nested(facts: &Facts<'_>) -> Option<Finding> {
+    const LAST_TO_MIND: u32 = 33;
+    let mut entries = facts.archive.entries().iter();
+    let entry = entries.find(|entry| {
+        let path = entry
+            .name
+            .strip_prefix("lib/")
+            .and_then(|path| path.rsplit_once('/'));
+        path.is_some_and(|(folder, library)| {
+            let flat = format!("lib/{}/{library}", folder.replace('/', "-"));
+            folder.contains('/') && library_abi(&flat, facts.manifest.debuggable).is_some()
+        })
+    })?;
+    let detail = "in a folder below that of its ABI: newer devices pass over it, older ones may refuse the file (-113)";
+    let levels = Levels::between(1, LAST_TO_MIND);
+    Some(Finding::note(
+        FindingCode::NoKnownAbi,
+        levels,
+        &entry.name,
         detail,
     ))
 }

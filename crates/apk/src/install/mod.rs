@@ -70,6 +70,10 @@ pub enum FindingCode {
     TestOnly,
     /// An entry's name that devices don't read, so that they don't read the archive.
     UnreadableName,
+    /// No `classes.dex`, and the manifest does not say that the app has no code (−2).
+    NoCode,
+    /// Something in the manifest that Android's parser refuses (−108).
+    ManifestMalformed,
     /// No signature of a scheme that these levels know.
     NoKnownSignature,
     /// Signed with v1 alone, and written for a level from which on v2 is asked for.

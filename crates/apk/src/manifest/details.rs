@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::faults::{self, Faults};
 use super::known;
 use super::lookup::Lookup;
 use super::value::Value;
@@ -141,6 +142,9 @@ pub struct Details {
     /// Components that have an intent filter and don't say whether they are exported.
     #[serde(skip)]
     pub(crate) unsaid: Vec<String>,
+    /// What Android's parser refuses.
+    #[serde(skip)]
+    pub(crate) faults: Faults,
 }
 
 /// A component whose end was not yet reached.
@@ -149,7 +153,7 @@ struct Open {
     name: String,
     exported: Option<Value>,
     permission: Option<String>,
-    /// Whether it has an intent filter with an action.
+    /// Whether it has an intent filter that counts.
     filtered: bool,
 }
 
@@ -189,6 +193,8 @@ impl Details {
         reader.close();
         let mut details = reader.details;
         details.sort();
+        // Behind the reader above, which bounds the number of components.
+        details.faults = faults::read(document, manifest)?;
         Ok(details)
     }
 
@@ -244,6 +250,13 @@ impl Reader<'_> {
             "service" if at(2) => self.component(ComponentKind::Service, element),
             "receiver" if at(2) => self.component(ComponentKind::Receiver, element),
             "provider" if at(2) => self.component(ComponentKind::Provider, element),
+            // Of a service any filter counts, of others one with an action.
+            "intent-filter" if at(3) => {
+                if let Some(open) = &mut self.open {
+                    open.filtered |= open.kind == ComponentKind::Service;
+                }
+                Ok(())
+            }
             "action" if at(4) => {
                 if let Some(open) = &mut self.open {
                     open.filtered = true;
@@ -352,7 +365,7 @@ fn text(value: Option<Value>) -> Option<String> {
 }
 
 /// The class that a component's name stands for. Source: `ParsingUtils.buildClassName` of AOSP.
-fn class_name(package: &str, name: String) -> String {
+pub(super) fn class_name(package: &str, name: String) -> String {
     if name.starts_with('.') {
         format!("{package}{name}")
     } else if name.contains('.') {

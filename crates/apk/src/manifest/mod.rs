@@ -7,6 +7,7 @@
 
 pub(crate) mod chunk;
 mod details;
+mod faults;
 pub(crate) mod known;
 mod lookup;
 mod names;
@@ -56,6 +57,8 @@ pub(crate) struct Manifest {
     pub(crate) test_only: bool,
     /// Whether devices unpack native libraries instead of running them out of the file.
     pub(crate) extract_native_libs: bool,
+    /// Whether there is an `<application>` that has code of its own.
+    pub(crate) has_code: bool,
     pub(crate) shared_user: Option<String>,
     /// Whether there is an `<application>` or an `<instrumentation>`.
     pub(crate) has_application: bool,
@@ -94,6 +97,7 @@ struct Application {
     debuggable: Option<Value>,
     test_only: Option<Value>,
     extract_native_libs: Option<Value>,
+    has_code: Option<Value>,
 }
 
 impl Manifest {
@@ -177,8 +181,6 @@ impl Raw {
         self.split = element.plain("split")?;
         self.config_for_split = element.plain("configForSplit")?;
         for (place, attribute) in [
-            (&mut self.version_code, known::VERSION_CODE),
-            (&mut self.version_code_major, known::VERSION_CODE_MAJOR),
             (&mut self.version_name, known::VERSION_NAME),
             (&mut self.target_sandbox, known::TARGET_SANDBOX_VERSION),
             (&mut self.shared_user, known::SHARED_USER_ID),
@@ -188,6 +190,8 @@ impl Raw {
         ] {
             *place = element.get(attribute)?;
         }
+        self.version_code = element.number(known::VERSION_CODE)?;
+        self.version_code_major = element.number(known::VERSION_CODE_MAJOR)?;
         Ok(())
     }
 
@@ -216,8 +220,14 @@ impl Raw {
             debuggable: get(known::DEBUGGABLE)?,
             test_only: get(known::TEST_ONLY)?,
             extract_native_libs: get(known::EXTRACT_NATIVE_LIBS)?,
+            has_code: get(known::HAS_CODE)?,
         };
-        check_place(element, found != Application::default())?;
+        // Whether it has code matters to those who find it.
+        let bare = Application {
+            has_code: found.has_code.clone(),
+            ..Application::default()
+        };
+        check_place(element, found != bare)?;
         self.application = Some(found);
         Ok(())
     }
@@ -241,6 +251,10 @@ impl Raw {
         let code = lookup.integer(self.version_code.as_ref(), "versionCode")?;
         let major = lookup.integer(self.version_code_major.as_ref(), "versionCodeMajor")?;
         let has_application = self.application.is_some() || self.instrumentation;
+        let has_code = self
+            .application
+            .as_ref()
+            .is_some_and(|application| has_code(application, lookup));
         let application = self.application.unwrap_or_default();
         Ok(Manifest {
             package,
@@ -256,7 +270,10 @@ impl Raw {
                 .unsigned_abs(),
             debuggable: lookup.boolean(application.debuggable.as_ref(), "debuggable")?,
             test_only: lookup.boolean(application.test_only.as_ref(), "testOnly")?,
-            extract_native_libs: lookup.boolean_or(application.extract_native_libs.as_ref(), true),
+            extract_native_libs: application
+                .extract_native_libs
+                .is_none_or(|value| value.boolean() != Some(false)),
+            has_code,
             shared_user: shared_user(self.shared_user.as_ref(), lookup)?,
             has_application,
         })
@@ -290,8 +307,13 @@ impl Raw {
                 "a split of a set, and not an app by itself (-2). {BUILD_UNIVERSAL}"
             ));
         }
-        let types = lookup.shown(self.split_types.as_ref())?;
-        if lookup.boolean(self.split_required.as_ref(), "isSplitRequired")? || !types.is_empty() {
+        // As it is spelled: a reference is no name of a type, and refused as such.
+        let types = match &self.split_types {
+            None => false,
+            Some(Value::Text(types)) => !types.is_empty(),
+            Some(_) => true,
+        };
+        if lookup.boolean(self.split_required.as_ref(), "isSplitRequired")? || types {
             return refuse(format!(
                 "the base of a set, which does not install without its splits (-28). {BUILD_UNIVERSAL}"
             ));
@@ -312,6 +334,15 @@ fn check_place(element: &Element<'_>, says_something: bool) -> Result<(), Error>
         format!("<{}>", element.name),
         detail,
     ))
+}
+
+/// Whether `android:hasCode` is true, as it is when it is left out. What is no number is read as text.
+fn has_code(application: &Application, lookup: &Lookup<'_>) -> bool {
+    match &application.has_code {
+        None => true,
+        Some(Value::Text(text)) => matches!(text.as_str(), "1" | "true" | "TRUE"),
+        value => lookup.boolean_or(value.as_ref(), false),
+    }
 }
 
 const BUILD_UNIVERSAL: &str =

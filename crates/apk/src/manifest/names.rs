@@ -31,9 +31,52 @@ pub(super) fn fault(name: &str) -> Option<String> {
     (!name.contains('.')).then(|| "it needs at least one dot".to_owned())
 }
 
+/// Whether a process or a task may have this name: one with a dot, one behind a colon, or none.
+///
+/// Source: `ComponentParseUtils.buildCompoundName` and `validateName` of AOSP, which take any dots.
+pub(super) fn is_process(name: &str) -> bool {
+    if name.is_empty() || name == "system" {
+        return true;
+    }
+    let (own, dotted) = match name.strip_prefix(':') {
+        Some("") => return false,
+        Some(own) => (own, false),
+        None => (name, true),
+    };
+    let mut front = true;
+    let letters = own.chars().all(|letter| {
+        let taken = letter.is_ascii_alphabetic()
+            || letter == '.'
+            || !front && (letter.is_ascii_digit() || letter == '_');
+        front = letter == '.';
+        taken
+    });
+    letters && (!dotted || own.contains('.'))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::fault;
+    use super::{fault, is_process};
+
+    #[test]
+    fn names_of_processes() {
+        for name in [
+            "",
+            "system",
+            ":remote",
+            ":a.b_1",
+            "com.example.other",
+            "a..b.",
+            ".a",
+        ] {
+            assert!(is_process(name), "{name}");
+        }
+        for name in [
+            ":", ":1a", ":_a", ":re-mote", "remote", "a b", "com.1a", " ", "com.ä",
+        ] {
+            assert!(!is_process(name), "{name}");
+        }
+    }
 
     #[test]
     fn names_as_android_takes_them() {

@@ -4,7 +4,7 @@
 //! doesn't, or what two of Android's own readers understand differently, is an error.
 
 use super::chunk::{self, Chunk};
-use super::known::{Attribute, ELEMENTS};
+use super::known::{Attribute, ELEMENTS, PARTS};
 use super::lookup::wrong_type;
 use super::strings::{NONE, Strings};
 use super::value::{VALUE_BYTES, Value};
@@ -18,6 +18,13 @@ const END_ELEMENT_BYTES: usize = 8;
 const TEXT_BYTES: usize = 12;
 const ELEMENT_BYTES: usize = 20;
 const ATTRIBUTE_BYTES: usize = 12 + VALUE_BYTES;
+/// Where an attribute has the type of its value.
+const VALUE_TYPE: usize = 15;
+const TYPE_NULL: u8 = 0x00;
+const TYPE_STRING: u8 = 0x03;
+const TYPE_DECIMAL: u8 = 0x10;
+/// Fewer bytes than these are no chunk.
+const CHUNK_BYTES: usize = 8;
 const PLACE: &str = "AndroidManifest.xml";
 pub(crate) const ANDROID_NAMESPACE: &str = "http://schemas.android.com/apk/res/android";
 
@@ -30,6 +37,15 @@ pub(crate) struct Document<'a> {
     nodes: &'a [u8],
     /// Whether some element never ends. Android does not mind.
     unclosed: bool,
+}
+
+/// What an attribute says as text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Spelled {
+    Missing,
+    Empty,
+    /// The text; empty for what is given without one, such as a number.
+    Given(String),
 }
 
 /// The start or the end of an element.
@@ -46,7 +62,7 @@ pub(crate) struct Element<'d> {
     pub(crate) depth: usize,
     /// Whether it is known what contains it: not where an element before it never ends.
     pub(crate) certain: bool,
-    /// Its name; empty when no element that matters has it.
+    /// Its name; empty when nothing is read from an element of that name.
     pub(crate) name: String,
     strings: &'d Strings<'d>,
     resource_map: &'d [u8],
@@ -87,9 +103,14 @@ impl<'a> Document<'a> {
     }
 
     /// Whether some element never ends. What Android looks for before the first node counts nowhere else.
-    fn check_nodes(&self) -> Result<bool, Error> {
-        let (mut rest, mut open) = (self.nodes, 0_usize);
+    fn check_nodes(&mut self) -> Result<bool, Error> {
+        let (mut rest, mut open, mut started) = (self.nodes, 0_usize, false);
         while !rest.is_empty() {
+            // Behind the end of the root nobody looks for a chunk in what is too short for one.
+            if started && open == 0 && rest.len() < CHUNK_BYTES {
+                self.nodes = &self.nodes[..self.nodes.len() - rest.len()];
+                break;
+            }
             let node = part(rest)?;
             if matches!(node.kind, chunk::STRING_POOL | chunk::RESOURCE_MAP) {
                 let detail = "a string pool or a map of resource ids behind the first element, where devices \
@@ -98,7 +119,7 @@ impl<'a> Document<'a> {
             }
             check_node(&node)?;
             match node.kind {
-                chunk::START_ELEMENT => open += 1,
+                chunk::START_ELEMENT => (open, started) = (open + 1, true),
                 chunk::END_ELEMENT => {
                     open = open
                         .checked_sub(1)
@@ -152,12 +173,13 @@ impl<'a> Document<'a> {
             return Err(malformed("an element is cut off"));
         }
         let name = self.strings.name(u32_at(body, 4), PLACE)?;
-        let name = if ELEMENTS.contains(&name.as_str()) {
+        let known = ELEMENTS.contains(&name.as_str());
+        let name = if known || PARTS.contains(&name.as_str()) {
             name
         } else {
             String::new()
         };
-        if u32_at(body, 0) != NONE && !name.is_empty() {
+        if u32_at(body, 0) != NONE && known {
             let detail =
                 "in a namespace: to devices it is the element of that name, to build tools it is not";
             return Err(Error::manifest(Rule::TwoReadings, format!("<{name}>"), detail));
@@ -229,18 +251,111 @@ impl Element<'_> {
     pub(crate) fn level(&self, wanted: Attribute) -> Result<Option<Value>, Error> {
         let mut given = self.attributes.chunks_exact(self.attribute_size);
         let given = given.find(|attribute| self.resource_id(u32_at(attribute, 4)) == wanted.id);
-        let value = match (given, self.get(wanted)?) {
+        let value = match (given, self.named(wanted)?) {
             (Some(_), None) => return Err(wrong_type(wanted.name, &Value::Absent, "an SDK level")),
             (_, value) => value,
         };
         if let (Some(value), Some(attribute)) = (&value, given) {
-            let spelled = u32_at(attribute, 8);
-            let same = spelled == NONE || value.text().is_some_and(|text| self.strings.is(spelled, &text));
-            if !same {
-                return Err(spelled_otherwise(value, wanted.name));
-            }
+            self.check_level(attribute, value, wanted.name)?;
         }
         Ok(value)
+    }
+
+    /// A number that is not spelled is spelled by the first look at a file itself: one that is no decimal comes out
+    /// as `0x18` or `#18`, which is no number, and so a codename.
+    fn check_level(&self, attribute: &[u8], value: &Value, name: &str) -> Result<(), Error> {
+        let spelled = u32_at(attribute, 8);
+        if spelled == NONE {
+            let decimal = attribute[VALUE_TYPE] == TYPE_DECIMAL;
+            return match value {
+                Value::Integer(number) if !decimal => {
+                    let detail =
+                        format!("{number} as a hexadecimal or a colour, which devices take for a codename");
+                    Err(Error::manifest(Rule::AttributeType, name, detail))
+                }
+                _ => Ok(()),
+            };
+        }
+        let same = match value {
+            Value::Integer(number) => self.strings.name(spelled, name)?.parse() == Ok(*number),
+            value => value.text().is_some_and(|text| self.strings.is(spelled, &text)),
+        };
+        if same {
+            Ok(())
+        } else {
+            Err(spelled_otherwise(value, name))
+        }
+    }
+
+    /// An attribute that the first look at a file finds by namespace and name, and what installs by the id: it needs
+    /// both to be one.
+    pub(crate) fn named(&self, wanted: Attribute) -> Result<Option<Value>, Error> {
+        let value = self.get(wanted)?;
+        if value.is_some() && self.by_name(wanted).is_none() {
+            let detail = "has the id and not the name: devices find it in one pass and not in the other";
+            return Err(Error::manifest(Rule::TwoReadings, wanted.name, detail));
+        }
+        Ok(value)
+    }
+
+    /// A number as both passes read it: the first one takes a reference for 0, and compares that with the build
+    /// that is installed.
+    pub(crate) fn number(&self, wanted: Attribute) -> Result<Option<Value>, Error> {
+        let value = self.named(wanted)?;
+        if let Some(Value::Reference(_)) = &value {
+            let detail =
+                "given by reference: devices compare 0 with the installed build and then read the resource";
+            return Err(Error::manifest(Rule::TwoReadings, wanted.name, detail));
+        }
+        Ok(value)
+    }
+
+    /// How an attribute is spelled for those who look for it by namespace and name. Source:
+    /// `XmlBlock.Parser.getAttributeValue` and `TypedValue.coerceToString` of AOSP.
+    pub(crate) fn spelled(&self, wanted: Attribute) -> Spelled {
+        let Some(attribute) = self.by_name(wanted) else {
+            return Spelled::Missing;
+        };
+        let (raw, kind, data) = (u32_at(attribute, 8), attribute[VALUE_TYPE], u32_at(attribute, 16));
+        let index = match (raw, kind) {
+            (NONE, TYPE_STRING) => data,
+            (NONE, TYPE_NULL) => return Spelled::Missing,
+            (NONE, _) => return Spelled::Given(String::new()),
+            (raw, _) => raw,
+        };
+        match self.strings.get(index, wanted.name) {
+            Ok(Some(text)) if text.is_empty() => Spelled::Empty,
+            Ok(Some(text)) => Spelled::Given(text),
+            Ok(None) | Err(_) => Spelled::Missing,
+        }
+    }
+
+    /// Whether an attribute is there and says something, be it a resource.
+    pub(crate) fn is_given(&self, wanted: Attribute) -> bool {
+        self.typed(wanted)
+            .is_some_and(|(kind, data)| kind != TYPE_NULL && !(is_reference(kind) && data == 0))
+    }
+
+    /// Whether an attribute is a reference to some resource.
+    pub(crate) fn is_reference(&self, wanted: Attribute) -> bool {
+        self.typed(wanted)
+            .is_some_and(|(kind, data)| is_reference(kind) && data != 0)
+    }
+
+    /// Type and data of an attribute, by its id.
+    fn typed(&self, wanted: Attribute) -> Option<(u8, u32)> {
+        let mut all = self.attributes.chunks_exact(self.attribute_size);
+        let found = all.find(|attribute| self.resource_id(u32_at(attribute, 4)) == wanted.id)?;
+        Some((found[VALUE_TYPE], u32_at(found, 16)))
+    }
+
+    /// The first attribute of this name in the namespace `android`.
+    fn by_name(&self, wanted: Attribute) -> Option<&[u8]> {
+        let mut all = self.attributes.chunks_exact(self.attribute_size);
+        all.find(|attribute| {
+            self.strings.is(u32_at(attribute, 4), wanted.name)
+                && self.strings.is(u32_at(attribute, 0), ANDROID_NAMESPACE)
+        })
     }
 
     /// The text of the attribute without namespace that has this name. Android takes it as it is spelled, the
@@ -275,6 +390,11 @@ impl Element<'_> {
             .filter(|rest| rest.len() >= 4);
         id.map_or(0, |id| u32_at(id, 0))
     }
+}
+
+/// Of a resource, with its id or with one that is found out when the app is loaded.
+fn is_reference(kind: u8) -> bool {
+    matches!(kind, 0x01 | 0x07)
 }
 
 /// The first chunk of `bytes`. All that belong to a document have lengths of whole words.

@@ -53,11 +53,7 @@ pub(crate) fn find(source: &dyn Source) -> Result<End, Error> {
 /// record's signature is found in the comment, readers that search differently would open another archive.
 fn locate(tail: &[u8]) -> Result<usize, Error> {
     let Some(last) = tail.len().checked_sub(RECORD_BYTES) else {
-        return Err(Error::archive(
-            Rule::NotAZip,
-            PLACE,
-            format!("only {} bytes", tail.len()),
-        ));
+        return Err(Error::archive(Rule::NotAZip, PLACE, "too short for one"));
     };
     let signatures = (0..=last).filter(|&at| tail[at..].starts_with(&SIGNATURE));
     let (mut whole, mut last_seen) = (Vec::new(), None);
@@ -68,11 +64,7 @@ fn locate(tail: &[u8]) -> Result<usize, Error> {
         }
     }
     match (whole.as_slice(), last_seen) {
-        ([], None) => Err(Error::archive(
-            Rule::NotAZip,
-            PLACE,
-            "not found: not a ZIP archive, or cut off",
-        )),
+        ([], None) => Err(Error::archive(Rule::NotAZip, PLACE, "not found")),
         ([], Some(seen)) => Err(Error::archive(Rule::Truncated, PLACE, not_at_the_end(tail, seen))),
         ([one], Some(seen)) if *one == seen => Ok(*one),
         ([_], _) => Err(Error::archive(
@@ -93,12 +85,54 @@ fn not_at_the_end(tail: &[u8], at: usize) -> String {
     let comment = usize::from(u16_at(tail, at + COMMENT_LENGTH));
     let end = at + RECORD_BYTES + comment;
     if end < tail.len() {
-        return format!("{} bytes follow the end of the archive", tail.len() - end);
+        return behind((tail.len() - end) as u64);
     }
     format!(
         "the file is cut off: {} bytes of the archive's comment are missing",
         end - tail.len()
     )
+}
+
+fn behind(bytes: u64) -> String {
+    match bytes {
+        1 => "1 byte follows the end of the archive".to_owned(),
+        bytes => format!("{bytes} bytes follow the end of the archive"),
+    }
+}
+
+/// How far before the end of a file a record is looked for that has other bytes behind it, in bytes.
+const FAR_BYTES: u64 = 32 << 20;
+/// How much of that is read at once.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// What to say of an archive with so many bytes behind it that its end is not where readers look: `None` when the
+/// file is none, or when its end lies further away than is searched.
+///
+/// # Errors
+/// [`Error::Read`].
+pub(crate) fn far_from_the_end(source: &dyn Source) -> Result<Option<Error>, Error> {
+    let len = source.len();
+    let (first, mut end) = (len.saturating_sub(FAR_BYTES), len);
+    while end > first {
+        let start = end.saturating_sub(PIECE_BYTES).max(first);
+        // A record may begin in one piece and end in the next.
+        let wanted = (end - start + RECORD_BYTES as u64 - 1).min(len - start);
+        let piece = read_vec(source, start, usize::try_from(wanted).unwrap_or(0))?;
+        let records = piece.windows(RECORD_BYTES).enumerate().rev();
+        let mut records = records.filter(|(_, record)| record.starts_with(&SIGNATURE));
+        let fits = |(at, record): &(usize, &[u8])| {
+            let parsed = parse(record, start + *at as u64);
+            parsed.is_ok_and(|end| end.entries > 0 && end.directory.end == end.offset)
+        };
+        if let Some((at, record)) = records.find(fits) {
+            let comment = u64::from(u16_at(record, COMMENT_LENGTH));
+            let end = start + at as u64 + RECORD_BYTES as u64 + comment;
+            let detail = behind(len.saturating_sub(end));
+            return Ok(Some(Error::archive(Rule::Truncated, PLACE, detail)));
+        }
+        end = start;
+    }
+    Ok(None)
 }
 
 fn parse(record: &[u8], offset: u64) -> Result<End, Error> {

@@ -43,9 +43,8 @@ impl<'a> Archive<'a> {
     /// [`Error::Archive`] naming the first fault, [`Error::Read`] when the bytes cannot be read.
     pub(crate) fn open(source: &'a dyn Source) -> Result<Self, Error> {
         let end = match end::find(source) {
-            Err(Error::Archive(refusal)) if refusal.rule == Rule::NotAZip => {
-                let known = format::of_file(source)?;
-                return Err(known.unwrap_or(Error::Archive(refusal)));
+            Err(error) if error.rule() == Some(Rule::NotAZip) => {
+                return Err(end::far_from_the_end(source)?.map_or_else(|| format::of_file(source), Ok)?);
             }
             found => found?,
         };

@@ -78,6 +78,27 @@ fn bytes_behind_the_end() {
             .contains("4 bytes follow the end of the archive"),
         "{error}"
     );
+    // However many they are, up to a bound; a mark of an end among them is none.
+    for (len, told) in [
+        (1_usize, "1 byte follows the end of the archive"),
+        (65_536, "65536 bytes follow the end of the archive"),
+        (70_000, "70000 bytes follow the end of the archive"),
+        (3 << 20, "3145728 bytes follow the end of the archive"),
+        // The record lies in two of the pieces that are read.
+        ((1 << 20) - 11, "1048565 bytes follow the end of the archive"),
+    ] {
+        let mut bytes = apk();
+        bytes.extend(vec![0xaa; len]);
+        let error = inspect(&bytes).unwrap_err();
+        assert_eq!(error.rule(), Some(Rule::Truncated), "{len}");
+        assert!(error.to_string().contains(told), "{error}");
+        if len > 1_000_000 {
+            let decoy = bytes.len() - len / 2;
+            bytes[decoy..decoy + 4].copy_from_slice(b"PK\x05\x06");
+            let error = inspect(&bytes).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
     let mut cut = apk();
     let at = cut.len() - 2;
     cut[at] = 9;
@@ -271,6 +292,21 @@ fn fields_of_4_gib_and_zip64() {
     let locator = [b"PK\x06\x07".as_slice(), &[0; 16]].concat();
     let bytes = [anatomy.entries, anatomy.directory, locator, anatomy.end].concat();
     assert_eq!(rule(&bytes), Rule::Zip64);
+}
+
+#[test]
+fn a_crc_that_is_wrong_in_both_headers_is_ignored_as_devices_do() {
+    for name in ["AndroidManifest.xml", "assets/first.bin"] {
+        let mut bytes = apk();
+        let (record, local) = records(&bytes, name);
+        put(&mut bytes, record + 16, 0x1234_5678);
+        put(&mut bytes, local + 14, 0x1234_5678);
+        assert_eq!(inspect(&bytes).unwrap().version_code, 7, "{name}");
+        assert!(read_entry(&bytes, name, 1 << 20).is_ok(), "{name}");
+        // In one of them it is a file with two readings.
+        put(&mut bytes, local + 14, 0x1234_5679);
+        assert_eq!(rule(&bytes), Rule::HeaderMismatch, "{name}");
+    }
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn archives_of_other_kinds() {
             "set of APKs (.apkm)",
         ),
         (&["app-release.apk"], "ZIP archive with an APK in it"),
+        (&["out/app-release.APK"], "ZIP archive with an APK in it"),
         (&["META-INF/MANIFEST.MF", "a/B.class"], "Java archive (.jar)"),
     ] {
         assert!(told(&archive(names)).contains(what), "{names:?}");
@@ -84,6 +85,18 @@ fn files_that_are_no_archive() {
         ([&b"dex\n035\0"[..], &[0; 200]].concat(), "code of an app"),
     ] {
         assert!(told(&bytes).contains(what), "{what}");
+    }
+    for (bytes, what) in [
+        (&b""[..], "an empty file"),
+        (b"hello world\n", "a text file"),
+        ("Zugriff verweigert: ä".repeat(200).as_bytes(), "a text file"),
+        (b"PK\x03\x04", "cut off"),
+        (&[0; 5], "not a ZIP archive"),
+        (&[0xff; 5000], "not a ZIP archive"),
+    ] {
+        let error = inspect(&bytes.to_vec()).unwrap_err();
+        assert_eq!(error.rule(), Some(Rule::NotAZip), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
     }
 }
 

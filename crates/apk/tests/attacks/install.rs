@@ -10,11 +10,11 @@ use super::key;
 
 const EXTRACT_NATIVE_LIBS: u32 = 0x0101_04ea;
 
-fn app() -> ApkBuilder {
+pub(crate) fn app() -> ApkBuilder {
     ApkBuilder::new("com.example.app", 7)
 }
 
-fn judged(apk: ApkBuilder) -> Installability {
+pub(crate) fn judged(apk: ApkBuilder) -> Installability {
     profile(apk).installability
 }
 
@@ -25,7 +25,7 @@ fn profile(apk: ApkBuilder) -> Profile {
 }
 
 /// The levels, as `24-29,34+`.
-fn levels(found: &Installability) -> String {
+pub(crate) fn levels(found: &Installability) -> String {
     let shown: Vec<String> = found.installs_on.iter().map(Levels::to_string).collect();
     shown.join(",")
 }
@@ -36,7 +36,7 @@ fn finding(found: &Installability, code: FindingCode) -> Option<(bool, String)> 
     Some((of_code.blocks, of_code.levels.to_string()))
 }
 
-fn codes(found: &Installability) -> Vec<FindingCode> {
+pub(crate) fn codes(found: &Installability) -> Vec<FindingCode> {
     found.findings.iter().map(|finding| finding.code).collect()
 }
 
@@ -297,6 +297,130 @@ fn libraries_for_few_devices_or_none() {
         Some((false, "1+".to_owned()))
     );
     assert_eq!(levels(&judged(app().lib("sparc", "libx.so", vec![1; 50]))), "");
+}
+
+#[test]
+fn files_in_lib_that_devices_take_for_no_library() {
+    for name in [
+        "lib/arm64-v8a/foo.so",
+        "lib/foo/foo.so",
+        "lib/foo/libfoo.txt",
+        "lib/foo/sub/libfoo.so",
+        "lib/foo/libfoo.so.1",
+        "lib/foo/lib foo.so",
+        "lib/foo/libfoo\u{e4}.so",
+        "lib/x/libx.so",
+        "lib/libfoo.so",
+        "assets/lib/foo/libfoo.so",
+    ] {
+        let found = profile(in_place(app().file(name, vec![0; 5000])));
+        assert_eq!(levels(&found.installability), "24+", "{name}");
+        assert!(
+            found.abis.is_empty() && found.native_libraries.is_empty(),
+            "{name}"
+        );
+    }
+    let found = profile(in_place(app().file("lib/foo/lib+,-.=_9.so", vec![0; 5000])));
+    assert_eq!(levels(&found.installability), "");
+    assert_eq!(found.abis, ["foo"]);
+    let nested = judged(app().file("lib/arm64-v8a/sub/libfoo.so", vec![0; 5000]));
+    assert_eq!(
+        finding(&nested, FindingCode::NoKnownAbi),
+        Some((false, "1-33".to_owned()))
+    );
+    // In an app for debugging they take all files there.
+    let debugged = app()
+        .debuggable(true)
+        .file("lib/arm64-v8a/wrap.sh", vec![0; 5000]);
+    let found = profile(in_place(debugged));
+    assert_eq!(levels(&found.installability), "");
+    assert!(codes(&found.installability).contains(&FindingCode::LibraryCompressed));
+}
+
+#[test]
+fn a_reference_for_libraries_in_place_counts_for_nothing() {
+    let apk = app()
+        .resource(&[XmlValue::Boolean(false)])
+        .file("lib/arm64-v8a/libx.so", vec![0; 5000]);
+    let found = judged(apk.edit_manifest(|root| {
+        let reference = XmlValue::Reference(0x7f01_0000);
+        let attribute = XmlAttribute::android(EXTRACT_NATIVE_LIBS, "extractNativeLibs", reference);
+        root.child("application").unwrap().attributes.push(attribute);
+    }));
+    assert_eq!(levels(&found), "24+");
+}
+
+#[test]
+fn an_app_whose_code_is_missing() {
+    let with = |value: Option<XmlValue>, file: &str| {
+        let apk = app()
+            .resource(&[XmlValue::Boolean(false)])
+            .resource(&[XmlValue::Boolean(true)]);
+        judged(apk.file(file, vec![1; 50]).edit_manifest(|root| {
+            let application = root.child("application").unwrap();
+            application
+                .attributes
+                .retain(|attribute| attribute.name != "hasCode");
+            application
+                .attributes
+                .extend(value.map(|value| XmlAttribute::android(0x0101_000c, "hasCode", value)));
+        }))
+    };
+    let text = |text: &str| Some(XmlValue::Text(text.to_owned()));
+    for (value, needs) in [
+        (None, true),
+        (Some(XmlValue::Boolean(true)), true),
+        (Some(XmlValue::Boolean(false)), false),
+        (Some(XmlValue::Reference(0x7f01_0000)), false),
+        (Some(XmlValue::Reference(0x7f01_0001)), true),
+        (text("true"), true),
+        (text("false"), false),
+    ] {
+        let expected = if needs { "" } else { "24+" };
+        for other in ["classes2.dex", "Classes.dex", "assets/classes.dex"] {
+            let found = with(value.clone(), other);
+            assert_eq!(levels(&found), expected, "{value:?}");
+            assert_eq!(codes(&found).contains(&FindingCode::NoCode), needs, "{value:?}");
+        }
+        assert_eq!(levels(&with(value, "classes.dex")), "24+");
+    }
+    // Without an application nobody asks for its code.
+    let bare = judged(app().target_sdk(29).edit_manifest(|root| {
+        root.children.retain(|child| child.name != "application");
+    }));
+    assert_eq!(levels(&bare), "24+");
+}
+
+#[test]
+fn a_codename_that_would_move_the_cursor_is_escaped_once() {
+    let found = judged(app().edit_manifest(|root| {
+        let level = root
+            .child("uses-sdk")
+            .unwrap()
+            .attribute("minSdkVersion")
+            .unwrap();
+        level.value = XmlValue::Text("Q\u{1b}[2J".to_owned());
+    }));
+    let mut findings = found.findings.iter();
+    let detail = &findings
+        .find(|one| one.code == FindingCode::CodenameSdk)
+        .unwrap()
+        .detail;
+    assert!(detail.contains(r#""Q\u{1b}[2J""#), "{detail}");
+}
+
+#[test]
+fn a_service_with_any_filter_has_to_say_whether_it_is_exported() {
+    for (element, asked) in [("service", true), ("activity", false), ("receiver", false)] {
+        let found = judged(app().edit_manifest(|root| {
+            let name = XmlAttribute::android(0x0101_0003, "name", XmlValue::Text(".One".to_owned()));
+            let component = XmlElement::new(element).with(name);
+            let component = component.containing(XmlElement::new("intent-filter"));
+            root.child("application").unwrap().children.push(component);
+        }));
+        let expected = if asked { "24-30" } else { "24+" };
+        assert_eq!(levels(&found), expected, "{element}");
+    }
 }
 
 #[test]

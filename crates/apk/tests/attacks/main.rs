@@ -5,6 +5,7 @@
 mod anatomy;
 mod archive;
 mod builds;
+mod faults;
 mod formats;
 mod install;
 mod manifest;

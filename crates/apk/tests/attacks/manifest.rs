@@ -162,9 +162,9 @@ fn references_without_a_table_or_into_nowhere() {
     // Another package id.
     let renamed = with_table(&|table| replace(table, &0x7f_u32.to_le_bytes(), &0x7e_u32.to_le_bytes()));
     assert_eq!(renamed.unwrap_err().rule(), Some(Rule::Unresolved));
-    // The version code refers to itself.
+    // The flag refers to itself.
     let value = |kind: u8, data: u32| [&[8, 0, 0, kind], &data.to_le_bytes()[..]].concat();
-    let looped = with_table(&|table| replace(table, &value(0x10, 7), &value(0x01, 0x7f01_0000)));
+    let looped = with_table(&|table| replace(table, &value(0x12, u32::MAX), &value(0x01, 0x7f01_0001)));
     assert_eq!(looped.unwrap_err().rule(), Some(Rule::Unresolved));
     // A changed byte of the table is an answer and never a panic.
     let len = read_entry(

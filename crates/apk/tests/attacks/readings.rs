@@ -236,9 +236,19 @@ fn an_attribute_with_the_name_of_another() {
         root.attribute("versionName").unwrap().name = "versionCode".to_owned();
     });
     assert_eq!(rule(swapped), Rule::TwoReadings);
-    // Tools that leave the names out make nothing ambiguous.
-    let nameless = edited(|root| root.attribute("versionCode").unwrap().name = String::new());
-    assert_eq!(nameless.unwrap().version_code, 7);
+    // What the first look finds by its name needs one; elsewhere tools may leave it out.
+    for name in ["versionCode", "versionName"] {
+        let nameless = edited(|root| root.attribute(name).unwrap().name = String::new());
+        match name {
+            "versionCode" => assert_eq!(rule(nameless), Rule::TwoReadings),
+            _ => assert_eq!(nameless.unwrap().version_name, "7"),
+        }
+    }
+    let level = edited(|root| {
+        let sdk = root.child("uses-sdk").unwrap();
+        sdk.attribute("targetSdkVersion").unwrap().name = String::new();
+    });
+    assert_eq!(rule(level), Rule::TwoReadings);
 }
 
 #[test]
@@ -300,7 +310,7 @@ fn a_number_or_a_truth_that_is_text() {
 }
 
 #[test]
-fn a_truth_that_differs_by_configuration_is_true_and_a_number_is_refused() {
+fn a_truth_that_differs_by_configuration_is_true() {
     let flag = |name: &str, id: u32| {
         let apk = app().resource(&[XmlValue::Boolean(false), XmlValue::Boolean(true)]);
         let apk = apk.edit_manifest(|root| {
@@ -311,15 +321,88 @@ fn a_truth_that_differs_by_configuration_is_true_and_a_number_is_refused() {
     };
     assert!(flag("debuggable", DEBUGGABLE).debuggable);
     assert!(flag("testOnly", TEST_ONLY).test_only);
-    let code = |values: &[i32]| {
+}
+
+#[test]
+fn a_version_code_that_is_a_reference() {
+    let code = |name: &str, id: u32, values: &[i32]| {
         let values: Vec<XmlValue> = values.iter().copied().map(XmlValue::Integer).collect();
         let apk = app().resource(&values).edit_manifest(|root| {
-            root.attribute("versionCode").unwrap().value = XmlValue::Reference(0x7f01_0000);
+            root.attributes.retain(|attribute| attribute.name != name);
+            let reference = XmlValue::Reference(0x7f01_0000);
+            root.attributes.push(XmlAttribute::android(id, name, reference));
         });
         inspect(&apk.unsigned())
     };
-    assert_eq!(code(&[9, 9]).unwrap().version_code, 9);
-    assert_eq!(rule(code(&[9, 10])), Rule::TwoReadings);
+    for (name, id) in [("versionCode", 0x0101_021b), ("versionCodeMajor", 0x0101_0576)] {
+        assert_eq!(rule(code(name, id, &[9])), Rule::TwoReadings, "{name}");
+        assert_eq!(rule(code(name, id, &[9, 10])), Rule::TwoReadings, "{name}");
+    }
+    // A reference to nothing is no number to anybody.
+    let none = edited(|root| root.attribute("versionCode").unwrap().value = XmlValue::Reference(0));
+    assert_eq!(none.unwrap().version_code, 0);
+}
+
+#[test]
+fn a_level_that_is_a_number_and_not_a_decimal() {
+    let level = |name: &str, kind: u8, spelling: Spelling| {
+        edited(|root| {
+            let level = root.child("uses-sdk").unwrap().attribute(name).unwrap();
+            level.value = XmlValue::Typed(kind, 26);
+            level.spelling = spelling;
+        })
+    };
+    for name in ["minSdkVersion", "targetSdkVersion"] {
+        for kind in [0x11, 0x1c, 0x1d, 0x1e, 0x1f] {
+            let unspelled = level(name, kind, Spelling::Nothing);
+            assert_eq!(rule(unspelled), Rule::AttributeType, "{name} {kind:#x}");
+            assert!(level(name, kind, Spelling::As("26".to_owned())).is_ok());
+            let hex = level(name, kind, Spelling::As("0x1a".to_owned()));
+            assert_eq!(rule(hex), Rule::TwoReadings, "{name} {kind:#x}");
+        }
+        assert!(level(name, 0x10, Spelling::Nothing).is_ok());
+        // Java reads zeros at the start.
+        assert!(level(name, 0x10, Spelling::As("026".to_owned())).is_ok());
+    }
+    // A version code may be written in any base.
+    let code = edited(|root| root.attribute("versionCode").unwrap().value = XmlValue::Typed(0x11, 9));
+    assert_eq!(code.unwrap().version_code, 9);
+}
+
+#[test]
+fn an_end_without_a_start_and_two_roots() {
+    const END_ELEMENT: u16 = 0x103;
+    let mut twice = chunks();
+    let end = twice
+        .iter()
+        .rposition(|chunk| kind(chunk) == END_ELEMENT)
+        .unwrap();
+    let again = twice[end].clone();
+    twice.insert(end + 1, again);
+    assert_eq!(rule(joined(&twice)), Rule::MalformedXml);
+    let all = chunks();
+    let start = of_kind(&all, START_NAMESPACE);
+    for nodes in [start..all.len(), start + 1..all.len() - 1] {
+        let roots = [&all[..], &all[nodes]].concat();
+        assert_eq!(rule(joined(&roots)), Rule::MalformedXml);
+    }
+}
+
+#[test]
+fn bytes_behind_the_last_node() {
+    let with = |bytes: &[u8]| joined(&[&chunks()[..], &[bytes.to_vec()]].concat());
+    // Too few for a chunk: nobody reads them.
+    for len in 1..8 {
+        assert_eq!(with(&vec![0; len]).unwrap().version_code, 7, "{len}");
+    }
+    for bytes in [&[0; 8][..], &[0; 4096], &[0xff; 8]] {
+        assert_eq!(rule(with(bytes)), Rule::MalformedXml, "{bytes:?}");
+    }
+    // Before the end of the root they are a fault to all.
+    let mut open = chunks();
+    open.truncate(open.len() - 2);
+    open.push(vec![0; 4]);
+    assert_eq!(rule(joined(&open)), Rule::MalformedXml);
 }
 
 #[test]
