@@ -91,7 +91,9 @@ fn is_name(bytes: &[u8]) -> bool {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => after,
             b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => after,
             b'%' => match after {
-                [first, second, after @ ..] if first.is_ascii_hexdigit() && second.is_ascii_hexdigit() => after,
+                [first, second, after @ ..] if first.is_ascii_hexdigit() && second.is_ascii_hexdigit() => {
+                    after
+                }
                 _ => return false,
             },
             _ => return false,

@@ -56,7 +56,10 @@ where
         return;
     }
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(tokio::time::timeout(LINGER, throw_away(request.into_body(), MAX_REST)));
+        runtime.spawn(tokio::time::timeout(
+            LINGER,
+            throw_away(request.into_body(), MAX_REST),
+        ));
     }
 }
 

@@ -11,7 +11,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::apk_facts::{self, Judged};
 use crate::{
-    Actor, Builds, Clock, Counters, Error, Kind, Settings, Snapshots, UpdateFindings, UploadPace, signer_policy,
+    Actor, Builds, Clock, Counters, Error, Kind, Settings, Snapshots, UpdateFindings, UploadPace,
+    signer_policy,
 };
 
 /// The longest release notes, in bytes.

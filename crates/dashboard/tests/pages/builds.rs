@@ -98,7 +98,10 @@ async fn what_keeps_devices_from_installing_a_build_stands_on_its_page_and_where
         let list = page.split_once("data-testid=\"findings\"");
         let (_, list) = list.unwrap_or_else(|| panic!("{path}: no findings in {page}"));
         let list = &list[..list.find("</ul>").unwrap()];
-        assert!(list.contains("does not install: resources.arsc: "), "{path}: {list}");
+        assert!(
+            list.contains("does not install: resources.arsc: "),
+            "{path}: {list}"
+        );
         assert!(list.contains("[resources-compressed]"), "{path}: {list}");
         assert!(list.contains("note: "), "{path}: {list}");
         assert!(list.contains("[only-32-bit]"), "{path}: {list}");

@@ -132,14 +132,18 @@ async fn an_upload_is_told_what_devices_with_the_current_build_hold_against_it(e
         }
         apks::sign(apk)
     };
-    let first = olga.upload(&ours(1, 34, &["arm64-v8a", "armeabi-v7a"])).await;
+    let file = ours(1, 34, &["arm64-v8a", "armeabi-v7a"]);
+    let first = olga.upload(&file).await;
     assert_eq!(first.status, 201);
-    assert!(first.json().get("against_current").is_none(), "nothing is current");
+    assert!(
+        first.json().get("against_current").is_none(),
+        "nothing is current"
+    );
     let current = first.json()["build_id"].as_i64().unwrap();
     olga.promote(current, 100).await.ok();
 
-    let file = ours(2, 33, &["arm64-v8a"]);
-    let taken = olga.upload(&file).await;
+    let lower = ours(2, 33, &["arm64-v8a"]);
+    let taken = olga.upload(&lower).await;
     assert_eq!(taken.status, 201);
     let taken = taken.json();
     let told = &taken["against_current"];
@@ -153,9 +157,12 @@ async fn an_upload_is_told_what_devices_with_the_current_build_hold_against_it(e
     let lost = told["findings"][1]["message"].as_str().unwrap();
     assert!(lost.contains("armeabi-v7a"), "{lost}");
     // Sent once more, and over gRPC.
-    let again = olga.upload(&file).await;
-    assert_eq!((again.status, again.json()["against_current"].clone()), (200, told.clone()));
-    let over_grpc = grpc::upload(&server, olga.token(), &file).await;
+    let again = olga.upload(&lower).await;
+    assert_eq!(
+        (again.status, again.json()["against_current"].clone()),
+        (200, told.clone())
+    );
+    let over_grpc = grpc::upload(&server, olga.token(), &lower).await;
     let over_grpc = over_grpc.against_current.unwrap();
     assert_eq!((over_grpc.base_build_id, over_grpc.findings.len()), (current, 2));
     // The build has none of it: another one may be current tomorrow.
@@ -168,7 +175,10 @@ async fn an_upload_is_told_what_devices_with_the_current_build_hold_against_it(e
 
     // One that nobody holds anything against says so, and the current one itself is compared with nothing.
     let third = olga.upload(&ours(3, 34, &[])).await.json();
-    assert_eq!(third["against_current"], json!({ "base_build_id": current, "findings": [] }));
-    let same = olga.upload(&ours(1, 34, &["arm64-v8a", "armeabi-v7a"])).await;
+    assert_eq!(
+        third["against_current"],
+        json!({ "base_build_id": current, "findings": [] })
+    );
+    let same = olga.upload(&file).await;
     assert_eq!((same.status, same.json().get("against_current")), (200, None));
 }

@@ -14,6 +14,7 @@ const WINDOW_UPDATE: u8 = 8;
 
 pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
 
 /// How many bytes of bodies may go out before the server gives leave for more.
 pub(crate) const FIRST_WINDOW: usize = 65_535;
@@ -93,6 +94,11 @@ pub(crate) fn half_head(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, 0, stream, &head)
 }
 
+/// That the server's settings are followed. Until it hears that, it holds to the protocol's own.
+pub(crate) fn settings_followed() -> Vec<u8> {
+    frame(SETTINGS, ACK, 0, &[])
+}
+
 pub(crate) fn ping() -> Vec<u8> {
     frame(PING, 0, 0, &[0; 8])
 }
@@ -110,6 +116,14 @@ impl Frame {
     pub(crate) fn leave(&self) -> Option<(u32, usize)> {
         let window = u32::from_be_bytes(*self.payload.first_chunk().unwrap_or(&[0; 4]));
         (self.kind == WINDOW_UPDATE).then(|| (self.stream, usize::try_from(window).unwrap()))
+    }
+
+    /// For how many bytes it gives leave on each stream at first.
+    pub(crate) fn first_leave(&self) -> Option<usize> {
+        let settings = self.payload.chunks_exact(6).filter(|_| self.kind == SETTINGS);
+        let mut windows = settings.filter(|setting| setting[..2] == INITIAL_WINDOW.to_be_bytes());
+        let window = windows.next()?.last_chunk()?;
+        Some(usize::try_from(u32::from_be_bytes(*window)).unwrap())
     }
 }
 

@@ -276,7 +276,10 @@ async fn reflection_answers_few_at_a_time(engine: Engine) {
         let ask = [&[0, 0, 0, 0, length + 2, 0x1a, length][..], file.as_bytes()].concat();
         let answer = grpc(&server, method, ask, &[]).await;
         let body = String::from_utf8_lossy(&answer.body);
-        assert!(body.contains(".proto") && !body.contains("not found"), "{file}: {body}");
+        assert!(
+            body.contains(".proto") && !body.contains("not found"),
+            "{file}: {body}"
+        );
     }
 }
 

@@ -188,7 +188,10 @@ async fn a_host_is_well_formed_and_over_http_2_the_authority(engine: Engine) {
         ] {
             let ask = format!("GET {path} HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
             let answer = raw(&server, &ask).await;
-            assert!(answer.starts_with(&format!("http/{version} 400 ")), "{hosts:?}: {answer}");
+            assert!(
+                answer.starts_with(&format!("http/{version} 400 ")),
+                "{hosts:?}: {answer}"
+            );
             assert!(answer.contains("\"bad_host\""), "{path} {hosts:?}: {answer}");
         }
         for (hosts, is_refused) in [
@@ -200,7 +203,11 @@ async fn a_host_is_well_formed_and_over_http_2_the_authority(engine: Engine) {
         ] {
             let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
             let body = frames_of(&server, &frames::get_with(1, path, &fields)).await;
-            assert_eq!(body.contains("\"bad_host\""), is_refused, "{path} {hosts:?}: {body}");
+            assert_eq!(
+                body.contains("\"bad_host\""),
+                is_refused,
+                "{path} {hosts:?}: {body}"
+            );
         }
     }
 }

@@ -29,6 +29,8 @@ const LIST_BUILDS: &str = "/tidegate.v1.BuildService/ListBuilds";
 struct Conversation {
     socket: TcpStream,
     read: Vec<u8>,
+    /// For how many bytes there is leave on the connection and on its first stream.
+    leave: [usize; 2],
 }
 
 impl Conversation {
@@ -38,6 +40,7 @@ impl Conversation {
         Self {
             socket,
             read: vec![],
+            leave: [frames::FIRST_WINDOW; 2],
         }
     }
 
@@ -48,10 +51,20 @@ impl Conversation {
     async fn hear(&mut self) -> Frame {
         loop {
             if let Some(frame) = frames::next(&mut self.read) {
+                if let Some(window) = frame.first_leave() {
+                    self.leave[1] = window;
+                    self.say(&frames::settings_followed()).await;
+                }
+                if let Some((stream @ (0 | 1), more)) = frame.leave() {
+                    self.leave[stream as usize] += more;
+                }
                 return frame;
             }
             let bytes = timeout(PATIENCE, self.socket.read_buf(&mut self.read)).await;
-            assert!(bytes.expect("the server waits").unwrap() > 0, "the connection ends");
+            assert!(
+                bytes.expect("the server waits").unwrap() > 0,
+                "the connection ends"
+            );
         }
     }
 
@@ -101,8 +114,14 @@ fn refused(stream: u32) -> Vec<(&'static str, Vec<u8>)> {
             "gRPC upload",
             frames::call(stream, "/tidegate.v1.BuildService/UploadBuild"),
         ),
-        ("unknown method", frames::call(stream, "/tidegate.v1.BuildService/Nothing")),
-        ("poll", frames::get_with_body(stream, "/v1/agent/update?device_id=pixel-1")),
+        (
+            "unknown method",
+            frames::call(stream, "/tidegate.v1.BuildService/Nothing"),
+        ),
+        (
+            "poll",
+            frames::get_with_body(stream, "/v1/agent/update?device_id=pixel-1"),
+        ),
         ("download", frames::get_with_body(stream, "/v1/apk/1/download")),
     ]
 }
@@ -132,23 +151,18 @@ async fn what_is_read_of_a_refused_body_has_a_bound() {
     let mut stranger = Conversation::with(&server).await;
     stranger.say(&frames::post(1, "/v1/apk/upload", &[])).await;
     stranger.answer(1).await;
-    let (mut of_connection, mut of_stream, mut sent) = (frames::FIRST_WINDOW, frames::FIRST_WINDOW, 0);
+    let mut sent = 0;
     let chunk = frames::data(1, &[b'x'; 16_000]);
     loop {
-        while of_connection.min(of_stream) >= 16_000 {
+        while stranger.leave.iter().all(|leave| *leave >= 16_000) {
             stranger.say(&chunk).await;
             sent += 16_000;
-            of_connection -= 16_000;
-            of_stream -= 16_000;
+            stranger.leave = stranger.leave.map(|leave| leave - 16_000);
         }
         let frame = stranger.hear().await;
         if frame.kind == RST_STREAM {
+            assert_eq!(frame.payload, [0; 4], "a fault");
             break;
-        }
-        match frame.leave() {
-            Some((0, more)) => of_connection += more,
-            Some((_, more)) => of_stream += more,
-            None => {}
         }
         assert!(sent < 4 * BOUND, "all of it is read");
     }
@@ -172,7 +186,9 @@ async fn what_is_read_of_a_refused_body_has_a_time() {
 
 /// Runs a program while the server goes on.
 async fn output(mut program: Command) -> std::io::Result<Output> {
-    tokio::task::spawn_blocking(move || program.output()).await.unwrap()
+    tokio::task::spawn_blocking(move || program.output())
+        .await
+        .unwrap()
 }
 
 /// Whether there is a curl here that speaks HTTP/2.
@@ -227,7 +243,11 @@ async fn curl_is_told_why_it_is_refused() {
         ("/v1/apk/upload", vec!["-F", &upload], "401"),
         ("/v1/apk/upload", vec!["-H", expired, "-F", &upload], "401"),
         ("/v1/apk/upload", vec!["-H", &viewer, "-F", &upload], "403"),
-        (LIST_BUILDS, [&grpc[..], &["--data", "a message"]].concat(), "200 16"),
+        (
+            LIST_BUILDS,
+            [&grpc[..], &["--data", "a message"]].concat(),
+            "200 16",
+        ),
         ("/v1/agent/report", vec!["--data-binary", &body], "401"),
     ];
     for (path, arguments, status) in asked {
