@@ -208,6 +208,11 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
             };
             config = config.field_attribute(&path, absent);
         }
+        // Only an upload is answered with it.
+        if message.name() == "Build" && field.name() == "against_current" {
+            let absent = "#[serde(skip_serializing_if = \"Option::is_none\")]";
+            config = config.field_attribute(&path, absent);
+        }
         if message.name() == "NudgeUpdateRequest" && field.name() == "device_ids" {
             config = config.field_attribute(
                 &path,

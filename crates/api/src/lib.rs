@@ -49,6 +49,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use state::{AppState, Routes};
 
+pub use linger::let_go;
 pub use poll::{PollBody, PollEndpoint};
 pub use poll_log::{PollLog, tell_left_out_polls};
 pub use problem::Problem;

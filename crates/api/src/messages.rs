@@ -16,7 +16,7 @@ use tidegate_domain::{
 use tidegate_proto::{Timestamp, v1};
 use tidegate_service::{
     BuildOnDevice, BuildStats, BuildView, Campaign, Comparison, DeviceView, FailedDelivery, Package,
-    Progress, RolloutOnDevice, RolloutStats, Told,
+    Progress, RolloutOnDevice, RolloutStats, Told, UpdateFindings,
 };
 
 pub(crate) use forecasts::forecast;
@@ -84,6 +84,19 @@ pub(crate) fn build(view: BuildView) -> v1::Build {
         deleted_at: deleted_at.and_then(time),
         barrier: steps.barrier,
         min_from_version: steps.min_from_version.map(VersionCode::get),
+        against_current: None,
+    }
+}
+
+/// The answer to an upload.
+pub(crate) fn uploaded(view: BuildView, against_current: Option<UpdateFindings>) -> v1::Build {
+    let against_current = against_current.map(|found| v1::UpdateFindings {
+        base_build_id: found.base.0,
+        findings: found.findings.into_iter().map(finding).collect(),
+    });
+    v1::Build {
+        against_current,
+        ..build(view)
     }
 }
 

@@ -104,7 +104,7 @@ pub use builds::{BuildStats, BuildView, Builds, MAX_STATS_HOURS};
 pub use calendars::{Calendars, PREVIEW_DAYS, Preview};
 pub use clerk::{CLERK, Clerk};
 pub use clock::{Clock, DatabaseClock, SystemClock};
-pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes};
+pub use comparison::{Changed, ChangedList, Comparison, MAX_COMPARED, PartSizes, UpdateFindings};
 pub use counters::{BuildCounts, Counters, MAX_COUNTED_BUILDS, RemovedKind};
 pub use credential_watch::{CredentialWatch, watch_credentials, watch_credentials_now};
 pub use device_search::{DeviceQuery, MAX_SEARCH_BYTES};

@@ -10,7 +10,10 @@ use tidegate_storage::{self as storage, AuditNote, Deleted, Store};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::apk_facts::{self, Judged};
-use crate::{Actor, Clock, Counters, Error, Kind, Settings, Snapshots, UploadPace, signer_policy};
+use crate::{
+    Actor, Builds, Clock, Counters, Error, Kind, Settings, Snapshots, UpdateFindings, UploadPace,
+    signer_policy,
+};
 
 /// The longest release notes, in bytes.
 pub const MAX_NOTES_BYTES: usize = 64 * 1024;
@@ -50,6 +53,9 @@ pub struct Uploaded {
     pub build: Build,
     /// Whether it was there before, made of the same bytes: then the upload changed nothing.
     pub existed: bool,
+    /// What devices that run the package's current build hold against it. Not kept with the build: another one may be
+    /// current tomorrow.
+    pub against_current: Option<UpdateFindings>,
 }
 
 /// An upload under way. Dropped before it is finished, it leaves nothing behind.
@@ -82,8 +88,10 @@ impl Uploads {
         counters: Arc<Counters>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(settings.max_concurrent_uploads));
+        let builds = Builds::new(store.clone(), Arc::clone(&snapshots), Arc::clone(&clock));
         let intake = Intake {
             store,
+            builds,
             artifacts,
             snapshots,
             clock,
@@ -173,6 +181,7 @@ impl Uploads {
 
 struct Intake {
     store: Store,
+    builds: Builds,
     artifacts: artifacts::Store,
     snapshots: Arc<Snapshots>,
     clock: Arc<dyn Clock>,
@@ -211,12 +220,28 @@ impl Intake {
             uploaded_by: actor.subject.clone(),
             uploaded_at: self.clock.now(),
         };
-        let uploaded = self.keep(staged, judged, provenance, follows, &actor).await?;
+        let (build, existed) = self.keep(staged, judged, provenance, follows, &actor).await?;
         drop(place);
-        if !uploaded.existed {
-            log(&uploaded.build, &actor);
+        let against_current = self.against_current(build.id).await;
+        if !existed {
+            log(&build, &actor, against_current.as_ref());
         }
-        Ok(uploaded)
+        Ok(Uploaded {
+            build,
+            existed,
+            against_current,
+        })
+    }
+
+    /// The build is taken in whether it can be compared or not.
+    async fn against_current(&self, build: BuildId) -> Option<UpdateFindings> {
+        match self.builds.against_current(build).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(build_id = build.0, %error, "an upload could not be compared with the current build");
+                None
+            }
+        }
     }
 
     /// Reading an APK is disk and CPU work, so it leaves the runtime's threads alone.
@@ -259,6 +284,7 @@ impl Intake {
         }
     }
 
+    /// The build, and whether it was there before.
     async fn keep(
         &self,
         staged: artifacts::Staged,
@@ -266,7 +292,7 @@ impl Intake {
         provenance: Provenance,
         follows: Follows,
         actor: &Actor,
-    ) -> Result<Uploaded, Error> {
+    ) -> Result<(Build, bool), Error> {
         let _keeping = self.keeping.lock().await;
         let Judged { facts, profile, .. } = judged;
         let (sha256, profile) = (facts.sha256, Some(profile));
@@ -281,17 +307,12 @@ impl Intake {
             }
         };
         let refusal = match inserted {
-            Ok(build) => {
-                return Ok(Uploaded {
-                    build,
-                    existed: false,
-                });
-            }
+            Ok(build) => return Ok((build, false)),
             Err(error) => match self.in_the_way(&error).await {
                 // Its version stays taken, and there is nothing of it to look at.
                 Some((build, true)) => storage::Error::BuildDeleted { build: build.id }.into(),
                 Some((build, false)) if build.facts.sha256 == sha256 => {
-                    return Ok(Uploaded { build, existed: true });
+                    return Ok((build, true));
                 }
                 Some((build, false)) => Error::from(error).because_of(&build),
                 None => error.into(),
@@ -349,7 +370,7 @@ impl Intake {
     }
 }
 
-fn log(build: &Build, actor: &Actor) {
+fn log(build: &Build, actor: &Actor, against_current: Option<&UpdateFindings>) {
     tracing::info!(
         event = "ota.upload",
         actor = actor.subject,
@@ -370,6 +391,19 @@ fn log(build: &Build, actor: &Actor) {
     }
     for warning in &build.facts.warnings {
         tracing::warn!(event = "ota.upload.warning", build_id = build.id.0, warning);
+    }
+    let Some(UpdateFindings { base, findings }) = against_current else {
+        return;
+    };
+    for finding in findings {
+        let (warning, levels) = (finding.to_string(), finding.levels);
+        tracing::warn!(
+            event = "ota.upload.warning",
+            build_id = build.id.0,
+            base_build_id = base.0,
+            warning,
+            %levels
+        );
     }
 }
 

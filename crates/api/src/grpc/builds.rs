@@ -51,7 +51,7 @@ impl BuildService for Service {
         }
         let uploaded = self.uploads.finish(upload, notes).await.map_err(status)?;
         let view = self.builds.get(uploaded.build.id).await.map_err(status)?;
-        Ok(Response::new(messages::build(view)))
+        Ok(Response::new(messages::uploaded(view, uploaded.against_current)))
     }
 
     async fn get_build(&self, request: Request<v1::GetBuildRequest>) -> Result<Response<v1::Build>, Status> {

@@ -21,6 +21,7 @@ mod devices;
 mod experiments;
 mod fleet;
 mod health;
+mod lengths;
 mod methods;
 mod nudges;
 mod packages;
@@ -99,6 +100,7 @@ pub(crate) fn is_grpc(pattern: &str) -> bool {
 pub(crate) fn router(api: &Api) -> axum::Router {
     let authenticator = Arc::clone(&api.authenticator);
     guarded(api)
+        .layer(from_fn(lengths::check))
         .layer(from_fn_with_state(authenticator, authenticate))
         .merge(open(api))
         .layer(from_fn(deadline::keep))
@@ -177,7 +179,9 @@ fn open(api: &Api) -> axum::Router {
     routes
         .add_service(health.max_decoding_message_size(MAX_JSON_BYTES))
         .add_service(auth.max_decoding_message_size(MAX_JSON_BYTES));
-    without_fallback(routes).merge(reflection::router())
+    without_fallback(routes)
+        .layer(from_fn(lengths::check))
+        .merge(reflection::router())
 }
 
 fn without_fallback(routes: RoutesBuilder) -> axum::Router {

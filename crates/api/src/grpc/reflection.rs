@@ -7,6 +7,8 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tidegate_service::{Error, Kind};
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -26,6 +28,8 @@ pub(super) fn router() -> axum::Router {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // What the details of a refusal are made of.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            // Symbols are told with the file that was given last.
+            .register_file_descriptor_set(details())
     };
     let mut routes = Routes::builder();
     match (configured().build_v1(), configured().build_v1alpha()) {
@@ -38,6 +42,21 @@ pub(super) fn router() -> axum::Router {
     }
     let places = Arc::new(Semaphore::new(MAX_CALLERS));
     without_fallback(routes).layer(from_fn_with_state(places, few))
+}
+
+/// The details of refusals, in files of the names that everybody imports: the library's own have no folder.
+fn details() -> FileDescriptorSet {
+    const FOLDER: &str = "google/rpc/";
+    // It was written by the compiler of the very messages that are read here.
+    let mut details = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
+    for file in &mut details.file {
+        for name in file.name.iter_mut().chain(&mut file.dependency) {
+            if !name.contains('/') {
+                name.insert_str(0, FOLDER);
+            }
+        }
+    }
+    details
 }
 
 /// A caller has its place until the last byte of its answer is handed over.

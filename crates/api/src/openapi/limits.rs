@@ -82,20 +82,23 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         // One that is made of lists is shown as an expression of any length.
         ("Audience", "regions" | "models") => json!({ "maxItems": MAX_AUDIENCE_ENTRIES }),
         (
-            "PromoteRequest"
-            | "CreateRolloutRequest"
-            | "EditRolloutRequest"
-            | "CheckAudienceRequest"
-            | "CreateExperimentRequest",
+            "PromoteRequest" | "CreateRolloutRequest" | "EditRolloutRequest" | "CreateExperimentRequest",
             "audience",
         ) => json!({ "oneOf": [
             { "type": "null" },
             text_of(1, MAX_AUDIENCE_CHARS),
             { "$ref": "#/components/schemas/Audience" },
         ] }),
+        // What is too long is answered with what is wrong with it, as all that is wrong with an expression.
+        ("CheckAudienceRequest", "audience") => json!({ "oneOf": [
+            { "type": "null" },
+            { "type": "string", "minLength": 1 },
+            { "$ref": "#/components/schemas/Audience" },
+        ] }),
         ("EnrollRequest", "device_id") => text(1, MAX_DEVICE_ID_BYTES),
         ("EnrollRequest", "package_name") => package(),
-        ("EnrollRequest", "sdk" | "current_version_code") => json!({ "minimum": 0 }),
+        ("EnrollRequest", "sdk") => between(0, u32::MAX.into()),
+        ("EnrollRequest", "current_version_code") => json!({ "minimum": 0 }),
         ("EnrollRequest", "alias" | "model" | "manufacturer" | "region" | "android_version") => {
             text(0, MAX_ATTRIBUTE_BYTES)
         }
@@ -147,8 +150,8 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
 pub(super) fn of_parameter(name: &str, is_required: bool) -> Option<Map<String, Value>> {
     let limit = match name {
         "id" => json!({ "minimum": 1 }),
-        "device_id" => text(1, MAX_DEVICE_ID_BYTES),
-        // Left empty in a list, it stands for all.
+        // Left empty in a list, each of these stands for all.
+        "device_id" => text(usize::from(is_required), MAX_DEVICE_ID_BYTES),
         "tag" if is_required => tag(),
         "package_name" if is_required => package(),
         "hours" => between(0, MAX_STATS_HOURS.unsigned_abs()),

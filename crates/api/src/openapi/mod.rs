@@ -16,6 +16,7 @@ use utoipa::{Modify, OpenApi};
     info(
         title = "Tidegate",
         description = "Update server for fleets of Android devices. Errors are RFC 9457 problems with a stable `code`.",
+        contact(name = "The operators of this server"),
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     modifiers(&Credentials),

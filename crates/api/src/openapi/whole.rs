@@ -42,9 +42,13 @@ fn complete_schema(name: &str, schema: &mut Value) {
     let is_answer = !name.ends_with("Request") && !WITH_OPTIONAL_FIELDS.contains(&name);
     let mut names = vec![];
     for (field, schema) in members(&mut schema["properties"]) {
-        // Agents of before are not told of what came later.
-        let is_later = name == "UpdateManifest" && (field.starts_with("install_") || field == "patch");
-        if !is_later {
+        // Agents of before are not told of what came later, and of the current build only who uploads is.
+        let may_be_absent = match name {
+            "UpdateManifest" => field.starts_with("install_") || field == "patch",
+            "Build" => field == "against_current",
+            _ => false,
+        };
+        if !may_be_absent {
             names.push(Value::from(field.as_str()));
         }
         extend(schema, limits::of_field(name, field));

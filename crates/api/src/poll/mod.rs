@@ -105,7 +105,7 @@ impl PollEndpoint {
         begun: Instant,
         now: DateTime<Utc>,
     ) -> Result<Response<PollBody>, Error> {
-        host::check(request.version(), request.headers())?;
+        host::check(request.version(), request.uri(), request.headers())?;
         let token = bearer(request.headers())?;
         // A stranger is told that they are one before they are told what is wrong with their query.
         let refusal = |error| self.authenticator.device(token).err().unwrap_or(error);

@@ -38,7 +38,8 @@ struct UploadForm {
     git_sha: Option<String>,
 }
 
-/// Takes a signed APK in. Nothing is kept of a file that is refused. The same file may be sent again.
+/// Takes a signed APK in. Nothing is kept of a file that is refused. The same file may be sent again. The answer tells in
+/// `against_current` what devices that run the package's current build hold against it.
 #[utoipa::path(
     post, path = "/v1/apk/upload",
     operation_id = "UploadBuild", tag = "builds",
@@ -76,5 +77,6 @@ async fn upload(
     } else {
         StatusCode::CREATED
     };
-    Ok((status, JsonAnswer(messages::build(view))))
+    let build = messages::uploaded(view, uploaded.against_current);
+    Ok((status, JsonAnswer(build)))
 }

@@ -79,3 +79,33 @@ async fn two_builds_are_compared_and_no_other_number_of_them() {
         assert!(text(&answer).contains(says), "{query}: {}", text(&answer));
     }
 }
+
+/// Both are where somebody decides.
+#[tokio::test]
+async fn what_keeps_devices_from_installing_a_build_stands_on_its_page_and_where_it_is_promoted() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let operator = Person::logged_in(&server, Role::Operator).await;
+    let ci = server.person("ci", Role::Operator);
+    let blocked = apks::release(PACKAGE, 1)
+        .min_sdk(24)
+        .target_sdk(34)
+        .file("resources.arsc", vec![0; 5000])
+        .lib("armeabi-v7a", "libapp.so", vec![1; 100]);
+    let blocked = ci.uploaded(&apks::sign(blocked)).await;
+    let plain = ci.uploaded(&apks::build(PACKAGE, 2)).await;
+    for path in ["", "/promote"] {
+        let page = operator.page(&format!("/builds/{blocked}{path}")).await;
+        let list = page.split_once("data-testid=\"findings\"");
+        let (_, list) = list.unwrap_or_else(|| panic!("{path}: no findings in {page}"));
+        let list = &list[..list.find("</ul>").unwrap()];
+        assert!(
+            list.contains("does not install: resources.arsc: "),
+            "{path}: {list}"
+        );
+        assert!(list.contains("[resources-compressed]"), "{path}: {list}");
+        assert!(list.contains("note: "), "{path}: {list}");
+        assert!(list.contains("[only-32-bit]"), "{path}: {list}");
+        let page = operator.page(&format!("/builds/{plain}{path}")).await;
+        assert!(!page.contains("data-testid=\"findings\""), "{path}: {page}");
+    }
+}

@@ -274,6 +274,7 @@ impl Port {
             {
                 requests.answered_at_once();
                 let answer = port.poll(polls, &request, stranger.as_ref());
+                tidegate_api::let_go(request);
                 return Either::Left(std::future::ready(Ok(answer.map(Answer::Poll))));
             }
             let under_way = requests.begin(request.version() == Version::HTTP_2);

@@ -6,10 +6,13 @@ use tidegate_domain::Role;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::server::{Engine, TestServer};
 
+use crate::grpc;
+
 on_both_engines!(
     a_build_is_compared_with_the_current_one,
     a_build_is_compared_with_any_other_of_its_package,
     what_cannot_be_compared_is_told,
+    an_upload_is_told_what_devices_with_the_current_build_hold_against_it,
 );
 
 fn named(element: &str, name: &str) -> XmlElement {
@@ -117,4 +120,65 @@ async fn what_cannot_be_compared_is_told(engine: Engine) {
         .await
         .refused(404, "not_found");
     olga.get("/v1/apk/999/diff").await.refused(404, "not_found");
+}
+
+async fn an_upload_is_told_what_devices_with_the_current_build_hold_against_it(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let olga = server.operator(Role::Operator);
+    let ours = |version: i64, target: u32, abis: &[&str]| {
+        let mut apk = apks::release(PACKAGE, version).target_sdk(target);
+        for abi in abis {
+            apk = apk.lib(abi, "libapp.so", vec![1; 100]);
+        }
+        apks::sign(apk)
+    };
+    let file = ours(1, 34, &["arm64-v8a", "armeabi-v7a"]);
+    let first = olga.upload(&file).await;
+    assert_eq!(first.status, 201);
+    assert!(
+        first.json().get("against_current").is_none(),
+        "nothing is current"
+    );
+    let current = first.json()["build_id"].as_i64().unwrap();
+    olga.promote(current, 100).await.ok();
+
+    let lower = ours(2, 33, &["arm64-v8a"]);
+    let taken = olga.upload(&lower).await;
+    assert_eq!(taken.status, 201);
+    let taken = taken.json();
+    let told = &taken["against_current"];
+    assert_eq!(told["base_build_id"], json!(current), "{taken}");
+    let codes = |told: &Value| -> Vec<String> {
+        let findings = told["findings"].as_array().unwrap();
+        let codes = findings.iter().map(|finding| finding["code"].as_str().unwrap());
+        codes.map(str::to_owned).collect()
+    };
+    assert_eq!(codes(told), ["target-lowered", "abi-removed"], "{taken}");
+    let lost = told["findings"][1]["message"].as_str().unwrap();
+    assert!(lost.contains("armeabi-v7a"), "{lost}");
+    // Sent once more, and over gRPC.
+    let again = olga.upload(&lower).await;
+    assert_eq!(
+        (again.status, again.json()["against_current"].clone()),
+        (200, told.clone())
+    );
+    let over_grpc = grpc::upload(&server, olga.token(), &lower).await;
+    let over_grpc = over_grpc.against_current.unwrap();
+    assert_eq!((over_grpc.base_build_id, over_grpc.findings.len()), (current, 2));
+    // The build has none of it: another one may be current tomorrow.
+    let next = taken["build_id"].as_i64().unwrap();
+    let build = olga.build(next).await.ok();
+    assert!(build.get("against_current").is_none(), "{build}");
+    assert_eq!(build["findings"], taken["findings"]);
+    let diff = olga.get(&format!("/v1/apk/{next}/diff")).await.ok();
+    assert_eq!(diff["update_findings"], told["findings"]);
+
+    // One that nobody holds anything against says so, and the current one itself is compared with nothing.
+    let third = olga.upload(&ours(3, 34, &[])).await.json();
+    assert_eq!(
+        third["against_current"],
+        json!({ "base_build_id": current, "findings": [] })
+    );
+    let same = olga.upload(&file).await;
+    assert_eq!((same.status, same.json().get("against_current")), (200, None));
 }

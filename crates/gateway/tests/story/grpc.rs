@@ -81,6 +81,13 @@ fn chunk(bytes: &[u8]) -> v1::UploadBuildRequest {
     }
 }
 
+/// Uploads a file that fits into one message.
+pub(crate) async fn upload(server: &TestServer, token: &str, apk: &[u8]) -> v1::Build {
+    let messages = stream::iter([metadata(""), chunk(apk)]);
+    let mut clients = clients(server, token).await;
+    clients.builds.upload_build(messages).await.unwrap().into_inner()
+}
+
 fn json_of(message: impl serde::Serialize) -> Value {
     serde_json::to_value(message).unwrap()
 }

@@ -6,6 +6,8 @@ use futures::{StreamExt as _, stream};
 use tidegate_domain::Role;
 use tidegate_testkit::answer::Answer;
 use tidegate_testkit::server::{Engine, TestServer, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -17,6 +19,7 @@ use crate::paths::grpc;
 on_both_engines!(
     a_credential_is_asked_for_before_the_body,
     a_message_is_bounded_by_its_method,
+    a_message_that_says_that_it_is_too_long_is_not_asked_for,
     health_is_in_step_with_readiness,
     what_the_library_refuses_has_a_code_that_says_whose_fault_it_is,
     what_is_not_grpc_does_not_reach_it,
@@ -91,6 +94,44 @@ async fn a_message_is_bounded_by_its_method(engine: Engine) {
         let refused = soon(grpc(&server, method, unfinished(limit + 1), &headers)).await;
         assert_eq!(refused.header("grpc-status"), "8", "{method}: {refused:?}");
     }
+}
+
+/// The first line and the head that come back to a call over HTTP/1.1 whose client asks before it sends.
+async fn asked_first(server: &TestServer, method: &str, token: &str, length: usize) -> String {
+    let mut socket = TcpStream::connect(server.config().listen).await.unwrap();
+    let head = format!(
+        "POST {method} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-type: application/grpc\r\n\
+         content-length: {length}\r\nexpect: 100-continue\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 2048];
+    let read = tokio::time::timeout(Duration::from_secs(10), socket.read(&mut answer)).await;
+    let read = read.expect("the server waits").unwrap();
+    String::from_utf8_lossy(&answer[..read]).to_lowercase()
+}
+
+async fn a_message_that_says_that_it_is_too_long_is_not_asked_for(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let viewer = server.operator(Role::Viewer);
+    for (method, limit) in [
+        (LIST_BUILDS, 64 << 10),
+        (SET_BUILD_NOTES, 6 * (64 << 10) + 1024),
+        (NUDGE_UPDATE, 2 << 20),
+        ("/tidegate.v1.TagService/TagDevices", 16 << 20),
+        ("/tidegate.v1.AuthService/Login", 64 << 10),
+    ] {
+        let fits = asked_first(&server, method, viewer.token(), 5 + limit).await;
+        assert!(fits.starts_with("http/1.1 100 "), "{method}: {fits}");
+        for length in [5 + limit + 1, usize::MAX / 2] {
+            let refused = asked_first(&server, method, viewer.token(), length).await;
+            assert!(refused.starts_with("http/1.1 200 "), "{method}: {refused}");
+            assert!(refused.contains("\r\ngrpc-status: 8\r\n"), "{method}: {refused}");
+        }
+    }
+    let stranger = asked_first(&server, LIST_BUILDS, "forged", usize::MAX / 2).await;
+    assert!(stranger.contains("\r\ngrpc-status: 16\r\n"), "{stranger}");
+    let upload = asked_first(&server, UPLOAD_BUILD, viewer.token(), 1 << 30).await;
+    assert!(upload.starts_with("http/1.1 100 "), "of many messages: {upload}");
 }
 
 /// The whole server, and each of its services.
@@ -220,7 +261,26 @@ async fn reflection_answers_few_at_a_time(engine: Engine) {
     let ask = [&[0, 0, 0, 0, 22, 0x22, 20][..], symbol.as_bytes()].concat();
     let answer = grpc(&server, method, ask, &[]).await;
     let body = String::from_utf8_lossy(&answer.body);
-    assert!(body.contains("error_details.proto"), "{answer:?}");
+    assert!(body.contains("google/rpc/error_details.proto"), "{answer:?}");
+    assert!(!body.contains("NOT_FOUND"), "{answer:?}");
+    // By the names that everybody imports, and by those that the library gave them.
+    for file in [
+        "google/rpc/error_details.proto",
+        "google/rpc/status.proto",
+        "error_details.proto",
+        "status.proto",
+        "google/protobuf/duration.proto",
+        "google/protobuf/any.proto",
+    ] {
+        let length = u8::try_from(file.len()).unwrap();
+        let ask = [&[0, 0, 0, 0, length + 2, 0x1a, length][..], file.as_bytes()].concat();
+        let answer = grpc(&server, method, ask, &[]).await;
+        let body = String::from_utf8_lossy(&answer.body);
+        assert!(
+            body.contains(".proto") && !body.contains("not found"),
+            "{file}: {body}"
+        );
+    }
 }
 
 async fn what_the_library_refuses_has_a_code_that_says_whose_fault_it_is(engine: Engine) {

@@ -12,11 +12,14 @@ use tidegate_testkit::server::{Engine, TestServer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::frames;
+
 on_both_engines!(
     a_file_that_the_caller_has_is_not_sent_again,
     a_resumption_of_another_file_begins_anew,
     nothing_for_you_has_no_length_and_is_not_kept,
     a_request_has_one_host,
+    a_host_is_well_formed_and_over_http_2_the_authority,
     a_body_that_is_too_long_is_refused_by_its_length,
     downloads_wait_for_a_store_that_is_away,
     a_refused_token_is_challenged_as_such,
@@ -170,6 +173,66 @@ async fn a_request_has_one_host(engine: Engine) {
         assert!(!answer.starts_with("http/1.1 400 "), "{path}: {answer}");
     }
     assert!(ask("/healthz", "1.0", "").await.contains(" 200 "));
+}
+
+async fn a_host_is_well_formed_and_over_http_2_the_authority(engine: Engine) {
+    let server = TestServer::start(engine).await;
+    let poll = format!("/v1/agent/update?device_id=pixel-1&current_version_code=1&package_name={PACKAGE}");
+    for path in [poll.as_str(), "/healthz", "/v1/apk", "/nowhere"] {
+        for (version, hosts) in [
+            ("1.1", "host: a b@/\r\n"),
+            ("1.1", "host: a, b\r\n"),
+            ("1.1", "host: a:b\r\n"),
+            ("1.0", "host: a\r\nhost: b\r\n"),
+            ("1.0", "host: a b\r\n"),
+        ] {
+            let ask = format!("GET {path} HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+            let answer = raw(&server, &ask).await;
+            assert!(
+                answer.starts_with(&format!("http/{version} 400 ")),
+                "{hosts:?}: {answer}"
+            );
+            assert!(answer.contains("\"bad_host\""), "{path} {hosts:?}: {answer}");
+        }
+        for (hosts, is_refused) in [
+            (&["h"][..], false),
+            (&["H:80"], false),
+            (&["another"], true),
+            (&["h", "h"], true),
+            (&["h h"], true),
+        ] {
+            let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+            let body = frames_of(&server, &frames::get_with(1, path, &fields)).await;
+            assert_eq!(
+                body.contains("\"bad_host\""),
+                is_refused,
+                "{path} {hosts:?}: {body}"
+            );
+        }
+    }
+}
+
+/// All that comes back for these frames on the first stream of a connection until the stream's end.
+async fn frames_of(server: &TestServer, request: &[u8]) -> String {
+    let mut socket = TcpStream::connect(server.config().listen).await.unwrap();
+    let opening = frames::opening(65_535);
+    socket.write_all(&[&opening, request].concat()).await.unwrap();
+    let (mut read, mut body) = (vec![], vec![]);
+    let all = async {
+        loop {
+            while let Some(frame) = frames::next(&mut read) {
+                let ends = frame.flags & frames::END_STREAM != 0 && frame.stream == 1;
+                body.extend(frame.payload);
+                if ends {
+                    return;
+                }
+            }
+            assert!(socket.read_buf(&mut read).await.unwrap() > 0, "it is cut off");
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(10), all).await;
+    ended.expect("the server waits");
+    String::from_utf8_lossy(&body).into_owned()
 }
 
 async fn a_stranger_is_told_so_before_what_is_wrong_with_the_query(engine: Engine) {

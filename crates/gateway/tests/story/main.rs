@@ -73,6 +73,7 @@ mod policies;
 mod progressive;
 mod proxies;
 mod rate;
+mod read_on;
 mod reasons;
 mod replicas;
 mod reports;
