@@ -218,7 +218,7 @@ proto: npm
 proto-released: npm
     cd proto && npx --yes --package '@bufbuild/buf@{{buf_version}}' buf build --exclude-source-info --output released.binpb
 
-# Reads the API's description, as a server of its own tells it, with three linters from npm and PyPI, and then calls what it describes some thousand times: as an operator, as a device and as a stranger. Ten minutes, so it isn't part of CI.
+# Reads the API's description, as a server of its own tells it, with three linters from npm and PyPI, and then calls what it describes some thousand times: as an admin, an operator, a device and a stranger. A quarter of an hour, so it isn't part of CI.
 conformance: npm
     #!/usr/bin/env bash
     set -euo pipefail
