@@ -36,6 +36,9 @@ const MOST_MS: u64 = 16;
 /// Each multiple of it falls elsewhere, and in every run on the same places.
 const SPREAD: u64 = 7919;
 
+/// A long run tells how far it is.
+const TOLD_EVERY: u64 = 50;
+
 fn rounds() -> u64 {
     let given = std::env::var("KILL_LOOP").ok();
     given.map_or(3, |text| text.parse().expect("KILL_LOOP is a number"))
@@ -429,6 +432,9 @@ async fn survive(engine: &str, database: Option<Database>) {
     let mut fleet = Fleet::new(database).await;
     let mut last = None;
     for number in 0..rounds() {
+        if number > 0 && number.is_multiple_of(TOLD_EVERY) {
+            let _ = writeln!(std::io::stderr(), "{engine}: {number} of {} kills", rounds());
+        }
         let server = fleet.serve();
         if let Some((round, begun)) = last {
             fleet.check(&server, round, begun).await;
