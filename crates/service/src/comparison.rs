@@ -5,7 +5,7 @@ use std::fmt::Display;
 use tidegate_apk::{self as apk, Change, Diff, Lists, Profile};
 use tidegate_domain::{Build, BuildId, Finding};
 
-use crate::examination::{finding, levels};
+use crate::examination::finding;
 use crate::{Builds, Error, Kind};
 
 /// How much of each list is told.
@@ -78,11 +78,7 @@ impl Comparison {
         self.update_findings.iter().any(|finding| finding.blocks)
     }
 
-    fn new(from: (Build, &Profile), to: (Build, &Profile)) -> Self {
-        let diff = &apk::diff(from.1, to.1);
-        let update_findings = diff.update.iter().map(finding);
-        let update_findings = update_findings.chain(fewer_abis(from.1, to.1)).collect();
-        let (from, to) = (from.0, to.0);
+    fn new(from: Build, to: Build, diff: &Diff) -> Self {
         let sizes = diff.sizes.from.parts().into_iter().zip(diff.sizes.to.parts());
         Self {
             from,
@@ -92,7 +88,7 @@ impl Comparison {
             sizes: sizes
                 .map(|((part, from), (_, to))| PartSizes { part, from, to })
                 .collect(),
-            update_findings,
+            update_findings: diff.update.iter().map(finding).collect(),
         }
     }
 }
@@ -116,8 +112,8 @@ impl Builds {
             );
             return Err(Error::invalid("from_build_id", fault));
         }
-        let profiles = (self.profile(&from).await?, self.profile(&to).await?);
-        Ok(Comparison::new((from, &profiles.0), (to, &profiles.1)))
+        let diff = apk::diff(&self.profile(&from).await?, &self.profile(&to).await?);
+        Ok(Comparison::new(from, to, &diff))
     }
 
     /// The same for a page, which shows nothing where there is nothing to compare.
@@ -157,30 +153,6 @@ impl Builds {
 fn nothing_current() -> Error {
     let message = "no other build of the package is current; say with from_build_id what to compare with";
     Error::not_found("nothing_current", message)
-}
-
-/// That devices of some ABIs, which run the current build, can't run the next one. One without native code runs on all.
-fn fewer_abis(current: &Profile, next: &Profile) -> Option<Finding> {
-    let (old, new) = (&current.abis, &next.abis);
-    let lost: Vec<_> = old.iter().filter(|abi| !new.contains(abi)).collect();
-    let detail = match (old.is_empty(), new.is_empty()) {
-        (_, true) => return None,
-        (true, false) => format!(
-            "has native libraries for {} alone, and the current build needs none: other devices can't run it",
-            join(new)
-        ),
-        (false, false) if lost.is_empty() => return None,
-        (false, false) => format!(
-            "has none for {}, for which the current build has: devices that run nothing else can't run it",
-            join(&lost)
-        ),
-    };
-    Some(Finding {
-        code: "abi-removed".to_owned(),
-        blocks: false,
-        levels: levels(apk::Levels::ALL),
-        message: format!("lib: {detail}"),
-    })
 }
 
 fn changed(diff: &Diff) -> Vec<Changed> {

@@ -59,7 +59,7 @@ impl Examination {
     }
 }
 
-pub(crate) fn levels(levels: apk::Levels) -> Levels {
+fn levels(levels: apk::Levels) -> Levels {
     Levels {
         from_sdk: levels.from_sdk,
         to_sdk: levels.to_sdk.unwrap_or(SdkLevel::MAX),

@@ -1,4 +1,4 @@
-//! Whether there is a database already, asked without making one.
+//! What a database has already, asked without making one.
 
 use crate::settings::Place;
 use crate::store::run;

@@ -85,11 +85,21 @@ const SERVICES: [&str; 14] = [
 pub(super) const UPLOAD_BUILD: &str = "/tidegate.v1.BuildService/UploadBuild";
 const SET_BUILD_NOTES: &str = "/tidegate.v1.BuildService/SetBuildNotes";
 const NUDGE_UPDATE: &str = "/tidegate.v1.NudgeService/NudgeUpdate";
-
 const TAG_DEVICES: &str = "/tidegate.v1.TagService/TagDevices";
 
 /// The largest message of an upload, in bytes: a chunk, or the notes, and what frames them.
 const MAX_UPLOAD_MESSAGE_BYTES: usize = builds::MAX_CHUNK_BYTES + MAX_JSON_BYTES;
+
+/// How long a message of a method may be, in bytes.
+fn max_bytes(method: &str) -> usize {
+    match method {
+        UPLOAD_BUILD => MAX_UPLOAD_MESSAGE_BYTES,
+        SET_BUILD_NOTES => MAX_NOTES_BODY_BYTES,
+        NUDGE_UPDATE => MAX_NUDGE_BYTES,
+        TAG_DEVICES => MAX_TAG_BYTES,
+        _ => MAX_JSON_BYTES,
+    }
+}
 
 /// Whether a route's pattern is that of gRPC methods.
 pub(crate) fn is_grpc(pattern: &str) -> bool {
@@ -158,14 +168,22 @@ fn guarded(api: &Api) -> axum::Router {
     without_fallback(routes)
         .route_service(
             SET_BUILD_NOTES,
-            builds.clone().max_decoding_message_size(MAX_NOTES_BODY_BYTES),
+            builds
+                .clone()
+                .max_decoding_message_size(max_bytes(SET_BUILD_NOTES)),
         )
         .route_service(
             UPLOAD_BUILD,
-            builds.max_decoding_message_size(MAX_UPLOAD_MESSAGE_BYTES),
+            builds.max_decoding_message_size(max_bytes(UPLOAD_BUILD)),
         )
-        .route_service(NUDGE_UPDATE, nudges.max_decoding_message_size(MAX_NUDGE_BYTES))
-        .route_service(TAG_DEVICES, tags.max_decoding_message_size(MAX_TAG_BYTES))
+        .route_service(
+            NUDGE_UPDATE,
+            nudges.max_decoding_message_size(max_bytes(NUDGE_UPDATE)),
+        )
+        .route_service(
+            TAG_DEVICES,
+            tags.max_decoding_message_size(max_bytes(TAG_DEVICES)),
+        )
 }
 
 /// Logging in, health and reflection, for everybody.

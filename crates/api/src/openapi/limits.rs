@@ -8,13 +8,16 @@ use tidegate_domain::{
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
     MAX_PACKAGE_NAME_BYTES, MAX_PATCH_FORMATS_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES,
     MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE,
-    MAX_WINDOWS, MIN_ARMS, PatchOutcome, ReportStatus,
+    MAX_WINDOWS, MIN_ARMS, PatchOutcome, ReportStatus, Role, Verb,
 };
 use tidegate_service::{
-    DeviceSort, FailureFate, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES, MAX_SEARCH_BYTES,
-    MAX_STATS_HOURS,
+    DeviceSort, FailureFate, MAX_ADMIN_TTL_DAYS, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES,
+    MAX_SEARCH_BYTES, MAX_STATS_HOURS,
 };
-use tidegate_signing::{MAX_ENROLLMENT_KEY_CHARS, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS};
+use tidegate_signing::{
+    MAX_ENROLLMENT_KEY_CHARS, MAX_PASSWORD_BYTES, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS,
+    MIN_PASSWORD_BYTES,
+};
 
 /// An application id by Android's rules.
 const PACKAGE: &str = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$";
@@ -112,7 +115,9 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("ReportRequest", "attempt") => between(0, u32::MAX.into()),
         ("ActionResultRequest", "outcome") => text(1, MAX_OUTCOME_BYTES),
         ("ActionResultRequest", "message") => text(0, MAX_MESSAGE_BYTES),
-        ("NudgeUpdateRequest", "device_ids") => json!({ "minItems": 1, "maxItems": MAX_NAMED_DEVICES }),
+        ("NudgeUpdateRequest", "device_ids") => {
+            json!({ "items": device(), "minItems": 1, "maxItems": MAX_NAMED_DEVICES })
+        }
         ("NudgeUpdateRequest", "audience") => json!({ "enum": ["", "all", "behind"] }),
         ("NudgeUpdateRequest", "priority") => json!({ "enum": ["", "normal", "high"] }),
         ("NudgeUpdateRequest", "ttl_s") => between(1, MAX_NUDGE_TTL.as_secs()),
@@ -125,8 +130,31 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("CreateEnrollmentTokenRequest" | "AllowEnrolmentRequest", "ttl_s") => {
             between(0, MAX_ENROLL_TTL_DAYS.unsigned_abs() * 24 * 3600)
         }
-        ("TagDevicesRequest", "add" | "remove") => json!({ "maxItems": MAX_TAGGED_AT_ONCE }),
+        ("TagDevicesRequest", "add" | "remove") => {
+            json!({ "items": device(), "maxItems": MAX_TAGGED_AT_ONCE })
+        }
+        ("AddUserRequest" | "SetUserRoleRequest" | "AddServiceAccountRequest", "role") => {
+            json!({ "enum": Role::ALL.map(Role::as_str) })
+        }
+        ("AddUserRequest" | "SetUserPasswordRequest", "password") => {
+            text(MIN_PASSWORD_BYTES, MAX_PASSWORD_BYTES)
+        }
+        ("AddServiceAccountRequest" | "AddServiceTokenRequest", "ttl_s") => {
+            between(0, MAX_ADMIN_TTL_DAYS.unsigned_abs() * 24 * 3600)
+        }
+        ("AddServiceAccountRequest", "packages") => {
+            json!({ "items": { "type": "string", "pattern": PACKAGE, "maxLength": MAX_PACKAGE_NAME_BYTES } })
+        }
+        ("AddServiceAccountRequest", "verbs") => {
+            json!({ "items": { "type": "string", "enum": Verb::ALL.map(Verb::as_str) } })
+        }
+        ("CreateCalendarRequest" | "UpdateCalendarRequest", "zone") => text(1, MAX_ATTRIBUTE_BYTES),
         ("RenameTagRequest", "to") => tag(),
+        ("Slice", "start") => json!({ "oneOf": [
+            { "type": "number", "minimum": 0, "exclusiveMaximum": 100 },
+            { "type": "string", "enum": ["auto"] },
+        ] }),
+        ("Slice", "width_percent") => json!({ "exclusiveMinimum": 0, "maximum": 100 }),
         ("Gate", "mode") => json!({ "enum": ["", "act", "hold", "watch"] }),
         ("Gate", "failed_percent" | "corrupt_percent") => json!({ "minimum": 0.01, "maximum": 50 }),
         (
@@ -174,6 +202,10 @@ pub(super) fn of_parameter(name: &str, is_required: bool) -> Option<Map<String, 
 fn words(known: [&str; 3]) -> Value {
     let all: Vec<&str> = std::iter::once("").chain(known).collect();
     json!({ "enum": all })
+}
+
+fn device() -> Value {
+    text_of(1, MAX_DEVICE_ID_BYTES)
 }
 
 fn package() -> Value {

@@ -30,7 +30,41 @@ pub(super) fn made(mut document: Value) -> Value {
             complete_operation(operation);
         }
     }
+    leave_to_the_path(&mut document);
     document
+}
+
+/// Takes out of each body what the path says already: a field of that name is only refused where it says something else.
+fn leave_to_the_path(document: &mut Value) {
+    let mut said = vec![];
+    for (path, methods) in members(&mut document["paths"]) {
+        for (_, operation) in members(methods) {
+            let body = operation.pointer("/requestBody/content/application~1json/schema/$ref");
+            let schema = body
+                .and_then(Value::as_str)
+                .and_then(|body| body.rsplit('/').next());
+            said.extend(schema.map(str::to_owned).zip(said_by(path)));
+        }
+    }
+    for (schema, field) in said {
+        if let Some(fields) = document["components"]["schemas"][schema]["properties"].as_object_mut() {
+            fields.remove(field.as_str());
+        }
+    }
+}
+
+/// The field that a path's first parameter is.
+fn said_by(path: &str) -> Option<String> {
+    let (collection, rest) = path.split_once("/{")?;
+    let (parameter, _) = rest.split_once('}')?;
+    let field = match (collection, parameter) {
+        ("/v1/apk", "id") => "build_id",
+        ("/v1/rollouts", "id") => "rollout_id",
+        ("/v1/experiments", "id") => "experiment_id",
+        ("/v1/policies", "id") => "policy_id",
+        _ => parameter,
+    };
+    Some(field.to_owned())
 }
 
 fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {

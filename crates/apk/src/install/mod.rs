@@ -108,6 +108,8 @@ pub enum FindingCode {
     PermissionModelLowered,
     /// Written for an older level than the current build.
     TargetLowered,
+    /// Native libraries for fewer ABIs than the current build has.
+    AbiRemoved,
     /// Declares a permission that the current build does not: refused where another app owns it (−112).
     PermissionAdded,
     /// No longer declares a permission: other apps lose it, and yet another may take it over.

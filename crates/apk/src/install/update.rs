@@ -29,6 +29,7 @@ pub fn update_findings(current: &Profile, next: &Profile) -> Vec<Finding> {
         ));
     }
     findings.extend(lower_target(current.target_sdk, next.target_sdk));
+    findings.extend(fewer_abis(&current.abis, &next.abis));
     let (old, new) = (
         &current.details.declared_permissions,
         &next.details.declared_permissions,
@@ -52,6 +53,28 @@ pub fn update_findings(current: &Profile, next: &Profile) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// That devices of some ABIs, which run the current build, can't run the next one. One without native code runs on all.
+fn fewer_abis(current: &[String], next: &[String]) -> Option<Finding> {
+    let lost: Vec<_> = current
+        .iter()
+        .filter(|abi| !next.contains(abi))
+        .cloned()
+        .collect();
+    let detail = match (current.is_empty(), next.is_empty()) {
+        (_, true) => return None,
+        (true, false) => format!(
+            "has native libraries for {} alone, and the current build needs none: other devices can't run it",
+            next.join(", ")
+        ),
+        (false, false) if lost.is_empty() => return None,
+        (false, false) => format!(
+            "has none for {}, for which the current build has: devices that run nothing else can't run it",
+            lost.join(", ")
+        ),
+    };
+    Some(Finding::note(FindingCode::AbiRemoved, Levels::ALL, "lib", detail))
 }
 
 fn lower_target(current: u32, next: u32) -> Option<Finding> {

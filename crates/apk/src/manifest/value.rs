@@ -7,12 +7,12 @@ use crate::{Error, Rule};
 /// The bytes of a value in a file.
 pub(crate) const VALUE_BYTES: usize = 8;
 
-const TYPE_NULL: u8 = 0x00;
-const TYPE_REFERENCE: u8 = 0x01;
-const TYPE_STRING: u8 = 0x03;
+pub(super) const TYPE_NULL: u8 = 0x00;
+pub(super) const TYPE_REFERENCE: u8 = 0x01;
+pub(super) const TYPE_STRING: u8 = 0x03;
 const TYPE_FLOAT: u8 = 0x04;
-const TYPE_DYNAMIC_REFERENCE: u8 = 0x07;
-const TYPE_FIRST_INT: u8 = 0x10;
+pub(super) const TYPE_DYNAMIC_REFERENCE: u8 = 0x07;
+pub(super) const TYPE_DECIMAL: u8 = 0x10;
 const TYPE_HEX: u8 = 0x11;
 const TYPE_BOOLEAN: u8 = 0x12;
 const TYPE_LAST_INT: u8 = 0x1f;
@@ -64,7 +64,7 @@ impl Value {
             TYPE_STRING => strings.get(data, place)?.map_or(Self::Absent, Self::Text),
             TYPE_FLOAT => Self::Float(f32::from_bits(data)),
             TYPE_BOOLEAN => Self::Boolean(data.cast_signed()),
-            TYPE_FIRST_INT..=TYPE_HEX | 0x13..=TYPE_LAST_INT => Self::Integer(data.cast_signed()),
+            TYPE_DECIMAL..=TYPE_HEX | 0x13..=TYPE_LAST_INT => Self::Integer(data.cast_signed()),
             other => Self::Other(other),
         })
     }

@@ -7,7 +7,9 @@ use super::chunk::{self, Chunk};
 use super::known::{Attribute, ELEMENTS, PARTS};
 use super::lookup::wrong_type;
 use super::strings::{NONE, Strings};
-use super::value::{VALUE_BYTES, Value};
+use super::value::{
+    TYPE_DECIMAL, TYPE_DYNAMIC_REFERENCE, TYPE_NULL, TYPE_REFERENCE, TYPE_STRING, VALUE_BYTES, Value,
+};
 use crate::bytes::{u16_at, u32_at};
 use crate::{Error, Rule};
 
@@ -20,9 +22,6 @@ const ELEMENT_BYTES: usize = 20;
 const ATTRIBUTE_BYTES: usize = 12 + VALUE_BYTES;
 /// Where an attribute has the type of its value.
 const VALUE_TYPE: usize = 15;
-const TYPE_NULL: u8 = 0x00;
-const TYPE_STRING: u8 = 0x03;
-const TYPE_DECIMAL: u8 = 0x10;
 /// Fewer bytes than these are no chunk.
 const CHUNK_BYTES: usize = 8;
 const PLACE: &str = "AndroidManifest.xml";
@@ -249,8 +248,7 @@ impl Element<'_> {
     /// The same for a level of the SDK, which Android also reads as it is spelled, and which nobody reads from
     /// nothing in the same way.
     pub(crate) fn level(&self, wanted: Attribute) -> Result<Option<Value>, Error> {
-        let mut given = self.attributes.chunks_exact(self.attribute_size);
-        let given = given.find(|attribute| self.resource_id(u32_at(attribute, 4)) == wanted.id);
+        let given = self.by_id(wanted);
         let value = match (given, self.named(wanted)?) {
             (Some(_), None) => return Err(wrong_type(wanted.name, &Value::Absent, "an SDK level")),
             (_, value) => value,
@@ -344,9 +342,14 @@ impl Element<'_> {
 
     /// Type and data of an attribute, by its id.
     fn typed(&self, wanted: Attribute) -> Option<(u8, u32)> {
-        let mut all = self.attributes.chunks_exact(self.attribute_size);
-        let found = all.find(|attribute| self.resource_id(u32_at(attribute, 4)) == wanted.id)?;
+        let found = self.by_id(wanted)?;
         Some((found[VALUE_TYPE], u32_at(found, 16)))
+    }
+
+    /// The first attribute of this id.
+    fn by_id(&self, wanted: Attribute) -> Option<&[u8]> {
+        let mut all = self.attributes.chunks_exact(self.attribute_size);
+        all.find(|attribute| self.resource_id(u32_at(attribute, 4)) == wanted.id)
     }
 
     /// The first attribute of this name in the namespace `android`.
@@ -394,7 +397,7 @@ impl Element<'_> {
 
 /// Of a resource, with its id or with one that is found out when the app is loaded.
 fn is_reference(kind: u8) -> bool {
-    matches!(kind, 0x01 | 0x07)
+    matches!(kind, TYPE_REFERENCE | TYPE_DYNAMIC_REFERENCE)
 }
 
 /// The first chunk of `bytes`. All that belong to a document have lengths of whole words.

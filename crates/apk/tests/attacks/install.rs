@@ -468,4 +468,15 @@ fn what_stands_against_an_update() {
     let owner = with(34, None, &["com.example.app.SECRET"]);
     assert_eq!(told(&plain, &owner), [(FindingCode::PermissionAdded, false)]);
     assert_eq!(told(&owner, &plain), [(FindingCode::PermissionRemoved, false)]);
+    let for_abis = |abis: &[&str]| Profile {
+        abis: abis.iter().map(ToString::to_string).collect(),
+        ..plain.clone()
+    };
+    let (both, one) = (for_abis(&["arm64-v8a", "armeabi-v7a"]), for_abis(&["arm64-v8a"]));
+    for (from, to) in [(&both, &one), (&plain, &one)] {
+        assert_eq!(told(from, to), [(FindingCode::AbiRemoved, false)]);
+    }
+    for (from, to) in [(&one, &both), (&both, &plain)] {
+        assert_eq!(told(from, to), [], "one without native code runs on all");
+    }
 }

@@ -12,9 +12,7 @@ pub(super) async fn migrate(config: &Config, dry_run: bool) -> Result<String, Er
     } else {
         keys::create_folder(&config.data_dir)?;
         let store = Store::connect(&config.database).await.map_err(fault)?;
-        let names = store.pending().await.map_err(fault)?;
-        store.migrate().await.map_err(fault)?;
-        names
+        store.migrate().await.map_err(fault)?
     };
     Ok(match (names.is_empty(), dry_run) {
         (true, _) => "the tables are up to date".to_owned(),

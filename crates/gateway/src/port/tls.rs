@@ -69,8 +69,8 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
-        // A device that comes back within some hours brings its session along, which spares a signature. The server keeps none
-        // of them: a fleet has more devices than it could.
+        // A device that comes back within some hours brings its session along, which spares a signature. Without tickets the
+        // server would keep the last few hundred sessions, and a fleet has more devices.
         config.ticketer = ring::Ticketer::new().map_err(unusable)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),

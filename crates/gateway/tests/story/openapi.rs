@@ -170,6 +170,22 @@ async fn requests_say_what_the_server_takes(engine: Engine) {
         }
     }
     assert!(requests > 40, "{requests}");
+    let roles = &schemas["SetUserRoleRequest"]["properties"]["role"]["enum"];
+    assert_eq!(*roles, serde_json::json!(["viewer", "operator", "admin"]));
+    for (request, said) in [
+        ("ResumeRolloutRequest", ["build_id", "rollout_id"].as_slice()),
+        ("AdvanceRolloutRequest", &["rollout_id"]),
+        ("ConcludeExperimentRequest", &["experiment_id"]),
+        ("UpdatePolicyRequest", &["policy_id"]),
+        ("PinSignerRequest", &["package_name"]),
+        ("RetryDeviceRequest", &["device_id"]),
+    ] {
+        for field in said {
+            let again = &schemas[request]["properties"][field];
+            assert!(again.is_null(), "the path says {field} of {request} already");
+        }
+    }
+    assert!(!schemas["RetryDeviceRequest"]["properties"]["build_id"].is_null());
     for operation in operations(&document) {
         let body = &operation.is["requestBody"];
         if !body.is_null() {
