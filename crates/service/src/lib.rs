@@ -175,5 +175,5 @@ pub use tidegate_storage::{
 pub use upload::{MAX_NOTES_BYTES, MAX_ORIGIN_BYTES, Upload, UploadNotes, Uploaded, Uploads};
 pub use upload_form::{FormToken, STALE_FORM};
 pub use upload_pace::{UPLOAD_GRACE, UploadPace};
-pub use users::{LOGIN_HOURS, Login, LoginFrom, MAX_CONCURRENT_LOGINS, Users};
+pub use users::{LOGIN_HOURS, Login, LoginFrom, MAX_CONCURRENT_LOGINS, MAX_USER_NAME_BYTES, Users};
 pub use witness::{WitnessFault, Witnessed, check_witness};

@@ -277,6 +277,9 @@ fn tell_refusal(name: &str, from: &LoginFrom, reason: &'static str) {
     );
 }
 
+/// The longest name of a person or of a service account, in bytes.
+pub const MAX_USER_NAME_BYTES: usize = 64;
+
 /// What is kept of a password.
 pub(crate) async fn hash(password: SecretString) -> Result<String, Error> {
     off_the_runtime(move || hash_password(&password))
@@ -289,7 +292,7 @@ pub(crate) async fn hash(password: SecretString) -> Result<String, Error> {
 
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let allowed = |c: char| c.is_alphanumeric() || "._@-".contains(c);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+    if name.is_empty() || name.len() > MAX_USER_NAME_BYTES || !name.chars().all(allowed) {
         return Err(Error::invalid(
             "name",
             "must be 1 to 64 bytes of letters, digits and . _ @ -",

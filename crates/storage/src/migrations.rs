@@ -1,6 +1,6 @@
 //! The schema's history, built into the program.
 
-use diesel::migration::MigrationSource;
+use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::Error;
@@ -16,19 +16,24 @@ where
 {
     refuse_newer(conn, &all)?;
     let missing = conn.pending_migrations(all).map_err(failed)?;
-    Ok(missing
-        .iter()
-        .map(|migration| migration.name().to_string())
-        .collect())
+    Ok(names_of(&missing))
 }
 
 /// All of SQLite's.
 pub(crate) fn names() -> Result<Vec<String>, Error> {
     let all = MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE);
     let all = all.map_err(|error| Error::corrupt("the migrations cannot be read", error))?;
-    let mut names: Vec<String> = all.iter().map(|migration| migration.name().to_string()).collect();
+    let mut names = names_of(&all);
     names.sort();
     Ok(names)
+}
+
+/// Such as `0001_initial`. Their versions, which the database keeps, are the numbers alone.
+fn names_of<D: diesel::backend::Backend>(migrations: &[Box<dyn Migration<D>>]) -> Vec<String> {
+    migrations
+        .iter()
+        .map(|migration| migration.name().to_string())
+        .collect()
 }
 
 /// Refuses tables that a later program has changed. A number is enough: landed migrations stay as they are.
@@ -60,8 +65,9 @@ where
     C: MigrationHarness<D>,
     D: diesel::backend::Backend,
 {
-    let done = conn.run_pending_migrations(all).map_err(failed)?;
-    Ok(done.iter().map(ToString::to_string).collect())
+    let missing = conn.pending_migrations(all).map_err(failed)?;
+    conn.run_migrations(&missing).map_err(failed)?;
+    Ok(names_of(&missing))
 }
 
 /// The caller holds the lock.

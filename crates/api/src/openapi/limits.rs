@@ -12,7 +12,7 @@ use tidegate_domain::{
 };
 use tidegate_service::{
     DeviceSort, FailureFate, MAX_ADMIN_TTL_DAYS, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES,
-    MAX_SEARCH_BYTES, MAX_STATS_HOURS,
+    MAX_SEARCH_BYTES, MAX_STATS_HOURS, MAX_USER_NAME_BYTES,
 };
 use tidegate_signing::{
     MAX_ENROLLMENT_KEY_CHARS, MAX_PASSWORD_BYTES, MAX_PREVIOUS_TOKEN_BYTES, MIN_ENROLLMENT_KEY_CHARS,
@@ -74,6 +74,7 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("CreateCalendarRequest" | "UpdateCalendarRequest", "windows") => json!({ "maxItems": MAX_WINDOWS }),
         ("CreateCalendarRequest" | "UpdateCalendarRequest", "freezes") => json!({ "maxItems": MAX_FREEZES }),
         ("UpdateCalendarRequest", "revision") => between(1, u32::MAX.into()),
+        ("ApproveRolloutRequest", "revision") => between(0, u32::MAX.into()),
         ("Window", "days") => json!({
             "minItems": 1,
             "items": { "type": "string", "enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] },
@@ -136,6 +137,7 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("AddUserRequest" | "SetUserRoleRequest" | "AddServiceAccountRequest", "role") => {
             json!({ "enum": Role::ALL.map(Role::as_str) })
         }
+        ("AddUserRequest" | "AddServiceAccountRequest", "name") => text(1, MAX_USER_NAME_BYTES),
         ("AddUserRequest" | "SetUserPasswordRequest", "password") => {
             text(MIN_PASSWORD_BYTES, MAX_PASSWORD_BYTES)
         }

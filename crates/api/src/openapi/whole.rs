@@ -11,11 +11,21 @@ const APK: &str = "application/vnd.android.package-archive";
 const WITH_OPTIONAL_FIELDS: [&str; 4] = ["Audience", "Gate", "Problem", "UploadForm"];
 
 /// Verbs whose body may be left out.
-const OPTIONAL_BODIES: [&str; 4] = [
-    "RetryDevice",
+const OPTIONAL_BODIES: [&str; 14] = [
+    "AddServiceToken",
+    "AdvanceRollout",
     "AllowEnrolment",
+    "ApproveRollout",
+    "CancelRollout",
+    "CompleteRollout",
+    "DenyRollout",
+    "HaltRollout",
+    "HoldRollout",
     "ResumeRollout",
     "ResumeRolloutById",
+    "RetryDevice",
+    "RollBackRollout",
+    "StartRollout",
 ];
 
 /// Completes a document.
