@@ -105,6 +105,27 @@ impl RolloutEdit {
         }
     }
 
+    /// Whether two changes are about a term in common. The share and the plan are one: each sets the other.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        fn both<T>(one: &Option<T>, other: &Option<T>) -> bool {
+            one.is_some() && other.is_some()
+        }
+        let sets_share = |edit: &Self| edit.percent.is_some() || edit.plan.is_some();
+        both(&self.name, &other.name)
+            || both(&self.priority, &other.priority)
+            || both(&self.audience, &other.audience)
+            || both(&self.slice, &other.slice)
+            || (sets_share(self) && sets_share(other))
+            || both(&self.gate, &other.gate)
+            || both(&self.wifi_only, &other.wifi_only)
+            || both(&self.must_install, &other.must_install)
+            || both(&self.download_calendar, &other.download_calendar)
+            || both(&self.install_calendar, &other.install_calendar)
+            || both(&self.ignore_freeze, &other.ignore_freeze)
+            || both(&self.install.when, &other.install.when)
+            || both(&self.install.deadline, &other.install.deadline)
+    }
+
     /// Whether it changes which devices the rollout addresses, or what they are asked before, and not the share alone.
     pub fn chooses_devices(&self) -> bool {
         self.audience.is_some() || self.slice.is_some() || self.priority.is_some() || self.plan.is_some()
@@ -224,6 +245,12 @@ impl Resume {
         };
         if self.remark.is_none() {
             return Err(Error::invalid("remark", "must say why a halted rollout goes on"));
+        }
+        if acknowledged > failures {
+            let fault = format!(
+                "must be what was counted, which is {failures}: /v1/rollouts/{rollout}/gate tells it"
+            );
+            return Err(Error::invalid("acknowledged_failures", fault));
         }
         if acknowledged < failures {
             return Err(Error::FailuresGrew {

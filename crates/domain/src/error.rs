@@ -104,9 +104,9 @@ pub enum Error {
         /// The build that was named.
         build: BuildId,
     },
-    /// The current rollout is the package's first: there is nothing to go back to.
+    /// Nothing served when the current rollout was promoted: there is nothing to go back to.
     #[error(
-        "build {build} is the first that {package} released, so there is no earlier build to roll back to; pause its rollout to stop offering it"
+        "{package} released nothing that still served when build {build} was promoted, so there is no earlier build to roll back to; pause its rollout to stop offering it, or promote the build that devices are to have"
     )]
     NoPredecessor {
         /// The package.

@@ -226,7 +226,7 @@ impl Track {
 
     /// Lets a rollout wait that must be approved first, or whose first step may not begin yet.
     fn put_off(&self, spec: &mut RolloutSpec, now: DateTime<Utc>) {
-        spec.state = if self.waits_to_begin(spec) {
+        spec.state = if self.waits_to_begin(spec, now) {
             RolloutState::Proposed
         } else if !spec.may_begin(now) {
             RolloutState::Scheduled
@@ -389,7 +389,7 @@ impl Track {
             if let Some(gate) = spec.gate.as_mut().filter(|_| spec.state == RolloutState::Halted) {
                 resume.require_seen(rollout, failures(rollout))?;
                 gate.segment = gate.segment.next(by.now);
-                gate.waits = None;
+                (gate.waits, gate.halted) = (None, None);
             }
             enter_at(spec, RolloutState::Active, by.now)
         })?;
@@ -551,8 +551,16 @@ pub(crate) fn in_state(rollout: &Rollout, state: RolloutState, now: DateTime<Utc
         run.stop(now);
     }
     ended.spec.is_current = false;
+    drop_request(&mut ended.spec);
     ended.spec.revision = rollout.spec.revision.saturating_add(1);
     ended
+}
+
+/// What waits for an approval of a rollout that has ended waits for nothing more.
+fn drop_request(spec: &mut RolloutSpec) {
+    if !spec.state.serves() {
+        spec.consent.request = None;
+    }
 }
 
 fn enter(spec: &mut RolloutSpec, state: RolloutState) -> Result<(), Error> {
@@ -565,6 +573,7 @@ fn enter(spec: &mut RolloutSpec, state: RolloutState) -> Result<(), Error> {
         });
     }
     spec.state = state;
+    drop_request(spec);
     Ok(())
 }
 

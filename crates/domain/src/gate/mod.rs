@@ -21,6 +21,7 @@ mod clock;
 mod counts;
 mod evidence;
 mod good;
+mod halt;
 mod logrank;
 mod members;
 mod power;
@@ -49,6 +50,7 @@ pub use clock::BlindTimes;
 pub use counts::{DeviceOutcome, StepCounts};
 pub use evidence::Evidence;
 pub use good::e_good;
+pub use halt::{GateHalt, NotRolledBack};
 pub use logrank::{Logrank, Look, TOLERATED_RATIO};
 pub use members::{Arm, CONTROLS_PER_TREATED, MAX_CONTROL, Member, Place, StepRange, Stratum, WATCHED_FOR};
 pub use power::{

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{Evidence, GateMode, Patience, Tolerance};
+use crate::gate::{Evidence, GateHalt, GateMode, Patience, Tolerance};
 
 /// What a gate watches, in the order in which a halt is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -260,6 +260,9 @@ pub struct GateReading {
     pub verdict: Verdict,
     /// What is to be done about it.
     pub action: GateAction,
+    /// What it halted the rollout by, while that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<GateHalt>,
 }
 
 impl GateReading {

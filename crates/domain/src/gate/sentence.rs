@@ -1,7 +1,7 @@
 //! A reading in one English sentence, for pages, events and messages.
 
 use crate::gate::{
-    ComparedReading, GateMode, GateReading, Metric, Passed, ShareReading, StepProgress, Verdict,
+    ComparedReading, GateHalt, GateMode, GateReading, Metric, Passed, ShareReading, StepProgress, Verdict,
 };
 
 /// What a gate promises, to be said to operators in these words.
@@ -12,6 +12,9 @@ pub const GATE_PROMISE: &str = "A build that at no time fails more than its tole
 impl GateReading {
     /// The reading in one sentence; `version` is what people call the build's version.
     pub fn sentence(&self, version: &str) -> String {
+        if let Some(halt) = self.halt {
+            return self.halted(halt, version);
+        }
         match self.verdict {
             Verdict::Bad(metric) => format!("{}: {}.", self.bad_word(), self.facts(metric, version)),
             Verdict::Suspicious(metric) => self.warning(metric, version),
@@ -29,6 +32,18 @@ impl GateReading {
             Verdict::Stuck => format!("Stuck for 72 hours: {}.", self.missing(version)),
             Verdict::Passed(passed) => self.ready(passed, version),
         }
+    }
+
+    fn halted(&self, halt: GateHalt, version: &str) -> String {
+        let mut sentence = format!("Halted: {}.", halt.as_it_was(*self).facts(halt.by, version));
+        if let Some((seen, devices)) = halt.grown(self) {
+            let (seen, devices) = (thousands(seen), thousands(devices));
+            sentence.push_str(&format!(" By now it is {seen} of {devices}."));
+        }
+        if let Some(why) = halt.not_rolled_back {
+            sentence.push_str(&format!(" It was not rolled back: {}.", why.reason()));
+        }
+        sentence
     }
 
     fn bad_word(&self) -> &'static str {
@@ -79,6 +94,9 @@ impl GateReading {
     fn missing(&self, version: &str) -> String {
         let census = self.advance.census_missing;
         match self.advance.successes_missing {
+            _ if self.advance.reached == 0 && self.failed.devices > 0 => {
+                format!("no phone was offered {version} in this step yet")
+            }
             _ if self.advance.reached == 0 => format!("no phone was offered {version} yet"),
             Some(more) if more < census => {
                 format!("{} must install {version} without a failure", more_phones(more))

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{GateAction, GateFacts, GateMode, GateReading, GateSettings, Segment, Verdict, judge};
+use crate::gate::{
+    GateAction, GateFacts, GateHalt, GateMode, GateReading, GateSettings, Segment, Verdict, judge,
+};
 use crate::{Error, Phase};
 
 /// What becomes of a rollout that its gate has halted.
@@ -94,6 +96,9 @@ pub struct RolloutGate {
     /// Why the plan doesn't advance though its step is over; none while it is not, and where nothing is in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<GateWait>,
+    /// What made it halt the rollout; none once somebody has resumed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<GateHalt>,
 }
 
 impl RolloutGate {
@@ -103,13 +108,22 @@ impl RolloutGate {
             terms,
             segment: Segment::first(now),
             waits: None,
+            halted: None,
         }
     }
 
     /// What a look finds that was taken at this time; none of a look at an earlier segment, which a new one begins
     /// without.
     pub fn reading(&self, looked_at: DateTime<Utc>, facts: &GateFacts) -> Option<GateReading> {
-        (looked_at >= self.segment.began).then(|| judge(&self.terms.settings, facts))
+        (looked_at >= self.segment.began).then(|| self.upheld(judge(&self.terms.settings, facts)))
+    }
+
+    /// A reading as it is told: while a rollout is halted by its gate, nothing else is found of it.
+    pub fn upheld(&self, reading: GateReading) -> GateReading {
+        match self.halted {
+            Some(halt) => halt.upheld(reading),
+            None => reading,
+        }
     }
 
     /// Whether a plan's step needs its word to go on.

@@ -79,6 +79,7 @@ pub fn judge(settings: &GateSettings, facts: &GateFacts) -> GateReading {
         advance: advance_reading(settings, facts),
         verdict: Verdict::Running,
         action: GateAction::Continue,
+        halt: None,
     };
     reading.verdict = verdict(&reading, facts);
     reading.action = action(settings.mode, reading.verdict, facts.progress);

@@ -125,19 +125,36 @@ impl PlanRun {
             .unwrap_or(Percent::NOBODY.share())
     }
 
+    /// The largest share that the plan comes to before a step that asks for an approval of its own; the whole without one.
+    pub(crate) fn free_share(&self) -> Share {
+        let mut free = Share::NOBODY;
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            if index > self.progress.step && step.approve {
+                return free;
+            }
+            free = free.max(step.percent.share());
+        }
+        Share::WHOLE
+    }
+
     /// The share at this time.
     pub fn share(&self, now: DateTime<Utc>) -> Share {
         let Progress {
+            step: _,
             stage,
             from,
             since,
             until,
             stopped,
+            held,
             floor,
-            ..
         } = self.progress;
         if stage != Stage::Ramping {
             return from;
+        }
+        // At the share where somebody put it, though a step without a ramp would be beyond it from its beginning.
+        if held {
+            return floor;
         }
         let target = self.step().percent.share();
         let now = stopped.unwrap_or(now);

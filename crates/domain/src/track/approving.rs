@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use super::stepping::run_on;
 use super::{Track, check_terms};
 use crate::{
-    Approved, By, Change, ChangeRequest, Error, Percent, Phase, RolloutEdit, RolloutId, RolloutSpec,
-    RolloutState,
+    Approved, BuildId, By, Change, ChangeRequest, Error, Percent, Phase, RolloutEdit, RolloutId, RolloutSpec,
+    RolloutState, Share,
 };
 
 impl Track {
@@ -96,13 +96,34 @@ impl Track {
     }
 
     /// Whether a rollout must be approved before it begins.
-    pub(super) fn waits_to_begin(&self, spec: &RolloutSpec) -> bool {
+    pub(super) fn waits_to_begin(&self, spec: &RolloutSpec, now: DateTime<Utc>) -> bool {
         let first = spec.plan.as_ref().map(|run| run.plan.first());
-        first.is_some_and(|step| step.approve) || self.approval.asks(spec.settings.percent)
+        let others = self.unapproved(spec.build, None, now);
+        first.is_some_and(|step| step.approve) || self.approval.asks(with(spec.settings.percent, others))
+    }
+
+    /// What the build's rollouts that nobody approved take together, all but this one: a large share must not begin as many
+    /// small ones.
+    fn unapproved(&self, build: BuildId, but: Option<&RolloutSpec>, now: DateTime<Utc>) -> u64 {
+        let serving = self.serving.iter().map(|release| &release.rollout.spec);
+        let shares = serving
+            .filter(|other| other.build == build && other.state.has_begun())
+            .filter(|other| other.consent.approved.is_none())
+            .map(|other| width_of(other, now));
+        let own = but.filter(|own| own.consent.approved.is_none());
+        let own = own.map_or(0, |own| width_of(own, now));
+        shares.sum::<u64>().saturating_sub(own)
+    }
+
+    /// Whether a change of a rollout that has begun needs an approval.
+    fn waits_to_change(&self, before: &RolloutSpec, after: &RolloutSpec, now: DateTime<Utc>) -> bool {
+        let others = self.unapproved(before.build, Some(before), now);
+        let asks = self.approval.asks(with(share_of(after, now), others));
+        (asks && widens(before, after, now)) || passes_approval(before, after, now)
     }
 
     /// Changes the terms; where that widens the release and the package asks for it, only writes down that it is asked for.
-    /// An edit voids the approval of what was before, and every other change that waits.
+    /// An edit voids the approval of what was before, and a change that waits where it is about the same terms.
     pub(super) fn edit_terms(
         &self,
         spec: &mut RolloutSpec,
@@ -110,16 +131,14 @@ impl Track {
         by: By<'_>,
     ) -> Result<(), Error> {
         let before = spec.clone();
+        let told = edit.clone();
         edit.clone().apply(spec, by.now)?;
         if *spec == before {
             return Ok(());
         }
         check_terms(spec)?;
         let editors = by.editors();
-        if before.state.has_begun()
-            && self.approval.asks(share_of(spec, by.now))
-            && widens(&before, spec, by.now)
-        {
+        if before.state.has_begun() && self.waits_to_change(&before, spec, by.now) {
             *spec = before;
             spec.consent.request = Some(ChangeRequest {
                 edit,
@@ -130,12 +149,25 @@ impl Track {
         }
         spec.consent.edited_by = editors;
         spec.consent.approved = None;
-        spec.consent.request = None;
-        if before.state == RolloutState::Scheduled && self.waits_to_begin(spec) {
+        spec.consent.request = before
+            .consent
+            .request
+            .filter(|waiting| !waiting.edit.meets(&told));
+        if before.state == RolloutState::Scheduled && self.waits_to_begin(spec, by.now) {
             spec.state = RolloutState::Proposed;
         }
         Ok(())
     }
+}
+
+/// A share with so much more, at most the whole.
+fn with(share: Percent, others: u64) -> Percent {
+    let all = u64::from(share.share().get()).saturating_add(others);
+    Percent::of_share(u32::try_from(all).map_or(Share::WHOLE, Share::within))
+}
+
+fn width_of(spec: &RolloutSpec, now: DateTime<Utc>) -> u64 {
+    share_of(spec, now).share().get().into()
 }
 
 /// The largest share that the rollout takes before something else is approved.
@@ -152,6 +184,15 @@ fn widens(before: &RolloutSpec, after: &RolloutSpec, now: DateTime<Utc>) -> bool
         || after.priority > before.priority
         || after.plan.as_ref().map(|run| &run.plan) != before.plan.as_ref().map(|run| &run.plan)
         || after.gate.map(|gate| gate.terms) != before.gate.map(|gate| gate.terms)
+}
+
+/// Whether a change goes past a step that asks for an approval of its own, or takes the asking away.
+fn passes_approval(before: &RolloutSpec, after: &RolloutSpec, now: DateTime<Utc>) -> bool {
+    let Some(free) = before.plan.as_ref().map(|run| run.free_share()) else {
+        return false;
+    };
+    let free = free.max(before.share(now));
+    after.share(now) > free || after.plan.as_ref().is_none_or(|run| run.free_share() > free)
 }
 
 fn require_seen(spec: &RolloutSpec, rollout: RolloutId, seen: Option<u32>) -> Result<(), Error> {

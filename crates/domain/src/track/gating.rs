@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::Track;
 use super::stepping::by_itself;
-use crate::gate::{GateAction, GateReading, GateWait, OnHalt, RolloutGate, WaitsFor};
+use crate::gate::{
+    GateAction, GateHalt, GateReading, GateWait, NotRolledBack, OnHalt, RolloutGate, WaitsFor,
+};
 use crate::{By, Change, Release, RolloutId, RolloutSpec, RolloutState};
 
 impl Track {
@@ -34,31 +36,60 @@ impl Track {
             return None;
         }
         match reading.action {
-            GateAction::Halt => self.halted(release, gate, by),
+            GateAction::Halt => self.halted(release, gate, reading, by),
             GateAction::Advance => self.let_on(release, gate, by.now),
             GateAction::Continue | GateAction::Hold => waiting(release, gate, reading, by.now),
         }
     }
 
-    fn halted(&self, release: &Release, gate: RolloutGate, by: By<'_>) -> Option<Change> {
+    fn halted(
+        &self,
+        release: &Release,
+        gate: RolloutGate,
+        reading: &GateReading,
+        by: By<'_>,
+    ) -> Option<Change> {
         let rollout = release.rollout.id;
+        let mut halt = GateHalt::of(reading, by.now);
         let taken_back = match gate.terms.on_halt {
-            OnHalt::RollBack if self.has_healthy_predecessor(release) => self
-                .roll_back_rollout(rollout, gate.terms.roll_back_forced, by)
-                .ok(),
-            _ => None,
+            OnHalt::RollBack => match self.taken_back(release, gate, by) {
+                Ok(change) => Some(change),
+                Err(why) => {
+                    halt = halt.map(|halt| GateHalt {
+                        not_rolled_back: Some(why),
+                        ..halt
+                    });
+                    None
+                }
+            },
+            OnHalt::Hold => None,
         };
-        taken_back.or_else(|| self.halt(rollout, by).ok())
+        let mut change = taken_back.or_else(|| self.halt(rollout, by).ok())?;
+        let gate = Some(RolloutGate { halted: halt, ..gate });
+        for update in change.updates.iter_mut().filter(|update| update.id == rollout) {
+            update.spec.gate = gate;
+        }
+        if change.after.rollout_id == Some(rollout) {
+            change.after.gate = gate;
+        }
+        Some(change)
     }
 
-    /// Whether devices are left with a release that serves when this one is taken back.
-    fn has_healthy_predecessor(&self, release: &Release) -> bool {
-        let is_stopped = |state| matches!(state, RolloutState::Paused | RolloutState::Halted);
-        if !release.rollout.spec.is_current {
-            return true;
+    /// The rollout rolled back, if devices are left with a release that serves.
+    fn taken_back(&self, release: &Release, gate: RolloutGate, by: By<'_>) -> Result<Change, NotRolledBack> {
+        let left = match release.rollout.spec.is_current {
+            true => self.predecessor.as_ref(),
+            false => self.current(),
+        };
+        let left = left.ok_or(NotRolledBack::NoEarlierRelease)?;
+        if matches!(
+            left.rollout.spec.state,
+            RolloutState::Paused | RolloutState::Halted
+        ) {
+            return Err(NotRolledBack::EarlierIsStopped);
         }
-        let earlier = self.predecessor.as_ref();
-        earlier.is_some_and(|earlier| !is_stopped(earlier.rollout.spec.state))
+        self.roll_back_rollout(release.rollout.id, gate.terms.roll_back_forced, by)
+            .map_err(|refused| NotRolledBack::for_error(&refused))
     }
 
     fn let_on(&self, release: &Release, gate: RolloutGate, now: DateTime<Utc>) -> Option<Change> {

@@ -19,7 +19,7 @@ impl Track {
     pub fn start(&self, rollout: RolloutId, by: By<'_>) -> Result<Change, Error> {
         let release = self.only(rollout.into())?;
         match release.rollout.spec.state {
-            RolloutState::Proposed if self.waits_to_begin(&release.rollout.spec) => {
+            RolloutState::Proposed if self.waits_to_begin(&release.rollout.spec, by.now) => {
                 Err(Error::ApprovalRequired { rollout })
             }
             RolloutState::Proposed | RolloutState::Scheduled => {

@@ -2,7 +2,7 @@
 
 use tidegate_domain::{
     Approval, Audience, By, Error, Percent, Phase, Plan, PlanStep, Reason, Resume, RolloutEdit, RolloutId,
-    RolloutState, Span, Stage,
+    RolloutState, Slice, Span, Stage,
 };
 
 use crate::fleet::{answer, at, percent, phone};
@@ -377,4 +377,128 @@ fn approvals_are_read_and_ordered() {
     );
     assert!(Approval::Never.is_lower_than(above(5.0)) && above(5.0).is_lower_than(above(1.0)));
     assert!(above(1.0).is_lower_than(Approval::Always) && !Approval::Always.is_lower_than(Approval::Always));
+}
+
+#[test]
+fn no_share_by_hand_and_no_other_plan_goes_round_a_step_that_must_be_approved() {
+    let step = |share, approve| PlanStep {
+        approve,
+        ..PlanStep::to(percent(share), Span::hours(1))
+    };
+    let plan = |steps: &[(i64, bool)]| {
+        Plan::new(
+            steps
+                .iter()
+                .map(|&(share, approve)| step(share, approve))
+                .collect(),
+        )
+    };
+    let mut store = with(Approval::Never);
+    let asked = plan(&[(5, false), (20, false), (60, true), (100, false)]).unwrap();
+    store.promote(2, &by_plan(asked)).unwrap();
+    let rollout = RolloutId(2);
+    let due = store.track().due(at(100)).unwrap();
+    store.apply(&due);
+    let edit = |store: &mut Store, edit: RolloutEdit| {
+        let revision = store.current().spec.revision;
+        store
+            .run(|track| track.edit(rollout, edit, revision, by("ada")))
+            .unwrap();
+        let spec = store.current().spec;
+        (spec.percent(at(100)), spec.consent.request.is_some())
+    };
+    assert_eq!(
+        edit(&mut store, share(percent(20))),
+        (percent(20), false),
+        "up to the step before it"
+    );
+    assert_eq!(edit(&mut store, share(percent(21))), (percent(20), true));
+    assert_eq!(
+        edit(&mut store, share(percent(10))),
+        (percent(10), false),
+        "to lower it waits for nobody, and takes the wish for more back"
+    );
+    let without = RolloutEdit {
+        plan: Some(plan(&[(5, false), (20, false), (60, false), (100, false)]).unwrap()),
+        ..RolloutEdit::default()
+    };
+    assert_eq!(
+        edit(&mut store, without),
+        (percent(10), true),
+        "nor by another plan"
+    );
+    store
+        .run(|track| track.approve(rollout, None, None, by("eve")))
+        .unwrap();
+    assert_eq!(edit(&mut store, share(percent(100))), (percent(100), false));
+}
+
+#[test]
+fn many_small_rollouts_of_a_build_wait_like_a_large_one() {
+    let mut store = with(Approval::Above(percent(20)));
+    let mut states = vec![];
+    for start in [0.0, 10.0, 20.0] {
+        let mut promotion = to(10);
+        promotion.settings.slice = Slice::of_percents(start, 100.0).unwrap();
+        store.create(2, 100, promotion).unwrap();
+        states.push(store.rollouts.last().unwrap().spec.state);
+    }
+    use RolloutState::{Active, Proposed};
+    assert_eq!(states, [Active, Active, Proposed], "10 and 10 are not above 20");
+    let other = store.create(3, 200, to(20)).unwrap();
+    assert_eq!(other.after.state, Active, "another build is another release");
+    let raised = RolloutId(2);
+    store
+        .run(|track| track.edit(raised, share(percent(15)), 1, by("ada")))
+        .unwrap();
+    let spec = &store
+        .rollouts
+        .iter()
+        .find(|known| known.id == raised)
+        .unwrap()
+        .spec;
+    assert!(spec.consent.request.is_some(), "15 and 10 are");
+}
+
+#[test]
+fn what_waits_goes_on_waiting_when_something_else_is_edited_and_ends_with_its_rollout() {
+    let mut store = with(Approval::Always);
+    store.promote(2, &to(10)).unwrap();
+    let rollout = RolloutId(2);
+    store
+        .run(|track| track.approve(rollout, None, None, by("eve")))
+        .unwrap();
+    let edit = |store: &mut Store, edit: RolloutEdit, who| {
+        let revision = store.current().spec.revision;
+        store
+            .run(|track| track.edit(rollout, edit, revision, by(who)))
+            .unwrap();
+        store.current().spec.consent.request.map(|waiting| waiting.edit)
+    };
+    let wish = share(percent(30));
+    assert_eq!(edit(&mut store, wish.clone(), "ada"), Some(wish.clone()));
+    let seen = store.current().spec.revision;
+    let renamed = RolloutEdit {
+        name: Some("north first".to_owned()),
+        wifi_only: Some(true),
+        ..RolloutEdit::default()
+    };
+    assert_eq!(edit(&mut store, renamed, "bob"), Some(wish));
+    assert_eq!(
+        store
+            .run(|track| track.approve(rollout, Some(seen), None, by("eve")))
+            .unwrap_err()
+            .code(),
+        "revision_mismatch",
+        "its terms are others than eve saw"
+    );
+    assert_eq!(
+        edit(&mut store, share(percent(5)), "bob"),
+        None,
+        "a share takes a share's place"
+    );
+    edit(&mut store, share(percent(40)), "ada");
+    store.run(|track| track.cancel(rollout, by("bob"))).unwrap();
+    let ended = store.rollouts.iter().find(|known| known.id == rollout).unwrap();
+    assert_eq!(ended.spec.consent.request, None);
 }

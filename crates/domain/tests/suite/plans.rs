@@ -651,3 +651,41 @@ fn an_approval_holds_for_the_later_steps_unless_they_ask_for_their_own() {
         "approved to begin with"
     );
 }
+
+#[test]
+fn a_plan_that_is_pulled_back_by_hand_stays_there_though_its_steps_have_no_ramp() {
+    let plan = Plan::new(vec![step(50, 0, 24), step(100, 0, 0)]).unwrap();
+    let mut store = released(plan);
+    clerk(&mut store, [0]);
+    let adjust = |store: &mut Store, share: i64, seconds: i64| {
+        store
+            .run(|track| track.adjust(RolloutId(2), percent(share), by(seconds)))
+            .unwrap();
+        assert_eq!(
+            store.current().spec.percent(at(seconds + HOUR)),
+            percent(share),
+            "for as long as it is held"
+        );
+    };
+    adjust(&mut store, 5, 10);
+    let outside = device_at(|place| (5.0..50.0).contains(&place));
+    assert_eq!(
+        answer_at(&store.catalog(), &outside, HOUR),
+        Err(Reason::NotInCohort)
+    );
+    adjust(&mut store, 100, 20);
+    adjust(&mut store, 30, 30);
+
+    store
+        .run(|track| track.start(RolloutId(2), by(2 * HOUR)))
+        .unwrap();
+    assert_eq!(
+        store.current().spec.percent(at(2 * HOUR)),
+        percent(100),
+        "the step at hand, which has no ramp"
+    );
+    clerk(&mut store, [2 * HOUR, 3 * HOUR, 4 * HOUR]);
+    assert_eq!(store.current().spec.state, RolloutState::Completed);
+    let pulled = store.run(|track| track.adjust(RolloutId(2), percent(1), by(5 * HOUR)));
+    assert!(pulled.is_err(), "a completed rollout is everybody's");
+}

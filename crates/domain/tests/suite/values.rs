@@ -173,7 +173,7 @@ fn every_refusal_has_a_stable_code_and_names_its_input() {
                 build,
             },
             "no_predecessor",
-            "build 71 is the first that com.example.app released",
+            "com.example.app released nothing that still served when build 71 was promoted",
         ),
         (
             Error::SignerMismatch { from: build, to },

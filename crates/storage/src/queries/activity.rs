@@ -9,7 +9,8 @@ use tidegate_domain::{DeviceFacts, DeviceId};
 use super::devices::{self, Installed};
 use super::gate_polls::GatedPolls;
 use super::histories::{BuildKey, Histories, RolloutKey};
-use super::{BATCH, Conn, builds, execute_on, gate_entries, responses, retirement, rows};
+use super::kept::Kept;
+use super::{BATCH, Conn, builds, gate_entries, responses, retirement, rows};
 use crate::error::Fault;
 use crate::gate_tally::GateStep;
 use crate::rows::to_json;
@@ -94,7 +95,7 @@ fn touch(conn: &mut Conn, latest: &BTreeMap<i64, &Seen>) -> Result<(), Fault> {
         rows(&[("id", "bigint"), ("at", "bigint"), ("polled", "text")])
     );
     for touches in touches?.chunks(BATCH) {
-        execute_on(conn, &sql, touches)?;
+        Kept::on(&sql, touches)?.run(conn)?;
     }
     Ok(())
 }
@@ -124,7 +125,7 @@ fn note_uses(
         rows(&[("id", "bigint"), ("at", "bigint")])
     );
     for uses in uses.chunks(BATCH) {
-        execute_on(conn, &sql, uses)?;
+        Kept::on(&sql, uses)?.run(conn)?;
     }
     Ok(())
 }

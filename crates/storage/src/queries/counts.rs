@@ -6,7 +6,8 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::DeliveryFailure;
 
-use super::{Conn, execute_on, rows};
+use super::kept::Kept;
+use super::{Conn, rows};
 use crate::error::Fault;
 use crate::schema::nudge_counts as counts;
 use crate::{Error, Progress};
@@ -87,7 +88,7 @@ impl Changes {
              SELECT campaign_id, kind, reason, count FROM {source} WHERE true
              ON CONFLICT (campaign_id, kind, reason) DO UPDATE SET count = nudge_counts.count + excluded.count"
         );
-        execute_on(conn, &sql, &changes)?;
+        Kept::on(&sql, &changes)?.run(conn)?;
         Ok(())
     }
 }

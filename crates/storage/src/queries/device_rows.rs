@@ -4,10 +4,11 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::DeviceFacts;
 
+use super::kept::Kept;
 use super::{Conn, from_hex, rows};
 use crate::Error;
 use crate::error::Fault;
-use crate::rows::{DeviceShape, clean_if, to_json};
+use crate::rows::{DeviceShape, clean_if};
 
 /// A row of `devices`.
 #[derive(Serialize)]
@@ -101,7 +102,5 @@ pub(super) fn insert() -> String {
 /// Adds those of the devices that nobody knew.
 pub(super) fn add(conn: &mut Conn, devices: &[DeviceRow<'_>]) -> Result<Vec<Added>, Fault> {
     let sql = format!("{} ON CONFLICT (name) DO NOTHING RETURNING id, name", insert());
-    Ok(diesel::sql_query(sql)
-        .bind::<diesel::sql_types::Text, _>(to_json(&devices)?)
-        .load(conn)?)
+    Ok(Kept::on(&sql, devices)?.load(conn)?)
 }

@@ -10,8 +10,9 @@ use serde::Serialize;
 use tidegate_domain::{BuildId, Device, DeviceId, PackageName, RolloutId, VersionCode};
 
 use super::epochs::Epoch;
+use super::kept::Kept;
 use super::responses::Installation;
-use super::{BATCH, Conn, audit, epochs, execute_on, gate_entries, lock, rows};
+use super::{BATCH, Conn, audit, epochs, gate_entries, lock, rows};
 use crate::device_build::{DeviceBuildRow, DeviceRolloutRow};
 use crate::error::Fault;
 use crate::rows::{DeviceRow, clean, device_id, package_name, small, version};
@@ -183,7 +184,7 @@ fn upsert_installed(conn: &mut Conn, installed: &[Installed], set: &str, news: &
         rows(&INSTALLED_COLUMNS)
     );
     for installed in installed.chunks(BATCH) {
-        execute_on(conn, &sql, installed)?;
+        Kept::on(&sql, installed)?.run(conn)?;
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::device_rows::{self, DeviceRow};
 use super::devices::{self, Installed};
-use super::{BATCH, Conn, enroll_tokens, execute_on, rows};
+use super::kept::Kept;
+use super::{BATCH, Conn, enroll_tokens, rows};
 use crate::error::Fault;
 use crate::rows::clean_if;
 use crate::schema::{devices as device_table, erased_devices};
@@ -206,7 +207,7 @@ fn spend(conn: &mut Conn, usual: &Usual<'_>, added: &HashMap<String, i64>) -> Re
         ])
     );
     for uses in uses.chunks(BATCH) {
-        execute_on(conn, &sql, uses)?;
+        Kept::on(&sql, uses)?.run(conn)?;
     }
     // By token and hour, in one order for all servers.
     let mut counts: BTreeMap<(i64, i64), i64> = BTreeMap::new();

@@ -7,7 +7,8 @@ use tidegate_domain::gate::{RolloutGate, StepCounts};
 use tidegate_domain::{PlanRun, RolloutState};
 
 use super::gate_members::AtHand;
-use super::{BATCH, Conn, execute_on, rows};
+use super::kept::Kept;
+use super::{BATCH, Conn, rows};
 use crate::Error;
 use crate::error::Fault;
 use crate::gate_tally::{GateStep, GateTally};
@@ -48,7 +49,7 @@ pub(crate) fn add(conn: &mut Conn, tally: &GateTally) -> Result<(), Fault> {
         updates = updates.join(", "),
     );
     for changed in changed.chunks(BATCH) {
-        execute_on(conn, &sql, changed)?;
+        Kept::on(&sql, changed)?.run(conn)?;
     }
     Ok(())
 }

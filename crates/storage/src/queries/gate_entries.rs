@@ -9,6 +9,7 @@ use serde::Serialize;
 use tidegate_domain::gate::{Arm, Patience, WATCHED_FOR, Watch, lost_at};
 use tidegate_domain::{DeviceId, RolloutId};
 
+use super::kept::Kept;
 use super::{BATCH, Conn, execute_on, gate_counts, rows};
 use crate::device_build::{arm, step};
 use crate::error::Fault;
@@ -189,7 +190,7 @@ pub(crate) fn hear<'a>(
         rows(&[("device_id", "bigint"), ("at", "bigint")])
     );
     for heard in heard.chunks(BATCH) {
-        execute_on(conn, &sql, heard)?;
+        Kept::on(&sql, heard)?.run(conn)?;
     }
     Ok(())
 }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 use serde::Serialize;
 
 use super::histories::Histories;
-use super::{BATCH, Conn, devices, execute_on, rows};
+use super::kept::Kept;
+use super::{BATCH, Conn, devices, rows};
 use crate::Seen;
 use crate::device_build::DeviceRolloutRow;
 use crate::error::Fault;
-use crate::rows::to_json;
 use crate::schema::builds;
 use crate::time::micros;
 
@@ -158,7 +158,7 @@ impl GatedPolls {
             rows(&POLLED_COLUMNS)
         );
         for polls in polls.chunks(BATCH) {
-            let query = diesel::sql_query(&sql).bind::<Text, _>(to_json(&polls)?);
+            let query = Kept::on(&sql, polls)?;
             for found in query.load::<Found>(conn)? {
                 let key = histories.add_rollout(found.history)?;
                 histories.change_gated(key, |gated| change(gated, found.polled_at));
@@ -177,7 +177,7 @@ impl GatedPolls {
             rows(&POLLED_COLUMNS)
         );
         for crashed in self.crashed.chunks(BATCH) {
-            execute_on(conn, &sql, crashed)?;
+            Kept::on(&sql, crashed)?.run(conn)?;
         }
         Ok(())
     }

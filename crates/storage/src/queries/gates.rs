@@ -58,6 +58,13 @@ pub(crate) fn look(
         let Some(change) = track.judged(release.rollout.id, &reading, by) else {
             continue;
         };
+        let changed = change
+            .updates
+            .iter()
+            .find(|changed| changed.id == release.rollout.id);
+        let reading = changed
+            .and_then(|changed| changed.spec.gate)
+            .map_or(reading, |gate| gate.upheld(reading));
         let sentence = reading.sentence(&release.build.facts.version_name);
         rollouts::write_judged(conn, id, package, actor, &change, (&reading, &sentence))?;
         looked.judged = Some(GateJudged {

@@ -5,18 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 use serde::Serialize;
 use tidegate_domain::{Capacity, Consequence, DeviceBuild, LastReport, Rejection, Report, ReportStatus};
 
 use super::epochs::{self, Epoch};
+use super::kept::Kept;
 use super::{BATCH, Conn, execute_on, rows, stats};
 use crate::device_build::{
     BUILD_COLUMNS, DeviceBuildRow, DeviceRolloutRow, Gated, ROLLOUT_COLUMNS, RolloutHistory, UNGATED_COLUMNS,
 };
 use crate::error::Fault;
 use crate::gate_tally::GateStep;
-use crate::rows::to_json;
 use crate::tally::{Tally, count};
 use crate::time::micros;
 
@@ -66,7 +65,7 @@ impl Histories {
         );
         let pairs: Vec<Pair> = keys.iter().map(Pair::of).collect();
         for pairs in pairs.chunks(BATCH) {
-            let query = diesel::sql_query(&sql).bind::<Text, _>(to_json(&pairs)?);
+            let query = Kept::on(&sql, pairs)?;
             for row in query.load::<DeviceBuildRow>(conn)? {
                 let key = (row.device_id, row.build_id);
                 let offered_by = row.offered_rollout_id;
@@ -103,7 +102,7 @@ impl Histories {
             })
             .collect();
         for triples in triples.chunks(BATCH) {
-            let query = diesel::sql_query(&sql).bind::<Text, _>(to_json(&triples)?);
+            let query = Kept::on(&sql, triples)?;
             for row in query.load::<DeviceRolloutRow>(conn)? {
                 self.add_rollout(row)?;
             }
@@ -330,7 +329,7 @@ fn upsert<T: Serialize>(
         updates = updates.join(", "),
     );
     for changed in changed.chunks(BATCH) {
-        execute_on(conn, &sql, changed)?;
+        Kept::on(&sql, changed)?.run(conn)?;
     }
     Ok(())
 }

@@ -44,6 +44,7 @@ pub(crate) mod gate_readings;
 pub(crate) mod gates;
 pub(crate) mod histories;
 pub(crate) mod imports;
+mod kept;
 pub(crate) mod leases;
 pub(crate) mod minutes;
 pub(crate) mod overdue;

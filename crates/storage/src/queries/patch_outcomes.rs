@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 use serde::Serialize;
 use tidegate_domain::{BuildId, PatchOutcome, RolloutId};
 
 use super::histories::RolloutKey;
-use super::{BATCH, Conn, execute_on, rows};
+use super::kept::Kept;
+use super::{BATCH, Conn, rows};
 use crate::error::Fault;
-use crate::rows::to_json;
 use crate::schema::{builds, device_patches};
 use crate::{PatchCounted, PatchStats};
 
@@ -69,7 +69,7 @@ fn read(
     );
     let asked: Vec<DevicePatchRow> = found.values().cloned().collect();
     for asked in asked.chunks(BATCH) {
-        let query = diesel::sql_query(&sql).bind::<Text, _>(to_json(&asked)?);
+        let query = Kept::on(&sql, asked)?;
         for row in query.load::<DevicePatchRow>(conn)? {
             found.insert((row.device_id, row.rollout_id, row.build_id), row);
         }
@@ -87,7 +87,7 @@ fn write(conn: &mut Conn, changed: &BTreeMap<RolloutKey, DevicePatchRow>) -> Res
     );
     let changed: Vec<&DevicePatchRow> = changed.values().collect();
     for changed in changed.chunks(BATCH) {
-        execute_on(conn, &sql, changed)?;
+        Kept::on(&sql, changed)?.run(conn)?;
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use diesel::prelude::*;
 use serde::Serialize;
 use tidegate_domain::BuildId;
 
-use super::{BATCH, Conn, execute_on, rows};
+use super::kept::Kept;
+use super::{BATCH, Conn, rows};
 use crate::error::Fault;
 use crate::rows::parsed;
 use crate::schema::rollout_reasons as reasons;
@@ -106,7 +107,7 @@ pub(crate) fn add(conn: &mut Conn, new: &Reasons) -> Result<(), Fault> {
         )
         .collect();
     for added in added.chunks(BATCH) {
-        execute_on(conn, &sql, added)?;
+        Kept::on(&sql, added)?.run(conn)?;
     }
     Ok(())
 }

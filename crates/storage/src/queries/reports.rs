@@ -10,12 +10,13 @@ use tidegate_domain::{BuildId, Capacity, Consequence, DeviceId, Rejection, Repor
 use super::devices::{self, Installed};
 use super::gate_counts::{self, Reported};
 use super::histories::{BuildKey, Histories, RolloutKey};
+use super::kept::Kept;
 use super::patch_outcomes::{self, Said};
 use super::reasons::{self, Reasons};
 use super::responses::{self, Installation};
-use super::{BATCH, Conn, builds, execute_on, gate_entries, rows};
+use super::{BATCH, Conn, builds, gate_entries, rows};
 use crate::error::Fault;
-use crate::rows::{clean_if, to_json};
+use crate::rows::clean_if;
 use crate::schema::reports;
 use crate::time::micros;
 use crate::{Fetched, NewDownload, NewReport, Refusal, ReportOutcome};
@@ -335,7 +336,7 @@ fn known_keys<'a>(
     let candidates: Vec<&ReportRow> = candidates.collect();
     let mut known = HashSet::new();
     for candidates in candidates.chunks(BATCH) {
-        let query = diesel::sql_query(&sql).bind::<diesel::sql_types::Text, _>(to_json(&candidates)?);
+        let query = Kept::on(&sql, candidates)?;
         for row in query.load::<KeyRow>(conn)? {
             known.insert((
                 row.device_id,
@@ -364,7 +365,7 @@ fn insert(conn: &mut Conn, fresh: &[&ReportRow]) -> Result<(), Fault> {
         rows(&columns)
     );
     for fresh in fresh.chunks(BATCH) {
-        execute_on(conn, &sql, fresh)?;
+        Kept::on(&sql, fresh)?.run(conn)?;
     }
     Ok(())
 }

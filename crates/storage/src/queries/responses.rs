@@ -11,7 +11,8 @@ use tidegate_domain::{ActionResult, DeviceId};
 
 use super::counts::{Changes, Kind};
 use super::devices;
-use super::{BATCH, Conn, execute_on, rows};
+use super::kept::Kept;
+use super::{BATCH, Conn, rows};
 use crate::error::Fault;
 use crate::rows::{clean, clean_if, to_json};
 use crate::schema::nudge_campaigns;
@@ -279,7 +280,7 @@ fn commands<'a>(
         .collect();
     let mut found = HashMap::new();
     for pairs in pairs.chunks(BATCH) {
-        let query = diesel::sql_query(&sql).bind::<Text, _>(to_json(&pairs)?);
+        let query = Kept::on(&sql, pairs)?;
         for row in query.load::<Row>(conn)? {
             let command = Command {
                 is_answered: row.acknowledged_at.is_some(),
@@ -310,7 +311,7 @@ fn store_answers(conn: &mut Conn, fresh: &[AnswerRow], signs: &[Sign]) -> Result
     );
     let mut changes = Changes::default();
     for fresh in fresh.chunks(BATCH) {
-        execute_on(conn, &sql, fresh)?;
+        Kept::on(&sql, fresh)?.run(conn)?;
         for row in fresh {
             changes.add(row.campaign_id, Kind::Acknowledged, 1);
         }

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use tidegate_domain::{self as domain, BuildId, DeploymentStats, RolloutId};
 
-use super::{Conn, builds, execute_on, gate_counts, rows};
+use super::kept::Kept;
+use super::{Conn, builds, gate_counts, rows};
 use crate::error::Fault;
 use crate::schema::{deployment_stat_hours as hours, deployment_stats as stats, rollout_stats};
 use crate::stats::{BuildStats, RolloutStats};
@@ -84,7 +85,7 @@ fn add_to_build(conn: &mut Conn, sums: &Sums) -> Result<bool, Fault> {
         latest("deployment_stats", "v"),
         rows(&columns(&["build_id"], true)),
     );
-    Ok(execute_on(conn, &sql, &[*sums])? == 1)
+    Ok(Kept::on(&sql, &[*sums])?.run(conn)? == 1)
 }
 
 /// The columns of rows of sums with PostgreSQL's names of their types.
@@ -132,7 +133,7 @@ fn add_rows(
         updates = updates.join(", "),
     );
     for sums in sums.chunks(super::BATCH) {
-        execute_on(conn, &sql, sums)?;
+        Kept::on(&sql, sums)?.run(conn)?;
     }
     Ok(())
 }

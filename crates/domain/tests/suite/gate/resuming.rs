@@ -55,6 +55,8 @@ fn a_halted_rollout_asks_for_its_failures_and_a_reason() {
         (Some(12), Some(" "), "remark"),
         (Some(12), Some(long.as_str()), "remark"),
         (Some(12), Some("a\u{202e}b"), "remark"),
+        // Nobody has seen more than there were.
+        (Some(13), Some("seen"), "acknowledged_failures"),
     ] {
         let mut store = halted();
         let refused = resume(&mut store, &said(acknowledged, remark), 12).unwrap_err();
@@ -72,15 +74,13 @@ fn a_halted_rollout_asks_for_its_failures_and_a_reason() {
         failures: 12,
     };
     assert_eq!(grown, told);
-    for acknowledged in [12, 13] {
-        let change = resume(&mut halted(), &said(Some(acknowledged), Some("seen")), 12).unwrap();
-        let told = serde_json::to_value(&change.after).unwrap();
-        assert_eq!(told["acknowledged_failures"], acknowledged);
-        assert_eq!(
-            (&told["remark"], &told["state"]),
-            (&"seen".into(), &"active".into())
-        );
-    }
+    let change = resume(&mut halted(), &said(Some(12), Some("seen")), 12).unwrap();
+    let told = serde_json::to_value(&change.after).unwrap();
+    assert_eq!(told["acknowledged_failures"], 12);
+    assert_eq!(
+        (&told["remark"], &told["state"]),
+        (&"seen".into(), &"active".into())
+    );
 }
 
 #[test]

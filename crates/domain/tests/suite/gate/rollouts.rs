@@ -2,10 +2,11 @@
 
 use tidegate_domain::gate::{
     BlindTimes, GateAction, GateCounts, GateFacts, GateMode, GateReading, GateSettings, GateState, GateTerms,
-    OnHalt, Segment, StepCounts, StepProgress, judge,
+    NotRolledBack, OnHalt, Segment, StepCounts, StepProgress, judge,
 };
 use tidegate_domain::{
-    By, Phase, Plan, PlanStep, Promotion, Reason, Rollout, RolloutEdit, RolloutId, RolloutState, Span, decide,
+    By, Phase, Plan, PlanStep, Promotion, Reason, Resume, Rollout, RolloutEdit, RolloutId, RolloutState,
+    Span, decide,
 };
 
 use super::{facts_of, step_of};
@@ -225,6 +226,15 @@ fn without_a_healthy_release_to_go_back_to_it_is_only_halted() {
         .unwrap();
     store.apply(&change);
     assert_eq!(store.current().spec.state, RolloutState::Halted);
+    let told = |rollout: &Rollout| {
+        let gate = rollout.spec.gate.unwrap();
+        gate.upheld(bad(asked)).sentence("1.1")
+    };
+    assert_eq!(
+        told(&store.current()),
+        "Halted: 30 of 100 phones that fetched 1.1 failed to install it, 2 % is tolerated. It was not rolled back: \
+         there is no earlier release to go back to."
+    );
 
     // One whose predecessor was stopped as bad.
     let mut store = Store::with_builds(2);
@@ -239,7 +249,83 @@ fn without_a_healthy_release_to_go_back_to_it_is_only_halted() {
         .judged(before.id, &bad(asked), tidegate(60))
         .unwrap();
     store.apply(&change);
-    assert_eq!(rollout(&store, before.id).spec.state, RolloutState::Halted);
+    let halted = rollout(&store, before.id);
+    assert_eq!(halted.spec.state, RolloutState::Halted);
+    assert!(told(halted).ends_with("there is no earlier release to go back to."));
+
+    // One above a base that was stopped as bad: its devices would be handed to that.
+    let mut store = Store::with_builds(2);
+    store.release_to(1, 100);
+    store.create(2, 100, gated(asked)).unwrap();
+    store
+        .run(|track| track.halt(RolloutId(1), crate::store::BY_ADA))
+        .unwrap();
+    assert!(lay(&mut store, &bad(asked), 60));
+    let halted = rollout(&store, GATED);
+    assert_eq!(halted.spec.state, RolloutState::Halted);
+    assert!(told(halted).ends_with("the release to go back to is stopped itself."));
+}
+
+#[test]
+fn a_forced_roll_back_that_cannot_be_says_why() {
+    let asked = GateTerms {
+        roll_back_forced: true,
+        ..terms(GateMode::Act, OnHalt::RollBack)
+    };
+    let mut store = Store::with_builds(3);
+    store.release_to(1, 100);
+    store.release_to(2, 100);
+    store.roll_back(true).unwrap();
+    let base = store.current().id;
+    store.create(3, 100, gated(asked)).unwrap();
+    let canary = store.rollouts.last().unwrap().id;
+    let change = store.track().judged(canary, &bad(asked), tidegate(60)).unwrap();
+    store.apply(&change);
+    let gate = rollout(&store, canary).spec.gate.unwrap();
+    assert_eq!(rollout(&store, canary).spec.state, RolloutState::Halted);
+    assert_eq!(rollout(&store, base).spec.state, RolloutState::Active);
+    assert_eq!(
+        gate.halted.unwrap().not_rolled_back,
+        Some(NotRolledBack::TakesBackAnother)
+    );
+}
+
+#[test]
+fn a_halt_keeps_its_reason_whatever_is_counted_later() {
+    let asked = terms(GateMode::Act, OnHalt::Hold);
+    let mut store = released(asked);
+    assert!(lay(&mut store, &bad(asked), 60));
+    // Who was offered the build before goes on to install it.
+    let later = reading(asked, &facts_of(step_of(5_000, 31, 4_900)));
+    assert_eq!(later.action, GateAction::Advance, "by the numbers alone");
+    let gate = rollout(&store, GATED).spec.gate.unwrap();
+    let told = gate.upheld(later);
+    assert_eq!((told.verdict.as_str(), told.action), ("bad", GateAction::Halt));
+    assert_eq!(told.failed.halts_after, None, "it is halted");
+    assert_eq!(told.failures(), 31, "the counts go on: who resumes has seen them");
+    assert_eq!(
+        told.sentence("1.2"),
+        "Halted: 30 of 100 phones that fetched 1.2 failed to install it, 2 % is tolerated. By now it is 31 of 5,000."
+    );
+
+    let resume = Resume {
+        acknowledged_failures: Some(31),
+        remark: Some("a bad cable".to_owned()),
+    };
+    let much = Resume {
+        acknowledged_failures: Some(1_000_000),
+        ..resume.clone()
+    };
+    let failures = |_| 31;
+    let refused = store.run(|track| track.resume(GATED, &much, failures, tidegate(100)));
+    assert!(
+        refused.unwrap_err().to_string().contains("which is 31"),
+        "nobody has seen what was not counted"
+    );
+    store
+        .run(|track| track.resume(GATED, &resume, failures, tidegate(100)))
+        .unwrap();
+    assert_eq!(rollout(&store, GATED).spec.gate.unwrap().halted, None);
 }
 
 #[test]
