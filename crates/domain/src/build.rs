@@ -75,6 +75,16 @@ pub struct BuildFacts {
     pub installability: Option<Installability>,
 }
 
+impl BuildFacts {
+    /// What people call the version: its name, or its code where it has none.
+    pub fn version_label(&self) -> String {
+        match self.version_name.trim() {
+            "" => self.version_code.to_string(),
+            name => name.to_owned(),
+        }
+    }
+}
+
 /// Where a build came from: who uploaded it, the CI run and commit behind it, and its release notes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {

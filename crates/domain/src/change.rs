@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::gate::{GateTerms, RolloutGate};
+use crate::install_terms::check_deadline;
 use crate::{
     Audience, Build, BuildId, CalendarName, Consent, Error, InstallTermsEdit, Percent, Plan, PlanRun,
     Position, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
@@ -155,6 +156,7 @@ impl RolloutEdit {
         set(&mut spec.settings.calendars.download, self.download_calendar);
         set(&mut spec.settings.calendars.install, self.install_calendar);
         set(&mut spec.settings.ignore_freeze, self.ignore_freeze);
+        check_deadline(self.install.deadline.flatten(), now)?;
         self.install.apply(&mut spec.settings.install);
         Ok(())
     }

@@ -101,6 +101,14 @@ impl InstallTerms {
     }
 }
 
+/// Refuses a deadline that has passed: every device that is offered the build would be overdue at once.
+pub(crate) fn check_deadline(deadline: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Error> {
+    match deadline {
+        Some(deadline) if deadline <= now => Err(Error::invalid("install_deadline", "must be in the future")),
+        _ => Ok(()),
+    }
+}
+
 /// The terms for the installation that an operator changes; those left out stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

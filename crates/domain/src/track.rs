@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use stepping::{enter_at, require_begun};
 
 use crate::gate::RolloutGate;
+use crate::install_terms::check_deadline;
 use crate::policy::check_remark;
 use crate::{
     Approval, Build, BuildId, By, Change, Consent, Error, MAX_PRIORITY, MAX_ROLLOUT_NAME_BYTES, OfferFacts,
@@ -187,6 +188,7 @@ impl Track {
             created_at: by.now,
         };
         check_terms(&spec)?;
+        check_deadline(spec.settings.install.deadline, by.now)?;
         self.put_off(&mut spec, by.now);
         let has_begun = spec.state.has_begun();
         let before = match is_base {
@@ -626,7 +628,7 @@ pub(crate) fn check_percent(percent: Percent) -> Result<(), Error> {
     if percent == Percent::NOBODY {
         return Err(Error::invalid(
             "rollout_percent",
-            "must be from 0.01 to 100, not 0; to stop offering a build, pause its rollout",
+            "must be from 0.01 to 100, unless a plan stands in its place; to stop offering a build, pause its rollout",
         ));
     }
     Ok(())

@@ -91,8 +91,10 @@ impl Clerk {
         let now = self.clock.now();
         let keeps_floors = (now - self.floors_kept_at).abs() >= KEEP_FLOORS_EVERY;
         let (due, ramping) = self.packages(now, keeps_floors);
-        let gated = self.gates.as_mut().map(|gates| gates.packages(now));
-        let gated = gated.unwrap_or_default();
+        let gated = match &mut self.gates {
+            Some(gates) => gates.packages(now).await?,
+            None => vec![],
+        };
         if due.is_empty() && ramping.is_empty() && gated.is_empty() {
             return Ok(());
         }

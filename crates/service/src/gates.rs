@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tidegate_domain::gate::GateAction;
-use tidegate_domain::{PackageName, RolloutState, Track};
+use tidegate_domain::{PackageName, RolloutId, RolloutState, Track};
 use tidegate_storage::{Actor, GateJudged, GateQuestion, Store};
 
 use crate::clerk::CLERK;
 use crate::{Error, Fleet, Snapshots};
 
-/// How often gates are looked at where nobody waits for what they say and the last look found nothing new. A build that is everybody's
-/// keeps its gate for as long as it serves, and each look keeps other writers waiting.
+/// How often gates are looked at where nothing was counted since the last look, which found nothing new, and nobody waits for
+/// what they say. A build that is everybody's keeps its gate for as long as it serves, and each look keeps other writers
+/// waiting.
 const QUIET_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// Looks at gates.
@@ -27,6 +28,8 @@ pub struct Gates {
     poll_interval: TimeDelta,
     /// When the last look was that found nothing new.
     quiet: HashMap<PackageName, DateTime<Utc>>,
+    /// What was counted when they were asked for last.
+    marks: HashMap<PackageName, Vec<i64>>,
 }
 
 impl Gates {
@@ -38,22 +41,39 @@ impl Gates {
             fleet,
             poll_interval: TimeDelta::from_std(poll_interval).unwrap_or(TimeDelta::MAX),
             quiet: HashMap::new(),
+            marks: HashMap::new(),
         }
     }
 
     /// The packages with a gate that is to be looked at now.
-    pub(crate) fn packages(&mut self, now: DateTime<Utc>) -> Vec<PackageName> {
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`].
+    pub(crate) async fn packages(&mut self, now: DateTime<Utc>) -> Result<Vec<PackageName>, Error> {
         let catalog = self.snapshots.catalog();
         let gated = catalog.tracks().filter(|track| track.gated().next().is_some());
         let gated: Vec<&Track> = gated.collect();
         let names: HashSet<&PackageName> = gated.iter().map(|track| &track.package).collect();
         self.quiet.retain(|package, _| names.contains(package));
-        let is_due = |track: &&&Track| {
+        self.marks.retain(|package, _| names.contains(package));
+        let mut due = Vec::new();
+        for track in gated {
             let last = self.quiet.get(&track.package);
-            is_awaited(track) || last.is_none_or(|last| (now - last).abs() >= QUIET_EVERY)
-        };
-        let due = gated.iter().filter(is_due);
-        due.map(|track| track.package.clone()).collect()
+            let rests = !is_awaited(track) && last.is_some_and(|last| (now - last).abs() < QUIET_EVERY);
+            if !rests || self.has_counted(track).await? {
+                due.push(track.package.clone());
+            }
+        }
+        Ok(due)
+    }
+
+    /// Whether something was counted of a package's gated rollouts since this was asked last, or others are gated by now.
+    async fn has_counted(&mut self, track: &Track) -> Result<bool, Error> {
+        let gated: Vec<RolloutId> = track.gated().map(|(release, _)| release.rollout.id).collect();
+        let mut mark = self.store.gate_mark(&gated).await?;
+        mark.extend(gated.iter().map(|id| id.0));
+        let before = self.marks.insert(track.package.clone(), mark);
+        Ok(before.as_ref() != self.marks.get(&track.package))
     }
 
     /// Looks at a package's gates, and does what the first one asks for. Returns whether that changed something. Before the

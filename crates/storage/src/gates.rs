@@ -124,6 +124,15 @@ impl Store {
         run!(self, write, gate_entries::remove(now, limit))
     }
 
+    /// What was counted of these rollouts: another list means that there is news for their gates.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn gate_mark(&self, rollouts: &[RolloutId]) -> Result<Vec<i64>, Error> {
+        let rollouts: Vec<i64> = rollouts.iter().map(|id| id.0).collect();
+        run!(self, read, gate_counts::mark(&rollouts))
+    }
+
     /// What the gate of a rollout found when it looked last; none before it has looked at all.
     ///
     /// # Errors

@@ -14,15 +14,17 @@ use crate::messages;
 
 /// A plan as requests say it.
 pub(crate) fn read(plan: &v1::Plan) -> Result<Plan, Error> {
-    let steps = plan.steps.iter().map(step).collect::<Result<_, Error>>()?;
-    Ok(Plan::new(steps)?)
+    let of_step = |(index, told): (usize, &v1::PlanStep)| {
+        let numbered = |fault: Error| Error::invalid("plan", format!("step {}: {fault}", index + 1));
+        step(told).map_err(numbered)
+    };
+    let steps = plan.steps.iter().enumerate().map(of_step);
+    Ok(Plan::new(steps.collect::<Result<_, Error>>()?)?)
 }
 
 fn step(step: &v1::PlanStep) -> Result<PlanStep, Error> {
-    let percent =
-        Percent::of_decimal(step.percent).map_err(|fault| Error::invalid("plan", fault.to_string()))?;
     Ok(PlanStep {
-        percent,
+        percent: Percent::of_decimal(step.percent)?,
         over: span(&step.over)?,
         bake: span(&step.bake)?,
         not_before: step

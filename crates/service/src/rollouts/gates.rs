@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::gate::{GateReading, GateTerms, RolloutGate};
-use tidegate_domain::{BuildId, Role, Rollout, RolloutId, Verb};
+use tidegate_domain::{BuildId, Role, Rollout, RolloutId, RolloutState, Verb};
 
 use tidegate_storage::GateEvidence;
 
@@ -30,6 +30,9 @@ impl GateView {
     /// What the gate found, in a sentence.
     pub fn sentence(&self) -> String {
         match &self.last {
+            Some((_, reading)) if self.rollout.spec.state == RolloutState::Halted && reading.halt.is_none() => {
+                format!("Halted by hand. {}", reading.sentence(&self.version))
+            }
             Some((_, reading)) => reading.sentence(&self.version),
             None => "Its gate has not looked yet.".to_owned(),
         }
@@ -61,7 +64,7 @@ impl Rollouts {
         let look = self.store.gate_look(rollout.id).await?;
         let read = |look: tidegate_storage::GateLook| Some((look.at, gate.reading(look.at, &look.facts)?));
         Ok(Some(GateView {
-            version: version_name(&self.store.build(rollout.spec.build).await?),
+            version: self.store.build(rollout.spec.build).await?.facts.version_label(),
             last: look.and_then(read),
             rollout,
             gate,
@@ -93,13 +96,5 @@ impl Rollouts {
         actor.require_some(Role::Operator, Verb::Promote)?;
         let package = self.store.build(build).await?.facts.package;
         Ok(self.store.package(&package).await?.gate)
-    }
-}
-
-/// A build's version as people call it: its name, or its code where it has none.
-fn version_name(build: &tidegate_domain::Build) -> String {
-    match build.facts.version_name.trim() {
-        "" => build.facts.version_code.to_string(),
-        name => name.to_owned(),
     }
 }

@@ -90,6 +90,35 @@ pub(crate) fn step_counts(conn: &mut Conn, at: &AtHand) -> Result<Vec<StepCounts
     Ok(counts)
 }
 
+/// All counts of these rollouts in a row, to be compared with those of another time.
+pub(crate) fn mark(conn: &mut Conn, rollouts: &[i64]) -> Result<Vec<i64>, Fault> {
+    type Row = (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
+    let found: Vec<Row> = gate_counts::table
+        .filter(gate_counts::rollout_id.eq_any(rollouts))
+        .order((gate_counts::rollout_id, gate_counts::segment, gate_counts::step))
+        .select((
+            gate_counts::rollout_id,
+            gate_counts::segment,
+            gate_counts::step,
+            gate_counts::reached,
+            gate_counts::begun,
+            gate_counts::sent,
+            gate_counts::failed,
+            gate_counts::corrupt,
+            gate_counts::in_trouble,
+            gate_counts::confirmed,
+        ))
+        .load(conn)?;
+    let numbers = found.into_iter().flat_map(
+        |(rollout, segment, step, reached, begun, sent, failed, corrupt, in_trouble, confirmed)| {
+            [
+                rollout, segment, step, reached, begun, sent, failed, corrupt, in_trouble, confirmed,
+            ]
+        },
+    );
+    Ok(numbers.collect())
+}
+
 /// Writes these counts down as those of a rollout's steps.
 #[cfg(feature = "testing")]
 pub(crate) fn keep(conn: &mut Conn, rollout: i64, segment: u32, steps: &[StepCounts]) -> Result<(), Fault> {

@@ -65,7 +65,7 @@ pub(crate) fn look(
         let reading = changed
             .and_then(|changed| changed.spec.gate)
             .map_or(reading, |gate| gate.upheld(reading));
-        let sentence = reading.sentence(&release.build.facts.version_name);
+        let sentence = reading.sentence(&release.build.facts.version_label());
         rollouts::write_judged(conn, id, package, actor, &change, (&reading, &sentence))?;
         looked.judged = Some(GateJudged {
             rollout: release.rollout.id,
