@@ -327,11 +327,14 @@ fn differing(ours: &Inspection, theirs: &BTreeMap<String, String>) -> Vec<(&'sta
         text.parse::<i64>()
             .map_or(text, |number| (number & 0xffff_ffff).to_string())
     };
-    let or_zero = |text: String| if text.is_empty() { "0".to_owned() } else { text };
+    // It says nothing where there is none, and where there is -1, by which it means that there is none. Devices take that
+    // one for the largest.
+    let none = if code == u32::MAX.to_string() { &code } else { "0" };
+    let or_none = |text: String| if text.is_empty() { none.to_owned() } else { text };
     let flag = |text: String| (!matches!(text.as_str(), "" | "0" | "false")).to_string();
     let mut fields = vec![
         ("package", ours.package.clone(), there("name")),
-        ("versionCode", code, signed(or_zero(there("versionCode")))),
+        ("versionCode", code.clone(), signed(or_none(there("versionCode")))),
         (
             "versionName",
             ours.version_name.clone(),

@@ -134,6 +134,14 @@ pub enum Error {
         /// The state that was asked for.
         to: RolloutState,
     },
+    /// Only an active rollout's plan is started, held or advanced.
+    #[error("the rollout of build {build} is {state}: only an active one's plan can be started, held or advanced")]
+    NotActive {
+        /// The build whose rollout it is.
+        build: BuildId,
+        /// The state that it is in.
+        state: RolloutState,
+    },
     /// The rollout has no plan.
     #[error("rollout {rollout} has no plan that could be held or advanced; change its share instead")]
     NoPlan {
@@ -243,7 +251,7 @@ impl Error {
             Self::NotCurrent { .. } => "not_current",
             Self::NoPredecessor { .. } => "no_predecessor",
             Self::SignerMismatch { .. } => "signer_mismatch",
-            Self::WrongState { .. } | Self::WrongCampaignState { .. } => "wrong_state",
+            Self::WrongState { .. } | Self::NotActive { .. } | Self::WrongCampaignState { .. } => "wrong_state",
             Self::NoPlan { .. } => "no_plan",
             Self::PlanDone { .. } => "plan_done",
             Self::ApprovalRequired { .. } => "approval_required",

@@ -14,7 +14,7 @@ impl Track {
     /// Begins a scheduled rollout now, or lets one that is held go on.
     ///
     /// # Errors
-    /// [`Error::RolloutEnded`], [`Error::WrongState`]; [`Error::ApprovalRequired`] for a proposed one that still has to be
+    /// [`Error::RolloutEnded`], [`Error::NotActive`]; [`Error::ApprovalRequired`] for a proposed one that still has to be
     /// approved.
     pub fn start(&self, rollout: RolloutId, by: By<'_>) -> Result<Change, Error> {
         let release = self.only(rollout.into())?;
@@ -41,7 +41,7 @@ impl Track {
     /// Holds a rollout's share where it is. Offers go on.
     ///
     /// # Errors
-    /// [`Error::RolloutEnded`], [`Error::WrongState`], [`Error::NoPlan`].
+    /// [`Error::RolloutEnded`], [`Error::NotActive`], [`Error::NoPlan`].
     pub fn hold(&self, rollout: RolloutId, by: By<'_>) -> Result<Change, Error> {
         self.change_one(rollout, "ota.rollout.hold", |spec| {
             require_active(spec)?;
@@ -57,7 +57,7 @@ impl Track {
     /// after the last step its share is reached at once.
     ///
     /// # Errors
-    /// [`Error::RolloutEnded`], [`Error::WrongState`], [`Error::NoPlan`]; [`Error::PlanDone`] when there is nothing left,
+    /// [`Error::RolloutEnded`], [`Error::NotActive`], [`Error::NoPlan`]; [`Error::PlanDone`] when there is nothing left,
     /// [`Error::ApprovalRequired`] when the next step has to be approved.
     pub fn advance(&self, rollout: RolloutId, by: By<'_>) -> Result<Change, Error> {
         self.change_one(rollout, "ota.rollout.advance", |spec| {
@@ -230,10 +230,9 @@ pub(super) fn by_itself(action: &'static str, release: &Release, shape: Rollout)
 fn require_active(spec: &RolloutSpec) -> Result<(), Error> {
     match spec.state {
         RolloutState::Active => Ok(()),
-        from => Err(Error::WrongState {
+        state => Err(Error::NotActive {
             build: spec.build,
-            from,
-            to: RolloutState::Active,
+            state,
         }),
     }
 }

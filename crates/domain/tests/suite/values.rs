@@ -190,6 +190,14 @@ fn every_refusal_has_a_stable_code_and_names_its_input() {
             "the rollout of build 71 is halted and cannot become paused",
         ),
         (
+            Error::NotActive {
+                build,
+                state: RolloutState::Paused,
+            },
+            "wrong_state",
+            "the rollout of build 71 is paused: only an active one",
+        ),
+        (
             Error::WrongCampaignState {
                 campaign: CampaignId(7),
                 from: CampaignState::Completed,

@@ -141,6 +141,8 @@ async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let path = format!("/v1/rollouts/{}", base["rollout_id"]);
     let edit = operator.request(reqwest::Method::PATCH, &path).json(&due);
     assert_eq!(edit.send().await.unwrap().status(), 200);
+    // The changes below have it counted anew.
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
     a_gate_is_halted(&server, build).await;
     a_plan_waits(&server, build).await;
     // The fleet is counted a moment after the server's start, and again after a change.

@@ -1,7 +1,7 @@
 //! What gates found.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::gate::{GateReading, GateTerms, RolloutGate};
+use tidegate_domain::gate::{GateReading, GateTerms, RolloutGate, Verdict};
 use tidegate_domain::{BuildId, Role, Rollout, RolloutId, RolloutState, Verb};
 
 use tidegate_storage::GateEvidence;
@@ -30,12 +30,17 @@ impl GateView {
     /// What the gate found, in a sentence.
     pub fn sentence(&self) -> String {
         match &self.last {
-            Some((_, reading)) if self.rollout.spec.state == RolloutState::Halted && reading.halt.is_none() => {
+            Some((_, reading)) if self.is_halted_by_hand(reading) => {
                 format!("Halted by hand. {}", reading.sentence(&self.version))
             }
             Some((_, reading)) => reading.sentence(&self.version),
             None => "Its gate has not looked yet.".to_owned(),
         }
+    }
+
+    /// Whether a person halted it, of which the gate knows nothing bad.
+    fn is_halted_by_hand(&self, reading: &GateReading) -> bool {
+        self.rollout.spec.state == RolloutState::Halted && !matches!(reading.verdict, Verdict::Bad(_))
     }
 }
 
