@@ -7,7 +7,7 @@ use crate::gate::{GateTerms, RolloutGate};
 use crate::install_terms::check_deadline;
 use crate::{
     Audience, Build, BuildId, CalendarName, Consent, Error, InstallTermsEdit, Percent, Plan, PlanRun,
-    Position, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, VersionCode,
+    Position, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, Tag, VersionCode,
 };
 
 /// Who asks for a change, and when.
@@ -132,6 +132,12 @@ impl RolloutEdit {
         self.audience.is_some() || self.slice.is_some() || self.priority.is_some() || self.plan.is_some()
     }
 
+    /// The calendars that the rollout would go by after it, as far as it says any.
+    fn calendar_names(&self) -> impl Iterator<Item = &CalendarName> {
+        let said = [&self.download_calendar, &self.install_calendar];
+        said.into_iter().filter_map(|said| said.as_ref()?.as_ref())
+    }
+
     pub(crate) fn apply(self, spec: &mut RolloutSpec, now: DateTime<Utc>) -> Result<(), Error> {
         fn set<T>(term: &mut T, value: Option<T>) {
             if let Some(value) = value {
@@ -159,6 +165,25 @@ impl RolloutEdit {
         check_deadline(self.install.deadline.flatten(), now)?;
         self.install.apply(&mut spec.settings.install);
         Ok(())
+    }
+}
+
+impl RolloutSpec {
+    /// Whether its audience names the tag, or would by a change that waits for an approval.
+    pub fn names_tag(&self, tag: &Tag) -> bool {
+        let waiting = self.waiting_edit().and_then(|edit| edit.audience.as_ref());
+        self.settings.audience.names_tag(tag) || waiting.is_some_and(|audience| audience.names_tag(tag))
+    }
+
+    /// The calendars that it goes by, and those that it would by a change that waits for an approval; some maybe twice.
+    pub fn calendar_names(&self) -> impl Iterator<Item = &CalendarName> {
+        let waiting = self.waiting_edit().into_iter();
+        let waiting = waiting.flat_map(RolloutEdit::calendar_names);
+        self.settings.calendars.names().chain(waiting)
+    }
+
+    fn waiting_edit(&self) -> Option<&RolloutEdit> {
+        Some(&self.consent.request.as_ref()?.edit)
     }
 }
 

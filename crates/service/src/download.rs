@@ -287,9 +287,11 @@ impl Downloads {
     /// device, over however many requests.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`] when the artifact store does not answer, and when as many devices are sent files as may be.
+    /// [`Kind::Unavailable`] when the artifact store does not answer, and when as many devices are sent files as may
+    /// be, or this one fetches as much at once as it may.
     pub async fn open(&self, download: &Download, range: Range<u64>) -> Result<FileStream, Error> {
-        let slot = download.device.as_ref().map(|_| self.slots.take()).transpose()?;
+        let place = download.device.as_ref().map(|device| self.slots.take(device));
+        let slot = place.transpose()?;
         let bytes = self.artifacts.read(&download.sha256().0, range.clone()).await;
         let bytes = match (bytes, &download.patch) {
             // A build's file has to be there; without a patch a device takes that one.

@@ -73,7 +73,8 @@ impl Store {
     /// devices at any time.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::CalendarInUse`] while a rollout that serves names it.
+    /// [`Error::NotFound`]; [`Error::CalendarInUse`] while a rollout names it that serves or that a roll-back may
+    /// return to, or a change that waits for an approval.
     pub async fn delete_calendar(&self, name: CalendarName, actor: Actor) -> Result<StoredCalendar, Error> {
         run!(self, urgent, calendars::delete(&name, &actor))
     }

@@ -79,7 +79,8 @@ pub enum Error {
         /// How many there may be.
         limit: i64,
     },
-    /// The tag is named by policies or rollouts that serve, which would concern other devices without it.
+    /// The tag is named by policies, or by rollouts that serve or that a roll-back may return to, which would concern other
+    /// devices without it.
     #[error("the tag {tag} is named by {}: change or end them first", by.join(", "))]
     TagInUse {
         /// The tag.
@@ -87,7 +88,8 @@ pub enum Error {
         /// What names it, such as `policy 3`.
         by: Vec<String>,
     },
-    /// The calendar is named by rollouts that serve, which would reach devices at any time without it.
+    /// The calendar is named by rollouts that serve or that a roll-back may return to, which would reach devices at any time
+    /// without it.
     #[error("calendar {calendar} is used by {}: give them another one, or end them first", by.join(", "))]
     CalendarInUse {
         /// The calendar.

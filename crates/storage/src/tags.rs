@@ -93,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Duplicate`] when there is a tag of that name, [`Error::TagInUse`] while the audience of
-    /// a rollout that serves names it.
+    /// a rollout names it that serves or that a roll-back may return to, or a change that waits for an approval.
     pub async fn rename_tag(&self, from: &Tag, to: &Tag, audit: AuditNote) -> Result<u64, Error> {
         let (from, to) = (from.clone(), to.clone());
         run!(self, write, tags::rename(&from, &to, &audit))
@@ -102,7 +102,7 @@ impl Store {
     /// Takes a tag from all devices, and removes it. Returns how many had it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::TagInUse`] while a policy or a rollout that serves names it.
+    /// [`Error::NotFound`], [`Error::TagInUse`] while a policy names it, or a rollout as [`Store::rename_tag`] tells.
     pub async fn delete_tag(&self, tag: &Tag, audit: AuditNote) -> Result<u64, Error> {
         let tag = tag.clone();
         run!(self, write, tags::delete(&tag, &audit))

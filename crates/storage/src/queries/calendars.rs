@@ -8,7 +8,8 @@ use serde_json::Value;
 use tidegate_domain::{Calendar, CalendarName, CalendarTerms, CompiledCalendars, MAX_CALENDARS, RolloutSpec};
 
 use super::epochs::Epoch;
-use super::{Conn, Db, audit, epochs, rollouts as rollout_queries};
+use super::returns::{self, InUse};
+use super::{Conn, Db, audit, epochs};
 use crate::error::Fault;
 use crate::rows::{calendar_name, clean, from_json, small, to_json};
 use crate::schema::{calendars, rollouts};
@@ -166,11 +167,11 @@ pub(crate) fn change(
 pub(crate) fn delete(conn: &mut Conn, name: &CalendarName, actor: &Actor) -> Result<StoredCalendar, Fault> {
     epochs::raise(conn, Epoch::Catalog)?;
     let stored = get(conn, name)?;
-    let serving = rollout_queries::serving(conn)?;
-    let using = serving
+    let in_use = returns::in_use(conn)?;
+    let using = in_use
         .iter()
-        .filter(|rollout| rollout.spec.settings.calendars.names().any(|used| used == name));
-    let by: Vec<String> = using.map(|rollout| format!("rollout {}", rollout.id)).collect();
+        .filter(|used| used.rollout.spec.calendar_names().any(|used| used == name));
+    let by: Vec<String> = using.map(InUse::told).collect();
     if !by.is_empty() {
         return Err(Error::CalendarInUse {
             calendar: name.clone(),
@@ -184,7 +185,7 @@ pub(crate) fn delete(conn: &mut Conn, name: &CalendarName, actor: &Actor) -> Res
     Ok(stored)
 }
 
-/// Takes the name out of rollouts that have ended, so that a calendar of that name that is made later is not theirs.
+/// Takes the name out of rollouts that have ended for good, so that a calendar of that name that is made later is not theirs.
 fn forget(conn: &mut Conn, name: &CalendarName) -> Result<(), Fault> {
     let none = None::<String>;
     let ended = || rollouts::table.filter(rollouts::serving.eq(false));
@@ -197,13 +198,13 @@ fn forget(conn: &mut Conn, name: &CalendarName) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Refuses rollouts that are to serve by a calendar that is not there.
+/// Refuses rollouts that are to serve by a calendar that is not there, and changes that wait and name one.
 pub(super) fn require<'a>(
     conn: &mut Conn,
     specs: impl Iterator<Item = &'a RolloutSpec>,
 ) -> Result<(), Fault> {
     for spec in specs.filter(|spec| spec.state.serves()) {
-        for name in spec.settings.calendars.names() {
+        for name in spec.calendar_names() {
             get(conn, name)?;
         }
     }

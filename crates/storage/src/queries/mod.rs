@@ -62,6 +62,7 @@ pub(crate) mod responses;
 pub(crate) mod restorations;
 pub(crate) mod retention;
 pub(crate) mod retirement;
+mod returns;
 pub(crate) mod rollout_events;
 pub(crate) mod rollouts;
 pub(crate) mod servers;

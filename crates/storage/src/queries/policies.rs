@@ -237,9 +237,7 @@ fn insert(conn: &mut Conn, spec: &PolicySpec, refers: Refers, actor: &Actor) -> 
             policies::tag_id.eq(refers.tag),
             policies::device_id.eq(refers.device),
             policies::package_id.eq(refers.package),
-            TermColumns::of(spec),
-            policies::created_by.eq(clean(&actor.subject)),
-            policies::created_at.eq(micros(actor.now)),
+            TermColumns::of(spec, actor),
         ))
         .returning(policies::id)
         .get_result(conn)?;
@@ -254,16 +252,21 @@ struct TermColumns {
     holds: bool,
     hold_until_at: Option<i64>,
     remark: String,
+    created_by: String,
+    created_at: i64,
 }
 
 impl TermColumns {
-    fn of(spec: &PolicySpec) -> Self {
+    /// With the person whose word it is from now on.
+    fn of(spec: &PolicySpec, actor: &Actor) -> Self {
         let end: Option<DateTime<Utc>> = spec.terms.hold.and_then(Hold::ends_at);
         Self {
             max_version: spec.terms.max_version.map(domain::VersionCode::get),
             holds: spec.terms.hold.is_some(),
             hold_until_at: end.map(micros),
             remark: clean(&spec.remark),
+            created_by: clean(&actor.subject),
+            created_at: micros(actor.now),
         }
     }
 }
@@ -281,7 +284,7 @@ where
             changed: false,
         });
     }
-    let policy = set_terms(conn, &before, &spec)?;
+    let policy = set_terms(conn, &before, &spec, actor)?;
     note(
         conn,
         actor,
@@ -296,9 +299,9 @@ where
     })
 }
 
-fn set_terms(conn: &mut Conn, of: &Policy, spec: &PolicySpec) -> Result<Policy, Fault> {
+fn set_terms(conn: &mut Conn, of: &Policy, spec: &PolicySpec, actor: &Actor) -> Result<Policy, Fault> {
     diesel::update(policies::table.find(of.id.0))
-        .set(TermColumns::of(spec))
+        .set(TermColumns::of(spec, actor))
         .execute(conn)?;
     get(conn, of.id)
 }
@@ -347,7 +350,7 @@ pub(crate) fn set_hold(
             changed: false,
         });
     }
-    let policy = set_terms(conn, &before, &spec)?;
+    let policy = set_terms(conn, &before, &spec, actor)?;
     note(conn, actor, "hold.set", &policy, Some(&before), Some(&policy))?;
     Ok(PolicyChange {
         policy,
@@ -366,7 +369,7 @@ pub(crate) fn lift_hold(
         let after = if policy.spec.terms.max_version.is_some() {
             let mut spec = policy.spec.clone();
             spec.terms.hold = None;
-            Some(set_terms(conn, policy, &spec)?)
+            Some(set_terms(conn, policy, &spec, actor)?)
         } else {
             diesel::delete(policies::table.find(policy.id.0)).execute(conn)?;
             None

@@ -372,7 +372,7 @@ pub(crate) fn get(conn: &mut Conn, id: RolloutId) -> Result<Rollout, Fault> {
     Ok(found.ok_or_else(|| Error::not_found(format!("rollout {id}")))?)
 }
 
-fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Rollout>, Fault> {
+pub(super) fn by_ids(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, Rollout>, Fault> {
     let mut found = HashMap::new();
     for ids in ids.chunks(BATCH) {
         let rows: Vec<(String, RolloutRow)> = rollouts::table

@@ -9,9 +9,8 @@ use serde_json::json;
 use tidegate_domain::{DeviceId, MAX_TAG_NAMES, MAX_TAGS_PER_DEVICE, Overlay, Tag, check_tag_count};
 
 use super::epochs::Epoch;
-use super::{
-    BATCH, Conn, Db, audit, devices as device_queries, epochs, execute_on, policies, rollouts, rows,
-};
+use super::returns::{self, InUse};
+use super::{BATCH, Conn, Db, audit, devices as device_queries, epochs, execute_on, policies, rows};
 use crate::error::Fault;
 use crate::rows::{device_id, parsed, to_json};
 use crate::schema::{device_tags, devices, tagged_devices, tags};
@@ -284,13 +283,11 @@ pub(crate) fn delete(conn: &mut Conn, tag: &Tag, note: &AuditNote) -> Result<u64
     Ok(devices as u64)
 }
 
-/// The rollouts that serve and whose audience names this tag.
+/// The rollouts whose audience names this tag: now, by a change that waits, or after a roll-back.
 fn rollouts_naming(conn: &mut Conn, tag: &Tag) -> Result<Vec<String>, Fault> {
-    let serving = rollouts::serving(conn)?;
-    let naming = serving
-        .iter()
-        .filter(|rollout| rollout.spec.settings.audience.names_tag(tag));
-    Ok(naming.map(|rollout| format!("rollout {}", rollout.id)).collect())
+    let in_use = returns::in_use(conn)?;
+    let naming = in_use.iter().filter(|used| used.rollout.spec.names_tag(tag));
+    Ok(naming.map(InUse::told).collect())
 }
 
 fn refuse_used(tag: &Tag, by: Vec<String>) -> Result<(), Error> {

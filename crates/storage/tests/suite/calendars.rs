@@ -239,30 +239,36 @@ async fn a_calendar_that_serves_is_not_deleted_and_one_that_ended_forgets_it(pla
     };
     assert_eq!(refused, expected);
     promote(&store, &new, promotion(100)).await;
+    change_track(&store, |track| track.roll_back(false, by_olga())).await;
+    // Nothing returns to the rollout of the build that was taken back, nor to the one before it that serves again.
+    let again = store.track(&package(APP)).await.unwrap();
+    let again = again.serving[0].rollout.id;
+    change_track(&store, move |track| track.cancel(again, by_olga())).await;
     store
         .delete_calendar(name("nights"), actor("olga"))
         .await
         .unwrap();
-    let ended = store.rollout(first).await.unwrap();
-    assert_eq!(ended.spec.state, RolloutState::Superseded);
-    assert_eq!(ended.spec.settings.calendars, RolloutCalendars::default());
-    // What went by it may be gone back to, and a calendar of that name is another one.
-    create(&store, "nights", frozen()).await;
-    let back = store
-        .change_track(package(APP), actor("olga"), |track, _| {
-            let by = By {
-                on_behalf_of: None,
-                actor: "olga",
-                now: at(60),
-            };
-            track.roll_back(false, by)
-        })
-        .await
-        .unwrap();
-    assert_eq!(
-        back.inserted[0].spec.settings.calendars,
-        RolloutCalendars::default()
-    );
+    for ended in [first, again] {
+        let ended = store.rollout(ended).await.unwrap();
+        assert!(!ended.spec.state.serves());
+        assert_eq!(ended.spec.settings.calendars, RolloutCalendars::default());
+    }
+}
+
+fn by_olga() -> By<'static> {
+    By {
+        on_behalf_of: None,
+        actor: "olga",
+        now: at(60),
+    }
+}
+
+async fn change_track<F>(store: &Store, rule: F)
+where
+    F: Fn(&tidegate_domain::Track) -> Result<tidegate_domain::Change, tidegate_domain::Error> + Send + 'static,
+{
+    let changed = store.change_track(package(APP), actor("olga"), move |track, _| rule(track));
+    changed.await.unwrap();
 }
 
 async fn a_rollout_by_a_calendar_that_is_not_there_is_refused(place: &Place) {

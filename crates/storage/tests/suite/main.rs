@@ -30,6 +30,7 @@ mod gate_judgement;
 mod gate_members;
 mod gate_resumption;
 mod imports;
+mod kept_names;
 mod minutes;
 mod offers;
 mod opening;

@@ -4,7 +4,7 @@ use tidegate_domain::{
     Hold, MAX_POLICIES_PER_SUBJECT, NudgeAudience, NudgeOrder, Policy, PolicySpec, PolicySubject,
     PolicyTerms, Tag, VersionCode,
 };
-use tidegate_storage::{AuditFilter, AuditNote, Error, Page, PolicyFilter, Store};
+use tidegate_storage::{Actor, AuditFilter, AuditNote, Error, Page, PolicyFilter, Store};
 
 use crate::on_both_engines;
 use crate::place::Place;
@@ -208,6 +208,18 @@ async fn there_is_one_hold_on_everybody_for_each_package(place: &Place) {
         (None, Some(Hold::Until(at(99))), "until morning")
     );
 
+    let by_otto = Actor {
+        now: at(60),
+        ..actor("otto")
+    };
+    let later = store
+        .set_hold(None, Hold::UntilLifted, "inventory".to_owned(), by_otto)
+        .await
+        .unwrap();
+    let told = |policy: &Policy| (policy.spec.remark.clone(), policy.created_by.clone(), policy.created_at);
+    let whose = ("inventory".to_owned(), "otto".to_owned(), at(60));
+    assert_eq!(told(&later.policy), whose, "the remark's author, not the first one");
+
     let lifted = store.lift_hold(None, actor("olga")).await.unwrap();
     assert_eq!(lifted, [later.policy]);
     assert_eq!(listed(&store, PolicyFilter::default()).await, [one.policy.id.0]);
@@ -220,7 +232,9 @@ async fn there_is_one_hold_on_everybody_for_each_package(place: &Place) {
             .len(),
         1
     );
-    let told = ["hold.lift", "hold.lift", "hold.set", "hold.set", "hold.set"];
+    let told = [
+        "hold.lift", "hold.lift", "hold.set", "hold.set", "hold.set", "hold.set",
+    ];
     assert_eq!(actions(&store).await, told);
 }
 
