@@ -136,6 +136,9 @@ impl Frame {
             "approved" => Some("Approved. It is as it was asked for from now on."),
             "denied" => Some("Denied. What was asked for does not happen."),
             "adjusted" => Some("The share was changed. The next polls are answered by it."),
+            "adjusted_stopped" => {
+                Some("The share was changed. Nobody is offered the build until it is resumed.")
+            }
             "paused" => Some("Paused. Nobody is offered this build until you resume it."),
             "resumed" => Some("Resumed. The build is offered again."),
             "rolled_back" => Some("Rolled back. This build is the current one again."),

@@ -7,7 +7,8 @@ use crate::gate::{GateTerms, RolloutGate};
 use crate::install_terms::check_deadline;
 use crate::{
     Audience, Build, BuildId, CalendarName, Consent, Error, InstallTermsEdit, Percent, Plan, PlanRun,
-    Position, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, Tag, VersionCode,
+    Position, Release, Rollout, RolloutId, RolloutSettings, RolloutSpec, RolloutState, Slice, Tag,
+    VersionCode,
 };
 
 /// Who asks for a change, and when.

@@ -69,6 +69,18 @@ pub enum Error {
         /// The revision that it is at.
         revision: u32,
     },
+    /// The plan is at another step than the caller saw.
+    #[error(
+        "the plan of rollout {rollout} is at step {step} and not {seen} (any more): look at it again before you go on"
+    )]
+    StepMismatch {
+        /// The rollout that was named.
+        rollout: RolloutId,
+        /// The step that the caller saw, from 1.
+        seen: usize,
+        /// The step at hand.
+        step: usize,
+    },
     /// The terms of an arm that make its experiment comparable stay as they are.
     #[error(
         "rollout {rollout} is an arm of experiment {experiment}: its audience, slice and priority stay; lower its share, end \
@@ -135,7 +147,9 @@ pub enum Error {
         to: RolloutState,
     },
     /// Only an active rollout's plan is started, held or advanced.
-    #[error("the rollout of build {build} is {state}: only an active one's plan can be started, held or advanced")]
+    #[error(
+        "the rollout of build {build} is {state}: only an active one's plan can be started, held or advanced"
+    )]
     NotActive {
         /// The build whose rollout it is.
         build: BuildId,
@@ -245,13 +259,16 @@ impl Error {
             Self::SeveralServing { .. } => "several_serving",
             Self::RolloutEnded { .. } => "rollout_ended",
             Self::RevisionMismatch { .. } => "revision_mismatch",
+            Self::StepMismatch { .. } => "step_mismatch",
             Self::PartOfExperiment { .. } => "part_of_experiment",
             Self::ExperimentEnded { .. } => "experiment_ended",
             Self::TakesBackAnother { .. } => "takes_back_another",
             Self::NotCurrent { .. } => "not_current",
             Self::NoPredecessor { .. } => "no_predecessor",
             Self::SignerMismatch { .. } => "signer_mismatch",
-            Self::WrongState { .. } | Self::NotActive { .. } | Self::WrongCampaignState { .. } => "wrong_state",
+            Self::WrongState { .. } | Self::NotActive { .. } | Self::WrongCampaignState { .. } => {
+                "wrong_state"
+            }
             Self::NoPlan { .. } => "no_plan",
             Self::PlanDone { .. } => "plan_done",
             Self::ApprovalRequired { .. } => "approval_required",

@@ -92,7 +92,7 @@ impl Devices {
                 }
             }
         }
-        if query.reason.is_some() || query.fate.is_some() {
+        if query.build.is_some() || query.reason.is_some() || query.fate.is_some() {
             let build = match query.build {
                 Some(build) => build,
                 None => match self.current(filter.package.as_ref())? {

@@ -83,11 +83,15 @@ impl DownloadSlots {
         let under_way = devices.get(device).copied().unwrap_or(0);
         if self.limit > 0 {
             if under_way == 0 && devices.len() >= self.limit {
-                let fault = format!("{} devices are sent files, which is as many as may be", self.limit);
+                let fault = format!(
+                    "{} devices are sent files, which is as many as may be",
+                    self.limit
+                );
                 return Err(self.busy(fault));
             }
             if under_way >= MAX_PER_DEVICE {
-                let fault = format!("{under_way} downloads of this device are under way, which is as many as may be");
+                let fault =
+                    format!("{under_way} downloads of this device are under way, which is as many as may be");
                 return Err(self.busy(fault));
             }
         }

@@ -253,19 +253,26 @@ impl Rollouts {
         self.get(id).await
     }
 
-    /// Changes the share that a rollout is offered to.
+    /// Changes the share that a rollout is offered to; `seen`: if that one is still at this revision.
     ///
     /// # Errors
-    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::adjust`] refuses.
+    /// [`crate::Kind::Forbidden`], [`crate::Kind::NotFound`], and what [`Track::adjust`] and [`Track::require_revision`]
+    /// refuse.
     pub async fn adjust(
         &self,
         actor: &Actor,
         which: impl Into<Which>,
         percent: Percent,
+        seen: Option<(RolloutId, u32)>,
     ) -> Result<Adjusted, Error> {
         let which = which.into();
         let by = self.by(actor).await?;
-        let rule = move |track: &Track| track.adjust(which, percent, by.as_by());
+        let rule = move |track: &Track| {
+            if let Some((rollout, revision)) = seen {
+                track.require_revision(rollout, Some(revision))?;
+            }
+            track.adjust(which, percent, by.as_by())
+        };
         let change = self.change_one(actor, which, Verb::Adjust, rule).await?;
         let old = change
             .before

@@ -51,6 +51,18 @@ pub struct RolloutEvent {
     pub remark: Option<String>,
 }
 
+impl RolloutEvent {
+    /// Whether a step only goes on by this that its gate kept waiting, as the event before tells.
+    pub fn goes_on_from(&self, before: &Self) -> bool {
+        let waited = |phase: &str| matches!(phase, "blind" | "waiting_evidence" | "stuck");
+        self.action == "ota.rollout.step"
+            && before.step == self.step
+            && before.phase.as_deref().is_some_and(waited)
+            && !self.phase.as_deref().is_some_and(waited)
+            && self.phase.as_deref() != Some("done")
+    }
+}
+
 /// The most events that are told of a package at once.
 pub const MAX_PACKAGE_EVENTS: i64 = 200;
 

@@ -7,8 +7,8 @@ use tidegate_domain::{
     MAX_CALENDAR_NAME_BYTES, MAX_DEVICE_ID_BYTES, MAX_FCM_TOKEN_BYTES, MAX_FREEZES,
     MAX_IDEMPOTENCY_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES, MAX_NUDGE_TTL, MAX_OUTCOME_BYTES,
     MAX_PACKAGE_NAME_BYTES, MAX_PATCH_FORMATS_BYTES, MAX_PRIORITY, MAX_REASON_BYTES, MAX_REMARK_BYTES,
-    MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_TAG_BYTES, MAX_TAGGED_AT_ONCE,
-    MAX_WINDOWS, MIN_ARMS, PatchOutcome, ReportStatus, Role, Verb,
+    MAX_REQUEST_ID_BYTES, MAX_ROLLOUT_NAME_BYTES, MAX_SALT_BYTES, MAX_STEPS, MAX_TAG_BYTES,
+    MAX_TAGGED_AT_ONCE, MAX_WINDOWS, MIN_ARMS, PatchOutcome, ReportStatus, Role, Verb,
 };
 use tidegate_service::{
     DeviceSort, FailureFate, MAX_ADMIN_TTL_DAYS, MAX_ENROLL_TTL_DAYS, MAX_ENROLL_USES, MAX_NOTES_BYTES,
@@ -74,7 +74,8 @@ pub(super) fn of_field(request: &str, field: &str) -> Option<Map<String, Value>>
         ("CreateCalendarRequest" | "UpdateCalendarRequest", "windows") => json!({ "maxItems": MAX_WINDOWS }),
         ("CreateCalendarRequest" | "UpdateCalendarRequest", "freezes") => json!({ "maxItems": MAX_FREEZES }),
         ("UpdateCalendarRequest", "revision") => between(1, u32::MAX.into()),
-        ("ApproveRolloutRequest", "revision") => between(0, u32::MAX.into()),
+        ("ApproveRolloutRequest" | "DenyRolloutRequest", "revision") => between(0, u32::MAX.into()),
+        ("AdvanceRolloutRequest", "step") => between(0, MAX_STEPS.try_into().unwrap_or(u64::MAX)),
         ("Window", "days") => json!({
             "minItems": 1,
             "items": { "type": "string", "enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] },

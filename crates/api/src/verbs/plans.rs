@@ -57,7 +57,13 @@ pub(crate) async fn advance(
     actor: &Actor,
     request: v1::AdvanceRolloutRequest,
 ) -> Result<v1::Rollout, Error> {
-    rollouts.advance(actor, RolloutId(request.rollout_id)).await?;
+    let seen = match request.step {
+        0 => None,
+        seen => Some(usize::try_from(seen).map_err(|_| Error::invalid("step", "is no step of a plan"))?),
+    };
+    rollouts
+        .advance(actor, RolloutId(request.rollout_id), seen)
+        .await?;
     tell(rollouts, request.rollout_id).await
 }
 
@@ -75,12 +81,7 @@ pub(crate) async fn approve(
     actor: &Actor,
     request: v1::ApproveRolloutRequest,
 ) -> Result<v1::Rollout, Error> {
-    let seen = match request.revision {
-        0 => None,
-        seen => {
-            Some(u32::try_from(seen).map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?)
-        }
-    };
+    let seen = revision(request.revision)?;
     let reason = Some(request.break_glass).filter(|reason| !reason.is_empty());
     rollouts
         .approve(actor, RolloutId(request.rollout_id), seen, reason)
@@ -88,12 +89,26 @@ pub(crate) async fn approve(
     tell(rollouts, request.rollout_id).await
 }
 
+/// The revision that was looked at; none for 0.
+fn revision(seen: i64) -> Result<Option<u32>, Error> {
+    match seen {
+        0 => Ok(None),
+        seen => {
+            let seen = u32::try_from(seen);
+            Ok(Some(seen.map_err(|_| {
+                Error::invalid("revision", "is not a rollout's revision")
+            })?))
+        }
+    }
+}
+
 pub(crate) async fn deny(
     rollouts: &Rollouts,
     actor: &Actor,
     request: v1::DenyRolloutRequest,
 ) -> Result<v1::Rollout, Error> {
-    rollouts.deny(actor, RolloutId(request.rollout_id)).await?;
+    let seen = revision(request.revision)?;
+    rollouts.deny(actor, RolloutId(request.rollout_id), seen).await?;
     tell(rollouts, request.rollout_id).await
 }
 

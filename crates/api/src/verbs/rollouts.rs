@@ -339,7 +339,9 @@ pub(crate) async fn adjust(
     request: v1::AdjustRolloutRequest,
 ) -> Result<v1::AdjustRolloutResponse, Error> {
     let percent = share(request.whole_percent, request.rollout_percent)?;
-    let Adjusted { old, new, waits } = rollouts.adjust(actor, BuildId(request.build_id), percent).await?;
+    let Adjusted { old, new, waits } = rollouts
+        .adjust(actor, BuildId(request.build_id), percent, None)
+        .await?;
     Ok(v1::AdjustRolloutResponse {
         success: true,
         build_id: request.build_id,

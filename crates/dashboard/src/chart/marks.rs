@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tidegate_domain::RolloutState;
-use tidegate_service::PackageEvent;
+use tidegate_service::{PackageEvent, RolloutEvent};
 
 use super::range;
 use crate::show;
@@ -49,8 +49,11 @@ impl Kind {
 
 /// The events that a chart marks, of those that are told newest first. `name` says what a build is called.
 pub(crate) fn of_events(events: &[PackageEvent], name: impl Fn(&PackageEvent) -> String) -> Vec<Mark> {
-    let marks = events.iter().rev().filter_map(|of| {
-        let (kind, verb) = kind(of)?;
+    let marks = events.iter().enumerate().rev().filter_map(|(at, of)| {
+        let mut earlier = events[at + 1..]
+            .iter()
+            .filter(|earlier| earlier.rollout == of.rollout);
+        let (kind, verb) = kind(of, earlier.next().map(|earlier| &earlier.event))?;
         Some(Mark {
             at: of.event.at,
             x: 0.0,
@@ -69,8 +72,11 @@ fn who(actor: &str) -> String {
     }
 }
 
-fn kind(of: &PackageEvent) -> Option<(Kind, String)> {
+fn kind(of: &PackageEvent, before: Option<&RolloutEvent>) -> Option<(Kind, String)> {
     let event = &of.event;
+    if before.is_some_and(|before| event.goes_on_from(before)) {
+        return None;
+    }
     let to = |verb: &str| format!("{verb} {}", event.percent);
     let step = event.step.unwrap_or(0);
     let action = event.action.strip_prefix("ota.").unwrap_or(&event.action);

@@ -98,7 +98,7 @@ fn place(entry: &AuditEntry, name: &str, pieces: &mut Vec<Piece>) {
         "adjusted" if share_moved(entry).is_none() => {
             fill(entry, "changed {changed} of the rollout of {build}", pieces);
         }
-        "stepped" if share_moved(entry).is_none() => fill(entry, "moved the plan of {build} on", pieces),
+        "stepped" if share_moved(entry).is_none() => fill(entry, stood_or_moved(entry), pieces),
         "adjusted" | "stepped" => {
             let verb = share_moved(entry).unwrap_or_default();
             let words = format!("{verb} {{build}} from {{before.percent}} % to {{share}}");
@@ -106,6 +106,16 @@ fn place(entry: &AuditEntry, name: &str, pieces: &mut Vec<Piece>) {
         }
         counted if counted.contains(' ') => pieces.push(Piece::text(many(entry, counted))),
         path => pieces.push(Piece::text(told(value(entry, path)))),
+    }
+}
+
+/// What became of a plan whose share is what it was.
+fn stood_or_moved(entry: &AuditEntry) -> &'static str {
+    match value(entry, "after.gate.waits.what").and_then(Value::as_str) {
+        Some("blind") => "let the plan of {build} stand still, since its gate sees nothing",
+        Some("waiting_evidence") => "let the plan of {build} wait for its gate",
+        Some("stuck") => "found the plan of {build} stuck",
+        _ => "moved the plan of {build} on",
     }
 }
 
@@ -273,6 +283,13 @@ mod tests {
                 &half,
                 &half,
                 "ann moved the plan of 1.14.0 on",
+            ),
+            (
+                "ota.rollout.step",
+                package,
+                &half,
+                &offer(50, ("gate", json!({ "waits": { "what": "blind" } }))),
+                "ann let the plan of 1.14.0 stand still, since its gate sees nothing",
             ),
             (
                 "ota.rollout.edit",

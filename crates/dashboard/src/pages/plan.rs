@@ -33,6 +33,8 @@ const PLANS_SHOWN: usize = 5;
 pub(crate) struct PlanView {
     pub id: RolloutId,
     pub revision: u32,
+    /// The step at hand, from 1; 0 without a plan.
+    pub step: usize,
     /// What the feed says while this is up to date.
     pub mark: String,
     pub state: RolloutState,
@@ -132,6 +134,7 @@ async fn view(
     Ok(PlanView {
         id: rollout.id,
         revision: spec.revision,
+        step: spec.plan.as_ref().map_or(0, |run| run.progress.step + 1),
         mark: mark(rollout),
         state: spec.state,
         phase: spec.phase().map_or("", phase_words),
@@ -144,7 +147,12 @@ async fn view(
         waiting: waiting(spec, &visitor.actor.subject),
         health,
         may: may(track, spec),
-        events: events.iter().take(EVENTS_SHOWN).map(happened).collect(),
+        events: events
+            .iter()
+            .enumerate()
+            .take(EVENTS_SHOWN)
+            .map(|(at, event)| happened(event, events.get(at + 1)))
+            .collect(),
     })
 }
 
@@ -281,10 +289,11 @@ fn may(track: &Track, spec: &RolloutSpec) -> May {
     }
 }
 
-fn happened(event: &tidegate_service::RolloutEvent) -> Line {
+/// `before`: what had happened before it.
+fn happened(event: &tidegate_service::RolloutEvent, before: Option<&tidegate_service::RolloutEvent>) -> Line {
     Line {
         at: show::time(event.at),
-        what: plan_words::happened(event),
+        what: plan_words::happened(event, before),
         who: event.actor.clone(),
         share: event.percent.to_string(),
     }
@@ -312,12 +321,15 @@ pub(crate) async fn act(
             rollouts.pause(actor, id).await?;
             (rollouts.get(id).await?, "paused")
         }
-        "advance" => (rollouts.advance(actor, id).await?, "advanced"),
+        "advance" => {
+            let step = fields.text("step").parse().ok();
+            (rollouts.advance(actor, id, step).await?, "advanced")
+        }
         "approve" => (
             rollouts.approve(actor, id, Some(seen(&fields)?), None).await?,
             "approved",
         ),
-        "deny" => (rollouts.deny(actor, id).await?, "denied"),
+        "deny" => (rollouts.deny(actor, id, Some(seen(&fields)?)).await?, "denied"),
         _ => return Err(unknown().into()),
     };
     Ok(done(&format!("/builds/{}", rollout.spec.build), what))

@@ -57,9 +57,9 @@ fn lasting(span: Span) -> String {
     show::lasting(span.seconds().into())
 }
 
-/// What happened.
-pub(crate) fn happened(event: &RolloutEvent) -> String {
-    let brief = happened_briefly(event);
+/// What happened; `before`: what had happened before it.
+pub(crate) fn happened(event: &RolloutEvent, before: Option<&RolloutEvent>) -> String {
+    let brief = happened_briefly(event, before);
     let Some(remark) = event.remark.as_deref().map(|remark| remark.trim_end_matches('.')) else {
         return brief;
     };
@@ -70,13 +70,13 @@ pub(crate) fn happened(event: &RolloutEvent) -> String {
     }
 }
 
-fn happened_briefly(event: &RolloutEvent) -> String {
+fn happened_briefly(event: &RolloutEvent, before: Option<&RolloutEvent>) -> String {
     let step = event.step.unwrap_or(0);
     let words = match event.action.strip_prefix("ota.").unwrap_or(&event.action) {
         "promote" => "promoted",
         "rollback" => "rolled back",
         "rollout.create" => "made",
-        "rollout.step" => return step_taken(event, step),
+        "rollout.step" => return step_taken(event, before, step),
         "rollout.advance" => return format!("step {step} was begun by hand"),
         "rollout.start" => "let go on",
         "rollout.hold" => "held",
@@ -96,8 +96,14 @@ fn happened_briefly(event: &RolloutEvent) -> String {
     words.to_owned()
 }
 
-fn step_taken(event: &RolloutEvent, step: u32) -> String {
+fn step_taken(event: &RolloutEvent, before: Option<&RolloutEvent>, step: u32) -> String {
     match event.phase.as_deref() {
+        Some("blind") => "its gate sees nothing, so no time passes".to_owned(),
+        Some("waiting_evidence") => format!("step {step} is over and waits for its gate"),
+        Some("stuck") => format!("step {step} is stuck"),
+        Some("ramping" | "baking") if before.is_some_and(|before| event.goes_on_from(before)) => {
+            format!("step {step} goes on")
+        }
         Some("baking") => format!("step {step} has reached its share"),
         Some("waiting_approval") => format!("step {} waits for approval", step.saturating_add(1)),
         Some("done") => "the last step is done".to_owned(),
@@ -173,4 +179,49 @@ fn gate(terms: GateTerms) -> String {
         }
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use tidegate_domain::{Percent, RolloutState};
+
+    use super::*;
+
+    fn stepped(step: u32, phase: &str) -> RolloutEvent {
+        RolloutEvent {
+            at: DateTime::UNIX_EPOCH,
+            actor: "tidegate".to_owned(),
+            action: "ota.rollout.step".to_owned(),
+            state: RolloutState::Active,
+            phase: Some(phase.to_owned()),
+            step: Some(step),
+            percent: Percent::NOBODY,
+            remark: None,
+        }
+    }
+
+    #[test]
+    fn a_step_begins_once_however_often_its_gate_kept_it_waiting() {
+        let told = [
+            ((1, "ramping"), "step 1 began"),
+            ((1, "baking"), "step 1 has reached its share"),
+            ((1, "blind"), "its gate sees nothing, so no time passes"),
+            ((1, "baking"), "step 1 goes on"),
+            ((1, "waiting_evidence"), "step 1 is over and waits for its gate"),
+            ((1, "stuck"), "step 1 is stuck"),
+            ((2, "ramping"), "step 2 began"),
+            ((2, "blind"), "its gate sees nothing, so no time passes"),
+            ((2, "ramping"), "step 2 goes on"),
+            ((2, "baking"), "step 2 has reached its share"),
+            ((2, "waiting_evidence"), "step 2 is over and waits for its gate"),
+            ((2, "done"), "the last step is done"),
+        ];
+        let mut before = None;
+        for ((step, phase), words) in told {
+            let event = stepped(step, phase);
+            assert_eq!(happened(&event, before.as_ref()), words);
+            before = Some(event);
+        }
+    }
 }

@@ -31,6 +31,8 @@ const STEP: u8 = 5;
 struct Page {
     frame: Frame,
     card: Card,
+    /// The rollout's terms as the page shows them: what somebody else changed since is not overwritten.
+    revision: u32,
     /// The share as it was typed.
     percent: String,
     step: u8,
@@ -83,6 +85,7 @@ async fn show(
         plan: card.rollout.as_ref().and_then(becomes_of_plan),
         button: button(&told, share, card.percent()).unwrap_or_else(|| plain_button.to_owned()),
         plain_button,
+        revision: card.rollout.as_ref().map_or(0, |rollout| rollout.spec.revision),
         card,
         percent,
         step: STEP,
@@ -130,12 +133,22 @@ pub(crate) async fn adjust(
         let told = foretold(&app, &visitor, &rollout, &card, &fields).await;
         return show(&app, &visitor, card, typed, told, None).await;
     }
+    let seen = fields.text("revision").parse().ok();
+    let seen = seen.map(|revision| (rollout.id, revision));
     let adjusted = match wanted(&fields, card.percent()) {
-        Ok(percent) => app.rollouts.adjust(&visitor.actor, id, percent).await,
+        Ok(percent) => app.rollouts.adjust(&visitor.actor, id, percent, seen).await,
         Err(error) => Err(error),
     };
     match adjusted {
-        Ok(adjusted) => Ok(done_by(id, rollout.id, "adjusted", adjusted.waits)),
+        Ok(adjusted) => {
+            let is_stopped = matches!(rollout.spec.state, RolloutState::Paused | RolloutState::Halted);
+            let what = if is_stopped {
+                "adjusted_stopped"
+            } else {
+                "adjusted"
+            };
+            Ok(done_by(id, rollout.id, what, adjusted.waits))
+        }
         Err(error) => {
             let status = status(error.kind);
             let page = show(&app, &visitor, card, typed, Told::default(), Some(error.message)).await?;

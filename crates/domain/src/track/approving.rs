@@ -95,6 +95,14 @@ impl Track {
         })
     }
 
+    /// Refuses a rollout that was edited since somebody looked at it; `None`: whichever its revision is.
+    ///
+    /// # Errors
+    /// [`Error::RevisionMismatch`], [`Error::RolloutEnded`].
+    pub fn require_revision(&self, rollout: RolloutId, seen: Option<u32>) -> Result<(), Error> {
+        require_seen(&self.only(rollout.into())?.rollout.spec, rollout, seen)
+    }
+
     /// Whether a rollout must be approved before it begins.
     pub(super) fn waits_to_begin(&self, spec: &RolloutSpec, now: DateTime<Utc>) -> bool {
         let first = spec.plan.as_ref().map(|run| run.plan.first());

@@ -53,6 +53,19 @@ impl Track {
         })
     }
 
+    /// Refuses a plan that is at another step than somebody saw, from 1; `None`: whichever it is at. Who presses twice would
+    /// else begin two steps.
+    ///
+    /// # Errors
+    /// [`Error::StepMismatch`], [`Error::RolloutEnded`].
+    pub fn require_step(&self, rollout: RolloutId, seen: Option<usize>) -> Result<(), Error> {
+        let spec = &self.only(rollout.into())?.rollout.spec;
+        match (seen, spec.plan.as_ref().map(|run| run.progress.step + 1)) {
+            (Some(seen), Some(step)) if seen != step => Err(Error::StepMismatch { rollout, seen, step }),
+            _ => Ok(()),
+        }
+    }
+
     /// Begins the next step of a rollout's plan now, from the share as it is, whatever the step at hand still waits for;
     /// after the last step its share is reached at once.
     ///

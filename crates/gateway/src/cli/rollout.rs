@@ -86,9 +86,9 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
         AdminRollout::Timeline { id } => return timeline(&rollouts, RolloutId(id)).await,
         AdminRollout::Gate { id } => return Ok(gate_text::table(&rollouts.gate(RolloutId(id)).await?)),
         AdminRollout::Start { id } => rollouts.start(&console, RolloutId(id)).await?.id,
-        AdminRollout::Advance { id } => rollouts.advance(&console, RolloutId(id)).await?.id,
+        AdminRollout::Advance { id } => rollouts.advance(&console, RolloutId(id), None).await?.id,
         AdminRollout::Hold { id } => rollouts.hold(&console, RolloutId(id)).await?.id,
-        AdminRollout::Deny { id } => rollouts.deny(&console, RolloutId(id)).await?.id,
+        AdminRollout::Deny { id } => rollouts.deny(&console, RolloutId(id), None).await?.id,
         AdminRollout::Approve { id, break_glass } => {
             let approved = rollouts.approve(&console, RolloutId(id), None, Some(break_glass));
             approved.await?.id

@@ -38,13 +38,16 @@ impl Rollouts {
         self.get(id).await
     }
 
-    /// Begins the next step of a plan now.
+    /// Begins the next step of a plan now, if it is at the step that the caller saw, from 1.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Track::advance`] refuses.
-    pub async fn advance(&self, actor: &Actor, id: RolloutId) -> Result<Rollout, Error> {
+    /// [`Kind::Forbidden`], [`Kind::NotFound`], and what [`Track::advance`] and [`Track::require_step`] refuse.
+    pub async fn advance(&self, actor: &Actor, id: RolloutId, seen: Option<usize>) -> Result<Rollout, Error> {
         let by = self.by(actor).await?;
-        let rule = move |track: &Track| track.advance(id, by.as_by());
+        let rule = move |track: &Track| {
+            track.require_step(id, seen)?;
+            track.advance(id, by.as_by())
+        };
         let change = self.change_one(actor, id, Verb::Adjust, rule).await?;
         tracing::info!(
             event = "ota.rollout.advance",
@@ -115,9 +118,12 @@ impl Rollouts {
     ///
     /// # Errors
     /// As for [`Rollouts::approve`], and what [`Track::deny`] refuses. Who edited it may deny it.
-    pub async fn deny(&self, actor: &Actor, id: RolloutId) -> Result<Rollout, Error> {
+    pub async fn deny(&self, actor: &Actor, id: RolloutId, seen: Option<u32>) -> Result<Rollout, Error> {
         let by = self.by(actor).await?;
-        let rule = move |track: &Track| track.deny(id, by.as_by());
+        let rule = move |track: &Track| {
+            track.require_revision(id, seen)?;
+            track.deny(id, by.as_by())
+        };
         let change = self.change_one(actor, id, Verb::Promote, rule).await?;
         tracing::info!(
             event = "ota.rollout.deny",

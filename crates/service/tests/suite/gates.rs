@@ -222,7 +222,11 @@ async fn a_gate_of_which_nothing_was_new_is_looked_at_once_something_is_counted(
     instance.poll(&first, 1).unwrap();
     flush(&instance).await;
     clerk.look().await.unwrap();
-    assert_eq!(reached(&instance).await, 1, "though it was looked at a moment ago, and was quiet");
+    assert_eq!(
+        reached(&instance).await,
+        1,
+        "though it was looked at a moment ago, and was quiet"
+    );
     // What was found is followed at once.
     instance.poll(&next, 1).unwrap();
     flush(&instance).await;

@@ -265,7 +265,9 @@ fn by_olga() -> By<'static> {
 
 async fn change_track<F>(store: &Store, rule: F)
 where
-    F: Fn(&tidegate_domain::Track) -> Result<tidegate_domain::Change, tidegate_domain::Error> + Send + 'static,
+    F: Fn(&tidegate_domain::Track) -> Result<tidegate_domain::Change, tidegate_domain::Error>
+        + Send
+        + 'static,
 {
     let changed = store.change_track(package(APP), actor("olga"), move |track, _| rule(track));
     changed.await.unwrap();

@@ -147,7 +147,11 @@ async fn waiting(store: &Store) -> RolloutId {
         ..PackageEdit::default()
     };
     store
-        .edit_package(&package(APP), always, actor("ada").note("package.edit", "package/x"))
+        .edit_package(
+            &package(APP),
+            always,
+            actor("ada").note("package.edit", "package/x"),
+        )
         .await
         .unwrap();
     let edit = RolloutEdit {
@@ -158,7 +162,11 @@ async fn waiting(store: &Store) -> RolloutId {
     change(store, move |track| track.edit(id, edit.clone(), 1, by())).await;
     let spec = store.rollout(id).await.unwrap().spec;
     assert!(spec.consent.request.is_some());
-    assert_eq!(spec.settings.audience, Audience::default(), "it serves on as it was");
+    assert_eq!(
+        spec.settings.audience,
+        Audience::default(),
+        "it serves on as it was"
+    );
     id
 }
 

@@ -216,9 +216,19 @@ async fn there_is_one_hold_on_everybody_for_each_package(place: &Place) {
         .set_hold(None, Hold::UntilLifted, "inventory".to_owned(), by_otto)
         .await
         .unwrap();
-    let told = |policy: &Policy| (policy.spec.remark.clone(), policy.created_by.clone(), policy.created_at);
+    let told = |policy: &Policy| {
+        (
+            policy.spec.remark.clone(),
+            policy.created_by.clone(),
+            policy.created_at,
+        )
+    };
     let whose = ("inventory".to_owned(), "otto".to_owned(), at(60));
-    assert_eq!(told(&later.policy), whose, "the remark's author, not the first one");
+    assert_eq!(
+        told(&later.policy),
+        whose,
+        "the remark's author, not the first one"
+    );
 
     let lifted = store.lift_hold(None, actor("olga")).await.unwrap();
     assert_eq!(lifted, [later.policy]);
@@ -233,7 +243,12 @@ async fn there_is_one_hold_on_everybody_for_each_package(place: &Place) {
         1
     );
     let told = [
-        "hold.lift", "hold.lift", "hold.set", "hold.set", "hold.set", "hold.set",
+        "hold.lift",
+        "hold.lift",
+        "hold.set",
+        "hold.set",
+        "hold.set",
+        "hold.set",
     ];
     assert_eq!(actions(&store).await, told);
 }
