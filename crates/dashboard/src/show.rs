@@ -189,7 +189,7 @@ pub(crate) fn meaning(told: Told) -> &'static str {
         Told::NotPolled => "nothing yet",
         Told::NoUpdate(reason) => match reason {
             Reason::NoCurrentBuild => "nothing is released",
-            Reason::AlreadyCurrent => "runs the current build",
+            Reason::AlreadyCurrent => "runs the build of the rollout that takes it",
             Reason::NewerInstalled => "runs a newer version",
             Reason::NotInCohort => "outside the share",
             Reason::Ramping => "the ramp has not reached it",

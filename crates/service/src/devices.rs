@@ -84,6 +84,8 @@ pub struct DeviceView {
 pub struct DeviceExplanation {
     /// The version that was assumed.
     pub installed: VersionCode,
+    /// The highest version that serves; none where the package releases nothing.
+    pub newest: Option<VersionCode>,
     /// The build that its next poll is answered with, or why with none.
     pub outcome: Result<tidegate_domain::BuildId, Reason>,
     /// Every rule that was asked.
@@ -250,6 +252,10 @@ impl Devices {
         };
         Ok(DeviceExplanation {
             installed,
+            newest: catalog.track(package.as_str()).and_then(|track| {
+                let serving = track.serving.iter();
+                serving.map(|release| release.build.facts.version_code).max()
+            }),
             outcome,
             again: explanation.again.map(|again| again.at),
             steps: explanation.steps,

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::{BuildId, Rollout, RolloutState};
 use tidegate_service::{BuildStats, BuildView, Comparison, Page as PageOf, RolloutFilter};
 
-use super::cards::{Card, name};
+use super::cards::{self, Card, name};
 use super::failures::{self, Failures};
 use super::past::{self, TakenBack};
 use super::patches;
@@ -66,6 +66,10 @@ struct Page {
 /// A rollout of the build, and what it did with it.
 struct RolloutRow {
     rollout: Rollout,
+    /// The share that it has now.
+    share: String,
+    /// See [`cards::place`].
+    place: String,
     /// By their names in the feed.
     numbers: [(&'static str, String); 5],
 }
@@ -150,10 +154,13 @@ async fn history(app: &AppState, id: BuildId, stats: &BuildStats) -> Result<Vec<
     };
     let page = PageOf::new(Some(ROLLOUTS_SHOWN), None).map_err(tidegate_service::Error::from)?;
     let rollouts = app.rollouts.list(filter, page).await?.items;
+    let now = app.rollouts.now();
     let rows = rollouts.into_iter().map(|rollout| {
         let of_it = stats.rollouts.iter().find(|of| of.rollout == rollout.id);
         let numbers = live::counts(&of_it.map(|of| of.stats).unwrap_or_default());
         RolloutRow {
+            share: rollout.spec.percent(now).to_string(),
+            place: cards::place(&rollout.spec),
             numbers: numbers.map(|(name, number)| (name, show::count(number))),
             rollout,
         }

@@ -1,7 +1,9 @@
 //! A build as lists and dialogs show it.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Build, DeploymentStats, Finding, Rollout, RolloutId, RolloutState};
+use tidegate_domain::{
+    Build, DeploymentStats, Finding, Position, Rollout, RolloutId, RolloutSpec, RolloutState, Share,
+};
 use tidegate_service::BuildView;
 
 use crate::show;
@@ -45,6 +47,13 @@ impl Card {
         self.rollout
             .as_ref()
             .map_or(0.0, |rollout| rollout.spec.percent(self.now).as_decimal())
+    }
+
+    /// Where its rollout stands among others; empty for one to the whole fleet that is asked last.
+    pub(crate) fn place(&self) -> String {
+        self.rollout
+            .as_ref()
+            .map_or_else(String::new, |rollout| place(&rollout.spec))
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -128,4 +137,26 @@ pub(crate) fn name(build: &Build) -> String {
         return build.facts.version_code.to_string();
     }
     build.facts.version_name.clone()
+}
+
+/// Where a rollout stands among others, beside its share: the part of the fleet that the share is of, its experiment, its
+/// place in the order of asking, its name.
+pub(crate) fn place(spec: &RolloutSpec) -> String {
+    let (slice, mut parts) = (spec.settings.slice, Vec::new());
+    let from = slice.start.as_percent();
+    match slice.width == Share::WHOLE {
+        true if slice.start == Position::FIRST => {}
+        true => parts.push(format!("from {from} % on")),
+        false => parts.push(format!("of {} % from {from} % on", slice.width.as_percent())),
+    }
+    if let Some(experiment) = spec.experiment {
+        parts.push(format!("arm of experiment {experiment}"));
+    }
+    if spec.priority > 0 {
+        parts.push(format!("priority {}", spec.priority));
+    }
+    if !spec.name.is_empty() {
+        parts.push(format!("“{}”", spec.name));
+    }
+    parts.join(" · ")
 }

@@ -16,9 +16,15 @@ pub(crate) fn sentence(of: &DeviceExplanation, now: DateTime<Utc>) -> String {
         Some(percent) => format!("outside the {percent} % share"),
         None => "outside the share".to_owned(),
     };
+    let runs_newest = of.newest.is_some_and(|newest| of.installed >= newest);
     match reason {
+        // Asked before its version is, and no news to who has the build.
+        Reason::NotInCohort | Reason::Ramping | Reason::HeldBack | Reason::NotInAudience if runs_newest => {
+            "Nothing to do: it runs the newest version that is released, though the rollout does not take it."
+                .to_owned()
+        }
         Reason::NoCurrentBuild => "Nothing to do: the package releases nothing.".to_owned(),
-        Reason::AlreadyCurrent => "Nothing to do: it runs the current build.".to_owned(),
+        Reason::AlreadyCurrent => "Nothing to do: it runs the build of the rollout that takes it.".to_owned(),
         Reason::NewerInstalled => {
             "Nothing to do: it runs a newer version than the one that is released.".to_owned()
         }
@@ -84,6 +90,7 @@ mod tests {
         };
         DeviceExplanation {
             installed: VersionCode::new(1).unwrap(),
+            newest: VersionCode::new(2).ok(),
             outcome: Err(reason),
             steps: vec![step],
             again,
@@ -110,11 +117,17 @@ mod tests {
             (
                 Reason::AlreadyCurrent,
                 None,
-                "Nothing to do: it runs the current build.",
+                "Nothing to do: it runs the build of the rollout that takes it.",
             ),
         ] {
             assert_eq!(sentence(&explained(reason, again), now), expected);
         }
+        let mut newest = explained(Reason::Ramping, Some(soon));
+        newest.installed = VersionCode::new(2).unwrap();
+        assert_eq!(
+            sentence(&newest, now),
+            "Nothing to do: it runs the newest version that is released, though the rollout does not take it."
+        );
         for reason in Reason::ALL {
             let told = sentence(&explained(reason, None), now);
             assert!(told.ends_with('.') && told.contains(": "), "{told}");
