@@ -66,6 +66,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "how a package switches on a feature of its own, `make`, for its tests",
     ),
     (
+        "domain",
+        "domain",
+        "how a package switches on features of its own, `calendars` and `expressions`, for its tests",
+    ),
+    (
         "fcm",
         "fcm",
         "how a package switches on a feature of its own, `stand-in`, for its tests",

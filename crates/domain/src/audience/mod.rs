@@ -23,11 +23,19 @@
 //! tree of our own: cel's evaluation takes some forty times as long, and a poll may ask dozens of audiences. A
 //! differential test holds the tree to cel's answers. Without the feature an audience can be made of lists only.
 
+#[cfg_attr(
+    not(feature = "expressions"),
+    expect(dead_code, reason = "lists ask for two attributes")
+)]
 mod attribute;
 #[cfg(feature = "expressions")]
 mod lower;
 #[cfg(feature = "expressions")]
 mod parse;
+#[cfg_attr(
+    not(feature = "expressions"),
+    expect(dead_code, reason = "lists are one kind of condition")
+)]
 mod predicate;
 mod quote;
 #[cfg(feature = "expressions")]
@@ -340,10 +348,10 @@ impl<'de> Deserialize<'de> for Audience {
             #[cfg(feature = "expressions")]
             Form::Expression(text) => Self::parse(&text),
             #[cfg(not(feature = "expressions"))]
-            Form::Expression(_) => Err(Error::invalid(
-                "audience",
-                "is an expression, which this program was built without",
-            )),
+            Form::Expression(text) => {
+                let fault = format!("is an expression, which this program was built without: {text}");
+                Err(Error::invalid("audience", fault))
+            }
         };
         audience.map_err(D::Error::custom)
     }

@@ -6,12 +6,9 @@ mod above_base;
 mod agreement;
 mod approval;
 mod audience;
-#[cfg(feature = "expressions")]
 mod audience_text;
-#[cfg(feature = "expressions")]
 mod audience_truth;
 mod barriers;
-#[cfg(feature = "calendars")]
 mod calendars;
 mod cohort;
 mod concurrent;
@@ -40,5 +37,4 @@ mod store;
 mod track;
 mod values;
 mod verbs;
-#[cfg(feature = "calendars")]
 mod windows;
