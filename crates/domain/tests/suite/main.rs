@@ -25,6 +25,7 @@ mod gate;
 mod ids;
 mod install_terms;
 mod nudge;
+mod pinned;
 mod plans;
 mod policies;
 mod preflight;

@@ -1,0 +1,122 @@
+//! Small rules that everything else only passes by.
+
+use tidegate_domain::gate::{GateMode, Metric, Passed, Verdict};
+use tidegate_domain::{
+    Audience, BuildSteps, MAX_SPAN, Percent, Plan, PlanStep, RolloutEdit, Slice, Span, Tag, VersionCode,
+};
+
+fn version(code: i64) -> VersionCode {
+    VersionCode::new(code).unwrap()
+}
+
+#[test]
+fn a_build_asks_for_an_older_version_to_come_from() {
+    let from = |code| BuildSteps {
+        barrier: false,
+        min_from_version: Some(version(code)),
+    };
+    assert_eq!(from(1).check(version(7)), Ok(()), "any older one");
+    assert_eq!(from(6).check(version(7)), Ok(()));
+    for code in [7, 8] {
+        let refused = from(code).check(version(7)).unwrap_err();
+        assert_eq!(
+            refused.field(),
+            Some("min_from_version"),
+            "{code}: nobody could take it"
+        );
+    }
+    assert_eq!(BuildSteps::default().check(version(7)), Ok(()));
+}
+
+#[test]
+fn a_span_is_a_year_at_most() {
+    assert_eq!(MAX_SPAN.as_secs(), 31_536_000);
+    assert!("365days".parse::<Span>().is_ok());
+    assert!("365days 1s".parse::<Span>().is_err());
+}
+
+#[test]
+fn an_audience_names_the_tags_that_stand_in_it_and_no_other() {
+    let tag = |name: &str| Tag::parse(name).unwrap();
+    for text in [
+        r#""tills" in tags"#,
+        r#"!("tills" in tags)"#,
+        r#"sdk >= 30 && ("shops" in tags || "tills" in tags)"#,
+    ] {
+        let audience = Audience::parse(text).unwrap();
+        assert!(
+            audience.names_tag(&tag("tills")) && audience.asks_for_tags(),
+            "{text}"
+        );
+        assert!(!audience.names_tag(&tag("till")), "{text}");
+    }
+    let own = Audience::parse(r#""tills" in device_tags"#).unwrap();
+    assert!(
+        !own.names_tag(&tag("tills")) && !own.asks_for_tags(),
+        "what devices bring is no tag of the operators'"
+    );
+}
+
+#[test]
+fn behind_in_stands_a_list_and_the_fault_says_how_it_was_meant() {
+    let meant = |text: &str| Audience::parse(text).unwrap_err().to_string();
+    let told = meant(r#"tags in "tills""#);
+    assert!(told.contains(r#""tills" in tags"#), "{told}");
+    let told = meant(r#"region in "north""#);
+    assert!(told.contains(r#"region in ["north"]"#), "{told}");
+}
+
+#[test]
+fn only_an_edit_of_whom_a_rollout_takes_needs_the_right_to_promote() {
+    let chooses = |edit: RolloutEdit| edit.chooses_devices();
+    let none = RolloutEdit::default;
+    assert!(!chooses(none()));
+    assert!(
+        !chooses(RolloutEdit::percent(Percent::new(5).unwrap())),
+        "the share alone"
+    );
+    let plan = Plan::new(vec![PlanStep::to(Percent::new(5).unwrap(), Span::NONE)]).unwrap();
+    for edit in [
+        RolloutEdit {
+            audience: Some(Audience::default()),
+            ..none()
+        },
+        RolloutEdit {
+            slice: Some(Slice::WHOLE),
+            ..none()
+        },
+        RolloutEdit {
+            priority: Some(3),
+            ..none()
+        },
+        RolloutEdit {
+            plan: Some(plan),
+            ..none()
+        },
+    ] {
+        assert!(chooses(edit.clone()), "{edit:?}");
+    }
+}
+
+#[test]
+fn a_gates_words_are_these() {
+    for (mode, word) in [
+        (GateMode::Watch, "watch"),
+        (GateMode::Hold, "hold"),
+        (GateMode::Act, "act"),
+    ] {
+        assert_eq!((mode.as_str(), word.parse()), (word, Ok(mode)));
+    }
+    assert!("Act".parse::<GateMode>().is_err());
+    for (verdict, word, by) in [
+        (Verdict::Bad(Metric::Lost), "bad", "lost"),
+        (Verdict::Suspicious(Metric::Failed), "suspicious", "failed"),
+        (Verdict::Blind, "blind", ""),
+        (Verdict::Running, "running", ""),
+        (Verdict::WaitingForEvidence, "waiting_for_evidence", ""),
+        (Verdict::Stuck, "stuck", ""),
+        (Verdict::Passed(Passed::Census), "passed", "census"),
+    ] {
+        assert_eq!((verdict.as_str(), verdict.by()), (word, by));
+    }
+}
