@@ -110,7 +110,16 @@ async fn a_release_by_plan_is_made_watched_and_steered_from_the_pages() {
     );
     assert!(!held.contains("id=\"hold-1\""));
     operator.post("/rollouts/1/start", &[]).await;
-    operator.post("/rollouts/1/advance", &[]).await;
+    assert!(
+        held.contains(r#"name="step" value="1""#),
+        "the button knows what it shows"
+    );
+    operator.post("/rollouts/1/advance", &[("step", "1")]).await;
+    let twice = operator.post("/rollouts/1/advance", &[("step", "1")]).await;
+    assert!(
+        twice.status == 409 && text(&twice).contains("is at step 2 and not 1"),
+        "who presses a moment later begins no further step"
+    );
     let is_there = |page: &String| page.contains("Step 2 of 3, to 50 %: the share stays until");
     let second = eventually(|| operator.page(&page), is_there).await;
     assert!(second.contains("step 2 was begun by hand"));
@@ -127,7 +136,10 @@ async fn a_release_by_plan_is_made_watched_and_steered_from_the_pages() {
     let refused = operator.post("/rollouts/1/leap", &[]).await;
     assert_eq!(refused.status, 404);
     assert_eq!(operator.post("/rollouts/x/hold", &[]).await.status, 404);
-    let refused = operator.post("/rollouts/1/deny", &[]).await;
+    let revision = ci.get("/v1/rollouts/1").await.ok()["revision"].to_string();
+    let refused = operator
+        .post("/rollouts/1/deny", &[("revision", &revision)])
+        .await;
     assert!(refused.status == 409 && text(&refused).contains("nothing of rollout 1 waits"));
 }
 
@@ -180,7 +192,16 @@ async fn what_waits_for_another_person_says_so_and_who_may_approves_it() {
     operator.post(&format!("/builds/{build}/rollout"), &wider).await;
     let asked = omar.page(&page).await;
     assert!(asked.contains("A change of the share to 80 % waits"), "{asked}");
-    let denied = omar.post("/rollouts/1/deny", &[]).await;
+    let stale = [("rollout_percent", "20"), ("confirm", "yes"), ("revision", "1")];
+    let late = omar.post(&format!("/builds/{build}/rollout"), &stale).await;
+    assert_eq!(
+        late.status, 409,
+        "whoever had the dialog open sees what became of it"
+    );
+    let unseen = omar.post("/rollouts/1/deny", &[("revision", "1")]).await;
+    assert_eq!(unseen.status, 409, "nobody denies what they have not seen");
+    let revision = ci.get("/v1/rollouts/1").await.ok()["revision"].to_string();
+    let denied = omar.post("/rollouts/1/deny", &[("revision", &revision)]).await;
     assert_eq!(denied.header("location"), format!("/builds/{build}?done=denied"));
     assert!(!omar.page(&page).await.contains("data-waits"));
     assert_eq!(ci.get("/v1/rollouts/1").await.ok()["rollout_percent"], 60);

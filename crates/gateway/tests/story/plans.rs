@@ -410,12 +410,14 @@ async fn the_same_plan_by_grpc(engine: Engine) {
     grpc.start_rollout(v1::StartRolloutRequest { rollout_id })
         .await
         .unwrap();
-    let advanced = grpc
-        .advance_rollout(v1::AdvanceRolloutRequest { rollout_id })
-        .await
-        .unwrap()
-        .into_inner();
+    let next = v1::AdvanceRolloutRequest { rollout_id, step: 1 };
+    let advanced = grpc.advance_rollout(next).await.unwrap().into_inner();
     assert_eq!(advanced.progress.unwrap().step, 2);
+    let twice = grpc.advance_rollout(next).await.unwrap_err();
+    assert!(
+        twice.message().contains("is at step 2 and not 1"),
+        "two who press at once begin one step: {twice}"
+    );
     let request = v1::GetRolloutTimelineRequest {
         rollout_id,
         ..v1::GetRolloutTimelineRequest::default()
