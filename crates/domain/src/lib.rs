@@ -120,7 +120,7 @@ pub use nudge::{
 };
 pub use patch::{
     COVERED_PERCENT, MAX_PATCH_FORMATS_BYTES, MAX_PATCH_PERCENT, PATCH_FORMAT, PatchOutcome, PatchState,
-    WantedPatch, wanted_patches,
+    PatchReach, WantedPatch, patch_targets, wanted_patches,
 };
 pub use plan::{Coming, MAX_SPAN, MAX_STEPS, Phase, Plan, PlanRun, PlanStep, Progress, Span, Stage};
 pub use policy::{

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BuildId, Error, Track, VersionCode};
+use crate::{Build, BuildId, Error, Subject, Track, VersionCode};
 
 /// The one format of patches that there is, as polls and manifests name it.
 pub const PATCH_FORMAT: &str = "tgp1";
@@ -145,39 +145,57 @@ pub struct WantedPatch {
     pub devices: u64,
 }
 
-/// The patches that the devices of a package are worth, of each build the most worthwhile first: from the versions that
-/// most devices run, until [`COVERED_PERCENT`] of the devices are covered that a patch could reach, or there are `most`.
-///
-/// `running`: how many devices run each version. `is_base`: whether the file of this version is kept. Rollouts that are yet
-/// to begin count as well, so that their patches are there when the first device asks. A device below a barrier gets the
-/// barrier's build, and is counted for that.
-pub fn wanted_patches(
-    track: &Track,
-    running: &[(VersionCode, u64)],
-    is_base: impl Fn(VersionCode) -> bool,
-    most: usize,
-) -> Vec<WantedPatch> {
-    let mut by_build: BTreeMap<BuildId, BTreeMap<VersionCode, u64>> = BTreeMap::new();
+/// How many devices run each older version from which they can be led to a build.
+pub type PatchReach = BTreeMap<BuildId, BTreeMap<VersionCode, u64>>;
+
+/// The builds that the rollouts of a package lead a device to, each once: where their audience includes it, its API level
+/// suffices and the build is not above `ceiling`. Rollouts that are yet to begin count as well, and whatever their share,
+/// so that their patches are there when the first device asks. A device below a barrier is led to the barrier's build.
+pub fn patch_targets(track: &Track, subject: &Subject<'_>, ceiling: Option<VersionCode>) -> Vec<BuildId> {
+    let mut found = Vec::new();
     for release in &track.serving {
-        for &(from, devices) in running.iter().filter(|(from, _)| from.get() > 0) {
-            if let Some(build) = next_build(track, from, (release.build.facts.version_code, release.build.id))
-            {
-                by_build.entry(build).or_default().insert(from, devices);
-            }
+        if !release.rollout.spec.settings.audience.includes(subject) {
+            continue;
+        }
+        let Some(build) = next_build(track, subject.installed, &release.build) else {
+            continue;
+        };
+        let allowed = ceiling.is_none_or(|most| build.facts.version_code <= most);
+        if allowed && fits(build, subject) && !found.contains(&build.id) {
+            found.push(build.id);
         }
     }
-    let chosen = by_build
-        .into_iter()
-        .map(|(build, versions)| choose(build, versions, &is_base, most));
-    chosen.flatten().collect()
+    found
+}
+
+fn fits(build: &Build, subject: &Subject<'_>) -> bool {
+    let known = build.facts.installability.as_ref();
+    subject.facts.sdk.is_none_or(|sdk| {
+        sdk >= build.facts.min_sdk && known.is_none_or(|known| known.installs_at(sdk))
+    })
 }
 
 /// What a device that runs `from` is offered on its way to a build: the lowest barrier above it, or the build.
-fn next_build(track: &Track, from: VersionCode, (version, build): (VersionCode, BuildId)) -> Option<BuildId> {
+fn next_build<'a>(track: &'a Track, from: VersionCode, build: &'a Build) -> Option<&'a Build> {
+    let version = build.facts.version_code;
     let between = |barrier: VersionCode| from < barrier && barrier < version;
-    let mut barriers = track.barriers.iter();
+    let mut barriers = track.barriers.iter().map(|barrier| &**barrier);
     let barrier = barriers.find(|barrier| between(barrier.facts.version_code));
-    (from < version).then(|| barrier.map_or(build, |barrier| barrier.id))
+    (from.get() > 0 && from < version).then(|| barrier.unwrap_or(build))
+}
+
+/// The patches that the devices of a package are worth, of each build the most worthwhile first: from the versions that
+/// most of those devices run which can be led to it, until [`COVERED_PERCENT`] of them are covered, or there are `most`.
+/// `is_base`: whether the file of this version is kept.
+pub fn wanted_patches(
+    reach: PatchReach,
+    is_base: impl Fn(VersionCode) -> bool,
+    most: usize,
+) -> Vec<WantedPatch> {
+    let chosen = reach
+        .into_iter()
+        .map(|(build, versions)| choose(build, versions, &is_base, most));
+    chosen.flatten().collect()
 }
 
 fn choose(

@@ -91,6 +91,7 @@ mod minutes;
 mod overdue;
 mod packages;
 mod page;
+mod patch_reach;
 mod patches;
 mod policies;
 mod pool;

@@ -4,6 +4,7 @@
 //! it prolongs while it works, and another one takes over when it is lost. What is made twice all the same is the same
 //! file.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
@@ -14,13 +15,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidegate_artifacts as artifacts;
 use tidegate_delta as delta;
-use tidegate_domain::{MAX_PATCH_PERCENT, Sha256};
+use tidegate_domain::{MAX_PATCH_PERCENT, PackageName, Sha256};
 use tidegate_storage::{MAX_PATCH_ATTEMPTS, PatchEnd, PatchJob, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::fetching::{Fault, fetch};
-use super::planning::{PatchSettings, Planner};
+use super::planning::{PatchSettings, Planner, Reached};
 use crate::background::Rhythm;
 use crate::{Counters, Error, Fleet, Snapshots};
 
@@ -57,6 +58,7 @@ pub struct PatchMaker {
     holder: String,
     lease: Duration,
     planned: Option<Planned>,
+    reached: HashMap<PackageName, Reached>,
 }
 
 /// When, and of which catalog, it was last looked which patches are wanted.
@@ -85,6 +87,7 @@ impl PatchMaker {
             holder: uuid::Uuid::new_v4().to_string(),
             lease: LEASE,
             planned: None,
+            reached: HashMap::new(),
         }
     }
 
@@ -159,12 +162,13 @@ impl PatchMaker {
         if !self.store.take_lease(PLANNING, &self.holder, lasts).await? {
             return Ok(());
         }
-        let planner = Planner {
+        let mut planner = Planner {
             store: &self.store,
             artifacts: &self.artifacts,
             snapshots: &self.snapshots,
             fleet: &self.fleet,
             settings: &self.settings,
+            reached: &mut self.reached,
         };
         if planner.plan().await? {
             self.snapshots.follow_own_change().await;

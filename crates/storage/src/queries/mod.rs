@@ -50,6 +50,7 @@ pub(crate) mod minutes;
 pub(crate) mod overdue;
 pub(crate) mod packages;
 pub(crate) mod patch_outcomes;
+pub(crate) mod patch_reach;
 pub(crate) mod patches;
 pub(crate) mod policies;
 pub(crate) mod pseudonyms;
