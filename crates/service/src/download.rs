@@ -268,13 +268,13 @@ impl Downloads {
         }
     }
 
-    /// Has a patch made anew whose file is gone, as after the database was restored.
+    /// Has a patch made anew whose file is gone or cut, as after the database was restored.
     async fn lost(&self, build: BuildId, patch: &OfferedPatch) -> Error {
         let base = patch.base;
         tracing::warn!(
             build_id = build.0,
             base_build_id = base.0,
-            "a patch's file is gone"
+            "a patch's file is gone, or was cut"
         );
         match self.store.lose_patch(build, base, patch.sha256).await {
             Ok(_) => self.snapshots.follow_own_change().await,
@@ -296,6 +296,11 @@ impl Downloads {
         let bytes = match (bytes, &download.patch) {
             // A build's file has to be there; without a patch a device takes that one.
             (Err(artifacts::Error::Missing { .. }), Some(patch)) => {
+                return Err(self.lost(download.build.id, patch).await);
+            }
+            // What is left of it must go first, or the new one would be taken to be there already.
+            (Err(artifacts::Error::OutOfRange { .. }), Some(patch)) if range.end <= patch.size => {
+                self.artifacts.remove(&patch.sha256.0).await?;
                 return Err(self.lost(download.build.id, patch).await);
             }
             (bytes, _) => bytes?,

@@ -101,7 +101,7 @@ async fn devices(
 /// Gives a tag to devices, and takes it from others, all at once.
 ///
 /// A body of the type `text/csv` names devices that get the tag: an id in each line, or a table whose first line has a
-/// column `device_id`. The schema names JSON alone: generators of clients know no tables.
+/// column `device_id`, with commas or semicolons between columns. The schema names JSON alone: generators of clients know no tables.
 #[utoipa::path(
     post, path = "/v1/tags/{tag}/devices",
     operation_id = "TagDevices", tag = "tags", params(("tag" = String, Path)),
@@ -167,6 +167,7 @@ fn ids(table: &Bytes) -> Result<Vec<String>, Error> {
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
+        .delimiter(delimiter(table))
         .from_reader(table);
     let (mut column, mut ids) = (None, vec![]);
     for (at, line) in lines.records().enumerate() {
@@ -197,6 +198,19 @@ fn ids(table: &Bytes) -> Result<Vec<String>, Error> {
     Ok(ids)
 }
 
+/// Where the decimal sign is a comma, spreadsheets write semicolons between columns.
+fn delimiter(table: &[u8]) -> u8 {
+    let first = table.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let mut names = first.split(|byte| *byte == b';').map(|name| {
+        let name = name.trim_ascii();
+        name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name)
+    });
+    match names.any(|name| name == ID_COLUMN.as_bytes()) {
+        true => b';',
+        false => b',',
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +227,8 @@ mod tests {
             "device_id\ntill-1\n\ntill-2\n",
             "\u{feff}device_id\r\ntill-1\r\ntill-2\r\n",
             "shop,device_id\nNorth,till-1\n\"South, left\",\"till-2\"\n",
+            "shop;device_id\r\nNorth, right;till-1\r\nSouth;till-2\r\n",
+            "\u{feff}\"device_id\";\"shop\"\r\n\"till-1\";\"North; right\"\r\ntill-2;South\r\n",
         ] {
             assert_eq!(
                 read(table),

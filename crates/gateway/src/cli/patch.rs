@@ -233,9 +233,7 @@ struct Output {
 
 impl Output {
     fn new(path: &Path) -> Result<Output, Failure> {
-        if path.is_dir() {
-            return Err(Failure::unusable(path, &"a folder: name the file to write"));
-        }
+        refuse_special(path)?;
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
@@ -254,6 +252,8 @@ impl Output {
     }
 
     fn keep(self) -> Result<(), Failure> {
+        // It takes a while until here.
+        refuse_special(&self.path)?;
         let unusable = |fault: io::Error| Failure::unusable(&self.path, &fault);
         self.file.as_file().sync_all().map_err(unusable)?;
         self.file
@@ -261,6 +261,24 @@ impl Output {
             .map_err(|fault| unusable(fault.error))?;
         Ok(())
     }
+}
+
+/// What is there is replaced, so it must be a file: as root, a device or a socket would be one afterwards. A link is
+/// replaced as well, and what it leads to stays.
+fn refuse_special(path: &Path) -> Result<(), Failure> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(known) => known.file_type(),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(fault) => return Err(Failure::unusable(path, &fault)),
+    };
+    if kind.is_dir() || path.is_dir() {
+        return Err(Failure::unusable(path, &"a folder: name the file to write"));
+    }
+    let leads_to_file = || fs::metadata(path).is_ok_and(|known| known.is_file());
+    if kind.is_file() || (kind.is_symlink() && leads_to_file()) {
+        return Ok(());
+    }
+    Err(Failure::unusable(path, &"no regular file: name another one to write"))
 }
 
 /// How far it is, on standard error, if a person looks at it.

@@ -1,5 +1,8 @@
 //! `tidegate patch` at the console: what it makes is exact, what it refuses leaves no file, and why is told.
 
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixListener;
+
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_apk::build::{ApkBuilder, SigningKey};
@@ -98,6 +101,30 @@ fn a_damaged_patch_is_refused_and_no_file_is_left() {
         names(&folder),
         ["1.apk", "2.apk", "bad.tgp", "short.tgp", "up.tgp"]
     );
+}
+
+#[test]
+fn what_is_no_file_is_not_replaced_by_one() {
+    let folder = patched();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let _socket = UnixListener::bind(folder.path().join("socket")).unwrap();
+    std::os::unix::fs::symlink("pipe", folder.path().join("link")).unwrap();
+    let before = names(&folder);
+    for name in ["pipe", "socket", "link"] {
+        for arguments in [
+            ["patch", "make", "1.apk", "2.apk", name],
+            ["patch", "apply", "1.apk", "up.tgp", name],
+        ] {
+            let output = run(folder.path(), &arguments);
+            exited(&output, 2);
+            assert!(err(&output).contains("no regular file"), "{}", err(&output));
+        }
+    }
+    let kind = |name| std::fs::symlink_metadata(folder.path().join(name)).unwrap().file_type();
+    assert!(kind("pipe").is_fifo() && kind("socket").is_socket() && kind("link").is_symlink());
+    assert_eq!(names(&folder), before);
 }
 
 #[test]

@@ -7,18 +7,18 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use tidegate_delta::{Limits, Patch as Open, unwatched};
 use tidegate_domain::{
-    Build, BuildId, DeviceFacts, PatchOutcome, PatchState, Percent, Plan, PlanStep, Promotion, ReportStatus,
-    RolloutId, Span,
+    Audience, Build, BuildId, DeviceFacts, PatchOutcome, PatchReach, PatchState, Percent, Plan, PlanStep,
+    PolicySpec, PolicySubject, PolicyTerms, Promotion, ReportStatus, RolloutId, Span,
 };
 use tidegate_service::{
     BlobFault, BuildEdit, Clock, Fleet, Kind, NewReport, PatchMaker, PatchOffer, PatchSettings, Poll,
     PollAnswer,
 };
-use tidegate_storage::PatchEnd;
+use tidegate_storage::{Actor, PatchEnd};
 use tidegate_testkit::apks::{self, PACKAGE};
 use tokio_util::sync::CancellationToken;
 
-use crate::instance::{Instance, id, operator, refusal, to, version};
+use crate::instance::{Instance, id, operator, package, refusal, to, version};
 use crate::offers::query_of;
 
 /// An app of which most stays from version to version.
@@ -378,6 +378,108 @@ async fn a_patch_whose_file_is_gone_is_made_anew() {
     assert_eq!(patch_for(&instance, "runs-1-0", 1), None, "it is offered no more");
     assert_eq!(make_all(&instance, PatchSettings::default()).await, 1);
     assert_eq!(patch_for(&instance, "runs-1-0", 1), Some(patch), "the very same");
+}
+
+#[tokio::test]
+async fn a_patch_whose_file_was_cut_is_made_anew() {
+    let instance = Instance::start().await;
+    let builds = fleet(&instance, vec![app(1), app(2)], &[(1, 1)]).await;
+    make_all(&instance, PatchSettings::default()).await;
+    let patch = patch_for(&instance, "runs-1-0", 1).unwrap();
+    cut(&instance, patch.size);
+    let between = (builds[1].id, builds[0].id);
+    let query = query_of(&patch.url);
+    let authorized = instance.downloads.authorize_patch(between, &query, None);
+    let download = authorized.await.unwrap();
+    let beyond = instance.downloads.open(&download, 0..patch.size + 1).await;
+    assert!(beyond.is_err());
+    assert!(patch_for(&instance, "runs-1-0", 1).is_some(), "that proves nothing");
+    let gone = instance.downloads.open(&download, 0..patch.size).await;
+    assert_eq!(refusal(gone), (Kind::NotFound, "no_patch"));
+    assert_eq!(patch_for(&instance, "runs-1-0", 1), None, "it is offered no more");
+    let told = instance.store.patches_of(builds[1].id).await.unwrap();
+    let of_the_lost = (told[0].size, told[0].made_at, told[0].took);
+    assert_eq!((told[0].state, of_the_lost), (PatchState::Wanted, (None, None, None)));
+    assert_eq!(make_all(&instance, PatchSettings::default()).await, 1);
+    assert_eq!(patch_for(&instance, "runs-1-0", 1), Some(patch.clone()));
+    let whole = instance.downloads.open(&download, 0..patch.size).await.unwrap();
+    let sent: Vec<_> = whole.collect().await;
+    let sent: usize = sent.into_iter().map(|bytes| bytes.unwrap().len()).sum();
+    assert_eq!(sent as u64, patch.size, "and lies there as a whole");
+}
+
+/// Takes the last byte of the only file of this size.
+fn cut(instance: &Instance, size: u64) {
+    let mut folders = vec![instance.path("")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.metadata().unwrap().len() == size {
+                let file = File::options().write(true).open(path).unwrap();
+                return file.set_len(size - 1).unwrap();
+            }
+        }
+    }
+    panic!("there is no such file");
+}
+
+#[tokio::test]
+async fn only_devices_that_a_rollout_can_reach_are_counted() {
+    let instance = Instance::start().await;
+    let builds = fleet(&instance, vec![app(1), app(2), app(3)], &[(1, 1), (2, 3)]).await;
+    let few = PatchSettings {
+        per_build: 1,
+        ..PatchSettings::default()
+    };
+    let mut narrow = to(100);
+    narrow.settings.audience = Audience::parse("version == 1").unwrap();
+    instance.promote(builds[2].id, narrow).await;
+    assert_eq!(make_all(&instance, few).await, 1);
+    assert_eq!(states(&instance).await, [(1, PatchState::Made)], "most run 2");
+
+    // One of the three is too old for it, and the others may not go beyond 2.
+    instance.promote(builds[2].id, to(100)).await;
+    let everybody = instance.store.patch_reach(&package(), 100).await.unwrap();
+    let counted = |reach: &PatchReach| reach.get(&builds[2].id).cloned().unwrap_or_default();
+    assert_eq!(counted(&everybody), [(version(1), 1), (version(2), 3)].into());
+    let sample = instance.store.patch_reach(&package(), 1).await.unwrap();
+    let seen: u64 = counted(&sample).values().sum();
+    assert_eq!(seen, 4, "one of four counts for four");
+    let old = Poll {
+        facts: DeviceFacts {
+            sdk: Some(1),
+            ..DeviceFacts::default()
+        },
+        device_id: "runs-2-0",
+        package: PACKAGE,
+        installed: version(2),
+        crashes: None,
+        fetched: None,
+        takes_patches: false,
+        at: instance.polls.now(),
+    };
+    instance.polls.answer(&old, |_, _| ());
+    instance.activity.flush(&instance.store).await.unwrap();
+    let ceiling = |name: &str| PolicySpec {
+        subject: PolicySubject::Device(id(name)),
+        package: None,
+        terms: PolicyTerms {
+            max_version: Some(version(2)),
+            hold: None,
+        },
+        remark: "3 breaks the printers".to_owned(),
+    };
+    let by = Actor {
+        subject: "olga".to_owned(),
+        role: "operator".to_owned(),
+        request_id: None,
+        now: instance.clock.now(),
+    };
+    instance.store.create_policy(ceiling("runs-2-1"), by).await.unwrap();
+    let left = instance.store.patch_reach(&package(), 100).await.unwrap();
+    assert_eq!(counted(&left), [(version(1), 1), (version(2), 1)].into());
 }
 
 #[tokio::test]

@@ -141,12 +141,15 @@ fn count(conn: &mut Conn, build: BuildId, became: FailureFate) -> Result<u64, Fa
     Ok(counted.first().map_or(0, |row| row.devices.unsigned_abs()))
 }
 
-/// The devices whose last report named a reason, by that, model and API level.
+/// The devices whose last report named a reason, by that, model and API level. A failure that was lifted, by somebody or as
+/// the device enrolled anew, is no device's trouble any more: it is among no fate, and not here either.
 fn reasons(build: BuildId) -> Statement {
     Statement::of(format!(
         "SELECT f.last_status AS status, f.last_reason AS reason, s.model, s.sdk, count(*) AS devices
          FROM (SELECT device_id, last_status, last_reason FROM device_builds
                WHERE build_id = {build} AND last_reason IS NOT NULL AND last_status IS NOT NULL
+                 AND (failures > 0 OR rejected_generation IS NOT NULL
+                      OR last_status NOT IN ('install_failed', 'verify_failed'))
                LIMIT {MAX_FAILURES_COUNTED}) AS f
          LEFT JOIN device_search s ON s.device_id = f.device_id
          GROUP BY f.last_status, f.last_reason, s.model, s.sdk"

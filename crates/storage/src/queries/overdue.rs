@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
-use tidegate_domain::{self as domain, RolloutId};
+use tidegate_domain::RolloutId;
 
 use super::device_conditions::ALONE;
 use super::{BATCH, Conn, Db};
@@ -76,8 +76,7 @@ pub(super) fn named(conn: &mut Conn, id: RolloutId, now: DateTime<Utc>) -> Resul
         .count()
         .get_result(conn)?;
     if known == 0 {
-        let fault = domain::Error::invalid("overdue", "must be a rollout's number");
-        return Err(Error::Rule(fault).into());
+        return Err(Error::not_found(format!("rollout {id}")).into());
     }
     Ok(late(conn, Some(&[id.0]), now, 1)?.pop())
 }

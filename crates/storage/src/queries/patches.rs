@@ -266,7 +266,7 @@ pub(crate) fn forget(conn: &mut Conn, build: BuildId, base: BuildId) -> Result<b
 
 pub(crate) fn lose(conn: &mut Conn, build: BuildId, base: BuildId, sha256: Sha256) -> Result<bool, Fault> {
     let lost = diesel::sql_query(format!(
-        "UPDATE patches SET state = 'wanted', sha256 = NULL, attempts = 0
+        "UPDATE patches SET state = 'wanted', sha256 = NULL, size = NULL, made_at = NULL, took_ms = NULL, attempts = 0
          WHERE build_id = {build} AND base_id = {base} AND sha256 = $1"
     ))
     .bind::<Binary, _>(sha256.0.to_vec())

@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 
 use tidegate_domain::{DeviceFacts, ReportStatus};
-use tidegate_storage::{BuildFailures, DeviceEvent, DeviceHappening, Error, Seen, Store};
+use tidegate_storage::{
+    BuildFailures, DeviceEvent, DeviceHappening, EnrollCredential, Enrollment, Error, Seen, Store,
+};
 
 use crate::on_both_engines;
 use crate::place::Place;
-use crate::samples::{APP, at, device, enroll_many, named, nudge, offered, poll, proven, release, report};
+use crate::samples::{
+    APP, at, device, enroll_many, enrollment, issue_taking, named, nudge, offered, poll, proven, release, report,
+};
 
 on_both_engines!(
     a_device_has_one_timeline_of_all_tables,
@@ -176,6 +180,20 @@ async fn failures_are_counted_by_reason_model_level_and_day(place: &Place) {
     let a9 = Some("A9".to_owned());
     assert_eq!(storage.models, [(a9, 2), (Some("S6".to_owned()), 2)]);
     assert_eq!(storage.levels, [(Some(30), 3), (Some(31), 1)]);
+    // Devices that enrol anew begin anew: their failures are no fate of theirs any more, and no reason either.
+    issue_taking(&store, [8; 32], 2).await;
+    for device in &devices[1..3] {
+        let again = Enrollment {
+            credential: EnrollCredential::Token([8; 32]),
+            now: at(now),
+            ..enrollment(device.as_str())
+        };
+        store.enroll(again).await.unwrap();
+    }
+    let found = failures(&store, now, build.id).await;
+    assert_eq!((found.failing, found.given_up, found.recovered), (3, 0, 1));
+    let told = found.reasons.iter().map(|of| (of.reason.as_str(), of.devices));
+    assert_eq!(told.collect::<Vec<_>>(), [("storage_low", 2), ("blocked", 1)]);
     // Of another build nothing.
     let none = failures(&store, now, tidegate_domain::BuildId(99)).await;
     assert_eq!(none, BuildFailures::default());

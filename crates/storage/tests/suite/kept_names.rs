@@ -185,9 +185,7 @@ async fn a_change_that_waits_names_no_calendar_that_is_not_there(place: &Place) 
     let id = waiting(&store).await;
     let before = store.rollout(id).await.unwrap();
     let edit = RolloutEdit {
-        percent: None,
-        audience: Some(Audience::default()),
-        priority: Some(5),
+        audience: Some(Audience::parse(r#"region == "north""#).unwrap()),
         download_calendar: Some(Some(CalendarName::parse("gone").unwrap())),
         ..RolloutEdit::default()
     };
