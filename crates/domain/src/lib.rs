@@ -119,8 +119,8 @@ pub use nudge::{
     NudgeAudience, NudgeOrder, Priority,
 };
 pub use patch::{
-    COVERED_PERCENT, MAX_PATCH_FORMATS_BYTES, MAX_PATCH_PERCENT, PATCH_FORMAT, PatchOutcome, PatchState,
-    PatchReach, WantedPatch, patch_targets, wanted_patches,
+    COVERED_PERCENT, MAX_PATCH_FORMATS_BYTES, MAX_PATCH_PERCENT, PATCH_FORMAT, PatchOutcome, PatchReach,
+    PatchState, WantedPatch, patch_targets, wanted_patches,
 };
 pub use plan::{Coming, MAX_SPAN, MAX_STEPS, Phase, Plan, PlanRun, PlanStep, Progress, Span, Stage};
 pub use policy::{

@@ -170,9 +170,10 @@ pub fn patch_targets(track: &Track, subject: &Subject<'_>, ceiling: Option<Versi
 
 fn fits(build: &Build, subject: &Subject<'_>) -> bool {
     let known = build.facts.installability.as_ref();
-    subject.facts.sdk.is_none_or(|sdk| {
-        sdk >= build.facts.min_sdk && known.is_none_or(|known| known.installs_at(sdk))
-    })
+    subject
+        .facts
+        .sdk
+        .is_none_or(|sdk| sdk >= build.facts.min_sdk && known.is_none_or(|known| known.installs_at(sdk)))
 }
 
 /// What a device that runs `from` is offered on its way to a build: the lowest barrier above it, or the build.

@@ -200,10 +200,15 @@ fn ids(table: &Bytes) -> Result<Vec<String>, Error> {
 
 /// Where the decimal sign is a comma, spreadsheets write semicolons between columns.
 fn delimiter(table: &[u8]) -> u8 {
-    let first = table.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let first = table
+        .split(|byte| matches!(byte, b'\r' | b'\n'))
+        .next()
+        .unwrap_or_default();
     let mut names = first.split(|byte| *byte == b';').map(|name| {
         let name = name.trim_ascii();
-        name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name)
+        name.strip_prefix(b"\"")
+            .and_then(|name| name.strip_suffix(b"\""))
+            .unwrap_or(name)
     });
     match names.any(|name| name == ID_COLUMN.as_bytes()) {
         true => b';',

@@ -278,7 +278,10 @@ fn refuse_special(path: &Path) -> Result<(), Failure> {
     if kind.is_file() || (kind.is_symlink() && leads_to_file()) {
         return Ok(());
     }
-    Err(Failure::unusable(path, &"no regular file: name another one to write"))
+    Err(Failure::unusable(
+        path,
+        &"no regular file: name another one to write",
+    ))
 }
 
 /// How far it is, on standard error, if a person looks at it.

@@ -122,7 +122,11 @@ fn what_is_no_file_is_not_replaced_by_one() {
             assert!(err(&output).contains("no regular file"), "{}", err(&output));
         }
     }
-    let kind = |name| std::fs::symlink_metadata(folder.path().join(name)).unwrap().file_type();
+    let kind = |name| {
+        std::fs::symlink_metadata(folder.path().join(name))
+            .unwrap()
+            .file_type()
+    };
     assert!(kind("pipe").is_fifo() && kind("socket").is_socket() && kind("link").is_symlink());
     assert_eq!(names(&folder), before);
 }

@@ -393,13 +393,19 @@ async fn a_patch_whose_file_was_cut_is_made_anew() {
     let download = authorized.await.unwrap();
     let beyond = instance.downloads.open(&download, 0..patch.size + 1).await;
     assert!(beyond.is_err());
-    assert!(patch_for(&instance, "runs-1-0", 1).is_some(), "that proves nothing");
+    assert!(
+        patch_for(&instance, "runs-1-0", 1).is_some(),
+        "that proves nothing"
+    );
     let gone = instance.downloads.open(&download, 0..patch.size).await;
     assert_eq!(refusal(gone), (Kind::NotFound, "no_patch"));
     assert_eq!(patch_for(&instance, "runs-1-0", 1), None, "it is offered no more");
     let told = instance.store.patches_of(builds[1].id).await.unwrap();
     let of_the_lost = (told[0].size, told[0].made_at, told[0].took);
-    assert_eq!((told[0].state, of_the_lost), (PatchState::Wanted, (None, None, None)));
+    assert_eq!(
+        (told[0].state, of_the_lost),
+        (PatchState::Wanted, (None, None, None))
+    );
     assert_eq!(make_all(&instance, PatchSettings::default()).await, 1);
     assert_eq!(patch_for(&instance, "runs-1-0", 1), Some(patch.clone()));
     let whole = instance.downloads.open(&download, 0..patch.size).await.unwrap();
@@ -477,7 +483,11 @@ async fn only_devices_that_a_rollout_can_reach_are_counted() {
         request_id: None,
         now: instance.clock.now(),
     };
-    instance.store.create_policy(ceiling("runs-2-1"), by).await.unwrap();
+    instance
+        .store
+        .create_policy(ceiling("runs-2-1"), by)
+        .await
+        .unwrap();
     let left = instance.store.patch_reach(&package(), 100).await.unwrap();
     assert_eq!(counted(&left), [(version(1), 1), (version(2), 1)].into());
 }

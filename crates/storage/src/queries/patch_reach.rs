@@ -37,7 +37,10 @@ pub(crate) fn take(conn: &mut Conn, package: &PackageName, most: u64) -> Result<
     };
     let fleet = audiences::extent(conn)?.devices;
     let (track, policies) = (rollouts::load_track(conn, id, package)?, policies::all(conn)?);
-    let mut addressed = track.serving.iter().map(|release| &release.rollout.spec.settings.audience);
+    let mut addressed = track
+        .serving
+        .iter()
+        .map(|release| &release.rollout.spec.settings.audience);
     let question = Question {
         id,
         asks_for_tags: policies.need_tags(package.as_str()) || addressed.any(Audience::asks_for_tags),
@@ -75,7 +78,11 @@ impl Question {
             let package = self.track.package.as_str();
             let ceiling = self.policies.ceiling_on(device.id.as_str(), package, overlay);
             for build in patch_targets(&self.track, &subject, ceiling.map(|(_, most)| most)) {
-                *reach.entry(build).or_default().entry(subject.installed).or_default() += self.one_of;
+                *reach
+                    .entry(build)
+                    .or_default()
+                    .entry(subject.installed)
+                    .or_default() += self.one_of;
             }
         }
         Ok(ids.last().copied())

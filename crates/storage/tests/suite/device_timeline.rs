@@ -10,7 +10,8 @@ use tidegate_storage::{
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::samples::{
-    APP, at, device, enroll_many, enrollment, issue_taking, named, nudge, offered, poll, proven, release, report,
+    APP, at, device, enroll_many, enrollment, issue_taking, named, nudge, offered, poll, proven, release,
+    report,
 };
 
 on_both_engines!(
@@ -185,7 +186,7 @@ async fn failures_are_counted_by_reason_model_level_and_day(place: &Place) {
     for device in &devices[1..3] {
         let again = Enrollment {
             credential: EnrollCredential::Token([8; 32]),
-            now: at(now),
+            now: at(80_000),
             ..enrollment(device.as_str())
         };
         store.enroll(again).await.unwrap();
