@@ -14,7 +14,7 @@ async fn release(instance: &Instance) -> Offer {
     instance.release(1).await;
     let build = instance.release(2).await;
     rollouts
-        .adjust(operator, build, Percent::new(90).unwrap())
+        .adjust(operator, build, Percent::new(90).unwrap(), None)
         .await
         .unwrap();
     rollouts.pause(operator, build).await.unwrap();
@@ -134,7 +134,7 @@ async fn an_entry_tells_how_it_stood_before_and_after() {
     let percent = Percent::new(50).unwrap();
     instance
         .rollouts
-        .adjust(operator(), build, percent)
+        .adjust(operator(), build, percent, None)
         .await
         .unwrap();
     let filter = AuditFilter {
@@ -162,10 +162,15 @@ async fn what_changes_nothing_leaves_no_entry() {
     let (rollouts, operator) = (&instance.rollouts, operator());
     rollouts.promote(operator, build, to(100), None).await.unwrap();
     rollouts
-        .adjust(operator, build, Percent::EVERYBODY)
+        .adjust(operator, build, Percent::EVERYBODY, None)
         .await
         .unwrap();
-    assert!(rollouts.adjust(operator, build, Percent::NOBODY).await.is_err());
+    assert!(
+        rollouts
+            .adjust(operator, build, Percent::NOBODY, None)
+            .await
+            .is_err()
+    );
     assert!(rollouts.roll_back(operator, None, None, true).await.is_err());
     assert!(instance.upload(apks::build("com.example.app", 1)).await.is_err());
     assert_eq!(

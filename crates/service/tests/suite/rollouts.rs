@@ -49,7 +49,7 @@ async fn a_viewer_changes_nothing() {
     let (rollouts, viewer) = (&instance.rollouts, viewer());
     let denied = [
         refusal(rollouts.promote(viewer, build, to(50), None).await),
-        refusal(rollouts.adjust(viewer, build, Percent::EVERYBODY).await),
+        refusal(rollouts.adjust(viewer, build, Percent::EVERYBODY, None).await),
         refusal(rollouts.pause(viewer, build).await),
         refusal(rollouts.resume(viewer, build, Resume::default()).await),
         refusal(rollouts.roll_back(viewer, Some(package()), None, false).await),
@@ -197,7 +197,7 @@ async fn a_build_that_several_rollouts_serve_is_paused_at_once_and_not_adjusted(
     };
     instance.promote(build, beside).await;
     let (rollouts, operator) = (&instance.rollouts, operator());
-    let adjusted = rollouts.adjust(operator, build, Percent::EVERYBODY).await;
+    let adjusted = rollouts.adjust(operator, build, Percent::EVERYBODY, None).await;
     assert_eq!(refusal(adjusted), (Kind::Conflict, "several_serving"));
     rollouts.pause(operator, build).await.unwrap();
     let track = rollouts.track(&package()).await.unwrap();
@@ -221,7 +221,7 @@ async fn a_share_is_adjusted_within_its_bounds() {
     let adjust = |percent| {
         instance
             .rollouts
-            .adjust(operator(), build, Percent::new(percent).unwrap())
+            .adjust(operator(), build, Percent::new(percent).unwrap(), None)
     };
     let adjusted = adjust(100).await.unwrap();
     assert_eq!((adjusted.old.rounded_up(), adjusted.new.rounded_up()), (1, 100));
