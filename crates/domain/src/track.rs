@@ -628,7 +628,7 @@ pub(crate) fn check_percent(percent: Percent) -> Result<(), Error> {
     if percent == Percent::NOBODY {
         return Err(Error::invalid(
             "rollout_percent",
-            "must be from 0.01 to 100, unless a plan stands in its place; to stop offering a build, pause its rollout",
+            "must be from 0.01 to 100, not 0, unless a plan stands in its place; to stop offering a build, pause its rollout",
         ));
     }
     Ok(())

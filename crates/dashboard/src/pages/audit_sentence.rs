@@ -111,7 +111,11 @@ fn place(entry: &AuditEntry, name: &str, pieces: &mut Vec<Piece>) {
 
 /// What became of a plan whose share is what it was.
 fn stood_or_moved(entry: &AuditEntry) -> &'static str {
-    match value(entry, "after.gate.waits.what").and_then(Value::as_str) {
+    let waits = entry
+        .after
+        .as_ref()
+        .and_then(|after| after.pointer("/gate/waits/what"));
+    match waits.and_then(Value::as_str) {
         Some("blind") => "let the plan of {build} stand still, since its gate sees nothing",
         Some("waiting_evidence") => "let the plan of {build} wait for its gate",
         Some("stuck") => "found the plan of {build} stuck",

@@ -136,7 +136,7 @@ async fn a_release_by_plan_is_made_watched_and_steered_from_the_pages() {
     let refused = operator.post("/rollouts/1/leap", &[]).await;
     assert_eq!(refused.status, 404);
     assert_eq!(operator.post("/rollouts/x/hold", &[]).await.status, 404);
-    let revision = ci.get("/v1/rollouts/1").await.ok()["revision"].to_string();
+    let revision = rollout["revision"].to_string();
     let refused = operator
         .post("/rollouts/1/deny", &[("revision", &revision)])
         .await;
