@@ -230,12 +230,12 @@ async fn terms_for_the_installation_are_said_and_shown() {
         1,
         "nothing is asked for any more"
     );
-    let past = words("rollout edit 1 --revision 3 --install-deadline 2020-01-01T00:00:00Z");
-    assert_eq!(past, ["install deadline: 2020-01-01T00:00:00Z"]);
-    let shown = words("rollout show 1");
-    assert_eq!(
-        shown,
-        ["install deadline: 2020-01-01T00:00:00Z", "overdue devices: 0"]
+    let past = "rollout edit 1 --revision 3 --install-deadline 2020-01-01T00:00:00Z";
+    let past: Vec<&str> = past.split(' ').collect();
+    let refused = refuses(folder, 1, &past);
+    assert!(
+        refused.contains("install_deadline must be in the future"),
+        "{refused}"
     );
 }
 

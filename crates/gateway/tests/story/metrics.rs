@@ -136,7 +136,7 @@ async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let (build, _) = day(&server).await;
     let operator = server.operator(Role::Operator);
     let base = operator.rollouts("").await.ok()["items"][0].clone();
-    let soon = chrono::Utc::now() + chrono::TimeDelta::milliseconds(500);
+    let soon = server.clock().read() + chrono::TimeDelta::milliseconds(500);
     let due = json!({ "revision": base["revision"], "install_deadline": soon.to_rfc3339() });
     let path = format!("/v1/rollouts/{}", base["rollout_id"]);
     let edit = operator.request(reqwest::Method::PATCH, &path).json(&due);
