@@ -136,13 +136,12 @@ async fn the_page_has_what_the_docs_list_and_nothing_else(engine: Engine) {
     let (build, _) = day(&server).await;
     let operator = server.operator(Role::Operator);
     let base = operator.rollouts("").await.ok()["items"][0].clone();
-    let soon = server.clock().read() + chrono::TimeDelta::milliseconds(500);
+    let soon = server.clock().read() + chrono::TimeDelta::seconds(1);
     let due = json!({ "revision": base["revision"], "install_deadline": soon.to_rfc3339() });
     let path = format!("/v1/rollouts/{}", base["rollout_id"]);
     let edit = operator.request(reqwest::Method::PATCH, &path).json(&due);
     assert_eq!(edit.send().await.unwrap().status(), 200);
-    // The changes below have it counted anew.
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    server.clock().advance(chrono::TimeDelta::seconds(2));
     a_gate_is_halted(&server, build).await;
     a_plan_waits(&server, build).await;
     // The fleet is counted a moment after the server's start, and again after a change.
