@@ -72,6 +72,19 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// What a form says that its page showed: a number of at least 0; none where it says nothing.
+    pub(crate) fn seen(&self, name: &str) -> Result<Option<u32>, Error> {
+        match self.given(name) {
+            None => Ok(None),
+            Some(_) => match u32::try_from(self.number(name)?) {
+                Ok(seen) => Ok(Some(seen)),
+                Err(_) => Err(Error::invalid(name, "must not be negative")),
+            },
+        }
+    }
+}
+
 /// A form that somebody of ours sent from a page of ours.
 pub(crate) struct Posted {
     pub visitor: Visitor,

@@ -174,3 +174,17 @@ pub struct ChangeRequest {
     /// When.
     pub at: DateTime<Utc>,
 }
+
+impl ChangeRequest {
+    /// What waits when this is asked for while something else waits: both, and of what both are about, this.
+    pub(crate) fn over(mut self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else {
+            return self;
+        };
+        let others = earlier.by.into_iter().filter(|editor| !self.by.contains(editor));
+        let others: Vec<String> = others.collect();
+        self.by.extend(others);
+        self.edit = self.edit.over(earlier.edit);
+        self
+    }
+}

@@ -112,12 +112,11 @@ impl RolloutEdit {
         fn both<T>(one: &Option<T>, other: &Option<T>) -> bool {
             one.is_some() && other.is_some()
         }
-        let sets_share = |edit: &Self| edit.percent.is_some() || edit.plan.is_some();
         both(&self.name, &other.name)
             || both(&self.priority, &other.priority)
             || both(&self.audience, &other.audience)
             || both(&self.slice, &other.slice)
-            || (sets_share(self) && sets_share(other))
+            || (self.sets_share() && other.sets_share())
             || both(&self.gate, &other.gate)
             || both(&self.wifi_only, &other.wifi_only)
             || both(&self.must_install, &other.must_install)
@@ -126,6 +125,36 @@ impl RolloutEdit {
             || both(&self.ignore_freeze, &other.ignore_freeze)
             || both(&self.install.when, &other.install.when)
             || both(&self.install.deadline, &other.install.deadline)
+    }
+
+    /// Both changes; of the terms that they have in common this one's.
+    pub(crate) fn over(self, earlier: Self) -> Self {
+        let (percent, plan) = match self.sets_share() {
+            true => (self.percent, self.plan),
+            false => (earlier.percent, earlier.plan),
+        };
+        Self {
+            name: self.name.or(earlier.name),
+            priority: self.priority.or(earlier.priority),
+            audience: self.audience.or(earlier.audience),
+            slice: self.slice.or(earlier.slice),
+            percent,
+            plan,
+            gate: self.gate.or(earlier.gate),
+            wifi_only: self.wifi_only.or(earlier.wifi_only),
+            must_install: self.must_install.or(earlier.must_install),
+            download_calendar: self.download_calendar.or(earlier.download_calendar),
+            install_calendar: self.install_calendar.or(earlier.install_calendar),
+            ignore_freeze: self.ignore_freeze.or(earlier.ignore_freeze),
+            install: InstallTermsEdit {
+                when: self.install.when.or(earlier.install.when),
+                deadline: self.install.deadline.or(earlier.install.deadline),
+            },
+        }
+    }
+
+    fn sets_share(&self) -> bool {
+        self.percent.is_some() || self.plan.is_some()
     }
 
     /// Whether it changes which devices the rollout addresses, or what they are asked before, and not the share alone.

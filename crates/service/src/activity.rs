@@ -14,7 +14,6 @@ use tidegate_domain::gate::Watch;
 use tidegate_domain::{BuildId, DeviceFacts, DeviceId, PackageName, Reason, RolloutId, VersionCode};
 use tidegate_storage::{Activity, Checks, Seen, Standing, Store};
 
-use crate::token_first_uses::TokenFirstUses;
 use crate::{Error, PerWorker};
 
 /// How many polls one worker buffers, should the database be away. Polls beyond it are answered and not recorded.
@@ -49,14 +48,13 @@ pub struct Decisions {
     pub refused: [u64; Reason::ALL.len()],
 }
 
-/// What a poll leaves behind is put together without asking the allocator for anything: all text lies in one piece, and
-/// a package is named once for all the polls that met one of its rollouts.
+/// What a poll leaves behind is put together without asking the allocator for anything: all text lies in one piece.
 #[derive(Default)]
 struct Buffered {
     text: String,
     seen: Vec<Entry>,
-    checks: HashMap<CheckKey, CheckCount>,
-    used: TokenFirstUses,
+    /// How many polls met each.
+    checks: HashMap<CheckKey, u64>,
 }
 
 /// The rollout that a poll met, its build, and the hour (since 1970) of the poll.
@@ -67,14 +65,8 @@ struct CheckKey {
     hour: i64,
 }
 
-/// How many polls met it.
-struct CheckCount {
-    package: PackageName,
-    polls: u64,
-}
-
-/// How many texts a poll is made of: the device's id, and what it said of itself.
-const TEXTS: usize = 8;
+/// How many texts a poll is made of: the device's id, the package, and what the device said of itself.
+const TEXTS: usize = 9;
 
 /// One poll.
 struct Entry {
@@ -86,7 +78,6 @@ struct Entry {
     protocol: u32,
     dense: bool,
     crashes: Option<u32>,
-    check: CheckKey,
     installed: VersionCode,
     told: Standing,
     watch: Option<Watch>,
@@ -99,11 +90,11 @@ struct Entry {
 pub(crate) struct Polled<'a> {
     pub device_id: &'a str,
     pub facts: &'a DeviceFacts<'a>,
-    pub package: &'a PackageName,
+    pub package: &'a str,
     pub installed: VersionCode,
     pub crashes: Option<u32>,
-    /// The rollout that it is counted for, and its build.
-    pub met: (RolloutId, BuildId),
+    /// The rollout that it is counted for, and its build; `None` while the package releases nothing.
+    pub met: Option<(RolloutId, BuildId)>,
     pub told: Standing,
     pub watch: Option<Watch>,
     /// Whether a gate is known to watch the device already.
@@ -118,6 +109,7 @@ impl Polled<'_> {
         let facts = self.facts;
         [
             Some(self.device_id),
+            Some(self.package),
             facts.model.as_deref(),
             facts.manufacturer.as_deref(),
             facts.region.as_deref(),
@@ -139,21 +131,10 @@ impl ActivityBuffer {
         }
     }
 
-    /// Notes what a poll was told, and the poll itself if its package releases something; else only that the device's
-    /// token was used.
-    pub(crate) fn record(
-        &self,
-        reason: Option<Reason>,
-        device_id: &str,
-        at: DateTime<Utc>,
-        polled: Option<&Polled<'_>>,
-    ) {
+    /// Notes a poll and what it was told.
+    pub(crate) fn record(&self, polled: &Polled<'_>) {
         let mut shard = self.shards.own().lock().unwrap_or_else(PoisonError::into_inner);
-        shard.decided.count(reason);
-        let Some(polled) = polled else {
-            shard.buffered.used.push(device_id, at);
-            return;
-        };
+        shard.decided.count(polled.told);
         if !shard.buffered.push(polled) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -190,7 +171,7 @@ impl ActivityBuffer {
     pub async fn flush(&self, store: &Store) -> Result<(), Error> {
         let _one_at_a_time = self.writing.lock().await;
         let taken = self.take();
-        if taken.checks.is_empty() && taken.used.is_empty() {
+        if taken.checks.is_empty() && taken.seen.is_empty() {
             return Ok(());
         }
         let batch = taken.to_write();
@@ -220,12 +201,11 @@ impl ActivityBuffer {
 }
 
 impl Decisions {
-    /// What a poll was told: the reason, or `None` for an offer.
-    fn count(&mut self, reason: Option<Reason>) {
-        let slot = match reason {
-            None => &mut self.offered,
+    fn count(&mut self, told: Standing) {
+        let slot = match told {
+            Standing::Offered { .. } => &mut self.offered,
             // A test holds the order of the variants to that of the list.
-            Some(reason) => &mut self.refused[reason as usize],
+            Standing::Refused(reason) => &mut self.refused[reason as usize],
         };
         *slot += 1;
     }
@@ -238,28 +218,14 @@ impl Decisions {
     }
 }
 
-impl CheckCount {
-    fn of(package: &PackageName) -> Self {
-        Self {
-            package: package.clone(),
-            polls: 0,
-        }
-    }
-}
-
 impl Buffered {
     /// Takes a poll in; false when there is no more room for what it said.
     fn push(&mut self, polled: &Polled<'_>) -> bool {
-        let (rollout, build) = polled.met;
-        let check = CheckKey {
-            rollout,
-            build,
-            hour: polled.at.timestamp().div_euclid(SECONDS_PER_HOUR),
-        };
-        self.checks
-            .entry(check)
-            .or_insert_with(|| CheckCount::of(polled.package))
-            .polls += 1;
+        if let Some((rollout, build)) = polled.met {
+            let hour = polled.at.timestamp().div_euclid(SECONDS_PER_HOUR);
+            let check = CheckKey { rollout, build, hour };
+            *self.checks.entry(check).or_default() += 1;
+        }
         if self.seen.len() >= MAX_BUFFERED_POLLS || self.text.len() >= MAX_BUFFERED_BYTES {
             return false;
         }
@@ -277,7 +243,6 @@ impl Buffered {
             protocol: polled.facts.protocol,
             dense: polled.facts.dense,
             crashes: polled.crashes,
-            check,
             installed: polled.installed,
             told: polled.told,
             watch: polled.watch,
@@ -295,12 +260,8 @@ impl Buffered {
             begin: begin + entry.begin,
             ..entry
         }));
-        self.used.add(&other.used);
-        for (key, count) in other.checks {
-            self.checks
-                .entry(key)
-                .or_insert_with(|| CheckCount::of(&count.package))
-                .polls += count.polls;
+        for (key, polls) in other.checks {
+            *self.checks.entry(key).or_default() += polls;
         }
     }
 
@@ -328,12 +289,14 @@ impl Buffered {
         })
     }
 
-    fn device(&self, entry: &Entry) -> &str {
-        self.texts(entry)[0].unwrap_or_default()
+    /// The device and the package.
+    fn names(&self, entry: &Entry) -> (&str, &str) {
+        let [device, package, ..] = self.texts(entry);
+        (device.unwrap_or_default(), package.unwrap_or_default())
     }
 
     fn facts(&self, entry: &Entry) -> DeviceFacts<'static> {
-        let [_, model, manufacturer, region, android, abis, tags, zone] =
+        let [_, _, model, manufacturer, region, android, abis, tags, zone] =
             self.texts(entry).map(|text| text.map(Cow::Borrowed));
         let facts = DeviceFacts {
             sdk: entry.sdk,
@@ -351,38 +314,33 @@ impl Buffered {
     }
 
     fn to_write(&self) -> Activity {
-        let checks = self.checks.iter().map(|(key, count)| Checks {
+        let checks = self.checks.iter().map(|(key, polls)| Checks {
             rollout: key.rollout,
             build: key.build,
             at: DateTime::from_timestamp(key.hour * SECONDS_PER_HOUR, 0).unwrap_or_default(),
-            count: count.polls,
+            count: *polls,
         });
         Activity {
             seen: self.latest(),
             checks: checks.collect(),
-            used: self.used.to_write(),
         }
     }
 
     /// The last poll of each device for each package and answer: what came before it says nothing more.
     fn latest(&self) -> Vec<Seen> {
-        let mut last: HashMap<(&str, &PackageName, Standing), &Entry> =
-            HashMap::with_capacity(self.seen.len());
+        let mut last: HashMap<((&str, &str), Standing), &Entry> = HashMap::with_capacity(self.seen.len());
         for entry in &self.seen {
-            let package = &self.checks[&entry.check].package;
-            let slot = last
-                .entry((self.device(entry), package, entry.told))
-                .or_insert(entry);
+            let slot = last.entry((self.names(entry), entry.told)).or_insert(entry);
             if slot.at < entry.at {
                 *slot = entry;
             }
         }
-        let seen = last.into_iter().filter_map(|((device, package, told), entry)| {
+        let seen = last.into_iter().filter_map(|(((device, package), told), entry)| {
             Some(Seen {
-                // A device that was let in has an id that is one.
+                // A device that was let in has an id that is one, and a poll that was decided a package's name.
                 device: DeviceId::parse(device).ok()?,
                 facts: self.facts(entry),
-                package: package.clone(),
+                package: PackageName::parse(package).ok()?,
                 installed: entry.installed,
                 crashes: entry.crashes,
                 told,
@@ -400,26 +358,70 @@ impl Buffered {
 mod tests {
     use super::*;
 
+    fn polled<'a>(device_id: &'a str, facts: &'a DeviceFacts<'a>, told: Standing, second: i64) -> Polled<'a> {
+        Polled {
+            device_id,
+            facts,
+            package: "com.example.app",
+            installed: VersionCode::new(1).unwrap(),
+            crashes: None,
+            met: Some((RolloutId(3), BuildId(7))),
+            told,
+            watch: None,
+            is_member: false,
+            has_file: false,
+            at: DateTime::from_timestamp(second, 0).unwrap(),
+        }
+    }
+
     #[test]
     fn each_decision_is_counted_as_its_own() {
         let buffer = ActivityBuffer::new(2);
+        let facts = DeviceFacts::default();
         for (times, reason) in (1..).zip(Reason::ALL) {
             for _ in 0..times {
-                buffer.record(Some(reason), "a", DateTime::UNIX_EPOCH, None);
+                buffer.record(&polled("a", &facts, Standing::Refused(reason), 0));
             }
         }
-        buffer.record(None, "a", DateTime::UNIX_EPOCH, None);
+        let offered = Standing::Offered {
+            rollout: RolloutId(3),
+            build: BuildId(7),
+        };
+        buffer.record(&polled("a", &facts, offered, 0));
         let counted = buffer.decisions();
         assert_eq!(counted.offered, 1);
         let each: Vec<u64> = (1..).take(Reason::ALL.len()).collect();
         assert_eq!(counted.refused[..], each);
-        assert_eq!(buffer.buffered(), 0);
+        let kept = buffer.take().to_write().seen;
+        assert_eq!(
+            kept.len(),
+            Reason::ALL.len() + 1,
+            "one poll of each answer is kept"
+        );
+    }
+
+    #[test]
+    fn a_poll_for_what_is_not_released_is_kept_and_is_no_check() {
+        let buffer = ActivityBuffer::new(1);
+        let facts = DeviceFacts::default();
+        let told = Standing::Refused(Reason::NoCurrentBuild);
+        buffer.record(&Polled {
+            met: None,
+            ..polled("a", &facts, told, 1)
+        });
+        let written = buffer.take().to_write();
+        assert_eq!(written.checks, []);
+        let seen: Vec<_> = written
+            .seen
+            .iter()
+            .map(|seen| (seen.device.as_str(), seen.package.as_str(), seen.told))
+            .collect();
+        assert_eq!(seen, [("a", "com.example.app", told)]);
     }
 
     #[test]
     fn what_could_not_be_written_keeps_its_devices_and_the_bound() {
         let buffer = ActivityBuffer::new(1);
-        let package = PackageName::parse("com.example.app").unwrap();
         let facts = DeviceFacts {
             sdk: Some(34),
             region: Some("eu".into()),
@@ -428,20 +430,8 @@ mod tests {
             ..DeviceFacts::default()
         };
         let poll = |device_id: &str, second: i64| {
-            let polled = Polled {
-                device_id,
-                facts: &facts,
-                package: &package,
-                installed: VersionCode::new(1).unwrap(),
-                crashes: None,
-                met: (RolloutId(3), BuildId(7)),
-                told: Standing::Refused(Reason::NotInCohort),
-                watch: None,
-                is_member: false,
-                has_file: false,
-                at: DateTime::from_timestamp(second, 0).unwrap(),
-            };
-            buffer.record(Some(Reason::NotInCohort), device_id, polled.at, Some(&polled));
+            let told = Standing::Refused(Reason::NotInCohort);
+            buffer.record(&polled(device_id, &facts, told, second));
         };
         poll("old", 1);
         let taken = buffer.take();

@@ -82,7 +82,6 @@ mod settings;
 mod signer_policy;
 mod snapshots;
 mod tags;
-mod token_first_uses;
 mod token_uses;
 mod upload;
 mod upload_form;

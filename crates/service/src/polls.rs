@@ -170,27 +170,22 @@ impl Polls {
             },
             Decision::NoUpdate(reason) => Standing::Refused(*reason),
         };
-        let reason = match told {
-            Standing::Offered { .. } => None,
-            Standing::Refused(reason) => Some(reason),
-        };
         let met = catalog
             .track(poll.package)
             .and_then(|track| met(track, &decision));
-        let polled = met.map(|met| Polled {
+        self.activity.record(&Polled {
             device_id: poll.device_id,
             facts: &poll.facts,
-            package: &met.rollout.spec.package,
+            package: poll.package,
             installed: poll.installed,
             crashes: poll.crashes,
-            met: (met.rollout.id, met.build.id),
+            met: met.map(|met| (met.rollout.id, met.build.id)),
             told,
             watch,
             is_member: watched.is_member,
             has_file,
             at: now,
         });
-        self.activity.record(reason, poll.device_id, now, polled.as_ref());
         let answer = match decision {
             Decision::NoUpdate(reason) => PollAnswer::NoUpdate(reason),
             Decision::Offer(offer) => self.update(poll, offer, &catalog, gave_up),

@@ -14,8 +14,6 @@ pub struct Activity {
     pub seen: Vec<Seen>,
     /// The polls once more, as numbers.
     pub checks: Vec<Checks>,
-    /// Polls that leave nothing but that the device's token was used: those for packages that release nothing.
-    pub used: Vec<(DeviceId, DateTime<Utc>)>,
 }
 
 /// One poll.
@@ -95,7 +93,8 @@ pub struct ActivityOutcome {
 impl Store {
     /// Writes a batch in one transaction: when each device was last seen, what it said of itself,
     /// what it runs and what it was told, first offers (which
-    /// raise `total_eligible`) and checks. Devices, packages and builds that do not exist are passed over.
+    /// raise `total_eligible`) and checks. Devices, packages and builds that do not exist are passed over: a device may name
+    /// any package.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Busy`]; nothing was written then, and the batch may be handed in again.

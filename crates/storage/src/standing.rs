@@ -15,8 +15,8 @@ pub enum Told {
     Offered,
     /// Nothing, for this reason.
     NoUpdate(Reason),
-    /// Nothing that is kept: it has not polled since answers are, or only while the package released nothing, which is
-    /// not recorded (a device may name any package). A comparison of versions is no substitute: it knows
+    /// Nothing that is kept: it has not polled since answers are, or only before the package's first build was uploaded (a
+    /// device may name any package, so those of no build are not recorded). A comparison of versions is no substitute: it knows
     /// neither shares and audiences nor what the device can install or gave up, so the same device would be told one
     /// thing and counted as another.
     NotPolled,

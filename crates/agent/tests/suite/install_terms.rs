@@ -12,7 +12,6 @@ use tidegate_testkit::server::{Engine, eventually};
 use crate::phone::{later, settle};
 use crate::real::{DEVICE, World};
 
-const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 const FAR_AWAY: &str = "2100-01-01T00:00:00Z";
 
 impl World {
@@ -115,9 +114,11 @@ async fn after_the_deadline_a_phone_is_overdue_until_it_has_installed() {
         );
         // What the poll said is kept a moment later.
         let path = format!("/v1/rollouts/{id}");
+        let soon = world.server.clock().read() + chrono::TimeDelta::hours(1);
         world
-            .change(&rollout, &json!({ "install_deadline": LONG_AGO }))
+            .change(&rollout, &json!({ "install_deadline": soon.to_rfc3339() }))
             .await;
+        world.server.clock().advance(chrono::TimeDelta::hours(2));
         let overdue = |answer: &Answer| answer.json()["overdue_devices"].clone();
         eventually(|| world.operator.get(&path), |answer| overdue(answer) == json!(1)).await;
         let board = world
@@ -212,5 +213,9 @@ async fn terms_that_are_wrong_are_refused_by_name_and_change_nothing() {
         );
         assert_eq!(world.operator.get(&path).await.ok()["revision"], 1);
     }
-    world.operator.devices("?overdue=99").await.invalid("overdue");
+    world
+        .operator
+        .devices("?overdue=99")
+        .await
+        .refused(404, "not_found");
 }

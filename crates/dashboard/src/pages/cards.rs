@@ -133,10 +133,7 @@ impl Card {
 
 /// A build's version as people call it: its name, or its code where it has none.
 pub(crate) fn name(build: &Build) -> String {
-    if build.facts.version_name.trim().is_empty() {
-        return build.facts.version_code.to_string();
-    }
-    build.facts.version_name.clone()
+    build.facts.version_label()
 }
 
 /// Where a rollout stands among others, beside its share: the part of the fleet that the share is of, its experiment, its

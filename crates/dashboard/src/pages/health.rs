@@ -3,8 +3,8 @@
 //! Nothing is shown as good that was not judged so: a test that has seen little says how little.
 
 use tidegate_domain::gate::{
-    ADVANCE_AT, ComparedReading, Evidence, GateMode, GateReading, HALT_AT, HALT_EVENTS, NotMeasured, Passed,
-    Patience, SILENCE_FLEET, ShareReading, Verdict, WARN_AT,
+    ADVANCE_AT, ComparedReading, Evidence, GateMode, GateReading, HALT_AT, HALT_EVENTS, Metric, NotMeasured,
+    Passed, Patience, SILENCE_FLEET, ShareReading, Verdict, WARN_AT,
 };
 use tidegate_service::{Error, GateView};
 
@@ -132,12 +132,19 @@ fn rows(reading: &GateReading) -> Vec<MetricRow> {
         Some(Patience::Long) => "Silent for 6 h",
         Some(Patience::Short) | None => "Silent for 90 min",
     };
-    vec![
+    let mut rows = vec![
         share("Failed to install", &reading.failed),
         share("Damaged file", &reading.corrupt),
         compared(silent, &reading.lost),
         compared("Crashing", &reading.crashing),
-    ]
+    ];
+    if let Some(halt) = reading.halt {
+        for (row, metric) in rows.iter_mut().zip(Metric::ALL) {
+            let halted = if metric == halt.by { "it did" } else { "–" };
+            halted.clone_into(&mut row.halts);
+        }
+    }
+    rows
 }
 
 fn share(name: &'static str, reading: &ShareReading) -> MetricRow {

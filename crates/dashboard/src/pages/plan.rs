@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tidegate_domain::{
     Build, Phase, PlanRun, Release, Role, Rollout, RolloutId, RolloutSpec, RolloutState, Stage, Track,
 };
-use tidegate_service::{Error, Page as PageOf};
+use tidegate_service::{Error, Page as PageOf, RolloutEvent};
 
 use super::health::Health;
 use super::stepper::{self, StepRow};
@@ -290,7 +290,7 @@ fn may(track: &Track, spec: &RolloutSpec) -> May {
 }
 
 /// `before`: what had happened before it.
-fn happened(event: &tidegate_service::RolloutEvent, before: Option<&tidegate_service::RolloutEvent>) -> Line {
+fn happened(event: &RolloutEvent, before: Option<&RolloutEvent>) -> Line {
     Line {
         at: show::time(event.at),
         what: plan_words::happened(event, before),
@@ -322,7 +322,7 @@ pub(crate) async fn act(
             (rollouts.get(id).await?, "paused")
         }
         "advance" => {
-            let step = fields.text("step").parse().ok();
+            let step = fields.seen("step")?.and_then(|step| usize::try_from(step).ok());
             (rollouts.advance(actor, id, step).await?, "advanced")
         }
         "approve" => (
@@ -337,5 +337,6 @@ pub(crate) async fn act(
 
 /// The revision that was looked at: what was edited since is not approved.
 fn seen(fields: &Fields) -> Result<u32, Error> {
-    u32::try_from(fields.number("revision")?).map_err(|_| Error::invalid("revision", "must not be negative"))
+    let seen = fields.seen("revision")?;
+    seen.ok_or_else(|| Error::invalid("revision", "is missing"))
 }

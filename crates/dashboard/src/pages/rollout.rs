@@ -133,8 +133,7 @@ pub(crate) async fn adjust(
         let told = foretold(&app, &visitor, &rollout, &card, &fields).await;
         return show(&app, &visitor, card, typed, told, None).await;
     }
-    let seen = fields.text("revision").parse().ok();
-    let seen = seen.map(|revision| (rollout.id, revision));
+    let seen = fields.seen("revision")?.map(|revision| (rollout.id, revision));
     let adjusted = match wanted(&fields, card.percent()) {
         Ok(percent) => app.rollouts.adjust(&visitor.actor, id, percent, seen).await,
         Err(error) => Err(error),

@@ -107,7 +107,7 @@ impl Track {
     pub(super) fn waits_to_begin(&self, spec: &RolloutSpec, now: DateTime<Utc>) -> bool {
         let first = spec.plan.as_ref().map(|run| run.plan.first());
         let others = self.unapproved(spec.build, None, now);
-        first.is_some_and(|step| step.approve) || self.approval.asks(with(spec.settings.percent, others))
+        first.is_some_and(|step| step.approve) || self.approval.asks(together(spec.settings.percent, others))
     }
 
     /// What the build's rollouts that nobody approved take together, all but this one: a large share must not begin as many
@@ -126,7 +126,7 @@ impl Track {
     /// Whether a change of a rollout that has begun needs an approval.
     fn waits_to_change(&self, before: &RolloutSpec, after: &RolloutSpec, now: DateTime<Utc>) -> bool {
         let others = self.unapproved(before.build, Some(before), now);
-        let asks = self.approval.asks(with(share_of(after, now), others));
+        let asks = self.approval.asks(together(share_of(after, now), others));
         (asks && widens(before, after, now)) || passes_approval(before, after, now)
     }
 
@@ -139,7 +139,6 @@ impl Track {
         by: By<'_>,
     ) -> Result<(), Error> {
         let before = spec.clone();
-        let told = edit.clone();
         edit.clone().apply(spec, by.now)?;
         if *spec == before {
             return Ok(());
@@ -148,11 +147,16 @@ impl Track {
         let editors = by.editors();
         if before.state.has_begun() && self.waits_to_change(&before, spec, by.now) {
             *spec = before;
-            spec.consent.request = Some(ChangeRequest {
+            let request = ChangeRequest {
                 edit,
                 by: editors,
                 at: by.now,
-            });
+            };
+            let request = request.over(spec.consent.request.take());
+            let mut approved = spec.clone();
+            request.edit.clone().apply(&mut approved, by.now)?;
+            check_terms(&approved)?;
+            spec.consent.request = Some(request);
             return Ok(());
         }
         spec.consent.edited_by = editors;
@@ -160,7 +164,7 @@ impl Track {
         spec.consent.request = before
             .consent
             .request
-            .filter(|waiting| !waiting.edit.meets(&told));
+            .filter(|waiting| !waiting.edit.meets(&edit));
         if before.state == RolloutState::Scheduled && self.waits_to_begin(spec, by.now) {
             spec.state = RolloutState::Proposed;
         }
@@ -168,8 +172,8 @@ impl Track {
     }
 }
 
-/// A share with so much more, at most the whole.
-fn with(share: Percent, others: u64) -> Percent {
+/// Shares of one build taken together, at most the whole.
+fn together(share: Percent, others: u64) -> Percent {
     let all = u64::from(share.share().get()).saturating_add(others);
     Percent::of_share(u32::try_from(all).map_or(Share::WHOLE, Share::within))
 }

@@ -498,6 +498,25 @@ fn what_waits_goes_on_waiting_when_something_else_is_edited_and_ends_with_its_ro
         "a share takes a share's place"
     );
     edit(&mut store, share(percent(40)), "ada");
+    let north = RolloutEdit {
+        audience: Some(Audience::parse(r#"region == "north""#).unwrap()),
+        ..RolloutEdit::default()
+    };
+    let both = RolloutEdit {
+        percent: Some(percent(40)),
+        ..north.clone()
+    };
+    assert_eq!(
+        edit(&mut store, north, "bob"),
+        Some(both),
+        "a second wish joins the first"
+    );
+    let own = store.run(|track| track.approve(rollout, None, None, by("ada")));
+    assert_eq!(
+        own,
+        Err(Error::OwnApproval { rollout }),
+        "who asked for a part of it can't"
+    );
     store.run(|track| track.cancel(rollout, by("bob"))).unwrap();
     let ended = store.rollouts.iter().find(|known| known.id == rollout).unwrap();
     assert_eq!(ended.spec.consent.request, None);

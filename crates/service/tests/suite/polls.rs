@@ -13,7 +13,6 @@ use crate::offers::Offer;
 async fn a_device_is_offered_what_is_newer_than_its_version() {
     let instance = Instance::start().await;
     let build = instance.build(2).await;
-    assert_eq!(instance.told("phone", 1), Err(Reason::NoCurrentBuild));
     instance.promote(build, to(100)).await;
     for (installed, told) in [
         (0, Ok(build)),
@@ -23,6 +22,29 @@ async fn a_device_is_offered_what_is_newer_than_its_version() {
     ] {
         assert_eq!(instance.told("phone", installed), told, "{installed}");
     }
+}
+
+/// A fleet that is enrolled before its first release is alive all the same.
+#[tokio::test]
+async fn polls_before_the_first_release_are_kept() {
+    let instance = Instance::start().await;
+    instance.enrol("phone").await;
+    let seen = async || {
+        instance.activity.flush(&instance.store).await.unwrap();
+        let view = instance.devices.get(&id("phone")).await.unwrap();
+        (view.device.last_seen_at, view.standings)
+    };
+    assert_eq!(instance.told("phone", 1), Err(Reason::NoCurrentBuild));
+    assert_eq!(
+        seen().await,
+        (Some(instance.clock.now()), vec![]),
+        "the package is unknown"
+    );
+    instance.build(2).await;
+    instance.clock.advance(TimeDelta::minutes(5));
+    assert_eq!(instance.told("phone", 1), Err(Reason::NoCurrentBuild));
+    let told = vec![(package(), Reason::NoCurrentBuild.to_string())];
+    assert_eq!(seen().await, (Some(instance.clock.now()), told));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tidegate_domain::{DeviceFacts, DeviceId};
+use tidegate_domain::DeviceFacts;
 
 use super::devices::{self, Installed};
 use super::gate_polls::GatedPolls;
@@ -18,15 +18,12 @@ use crate::time::micros;
 use crate::{Activity, ActivityOutcome, Seen, Standing};
 
 pub(crate) fn record(conn: &mut Conn, batch: &Activity) -> Result<ActivityOutcome, Fault> {
-    let seen = batch.seen.iter().map(|seen| &seen.device);
-    let used = batch.used.iter().map(|(device, _)| device);
-    let names: BTreeSet<&str> = seen.chain(used).map(DeviceId::as_str).collect();
+    let names: BTreeSet<&str> = batch.seen.iter().map(|seen| seen.device.as_str()).collect();
     let devices::Present {
         ids: devices,
         inactive,
     } = devices::hold_present(conn, &names)?;
     retirement::return_active(conn, &inactive)?;
-    note_uses(conn, &batch.used, &devices)?;
     let latest = latest(&batch.seen, &devices);
     touch(conn, &latest)?;
     install(conn, &batch.seen, &devices)?;
@@ -96,36 +93,6 @@ fn touch(conn: &mut Conn, latest: &BTreeMap<i64, &Seen>) -> Result<(), Fault> {
     );
     for touches in touches?.chunks(BATCH) {
         Kept::on(&sql, touches)?.run(conn)?;
-    }
-    Ok(())
-}
-
-/// The first use of each device's token, where a poll leaves nothing else.
-fn note_uses(
-    conn: &mut Conn,
-    used: &[(DeviceId, DateTime<Utc>)],
-    devices: &HashMap<String, i64>,
-) -> Result<(), Fault> {
-    #[derive(Serialize)]
-    struct Use {
-        id: i64,
-        at: i64,
-    }
-    let mut uses: BTreeMap<i64, i64> = BTreeMap::new();
-    for (device, at) in used {
-        if let Some(id) = devices.get(device.as_str()) {
-            let last = uses.entry(*id).or_insert(i64::MIN);
-            *last = micros(*at).max(*last);
-        }
-    }
-    let uses: Vec<Use> = uses.into_iter().map(|(id, at)| Use { id, at }).collect();
-    let sql = format!(
-        "UPDATE devices SET token_used_at = v.at FROM {}
-         WHERE devices.id = v.id AND devices.token_used_at IS NULL AND v.at >= devices.enrolled_at",
-        rows(&[("id", "bigint"), ("at", "bigint")])
-    );
-    for uses in uses.chunks(BATCH) {
-        Kept::on(&sql, uses)?.run(conn)?;
     }
     Ok(())
 }

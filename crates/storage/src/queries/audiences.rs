@@ -5,13 +5,12 @@ use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
 use tidegate_domain::{Audience, Device, Overlay, PackageName, Subject, Track};
 
-use super::{Conn, devices as device_queries, tags};
+use super::{Conn, devices as device_queries, fleet_parts, tags};
 use crate::audiences::{FleetExtent, FleetPart, MAX_AUDIENCE_EXAMPLES};
 use crate::error::Fault;
-use crate::rows::{DeviceRow, version};
+use crate::rows::version;
 use crate::schema::devices;
 
 pub(crate) fn extent(conn: &mut Conn) -> Result<FleetExtent, Fault> {
@@ -26,15 +25,6 @@ pub(crate) fn extent(conn: &mut Conn) -> Result<FleetExtent, Fault> {
         devices: u64::try_from(devices).unwrap_or(0),
         numbers: first.unwrap_or(1)..=last.unwrap_or(0),
     })
-}
-
-/// A device, and what it runs of the package.
-#[derive(QueryableByName)]
-struct Candidate {
-    #[diesel(embed)]
-    device: DeviceRow,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    version_code: Option<i64>,
 }
 
 /// Which devices of the fleet are asked about, and what has to be known of them.
@@ -108,8 +98,6 @@ pub(crate) fn board_part(
 }
 
 /// Shows each device that is asked about, and returns how many there were, and the number of the last one.
-///
-/// The part is cut before it is joined: otherwise PostgreSQL may join the whole fleet for each part of it.
 fn each_device(
     conn: &mut Conn,
     question: &Question<'_>,
@@ -119,15 +107,9 @@ fn each_device(
     let packages = device_queries::package_ids(conn, &names)?;
     let package = packages.values().next().copied().unwrap_or_default();
     let (first, last, limit) = (question.numbers.start(), question.numbers.end(), question.limit);
-    let sql = format!(
-        "SELECT d.*, p.version_code
-         FROM (SELECT * FROM devices
-               WHERE id BETWEEN {first} AND {last} AND retired_at IS NULL AND inactive_at IS NULL
-               ORDER BY id LIMIT {limit}) d
-         LEFT JOIN device_packages p ON p.device_id = d.id AND p.package_id = {package}
-         ORDER BY d.id"
-    );
-    let candidates: Vec<Candidate> = diesel::sql_query(sql).load(conn)?;
+    let which = format!("d.id BETWEEN {first} AND {last}");
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let candidates = fleet_parts::read(conn, &which, limit, package)?;
     let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.device.id).collect();
     let overlays = match question.asks_for_tags {
         true => tags::overlays(conn, &ids)?,

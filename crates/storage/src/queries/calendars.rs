@@ -8,7 +8,7 @@ use serde_json::Value;
 use tidegate_domain::{Calendar, CalendarName, CalendarTerms, CompiledCalendars, MAX_CALENDARS, RolloutSpec};
 
 use super::epochs::Epoch;
-use super::returns::{self, InUse};
+use super::rollouts_in_use::{self, InUse};
 use super::{Conn, Db, audit, epochs};
 use crate::error::Fault;
 use crate::rows::{calendar_name, clean, from_json, small, to_json};
@@ -167,7 +167,7 @@ pub(crate) fn change(
 pub(crate) fn delete(conn: &mut Conn, name: &CalendarName, actor: &Actor) -> Result<StoredCalendar, Fault> {
     epochs::raise(conn, Epoch::Catalog)?;
     let stored = get(conn, name)?;
-    let in_use = returns::in_use(conn)?;
+    let in_use = rollouts_in_use::all(conn)?;
     let using = in_use
         .iter()
         .filter(|used| used.rollout.spec.calendar_names().any(|used| used == name));

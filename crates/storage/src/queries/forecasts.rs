@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
 use tidegate_domain::forecast::{
     EarlierRollout, FleetDevice, Forecast, ForecastTerms, Forecaster, MAX_EARLIER,
 };
@@ -11,11 +9,11 @@ use tidegate_domain::{By, CompiledCalendars, Overlay, PackageName, Percent, Poli
 
 use super::recipients::{REVOKED, rejections_of};
 use super::{
-    BATCH, Conn, audiences, builds, calendars, devices as device_queries, policies, rollout_events, rollouts,
-    tags,
+    BATCH, Conn, audiences, builds, calendars, devices as device_queries, fleet_parts, policies,
+    rollout_events, rollouts, tags,
 };
 use crate::error::Fault;
-use crate::rows::{DeviceRow, version};
+use crate::rows::version;
 use crate::{ForecastOrder, Page, RolloutFilter};
 
 pub(crate) fn ask(
@@ -115,16 +113,6 @@ fn first_share(conn: &mut Conn, rollout: &Rollout) -> Result<Percent, Fault> {
     }
 }
 
-/// A device, and what it runs of the package.
-#[derive(QueryableByName)]
-struct Candidate {
-    #[diesel(embed)]
-    device: DeviceRow,
-    /// None: it never asked about the package.
-    #[diesel(sql_type = Nullable<BigInt>)]
-    version_code: Option<i64>,
-}
-
 /// How the fleet is read.
 struct Pages {
     package: i64,
@@ -138,7 +126,8 @@ struct Pages {
 impl Pages {
     /// Asks about one page, and returns the number of its last device.
     fn ask(&self, conn: &mut Conn, after: i64, forecaster: &mut Forecaster) -> Result<Option<i64>, Fault> {
-        let candidates = self.page(conn, after)?;
+        let which = format!("{} AND NOT ({REVOKED})", fleet_parts::after(after, self.one_of));
+        let candidates = fleet_parts::read(conn, &which, BATCH, self.package)?;
         let last = candidates.last().map(|candidate| candidate.device.id);
         let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.device.id).collect();
         let overlays = match self.asks_for_tags {
@@ -162,23 +151,5 @@ impl Pages {
             });
         }
         Ok(last)
-    }
-
-    /// The page is cut before it is joined: otherwise PostgreSQL may join the whole fleet for each page of it.
-    fn page(&self, conn: &mut Conn, after: i64) -> Result<Vec<Candidate>, Fault> {
-        let Self { package, one_of, .. } = self;
-        let sample = match one_of {
-            1 => String::new(),
-            one_of => format!("AND d.id % {one_of} = 0"),
-        };
-        let sql = format!(
-            "SELECT d.*, p.version_code
-             FROM (SELECT * FROM devices d
-                   WHERE d.id > {after} AND d.retired_at IS NULL AND d.inactive_at IS NULL AND NOT ({REVOKED}) {sample}
-                   ORDER BY d.id LIMIT {BATCH}) d
-             LEFT JOIN device_packages p ON p.device_id = d.id AND p.package_id = {package}
-             ORDER BY d.id"
-        );
-        Ok(diesel::sql_query(sql).load(conn)?)
     }
 }

@@ -54,37 +54,66 @@ pub(crate) fn add(conn: &mut Conn, tally: &GateTally) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What was counted in a step.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = gate_counts)]
+struct CountRow {
+    rollout_id: i64,
+    segment: i64,
+    step: i64,
+    reached: i64,
+    begun: i64,
+    sent: i64,
+    failed: i64,
+    corrupt: i64,
+    in_trouble: i64,
+    confirmed: i64,
+}
+
+impl CountRow {
+    fn counts(&self) -> Result<StepCounts, Error> {
+        Ok(StepCounts {
+            reached: number(self.reached)?,
+            begun: number(self.begun)?,
+            sent: number(self.sent)?,
+            failed: number(self.failed)?,
+            corrupt: number(self.corrupt)?,
+            in_trouble: number(self.in_trouble)?,
+            confirmed: number(self.confirmed)?,
+        })
+    }
+
+    fn numbers(&self) -> [i64; 10] {
+        [
+            self.rollout_id,
+            self.segment,
+            self.step,
+            self.reached,
+            self.begun,
+            self.sent,
+            self.failed,
+            self.corrupt,
+            self.in_trouble,
+            self.confirmed,
+        ]
+    }
+}
+
 /// Outcomes of the segment's steps from 0 to the step at hand, with zeros for a step that nobody was reached in.
 pub(crate) fn step_counts(conn: &mut Conn, at: &AtHand) -> Result<Vec<StepCounts>, Fault> {
-    type Row = (i64, i64, i64, i64, i64, i64, i64, i64);
-    let found: Vec<Row> = gate_counts::table
+    let found: Vec<CountRow> = gate_counts::table
         .filter(gate_counts::rollout_id.eq(at.rollout))
         .filter(gate_counts::segment.eq(i64::from(at.segment.number)))
         .filter(gate_counts::step.le(i64::from(at.step)))
-        .select((
-            gate_counts::step,
-            gate_counts::reached,
-            gate_counts::begun,
-            gate_counts::sent,
-            gate_counts::failed,
-            gate_counts::corrupt,
-            gate_counts::in_trouble,
-            gate_counts::confirmed,
-        ))
+        .select(CountRow::as_select())
         .load(conn)?;
     let mut counts = vec![StepCounts::default(); usize::from(at.step) + 1];
-    for (step, reached, begun, sent, failed, corrupt, in_trouble, confirmed) in found {
-        let slot = usize::try_from(step).ok().and_then(|step| counts.get_mut(step));
+    for row in found {
+        let slot = usize::try_from(row.step)
+            .ok()
+            .and_then(|step| counts.get_mut(step));
         if let Some(slot) = slot {
-            *slot = StepCounts {
-                reached: number(reached)?,
-                begun: number(begun)?,
-                sent: number(sent)?,
-                failed: number(failed)?,
-                corrupt: number(corrupt)?,
-                in_trouble: number(in_trouble)?,
-                confirmed: number(confirmed)?,
-            };
+            *slot = row.counts()?;
         }
     }
     Ok(counts)
@@ -92,31 +121,12 @@ pub(crate) fn step_counts(conn: &mut Conn, at: &AtHand) -> Result<Vec<StepCounts
 
 /// All counts of these rollouts in a row, to be compared with those of another time.
 pub(crate) fn mark(conn: &mut Conn, rollouts: &[i64]) -> Result<Vec<i64>, Fault> {
-    type Row = (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
-    let found: Vec<Row> = gate_counts::table
+    let found: Vec<CountRow> = gate_counts::table
         .filter(gate_counts::rollout_id.eq_any(rollouts))
         .order((gate_counts::rollout_id, gate_counts::segment, gate_counts::step))
-        .select((
-            gate_counts::rollout_id,
-            gate_counts::segment,
-            gate_counts::step,
-            gate_counts::reached,
-            gate_counts::begun,
-            gate_counts::sent,
-            gate_counts::failed,
-            gate_counts::corrupt,
-            gate_counts::in_trouble,
-            gate_counts::confirmed,
-        ))
+        .select(CountRow::as_select())
         .load(conn)?;
-    let numbers = found.into_iter().flat_map(
-        |(rollout, segment, step, reached, begun, sent, failed, corrupt, in_trouble, confirmed)| {
-            [
-                rollout, segment, step, reached, begun, sent, failed, corrupt, in_trouble, confirmed,
-            ]
-        },
-    );
-    Ok(numbers.collect())
+    Ok(found.iter().flat_map(CountRow::numbers).collect())
 }
 
 /// Writes these counts down as those of a rollout's steps.

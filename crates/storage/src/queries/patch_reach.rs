@@ -2,23 +2,11 @@
 
 use std::collections::HashMap;
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
 use tidegate_domain::{Audience, Overlay, PackageName, PatchReach, PolicySet, Subject, Track, patch_targets};
 
-use super::{BATCH, Conn, audiences, devices as device_queries, policies, rollouts, tags};
+use super::{BATCH, Conn, audiences, devices as device_queries, fleet_parts, policies, rollouts, tags};
 use crate::error::Fault;
-use crate::rows::{DeviceRow, version};
-
-/// A device, and what it runs of the package.
-#[derive(QueryableByName)]
-struct Candidate {
-    #[diesel(embed)]
-    device: DeviceRow,
-    /// None: it never asked about the package.
-    #[diesel(sql_type = Nullable<BigInt>)]
-    version_code: Option<i64>,
-}
+use crate::rows::version;
 
 /// What is asked about each device.
 struct Question {
@@ -58,7 +46,8 @@ pub(crate) fn take(conn: &mut Conn, package: &PackageName, most: u64) -> Result<
 impl Question {
     /// Asks about one page, and returns the number of its last device.
     fn ask(&self, conn: &mut Conn, after: i64, reach: &mut PatchReach) -> Result<Option<i64>, Fault> {
-        let candidates = self.page(conn, after)?;
+        let which = fleet_parts::after(after, self.one_of);
+        let candidates = fleet_parts::read(conn, &which, BATCH, self.id)?;
         let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.device.id).collect();
         let overlays = match self.asks_for_tags {
             true => tags::overlays(conn, &ids)?,
@@ -86,23 +75,5 @@ impl Question {
             }
         }
         Ok(ids.last().copied())
-    }
-
-    /// The page is cut before it is joined: otherwise PostgreSQL may join the whole fleet for each page of it.
-    fn page(&self, conn: &mut Conn, after: i64) -> Result<Vec<Candidate>, Fault> {
-        let Self { id, one_of, .. } = self;
-        let sample = match one_of {
-            1 => String::new(),
-            one_of => format!("AND id % {one_of} = 0"),
-        };
-        let sql = format!(
-            "SELECT d.*, p.version_code
-             FROM (SELECT * FROM devices
-                   WHERE id > {after} AND retired_at IS NULL AND inactive_at IS NULL {sample}
-                   ORDER BY id LIMIT {BATCH}) d
-             LEFT JOIN device_packages p ON p.device_id = d.id AND p.package_id = {id}
-             ORDER BY d.id"
-        );
-        Ok(diesel::sql_query(sql).load(conn)?)
     }
 }

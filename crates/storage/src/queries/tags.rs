@@ -9,7 +9,7 @@ use serde_json::json;
 use tidegate_domain::{DeviceId, MAX_TAG_NAMES, MAX_TAGS_PER_DEVICE, Overlay, Tag, check_tag_count};
 
 use super::epochs::Epoch;
-use super::returns::{self, InUse};
+use super::rollouts_in_use::{self, InUse};
 use super::{BATCH, Conn, Db, audit, devices as device_queries, epochs, execute_on, policies, rows};
 use crate::error::Fault;
 use crate::rows::{device_id, parsed, to_json};
@@ -285,7 +285,7 @@ pub(crate) fn delete(conn: &mut Conn, tag: &Tag, note: &AuditNote) -> Result<u64
 
 /// The rollouts whose audience names this tag: now, by a change that waits, or after a roll-back.
 fn rollouts_naming(conn: &mut Conn, tag: &Tag) -> Result<Vec<String>, Fault> {
-    let in_use = returns::in_use(conn)?;
+    let in_use = rollouts_in_use::all(conn)?;
     let naming = in_use.iter().filter(|used| used.rollout.spec.names_tag(tag));
     Ok(naming.map(InUse::told).collect())
 }

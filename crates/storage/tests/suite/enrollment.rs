@@ -207,27 +207,19 @@ async fn without_a_key_a_lost_answer_is_repeated_until_the_token_is_used(place: 
     let store = place.store().await;
     issue_token(&store, TOKEN, 3).await;
     let again = Ok(given_anew(1, EnrolledAs::Repeated));
-    for name in ["polls", "polls-for-nothing", "tells-its-fcm-token"] {
+    for name in ["polls", "tells-its-fcm-token"] {
         store.enroll(enrollment(name)).await.unwrap();
         assert_eq!(store.enroll(enrollment(name)).await, again, "{name}");
     }
     // Another poll of before says nothing about this enrolment.
-    let used = |name: &str, second| Activity {
-        used: vec![(device(name), at(second))],
-        ..Activity::default()
-    };
-    store
-        .record_activity(used("polls-for-nothing", -1))
-        .await
-        .unwrap();
-    assert_eq!(store.enroll(enrollment("polls-for-nothing")).await, again);
+    poll(&store, vec![seen(&device("polls"), -1, 1)]).await;
+    assert_eq!(store.enroll(enrollment("polls")).await, again);
 
     poll(&store, vec![seen(&device("polls"), 1, 1)]).await;
-    store.record_activity(used("polls-for-nothing", 1)).await.unwrap();
     let tells = device("tells-its-fcm-token");
     let told = store.set_fcm_token(&tells, Some("t".into()), at(1)).await;
     told.unwrap();
-    for name in ["polls", "polls-for-nothing", "tells-its-fcm-token"] {
+    for name in ["polls", "tells-its-fcm-token"] {
         assert_eq!(store.enroll(enrollment(name)).await, known(name));
     }
 }

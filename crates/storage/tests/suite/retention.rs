@@ -88,7 +88,6 @@ async fn old_hours_go_and_the_totals_stay(place: &Place) {
         let batch = tidegate_storage::Activity {
             seen: vec![],
             checks: vec![checks],
-            used: vec![],
         };
         store.record_activity(batch).await.unwrap();
     }

@@ -13,13 +13,13 @@ const RUN: &str = r#"
 const done = arguments[arguments.length - 1];
 axe.run(document, { resultTypes: ["violations"] }).then(
   ({ violations }) => done(violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .filter(({ impact }) => impact !== "minor")
     .flatMap(({ id, help, nodes }) => nodes.map(({ html, failureSummary }) => `${id} (${help}): ${html} ${failureSummary}`))),
   (fault) => done([`axe failed: ${fault}`]));
 "#;
 
 impl Browser {
-    /// The serious and the critical barriers of the page that is shown.
+    /// The barriers of the page that is shown, but for minor ones.
     ///
     /// # Panics
     /// When axe-core was not fetched.

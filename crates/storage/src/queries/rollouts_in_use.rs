@@ -45,7 +45,7 @@ impl InUse {
 }
 
 /// All rollouts that serve, and those that a roll-back of one, or several in a row, return to.
-pub(super) fn in_use(conn: &mut Conn) -> Result<Vec<InUse>, Fault> {
+pub(super) fn all(conn: &mut Conn) -> Result<Vec<InUse>, Fault> {
     let serving = rollouts::serving(conn)?;
     let ids: Vec<Id> = diesel::sql_query(CHAIN).load(conn)?;
     let ids: Vec<i64> = ids.into_iter().map(|row| row.id).collect();
