@@ -5,6 +5,7 @@
 //! that came together are alike. They are visited out of order, so that what was seen when the time is up is still spread
 //! over all of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Reach {
     pub total: u64,
     /// Some of those that it takes, at most 20.
     pub examples: Vec<DeviceId>,
+    /// The operators' tags that it names and that no device has: a slip of the pen, or a tag that is yet to be given.
+    pub unknown_tags: BTreeSet<String>,
 }
 
 /// The rollouts of a package that serve, in the order in which they are asked.
@@ -129,12 +132,15 @@ impl Audiences {
         if let Some(package) = package {
             self.store.package(package).await?;
         }
+        let named = audience.tags().into_iter().map(str::to_owned).collect();
+        let unknown_tags = self.store.unknown_tags(named).await?;
         let tally = self.scan(Question::Audience(audience, package)).await?;
         Ok(Reach {
             devices: tally.counts().into_iter().sum(),
             estimated: tally.sample_of.is_some(),
             total: tally.total(),
             examples: tally.examples,
+            unknown_tags,
         })
     }
 

@@ -1,5 +1,7 @@
 //! The tags that operators give to devices.
 
+use std::collections::BTreeSet;
+
 use tidegate_domain::{DeviceId, Overlay, Tag};
 
 use crate::store::run;
@@ -60,6 +62,17 @@ impl Store {
     /// [`Error::Rule`] for a page token that no page gave.
     pub async fn tags(&self, page: Page) -> Result<Paged<TagCount>, Error> {
         run!(self, read, tags::list(&page))
+    }
+
+    /// Those of these tags that no device has.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn unknown_tags(&self, mut names: BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
+        let asked = names.clone();
+        let known = run!(self, read, tags::known(&asked))?;
+        names.retain(|name| !known.contains(name));
+        Ok(names)
     }
 
     /// The devices that have a tag, in the order in which they came to the server.

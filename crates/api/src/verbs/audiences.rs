@@ -63,5 +63,6 @@ pub(crate) async fn check(
         total: count(reach.total),
         examples: reach.examples.iter().map(ToString::to_string).collect(),
         error: None,
+        unknown_tags: reach.unknown_tags.into_iter().collect(),
     })
 }

@@ -204,6 +204,12 @@ fn sentence(reach: &Reach) -> String {
         }
     }
     said.push('.');
+    let unknown: Vec<&str> = reach.unknown_tags.iter().map(String::as_str).collect();
+    if !unknown.is_empty() {
+        said.push_str(" No device has these tags: ");
+        said.push_str(&unknown.join(", "));
+        said.push('.');
+    }
     said
 }
 

@@ -42,6 +42,7 @@ mod quote;
 mod scan;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -226,9 +227,18 @@ impl Audience {
 
     /// Whether it names this tag of the operators'.
     pub fn names_tag(&self, tag: &Tag) -> bool {
-        let clauses = self.0.clauses.iter();
-        let mut predicates = clauses.map(|clause| &clause.predicate);
-        predicates.any(|predicate| predicate.names(Attribute::Tags, tag.as_str()))
+        self.tags().contains(tag.as_str())
+    }
+
+    /// The tags of the operators' that it names. A text that no tag can be is among them.
+    pub fn tags(&self) -> BTreeSet<&str> {
+        let mut tags = BTreeSet::new();
+        for clause in &self.0.clauses {
+            clause.predicate.each_entry(Attribute::Tags, &mut |entry| {
+                tags.insert(entry);
+            });
+        }
+        tags
     }
 
     fn asks_for(&self, wanted: Attribute) -> bool {

@@ -131,13 +131,17 @@ impl Predicate {
         }
     }
 
-    /// Whether it asks for this entry of a list.
-    pub(super) fn names(&self, attribute: Attribute, entry: &str) -> bool {
+    /// Calls `found` with each entry that is looked for in this list, as often as it is.
+    pub(super) fn each_entry<'a>(&'a self, list: Attribute, found: &mut impl FnMut(&'a str)) {
         match self {
-            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.names(attribute, entry)),
-            Self::Not(part) => part.names(attribute, entry),
-            Self::Lists(asked, named) => *asked == attribute && **named == *entry,
-            _ => false,
+            Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    part.each_entry(list, found);
+                }
+            }
+            Self::Not(part) => part.each_entry(list, found),
+            Self::Lists(asked, entry) if *asked == list => found(entry),
+            _ => {}
         }
     }
 

@@ -136,6 +136,8 @@ pub(super) async fn check_audience(
     let reach = audiences.reach(&audience, package.as_ref()).await?;
     let about = if reach.estimated { "about " } else { "" };
     let mut lines = vec![format!("{about}{} of {} devices", reach.devices, reach.total)];
+    let unknown = reach.unknown_tags.iter();
+    lines.extend(unknown.map(|tag| format!("warning: no device has the tag {tag}")));
     lines.extend(reach.examples.iter().map(ToString::to_string));
     Ok(lines.join("\n"))
 }

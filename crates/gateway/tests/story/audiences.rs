@@ -14,6 +14,7 @@ on_both_engines!(
     a_release_goes_to_whom_its_expression_takes_and_is_shown_as_it_was_written,
     lists_and_expressions_are_two_forms_of_one_thing,
     whom_an_expression_takes_is_known_before_and_agrees_with_the_polls,
+    tags_that_no_device_has_are_told,
     what_cannot_be_read_is_answered_with_its_place,
     the_version_is_that_of_a_package,
     those_who_left_are_not_counted,
@@ -193,6 +194,16 @@ async fn whom_an_expression_takes_is_known_before_and_agrees_with_the_polls(engi
         serde_json::to_value(answer).unwrap(),
         check(&vera, audience).await
     );
+}
+
+async fn tags_that_no_device_has_are_told(engine: Engine) {
+    let (server, olga, _) = day(engine).await;
+    enrolled(&server, "till-1", &json!({})).await;
+    let given = json!({ "add": ["till-1"] });
+    olga.post("/v1/tags/tills/devices", &given).await.ok();
+    let reach = check(&olga, r#"!("tils" in tags) && !("tills" in tags) || "T 1" in tags"#).await;
+    assert_eq!(reach["unknown_tags"], json!(["T 1", "tils"]), "{reach}");
+    assert_eq!(check(&olga, r#""tills" in tags"#).await["unknown_tags"], json!([]));
 }
 
 async fn what_cannot_be_read_is_answered_with_its_place(engine: Engine) {

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use tidegate_domain::{
     Percent, Position, Promotion, REJECTION_COOL_DOWN_HOURS, RETRY_BUDGET, Reason, ReportStatus,
 };
-use tidegate_service::{NewReport, Standing};
+use tidegate_service::{Clock, NewReport, Standing};
 
 use crate::instance::{Instance, id, operator, package, to, version};
 use crate::offers::Offer;

@@ -1,6 +1,6 @@
 //! Tags' statements.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -47,6 +47,20 @@ pub(crate) fn list(conn: &mut Conn, page: &Page) -> Result<Paged<TagCount>, Faul
         })
     };
     Ok(paged.try_map(count)?)
+}
+
+/// Those of these that some device has.
+pub(crate) fn known(conn: &mut Conn, asked: &BTreeSet<String>) -> Result<HashSet<String>, Fault> {
+    let mut known = HashSet::new();
+    let asked: Vec<&String> = asked.iter().collect();
+    for asked in asked.chunks(BATCH) {
+        let names: Vec<String> = tags::table
+            .filter(tags::name.eq_any(asked.iter().copied()).and(tags::devices.gt(0)))
+            .select(tags::name)
+            .load(conn)?;
+        known.extend(names);
+    }
+    Ok(known)
 }
 
 pub(crate) fn devices(conn: &mut Conn, tag: &Tag, page: &Page) -> Result<Paged<DeviceId>, Fault> {

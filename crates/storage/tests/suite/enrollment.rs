@@ -2,7 +2,7 @@
 
 use tidegate_domain::DeviceFacts;
 use tidegate_storage::{
-    Activity, AuditEntry, AuditFilter, EnrollCredential, Enrolled, EnrolledAs, Enrollment, Error,
+    AuditEntry, AuditFilter, EnrollCredential, Enrolled, EnrolledAs, Enrollment, Error,
     MAX_NOTED_REFUSALS, Page, Store, TokenFault,
 };
 
