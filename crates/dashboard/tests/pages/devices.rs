@@ -128,8 +128,22 @@ async fn a_filter_stands_in_the_address_and_means_the_same_to_the_api() {
         "tag=%2F",
         "fate=x",
     ] {
-        let refused = viewer.get(&format!("/devices?{wrong}")).await;
-        assert_eq!(refused.status, 400, "{wrong}: {}", text(&refused));
+        let refused = viewer.get(&format!("/devices?region=north&{wrong}")).await;
+        let page = text(&refused);
+        assert_eq!(refused.status, 400, "{wrong}: {page}");
+        assert!(
+            page.contains("role=\"alert\"") && page.contains("name=\"region\" value=\"north\""),
+            "{page}"
+        );
+        assert!(
+            !page.contains("data-device=") && !page.contains("No device is like that"),
+            "{page}"
+        );
+    }
+    for unknown in ["overdue=99", "build_id=99&fate=failing"] {
+        let refused = viewer.get(&format!("/devices?{unknown}")).await;
+        assert_eq!(refused.status, 404, "{unknown}");
+        assert!(text(&refused).contains("id=\"device-filter\""), "{unknown}");
     }
 }
 
