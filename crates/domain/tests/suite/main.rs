@@ -33,6 +33,7 @@ mod property;
 mod report;
 mod rollback;
 mod slices;
+mod small_print;
 mod states;
 mod store;
 mod track;

@@ -163,6 +163,11 @@ fn a_gate_that_holds_keeps_a_bad_build_where_it_is() {
 fn a_bad_build_is_halted_and_its_devices_wait() {
     let terms = terms(GateMode::Act, OnHalt::Hold);
     let mut store = released(terms);
+    let halts = store.track().judged(GATED, &bad(terms), tidegate(60)).unwrap();
+    assert!(
+        halts.after.gate.unwrap().halted.is_some(),
+        "the audit is told why"
+    );
     assert!(lay(&mut store, &bad(terms), 60));
     assert_eq!(rollout(&store, GATED).spec.state, RolloutState::Halted);
     assert!(!lay(&mut store, &bad(terms), 61), "who asks twice halts once");
