@@ -1,12 +1,14 @@
 //! What a gate's readings make of a rollout: it goes on, waits, halts, or is taken back.
 
+use std::sync::Arc;
+
 use tidegate_domain::gate::{
     BlindTimes, GateAction, GateCounts, GateFacts, GateMode, GateReading, GateSettings, GateState, GateTerms,
-    NotRolledBack, OnHalt, Segment, StepCounts, StepProgress, judge,
+    Look, NotRolledBack, OnHalt, Segment, StepCounts, StepProgress, judge,
 };
 use tidegate_domain::{
     By, Phase, Plan, PlanStep, Promotion, Reason, Resume, Rollout, RolloutEdit, RolloutId, RolloutState,
-    Span, decide,
+    SignerFingerprint, Signers, Span, decide,
 };
 
 use super::{facts_of, step_of};
@@ -295,6 +297,67 @@ fn a_forced_roll_back_that_cannot_be_says_why() {
     );
 }
 
+/// Why a bad canary above the base was only halted, of a store whose last rollout it is.
+fn why_only_halted(store: &mut Store, asked: GateTerms) -> Option<NotRolledBack> {
+    let canary = store.rollouts.last().unwrap().id;
+    let change = store.track().judged(canary, &bad(asked), tidegate(60)).unwrap();
+    store.apply(&change);
+    let spec = &rollout(store, canary).spec;
+    assert_eq!(spec.state, RolloutState::Halted);
+    spec.gate.unwrap().halted.unwrap().not_rolled_back
+}
+
+#[test]
+fn a_build_of_another_signer_or_that_serves_elsewhere_is_not_forced_back() {
+    let asked = GateTerms {
+        roll_back_forced: true,
+        ..terms(GateMode::Act, OnHalt::RollBack)
+    };
+    let mut store = Store::with_builds(2);
+    let other = SignerFingerprint([0xbb; 32]);
+    Arc::make_mut(&mut store.builds[1]).facts.signers = Signers::one(other);
+    store.release_to(1, 100);
+    store.create(2, 100, gated(asked)).unwrap();
+    assert_eq!(
+        why_only_halted(&mut store, asked),
+        Some(NotRolledBack::OtherSigner)
+    );
+
+    // A base of before goes on serving it.
+    let mut store = Store::with_builds(2);
+    store.release_to(2, 100);
+    store.release_beside(1, 100);
+    store.create(2, 100, gated(asked)).unwrap();
+    assert_eq!(
+        why_only_halted(&mut store, asked),
+        Some(NotRolledBack::SeveralServing)
+    );
+}
+
+#[test]
+fn a_halt_by_silence_is_told_with_the_counts_of_its_moment() {
+    let asked = terms(GateMode::Act, OnHalt::Hold);
+    let mut store = released(asked);
+    let mut facts = facts_of(step_of(600, 0, 590));
+    for silent in 0..8 {
+        let look = Look {
+            treated: 600 - silent,
+            control: 5_990,
+            treated_events: 1,
+            control_events: 0,
+        };
+        facts.lost.short.add(look);
+        facts.lost.long.add(look);
+    }
+    assert!(lay(&mut store, &reading(asked, &facts), 60));
+    facts.lost_arms.treated = 700;
+    let gate = rollout(&store, GATED).spec.gate.unwrap();
+    assert_eq!(
+        gate.upheld(reading(asked, &facts)).sentence("1.2"),
+        "Halted: 8 of 600 phones with 1.2 fell silent, 0 of 5,990 without it. By now it is 8 of 700."
+    );
+}
+
 #[test]
 fn a_halt_keeps_its_reason_whatever_is_counted_later() {
     let asked = terms(GateMode::Act, OnHalt::Hold);
@@ -513,6 +576,8 @@ fn a_look_goes_on_from_the_one_before_within_its_segment() {
 fn the_gates_clock_stands_still_while_it_is_blind() {
     let mut blind = BlindTimes::default();
     assert!(!blind.note(false, at(0)));
+    assert!(blind.note(true, at(0)) && blind.note(false, at(0)));
+    assert_eq!(blind, BlindTimes::default(), "for no time at all");
     assert!(blind.note(true, at(100)) && !blind.note(true, at(150)));
     assert_eq!(blind.passed(at(0), at(400)).num_seconds(), 100);
     assert!(blind.note(false, at(300)));
