@@ -1,6 +1,8 @@
 //! Small rules that everything else only passes by.
 
-use tidegate_domain::gate::{GateMode, Metric, Passed, Verdict};
+use tidegate_domain::gate::{
+    GateAction, GateMode, Metric, NotMeasured, OnHalt, Passed, StepProgress, Verdict, WaitsFor,
+};
 use tidegate_domain::{
     Audience, BuildSteps, MAX_SPAN, Percent, Plan, PlanStep, RolloutEdit, Slice, Span, Tag, VersionCode,
 };
@@ -119,4 +121,58 @@ fn a_gates_words_are_these() {
     ] {
         assert_eq!((verdict.as_str(), verdict.by()), (word, by));
     }
+}
+
+/// A word is the same in JSON and at the console.
+fn assert_words<T: serde::Serialize + Copy>(words: &[(T, &str)], as_str: fn(T) -> &'static str) {
+    for (value, word) in words {
+        assert_eq!(as_str(*value), *word);
+        assert_eq!(serde_json::to_value(value).unwrap(), *word);
+    }
+}
+
+#[test]
+fn what_a_gate_says_has_one_word_everywhere() {
+    assert_words(
+        &[
+            (NotMeasured::SwitchedOff, "switched_off"),
+            (NotMeasured::NotTold, "not_told"),
+            (NotMeasured::SmallFleet, "small_fleet"),
+            (NotMeasured::NoControl, "no_control"),
+        ],
+        NotMeasured::as_str,
+    );
+    assert_words(
+        &[
+            (StepProgress::Ramping, "ramping"),
+            (StepProgress::Baking, "baking"),
+            (StepProgress::Over, "over"),
+        ],
+        StepProgress::as_str,
+    );
+    assert_words(
+        &[
+            (GateAction::Continue, "continue"),
+            (GateAction::Hold, "hold"),
+            (GateAction::Advance, "advance"),
+            (GateAction::Halt, "halt"),
+        ],
+        GateAction::as_str,
+    );
+    assert_words(
+        &[
+            (WaitsFor::Evidence, "waiting_evidence"),
+            (WaitsFor::Stuck, "stuck"),
+            (WaitsFor::Blind, "blind"),
+        ],
+        WaitsFor::as_str,
+    );
+    assert_words(
+        &[(OnHalt::Hold, "hold"), (OnHalt::RollBack, "roll_back")],
+        OnHalt::as_str,
+    );
+    for on_halt in OnHalt::ALL {
+        assert_eq!(on_halt.as_str().parse(), Ok(on_halt));
+    }
+    assert_eq!("halt".parse::<OnHalt>().unwrap_err().field(), Some("on_halt"));
 }

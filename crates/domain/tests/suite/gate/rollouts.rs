@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_domain::gate::{
     BlindTimes, GateAction, GateCounts, GateFacts, GateMode, GateReading, GateSettings, GateState, GateTerms,
-    Look, NotRolledBack, OnHalt, Segment, StepCounts, StepProgress, judge,
+    Look, NotRolledBack, OnHalt, RolloutGate, Segment, StepCounts, StepProgress, WaitsFor, judge,
 };
 use tidegate_domain::{
     By, Phase, Plan, PlanStep, Promotion, Reason, Resume, Rollout, RolloutEdit, RolloutId, RolloutState,
@@ -592,4 +592,33 @@ fn the_gates_clock_stands_still_while_it_is_blind() {
         100,
         "the last hundred are remembered"
     );
+}
+
+#[test]
+fn a_look_counts_from_the_beginning_of_its_segment_on() {
+    let asked = terms(GateMode::Act, OnHalt::Hold);
+    let gate = RolloutGate::begun(asked, at(60));
+    let facts = facts_of(step_of(300, 0, 300));
+    assert_eq!(gate.reading(at(59), &facts), None, "what was seen before it");
+    for seconds in [60, 61] {
+        assert_eq!(gate.reading(at(seconds), &facts), Some(good(asked)));
+    }
+}
+
+#[test]
+fn a_plan_is_stuck_only_once_its_step_is_over() {
+    let asked = terms(GateMode::Act, OnHalt::Hold);
+    let facts = GateFacts {
+        waited_seconds: 72 * 3_600,
+        ..facts_of(step_of(300, 0, 20))
+    };
+    let stuck = reading(asked, &facts);
+    assert_eq!(WaitsFor::of(&stuck, true), Some(WaitsFor::Stuck));
+    assert_eq!(WaitsFor::of(&stuck, false), None);
+    assert_eq!(WaitsFor::of(&no_news(asked), true), Some(WaitsFor::Evidence));
+    assert_eq!(WaitsFor::of(&no_news(asked), false), None);
+    for is_over in [true, false] {
+        let sees_nothing = blind(asked, StepProgress::Over);
+        assert_eq!(WaitsFor::of(&sees_nothing, is_over), Some(WaitsFor::Blind));
+    }
 }

@@ -92,6 +92,14 @@ fn a_warning_holds_the_plan_and_passes_by_itself() {
     let warned = read(&facts_of(step_of(400, 18, 382)));
     assert_eq!(warned.verdict, Verdict::Suspicious(Metric::Failed));
     assert_eq!(warned.action, GateAction::Hold);
+    let more = warned.failed.halts_after.unwrap();
+    assert!(more > 1);
+    let told = format!("; {more} more in a row would halt it.");
+    assert!(
+        warned.sentence("1.2").ends_with(&told),
+        "{}",
+        warned.sentence("1.2")
+    );
     let later = read(&facts_of(step_of(2_000, 18, 1_982)));
     assert_eq!(later.action, GateAction::Advance);
 }
@@ -295,6 +303,13 @@ fn evidence_is_told_as_a_multiple_and_without_digits_that_nobody_reads() {
 fn a_thousand_are_a_fleet_whose_silence_is_measured() {
     let mut facts = silent();
     facts.fleet = 1_000;
+    let off = GateSettings {
+        lost: false,
+        ..GateSettings::default()
+    };
+    let unasked = judge(&off, &facts);
+    assert_eq!(unasked.lost.not_measured, Some(NotMeasured::SwitchedOff));
+    assert_eq!(unasked.action, GateAction::Advance);
     assert_eq!(read(&facts).lost.not_measured, None);
     assert_eq!(read(&facts).action, GateAction::Halt);
 }
@@ -329,6 +344,12 @@ fn a_waiting_step_says_the_shorter_way() {
     assert_eq!(
         said(&facts),
         "Waiting: one more phone must install 1.2 without a failure."
+    );
+    facts.steps = vec![step_of(192, 0, 0)];
+    assert_eq!(
+        said(&facts),
+        "Waiting: 189 more phones of the 192 reached must run 1.2.",
+        "both ways are as long"
     );
     facts.steps = vec![step_of(300, 0, 300), StepCounts::default()];
     facts.weights = StepWeights::equal(2).unwrap();
