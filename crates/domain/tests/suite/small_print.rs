@@ -342,3 +342,64 @@ fn what_is_offered_again_is_a_new_rollout_with_the_terms_of_the_old_one() {
         "it begins anew"
     );
 }
+
+#[test]
+fn an_approved_first_step_leaves_the_share_of_the_others_free() {
+    let mut store = with(Approval::Never);
+    let asking = PlanStep {
+        approve: true,
+        ..step(10)
+    };
+    store
+        .promote(2, &by_plan(plan([asking.clone(), step(50)])))
+        .unwrap();
+    store
+        .run(|track| track.approve(SECOND, None, None, by("eve", 60)))
+        .unwrap();
+    let widened = |store: &mut Store, rollout: RolloutId, revision: u32| {
+        let edit = RolloutEdit::percent(percent(30));
+        store
+            .run(|track| track.edit(rollout, edit, revision, by("ada", 120)))
+            .unwrap();
+        store.rollouts.last().unwrap().spec.consent.request.is_none()
+    };
+    assert!(widened(&mut store, SECOND, 2), "it has been approved");
+    let later = PlanStep {
+        approve: true,
+        ..step(20)
+    };
+    store.promote(3, &by_plan(plan([step(10), later]))).unwrap();
+    assert!(!widened(&mut store, RolloutId(3), 1), "the second step asks");
+}
+
+#[test]
+fn control_is_counted_in_the_slice_that_a_rollout_has() {
+    let mut store = with(Approval::Never);
+    let half = RolloutSettings {
+        slice: Slice::of_percents(0.0, 50.0).unwrap(),
+        ..RolloutSettings::to(percent(1))
+    };
+    let promotion = Promotion {
+        settings: half,
+        ..to(1)
+    };
+    store.create(2, 7, promotion).unwrap();
+    // Of ten million devices five are in the slice; fifty thousand are one in a hundred of those.
+    let range = store.rollouts[1].spec.gate_range(10_000_000);
+    assert_eq!(range.target, percent(1).share());
+    assert_eq!(range.control, percent(2).share());
+}
+
+#[test]
+fn what_a_step_does_not_say_is_not_written() {
+    let plain = PlanStep::to(percent(10), Span::NONE);
+    assert_eq!(
+        serde_json::to_value(&plain).unwrap(),
+        serde_json::json!({"percent": 10})
+    );
+    let baking = serde_json::json!({"percent": 10, "bake": "1h"});
+    assert_eq!(serde_json::to_value(step(10)).unwrap(), baking);
+    for stage in [Stage::Ramping, Stage::Baking, Stage::WaitingApproval, Stage::Done] {
+        assert_eq!(stage.to_string(), Phase::from(stage).as_str());
+    }
+}
