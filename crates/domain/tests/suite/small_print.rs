@@ -403,3 +403,65 @@ fn what_a_step_does_not_say_is_not_written() {
         assert_eq!(stage.to_string(), Phase::from(stage).as_str());
     }
 }
+
+#[test]
+fn a_share_set_by_hand_holds_the_plan_only_where_it_is_another_one() {
+    let mut store = with(Approval::Never);
+    store.promote(2, &by_plan(plan([step(10), step(100)]))).unwrap();
+    let mut set = |share, revision| {
+        let edit = RolloutEdit::percent(percent(share));
+        store
+            .run(|track| track.edit(SECOND, edit, revision, by("ada", 60)))
+            .unwrap();
+        store.current().spec.plan.unwrap().progress.held
+    };
+    assert!(!set(10, 1), "that is the share now");
+    assert!(set(20, 1));
+    let later = PlanStep {
+        not_before: Some(at(600)),
+        ..step(10)
+    };
+    store.promote(3, &by_plan(plan([later]))).unwrap();
+    let edit = RolloutEdit::percent(percent(10));
+    let refused = store.run(|track| track.edit(RolloutId(3), edit, 1, by("ada", 60)));
+    assert_eq!(refused.unwrap_err().field(), Some("rollout_percent"));
+}
+
+#[test]
+fn a_release_gets_a_plan_that_begins_with_its_share_or_above() {
+    for (first, refused) in [(9, Some("plan")), (10, None), (11, None)] {
+        let mut store = with(Approval::Never);
+        store.release_to(2, 10);
+        let edit = RolloutEdit {
+            plan: Some(plan([step(first), step(100)])),
+            ..RolloutEdit::default()
+        };
+        let edited = store.run(|track| track.edit(SECOND, edit, 1, by("ada", 60)));
+        assert_eq!(edited.err().and_then(|error| error.field()), refused, "{first}");
+    }
+}
+
+#[test]
+fn a_gated_plan_is_not_changed_where_it_has_begun() {
+    let mut store = with(Approval::Never);
+    let gated = Promotion {
+        gate: Some(GateTerms {
+            settings: GateSettings::default(),
+            on_halt: OnHalt::Hold,
+            roll_back_forced: false,
+        }),
+        ..by_plan(plan([step(10)]))
+    };
+    store.promote(2, &gated).unwrap();
+    for (steps, field) in [
+        (plan([step(20)]), "plan"),
+        (plan([step(10), step(20)]), "plan.steps"),
+    ] {
+        let edit = RolloutEdit {
+            plan: Some(steps),
+            ..RolloutEdit::default()
+        };
+        let refused = store.run(|track| track.edit(SECOND, edit, 1, by("ada", 60)));
+        assert_eq!(refused.unwrap_err().field(), Some(field));
+    }
+}
