@@ -27,7 +27,7 @@ fn track(serving: Vec<Release>, barriers: &[i64]) -> Track {
 /// The builds that a device of this level and version, with these tags, is led to.
 fn led(track: &Track, installed: i64, sdk: Option<u32>, tags: &[&str], ceiling: Option<i64>) -> Vec<i64> {
     let facts = DeviceFacts {
-        sdk: sdk.map(|sdk| sdk.try_into().unwrap()),
+        sdk,
         ..DeviceFacts::default()
     };
     let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();

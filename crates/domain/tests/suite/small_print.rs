@@ -350,9 +350,7 @@ fn an_approved_first_step_leaves_the_share_of_the_others_free() {
         approve: true,
         ..step(10)
     };
-    store
-        .promote(2, &by_plan(plan([asking.clone(), step(50)])))
-        .unwrap();
+    store.promote(2, &by_plan(plan([asking, step(50)]))).unwrap();
     store
         .run(|track| track.approve(SECOND, None, None, by("eve", 60)))
         .unwrap();
