@@ -4,7 +4,8 @@ use tidegate_domain::gate::{
     GateAction, GateMode, Metric, NotMeasured, OnHalt, Passed, StepProgress, Verdict, WaitsFor,
 };
 use tidegate_domain::{
-    Audience, BuildSteps, MAX_SPAN, Percent, Plan, PlanStep, RolloutEdit, Slice, Span, Tag, VersionCode,
+    Audience, BuildSteps, MAX_SPAN, NudgeAudience, NudgeOrder, Overlay, PackageName, Percent, Plan, PlanStep,
+    RolloutEdit, RolloutId, Slice, Span, Tag, VersionCode,
 };
 
 fn version(code: i64) -> VersionCode {
@@ -175,4 +176,37 @@ fn what_a_gate_says_has_one_word_everywhere() {
         assert_eq!(on_halt.as_str().parse(), Ok(on_halt));
     }
     assert_eq!("halt".parse::<OnHalt>().unwrap_err().field(), Some("on_halt"));
+}
+
+#[test]
+fn an_overlay_is_empty_without_a_tag() {
+    assert!(Overlay::none().is_empty() && Overlay::default().is_empty());
+    assert!(!Overlay::new([Tag::parse("lab").unwrap()]).is_empty());
+}
+
+#[test]
+fn an_audience_of_one_list_is_told_as_that_list() {
+    let texts = || vec!["a".to_owned(), "b".to_owned()];
+    for (regions, models) in [
+        (texts(), vec![]),
+        (vec![], texts()),
+        (texts(), texts()),
+        (vec![], vec![]),
+    ] {
+        let audience = Audience::of_lists(regions.clone(), models.clone()).unwrap();
+        assert_eq!(audience.lists(), Some((&regions[..], &models[..])));
+    }
+    assert_eq!(Audience::parse("sdk in [30]").unwrap().lists(), None);
+}
+
+#[test]
+fn a_nudge_of_those_behind_names_their_package_and_rollout() {
+    let package = PackageName::parse("com.example.app").unwrap();
+    let order = NudgeOrder::behind(package.clone(), RolloutId(7));
+    assert_eq!(
+        (order.package.as_ref(), order.rollout),
+        (Some(&package), Some(RolloutId(7)))
+    );
+    assert_eq!((order.audience, &order.devices), (NudgeAudience::Behind, &None));
+    assert_eq!(order.clone().checked(), Ok(order));
 }
