@@ -85,8 +85,6 @@ async fn a_filter_stands_in_the_address_and_means_the_same_to_the_api() {
         ("reason=storage_low", vec!["till-1"], "1 device"),
         ("fate=failing", vec!["till-1"], "1 device"),
         ("fate=recovered", vec![], "0 devices"),
-        // Who failed with a build, and never everybody.
-        ("build_id=99999", vec![], "0 devices"),
         ("can_be_nudged=true", vec![], "0 devices"),
         (
             "sort=id&descending=true&search=ill",
