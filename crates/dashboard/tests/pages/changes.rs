@@ -221,7 +221,7 @@ async fn what_is_folded_is_asked_for_as_well() {
         ("install_calendar", "nights"),
         ("install_when", "charging"),
         ("install_when", "idle"),
-        ("slice_start", "auto"),
+        ("fresh_first", "yes"),
     ];
     let shown = text(
         &operator

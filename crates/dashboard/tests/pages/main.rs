@@ -16,7 +16,6 @@ mod past;
 mod patches;
 mod person;
 mod plans;
-mod release_terms;
 mod releases;
 mod session;
 mod settings;

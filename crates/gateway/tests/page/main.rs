@@ -16,7 +16,6 @@ mod looks;
 mod nudges;
 mod overview;
 mod plain;
-mod release_terms;
 mod releases;
 mod sessions;
 mod settings;
