@@ -22,6 +22,7 @@ mod facts;
 mod fleet;
 mod forced;
 mod forecast;
+mod foretold;
 mod gate;
 mod ids;
 mod install_terms;
