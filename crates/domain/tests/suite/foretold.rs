@@ -15,17 +15,17 @@ use crate::store::to;
 
 const DAY: i64 = 24 * HOUR;
 
-fn not_before(seconds: i64, step: PlanStep) -> PlanStep {
+fn not_before(seconds: i64, step: &PlanStep) -> PlanStep {
     PlanStep {
         not_before: Some(at(seconds)),
-        ..step
+        ..step.clone()
     }
 }
 
-fn approve(step: PlanStep) -> PlanStep {
+fn approve(step: &PlanStep) -> PlanStep {
     PlanStep {
         approve: true,
-        ..step
+        ..step.clone()
     }
 }
 
@@ -74,8 +74,8 @@ fn a_step_is_said_to_wait_where_somebody_must_approve_it() {
     let steps = |shares: [PlanStep; 3]| by_plan(shares.to_vec());
     let [ten, fifty, all] = [10, 50, 100].map(|share| step(share, 0, 1));
     let plain = steps([ten.clone(), fifty.clone(), all.clone()]);
-    let last = steps([ten.clone(), fifty.clone(), approve(all.clone())]);
-    let first_and_last = steps([approve(ten), fifty, approve(all)]);
+    let last = steps([ten.clone(), fifty.clone(), approve(&all)]);
+    let first_and_last = steps([approve(&ten), fifty, approve(&all)]);
     for (approval, promotion, begins, waits) in [
         (Approval::Never, &plain, false, [false; 3]),
         (Approval::Never, &last, false, [false, false, true]),
@@ -127,7 +127,7 @@ fn a_device_is_expected_by_its_rhythm_and_a_late_one_after_as_long_again() {
 fn a_device_meets_a_later_step_in_its_rhythm_however_far_off_that_is() {
     let fleet = fleet(20);
     for begins in [0, HOUR, 40 * HOUR, 60 * DAY] {
-        let plan = vec![step(1, 0, 0), not_before(begins, step(100, 0, 0))];
+        let plan = vec![step(1, 0, 0), not_before(begins, &step(100, 0, 0))];
         let draft = asked(by_plan(plan));
         for phone in &fleet {
             let turn = rhythm(phone);
