@@ -104,6 +104,28 @@ mod tests {
     }
 
     #[test]
+    fn what_blocks_a_level_is_told_to_it_alone() {
+        let finding = |code: &str, blocks, from_sdk, to_sdk| Finding {
+            code: code.to_owned(),
+            blocks,
+            levels: Levels { from_sdk, to_sdk },
+            message: String::new(),
+        };
+        let build = Installability {
+            installs_on: vec![],
+            findings: vec![
+                finding("blocks-old", true, 24, 29),
+                finding("to-know", false, 24, 29),
+                finding("blocks-new", true, 30, SdkLevel::MAX),
+            ],
+        };
+        for (sdk, expected) in [(23, None), (25, Some("blocks-old")), (30, Some("blocks-new"))] {
+            let codes: Vec<&str> = build.blocking_at(sdk).map(|found| found.code.as_str()).collect();
+            assert_eq!(codes, Vec::from_iter(expected), "{sdk}");
+        }
+    }
+
+    #[test]
     fn both_ends_of_a_range_install() {
         let build = on(&[(24, 29), (34, SdkLevel::MAX)]);
         let installs: Vec<SdkLevel> = (20..40).filter(|sdk| build.installs_at(*sdk)).collect();

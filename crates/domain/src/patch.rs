@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_versions_that_most_devices_run_come_first_until_enough_are_covered() {
-        let table: [Case; 6] = [
+        let table: [Case; 7] = [
             (
                 "all of them",
                 &[(1, 10), (2, 20), (3, 30)],
@@ -289,6 +289,7 @@ mod tests {
                 &[3],
             ),
             ("the newer of two", &[(1, 10), (2, 10)], &[1, 2], 1, &[2]),
+            ("none that nobody runs", &[(1, 10), (2, 0)], &[2], 8, &[]),
         ];
         for (what, running, kept, most, expected) in table {
             assert_eq!(chosen(running, kept, most), expected, "{what}");

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use super::{FleetDevice, ForecastTerms};
 use crate::gate::{GateSettings, StepRange};
 use crate::{
-    Catalog, Percent, PlanRun, Position, Release, Rollout, RolloutId, RolloutSettings, RolloutState, Share,
-    Track,
+    Catalog, Percent, PlanRun, PlanStep, Position, Release, Rollout, RolloutId, RolloutSettings,
+    RolloutState, Share, Track,
 };
 
 /// What becomes of a rollout by itself.
@@ -96,6 +96,8 @@ impl Course {
             .map(|run| PlanRun::begun(run.plan.clone(), Percent::NOBODY.share(), self.begins));
         let mut track = begun.clone();
         let mut from = Percent::NOBODY.share();
+        // One approval is enough for all steps but those that ask for their own.
+        let mut is_approved = self.waits || spec.consent.approved.is_some();
         loop {
             if let Some(run) = &run {
                 track = begun.with_run(self.id, run);
@@ -105,12 +107,15 @@ impl Course {
             let reached = run.as_ref().map_or(begins, |run| run.progress.until);
             let baked = step.as_ref().map_or(reached, |step| reached + step.bake.delta());
             let percent = step.as_ref().map_or(spec.settings.percent, |step| step.percent);
+            let asks = |step: &PlanStep| step.approve || (!is_approved && begun.approval.asks(step.percent));
+            let waits = !self.steps.is_empty() && step.as_ref().is_some_and(asks);
+            is_approved |= waits;
             self.steps.push(CourseStep {
                 percent,
                 begins,
                 reached,
                 baked,
-                waits: !self.steps.is_empty() && step.as_ref().is_some_and(|step| begun.asks(spec, step)),
+                waits,
                 catalog: catalog(track.clone(), terms, begins),
                 watched: self.watched(from, percent, terms),
             });
@@ -169,20 +174,16 @@ fn own(track: &Track, id: RolloutId) -> Option<&Release> {
     track.serving.iter().find(|release| release.rollout.id == id)
 }
 
-/// What polls are answered by about this package, with its calendars worked out around this time.
+/// What polls are answered by about this package, with its calendars worked out around this time where they can be.
+#[cfg_attr(
+    not(feature = "calendars"),
+    expect(unused_variables, reason = "no calendar is worked out")
+)]
 fn catalog(track: Track, terms: &ForecastTerms<'_>, at: DateTime<Utc>) -> Catalog {
     let catalog = Catalog::new([track])
         .with_policies(terms.policies.clone())
         .with_calendars(terms.calendars.clone());
-    worked_out(catalog, terms, at)
-}
-
-#[cfg(feature = "calendars")]
-fn worked_out(catalog: Catalog, terms: &ForecastTerms<'_>, at: DateTime<Utc>) -> Catalog {
-    catalog.with_openings(at, terms.calendars)
-}
-
-#[cfg(not(feature = "calendars"))]
-fn worked_out(catalog: Catalog, _: &ForecastTerms<'_>, _: DateTime<Utc>) -> Catalog {
+    #[cfg(feature = "calendars")]
+    let catalog = catalog.with_openings(at, terms.calendars);
     catalog
 }

@@ -196,10 +196,8 @@ impl Outlook {
             .last_seen
             .filter(|seen| self.now - *seen <= UNREACHABLE_AFTER)?;
         let due = seen + rhythm;
-        match self.now - due {
-            late if late > TimeDelta::zero() => Some(self.now + late.min(rhythm)),
-            _ => Some(due),
-        }
+        let late = (self.now - due).max(TimeDelta::zero());
+        Some(due + late + late.min(rhythm))
     }
 
     /// What the draft would mean for the device without the other rollouts.
@@ -225,8 +223,8 @@ impl Outlook {
         course.before.get(place).copied()
     }
 
-    /// Whether the device is one of those that a step is compared with: in the next positions, and only the share keeps
-    /// it from the offer.
+    /// Whether the device is one of those that a step is compared with: in the next positions, which neither that step
+    /// nor an earlier one takes, and only the share keeps it from the offer.
     pub(super) fn is_control(&self, course: &Course, range: StepRange, device: &FleetDevice<'_>) -> bool {
         let position = course.settings.position(device.id);
         if range.place(position, range.target) != Place::Control {

@@ -164,9 +164,7 @@ impl Forecaster {
         }
         for (number, step) in course.steps.iter().enumerate() {
             let Some(range) = step.watched else { break };
-            // A device that the step or an earlier one has taken is no control.
-            let is_later = added_by.is_none_or(|added| added > number);
-            if is_later && outlook.is_control(course, range, device) {
+            if outlook.is_control(course, range, device) {
                 self.tally.steps[number].control += 1;
             }
         }

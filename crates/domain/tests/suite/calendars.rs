@@ -330,8 +330,13 @@ fn what_is_worked_out_ahead_is_what_would_be_asked() {
     );
     let begun = moment("2027-03-20T12:00:00Z");
     let [ahead, plain] = compiled(&nights, begun);
-    assert!(!ahead.is_stale(begun + TimeDelta::hours(23)) && ahead.is_stale(begun + TimeDelta::hours(25)));
-    assert!(ahead.is_stale(begun - TimeDelta::hours(25)) && plain.is_stale(begun));
+    let (day, second) = (TimeDelta::hours(24), TimeDelta::seconds(1));
+    assert!(!ahead.is_stale(begun + day - second) && ahead.is_stale(begun + day));
+    assert!(!ahead.is_stale(begun - day) && ahead.is_stale(begun - day - second) && plain.is_stale(begun));
+    assert!(
+        !CompiledCalendars::default().is_stale(begun),
+        "there is nothing to work out"
+    );
     for zone in [
         Some("Europe/Berlin"),
         Some("America/New_York"),

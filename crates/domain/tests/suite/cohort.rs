@@ -60,6 +60,13 @@ fn share_within(positions: &[Position], limit: Percent) -> f64 {
 }
 
 #[test]
+fn a_share_ends_before_its_own_position() {
+    let is_within = |position, share| Position::new(position).unwrap().is_within(percent(share));
+    assert!(is_within(0, 1) && is_within(999_999, 1) && !is_within(1_000_000, 1));
+    assert!(is_within(99_999_999, 100) && !is_within(0, 0));
+}
+
+#[test]
 fn unsalted_devices_fall_where_agents_expect_them() {
     let vectors = vectors().unsalted;
     assert!(vectors.len() > 30);

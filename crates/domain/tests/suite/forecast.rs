@@ -24,21 +24,21 @@ use crate::fleet::{PACKAGE, Phone, at, build, percent, phone, release, with};
 use crate::property::check_often;
 use crate::store::{BY_ADA, Store, to};
 
-const HOUR: i64 = 3_600;
-const INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+pub(crate) const HOUR: i64 = 3_600;
+pub(crate) const INTERVAL: Duration = Duration::from_secs(6 * 3_600);
 
 /// What is forecast, and over which fleet.
-struct Asked {
-    track: Track,
+pub(crate) struct Asked {
+    pub(crate) track: Track,
     policies: PolicySet,
-    calendars: CompiledCalendars,
-    draft: RolloutDraft,
-    earlier: Vec<EarlierRollout>,
+    pub(crate) calendars: CompiledCalendars,
+    pub(crate) draft: RolloutDraft,
+    pub(crate) earlier: Vec<EarlierRollout>,
     build: Build,
 }
 
 impl Asked {
-    fn of(track: Track, build: &Build, promotion: Promotion) -> Self {
+    pub(crate) fn of(track: Track, build: &Build, promotion: Promotion) -> Self {
         Self {
             track,
             policies: PolicySet::default(),
@@ -53,7 +53,7 @@ impl Asked {
         }
     }
 
-    fn terms(&self, fleet: usize) -> ForecastTerms<'_> {
+    pub(crate) fn terms(&self, fleet: usize) -> ForecastTerms<'_> {
         ForecastTerms {
             track: &self.track,
             policies: &self.policies,
@@ -68,42 +68,47 @@ impl Asked {
         }
     }
 
-    fn forecast(&self, fleet: &[Phone]) -> Forecast {
+    pub(crate) fn forecast(&self, fleet: &[Phone]) -> Forecast {
         self.seen(fleet, |_| Some(at(0)))
     }
 
     /// The same where the nth device was last seen then.
-    fn seen(&self, fleet: &[Phone], seen: impl Fn(usize) -> Option<DateTime<Utc>>) -> Forecast {
+    pub(crate) fn seen(&self, fleet: &[Phone], seen: impl Fn(usize) -> Option<DateTime<Utc>>) -> Forecast {
         let mut forecaster = Forecaster::new(&self.terms(fleet.len())).unwrap();
         for (number, phone) in fleet.iter().enumerate() {
-            forecaster.add(&FleetDevice {
-                id: &phone.id,
-                installed: phone.installed,
-                facts: &phone.facts,
-                rejections: &phone.rejections,
-                overlay: &phone.overlay,
-                last_seen: seen(number),
-            });
+            forecaster.add(&known(phone, seen(number)));
         }
         forecaster.finish(at(0), None)
     }
 }
 
+/// A device as the fleet knows it that was last seen then.
+pub(crate) fn known(phone: &Phone, last_seen: Option<DateTime<Utc>>) -> FleetDevice<'_> {
+    FleetDevice {
+        id: &phone.id,
+        installed: phone.installed,
+        facts: &phone.facts,
+        rejections: &phone.rejections,
+        overlay: &phone.overlay,
+        last_seen,
+    }
+}
+
 /// So many devices that run version 10.
-fn fleet(devices: usize) -> Vec<Phone> {
+pub(crate) fn fleet(devices: usize) -> Vec<Phone> {
     (0..devices)
         .map(|number| phone(&format!("device-{number}"), 10))
         .collect()
 }
 
-fn step(share: i64, over: u16, bake: u16) -> PlanStep {
+pub(crate) fn step(share: i64, over: u16, bake: u16) -> PlanStep {
     PlanStep {
         over: Span::hours(over),
         ..PlanStep::to(percent(share), Span::hours(bake))
     }
 }
 
-fn by_plan(steps: Vec<PlanStep>) -> Promotion {
+pub(crate) fn by_plan(steps: Vec<PlanStep>) -> Promotion {
     Promotion {
         plan: Some(Plan::new(steps).unwrap()),
         ..to(1)
@@ -111,7 +116,7 @@ fn by_plan(steps: Vec<PlanStep>) -> Promotion {
 }
 
 /// Build 1 is everybody's; builds 2 and 3 are there.
-fn released() -> Store {
+pub(crate) fn released() -> Store {
     let mut store = Store::with_builds(3);
     store.release_to(1, 100);
     store
@@ -635,14 +640,7 @@ fn a_sample_is_scaled_and_said() {
     let asked = Asked::of(store.track(), store.build(2), to(100));
     let mut forecaster = Forecaster::new(&asked.terms(1_000)).unwrap();
     for phone in fleet(100) {
-        forecaster.add(&FleetDevice {
-            id: &phone.id,
-            installed: phone.installed,
-            facts: &phone.facts,
-            rejections: &[],
-            overlay: &phone.overlay,
-            last_seen: Some(at(0)),
-        });
+        forecaster.add(&known(&phone, Some(at(0))));
     }
     let forecast = forecaster.finish(at(0), Some(1_000));
     assert!(forecast.sampled);

@@ -195,3 +195,25 @@ fn an_explanation_tells_what_the_device_waits_for() {
     let older = words(terms("charging", None), &phone(IN_23_PERCENT, 10)).unwrap();
     assert!(older.contains("older"), "{older}");
 }
+
+#[test]
+fn a_deadline_is_taken_that_lies_ahead_and_no_other() {
+    for (deadline, field) in [(0, Some("install_deadline")), (1, None)] {
+        let mut store = Store::with_builds(2);
+        store.release_to(1, 100);
+        let mut promotion = to(10);
+        promotion.settings.install = terms("", Some(deadline));
+        let made = store.create(2, 5, promotion);
+        assert_eq!(made.err().and_then(|fault| fault.field()), field, "made at 0");
+        let edit = RolloutEdit {
+            install: InstallTermsEdit {
+                deadline: Some(Some(at(deadline))),
+                ..InstallTermsEdit::default()
+            },
+            ..RolloutEdit::default()
+        };
+        let first = store.rollouts[0].id;
+        let edited = store.run(|track| track.edit(first, edit, 1, BY_ADA));
+        assert_eq!(edited.err().and_then(|fault| fault.field()), field, "edited at 0");
+    }
+}

@@ -6,6 +6,7 @@ use tidegate_domain::CampaignState::{self, Canceled, Completed, Paused, Queued, 
 use tidegate_domain::{
     ActionResult, CampaignId, DeviceId, Error, MAX_ACTION_BYTES, MAX_MESSAGE_BYTES, MAX_NAMED_DEVICES,
     MAX_NUDGE_TTL, MAX_OUTCOME_BYTES, MAX_REQUEST_ID_BYTES, NudgeAudience, NudgeOrder, PackageName,
+    RolloutId,
 };
 
 use crate::fleet::at;
@@ -117,6 +118,25 @@ fn an_order_is_refused_by_the_name_of_its_field() {
     assert_eq!(field(behind.clone()), "package_name");
     behind.package = Some(PackageName::parse("com.example.app").unwrap());
     assert!(behind.checked().is_ok());
+}
+
+#[test]
+fn a_rollouts_order_is_for_those_behind_it_alone() {
+    let (package, rollout) = (PackageName::parse("com.example.app").unwrap(), RolloutId(7));
+    let behind = NudgeOrder::behind(package.clone(), rollout);
+    let expected = NudgeOrder {
+        package: Some(package),
+        audience: NudgeAudience::Behind,
+        rollout: Some(rollout),
+        ..NudgeOrder::everybody()
+    };
+    assert_eq!(behind, expected);
+    assert_eq!(behind.clone().checked(), Ok(behind.clone()));
+    let everybody = NudgeOrder {
+        audience: NudgeAudience::All,
+        ..behind
+    };
+    assert_eq!(field(everybody), "audience");
 }
 
 #[test]

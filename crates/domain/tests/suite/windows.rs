@@ -94,6 +94,20 @@ fn each_device_is_reached_in_its_own_night() {
 }
 
 #[test]
+fn a_catalog_works_its_calendars_out_ahead() {
+    let now = moment("2026-12-01T12:00:00Z");
+    let named = catalog(vec![by(Some("nights"), None)]);
+    let calendar = Calendar {
+        name: name("nights"),
+        terms: nights(),
+    };
+    let named = named.with_calendars(CompiledCalendars::new([calendar]));
+    assert!(named.calendars().is_stale(now));
+    let worked_out = named.with_openings(now, &CompiledCalendars::default());
+    assert!(!worked_out.calendars().is_stale(now));
+}
+
+#[test]
 fn a_calendar_is_asked_last_and_ends_the_search() {
     let now = moment("2026-12-01T12:00:00Z");
     let first = with(by(Some("nights"), None), |spec| spec.priority = 10);

@@ -174,3 +174,17 @@ proptest! {
         prop_assert!(known_ring().verify_device_token(&text).is_err());
     }
 }
+
+#[test]
+fn an_erased_id_is_known_by_a_tag_of_each_master_key() {
+    let known = hmac_sha256(&known_sub_key("erased-device"), b"abc123");
+    let known = <[u8; 32]>::try_from(known).unwrap();
+    assert_eq!(base64url(known), "6U03Fu_exKRxW266nu1Di4XOoKubfSdesdEwqzKMjJU");
+    assert_eq!(known_ring().erased_tags("abc123"), [known]);
+    assert_ne!(known_ring().erased_tags("abc124"), [known]);
+    let (old, new) = (MasterKey::generate().unwrap(), MasterKey::generate().unwrap());
+    let tag = |key| KeyRing::new(key, None).erased_tags("abc123")[0];
+    let both = KeyRing::new(&new, Some(&old));
+    assert_eq!(both.erased_tags("abc123"), [tag(&new), tag(&old)]);
+    assert_ne!(tag(&new), tag(&old));
+}

@@ -67,7 +67,7 @@ fn the_longest_password_is_recognised() {
 }
 
 /// Of "correct horse", made by another implementation's bcrypt at the cost 4.
-const OF_ANOTHER_SERVER: &str = "$2b$04$T37bvSSHMNFM3.OggtCDEOvisCxuUY8PcACbgB5liVgfHenDH0hA2";
+pub(crate) const OF_ANOTHER_SERVER: &str = "$2b$04$T37bvSSHMNFM3.OggtCDEOvisCxuUY8PcACbgB5liVgfHenDH0hA2";
 
 #[test]
 fn a_password_of_another_server_is_checked_by_its_bcrypt_hash() {

@@ -3,9 +3,11 @@
 use chrono::TimeDelta;
 use tidegate_domain::{BuildId, Role, RolloutId};
 use tidegate_signing::{
-    CommandKey, CommandKeys, CommandVerifier, ExposeSecret, MasterKey, new_enroll_token, sign_command,
+    BcryptHash, CommandKey, CommandKeys, CommandVerifier, ExposeSecret, MasterKey, new_enroll_token,
+    sign_command,
 };
 
+use crate::passwords::OF_ANOTHER_SERVER;
 use crate::{KNOWN_MASTER, at, device, known_ring, known_sub_key};
 
 /// The value's debug text, plain and pretty, must contain none of the secrets, in text, hex or bytes.
@@ -82,7 +84,10 @@ fn what_holds_a_secret_still_says_what_it_is() {
     let command = sign_command(&key, "update", "req-1", &phone, at(0)).unwrap();
     let query = ring.sign_download(BuildId(1), RolloutId(7), "abc123", 1, at(100));
     let master = MasterKey::from_text(KNOWN_MASTER).unwrap();
+    let hash = BcryptHash::parse(OF_ANOTHER_SERVER).unwrap();
+    assert_silent(&hash, &[OF_ANOTHER_SERVER, &OF_ANOTHER_SERVER[7..]]);
     for (text, words) in [
+        (format!("{hash:?}"), "BcryptHash(…)"),
         (format!("{master:?}"), "MasterKey(…)"),
         (format!("{key:?}"), "CommandKey(…)"),
         (format!("{ring:?}"), "KeyRing { rotating: false"),
