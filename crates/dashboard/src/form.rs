@@ -70,9 +70,7 @@ impl Fields {
             .parse()
             .map_err(|_| Error::invalid(name, "must be a whole number"))
     }
-}
 
-impl Fields {
     /// What a form says that its page showed: a number of at least 0; none where it says nothing.
     pub(crate) fn seen(&self, name: &str) -> Result<Option<u32>, Error> {
         match self.given(name) {

@@ -11,7 +11,7 @@ use tidegate_domain::{Device, DeviceId, PackageName, Policy, Step, VersionCode};
 use tidegate_service::{BuildOnDevice, Error};
 
 use super::timeline::{self, Timeline};
-use super::{Query, builds, policy_words, reason_words, why};
+use super::{Query, builds, devices, policy_words, reason_words, why};
 use crate::AppState;
 use crate::error::{Refusal, html};
 use crate::form::Fields;
@@ -138,14 +138,7 @@ pub(crate) async fn page(
             .map(|policy| demand(policy, view.at))
             .collect(),
         tags: device.shown().tags().map(str::to_owned).collect(),
-        installed: device
-            .installed
-            .into_iter()
-            .map(|(package, version)| {
-                let name = names.get(&(package.clone(), version)).cloned();
-                (package.to_string(), name.unwrap_or_default(), version.get())
-            })
-            .collect(),
+        installed: devices::installed(device.installed, &names),
         standings: view.standings,
         history: history.into_iter().map(account).collect(),
         timeline: timeline::of(&app, &id, &query).await?,

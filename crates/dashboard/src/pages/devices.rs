@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Device, PackageName};
+use tidegate_domain::{Device, PackageName, VersionCode};
 use tidegate_service::{
     Condition, CountBound, DeviceCount, Error, Kind, LastOutcome, MAX_CANDIDATES, Page as PageOf, Paged,
     Told, VersionNames,
@@ -213,6 +213,19 @@ async fn rows(
     Ok(rows.collect())
 }
 
+/// What a device runs: package, the version's name, its code.
+pub(super) fn installed(
+    runs: Vec<(PackageName, VersionCode)>,
+    names: &VersionNames,
+) -> Vec<(String, String, i64)> {
+    let named = |(package, version): (PackageName, VersionCode)| {
+        let told = package.to_string();
+        let name = names.get(&(package, version)).cloned();
+        (told, name.unwrap_or_default(), version.get())
+    };
+    runs.into_iter().map(named).collect()
+}
+
 fn outcome(last: LastOutcome) -> Outcome {
     let why = last.reason.as_deref().map(reason_words::reason);
     Outcome {
@@ -243,14 +256,7 @@ fn row(
         alias: device.alias.unwrap_or_default(),
         model: maker.into_iter().flatten().collect::<Vec<_>>().join(" "),
         more: more.join(" · "),
-        installed: device
-            .installed
-            .into_iter()
-            .map(|(package, version)| {
-                let name = names.get(&(package.clone(), version)).cloned();
-                (package.to_string(), name.unwrap_or_default(), version.get())
-            })
-            .collect(),
+        installed: installed(device.installed, names),
         told: told
             .into_iter()
             .map(|(package, told)| (package.to_string(), told.as_str()))

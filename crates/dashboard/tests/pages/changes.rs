@@ -127,6 +127,18 @@ async fn a_raise_tells_whom_it_adds_and_what_becomes_of_the_plan() {
         told.contains(&format!(">Raise to 100 %: {more} more devices</button>")),
         "{told}"
     );
+    // A deadline that has passed meanwhile keeps nobody from asking.
+    let path = format!(
+        "/v1/rollouts/{}",
+        ci.rollouts("").await.ok()["items"][0]["rollout_id"]
+    );
+    let soon = server.clock().read() + chrono::TimeDelta::hours(1);
+    let due = json!({ "revision": 1, "install_deadline": soon.to_rfc3339() });
+    Answer::to(ci.request(Method::PATCH, &path).json(&due)).await.ok();
+    server.clock().advance(chrono::TimeDelta::hours(2));
+    let told = text(&operator.post(&rollout, &ask("100")).await);
+    assert!(told.contains("id=\"waterfall\""), "{told}");
+
     for (percent, says) in [
         ("20", "choose another share"),
         ("5", "takes nothing back from devices"),
