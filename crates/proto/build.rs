@@ -208,6 +208,11 @@ fn derive(mut config: tonic_prost_build::Builder, message: &DescriptorProto) -> 
             };
             config = config.field_attribute(&path, absent);
         }
+        // Only requests say it.
+        if message.name() == "PlanStep" && field.name() == "devices_per_hour" {
+            let absent = "#[serde(skip_serializing_if = \"Option::is_none\")]";
+            config = config.field_attribute(&path, absent);
+        }
         // Only an upload is answered with it.
         if message.name() == "Build" && field.name() == "against_current" {
             let absent = "#[serde(skip_serializing_if = \"Option::is_none\")]";

@@ -122,7 +122,9 @@ pub use patch::{
     COVERED_PERCENT, MAX_PATCH_FORMATS_BYTES, MAX_PATCH_PERCENT, PATCH_FORMAT, PatchOutcome, PatchReach,
     PatchState, WantedPatch, patch_targets, wanted_patches,
 };
-pub use plan::{Coming, MAX_SPAN, MAX_STEPS, Phase, Plan, PlanRun, PlanStep, Progress, Span, Stage};
+pub use plan::{
+    Coming, DevicesPerHour, MAX_SPAN, MAX_STEPS, Phase, Plan, PlanRun, PlanStep, Progress, Span, Stage,
+};
 pub use policy::{
     Hold, MAX_POLICIES, MAX_POLICIES_PER_SUBJECT, MAX_REMARK_BYTES, Overlay, Policy, PolicyId, PolicySet,
     PolicySpec, PolicySubject, PolicyTerms, check_tag_count,

@@ -1,6 +1,7 @@
 //! A rollout's plan: the steps by which its share grows.
 
 mod phase;
+mod rate;
 mod run;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Percent};
 
 pub use self::phase::{Phase, Stage};
+pub use self::rate::DevicesPerHour;
 pub use self::run::{Coming, PlanRun, Progress};
 
 /// How many steps a plan may have.

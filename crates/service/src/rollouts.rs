@@ -5,6 +5,7 @@
 
 mod forecasts;
 mod gates;
+mod pacing;
 mod steps;
 
 use std::sync::Arc;

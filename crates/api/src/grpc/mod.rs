@@ -2,13 +2,16 @@
 
 /// One call: who, then what, then the answer.
 macro_rules! call {
-    ($request:ident, $verb:path, $use_case:expr) => {{
+    ($request:ident, $verb:path, of $use_cases:expr) => {{
         let actor = actor(&$request)?;
-        $verb(&$use_case, &actor, $request.into_inner())
+        $verb($use_cases, &actor, $request.into_inner())
             .await
             .map(Response::new)
             .map_err(status)
     }};
+    ($request:ident, $verb:path, $use_case:expr) => {
+        call!($request, $verb, of & $use_case)
+    };
 }
 
 mod audiences;

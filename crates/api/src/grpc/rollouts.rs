@@ -23,7 +23,11 @@ impl RolloutService for Service {
         &self,
         request: Request<v1::PromoteRequest>,
     ) -> Result<Response<v1::PromoteResponse>, Status> {
-        call!(request, verbs::rollouts::promote, self.rollouts)
+        call!(
+            request,
+            verbs::rollouts::promote,
+            of(&*self.rollouts, &*self.forecasts)
+        )
     }
 
     async fn adjust_rollout(
@@ -65,12 +69,11 @@ impl RolloutService for Service {
         &self,
         request: Request<v1::GetRolloutBoardRequest>,
     ) -> Result<Response<v1::RolloutBoard>, Status> {
-        let actor = actor(&request)?;
-        let over = (&*self.audiences, &*self.rollouts);
-        verbs::rollouts::board(over, &actor, request.into_inner())
-            .await
-            .map(Response::new)
-            .map_err(status)
+        call!(
+            request,
+            verbs::rollouts::board,
+            of(&*self.audiences, &*self.rollouts)
+        )
     }
 
     async fn get_rollout(
@@ -84,7 +87,11 @@ impl RolloutService for Service {
         &self,
         request: Request<v1::CreateRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::create, self.rollouts)
+        call!(
+            request,
+            verbs::rollouts::create,
+            of(&*self.rollouts, &*self.forecasts)
+        )
     }
 
     async fn forecast_rollout(
@@ -98,7 +105,11 @@ impl RolloutService for Service {
         &self,
         request: Request<v1::EditRolloutRequest>,
     ) -> Result<Response<v1::Rollout>, Status> {
-        call!(request, verbs::rollouts::edit, self.rollouts)
+        call!(
+            request,
+            verbs::rollouts::edit,
+            of(&*self.rollouts, &*self.forecasts)
+        )
     }
 
     async fn halt_rollout(

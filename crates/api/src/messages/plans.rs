@@ -17,6 +17,7 @@ pub(crate) fn plan(plan: &Plan) -> v1::Plan {
         not_before: step.not_before.and_then(time),
         approve: step.approve,
         nudge: step.nudge,
+        devices_per_hour: None,
     };
     v1::Plan {
         steps: plan.steps().iter().map(step).collect(),

@@ -6,7 +6,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use tidegate_proto::v1;
-use tidegate_service::{Builds, Error, MAX_NOTES_BYTES, Patches, Rollouts, Uploads};
+use tidegate_service::{Builds, Error, Forecasts, MAX_NOTES_BYTES, Patches, Rollouts, Uploads};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -210,12 +210,13 @@ async fn delete(
 )]
 async fn promote(
     State(rollouts): State<Arc<Rollouts>>,
+    State(forecasts): State<Arc<Forecasts>>,
     Caller(actor): Caller,
     BuildNumber(id): BuildNumber,
     Json(mut request): Json<v1::PromoteRequest>,
 ) -> Result<(StatusCode, JsonAnswer<v1::PromoteResponse>), Refusal> {
     same_build(id, &mut request.build_id)?;
-    let promoted = verbs::rollouts::promote(&rollouts, &actor, request).await?;
+    let promoted = verbs::rollouts::promote((&rollouts, &forecasts), &actor, request).await?;
     Ok((accepted_if(is_proposed(&promoted.state)), JsonAnswer(promoted)))
 }
 

@@ -89,10 +89,11 @@ async fn list(
 )]
 async fn create(
     State(rollouts): State<Arc<Rollouts>>,
+    State(forecasts): State<Arc<Forecasts>>,
     Caller(actor): Caller,
     Json(request): Json<v1::CreateRolloutRequest>,
 ) -> Result<(StatusCode, JsonAnswer<v1::Rollout>), Refusal> {
-    let rollout = verbs::rollouts::create(&rollouts, &actor, request).await?;
+    let rollout = verbs::rollouts::create((&rollouts, &forecasts), &actor, request).await?;
     let status = match is_proposed(&rollout.state) {
         true => StatusCode::ACCEPTED,
         false => StatusCode::CREATED,
@@ -175,12 +176,13 @@ async fn get(
 )]
 async fn edit(
     State(rollouts): State<Arc<Rollouts>>,
+    State(forecasts): State<Arc<Forecasts>>,
     Caller(actor): Caller,
     RolloutNumber(id): RolloutNumber,
     Json(mut request): Json<v1::EditRolloutRequest>,
 ) -> Result<(StatusCode, JsonAnswer<v1::Rollout>), Refusal> {
     same_rollout(id, &mut request.rollout_id)?;
-    let rollout = verbs::rollouts::edit(&rollouts, &actor, request).await?;
+    let rollout = verbs::rollouts::edit((&rollouts, &forecasts), &actor, request).await?;
     Ok((accepted_if(rollout.waiting.is_some()), JsonAnswer(rollout)))
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn edit(
             let fault = "must be left out beside default_plan: one of the two is meant";
             return Err(Error::invalid("plan", fault));
         }
-        (Some(plan), false) => Some(Some(plans::read(&plan)?)),
+        (Some(plan), false) => Some(Some(plans::read_template(&plan)?)),
         (None, is_default) => is_default.then_some(None),
     };
     let after = AfterHalt {

@@ -3,7 +3,7 @@
 use std::mem::take;
 use std::time::Duration;
 
-use tidegate_domain::{Percent, Plan, PlanStep, Role, RolloutId, Span};
+use tidegate_domain::{DevicesPerHour, Percent, Plan, PlanStep, Role, RolloutId, Span};
 use tidegate_proto::v1;
 use tidegate_service::{Actor, Error, Rollouts};
 
@@ -12,14 +12,29 @@ use super::moment;
 use super::rollouts::tell;
 use crate::messages;
 
-/// A plan as requests say it.
-pub(crate) fn read(plan: &v1::Plan) -> Result<Plan, Error> {
+/// The ramps that a plan's steps give as a rate; a step that doesn't has none.
+pub(crate) type Rates = Vec<Option<DevicesPerHour>>;
+
+/// A plan of a rollout as requests say it. Where a step has a rate, its ramp is still to be worked out.
+pub(crate) fn read(plan: &v1::Plan) -> Result<(Plan, Rates), Error> {
     let of_step = |(index, told): (usize, &v1::PlanStep)| {
         let numbered = |fault: Error| Error::invalid("plan", format!("step {}: {fault}", index + 1));
-        step(told).map_err(numbered)
+        Ok((step(told).map_err(numbered)?, rate(told).map_err(numbered)?))
     };
     let steps = plan.steps.iter().enumerate().map(of_step);
-    Ok(Plan::new(steps.collect::<Result<_, Error>>()?)?)
+    let steps: Vec<(PlanStep, Option<DevicesPerHour>)> = steps.collect::<Result<_, Error>>()?;
+    let (steps, rates): (Vec<PlanStep>, Rates) = steps.into_iter().unzip();
+    Ok((Plan::new(steps)?, rates))
+}
+
+/// A plan that is kept for rollouts to come, whose devices nobody can count yet.
+pub(crate) fn read_template(plan: &v1::Plan) -> Result<Plan, Error> {
+    let (plan, rates) = read(plan)?;
+    if rates.iter().any(Option::is_some) {
+        let fault = "can't have devices_per_hour here, since its devices are counted when a rollout is made: say over";
+        return Err(Error::invalid("plan", fault));
+    }
+    Ok(plan)
 }
 
 fn step(step: &v1::PlanStep) -> Result<PlanStep, Error> {
@@ -34,6 +49,14 @@ fn step(step: &v1::PlanStep) -> Result<PlanStep, Error> {
         approve: step.approve,
         nudge: step.nudge,
     })
+}
+
+fn rate(step: &v1::PlanStep) -> Result<Option<DevicesPerHour>, Error> {
+    if step.devices_per_hour.is_some() && !step.over.is_empty() {
+        let fault = "must be left out beside over: either says how long the ramp takes";
+        return Err(Error::invalid("devices_per_hour", fault));
+    }
+    Ok(step.devices_per_hour.map(DevicesPerHour::new).transpose()?)
 }
 
 fn span(text: &str) -> Result<Span, Error> {

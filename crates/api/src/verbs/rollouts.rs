@@ -16,11 +16,12 @@ use super::audiences;
 use super::calendars;
 use super::gates::{self, AfterHalt};
 use super::list::List;
-use super::{optional_package, plans};
+use super::optional_package;
+use super::plans::{self, Rates};
 use crate::messages;
 
 pub(crate) async fn promote(
-    rollouts: &Rollouts,
+    (rollouts, forecasts): (&Rollouts, &Forecasts),
     actor: &Actor,
     request: v1::PromoteRequest,
 ) -> Result<v1::PromoteResponse, Error> {
@@ -45,12 +46,19 @@ pub(crate) async fn promote(
         install: InstallTerms::default(),
         gate,
     };
-    let promotion = promotion(terms, request.keep_previous, request.retry_failed)?;
+    let (promotion, rates) = promotion(terms, request.keep_previous, request.retry_failed)?;
+    let build = BuildId(request.build_id);
+    let draft = RolloutDraft {
+        name: String::new(),
+        priority: 0,
+        promotion,
+    };
+    let draft = forecasts.paced(actor, build, draft, &rates).await?;
     let promoted = rollouts
         .promote(
             actor,
-            BuildId(request.build_id),
-            promotion,
+            build,
+            draft.promotion,
             request.current_build_id.map(BuildId),
         )
         .await?;
@@ -87,14 +95,15 @@ struct Terms {
     gate: Option<GateTerms>,
 }
 
-fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Promotion, Error> {
-    let plan = terms.plan.as_ref().map(plans::read).transpose()?;
+/// What is asked for, and the rates of its plan's steps.
+fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<(Promotion, Rates), Error> {
+    let (plan, rates) = terms.plan.as_ref().map(plans::read).transpose()?.unzip();
     if plan.is_some() && terms.percent != Percent::NOBODY {
         let fault = "must be left out beside a share: a plan has its own";
         return Err(Error::invalid("plan", fault));
     }
     let auto_start = terms.slice.is_some_and(|slice| slice.auto_start);
-    Ok(Promotion {
+    let promotion = Promotion {
         settings: RolloutSettings {
             percent: terms.percent,
             slice: terms.slice.map_or(Ok(Slice::WHOLE), slice)?,
@@ -111,7 +120,8 @@ fn promotion(terms: Terms, keep_previous: bool, retry_failed: bool) -> Result<Pr
         auto_start,
         plan,
         gate: terms.gate,
-    })
+    };
+    Ok((promotion, rates.unwrap_or_default()))
 }
 
 /// The share by either of its two names.
@@ -128,12 +138,14 @@ fn slice(slice: v1::Slice) -> Result<Slice, Error> {
 }
 
 pub(crate) async fn create(
-    rollouts: &Rollouts,
+    (rollouts, forecasts): (&Rollouts, &Forecasts),
     actor: &Actor,
     request: v1::CreateRolloutRequest,
 ) -> Result<v1::Rollout, Error> {
     let build = BuildId(request.build_id);
-    let rollout = rollouts.create(actor, build, draft(request)?).await?;
+    let (draft, rates) = draft(request)?;
+    let draft = forecasts.paced(actor, build, draft, &rates).await?;
+    let rollout = rollouts.create(actor, build, draft).await?;
     Ok(messages::rollout(rollout, rollouts.now()))
 }
 
@@ -151,12 +163,14 @@ pub(crate) async fn forecast(
         ));
     };
     let build = BuildId(request.build_id);
-    let (forecast, package) = forecasts.forecast(actor, build, draft(request)?).await?;
+    let (draft, rates) = draft(request)?;
+    let draft = forecasts.paced(actor, build, draft, &rates).await?;
+    let (forecast, package) = forecasts.forecast(actor, build, draft).await?;
     Ok(messages::forecast(forecast, build, &package))
 }
 
-/// A rollout as it is posted.
-fn draft(request: v1::CreateRolloutRequest) -> Result<RolloutDraft, Error> {
+/// A rollout as it is posted, and the rates of its plan's steps.
+fn draft(request: v1::CreateRolloutRequest) -> Result<(RolloutDraft, Rates), Error> {
     let after = AfterHalt {
         on_halt: request.on_halt,
         roll_back_forced: request.roll_back_forced,
@@ -181,11 +195,13 @@ fn draft(request: v1::CreateRolloutRequest) -> Result<RolloutDraft, Error> {
         let fault = "is for a base, whose priority is 0: one above ends nothing";
         return Err(Error::invalid("keep_previous", fault));
     }
-    Ok(RolloutDraft {
+    let (promotion, rates) = promotion(terms, request.keep_previous, request.retry_failed)?;
+    let draft = RolloutDraft {
         name: request.name,
         priority: priority(request.priority)?,
-        promotion: promotion(terms, request.keep_previous, request.retry_failed)?,
-    })
+        promotion,
+    };
+    Ok((draft, rates))
 }
 
 fn priority(priority: i64) -> Result<u32, Error> {
@@ -196,7 +212,7 @@ fn priority(priority: i64) -> Result<u32, Error> {
 }
 
 pub(crate) async fn edit(
-    rollouts: &Rollouts,
+    (rollouts, forecasts): (&Rollouts, &Forecasts),
     actor: &Actor,
     request: v1::EditRolloutRequest,
 ) -> Result<v1::Rollout, Error> {
@@ -225,6 +241,7 @@ pub(crate) async fn edit(
         false => None,
     };
     let gate = gates::edited(request.gate, after, before)?;
+    let (plan, rates) = request.plan.as_ref().map(plans::read).transpose()?.unzip();
     let edit = RolloutEdit {
         name: request.name,
         priority: request.priority.map(priority).transpose()?,
@@ -234,7 +251,7 @@ pub(crate) async fn edit(
             .transpose()?,
         slice: request.slice.map(slice).transpose()?,
         percent: request.rollout_percent.map(Percent::of_decimal).transpose()?,
-        plan: request.plan.as_ref().map(plans::read).transpose()?,
+        plan,
         gate,
         wifi_only: request.wifi_only,
         must_install: request.must_install,
@@ -251,6 +268,8 @@ pub(crate) async fn edit(
     };
     let seen = u32::try_from(request.revision)
         .map_err(|_| Error::invalid("revision", "is not a rollout's revision"))?;
+    let rates = rates.unwrap_or_default();
+    let edit = forecasts.paced_edit(actor, id, edit, &rates).await?;
     let rollout = rollouts.edit(actor, id, edit, seen).await?;
     Ok(messages::rollout(rollout, rollouts.now()))
 }

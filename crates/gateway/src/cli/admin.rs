@@ -47,7 +47,8 @@ pub(super) async fn package(config: &Config, init: bool, what: AdminPackage) -> 
             gate_terms,
             no_gate,
         } => {
-            let plan = plan_text::plan(steps, false).map_err(Refusal::from)?;
+            let plan = (!steps.is_empty()).then(|| Plan::new(steps)).transpose();
+            let plan = plan.map_err(Refusal::from)?;
             let gate = gate_text::terms(gate, &gate_terms, GateTerms::default()).map_err(Refusal::from)?;
             let edit = PackageEdit {
                 approval,

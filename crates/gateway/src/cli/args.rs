@@ -143,7 +143,12 @@ pub struct Demo {
     #[arg(long, value_name = "DIR", default_value = "tidegate-demo")]
     pub dir: PathBuf,
     /// Listen here.
-    #[arg(long, value_name = "ADDRESS", env = "TIDEGATE_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "TIDEGATE_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
     pub listen: SocketAddr,
     /// How many virtual devices there are; one in four is a kiosk. Of fewer than a hundred, too few may fail to halt the
     /// bad build.

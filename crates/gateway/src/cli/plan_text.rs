@@ -1,16 +1,38 @@
 //! A plan's steps as they are written on the command line.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{Percent, Plan, PlanStep, Span};
+use tidegate_domain::{DevicesPerHour, Percent, Plan, PlanStep, Span};
 
-/// A step such as `10 over 2h bake 1h not-before 2027-01-04T06:00:00Z approve nudge`: the share, then what it takes.
+/// The ramps that a plan's steps give as a rate; a step that doesn't has none.
+pub(super) type Rates = Vec<Option<DevicesPerHour>>;
+
+/// A step of a rollout, whose ramp may be given as a rate that is still to be worked out.
+#[derive(Clone, Debug)]
+pub(super) struct PacedStep {
+    step: PlanStep,
+    rate: Option<DevicesPerHour>,
+}
+
+/// A step of a plan that is kept for rollouts to come, whose devices nobody can count yet.
 pub(super) fn step(text: &str) -> Result<PlanStep, String> {
+    match paced_step(text)? {
+        PacedStep { step, rate: None } => Ok(step),
+        PacedStep { rate: Some(_), .. } => {
+            Err("can't have devices-per-hour here, since its devices are counted when a rollout is made: say over".to_owned())
+        }
+    }
+}
+
+/// A step such as `10 over 2h bake 1h not-before 2027-01-04T06:00:00Z approve nudge`: the share, then what it takes. In place
+/// of `over 2h` it may say `devices-per-hour 500`.
+pub(super) fn paced_step(text: &str) -> Result<PacedStep, String> {
     let mut words = text.split_whitespace();
     let share = words.next().ok_or("names no share, such as 10")?;
     let share = share.trim_end_matches('%').parse::<f64>();
     let share = share.map_err(|_| "must begin with a share in percent, such as 10 or 0.5")?;
     let percent = Percent::of_decimal(share).map_err(|fault| fault.to_string())?;
-    let mut step = PlanStep::to(percent, Span::NONE);
+    let (mut step, mut rate) = (PlanStep::to(percent, Span::NONE), None);
+    let mut has_over = false;
     while let Some(word) = words.next() {
         let mut value = || {
             words.next().ok_or_else(|| {
@@ -21,24 +43,35 @@ pub(super) fn step(text: &str) -> Result<PlanStep, String> {
             })
         };
         match word {
-            "over" => step.over = span(value()?)?,
+            "over" => (step.over, has_over) = (span(value()?)?, true),
+            "devices-per-hour" => rate = Some(devices_per_hour(value()?)?),
             "bake" => step.bake = span(value()?)?,
             "not-before" => step.not_before = Some(time(value()?)?),
             "approve" => step.approve = true,
             "nudge" => step.nudge = true,
             other => {
                 return Err(format!(
-                    "has a word that no step has, {other:?}; it knows over, bake, not-before, approve and nudge"
+                    "has a word that no step has, {other:?}; it knows over, devices-per-hour, bake, not-before, approve and nudge"
                 ));
             }
         }
     }
-    Ok(step)
+    if has_over && rate.is_some() {
+        return Err("says both over and devices-per-hour: either says how long the ramp takes".to_owned());
+    }
+    Ok(PacedStep { step, rate })
+}
+
+fn devices_per_hour(text: &str) -> Result<DevicesPerHour, String> {
+    let devices = text.parse::<i64>();
+    let devices = devices.map_err(|_| format!("has devices-per-hour that is no whole number: {text}"))?;
+    DevicesPerHour::new(devices).map_err(|fault| fault.to_string())
 }
 
 fn example(word: &str) -> &'static str {
     match word {
         "not-before" => "2027-01-04T06:00:00Z",
+        "devices-per-hour" => "500",
         _ => "2h",
     }
 }
@@ -53,13 +86,16 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
         .map_err(|fault| format!("has a time that does not read, {text:?}: {fault}"))
 }
 
-/// The plan of these steps, or the careful one; none where neither is said.
-pub(super) fn plan(steps: Vec<PlanStep>, careful: bool) -> Result<Option<Plan>, tidegate_domain::Error> {
-    match (steps.is_empty(), careful) {
-        (true, false) => Ok(None),
-        (true, true) => Ok(Some(Plan::careful())),
-        (false, _) => Plan::new(steps).map(Some),
+/// The plan of these steps and their rates, or the careful one; none where neither is said.
+pub(super) fn plan(
+    steps: Vec<PacedStep>,
+    careful: bool,
+) -> Result<(Option<Plan>, Rates), tidegate_domain::Error> {
+    if steps.is_empty() {
+        return Ok((careful.then(Plan::careful), vec![]));
     }
+    let (steps, rates) = steps.into_iter().map(|paced| (paced.step, paced.rate)).unzip();
+    Ok((Some(Plan::new(steps)?), rates))
 }
 
 /// A step as it is written.
@@ -101,6 +137,11 @@ mod tests {
             ("5 over night", "does not read"),
             ("5 baking 2h", "no step has"),
             ("5 not-before monday", "does not read"),
+            ("5 devices-per-hour", "such as devices-per-hour 500"),
+            ("5 devices-per-hour many", "no whole number"),
+            ("5 devices-per-hour 0", "not from 1 to"),
+            ("5 devices-per-hour 500", "say over"),
+            ("5 over 0s devices-per-hour 500", "both over and devices-per-hour"),
         ] {
             let fault = step(bad).unwrap_err();
             assert!(fault.contains(word), "{bad}: {fault}");

@@ -14,7 +14,8 @@ use tidegate_service::{
 
 use super::args::{AdminBuild, AdminRollout, ChangedTerms, NewRollout, SliceAt};
 use super::people::{lines, moment};
-use super::{forecast, gate_text, plan_text};
+use super::plan_text::{self, Rates};
+use super::{forecast, gate_text};
 use crate::wiring::{self, Stores};
 use crate::{Config, Error};
 
@@ -54,14 +55,17 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             return lines(|page| rollouts.list(filter.clone(), page), told).await;
         }
         AdminRollout::Create(new) => {
-            let build = BuildId(new.build);
-            let made = rollouts.create(&console, build, draft(*new)?).await?;
+            let (build, forecasts) = (BuildId(new.build), forecasts(rollouts, config));
+            let (draft, rates) = draft(*new)?;
+            let draft = forecasts.paced(&console, build, draft, &rates).await?;
+            let made = forecasts.rollouts().create(&console, build, draft).await?;
             return Ok(shown(&made));
         }
         AdminRollout::Forecast(new) => {
-            let forecasts = Forecasts::new(Arc::new(rollouts), config.poll_interval, MAX_FORECAST_FLEET);
-            let build = BuildId(new.build);
-            let (forecast, _) = forecasts.forecast(&console, build, draft(*new)?).await?;
+            let (build, forecasts) = (BuildId(new.build), forecasts(rollouts, config));
+            let (draft, rates) = draft(*new)?;
+            let draft = forecasts.paced(&console, build, draft, &rates).await?;
+            let (forecast, _) = forecasts.forecast(&console, build, draft).await?;
             return Ok(forecast::told(&forecast));
         }
         AdminRollout::Edit {
@@ -74,8 +78,10 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
             let gate = rollouts.get(RolloutId(id)).await?.spec.gate;
             let before = gate.map(|gate| gate.terms).unwrap_or_default();
             let gate = gate_text::terms(terms.gate, &gate_terms, before).map_err(Refusal::from)?;
-            let edit = edit(*terms, gate)?;
-            let edited = rollouts.edit(&console, RolloutId(id), edit, revision);
+            let (edit, rates) = edit(*terms, gate)?;
+            let (id, forecasts) = (RolloutId(id), forecasts(rollouts, config));
+            let edit = forecasts.paced_edit(&console, id, edit, &rates).await?;
+            let edited = forecasts.rollouts().edit(&console, id, edit, revision);
             return Ok(shown(&edited.await?));
         }
         AdminRollout::RollBack { id, force_downgrade } => {
@@ -130,13 +136,19 @@ pub(super) async fn rollout(config: &Config, init: bool, what: AdminRollout) -> 
     Ok(shown(&rollout) + &overdue.unwrap_or_default())
 }
 
-fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
+fn forecasts(rollouts: Rollouts, config: &Config) -> Forecasts {
+    Forecasts::new(Arc::new(rollouts), config.poll_interval, MAX_FORECAST_FLEET)
+}
+
+/// The rollout that is asked for, and the rates of its plan's steps.
+fn draft(new: NewRollout) -> Result<(RolloutDraft, Rates), Error> {
     if new.keep_previous && new.priority != 0 {
         let fault = "is for a base, whose priority is 0: one above ends nothing";
         return Err(Refusal::invalid("keep_previous", fault).into());
     }
     let auto_start = new.slice.is_some_and(|slice| slice.start.is_none());
-    Ok(RolloutDraft {
+    let (plan, rates) = plan_text::plan(new.plan.steps, new.plan.careful).map_err(Refusal::from)?;
+    let draft = RolloutDraft {
         name: new.name,
         priority: new.priority,
         promotion: Promotion {
@@ -162,14 +174,15 @@ fn draft(new: NewRollout) -> Result<RolloutDraft, Error> {
             keep_previous: new.keep_previous,
             retry_failed: new.retry_failed,
             auto_start,
-            plan: plan_text::plan(new.plan.steps, new.plan.careful).map_err(Refusal::from)?,
+            plan,
             gate: gate_text::terms(new.gate, &new.gate_terms, GateTerms::default()).map_err(Refusal::from)?,
         },
-    })
+    };
+    Ok((draft, rates))
 }
 
-/// The change that is asked for, with the gate that is.
-fn edit(terms: ChangedTerms, gate: Option<GateTerms>) -> Result<RolloutEdit, Error> {
+/// The change that is asked for, with the gate that is, and the rates of its plan's steps.
+fn edit(terms: ChangedTerms, gate: Option<GateTerms>) -> Result<(RolloutEdit, Rates), Error> {
     if terms.slice.is_some_and(|slice| slice.start.is_none()) {
         let fault = "is taken when a rollout begins; name the place where this one is to begin now";
         return Err(Refusal::invalid("slice.start", fault).into());
@@ -178,13 +191,14 @@ fn edit(terms: ChangedTerms, gate: Option<GateTerms>) -> Result<RolloutEdit, Err
         true => Some(Audience::everybody()),
         false => terms.audience.map(|text| audience(&text)).transpose()?,
     };
-    Ok(RolloutEdit {
+    let (plan, rates) = plan_text::plan(terms.steps, false).map_err(Refusal::from)?;
+    let edit = RolloutEdit {
         name: terms.name,
         priority: terms.priority,
         audience,
         slice: terms.slice.map(slice).transpose()?,
         percent: terms.percent.map(share).transpose()?,
-        plan: plan_text::plan(terms.steps, false).map_err(Refusal::from)?,
+        plan,
         gate: gate.map(Some).or(terms.no_gate.then_some(None)),
         wifi_only: terms.wifi_only,
         must_install: terms.must_install,
@@ -198,7 +212,8 @@ fn edit(terms: ChangedTerms, gate: Option<GateTerms>) -> Result<RolloutEdit, Err
                 .map(Some)
                 .or(terms.no_install_deadline.then_some(None)),
         },
-    })
+    };
+    Ok((edit, rates))
 }
 
 fn share(percent: f64) -> Result<Percent, Refusal> {

@@ -201,9 +201,16 @@ async fn tags_that_no_device_has_are_told(engine: Engine) {
     enrolled(&server, "till-1", &json!({})).await;
     let given = json!({ "add": ["till-1"] });
     olga.post("/v1/tags/tills/devices", &given).await.ok();
-    let reach = check(&olga, r#"!("tils" in tags) && !("tills" in tags) || "T 1" in tags"#).await;
+    let reach = check(
+        &olga,
+        r#"!("tils" in tags) && !("tills" in tags) || "T 1" in tags"#,
+    )
+    .await;
     assert_eq!(reach["unknown_tags"], json!(["T 1", "tils"]), "{reach}");
-    assert_eq!(check(&olga, r#""tills" in tags"#).await["unknown_tags"], json!([]));
+    assert_eq!(
+        check(&olga, r#""tills" in tags"#).await["unknown_tags"],
+        json!([])
+    );
 }
 
 async fn what_cannot_be_read_is_answered_with_its_place(engine: Engine) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_domain::forecast::Forecast;
 use tidegate_domain::{Build, BuildId, PackageName, Role, RolloutDraft};
 use tidegate_storage::ForecastOrder;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::{OwnedBy, Rollouts};
@@ -50,6 +50,11 @@ impl Forecasts {
         }
     }
 
+    /// The rollouts that they are about.
+    pub fn rollouts(&self) -> &Rollouts {
+        &self.rollouts
+    }
+
     /// What a rollout of a build would do, by the poll's own rules for each device of the fleet, and the build's package.
     /// Nothing is changed. Whoever may look may ask; whether they might make it is not asked.
     ///
@@ -63,10 +68,34 @@ impl Forecasts {
         draft: RolloutDraft,
     ) -> Result<(Forecast, PackageName), Error> {
         actor.require(Role::Viewer)?;
-        let Ok(place) = Arc::clone(&self.place).try_acquire_owned() else {
-            let message = "another forecast is being made; try again in a moment";
-            return Err(Error::new(Kind::Unavailable, "forecast_busy", message).after(COME_AGAIN));
+        let place = Arc::clone(&self.place).try_acquire_owned();
+        self.forecast_at(place.map_err(|_| busy())?, actor, build, draft)
+            .await
+    }
+
+    /// The same once there is a place, for those who can't do without.
+    pub(super) async fn awaited(
+        &self,
+        actor: &Actor,
+        build: BuildId,
+        draft: RolloutDraft,
+    ) -> Result<Forecast, Error> {
+        actor.require(Role::Viewer)?;
+        let place = timeout(PATIENCE, Arc::clone(&self.place).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(busy());
         };
+        let (forecast, _) = self.forecast_at(place, actor, build, draft).await?;
+        Ok(forecast)
+    }
+
+    async fn forecast_at(
+        &self,
+        place: OwnedSemaphorePermit,
+        actor: &Actor,
+        build: BuildId,
+        draft: RolloutDraft,
+    ) -> Result<(Forecast, PackageName), Error> {
         let rollouts = &self.rollouts;
         let build = rollouts.makeable(build).await?;
         if draft.priority == 0 {
@@ -103,6 +132,11 @@ impl Forecasts {
             most: self.most,
         })
     }
+}
+
+fn busy() -> Error {
+    let message = "another forecast is being made; try again in a moment";
+    Error::new(Kind::Unavailable, "forecast_busy", message).after(COME_AGAIN)
 }
 
 fn too_slow() -> Error {

@@ -2,8 +2,8 @@
 
 use tidegate_domain::DeviceFacts;
 use tidegate_storage::{
-    AuditEntry, AuditFilter, EnrollCredential, Enrolled, EnrolledAs, Enrollment, Error,
-    MAX_NOTED_REFUSALS, Page, Store, TokenFault,
+    AuditEntry, AuditFilter, EnrollCredential, Enrolled, EnrolledAs, Enrollment, Error, MAX_NOTED_REFUSALS,
+    Page, Store, TokenFault,
 };
 
 use crate::on_both_engines;

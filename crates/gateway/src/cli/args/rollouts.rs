@@ -43,7 +43,8 @@ pub(in crate::cli) enum AdminRollout {
   tidegate admin rollout create 7 --percent 100                                the base: for everybody
   tidegate admin rollout create 7 --careful                                    1, 5, 10, 25, 50, 100 % by itself
   tidegate admin rollout create 7 --careful --gate act --on-halt roll-back     halted and taken back where it is bad
-  tidegate admin rollout create 7 --step '5 bake 1day' --step '100 over 12h'   steps of its own")]
+  tidegate admin rollout create 7 --step '5 bake 1day' --step '100 over 12h'   steps of its own
+  tidegate admin rollout create 7 --step '100 devices-per-hour 5000'           at most so many devices an hour")]
     Create(Box<NewRollout>),
     /// Tell what a rollout would do, by the poll's own rules for each device of the fleet. Nothing is changed.
     #[command(after_help = "Examples:
@@ -231,8 +232,8 @@ pub(in crate::cli) struct NewRollout {
 pub(in crate::cli) struct PlanSteps {
     /// A step of a plan, which grows the share by itself: "10 over 2h bake 1h not-before 2027-01-04T06:00:00Z approve nudge".
     /// Named once for each step, in their order.
-    #[arg(long = "step", value_name = "STEP", value_parser = plan_text::step, conflicts_with = "percent")]
-    pub(in crate::cli) steps: Vec<PlanStep>,
+    #[arg(long = "step", value_name = "STEP", value_parser = plan_text::paced_step, conflicts_with = "percent")]
+    pub(in crate::cli) steps: Vec<plan_text::PacedStep>,
     /// The careful plan: 1, 5, 10, 25, 50 and 100 %, over three and a half days.
     #[arg(long, conflicts_with_all = ["percent", "steps"])]
     pub(in crate::cli) careful: bool,
@@ -279,8 +280,8 @@ pub(in crate::cli) enum AdminPackage {
 #[group(required = true, multiple = true)]
 pub(in crate::cli) struct ChangedTerms {
     /// A step of its plan, as of `create`. All are named, also those that have begun, which stay as they are.
-    #[arg(long = "step", value_name = "STEP", value_parser = plan_text::step, conflicts_with = "percent")]
-    pub(in crate::cli) steps: Vec<PlanStep>,
+    #[arg(long = "step", value_name = "STEP", value_parser = plan_text::paced_step, conflicts_with = "percent")]
+    pub(in crate::cli) steps: Vec<plan_text::PacedStep>,
     /// The share in percent, 0.01 to 100, with up to two decimals.
     #[arg(long, value_name = "PERCENT")]
     pub(in crate::cli) percent: Option<f64>,
