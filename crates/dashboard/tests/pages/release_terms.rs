@@ -166,13 +166,9 @@ async fn a_plan_has_a_gate_unless_somebody_says_otherwise() {
             json!(1.5),
             json!("hold"),
         ),
-        (&[("by", "plan"), ("on_halt", "none")], Value::Null, Value::Null),
-        (
-            &[("by", "plan"), ("failed_percent", "")],
-            Value::Null,
-            Value::Null,
-        ),
-        (&[("by", "share")], Value::Null, Value::Null),
+        (&[("by", "plan"), ("on_halt", "none")], Value::Null, json!("")),
+        (&[("by", "plan"), ("failed_percent", "")], Value::Null, json!("")),
+        (&[("by", "share")], Value::Null, json!("")),
         (
             &[("by", "share"), ("failed_percent", "3")],
             json!(3),
@@ -228,7 +224,11 @@ async fn a_slice_is_chosen_by_its_place_or_begins_by_itself() {
     let at = releasing
         .made(&[("slice_start", "at"), ("slice_at", "50"), ("slice_width", "25")])
         .await;
-    assert_eq!(at["slice"], json!({ "start": 50, "width_percent": 25 }), "{at}");
+    assert_eq!(
+        at["slice"],
+        json!({ "start": 50.0, "width_percent": 25.0 }),
+        "{at}"
+    );
     let checked = releasing.send(&[("slice_width", "25"), ("check", "yes")]).await;
     let page = text(&checked);
     assert!(page.contains("value=\"25\""), "{page}");

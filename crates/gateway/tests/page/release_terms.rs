@@ -69,7 +69,7 @@ async fn a_release_is_given_a_plan_a_slice_and_a_deadline() {
 
     let rollout = admin.rollouts("").await.ok()["items"][0].clone();
     assert_eq!(rollout["plan"]["steps"].as_array().unwrap().len(), 6, "{rollout}");
-    assert_eq!(rollout["slice"], json!({ "start": 25, "width_percent": 50 }));
+    assert_eq!(rollout["slice"], json!({ "start": 25.0, "width_percent": 50.0 }));
     assert_eq!(rollout["install_deadline"], "2099-07-05T04:00:00Z");
     assert_eq!(
         (&rollout["gate"]["failed_percent"], &rollout["on_halt"]),
