@@ -277,7 +277,7 @@ deny:
 audit:
     cargo deny --all-features --locked check
 
-# Breaks the rules and the signatures in a few hundred ways, one at a time: tests have to notice at least 95 % (docs/mutants.md). An hour and more of two cores, so it isn't part of CI.
+# Breaks the rules and the signatures in some thousand ways, one at a time: tests have to notice at least 95 % (docs/mutants.md). More than a day of two cores, so it isn't part of CI.
 mutants jobs="2":
     #!/usr/bin/env bash
     set -euo pipefail

@@ -1,6 +1,7 @@
 // The switch of the colours, `/` for the search, copies of ids, and the focus after a filter was chosen.
 const COPIED_MS = 2000;
 const FOCUS = "focus";
+const SEARCH = "/devices search";
 
 export function prepareComforts() {
   prepareTheme(document.getElementById("theme"));
@@ -39,7 +40,7 @@ function prepareFilters() {
   const [action, name] = (recall() ?? "").split(" ");
   if (!name || document.activeElement !== document.body) return;
   const same = ({ form }) => form.getAttribute("action") === action;
-  [...document.querySelectorAll("[data-auto]")].find((field) => field.name === name && same(field))?.focus({ preventScroll: true });
+  [...document.querySelectorAll("[data-auto], [role=search] [type=search]")].find((field) => field.name === name && same(field))?.focus({ preventScroll: true });
 }
 
 function remember(field) {
@@ -62,10 +63,16 @@ function recall() {
 
 function findSearch(event) {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (event.target.closest("input, select, textarea, [contenteditable]") || document.querySelector("dialog[open]")) return;
-  const field = document.querySelector("main [role=search] input:not([type=hidden]), main [role=search] select");
-  if (!field) return;
+  const typed = "input:not([type=checkbox], [type=radio], [type=range]), select, textarea, [contenteditable]";
+  if (event.target.closest(typed) || document.querySelector("dialog[open]")) return;
   event.preventDefault();
+  const field = document.querySelector("main [role=search] input:not([type=hidden]), main [role=search] select");
+  if (!field) {
+    // The devices are what is searched for most.
+    remember(SEARCH);
+    location.assign("/devices");
+    return;
+  }
   field.focus();
   field.select?.();
 }

@@ -67,6 +67,7 @@ pub(crate) struct Frame {
     pub done: Option<&'static str>,
     /// The rollout that was just changed by that, which can be paused at once.
     pub pausable: Option<i64>,
+    is_from_here: bool,
 }
 
 /// A hold on everybody, as every page tells of it.
@@ -120,11 +121,16 @@ impl Frame {
             holds: visitor.holds.iter().map(HoldNotice::of).collect(),
             done: None,
             pausable: None,
+            is_from_here: visitor.is_from_here,
         }
     }
 
-    /// Says what was just done, as the page's own address tells it. The words are ours, whatever the address says.
+    /// Says what was just done, as the page's own address tells it after a form of ours; a link from elsewhere is not
+    /// believed.
     pub(crate) fn after(mut self, query: &Fields) -> Self {
+        if !self.is_from_here {
+            return self;
+        }
         self.done = match query.text("done") {
             "promoted" => Some("Promoted. The next polls are answered by it."),
             "waits" => Some("It waits for another person's approval. Until then all goes on as before."),

@@ -28,6 +28,14 @@ pub(crate) fn is_foreign(headers: &HeaderMap, uri: &Uri) -> bool {
     named.is_none() || named != host
 }
 
+/// Whether a page of ours leads here, as after a form; a link on another page, in a message or typed by hand does not.
+/// Browsers say nothing over a connection that they don't trust, which is taken for a yes.
+pub(crate) fn is_from_here(headers: &HeaderMap) -> bool {
+    headers
+        .get("sec-fetch-site")
+        .is_none_or(|site| site.as_bytes() == b"same-origin")
+}
+
 /// Whether the page that made the request was reached by HTTPS, as the browser sees it. A proxy before the server
 /// may speak plain HTTP to it all the same.
 pub(crate) fn is_https(headers: &HeaderMap) -> bool {
@@ -74,5 +82,15 @@ mod tests {
         ]));
         assert!(foreign(&[("host", "tide.example"), ("origin", "null")]));
         assert!(!foreign(&[("host", "tide.example")]));
+    }
+
+    #[test]
+    fn only_pages_of_ours_lead_here() {
+        let from = |site: &'static str| {
+            let name = "sec-fetch-site".parse().unwrap();
+            is_from_here(&[(name, HeaderValue::from_static(site))].into_iter().collect())
+        };
+        assert!(from("same-origin") && is_from_here(&HeaderMap::new()));
+        assert!(!from("cross-site") && !from("same-site") && !from("none"));
     }
 }

@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use tidegate_domain::Policy;
 use tidegate_service::{Actor, BROWSER_DAYS};
 
-use crate::AppState;
+use crate::{AppState, origin};
 
 /// The cookie that holds the session.
 const SESSION: &str = "tidegate_session";
@@ -49,6 +49,8 @@ pub(crate) struct Visitor {
     pub csrf: String,
     /// The holds on everybody that stand now, of which every page tells.
     pub holds: Vec<Policy>,
+    /// Whether a page of ours led here, so that the address may say what was just done.
+    pub is_from_here: bool,
 }
 
 impl Visitor {
@@ -64,6 +66,7 @@ impl Visitor {
             actor,
             csrf: csrf(token),
             holds: app.policies.holds(),
+            is_from_here: origin::is_from_here(headers),
         })
     }
 
@@ -122,8 +125,13 @@ fn page_of(method: &Method, uri: &Uri) -> String {
     page.to_owned()
 }
 
-/// An address of this site to go to after a login; anything else is the first page.
+/// An address of this site to go to after a login; anything else is the first page. Nothing was done on the way, so none
+/// that says so.
 pub(crate) fn local(next: &str) -> &str {
+    let next = match next.split_once('?') {
+        Some((path, query)) if query.split('&').any(|pair| pair.starts_with("done=")) => path,
+        _ => next,
+    };
     let is_path = next.starts_with('/') && !next.starts_with("//") && !next.starts_with("/\\");
     let is_plain = next.len() <= MAX_NEXT_BYTES && next.bytes().all(|byte| byte.is_ascii_graphic());
     if is_path && is_plain { next } else { "/" }
@@ -217,6 +225,11 @@ mod tests {
         ] {
             assert_eq!(local(elsewhere), "/", "{elsewhere:?}");
         }
+        assert_eq!(
+            local("/builds/7?rollout=3&done=promoted"),
+            "/builds/7",
+            "nothing was done on the way"
+        );
         assert_eq!(
             local("/builds?package=com.example.app"),
             "/builds?package=com.example.app"

@@ -64,15 +64,17 @@ impl From<artifacts::Error> for Error {
                 Self::new(Kind::Unavailable, "unavailable", message)
             }
             // Every registered build has its file, so that the folder or the bucket is another than usual.
-            artifacts::Error::Missing { .. } => {
-                tracing::error!(fault = message, "the artifact store lacks a file");
+            // Nobody is given a range beyond its size, so one that ends too early was cut there.
+            artifacts::Error::Missing { .. } | artifacts::Error::OutOfRange { .. } => {
+                tracing::error!(
+                    fault = message,
+                    "the artifact store lacks a file, or a part of it"
+                );
                 let message =
-                    "the artifact store does not have the file, which it should; try again in a moment";
+                    "the artifact store does not have the whole file, which it should; try again in a moment";
                 Self::new(Kind::Unavailable, "unavailable", message)
             }
-            artifacts::Error::OutOfRange { .. } | artifacts::Error::Setting(_) => {
-                Self::internal("artifacts", &message)
-            }
+            artifacts::Error::Setting(_) => Self::internal("artifacts", &message),
         }
     }
 }

@@ -127,7 +127,6 @@ async fn polls(engine: &str, store: &Store, package: &PackageName, what: &str, s
     let batch = Activity {
         seen: seen.collect(),
         checks: vec![],
-        ..Activity::default()
     };
     let begun = Instant::now();
     store.record_activity(batch).await.unwrap();

@@ -383,7 +383,6 @@ async fn past(store: &Store, ids: &[BuildId], rollouts: &[RolloutId]) {
         let batch = Activity {
             seen: vec![],
             checks: checks.collect(),
-            ..Activity::default()
         };
         store.record_activity(batch).await.unwrap();
     }

@@ -61,7 +61,6 @@ async fn measure(engine: &str, settings: Settings) {
         let batch = Activity {
             seen: seen.collect(),
             checks: vec![],
-            ..Activity::default()
         };
         store.record_activity(batch).await.unwrap();
         let what = if round == 0 {

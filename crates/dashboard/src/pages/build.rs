@@ -59,8 +59,7 @@ struct Page {
     by_plan: bool,
     /// Of its rollouts those that go on by themselves or wait for somebody.
     plans: Vec<PlanView>,
-    /// How far its patches reach.
-    patches: Option<String>,
+    patches: Option<patches::Patches>,
 }
 
 /// A rollout of the build, and what it did with it.
@@ -111,7 +110,7 @@ pub(crate) async fn page(
         signers: signers(&view.build.facts.signers),
         comparison: app.builds.compare_with_current(id).await?,
         plans,
-        patches: patches::line(&app, &view.build).await?,
+        patches: patches::of(&app, &view.build).await?,
         state: past::state(&view),
         taken_back: TakenBack::of(&app, &view).await?,
         older: past::older(&app, &view).await?,

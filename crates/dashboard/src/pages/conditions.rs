@@ -57,11 +57,13 @@ pub(crate) struct Notice {
     pub package: String,
     pub version: String,
     pub code: i64,
-    /// When and by whom; empty where nobody knows.
-    pub when: String,
+    /// When and by whom; `None` where nobody knows.
+    pub when: Option<(show::Time, String)>,
     pub devices: String,
     pub is_forced: bool,
     pub path: String,
+    /// The package's builds.
+    pub builds: String,
 }
 
 impl Overview {
@@ -132,12 +134,14 @@ fn notices(of: &PackageConditions) -> impl Iterator<Item = Notice> {
             name => name.to_owned(),
         },
         code: version.version.get(),
-        when: version.rolled_back.as_ref().map_or_else(String::new, |(at, by)| {
-            format!(" at {} by {by}", show::moment(at))
-        }),
+        when: version
+            .rolled_back
+            .as_ref()
+            .map(|(at, by)| (show::time(at), by.clone())),
         devices: show::many(version.devices, "device"),
         is_forced: version.is_forced,
         path: path.clone(),
+        builds: format!("/builds{}", show::query(&[("package", of.package.as_str())])),
     })
 }
 

@@ -39,7 +39,8 @@ struct Page {
     /// Those that operators gave it.
     operator_tags: Vec<String>,
     policies: Vec<Demand>,
-    installed: Vec<(String, i64)>,
+    /// Package, the version's name, its code.
+    installed: Vec<(String, String, i64)>,
     /// What its last poll for each package was told.
     standings: Vec<(PackageName, String)>,
     history: Vec<Account>,
@@ -113,6 +114,7 @@ pub(crate) async fn page(
         .or_else(|| device.installed.first().map(|(name, _)| name.to_string()))
         .or_else(|| packages.first().cloned())
         .unwrap_or_default();
+    let names = app.devices.version_names(std::slice::from_ref(&device)).await?;
     let title = device.alias.clone().filter(|alias| !alias.trim().is_empty());
     Ok(html(&Page {
         explanation: explain(&app, &id, &package, &query).await?,
@@ -139,7 +141,10 @@ pub(crate) async fn page(
         installed: device
             .installed
             .into_iter()
-            .map(|(package, version)| (package.to_string(), version.get()))
+            .map(|(package, version)| {
+                let name = names.get(&(package.clone(), version)).cloned();
+                (package.to_string(), name.unwrap_or_default(), version.get())
+            })
             .collect(),
         standings: view.standings,
         history: history.into_iter().map(account).collect(),

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use tidegate_domain::{Device, PackageName};
 use tidegate_service::{
-    Condition, CountBound, DeviceCount, Error, LastOutcome, MAX_CANDIDATES, Page as PageOf, Paged, Told,
-    VersionNames,
+    Condition, CountBound, DeviceCount, Error, Kind, LastOutcome, MAX_CANDIDATES, Page as PageOf, Paged,
+    Told, VersionNames,
 };
 
 use super::device::path_of;
 use super::device_query::{Chip, FATES, SEEN, Typed};
 use super::{Query, builds, conditions, reason_words};
 use crate::AppState;
-use crate::error::{Refusal, html};
+use crate::error::{Refusal, html, status};
 use crate::frame::{Frame, Section};
 use crate::session::Visitor;
 use crate::show;
@@ -33,6 +33,8 @@ struct Page {
     tags: Vec<String>,
     typed: Typed,
     chips: Vec<Chip>,
+    /// Why the filter can't be asked; nobody is listed then.
+    error: Option<String>,
     /// How many there are, in words.
     total: String,
     /// What the total says as a number, for what is done to all of them; `None` where it is not known exactly.
@@ -102,17 +104,20 @@ pub(crate) async fn page(
     let token = query.given("page_token");
     let is_first = token.is_none();
     let page = PageOf::new(Some(DEVICES_ON_A_PAGE), token).map_err(Error::from)?;
-    let filter = app.devices.resolve(typed.parse(now)?)?;
-    let (devices, count) = match &filter {
-        Some(filter) => (
-            app.devices.list(filter.clone(), page).await?,
-            app.devices.count(filter.clone()).await?,
-        ),
-        None => (nobody(), NOBODY),
+    let (found, refused) = match find(&app, &typed, page, now).await {
+        Ok(found) => (found, None),
+        // What was typed stays, to be mended.
+        Err(error) if matches!(error.kind, Kind::Invalid | Kind::NotFound) => (Found::nobody(), Some(error)),
+        Err(error) => return Err(error.into()),
     };
-    let package = filter.and_then(|filter| filter.package);
+    let Found {
+        devices,
+        count,
+        package,
+    } = found;
+    let status = refused.as_ref().map(|error| status(error.kind));
     let next = devices.next_page_token.clone();
-    Ok(html(&Page {
+    let page = html(&Page {
         rows: rows(&app, devices.items, package.as_ref(), now).await?,
         packages: builds::packages(&app).await?,
         tags: tags(&app).await?,
@@ -125,20 +130,45 @@ pub(crate) async fn page(
         chips: typed.chips(),
         typed,
         is_first,
+        error: refused.map(|error| error.message),
         frame: Frame::new(&visitor, Section::Devices, "Devices").after(&query),
-    }))
+    });
+    Ok((status.unwrap_or_default(), page).into_response())
 }
 
-const NOBODY: DeviceCount = DeviceCount {
-    devices: 0,
-    bound: CountBound::Exact,
-};
+/// A page of the devices that a filter finds.
+struct Found {
+    devices: Paged<Device>,
+    count: DeviceCount,
+    /// The package that they are asked about.
+    package: Option<PackageName>,
+}
 
-fn nobody() -> Paged<Device> {
-    Paged {
-        items: vec![],
-        next_page_token: None,
+impl Found {
+    fn nobody() -> Self {
+        Self {
+            devices: Paged {
+                items: vec![],
+                next_page_token: None,
+            },
+            count: DeviceCount {
+                devices: 0,
+                bound: CountBound::Exact,
+            },
+            package: None,
+        }
     }
+}
+
+async fn find(app: &AppState, typed: &Typed, page: PageOf, now: DateTime<Utc>) -> Result<Found, Error> {
+    let Some(filter) = app.devices.resolve(typed.parse(now)?)? else {
+        return Ok(Found::nobody());
+    };
+    Ok(Found {
+        devices: app.devices.list(filter.clone(), page).await?,
+        count: app.devices.count(filter.clone()).await?,
+        package: filter.package,
+    })
 }
 
 /// How many devices there are, in words.

@@ -107,10 +107,13 @@ pub(crate) async fn of_build(
         let is_told = spec.plan.is_some() || spec.gate.is_some() || spec.waits_since().is_some();
         spec.build == build.id && is_told
     });
+    let told: Vec<&Release> = told.take(PLANS_SHOWN).collect();
+    // One gate is drawn over time, as a page is small: the newest.
+    let gated = told.iter().filter(|release| release.rollout.spec.gate.is_some());
+    let drawn = gated.map(|release| release.rollout.id).max();
     let mut views = Vec::new();
-    for release in told.take(PLANS_SHOWN) {
-        // One gate is drawn over time: a page is small.
-        let with_chart = views.iter().all(|view: &PlanView| view.health.is_none());
+    for release in told {
+        let with_chart = drawn == Some(release.rollout.id);
         views.push(view(app, visitor, (&track, release), with_chart).await?);
     }
     Ok(views)

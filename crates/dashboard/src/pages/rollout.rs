@@ -6,8 +6,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use tidegate_domain::{
-    Percent, Plan, PlanStep, Promotion, Resume, Role, Rollout, RolloutDraft, RolloutSettings, RolloutState,
-    Span, Stage,
+    InstallTerms, Percent, Plan, PlanStep, Promotion, Resume, Role, Rollout, RolloutDraft, RolloutSettings,
+    RolloutState, Span, Stage,
 };
 use tidegate_service::{Error, Kind};
 
@@ -218,6 +218,8 @@ fn draft(rollout: &Rollout, now: Percent, wanted: Percent) -> RolloutDraft {
         promotion: Promotion {
             settings: RolloutSettings {
                 percent: first,
+                // A deadline that has passed can't be asked for anew, and is nothing to whom it reaches.
+                install: InstallTerms::default(),
                 ..rollout.spec.settings.clone()
             },
             keep_previous: true,

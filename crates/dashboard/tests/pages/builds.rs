@@ -2,7 +2,7 @@
 
 use tidegate_domain::Role;
 use tidegate_testkit::apks::{self, PACKAGE};
-use tidegate_testkit::server::{Engine, TestServer};
+use tidegate_testkit::server::{Engine, TestServer, eventually};
 
 use crate::person::{Person, text};
 
@@ -108,4 +108,20 @@ async fn what_keeps_devices_from_installing_a_build_stands_on_its_page_and_where
         let page = operator.page(&format!("/builds/{plain}{path}")).await;
         assert!(!page.contains("data-testid=\"findings\""), "{path}: {page}");
     }
+}
+
+/// Who deletes a build sees whom it concerns.
+#[tokio::test]
+async fn the_devices_that_still_run_a_build_are_told_before_it_is_deleted() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let admin = Person::logged_in(&server, Role::Admin).await;
+    let ci = server.person("ci", Role::Operator);
+    let build = ci.uploaded(&apks::build(PACKAGE, 3)).await;
+    let sheet = format!("/builds/{build}/delete");
+    assert!(!admin.page(&sheet).await.contains("id=\"running\""));
+    for (name, version) in [("till-1", 3), ("till-2", 3), ("till-3", 2)] {
+        server.device(name).await.poll(version).await;
+    }
+    let told = "min_version=3&#38;max_version=3\">2 devices</a> still run this version";
+    eventually(|| admin.page(&sheet), |page| page.contains(told)).await;
 }

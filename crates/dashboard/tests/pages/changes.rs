@@ -1,7 +1,9 @@
 //! The one dialog that releases a build and raises its share: what it says that it would do, and what it does.
 
+use reqwest::Method;
 use serde_json::json;
 use tidegate_domain::Role;
+use tidegate_testkit::answer::Answer;
 use tidegate_testkit::apks::{self, PACKAGE};
 use tidegate_testkit::operator::Operator;
 use tidegate_testkit::server::{Engine, TestServer, eventually};
@@ -163,6 +165,15 @@ async fn after_a_release_one_click_pauses_it() {
     let pause = "action=\"/rollouts/1/pause\"";
     assert!(operator.page(&next).await.contains(pause));
     assert!(!viewer.page(&next).await.contains(pause));
+    // A link of somebody else's claims nothing.
+    let linked = operator
+        .request(Method::GET, &next)
+        .header("sec-fetch-site", "cross-site");
+    let linked = text(&Answer::to(linked).await);
+    assert!(
+        !linked.contains(pause) && !linked.contains("Promoted. The next polls"),
+        "{linked}"
+    );
     for other in ["", "&rollout=2", "&rollout=x"] {
         let page = operator
             .page(&format!("/builds/{build}?done=promoted{other}"))

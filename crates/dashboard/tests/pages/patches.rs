@@ -39,6 +39,16 @@ async fn a_release_says_how_far_its_patches_reach() {
     };
     let all = "1 of 1 made, for 100 % of the devices on older versions";
     eventually(line, |line| line == all).await;
+    let page = viewer.page(&path).await;
+    let row = between(&page, "aria-label=\"Patches\"", "</table>");
+    assert!(
+        row.contains(&format!("<a href=\"/builds/{first}\" class=\"number\">1</a>")),
+        "{row}"
+    );
+    assert!(
+        row.contains(">offered<") && row.contains(" of the file<") && row.contains(" s</td>"),
+        "{row}"
+    );
 
     let manifest = phone.poll_as(PACKAGE, 1, "&patches=tgp1").await.manifest.unwrap();
     let patch = &manifest["patch"];

@@ -411,3 +411,36 @@ async fn the_servers_page_tells_how_it_is_and_no_secret() {
         "cannot nudge",
     );
 }
+
+/// The first build of a package may be a debuggable one, when an admin said so before.
+#[tokio::test]
+async fn a_package_is_added_before_its_first_build() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let admin = Person::logged_in(&server, Role::Admin).await;
+    let add = async |name: &str, debuggable: &str| {
+        let fields = [("package_name", name), ("debuggable", debuggable)];
+        admin.post("/settings/packages/add", &fields).await
+    };
+    for (name, debuggable) in [("example", "yes"), (PACKAGE, "perhaps")] {
+        assert_eq!(add(name, debuggable).await.status, 400, "{name}, {debuggable}");
+    }
+    assert!(
+        admin
+            .page("/settings/packages")
+            .await
+            .contains("There is no package yet")
+    );
+    changed(
+        &add(PACKAGE, "yes").await,
+        "/settings/packages?done=package_added",
+    );
+    assert_eq!(package(&server).await["allow_debuggable"], true);
+    let again = add(PACKAGE, "no").await;
+    assert_eq!(again.status, 400);
+    assert!(text(&again).contains("is there already"), "{}", text(&again));
+    assert_eq!(
+        package(&server).await["allow_debuggable"],
+        true,
+        "it keeps what it has"
+    );
+}

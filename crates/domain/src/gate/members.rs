@@ -14,9 +14,6 @@ pub const MAX_CONTROL: u64 = 50_000;
 /// How long a device is watched after its entry, in either arm. It bounds how many are at risk, whatever the plan does.
 pub const WATCHED_FOR: TimeDelta = TimeDelta::days(7);
 
-/// Above this share a gate may ask for some to stay back.
-const HIGHEST_WITHOUT_HOLDBACK: u32 = 90_000_000;
-
 /// What may be reached while some stay back: 5 % do.
 const HIGHEST_WITH_HOLDBACK: u32 = 95_000_000;
 
@@ -102,12 +99,7 @@ impl StepRange {
 
 /// The target of a step of which some devices stay back.
 pub(crate) fn held_back(target: Share) -> Share {
-    match target.get() > HIGHEST_WITHOUT_HOLDBACK {
-        true => Share::new(i64::from(HIGHEST_WITH_HOLDBACK))
-            .unwrap_or(target)
-            .min(target),
-        false => target,
-    }
+    target.min(Share::within(HIGHEST_WITH_HOLDBACK))
 }
 
 /// The group within which arms are compared: those of one step that entered in the same hour and were called alike. A

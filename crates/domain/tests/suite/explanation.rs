@@ -1,8 +1,11 @@
 //! What an explanation tells an operator.
 
-use tidegate_domain::explain;
+use tidegate_domain::{
+    Audience, Build, BuildSteps, Catalog, Plan, PlanStep, Promotion, Span, decide_until, explain,
+};
 
 use crate::fleet::{IN_23_PERCENT, Phone, at, build, catalog_with, percent, phone, release, version, with};
+use crate::store::{Store, to};
 
 #[test]
 fn an_explanation_says_what_each_rule_saw() {
@@ -62,4 +65,126 @@ fn an_explanation_tells_one_refusal_from_another() {
     assert!(forced.contains("whatever its share and audience"), "{forced}");
     let unknown = words(Some(99), &on(99), "forced_roll_back");
     assert!(unknown.contains("signer"), "{unknown}");
+}
+
+/// What a rule answers; none where it is not asked.
+fn answer_of(catalog: &Catalog, phone: &Phone, rule: &str) -> Option<String> {
+    let steps = explain(catalog, &phone.poll(), at(0)).steps;
+    steps
+        .into_iter()
+        .find(|step| step.rule == rule)
+        .map(|step| step.answer)
+}
+
+#[test]
+fn an_explanation_says_whether_the_api_level_suffices() {
+    let catalog = crate::fleet::catalog(vec![release(build(2))]);
+    let on = |sdk| answer_of(&catalog, &phone(IN_23_PERCENT, 10).sdk(sdk), "sdk").unwrap();
+    assert_eq!(on(21), "the API level suffices or is not stated");
+    assert_eq!(on(20), "the API level is too low");
+}
+
+#[test]
+fn an_explanation_tells_a_device_outside_of_an_audience_from_one_that_says_too_little() {
+    let audience = Audience::parse(r#"region == "north" && sdk >= 30"#).unwrap();
+    let catalog = crate::fleet::catalog(vec![with(release(build(2)), |spec| {
+        spec.settings.audience = audience;
+    })]);
+    let said = |phone: Phone| answer_of(&catalog, &phone, "audience").unwrap();
+    let device = || phone(IN_23_PERCENT, 10);
+    assert_eq!(said(device().region("north").sdk(30)), "the device is addressed");
+    let silent = "the device does not state enough to be certainly addressed";
+    assert_eq!(said(device().region("north")), silent);
+    let outside = "the device is not addressed";
+    assert_eq!(said(device().region("south").sdk(30)), outside);
+    assert_eq!(said(device().region("south")), outside, "whatever its level is");
+}
+
+#[test]
+fn an_explanation_shows_the_lists_of_a_device_as_they_are_compared() {
+    let audience = Audience::parse(r#""lab" in tags && "till" in device_tags && "x86" in abi"#).unwrap();
+    let catalog = crate::fleet::catalog(vec![with(release(build(2)), |spec| {
+        spec.settings.audience = audience;
+    })]);
+    let mut device = phone(IN_23_PERCENT, 10)
+        .tagged(&["lab", "north"])
+        .abis("x86, arm64-v8a");
+    device.facts.tags = Some("till,,slow".into());
+    let steps = explain(&catalog, &device.poll(), at(0)).steps;
+    let step = steps.iter().find(|step| step.rule == "audience").unwrap();
+    let told = format!("{:?}", step.inputs);
+    for list in ["lab, north", "till, slow", "x86, arm64-v8a"] {
+        assert!(told.contains(list), "{told}");
+    }
+}
+
+#[test]
+fn an_explanation_says_where_a_device_goes_on_its_way() {
+    let from = |min_from_version: i64, barrier| BuildSteps {
+        barrier,
+        min_from_version: Some(version(min_from_version)),
+    };
+    let of = |id, steps| Build { steps, ..build(id) };
+    let said = |released, stored: &[Build], installed| {
+        let catalog = catalog_with(vec![release(released)], stored);
+        answer_of(&catalog, &phone(IN_23_PERCENT, installed), "intermediate")
+    };
+    let young = || of(5, from(30, false));
+    assert_eq!(
+        said(young(), &[], 29).unwrap(),
+        "the next build is not for devices that run so old a version"
+    );
+    assert_eq!(
+        said(young(), &[], 30).unwrap(),
+        "the device may go to the released build at once"
+    );
+    let barrier = || of(4, from(20, true));
+    assert_eq!(
+        said(build(5), &[barrier()], 20).unwrap(),
+        "the device takes the next build first"
+    );
+    assert_eq!(
+        said(build(5), &[barrier()], 19).unwrap(),
+        "the next build is not for devices that run so old a version"
+    );
+    let last = Build {
+        steps: BuildSteps {
+            barrier: true,
+            min_from_version: None,
+        },
+        ..build(5)
+    };
+    assert_eq!(
+        said(last, &[], 20),
+        None,
+        "the released build is no step on the way to itself"
+    );
+}
+
+/// Two ramps above the base reach a device at their own times; it asks again at the earlier one, whichever is asked first.
+#[test]
+fn a_device_asks_again_when_the_first_of_its_ramps_reaches_it() {
+    let ramp = |hours| {
+        let step = PlanStep {
+            over: Span::hours(hours),
+            ..PlanStep::to(percent(100), Span::NONE)
+        };
+        Promotion {
+            plan: Some(Plan::new(vec![step]).unwrap()),
+            ..to(1)
+        }
+    };
+    let reached_after = |hours: [u16; 2]| {
+        let mut store = Store::with_builds(3);
+        store.release_to(1, 100);
+        store.create(2, 20, ramp(hours[0])).unwrap();
+        store.create(3, 10, ramp(hours[1])).unwrap();
+        let catalog = store.catalog();
+        let device = phone(IN_23_PERCENT, 10);
+        decide_until(&catalog, &device.poll(), at(0)).again.unwrap().at
+    };
+    let alone = reached_after([10, 10]);
+    assert_eq!(reached_after([10, 20]), alone);
+    assert_eq!(reached_after([20, 10]), alone);
+    assert!(reached_after([20, 20]) > alone);
 }

@@ -1,8 +1,11 @@
 //! Small rules that everything else only passes by.
 
-use tidegate_domain::gate::{GateMode, Metric, Passed, Verdict};
+use tidegate_domain::gate::{
+    GateAction, GateMode, Metric, NotMeasured, OnHalt, Passed, StepProgress, Verdict, WaitsFor,
+};
 use tidegate_domain::{
-    Audience, BuildSteps, MAX_SPAN, Percent, Plan, PlanStep, RolloutEdit, Slice, Span, Tag, VersionCode,
+    Audience, BuildSteps, MAX_SPAN, NudgeAudience, NudgeOrder, Overlay, PackageName, Percent, Plan, PlanStep,
+    RolloutEdit, RolloutId, Slice, Span, Tag, VersionCode,
 };
 
 fn version(code: i64) -> VersionCode {
@@ -119,4 +122,91 @@ fn a_gates_words_are_these() {
     ] {
         assert_eq!((verdict.as_str(), verdict.by()), (word, by));
     }
+}
+
+/// A word is the same in JSON and at the console.
+fn assert_words<T: serde::Serialize + Copy>(words: &[(T, &str)], as_str: fn(T) -> &'static str) {
+    for (value, word) in words {
+        assert_eq!(as_str(*value), *word);
+        assert_eq!(serde_json::to_value(value).unwrap(), *word);
+    }
+}
+
+#[test]
+fn what_a_gate_says_has_one_word_everywhere() {
+    assert_words(
+        &[
+            (NotMeasured::SwitchedOff, "switched_off"),
+            (NotMeasured::NotTold, "not_told"),
+            (NotMeasured::SmallFleet, "small_fleet"),
+            (NotMeasured::NoControl, "no_control"),
+        ],
+        NotMeasured::as_str,
+    );
+    assert_words(
+        &[
+            (StepProgress::Ramping, "ramping"),
+            (StepProgress::Baking, "baking"),
+            (StepProgress::Over, "over"),
+        ],
+        StepProgress::as_str,
+    );
+    assert_words(
+        &[
+            (GateAction::Continue, "continue"),
+            (GateAction::Hold, "hold"),
+            (GateAction::Advance, "advance"),
+            (GateAction::Halt, "halt"),
+        ],
+        GateAction::as_str,
+    );
+    assert_words(
+        &[
+            (WaitsFor::Evidence, "waiting_evidence"),
+            (WaitsFor::Stuck, "stuck"),
+            (WaitsFor::Blind, "blind"),
+        ],
+        WaitsFor::as_str,
+    );
+    assert_words(
+        &[(OnHalt::Hold, "hold"), (OnHalt::RollBack, "roll_back")],
+        OnHalt::as_str,
+    );
+    for on_halt in OnHalt::ALL {
+        assert_eq!(on_halt.as_str().parse(), Ok(on_halt));
+    }
+    assert_eq!("halt".parse::<OnHalt>().unwrap_err().field(), Some("on_halt"));
+}
+
+#[test]
+fn an_overlay_is_empty_without_a_tag() {
+    assert!(Overlay::none().is_empty() && Overlay::default().is_empty());
+    assert!(!Overlay::new([Tag::parse("lab").unwrap()]).is_empty());
+}
+
+#[test]
+fn an_audience_of_one_list_is_told_as_that_list() {
+    let texts = || vec!["a".to_owned(), "b".to_owned()];
+    for (regions, models) in [
+        (texts(), vec![]),
+        (vec![], texts()),
+        (texts(), texts()),
+        (vec![], vec![]),
+    ] {
+        let audience = Audience::of_lists(regions.clone(), models.clone()).unwrap();
+        assert_eq!(audience.lists(), Some((&regions[..], &models[..])));
+    }
+    assert_eq!(Audience::parse("sdk in [30]").unwrap().lists(), None);
+}
+
+#[test]
+fn a_nudge_of_those_behind_names_their_package_and_rollout() {
+    let package = PackageName::parse("com.example.app").unwrap();
+    let order = NudgeOrder::behind(package.clone(), RolloutId(7));
+    assert_eq!(
+        (order.package.as_ref(), order.rollout),
+        (Some(&package), Some(RolloutId(7)))
+    );
+    assert_eq!((order.audience, &order.devices), (NudgeAudience::Behind, &None));
+    assert_eq!(order.clone().checked(), Ok(order));
 }

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use tidegate_domain::{
-    By, Catalog, Change, Coming, Error, Percent, Phase, Plan, PlanRun, PlanStep, Position, Promotion, Reason,
-    Resume, RolloutEdit, RolloutId, RolloutState, Share, Span, Stage, decide, explain,
+    By, Catalog, Change, Coming, DevicesPerHour, Error, Percent, Phase, Plan, PlanRun, PlanStep, Position,
+    Promotion, Reason, Resume, RolloutEdit, RolloutId, RolloutState, Share, Span, Stage, decide, explain,
 };
 
 use crate::fleet::{Phone, answer, at, percent, phone};
@@ -688,4 +688,50 @@ fn a_plan_that_is_pulled_back_by_hand_stays_there_though_its_steps_have_no_ramp(
     assert_eq!(store.current().spec.state, RolloutState::Completed);
     let pulled = store.run(|track| track.adjust(RolloutId(2), percent(1), by(5 * HOUR)));
     assert!(pulled.is_err(), "a completed rollout is everybody's");
+}
+
+#[test]
+fn a_rate_is_a_ramp_that_never_takes_more_devices_an_hour() {
+    let rate = |devices| DevicesPerHour::new(devices).unwrap();
+    for (devices, added, seconds) in [
+        (1_000, 0, 0),
+        (1_000, 1, 4),
+        (1_000, 500, 1_800),
+        (1_000, 501, 1_804),
+        (1_000, 10_000, 36_000),
+        (7_200, 1, 1),
+        (1, 8_760, 365 * 86_400),
+    ] {
+        let ramp = rate(devices).ramp(added).unwrap();
+        assert_eq!(ramp.seconds(), seconds, "{added} devices at {devices} an hour");
+        assert!(u64::from(ramp.seconds()) * u64::try_from(devices).unwrap() >= added * 3_600);
+    }
+    let too_long = rate(1).ramp(8_761).unwrap_err().to_string();
+    assert!(
+        too_long.contains("8761 devices") && too_long.contains("1 devices an hour"),
+        "{too_long}"
+    );
+    for none in [0, -1, i64::from(u32::MAX) + 1] {
+        assert!(
+            matches!(DevicesPerHour::new(none), Err(Error::Invalid { .. })),
+            "{none}"
+        );
+    }
+    assert!(DevicesPerHour::new(u32::MAX.into()).is_ok());
+}
+
+#[test]
+fn only_steps_with_a_rate_get_another_ramp() {
+    let plan = Plan::new(vec![step(10, 2, 1), step(50, 3, 0), step(100, 0, 0)]).unwrap();
+    let rates = [None, DevicesPerHour::new(100).ok(), DevicesPerHour::new(50).ok()];
+    let paced = plan.paced(&rates, &[1_000, 400, 500]).unwrap();
+    let hours: Vec<u32> = paced
+        .steps()
+        .iter()
+        .map(|step| step.over.seconds() / 3_600)
+        .collect();
+    assert_eq!(hours, [2, 4, 10]);
+    assert_eq!(plan.paced(&[], &[]).unwrap(), plan);
+    let fault = plan.paced(&rates, &[0, 0, 1_000_000]).unwrap_err().to_string();
+    assert!(fault.contains("step 3"), "{fault}");
 }

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 use tidegate_domain::Role;
+use tidegate_testkit::server::eventually;
 
 use crate::fixture::Fixture;
 
@@ -123,8 +124,11 @@ async fn a_key_leads_to_the_search_and_a_button_copies_an_id() {
     browser.click("[data-copy]").await;
     browser.reads("[data-copy]", |text| text == "Copied").await;
     browser.picture("device-copied").await;
-    browser.go("/devices").await;
+    // A page without a search leads to that of the devices.
     browser.press("/").await;
+    browser.arrives(|path| path == "/devices").await;
+    let name = "return document.activeElement.name ?? ''";
+    eventually(|| browser.run(name, vec![]), |name| name == "search").await;
     browser.press(&format!("{CONTROL}v")).await;
     assert_eq!(
         browser.run(focused, vec![]).await,

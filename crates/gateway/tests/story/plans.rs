@@ -21,6 +21,7 @@ on_both_engines!(
     two_replicas_read_one_line,
     a_killed_clerk_takes_each_step_once,
     what_is_no_plan_is_refused_by_name,
+    a_step_goes_at_a_rate_of_devices,
     the_same_plan_by_grpc,
 );
 
@@ -43,6 +44,45 @@ async fn device_in(server: &TestServer, from: f64, to: f64) -> Agent {
 
 async fn shown(who: &Operator, rollout: &Value) -> Value {
     who.get(&format!("/v1/rollouts/{rollout}")).await.ok()
+}
+
+async fn a_step_goes_at_a_rate_of_devices(engine: Engine) {
+    let (server, olga, build) = with_a_base(engine).await;
+    for number in 0..20 {
+        server.device(&format!("till-{number}")).await.poll(1).await;
+    }
+    // Once each has said what it runs, all twenty are behind.
+    let everybody = json!({ "build_id": build, "rollout_percent": 100 });
+    let behind = || olga.post("/v1/rollouts/forecast", &everybody);
+    let counted = |answer: &Answer| answer.json()["steps"][0]["new_devices"] == 20;
+    eventually(behind, counted).await;
+    let made = async |steps: Value| {
+        let body = json!({ "build_id": build, "priority": 5, "plan": { "steps": steps } });
+        olga.post("/v1/rollouts", &body).await
+    };
+    let rollout = made(json!([{ "percent": 100, "devices_per_hour": 7 }])).await;
+    assert_eq!(rollout.status, 201, "{}", rollout.json());
+    let step = rollout.json()["plan"]["steps"][0].clone();
+    // 20 devices, 7 an hour: 10,286 seconds.
+    assert_eq!(
+        (&step["over"], &step["devices_per_hour"]),
+        (&json!("2h 51m 26s"), &Value::Null),
+        "{step}"
+    );
+
+    for (step, fault) in [
+        (
+            json!({ "percent": 100, "over": "1h", "devices_per_hour": 7 }),
+            "must be left out beside over",
+        ),
+        (
+            json!({ "percent": 100, "devices_per_hour": 0 }),
+            "devices_per_hour",
+        ),
+    ] {
+        let refused = made(json!([step])).await.refused(400, "invalid_argument");
+        assert!(refused["detail"].as_str().unwrap().contains(fault), "{refused}");
+    }
 }
 
 /// Waits until the rollout's state and phase are these.

@@ -138,10 +138,12 @@ async fn in_each_state_the_parts_add_up_to_the_fleet(engine: Engine) {
         expected: BTreeMap::new(),
     };
 
-    // One has only enrolled. Polls for what nobody releases are not recorded.
+    // One has only enrolled, and one has asked before anything was released.
+    let silent = fleet.device("silent", PACKAGE, 1).await;
+    fleet.now_told(&silent, "not_polled").await;
     let early = fleet.device("early", PACKAGE, 1).await;
     assert_eq!(early.poll(1).await.why_not(), "no_current_build");
-    fleet.now_told(&early, "not_polled").await;
+    fleet.now_told(&early, "no_current_build").await;
 
     fleet.olga.promote(first, 100).await.ok();
     let current = fleet.device("current", PACKAGE, 1).await;
@@ -233,10 +235,10 @@ async fn in_each_state_the_parts_add_up_to_the_fleet(engine: Engine) {
     let other = fleet.device("other", UNRELEASED, 1).await;
     let told = other.poll_as(UNRELEASED, 1, "").await;
     assert_eq!(told.why_not(), "no_current_build");
-    let theirs = |counted: &BTreeMap<String, u64>| counted.get("not_polled") == Some(&1);
+    let theirs = |counted: &BTreeMap<String, u64>| counted.get("no_current_build") == Some(&1);
     eventually(|| counts(&fleet.server, UNRELEASED), theirs).await;
     fleet.agree().await;
-    assert_eq!(fleet.list(UNRELEASED, "not_polled").await, ["other"]);
+    assert_eq!(fleet.list(UNRELEASED, "no_current_build").await, ["other"]);
 }
 
 async fn a_device_that_starts_anew_has_been_told_nothing(engine: Engine) {

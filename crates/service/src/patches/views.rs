@@ -57,15 +57,6 @@ impl Patches {
         })
     }
 
-    /// How many bytes devices did not have to fetch of a build that a rollout offered.
-    ///
-    /// # Errors
-    /// [`crate::Kind::Unavailable`].
-    pub async fn saved_bytes(&self, build: BuildId) -> Result<u64, Error> {
-        let stats = self.store.patch_stats(build).await?;
-        Ok(stats.iter().map(|stats| stats.saved_bytes).sum())
-    }
-
     /// How far the patches to a build of this package and version reach. Asks nobody.
     pub fn coverage(&self, build: BuildId, package: &PackageName, version: VersionCode) -> PatchCoverage {
         let patches = self.snapshots.patches();

@@ -34,6 +34,35 @@ async fn a_build_without_its_file_is_not_promoted() {
     promote().await.unwrap();
 }
 
+/// The disk lost it after it was promoted: devices come again, and nobody is told of a fault of the program.
+#[tokio::test]
+async fn a_file_that_is_gone_or_was_cut_is_asked_for_again_later() {
+    let instance = Instance::start().await;
+    let build = instance.release(1).await;
+    let file = file(&instance, build).await;
+    let bytes = fs::read(&file).unwrap();
+    let open = async || {
+        let download = instance
+            .downloads
+            .authorize_person(operator(), build)
+            .await
+            .unwrap();
+        let whole = 0..u64::try_from(bytes.len()).unwrap();
+        instance.downloads.open(&download, whole).await
+    };
+    open().await.unwrap();
+    for left in [bytes.len() - 1, 1, 0] {
+        fs::write(&file, &bytes[..left]).unwrap();
+        assert_eq!(
+            refusal(open().await),
+            (Kind::Unavailable, "unavailable"),
+            "{left}"
+        );
+    }
+    fs::remove_file(&file).unwrap();
+    assert_eq!(refusal(open().await), (Kind::Unavailable, "unavailable"));
+}
+
 #[tokio::test]
 async fn a_predecessor_without_its_file_is_found_before_it_is_needed() {
     let instance = Instance::start().await;

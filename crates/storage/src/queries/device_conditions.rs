@@ -7,11 +7,11 @@ use tidegate_domain::PackageName;
 use super::device_walks::{Asked, fate, standing};
 use super::overdue::{self, Late};
 use super::statement::Statement;
-use super::{Conn, devices as device_queries};
+use super::{Conn, builds, devices as device_queries};
 use crate::device_filter::Trouble;
 use crate::error::Fault;
 use crate::time::micros;
-use crate::{DeviceFilter, Told};
+use crate::{DeviceFilter, Error, Told};
 
 /// How a question about one device ends. With an offset PostgreSQL asks it of each device by its key; without, it would
 /// make a join of it, and read the whole table for some thousand devices.
@@ -42,6 +42,12 @@ impl Known {
             Some((rollout, now)) => overdue::named(conn, rollout, now)?,
             None => None,
         };
+        let trouble = filter.trouble.as_ref().map(|trouble| trouble.build);
+        for build in [filter.failing, trouble].into_iter().flatten() {
+            if builds::versions(conn, &[build.0])?.is_empty() {
+                return Err(Error::not_found(format!("build {build}")).into());
+            }
+        }
         let none_matches = (filter.package.is_some() && package.is_none())
             || (filter.tag.is_some() && tag.is_none())
             || (filter.overdue.is_some() && late.is_none());

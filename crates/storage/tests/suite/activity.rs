@@ -39,7 +39,6 @@ async fn polls_leave_their_traces(place: &Place) {
                 count: 1,
             },
         ],
-        ..Activity::default()
     };
     let done = store.record_activity(batch).await.unwrap();
     assert_eq!(
@@ -76,7 +75,6 @@ async fn polls_leave_their_traces(place: &Place) {
     let late = Activity {
         seen: vec![seen(&devices[0], 5, 1)],
         checks: vec![],
-        ..Activity::default()
     };
     store.record_activity(late).await.unwrap();
     assert_eq!(store.device(&devices[0]).await.unwrap(), known);
@@ -93,7 +91,6 @@ async fn an_offer_counts_once(place: &Place) {
                 offered(&devices[0], second, rollout, build.id),
             ],
             checks: vec![],
-            ..Activity::default()
         };
         assert_eq!(store.record_activity(batch).await.unwrap().new_offers, new);
     }
@@ -121,7 +118,6 @@ async fn what_nobody_knows_is_passed_over(place: &Place) {
             at: at(0),
             count: 1,
         }],
-        ..Activity::default()
     };
     let done = store.record_activity(batch).await.unwrap();
     assert_eq!(
@@ -152,7 +148,6 @@ async fn five_thousand_devices_in_one_batch(place: &Place) {
             .map(|id| offered(id, second, rollout, build.id))
             .collect(),
         checks: vec![],
-        ..Activity::default()
     };
     let first = store.record_activity(batch(1)).await.unwrap();
     assert_eq!(
@@ -212,7 +207,6 @@ async fn batches_in_any_order_do_not_wait_for_each_other(place: &Place) {
                     .record_activity(Activity {
                         seen: seen.collect(),
                         checks: vec![],
-                        ..Activity::default()
                     })
                     .await
             })

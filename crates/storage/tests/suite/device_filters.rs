@@ -407,7 +407,6 @@ async fn troubles_are_told_apart(place: &Place) {
         (of(build.id, Some("storage_low"), None), vec!["d-0000"]),
         (of(build.id, Some("battery_low"), None), vec!["d-0003"]),
         (of(build.id, None, None), vec!["d-0000", "d-0002", "d-0003"]),
-        (of(BuildId(99), None, None), vec![]),
     ] {
         assert_eq!(names(&store, &filter, 2).await, expected, "{filter:?}");
         assert_eq!(count(&store, &filter).await.devices, expected.len() as u64);
@@ -417,6 +416,14 @@ async fn troubles_are_told_apart(place: &Place) {
             ..filter
         };
         assert_eq!(names(&store, &searched, 2).await, expected, "{searched:?}");
+    }
+    let failing = DeviceFilter {
+        failing: Some(BuildId(99)),
+        ..DeviceFilter::default()
+    };
+    for unknown in [of(BuildId(99), None, None), failing] {
+        let asked = store.count_devices(unknown.clone()).await;
+        assert!(matches!(asked, Err(Error::NotFound { .. })), "{asked:?}");
     }
 }
 

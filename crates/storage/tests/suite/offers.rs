@@ -64,7 +64,6 @@ async fn two_rollouts_of_a_build_count_apart(place: &Place) {
             checks(second, 1, 2),
             checks(second, 3_700, 1),
         ],
-        ..Activity::default()
     };
     assert_eq!(store.record_activity(batch).await.unwrap().new_offers, 2);
     let success = |retry_generation| Report {
@@ -319,7 +318,6 @@ async fn the_last_change_of_statistics_never_goes_back(place: &Place) {
     let batch = Activity {
         seen: vec![],
         checks: vec![checks],
-        ..Activity::default()
     };
     store.record_activity(batch).await.unwrap();
     assert_eq!(updated().await, (Some(at(200)), Some(at(200))));

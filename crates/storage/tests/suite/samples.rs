@@ -157,11 +157,7 @@ pub(crate) fn offered(device: &DeviceId, second: i64, rollout: RolloutId, build:
 
 /// Writes polls down.
 pub(crate) async fn poll(store: &Store, seen: Vec<Seen>) {
-    let batch = Activity {
-        seen,
-        checks: vec![],
-        ..Activity::default()
-    };
+    let batch = Activity { seen, checks: vec![] };
     store.record_activity(batch).await.expect("the polls are taken");
 }
 

@@ -138,6 +138,10 @@ fn release_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/settings/packages", get(packages::page))
         .route(
+            "/settings/packages/add",
+            get(packages::add_page).post(packages::add),
+        )
+        .route(
             "/settings/packages/{name}/{verb}",
             get(packages::verb_page).post(packages::act),
         )
@@ -186,6 +190,7 @@ pub(crate) fn told(done: &str) -> Option<&'static str> {
         "account_removed" => "Removed. Its tokens are refused from now on.",
         "token_revoked" => "Revoked. The token is refused from now on.",
         "enroll_token_revoked" => "Revoked. No device enrols with it from now on.",
+        "package_added" => "Added. Its builds may be uploaded.",
         "package_changed" => "Changed.",
         "tag_renamed" => "Renamed, on all devices and in all policies.",
         "tag_deleted" => "Deleted. No device has it any more.",

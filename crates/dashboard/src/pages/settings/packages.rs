@@ -4,8 +4,8 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use tidegate_domain::gate::{GateMode, GateSettings, GateTerms, OnHalt, Tolerance};
-use tidegate_domain::{PackageName, Plan, Role, SignerFingerprint};
-use tidegate_service::{Error, Package, PackageEdit};
+use tidegate_domain::{MAX_PACKAGE_NAME_BYTES, PackageName, Plan, Role, SignerFingerprint};
+use tidegate_service::{Error, Kind, Package, PackageEdit};
 
 use super::super::build::signers;
 use super::sheet::{App, Field, FieldKind, Sheet};
@@ -171,16 +171,7 @@ impl Verb {
                 vec![field.hint("SHA-256 of the certificate, in hex").required()]
             }
             Self::Unpin => Vec::new(),
-            Self::Debuggable => {
-                let options = [("no", "refused"), ("yes", "taken in")];
-                let options = options.map(|(word, words)| (word.to_owned(), words.to_owned()));
-                let field = Field::new(
-                    "debuggable",
-                    "Debuggable builds are",
-                    FieldKind::Choice(options.into()),
-                );
-                vec![field.value(if package.allow_debuggable { "yes" } else { "no" })]
-            }
+            Self::Debuggable => vec![debuggable(package.allow_debuggable)],
             Self::Approval => vec![
                 Field::new("approval", "Releases that wait", FieldKind::Line(32))
                     .hint("never, always, or above 5 %")
@@ -233,6 +224,17 @@ impl Verb {
         };
         packages.edit(actor, name, edit).await
     }
+}
+
+fn debuggable(allowed: bool) -> Field {
+    let options = [("no", "refused"), ("yes", "taken in")];
+    let options = options.map(|(word, words)| (word.to_owned(), words.to_owned()));
+    let field = Field::new(
+        "debuggable",
+        "Debuggable builds are",
+        FieldKind::Choice(options.into()),
+    );
+    field.value(if allowed { "yes" } else { "no" })
 }
 
 fn yes_or_no(fields: &Fields, name: &str) -> Result<bool, Error> {
@@ -331,6 +333,55 @@ fn gate(fields: &Fields) -> Result<Option<GateTerms>, Error> {
     let forced = fields.ticked("roll_back_forced");
     let terms = GateTerms::default().changed(settings, Some(on_halt), Some(forced))?;
     Ok(Some(terms))
+}
+
+fn add_sheet() -> Sheet {
+    let name = Field::new("package_name", "Package", FieldKind::Line(MAX_PACKAGE_NAME_BYTES));
+    Sheet {
+        title: "Add a package".to_owned(),
+        says: vec![
+            "The first build that is uploaded adds its package by itself. Add it before that when the first one is \
+             debuggable, or when its signer is to be pinned beforehand."
+                .to_owned(),
+        ],
+        fields: vec![name.hint("such as com.example.app").required(), debuggable(false)],
+        button: "Add",
+        is_danger: false,
+        to: format!("{}/add", Tab::Packages.path()),
+        back: Tab::Packages.path(),
+    }
+}
+
+pub(super) async fn add_page(visitor: Visitor) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Admin)?;
+    Ok(add_sheet().page(&visitor))
+}
+
+pub(super) async fn add(
+    State(app): State<App>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Refusal> {
+    visitor.actor.require(Role::Admin)?;
+    let added = added(&app, &visitor, &fields).await;
+    add_sheet().answer(&visitor, &fields, added, |_| {
+        done(Tab::Packages.path(), "package_added")
+    })
+}
+
+/// One that is there keeps what it has.
+async fn added(app: &App, visitor: &Visitor, fields: &Fields) -> Result<Package, Error> {
+    let name = PackageName::parse(fields.text("package_name"))?;
+    match app.packages.get(&name).await {
+        Ok(_) => Err(Error::invalid(
+            "package_name",
+            "is there already: change it in the list",
+        )),
+        Err(error) if error.kind == Kind::NotFound => {
+            let allow = yes_or_no(fields, "debuggable")?;
+            app.packages.allow_debuggable(&visitor.actor, &name, allow).await
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) async fn verb_page(

@@ -131,4 +131,12 @@ fn chances_refuse_what_is_none() {
     }
     assert!(chance_of_halt(10_001, 0.1, Tolerance::FAILED, 1).is_err());
     assert!(chance_of_halt(10, 0.1, Tolerance::FAILED, 0).is_err());
+    assert_eq!(chance_of_halt(10_000, 0.0, Tolerance::FAILED, 1), Ok(0.0));
+    assert_eq!(chance_of_halt(3, 1.0, Tolerance::FAILED, 1), Ok(1.0));
+    assert_eq!(
+        chance_of_halt(2, 1.0, Tolerance::FAILED, 1),
+        Ok(0.0),
+        "two are too few"
+    );
+    assert_eq!(chance_of_passing(10, 0.0), Ok(1.0));
 }

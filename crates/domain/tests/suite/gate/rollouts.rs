@@ -1,12 +1,14 @@
 //! What a gate's readings make of a rollout: it goes on, waits, halts, or is taken back.
 
+use std::sync::Arc;
+
 use tidegate_domain::gate::{
     BlindTimes, GateAction, GateCounts, GateFacts, GateMode, GateReading, GateSettings, GateState, GateTerms,
-    NotRolledBack, OnHalt, Segment, StepCounts, StepProgress, judge,
+    Look, NotRolledBack, OnHalt, RolloutGate, Segment, StepCounts, StepProgress, WaitsFor, judge,
 };
 use tidegate_domain::{
     By, Phase, Plan, PlanStep, Promotion, Reason, Resume, Rollout, RolloutEdit, RolloutId, RolloutState,
-    Span, decide,
+    SignerFingerprint, Signers, Span, decide,
 };
 
 use super::{facts_of, step_of};
@@ -163,6 +165,11 @@ fn a_gate_that_holds_keeps_a_bad_build_where_it_is() {
 fn a_bad_build_is_halted_and_its_devices_wait() {
     let terms = terms(GateMode::Act, OnHalt::Hold);
     let mut store = released(terms);
+    let halts = store.track().judged(GATED, &bad(terms), tidegate(60)).unwrap();
+    assert!(
+        halts.after.gate.unwrap().halted.is_some(),
+        "the audit is told why"
+    );
     assert!(lay(&mut store, &bad(terms), 60));
     assert_eq!(rollout(&store, GATED).spec.state, RolloutState::Halted);
     assert!(!lay(&mut store, &bad(terms), 61), "who asks twice halts once");
@@ -287,6 +294,67 @@ fn a_forced_roll_back_that_cannot_be_says_why() {
     assert_eq!(
         gate.halted.unwrap().not_rolled_back,
         Some(NotRolledBack::TakesBackAnother)
+    );
+}
+
+/// Why a bad canary above the base was only halted, of a store whose last rollout it is.
+fn why_only_halted(store: &mut Store, asked: GateTerms) -> Option<NotRolledBack> {
+    let canary = store.rollouts.last().unwrap().id;
+    let change = store.track().judged(canary, &bad(asked), tidegate(60)).unwrap();
+    store.apply(&change);
+    let spec = &rollout(store, canary).spec;
+    assert_eq!(spec.state, RolloutState::Halted);
+    spec.gate.unwrap().halted.unwrap().not_rolled_back
+}
+
+#[test]
+fn a_build_of_another_signer_or_that_serves_elsewhere_is_not_forced_back() {
+    let asked = GateTerms {
+        roll_back_forced: true,
+        ..terms(GateMode::Act, OnHalt::RollBack)
+    };
+    let mut store = Store::with_builds(2);
+    let other = SignerFingerprint([0xbb; 32]);
+    Arc::make_mut(&mut store.builds[1]).facts.signers = Signers::one(other);
+    store.release_to(1, 100);
+    store.create(2, 100, gated(asked)).unwrap();
+    assert_eq!(
+        why_only_halted(&mut store, asked),
+        Some(NotRolledBack::OtherSigner)
+    );
+
+    // A base of before goes on serving it.
+    let mut store = Store::with_builds(2);
+    store.release_to(2, 100);
+    store.release_beside(1, 100);
+    store.create(2, 100, gated(asked)).unwrap();
+    assert_eq!(
+        why_only_halted(&mut store, asked),
+        Some(NotRolledBack::SeveralServing)
+    );
+}
+
+#[test]
+fn a_halt_by_silence_is_told_with_the_counts_of_its_moment() {
+    let asked = terms(GateMode::Act, OnHalt::Hold);
+    let mut store = released(asked);
+    let mut facts = facts_of(step_of(600, 0, 590));
+    for silent in 0..8 {
+        let look = Look {
+            treated: 600 - silent,
+            control: 5_990,
+            treated_events: 1,
+            control_events: 0,
+        };
+        facts.lost.short.add(look);
+        facts.lost.long.add(look);
+    }
+    assert!(lay(&mut store, &reading(asked, &facts), 60));
+    facts.lost_arms.treated = 700;
+    let gate = rollout(&store, GATED).spec.gate.unwrap();
+    assert_eq!(
+        gate.upheld(reading(asked, &facts)).sentence("1.2"),
+        "Halted: 8 of 600 phones with 1.2 fell silent, 0 of 5,990 without it. By now it is 8 of 700."
     );
 }
 
@@ -508,6 +576,8 @@ fn a_look_goes_on_from_the_one_before_within_its_segment() {
 fn the_gates_clock_stands_still_while_it_is_blind() {
     let mut blind = BlindTimes::default();
     assert!(!blind.note(false, at(0)));
+    assert!(blind.note(true, at(0)) && blind.note(false, at(0)));
+    assert_eq!(blind, BlindTimes::default(), "for no time at all");
     assert!(blind.note(true, at(100)) && !blind.note(true, at(150)));
     assert_eq!(blind.passed(at(0), at(400)).num_seconds(), 100);
     assert!(blind.note(false, at(300)));
@@ -522,4 +592,33 @@ fn the_gates_clock_stands_still_while_it_is_blind() {
         100,
         "the last hundred are remembered"
     );
+}
+
+#[test]
+fn a_look_counts_from_the_beginning_of_its_segment_on() {
+    let asked = terms(GateMode::Act, OnHalt::Hold);
+    let gate = RolloutGate::begun(asked, at(60));
+    let facts = facts_of(step_of(300, 0, 300));
+    assert_eq!(gate.reading(at(59), &facts), None, "what was seen before it");
+    for seconds in [60, 61] {
+        assert_eq!(gate.reading(at(seconds), &facts), Some(good(asked)));
+    }
+}
+
+#[test]
+fn a_plan_is_stuck_only_once_its_step_is_over() {
+    let asked = terms(GateMode::Act, OnHalt::Hold);
+    let facts = GateFacts {
+        waited_seconds: 72 * 3_600,
+        ..facts_of(step_of(300, 0, 20))
+    };
+    let stuck = reading(asked, &facts);
+    assert_eq!(WaitsFor::of(&stuck, true), Some(WaitsFor::Stuck));
+    assert_eq!(WaitsFor::of(&stuck, false), None);
+    assert_eq!(WaitsFor::of(&no_news(asked), true), Some(WaitsFor::Evidence));
+    assert_eq!(WaitsFor::of(&no_news(asked), false), None);
+    for is_over in [true, false] {
+        let sees_nothing = blind(asked, StepProgress::Over);
+        assert_eq!(WaitsFor::of(&sees_nothing, is_over), Some(WaitsFor::Blind));
+    }
 }

@@ -83,6 +83,8 @@ fn steps_that_have_begun_keep_their_weight() {
     assert!(weights.change(5, 6).is_err(), "all of the bet is placed");
     assert!(weights.change(5, 4).is_err(), "a step that has begun stays");
     assert_eq!(weights.steps(), 5, "a refusal changes nothing");
+    weights.change(5, 5).unwrap();
+    assert_eq!(weights.of(4), 0.25, "what stays as it is needs nothing to share");
     assert!(StepWeights::equal(0).is_err() && StepWeights::equal(101).is_err());
 }
 

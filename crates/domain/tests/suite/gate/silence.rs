@@ -41,6 +41,11 @@ fn the_test_is_the_mean_of_both_patiences_and_shows_the_clearer_one() {
     for _ in 0..8 {
         test.long.add(look);
     }
+    assert_eq!(
+        LostTest::default().clearer().0,
+        Patience::Short,
+        "both say nothing"
+    );
     let mean = (test.long.evidence().value() + 1.0) / 2.0;
     assert!((test.evidence().value() / mean - 1.0).abs() < 1e-12);
     assert_eq!(test.clearer().0, Patience::Long);

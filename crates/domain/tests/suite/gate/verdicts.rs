@@ -1,8 +1,8 @@
 //! What a gate makes of what it reads, and how it says so.
 
 use tidegate_domain::gate::{
-    Arms, GateAction, GateFacts, GateMode, GateReading, GateSettings, Logrank, Look, LostTest, Metric,
-    NotMeasured, Passed, StepCounts, StepProgress, StepWeights, Verdict, judge,
+    Arms, Evidence, GateAction, GateFacts, GateMode, GateReading, GateSettings, Logrank, Look, LostTest,
+    Metric, NotMeasured, Passed, StepCounts, StepProgress, StepWeights, Verdict, judge,
 };
 
 use super::{facts_of, step_of};
@@ -92,6 +92,14 @@ fn a_warning_holds_the_plan_and_passes_by_itself() {
     let warned = read(&facts_of(step_of(400, 18, 382)));
     assert_eq!(warned.verdict, Verdict::Suspicious(Metric::Failed));
     assert_eq!(warned.action, GateAction::Hold);
+    let more = warned.failed.halts_after.unwrap();
+    assert!(more > 1);
+    let told = format!("; {more} more in a row would halt it.");
+    assert!(
+        warned.sentence("1.2").ends_with(&told),
+        "{}",
+        warned.sentence("1.2")
+    );
     let later = read(&facts_of(step_of(2_000, 18, 1_982)));
     assert_eq!(later.action, GateAction::Advance);
 }
@@ -273,4 +281,80 @@ fn a_reading_and_its_facts_survive_being_stored() {
     assert_eq!(kept["action"], "halt");
     assert_eq!(kept["lost"]["seen"], 5);
     assert_eq!(serde_json::from_value::<GateReading>(kept).unwrap(), reading);
+}
+
+#[test]
+fn evidence_is_told_as_a_multiple_and_without_digits_that_nobody_reads() {
+    for (value, words) in [
+        (1.0, "1.00-fold"),
+        (9.5, "9.50-fold"),
+        (10.1, "10-fold"),
+        (340.9, "340-fold"),
+        (999_999.5, "999,999-fold"),
+        (1_000_001.0, "more than 1,000,000-fold"),
+        (1e300, "more than 1,000,000-fold"),
+    ] {
+        let evidence: Evidence = serde_json::from_value(f64::ln(value).into()).unwrap();
+        assert_eq!(evidence.to_string(), words);
+    }
+}
+
+#[test]
+fn a_thousand_are_a_fleet_whose_silence_is_measured() {
+    let mut facts = silent();
+    facts.fleet = 1_000;
+    let off = GateSettings {
+        lost: false,
+        ..GateSettings::default()
+    };
+    let unasked = judge(&off, &facts);
+    assert_eq!(unasked.lost.not_measured, Some(NotMeasured::SwitchedOff));
+    assert_eq!(unasked.action, GateAction::Advance);
+    assert_eq!(read(&facts).lost.not_measured, None);
+    assert_eq!(read(&facts).action, GateAction::Halt);
+}
+
+#[test]
+fn nobody_is_missed_as_control_before_the_first_is_treated() {
+    let none = Arms::default();
+    let alone = Arms {
+        treated: 1,
+        treated_at_risk: 1,
+        ..none
+    };
+    for (arms, not_measured) in [(none, None), (alone, Some(NotMeasured::NoControl))] {
+        let mut facts = facts_of(step_of(10, 0, 0));
+        facts.lost_arms = arms;
+        facts.crashing_arms = Some(arms);
+        let reading = read(&facts);
+        assert_eq!(reading.lost.not_measured, not_measured);
+        assert_eq!(reading.crashing.not_measured, not_measured);
+    }
+}
+
+#[test]
+fn a_waiting_step_says_the_shorter_way() {
+    let said = |facts: &GateFacts| read(facts).sentence("1.2");
+    let mut facts = facts_of(step_of(10, 0, 9));
+    assert_eq!(
+        said(&facts),
+        "Waiting: one more phone of the 10 reached must run 1.2."
+    );
+    facts.steps = vec![step_of(1_500, 0, 188)];
+    assert_eq!(
+        said(&facts),
+        "Waiting: one more phone must install 1.2 without a failure."
+    );
+    facts.steps = vec![step_of(192, 0, 0)];
+    assert_eq!(
+        said(&facts),
+        "Waiting: 189 more phones of the 192 reached must run 1.2.",
+        "both ways are as long"
+    );
+    facts.steps = vec![step_of(300, 0, 300), StepCounts::default()];
+    facts.weights = StepWeights::equal(2).unwrap();
+    assert_eq!(
+        said(&facts),
+        "Waiting: no phone was offered 1.2 in this step yet."
+    );
 }
