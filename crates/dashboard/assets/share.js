@@ -20,19 +20,18 @@ function prepare(sheet) {
   const old = Number(sheet.dataset.old ?? 0);
   const above = Number(sheet.dataset.confirmAbove);
   const chosen = sheet.querySelector(".share");
-  const steps = sheet.querySelector("[data-by-plan]");
+  const plans = sheet.querySelectorAll("[data-by-plan]");
   const ask = foretell(sheet, form, submit);
   const gates = form.elements.on_halt;
-  // A plan is proposed with a gate, and a share without one, unless the package says otherwise or somebody has chosen.
-  let isGateProposed = gates?.value === "none";
+  prepareSlice(form.elements);
+  prepareDeadline(sheet);
 
   const update = () => {
     // A plan has shares of its own, and begins with its first step's.
-    const byPlan = form.elements.by?.value === "plan";
-    chosen.hidden = field.disabled = byPlan;
-    if (steps) steps.hidden = !byPlan;
-    if (isGateProposed) gates.value = byPlan ? "hold" : "none";
-    const asked = byPlan ? sheet.dataset.planFirst : field.value;
+    const plan = form.querySelector("[name=by]:checked")?.dataset.first;
+    chosen.hidden = field.disabled = plan !== undefined;
+    for (const steps of plans) steps.hidden = steps.dataset.byPlan !== form.elements.by.value;
+    const asked = plan ?? field.value;
     const share = Math.min(100, Math.max(0, Math.round((Number(asked) || 0) * 100) / 100));
     for (const pick of sheet.querySelectorAll(".pick")) {
       pick.setAttribute("aria-pressed", String(Number(pick.dataset.percent) === share));
@@ -43,7 +42,7 @@ function prepare(sheet) {
     if (!grave) confirm.checked = false;
     submit.disabled = share === 0;
     // It counts all devices: where an audience is typed only the forecast knows.
-    words.hidden = Boolean(form.elements.audience?.value.trim());
+    words.hidden = Boolean(form.elements.audience?.value.trim()) || isSliced(form.elements);
     if (coverage) words.textContent = sentence(coverage, share, old);
     ask(share > 0);
   };
@@ -63,8 +62,7 @@ function prepare(sheet) {
   form.addEventListener("input", ({ target }) => {
     if (target === slider) field.value = slider.value;
     if (target === field) slider.value = field.value;
-    if (target.name === "on_halt" || target.name === "failed_percent") isGateProposed = false;
-    if (target.name === "failed_percent" && gates.value === "none") gates.value = "hold";
+    if (target.name === "failed_percent" && ["none", "usual"].includes(gates.value)) gates.value = "hold";
     if (target !== confirm) update();
   });
   // In a field nobody expects Enter to release anything.
@@ -72,6 +70,50 @@ function prepare(sheet) {
     if (event.key === "Enter" && event.target.matches("input")) event.preventDefault();
   });
   update();
+}
+
+const isSliced = ({ slice_start: start, slice_width: width }) => Boolean(start) && (start.value !== "" || Number(width.value) !== 100);
+
+// A place goes with the choice of one: typing it chooses, and another choice leaves it out.
+function prepareSlice({ slice_start: start, slice_at: place }) {
+  if (!place) return;
+  const update = () => {
+    place.required = start.value === "at";
+    if (!place.required) place.value = "";
+  };
+  place.addEventListener("input", () => {
+    if (place.value) start.value = "at";
+    place.required = start.value === "at";
+  });
+  for (const choice of start) choice.addEventListener("input", update);
+}
+
+// The deadline is typed in the zone of whoever types, and sent in UTC.
+function prepareDeadline(sheet) {
+  const field = sheet.querySelector("#install-deadline");
+  if (!field) return;
+  const sent = document.createElement("input");
+  [sent.type, sent.name] = ["hidden", field.name];
+  field.removeAttribute("name");
+  field.after(sent);
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  sheet.querySelector("#deadline-zone").textContent = timeZone;
+  const update = () => {
+    const time = new Date(field.value);
+    const isTime = !Number.isNaN(time.getTime());
+    sent.value = isTime ? time.toISOString().slice(0, 16) : "";
+    const utc = isTime && timeZone !== "UTC" ? `That is ${sent.value.replace("T", " ")} UTC. ` : "";
+    sheet.querySelector("#deadline-utc").textContent = utc;
+  };
+  if (field.value) field.value = localText(new Date(`${field.value}Z`));
+  field.addEventListener("input", update);
+  update();
+}
+
+function localText(time) {
+  const two = (part) => String(part).padStart(2, "0");
+  const day = [time.getFullYear(), two(time.getMonth() + 1), two(time.getDate())].join("-");
+  return `${day}T${two(time.getHours())}:${two(time.getMinutes())}`;
 }
 
 // Devices by whole-percent cohort: a share of ten per cent is the cohorts 0 to 9.

@@ -45,16 +45,19 @@ pub enum RemovedKind {
     Stories,
     /// Members of health gates that nobody watches any more.
     GateMembers,
+    /// Who changed devices' tags.
+    TagChanges,
 }
 
 impl RemovedKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Reports,
         Self::Campaigns,
         Self::StatHours,
         Self::Stories,
         Self::GateMembers,
+        Self::TagChanges,
     ];
 
     /// Its word in metrics.
@@ -65,6 +68,7 @@ impl RemovedKind {
             Self::StatHours => "stat_hours",
             Self::Stories => "stories",
             Self::GateMembers => "gate_members",
+            Self::TagChanges => "tag_changes",
         }
     }
 }

@@ -51,7 +51,7 @@ const fn days(days: u64) -> Duration {
 pub struct RetentionSettings {
     /// How long after its last poll a device is counted; `None` always.
     pub inactive_after: Option<Duration>,
-    /// Reports, at least [`MIN_REPORTS_KEPT`].
+    /// Reports, at least [`MIN_REPORTS_KEPT`], and who changed devices' tags.
     pub reports: Option<Duration>,
     /// Finished campaigns with their deliveries, at least [`MIN_CAMPAIGNS_KEPT`].
     pub campaigns: Option<Duration>,
@@ -100,6 +100,8 @@ pub struct RetentionPass {
     pub stories: u64,
     /// Members of health gates that nobody watches any more.
     pub gate_members: u64,
+    /// Changes of devices' tags that were removed.
+    pub tag_changes: u64,
 }
 
 impl Retention {
@@ -159,6 +161,7 @@ impl Retention {
                 stat_hours = done.stat_hours,
                 stories = done.stories,
                 gate_members = done.gate_members,
+                tag_changes = done.tag_changes,
             );
         }
         Ok(Some(done))
@@ -217,12 +220,17 @@ impl Retention {
 
     async fn remove_batches(&self, now: DateTime<Utc>, done: &mut RetentionPass) -> Result<(), Error> {
         let RetentionSettings {
+            reports,
             campaigns,
             stat_hours,
             retired_stories,
             ..
         } = self.settings;
         let store = &self.store;
+        if let Some(before) = before(now, reports) {
+            let batch = || store.remove_tag_changes(before, ROWS_AT_ONCE);
+            done.tag_changes = self.until_none(RemovedKind::TagChanges, batch).await?;
+        }
         if let Some(before) = before(now, campaigns) {
             let batch = || store.remove_campaigns(before, ROWS_AT_ONCE);
             done.campaigns = self.until_none(RemovedKind::Campaigns, batch).await?;

@@ -1,7 +1,7 @@
 //! What happened to one device, from all tables that know a part of it.
 
 use chrono::{DateTime, Utc};
-use tidegate_domain::{BuildId, CampaignId, DeviceId, PackageName, RolloutId};
+use tidegate_domain::{BuildId, CampaignId, DeviceId, PackageName, RolloutId, Tag};
 
 use crate::store::run;
 use crate::{Error, Store};
@@ -48,6 +48,15 @@ pub enum DeviceHappening {
     PolledAfterNudge(CampaignId),
     /// It said that it got the command.
     Acknowledged(CampaignId),
+    /// An operator gave it a tag or took one, the last time for this tag.
+    TagChanged {
+        /// The tag, as it was named then.
+        tag: Tag,
+        /// Whether the device got it.
+        is_given: bool,
+        /// Who did it.
+        actor: String,
+    },
     /// It polled, the last time so far.
     LastPoll,
 }
@@ -62,8 +71,8 @@ pub struct DeviceEvent {
 }
 
 impl Store {
-    /// What happened to a device before a moment, newest first, at most `limit` of it and all of the last moment: what an
-    /// operator did to it is in the audit log.
+    /// What happened to a device before a moment, newest first, at most `limit` of it and all of the last moment. What
+    /// an operator did to this device alone is in the audit log.
     ///
     /// # Errors
     /// [`Error::NotFound`].

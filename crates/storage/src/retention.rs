@@ -37,6 +37,14 @@ impl Store {
         run!(self, write, retention::stat_hours(before, limit))
     }
 
+    /// Removes who changed devices' tags before then, at most `limit` changes. The tags stay as they are. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Busy`].
+    pub async fn remove_tag_changes(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
+        run!(self, write, retention::tag_changes(before, limit))
+    }
+
     /// Removes the deliveries of the oldest campaign that ended before then and that nothing counts for any more, at most
     /// `limit`, and with the last of them the campaign. Returns how many rows.
     ///

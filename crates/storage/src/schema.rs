@@ -623,6 +623,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    tag_changes (device_id, tag) {
+        device_id -> BigInt,
+        tag -> Text,
+        is_given -> Bool,
+        actor -> Text,
+        changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
     policies (id) {
         id -> BigInt,
         tag_id -> Nullable<BigInt>,

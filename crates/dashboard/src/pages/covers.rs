@@ -18,6 +18,16 @@ pub(crate) struct Covers {
     pub leaves: String,
 }
 
+impl Covers {
+    /// The same without a word, where the share is taken of some devices only.
+    pub(crate) fn untold(self) -> Self {
+        Self {
+            words: String::new(),
+            ..self
+        }
+    }
+}
+
 /// Whom a share of the fleet is now, of a build that is offered already or is not.
 pub(crate) async fn of(app: &AppState, id: BuildId, percent: f64, offered: bool) -> Result<Covers, Refusal> {
     let coverage = app.fleet.coverage(id).await?;

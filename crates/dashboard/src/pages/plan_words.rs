@@ -27,6 +27,33 @@ pub(crate) fn step(step: &PlanStep, asks: bool) -> String {
     words
 }
 
+/// A plan on one line: its shares, how long each ramp and each bake takes, and how long all of it.
+pub(crate) fn brief(plan: &Plan) -> String {
+    let shares: Vec<String> = plan.steps().iter().map(|step| step.percent.to_string()).collect();
+    let mut words = shares.join(" → ");
+    for (what, of_step) in [
+        ("ramp", (|step| step.over) as fn(&PlanStep) -> Span),
+        ("bake", |step| step.bake),
+    ] {
+        let spans = plan
+            .steps()
+            .iter()
+            .map(of_step)
+            .filter(|span| *span != Span::NONE);
+        if let (Some(shortest), Some(longest)) = (spans.clone().min(), spans.max()) {
+            words = format!("{words}, {what} {}", range(shortest, longest));
+        }
+    }
+    format!("{words}; {}", takes(plan))
+}
+
+fn range(shortest: Span, longest: Span) -> String {
+    match shortest == longest {
+        true => lasting(longest),
+        false => format!("{} to {}", lasting(shortest), lasting(longest)),
+    }
+}
+
 /// How a step gets to its share, and what it does then.
 pub(crate) fn way(step: &PlanStep) -> String {
     let mut words = match step.over {

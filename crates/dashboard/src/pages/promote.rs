@@ -80,7 +80,12 @@ async fn page_with(
         .filter(|release| release.build.id != card.build.id)
         .map(|release| (release.build.id.0, name(&release.build)));
     let choice = PlanChoice::of(&app.packages.get(&card.build.facts.package).await?);
-    let covers = covers::of(app, card.build.id, form.share(choice.first), false).await?;
+    let covers = covers::of(app, card.build.id, form.share(&choice), false).await?;
+    let covers = if form.is_narrowed() {
+        covers.untold()
+    } else {
+        covers
+    };
     let view = app.builds.get(card.build.id).await?;
     let plain_button = format!("Promote {}", card.name());
     Ok(html(&Page {
@@ -90,7 +95,7 @@ async fn page_with(
         seen,
         current,
         comparison: app.builds.compare_with_current(card.build.id).await?,
-        button: button(&told, &card, form.by_plan).unwrap_or_else(|| plain_button.clone()),
+        button: button(&told, &card, form.by_plan.is_some()).unwrap_or_else(|| plain_button.clone()),
         plain_button,
         card,
         picks: PICKS,

@@ -7,7 +7,9 @@ use tidegate_domain::{
 };
 use tidegate_service::{Error, Page as PageOf, Reach};
 
-use super::plan_choice::{self, is_by_plan};
+use super::deadline::deadline;
+use super::plan_choice::{self, PlanChoice, USUAL_GATE};
+use super::slice_choice::{SliceChoice, slice};
 use crate::AppState;
 use crate::form::Fields;
 use crate::show;
@@ -27,29 +29,30 @@ const CALENDARS_SHOWN: u32 = 200;
 /// How many of the devices that an audience takes are named.
 const EXAMPLES_SHOWN: usize = 3;
 
-/// The word for no gate among what follows a halt.
-const NO_GATE: &str = "none";
-
 /// What the form holds, for showing it again.
 pub(crate) struct Form {
     /// As it was typed.
     pub percent: String,
-    pub by_plan: bool,
+    /// The word for the plan that is chosen; none: a share at once.
+    pub by_plan: Option<&'static str>,
     pub audience: String,
     pub wifi_only: bool,
     pub must_install: bool,
     pub keep_previous: bool,
     pub retry_failed: bool,
-    /// Whether its first devices are others than those of the last rollouts.
-    pub fresh_first: bool,
+    pub slice: SliceChoice,
     pub download_calendar: String,
     pub install_calendar: String,
     /// What devices wait for before they install.
     pub conditions: Vec<Tick>,
+    /// From when on nobody waits any more, in UTC.
+    pub install_deadline: String,
     /// At more failures than this, in percent, its gate stops it; empty: it has none.
     pub failed_percent: String,
-    /// What the gate does: `none` where there is none, else what follows a halt.
+    /// What the gate does: `none` where there is none, `usual` where a plan alone has one, else what follows a halt.
     pub on_halt: String,
+    /// Whether the package proposes no gate, so that there is a usual one.
+    pub is_gate_free: bool,
     /// Whether something of it is not as it is proposed, so that it is to be seen.
     pub is_open: bool,
 }
@@ -62,24 +65,26 @@ pub(crate) struct Tick {
 }
 
 impl Form {
-    /// As it is shown first, with what is proposed of a gate. Where nothing is, the dialog's script proposes the usual one
-    /// as soon as a plan is chosen.
+    /// As it is shown first, with what is proposed of a gate.
     pub(crate) fn new(proposed: Option<GateTerms>) -> Self {
-        let gate = proposed.unwrap_or_default();
         Self {
-            failed_percent: gate.settings.failed_percent.as_percent().to_string(),
-            on_halt: proposed.map_or(NO_GATE, |gate| gate.on_halt.as_str()).to_owned(),
+            failed_percent: plan_choice::failed_percent(proposed),
+            on_halt: proposed
+                .map_or(USUAL_GATE, |gate| gate.on_halt.as_str())
+                .to_owned(),
             percent: FIRST_SHARE.to_string(),
-            by_plan: false,
+            by_plan: None,
             audience: String::new(),
             wifi_only: false,
             must_install: false,
             keep_previous: true,
             retry_failed: false,
-            fresh_first: false,
+            slice: SliceChoice::usual(),
+            install_deadline: String::new(),
             download_calendar: String::new(),
             install_calendar: String::new(),
             conditions: conditions(|_| false),
+            is_gate_free: proposed.is_none(),
             is_open: false,
         }
     }
@@ -89,24 +94,26 @@ impl Form {
         let usual = Self::new(proposed);
         let mut form = Self {
             percent: fields.text("rollout_percent").to_owned(),
-            by_plan: is_by_plan(fields),
+            by_plan: plan_choice::asked_plan(fields),
             audience: fields.text("audience").to_owned(),
             wifi_only: fields.ticked("wifi_only"),
             must_install: fields.ticked("must_install"),
             keep_previous: fields.ticked("keep_previous"),
             retry_failed: fields.ticked("retry_failed"),
-            fresh_first: fields.ticked("fresh_first"),
+            slice: SliceChoice::of(fields),
+            install_deadline: fields.text("install_deadline").to_owned(),
             download_calendar: fields.text("download_calendar").to_owned(),
             install_calendar: fields.text("install_calendar").to_owned(),
             conditions: conditions(|name| fields.each("install_when").any(|ticked| ticked == name)),
             failed_percent: fields.text("failed_percent").to_owned(),
             on_halt: fields.text("on_halt").to_owned(),
+            is_gate_free: usual.is_gate_free,
             is_open: false,
         };
         if !fields.has("failed_percent") {
             (form.failed_percent, form.on_halt) = (usual.failed_percent.clone(), usual.on_halt.clone());
         }
-        if form.by_plan && form.percent.is_empty() {
+        if form.by_plan.is_some() && form.percent.is_empty() {
             form.percent.clone_from(&usual.percent);
         }
         let is_open = form.folded() != usual.folded();
@@ -123,24 +130,30 @@ impl Form {
                 self.must_install,
                 self.keep_previous,
                 self.retry_failed,
-                self.fresh_first,
             ],
             [
                 &self.download_calendar,
                 &self.install_calendar,
                 &self.failed_percent,
                 &self.on_halt,
+                &self.install_deadline,
             ],
+            &self.slice,
             ticked,
         )
     }
 
     /// The share that it begins with, in percent; 0 where none is typed.
-    pub(crate) fn share(&self, of_plan: f64) -> f64 {
+    pub(crate) fn share(&self, choice: &PlanChoice) -> f64 {
         match self.by_plan {
-            true => of_plan,
-            false => self.percent.parse().unwrap_or(0.0),
+            Some(word) => choice.first(word),
+            None => self.percent.parse().unwrap_or(0.0),
         }
+    }
+
+    /// Whether the share is taken of some devices only.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        !self.audience.is_empty() || self.slice != SliceChoice::usual()
     }
 }
 
@@ -230,21 +243,16 @@ pub(crate) fn promotion(
 
 /// What is asked for.
 pub(crate) fn terms(fields: &Fields, proposed: Option<GateTerms>) -> Result<Promotion, Error> {
-    let plan = match is_by_plan(fields) {
-        true => Some(plan_choice::chosen(fields)?),
-        false => None,
-    };
-    let gate = match (fields.text("on_halt"), fields.has("failed_percent")) {
-        (NO_GATE, _) => None,
-        (_, false) => proposed,
-        (_, true) => plan_choice::gate(fields, proposed)?,
-    };
+    let plan = plan_choice::chosen(fields)?;
+    let gate = plan_choice::gate(fields, proposed)?;
+    let (slice, auto_start) = slice(fields)?;
     let percent = match &plan {
         Some(plan) => plan.first().percent,
         None => Percent::of_decimal(fields.decimal("rollout_percent")?)?,
     };
     Ok(Promotion {
         settings: RolloutSettings {
+            slice,
             audience: audience(fields)?,
             wifi_only: fields.ticked("wifi_only"),
             must_install: fields.ticked("must_install"),
@@ -256,13 +264,13 @@ pub(crate) fn terms(fields: &Fields, proposed: Option<GateTerms>) -> Result<Prom
                 when: InstallTerms::parse_conditions(
                     &fields.each("install_when").collect::<Vec<_>>().join(","),
                 )?,
-                deadline: None,
+                deadline: deadline(fields)?,
             },
             ..RolloutSettings::to(percent)
         },
         keep_previous: fields.ticked("keep_previous"),
         retry_failed: fields.ticked("retry_failed"),
-        auto_start: fields.ticked("fresh_first"),
+        auto_start,
         plan,
         gate,
     })

@@ -103,6 +103,11 @@ fn told(what: DeviceHappening) -> Told {
         DeviceHappening::Nudged(campaign) => nudge("Nudged by", campaign.0),
         DeviceHappening::PolledAfterNudge(campaign) => nudge("Polled after", campaign.0),
         DeviceHappening::Acknowledged(campaign) => nudge("Confirmed the command of", campaign.0),
+        DeviceHappening::TagChanged { tag, is_given, actor } => {
+            let done = if is_given { "given" } else { "taken" };
+            // No link: the tag may be gone by now.
+            (format!("Tag {tag} {done}"), None, format!("by {actor}"), "")
+        }
     }
 }
 

@@ -233,7 +233,7 @@ async fn what_is_folded_is_asked_for_as_well() {
         ("install_calendar", "nights"),
         ("install_when", "charging"),
         ("install_when", "idle"),
-        ("fresh_first", "yes"),
+        ("slice_start", "auto"),
     ];
     let shown = text(
         &operator

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate_domain::Role;
 use tidegate_testkit::apks;
 use tidegate_testkit::server::{Engine, TestServer};
@@ -221,6 +221,33 @@ async fn the_same_is_done_to_many_after_the_number_was_confirmed() {
     );
     assert_eq!(ids(&list(&server, "tag=shop").await), ["till-1", "till-2"]);
     assert_eq!(shown(&operator.page("/devices?tag=shop").await).len(), 2);
+
+    // The device's timeline tells who did it, and who undid it.
+    let timeline = async || {
+        let page = operator.page("/devices/till-1").await;
+        between(&page, "id=\"timeline\"", "</section>").to_owned()
+    };
+    let told = timeline().await;
+    assert!(
+        told.contains("Tag shop given") && told.contains("by operator"),
+        "{told}"
+    );
+    let olga = server.person("olga", Role::Operator);
+    let lab = async |change: &str| {
+        olga.post("/v1/tags/lab/devices", &json!({ change: ["till-1"] }))
+            .await
+    };
+    lab("add").await.ok();
+    lab("remove").await.ok();
+    let told = timeline().await;
+    assert!(
+        told.contains("Tag lab taken") && told.contains("by olga"),
+        "{told}"
+    );
+    assert!(
+        !told.contains("Tag lab given"),
+        "a tag's last change stands there: {told}"
+    );
 
     // Who may not do it to one may not do it to many.
     let all = [("verb", "retire"), ("all", "1"), ("tag", "shop"), ("count", "2")];

@@ -16,6 +16,7 @@ mod past;
 mod patches;
 mod person;
 mod plans;
+mod release_terms;
 mod releases;
 mod session;
 mod settings;

@@ -376,6 +376,7 @@ async fn the_servers_page_tells_how_it_is_and_no_secret() {
         page.contains(">ready<") && page.contains(">configured<"),
         "{page}"
     );
+    told_names_what_there_is(between(&page, "id=\"told\"", "</p>"));
     let settings = between(&page, "id=\"in-force\"", "</pre>");
     assert!(
         settings.contains("poll_interval") && settings.contains("(hidden)"),
@@ -443,4 +444,25 @@ async fn a_package_is_added_before_its_first_build() {
         true,
         "it keeps what it has"
     );
+}
+
+/// What the page says of events stands in the guide and in the rules of alerts.
+fn told_names_what_there_is(told: &str) {
+    let guide = include_str!("../../../../docs/operations.md");
+    let words = told.split("<code>").skip(1);
+    let named: Vec<&str> = words.map(|rest| rest.split_once("</code>").unwrap().0).collect();
+    let events: Vec<&&str> = named.iter().filter(|word| word.starts_with("ota.")).collect();
+    assert_eq!(events.len(), 3, "{named:?}");
+    for event in events {
+        assert!(guide.contains(&format!("\n| `{event}` |")), "{event}");
+    }
+    assert!(guide.contains("| `metrics` | `true` |") && guide.contains("`/metrics` is written"));
+    let alerts = include_str!("../../../../deploy/prometheus/alerts.yml");
+    for alert in [
+        "TidegateGateHalted",
+        "TidegateApprovalWaits",
+        "TidegateInstallFailures",
+    ] {
+        assert!(alerts.contains(&format!("alert: {alert}\n")), "{alert}");
+    }
 }

@@ -16,6 +16,7 @@ mod looks;
 mod nudges;
 mod overview;
 mod plain;
+mod release_terms;
 mod releases;
 mod sessions;
 mod settings;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tidegate_domain::{Reason, ReportStatus};
-use tidegate_service::{MIN_REPORTS_KEPT, RemovedKind, RetentionPass, RetentionSettings};
+use tidegate_service::{MIN_REPORTS_KEPT, Page, RemovedKind, RetentionPass, RetentionSettings, TagChange};
 
 use crate::instance::{Instance, admin, id};
 
@@ -16,6 +16,7 @@ const NOTHING: RetentionPass = RetentionPass {
     stat_hours: 0,
     stories: 0,
     gate_members: 0,
+    tag_changes: 0,
 };
 
 async fn pass(instance: &Instance, settings: RetentionSettings) -> RetentionPass {
@@ -49,6 +50,12 @@ async fn what_is_old_goes_and_what_is_young_stays() {
             .unwrap();
     }
     instance.activity.flush(&instance.store).await.unwrap();
+    let change = TagChange {
+        add: vec![id("one"), id("two")],
+        ..TagChange::default()
+    };
+    let lab = "lab".parse().unwrap();
+    instance.tags.change(admin(), &lab, change).await.unwrap();
     instance.devices.retire(admin(), &id("one")).await.unwrap();
     assert_eq!(pass(&instance, settings).await, NOTHING);
     assert!(instance.counters.retention_ran_at() > 0);
@@ -74,6 +81,7 @@ async fn what_is_old_goes_and_what_is_young_stays() {
         done,
         RetentionPass {
             reports: 1,
+            tag_changes: 2,
             ..NOTHING
         },
         "the report of the retired went before"
@@ -85,6 +93,17 @@ async fn what_is_old_goes_and_what_is_young_stays() {
     assert_eq!(pass(&instance, settings).await, NOTHING);
     assert_eq!(removed(&instance, RemovedKind::Reports), 2);
     assert_eq!(removed(&instance, RemovedKind::Stories), 1);
+    assert_eq!(removed(&instance, RemovedKind::TagChanges), 2);
+    assert_eq!(
+        instance
+            .tags
+            .devices(&lab, Page::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
+        2
+    );
     let stats = instance.stats(build).await;
     assert_eq!((stats.total_downloads, stats.verify_failed), (2, 1), "sums stay");
 }

@@ -37,7 +37,7 @@ struct EventRow {
 }
 
 /// What each table knows: its kind, the moment, the number, the rollout, status, reason and message, and where from.
-const PARTS: [(&str, &str, &str, &str, &str, &str, &str); 9] = [
+const PARTS: [(&str, &str, &str, &str, &str, &str, &str); 11] = [
     (
         "enrolled",
         "used_at",
@@ -119,6 +119,25 @@ const PARTS: [(&str, &str, &str, &str, &str, &str, &str); 9] = [
         "NULL",
         "nudge_deliveries WHERE device_id = ",
     ),
+    // Of a tag's change, the status is the tag and the reason who changed it.
+    (
+        "tag_given",
+        "changed_at",
+        "NULL",
+        "NULL",
+        "tag",
+        "actor",
+        "tag_changes WHERE is_given AND device_id = ",
+    ),
+    (
+        "tag_taken",
+        "changed_at",
+        "NULL",
+        "NULL",
+        "tag",
+        "actor",
+        "tag_changes WHERE NOT is_given AND device_id = ",
+    ),
 ];
 
 pub(crate) fn events(
@@ -154,7 +173,7 @@ pub(crate) fn events(
          LEFT JOIN builds b ON e.kind IN ('offered', 'reported') AND b.id = e.number
          LEFT JOIN packages p ON p.id = b.package_id
          WHERE e.at >= (SELECT min(at) FROM latest)
-         ORDER BY e.at DESC, e.kind, e.number"
+         ORDER BY e.at DESC, e.kind, e.number, e.status"
     );
     let rows: Vec<EventRow> = Statement::of(sql).load(conn)?;
     let events: Result<Vec<DeviceEvent>, Error> = rows.into_iter().map(event).collect();
@@ -171,6 +190,11 @@ fn event(row: EventRow) -> Result<DeviceEvent, Error> {
         "nudged" => DeviceHappening::Nudged(campaign),
         "polled" => DeviceHappening::PolledAfterNudge(campaign),
         "acknowledged" => DeviceHappening::Acknowledged(campaign),
+        "tag_given" | "tag_taken" => DeviceHappening::TagChanged {
+            tag: super::tags::tag(&row.status.unwrap_or_default())?,
+            is_given: row.kind == "tag_given",
+            actor: row.reason.unwrap_or_default(),
+        },
         kind => {
             let build = NamedBuild {
                 id: BuildId(row.number.unwrap_or_default()),

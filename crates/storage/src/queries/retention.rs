@@ -36,20 +36,39 @@ pub(crate) fn reports(
 }
 
 pub(crate) fn stat_hours(conn: &mut Conn, before: DateTime<Utc>, limit: u32) -> Result<u64, Fault> {
-    let before = micros(before);
     let mut rows = 0;
     for (table, key, at) in [
         ("deployment_stat_hours", "build_id, hour_at", "hour_at"),
         ("rollout_stat_hours", "rollout_id, build_id, hour_at", "hour_at"),
         ("gate_readings", "rollout_id, minute_at", "minute_at"),
     ] {
-        rows += diesel::sql_query(format!(
-            "DELETE FROM {table} WHERE ({key}) IN
-             (SELECT {key} FROM {table} WHERE {at} < {before} ORDER BY {at} LIMIT {limit})"
-        ))
-        .execute(conn)?;
+        rows += oldest(conn, (table, key, at), before, limit)?;
     }
-    Ok(rows as u64)
+    Ok(rows)
+}
+
+pub(crate) fn tag_changes(conn: &mut Conn, before: DateTime<Utc>, limit: u32) -> Result<u64, Fault> {
+    oldest(
+        conn,
+        ("tag_changes", "device_id, tag", "changed_at"),
+        before,
+        limit,
+    )
+}
+
+/// Removes the oldest rows of a table, which has this key and this column of their time.
+fn oldest(
+    conn: &mut Conn,
+    (table, key, at): (&str, &str, &str),
+    before: DateTime<Utc>,
+    limit: u32,
+) -> Result<u64, Fault> {
+    let before = micros(before);
+    let removed = diesel::sql_query(format!(
+        "DELETE FROM {table} WHERE ({key}) IN
+         (SELECT {key} FROM {table} WHERE {at} < {before} ORDER BY {at} LIMIT {limit})"
+    ));
+    Ok(removed.execute(conn)? as u64)
 }
 
 /// The oldest campaign that ended before then loses its deliveries, and after the last of them it goes itself. One that

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use serde::Serialize;
 use serde_json::json;
 use tidegate_domain::{DeviceId, MAX_TAG_NAMES, MAX_TAGS_PER_DEVICE, Overlay, Tag, check_tag_count};
@@ -12,8 +12,9 @@ use super::epochs::Epoch;
 use super::rollouts_in_use::{self, InUse};
 use super::{BATCH, Conn, Db, audit, devices as device_queries, epochs, execute_on, policies, rows};
 use crate::error::Fault;
-use crate::rows::{device_id, parsed, to_json};
-use crate::schema::{device_tags, devices, tagged_devices, tags};
+use crate::rows::{clean, device_id, parsed, to_json};
+use crate::schema::{device_tags, devices, tag_changes, tagged_devices, tags};
+use crate::time::micros;
 use crate::{AuditNote, Error, Page, Paged, TagCount, TagCursor, Tagged};
 
 /// A device by its number, as statements get it and give it back.
@@ -119,6 +120,8 @@ pub(crate) fn change(
         unknown: unknown?,
     };
     if done.added + done.removed > 0 {
+        remember(conn, tag, true, &added, note)?;
+        remember(conn, tag, false, &removed, note)?;
         added.extend(removed);
         announce(conn, &added)?;
         let after = json!({
@@ -161,7 +164,7 @@ fn take(conn: &mut Conn, tag: i64, from: &[Numbered]) -> Result<Vec<Numbered>, F
 fn returned(conn: &mut Conn, sql: &str, of: &[Numbered]) -> Result<Vec<Numbered>, Fault> {
     let mut found = Vec::with_capacity(of.len());
     for of in of.chunks(BATCH) {
-        let query = diesel::sql_query(sql).bind::<diesel::sql_types::Text, _>(to_json(&of)?);
+        let query = diesel::sql_query(sql).bind::<Text, _>(to_json(&of)?);
         found.extend(query.load::<Numbered>(conn)?);
     }
     Ok(found)
@@ -191,6 +194,48 @@ fn count(conn: &mut Conn, tag: i64, more: i64) -> Result<(), Fault> {
         .set(tags::devices.eq(tags::devices + more))
         .execute(conn)?;
     Ok(())
+}
+
+/// Keeps for the timelines of these devices who gave them the tag, or took it.
+fn remember(
+    conn: &mut Conn,
+    tag: &Tag,
+    is_given: bool,
+    devices: &[Numbered],
+    note: &AuditNote,
+) -> Result<(), Fault> {
+    let source = format!("SELECT v.device_id FROM {}", rows(&NUMBERED));
+    let sql = remembering(&source, ["$2", "$3"], is_given, note);
+    for devices in devices.chunks(BATCH) {
+        diesel::sql_query(&sql)
+            .bind::<Text, _>(to_json(&devices)?)
+            .bind::<Text, _>(tag.as_str())
+            .bind::<Text, _>(clean(&note.actor))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// The same for all devices that have a tag and are about to lose it.
+fn remember_loss(conn: &mut Conn, tag: &Tag, number: i64, note: &AuditNote) -> Result<(), Fault> {
+    let source = format!("SELECT device_id FROM device_tags WHERE tag_id = {number}");
+    diesel::sql_query(remembering(&source, ["$1", "$2"], false, note))
+        .bind::<Text, _>(tag.as_str())
+        .bind::<Text, _>(clean(&note.actor))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// `texts` stand for the tag and for who changed it. SQLite numbers what is bound as it comes, so the source is first.
+fn remembering(source: &str, texts: [&str; 2], is_given: bool, note: &AuditNote) -> String {
+    let ([tag, actor], at) = (texts, micros(note.at));
+    format!(
+        "WITH changed AS ({source})
+         INSERT INTO tag_changes (device_id, tag, is_given, actor, changed_at)
+         SELECT device_id, {tag}, {is_given}, {actor}, {at} FROM changed WHERE true
+         ON CONFLICT (device_id, tag) DO UPDATE SET is_given = excluded.is_given, actor = excluded.actor,
+           changed_at = excluded.changed_at"
+    )
 }
 
 /// Tells other servers that these devices' tags are others now.
@@ -234,6 +279,7 @@ pub(crate) fn forget(conn: &mut Conn, device: i64) -> Result<(), Fault> {
         count(conn, tag, -1)?;
     }
     diesel::delete(tagged_devices::table.find(device)).execute(conn)?;
+    diesel::delete(tag_changes::table.filter(tag_changes::device_id.eq(device))).execute(conn)?;
     Ok(())
 }
 
@@ -291,6 +337,7 @@ pub(crate) fn delete(conn: &mut Conn, tag: &Tag, note: &AuditNote) -> Result<u64
     by.extend(rollouts_naming(conn, tag)?);
     refuse_used(tag, by)?;
     announce_all(conn, number)?;
+    remember_loss(conn, tag, number, note)?;
     let devices = diesel::delete(device_tags::table.filter(device_tags::tag_id.eq(number))).execute(conn)?;
     diesel::delete(tags::table.find(number)).execute(conn)?;
     audit::append(conn, &with_after(note, json!({ "devices": devices })))?;

@@ -2,21 +2,22 @@
 
 use std::borrow::Cow;
 
-use tidegate_domain::{DeviceFacts, ReportStatus};
+use tidegate_domain::{DeviceFacts, DeviceId, MAX_TAGS_PER_DEVICE, ReportStatus, Tag};
 use tidegate_storage::{
-    BuildFailures, DeviceEvent, DeviceHappening, EnrollCredential, Enrollment, Error, Seen, Store,
+    AuditNote, BuildFailures, DeviceEvent, DeviceHappening, EnrollCredential, Enrollment, Error, Seen, Store,
 };
 
 use crate::on_both_engines;
 use crate::place::Place;
 use crate::samples::{
-    APP, at, device, enroll_many, enrollment, issue_taking, named, nudge, offered, poll, proven, release,
-    report,
+    APP, actor, at, device, enroll_many, enrollment, issue_taking, named, nudge, offered, poll, proven,
+    release, report,
 };
 
 on_both_engines!(
     a_device_has_one_timeline_of_all_tables,
     a_timeline_is_read_page_by_page,
+    who_last_gave_and_took_each_tag_is_in_the_timeline,
     failures_are_counted_by_reason_model_level_and_day,
 );
 
@@ -41,6 +42,7 @@ fn words(events: &[DeviceEvent]) -> Vec<String> {
         DeviceHappening::Nudged(campaign) => format!("nudged {campaign}"),
         DeviceHappening::PolledAfterNudge(campaign) => format!("polled after {campaign}"),
         DeviceHappening::Acknowledged(campaign) => format!("acknowledged {campaign}"),
+        DeviceHappening::TagChanged { tag, is_given, actor } => format!("{tag} {is_given} {actor}"),
         DeviceHappening::LastPoll => "polled".to_owned(),
     };
     events.iter().map(words).collect()
@@ -124,6 +126,82 @@ async fn a_timeline_is_read_page_by_page(place: &Place) {
         }
         assert_eq!(read, whole, "{limit}");
     }
+}
+
+async fn who_last_gave_and_took_each_tag_is_in_the_timeline(place: &Place) {
+    let store = place.store().await;
+    let devices = enroll_many(&store, 2).await;
+    let tag = |name: &str| Tag::parse(name).unwrap();
+    let by = |who: &str, action, second| AuditNote {
+        at: at(second),
+        ..actor(who).note(action, "tag/x")
+    };
+    let (one, both) = (devices[..1].to_vec(), devices.clone());
+    for (name, add, remove, who, second) in [
+        ("canary", both.clone(), vec![], "olga", 10),
+        // What it has already is not given again.
+        ("canary", both.clone(), vec![], "ivan", 11),
+        ("lab", one.clone(), vec![], "o'brien \"$1\"", 12),
+        ("north", vec![], both.clone(), "ivan", 13),
+        ("lab", vec![devices[1].clone()], one, "ivan", 14),
+    ] {
+        let note = by(who, "tag.change", second);
+        store.tag_devices(&tag(name), add, remove, note).await.unwrap();
+    }
+    assert_eq!(
+        tags_of(&store, &devices[0]).await,
+        ["lab false ivan", "canary true olga"]
+    );
+    assert_eq!(
+        tags_of(&store, &devices[1]).await,
+        ["lab true ivan", "canary true olga"]
+    );
+
+    // A refused change leaves nothing; a tag that is deleted was taken from those that had it, under its name.
+    let crowd: Vec<String> = (0..MAX_TAGS_PER_DEVICE - 1).map(|n| format!("t{n}")).collect();
+    for name in &crowd {
+        let (name, one) = (tag(name), vec![devices[1].clone()]);
+        let given = store.tag_devices(&name, one, vec![], by("olga", "tag.add", 1));
+        if given.await.is_err() {
+            assert_eq!(Some(name.as_str()), crowd.last().map(String::as_str));
+        }
+    }
+    let last = format!("{} ", crowd.last().unwrap());
+    let told = tags_of(&store, &devices[1]).await;
+    assert_eq!(told.len(), MAX_TAGS_PER_DEVICE);
+    assert!(!told.iter().any(|line| line.starts_with(&last)), "{told:?}");
+    store
+        .rename_tag(&tag("lab"), &tag("shop"), by("olga", "tag.rename", 15))
+        .await
+        .unwrap();
+    store
+        .delete_tag(&tag("shop"), by("ada", "tag.delete", 16))
+        .await
+        .unwrap();
+    assert_eq!(
+        tags_of(&store, &devices[1]).await[..3],
+        ["shop false ada", "lab true ivan", "canary true olga"]
+    );
+    assert_eq!(
+        tags_of(&store, &devices[0]).await,
+        ["lab false ivan", "canary true olga"]
+    );
+
+    // After their time they go, the oldest first, and the tags stay.
+    assert_eq!(store.remove_tag_changes(at(14), 1_000).await, Ok(64));
+    assert_eq!(tags_of(&store, &devices[0]).await, ["lab false ivan"]);
+    assert_eq!(store.remove_tag_changes(at(15), 1).await, Ok(1));
+    assert_eq!(store.remove_tag_changes(at(15), 1).await, Ok(1));
+    assert_eq!(store.remove_tag_changes(at(15), 1).await, Ok(0));
+    assert_eq!(tags_of(&store, &devices[1]).await, ["shop false ada"]);
+    assert!(!store.overlay(&devices[0]).await.unwrap().is_empty());
+}
+
+/// What a device's timeline has of tags.
+async fn tags_of(store: &Store, id: &DeviceId) -> Vec<String> {
+    let events = store.device_timeline(id, None, 200).await.unwrap();
+    let of_tags = |event: &DeviceEvent| matches!(event.what, DeviceHappening::TagChanged { .. });
+    words(&events.into_iter().filter(of_tags).collect::<Vec<_>>())
 }
 
 async fn failures_are_counted_by_reason_model_level_and_day(place: &Place) {

@@ -433,6 +433,7 @@ async fn an_erased_device_leaves_no_row_anywhere(place: &Place) {
         "nudge_deliveries",
         "policies",
         "reports",
+        "tag_changes",
         "tagged_devices",
     ];
     assert_eq!(tables, known, "erasing a device has to empty each of them");

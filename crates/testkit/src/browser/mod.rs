@@ -41,6 +41,8 @@ pub mod keys {
     pub const ESCAPE: &str = "\u{e00c}";
     /// A slider to its lowest.
     pub const HOME: &str = "\u{e011}";
+    /// To the choice below, of radio buttons.
+    pub const DOWN: &str = "\u{e015}";
     /// A slider one step on.
     pub const RIGHT: &str = "\u{e014}";
 }

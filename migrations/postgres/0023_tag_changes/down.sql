@@ -1,0 +1,2 @@
+-- Timelines tell no tags.
+DROP TABLE tag_changes;
