@@ -119,7 +119,9 @@ async fn a_builds_rollouts_are_told_apart_while_they_move() {
     browser.find("#live-status[data-state=live]").await;
     let number = |rollout: i64, what: &str| format!("#history [data-live='r{rollout}.b{build}.{what}']");
     for rollout in &rollouts {
-        assert_eq!(browser.text(&number(*rollout, "eligible")).await, "0");
+        browser
+            .reads(&number(*rollout, "eligible"), |text| text == "0")
+            .await;
     }
     fixture.watch_shifts().await;
     for (agent, region) in agents.iter().zip(["north", "south", "south"]) {
